@@ -1,0 +1,198 @@
+"""The run directory: its files, their columns and the version that both ends agree on.
+
+`bench` writes it and `reports` reads it, and this file is all that they share.
+
+| file               | one row is                                                                 |
+|--------------------|----------------------------------------------------------------------------|
+| run.json           | the manifest: see `Manifest`                                               |
+| events-<block>.jsonl | one event of the ledger, ordered by `t` (see `scenarios.ledger`)         |
+| blocks.csv         | one block that ran: what, when, hiccups, whether it counts                 |
+| jobs.csv           | one job of a latency block                                                 |
+| requests.csv       | one HTTP request of a latency block, as its client saw it                  |
+| latency.csv        | one quantile of one metric of one side and scenario in one block           |
+| comparisons.csv    | one metric of two sides, over the pairs of blocks                          |
+| ticks.csv          | one run of a periodic sync                                                 |
+| drift.csv          | the drift of one owner in one block                                        |
+| failures.csv       | one strike of one fault at one side: each accepted job in exactly one class |
+| cost.csv           | what one latency block cost to run                                         |
+| micro.json         | call costs, in pytest-benchmark's own format                               |
+| report.html        | the report                                                                 |
+
+A table that a run has nothing for is absent. Times are milliseconds unless the name says
+otherwise; `inf` is a job that was not finished by the drain limit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+#: Raised by one whenever a file or a column changes its meaning.
+SCHEMA_VERSION = 1
+
+MANIFEST = "run.json"
+REPORT = "report.html"
+MICRO = "micro.json"
+
+#: Every side that a run can measure, in the order of the reports.
+SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "blocks": (
+        "block",  # b001 …
+        "measure",  # latency | drift | fault
+        "side",
+        "repetition",  # index of the ABBA round: blocks of one repetition are paired
+        "seconds",  # length of the measured window, s
+        "hiccup_p99_ms",
+        "hiccup_max_ms",
+        "steal_percent",
+        "lateness_p99_ms",
+        "valid",
+        "reason",  # why it does not count; empty where it does
+    ),
+    "jobs": (
+        "block",
+        "side",
+        "scenario",
+        "job",
+        "due_ns",
+        "response_ms",  # effect - due, the headline
+        "uncorrected_ms",  # effect - submit
+        "caller_ms",  # accepted - submit
+        "pickup_ms",  # start - due
+        "service_ms",  # done - start
+        "outcome",  # done | unfinished | refused | unknown | failed
+    ),
+    "requests": ("block", "side", "scenario", "request", "due_ns", "latency_ms", "lateness_ms", "status"),
+    "latency": (
+        "block",
+        "side",
+        "scenario",
+        "repetition",
+        "metric",  # response | uncorrected | caller | pickup | service | request | lateness | host_tax
+        "quantile",  # 0.5, 0.9, 0.95, 0.99, 0.999; only from enough samples
+        "value_ms",
+        "n",
+    ),
+    "comparisons": (
+        "scenario",
+        "metric",
+        "quantile",
+        "baseline",
+        "side",
+        "pairs",
+        "ratio",  # side / baseline, geometric mean over the pairs
+        "low",  # 95 % interval of the ratio
+        "high",
+        "difference_ms",
+        "words",  # lower | higher | no clear difference | too noisy to say
+        "why",  # what led to the words, for a person
+    ),
+    "ticks": (
+        "block",
+        "side",
+        "policy",
+        "owner",
+        "tick",
+        "due_ns",
+        "start_ns",
+        "done_ns",
+        "phase_ms",
+        "duplicate",
+    ),
+    "drift": (
+        "block",
+        "side",
+        "policy",  # work-then-rearm | anchored | beat
+        "owner",
+        "ticks_due",
+        "ticks_run",
+        "missed",
+        "duplicates",
+        "on_time_percent",
+        "phase_p50_ms",
+        "phase_p99_ms",
+        "jitter_sd_ms",
+        "jitter_p1_ms",
+        "jitter_p99_ms",
+        "drift_ppm",
+        "cumulative_ms",
+        "run_s",
+        "overlaps",
+        "bursts",
+        "mtie_1_ms",
+        "mtie_10_ms",
+        "mtie_60_ms",
+        "age_p99_ms",
+        "age_max_ms",
+    ),
+    "failures": (
+        "block",
+        "fault",  # number in FAULTS.md
+        "slug",
+        "side",
+        "scenario",
+        "strike",
+        "submitted",
+        "accepted",
+        "refused",
+        "unknown",
+        "done_once",
+        "duplicated",
+        "failed_visibly",
+        "stuck",
+        "lost",
+        "late",
+        "ghost",
+        "unexpected",
+        "cancelled",
+        "sum_ok",  # the five classes add up to accepted
+        "at_least_once",  # held | broken | unknown
+        "at_most_once",
+        "t_first_s",
+        "t_90_s",
+        "t_clear_s",
+        "caller_max_ms",
+        "lag_max_ms",  # longest lag of the app's own event loop
+        "app_died",
+        "predicted",  # what FAULTS.md expects, as text
+        "as_predicted",  # yes | no | partly
+        "note",  # what was scaled down or seen, for a person
+    ),
+    "cost": (
+        "block",
+        "side",
+        "repetition",
+        "jobs",
+        "cpu_s_per_1000",
+        "pss_mb",
+        "broker_commands_per_job",
+        "processes",
+        "sockets",
+        "config_lines",
+        "cold_start_s",
+    ),
+}
+
+
+class Manifest(TypedDict, total=False):
+    """`run.json`."""
+
+    schema: int
+    run: str
+    started_at: str  # ISO 8601, UTC
+    finished_at: str | None  # None: interrupted or still running
+    interrupted: bool
+    profile: str  # smoke | quick | full
+    command: list[str]  # what reproduces the run
+    seed: int
+    sides: list[str]
+    scenarios: list[str]
+    measures: list[str]
+    plan: dict[str, Any]  # rates, seconds, repetitions, drain limits
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    git: dict[str, Any]  # commit, dirty
+    broker: str
+    noise: dict[str, Any]  # idle hiccups before the run, A/A floor
+    discarded: list[dict[str, str]]  # pairs left out, each with its reason
