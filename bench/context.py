@@ -1,0 +1,77 @@
+"""What every block of a run shares, and the small steps that more than one kind of block takes."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import ledger_io
+from bench.turns import Turn
+from bench.plan import Plan
+from bench.processes import Process, ProcessTable
+from bench.profiles import Profile
+from bench.rundir import RunDirectory
+from bench.stack import Stack
+
+#: Seconds from the generator's start to its first request: its imports and its connections.
+GENERATOR_START_S = 2.0
+#: Seconds that a request may take before its client gives up on it.
+REQUEST_LIMIT_S = 10.0
+#: Seconds after which a generator that should have ended is stopped.
+GENERATOR_END_S = REQUEST_LIMIT_S + 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One run: where it writes, what it starts, how much it measures."""
+
+    directory: RunDirectory
+    table: ProcessTable
+    profile: Profile
+    seed: int
+
+    def folder(self, turn: Turn) -> Path:
+        """The block's working folder; it is removed when the block is over."""
+        return self.directory.path / "work" / turn.name
+
+    def ledger_context(self, turn: Turn) -> dict[str, str]:
+        """What every event of the block carries."""
+        return {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
+
+    def start_generator(self, stack: Stack, plan: Plan, start_ns: int) -> Process:
+        """Start the load generator with its plan; its first request is due at `start_ns` or later."""
+        path = stack.folder / "plan.json"
+        path.write_text(plan.to_json())
+        return self.table.start(
+            "generator",
+            [
+                *(sys.executable, "-m", "bench.generator", "--plan", str(path), "--url", stack.app_url),
+                *("--start-at", str(start_ns), "--timeout", str(REQUEST_LIMIT_S)),
+            ],
+            env=stack.env,
+            folder=stack.folder,
+        )
+
+    async def end_generator(self, generator: Process) -> None:
+        """Wait for the generator's last answer, then take it off the table."""
+        await generator.ended(within_s=GENERATOR_END_S)
+        await self.table.stop(generator)
+
+    def keep_events(self, turn: Turn) -> list[dict[str, Any]]:
+        """Merge the block's ledger into the run directory, remove its folder, return the events."""
+        folder = self.folder(turn)
+        target = self.directory.path / f"events-{turn.name}.jsonl"
+        ledger_io.merge_block(folder / "ledger", target)
+        events, _ = ledger_io.read_events(target)
+        shutil.rmtree(folder, ignore_errors=True)
+        return events
+
+
+async def sleep_until(monotonic_ns: int) -> None:
+    """Sleep until a moment of `time.monotonic_ns`; return at once where it is past."""
+    await asyncio.sleep(max(0.0, (monotonic_ns - time.monotonic_ns()) / 1e9))

@@ -1,0 +1,48 @@
+"""Fault 13: a deploy. The process that runs the jobs gets SIGTERM amid them; a new one follows."""
+
+from __future__ import annotations
+
+import signal
+
+from bench.faults.fault import Expected, Fault
+from bench.stack import Stack
+
+#: Seconds that a platform gives a process to end before it kills it.
+PLATFORM_GRACE_S = 20.0
+
+
+async def strike(stack: Stack) -> None:
+    """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
+    name = "worker" if stack.side.queued else "app"
+    old = stack.parts[name]
+    old.signal(signal.SIGTERM)
+    await old.ended(within_s=PLATFORM_GRACE_S)
+    old.kill()
+    if stack.side.queued:
+        stack.start_worker()
+    else:
+        await stack.restart_app()
+
+
+QUEUE = Expected(
+    text="running jobs end, prefetched ones are requeued, none is lost",
+    holds=lambda row: row["lost"] == row["stuck"] == 0,
+    drain_s=30.0,
+)
+
+FAULT = Fault(
+    number=13,
+    slug="deploy",
+    title="SIGTERM amid jobs (a deploy)",
+    strike=strike,
+    latency_ms=300.0,
+    rate=3.0,
+    expected={
+        "inprocess": Expected(
+            text="drained within the grace; what is cut off is reported by name",
+            holds=lambda row: row["lost"] == 0,
+        ),
+        "celery-stock": QUEUE,
+        "celery-hardened": QUEUE,
+    },
+)

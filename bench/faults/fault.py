@@ -1,0 +1,60 @@
+"""What a fault is: how it is made, whom it hits, and what each side is expected to do.
+
+The expectations are those of FAULTS.md, written before the run. One that fails is a finding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.stack import Stack
+from scenarios import jobs
+
+#: One row of `failures.csv`.
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What FAULTS.md expects of one side, for people, and whether a row bears it out."""
+
+    text: str
+    holds: Callable[[Row], bool]
+    #: Seconds after the load within which the side must have dealt with every job.
+    drain_s: float = 15.0
+    #: What was scaled or changed for this side so that the fault ends today; for the report.
+    note: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+async def nothing(_stack: Stack) -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of FAULTS.md. It strikes once, at a seeded moment in the middle of the load."""
+
+    number: int
+    slug: str
+    title: str
+    expected: Mapping[str, Expected]
+    strike: Callable[[Stack], Awaitable[None]]
+    #: Runs before the load: a service that answers badly from the start, a worker that is away.
+    prepare: Callable[[Stack], Awaitable[None]] = nothing
+    scenario: str = jobs.ACCOUNT_SETUP
+    #: Requests a second of the scenario, and seconds of load.
+    rate: float = 8.0
+    load_s: float = 6.0
+    #: The fault strikes when all of the load is in, instead of amid it.
+    after_load: bool = False
+    #: Milliseconds that each service takes to answer.
+    latency_ms: float = 20.0
+    #: Seconds that the drain lasts even where every job is done: a duplicate may still come.
+    linger_s: float = 1.5
+
+    def drain_s(self, side: str) -> float:
+        """Seconds after the load until a job that is not done counts as stuck or lost."""
+        return self.expected[side].drain_s

@@ -1,0 +1,192 @@
+"""`python -m bench.generator --plan plan.json --url URL`: offers a plan to the app, open loop.
+
+Each request goes out at its due time, whatever became of the earlier ones. Written to the ledger,
+with scenario and request (the user's id):
+
+1. `due`, with the plan's moment as its time, and `request`, just before the request goes out;
+2. `response` with `status`, or `unknown` with `error` where no answer came in time, where the
+   connection broke, or where the request was not sent because too many were open.
+
+Ends with exit code 0 when every request has come to 2, or after SIGTERM or SIGINT; with 2 and one
+line for a plan that cannot be read or a start that has passed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import os
+import selectors
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bench.lifeline import end_with_parent
+from bench.plan import Arrival, Plan, PlanError
+from bench.serving import stop_on_signals
+from scenarios import jobs, ledger
+from scenarios.ledger import Event
+
+#: Where each scenario's requests go.
+PATHS = {jobs.ACCOUNT_SETUP: "/account-setup", jobs.WELCOME_EMAIL: "/users"}
+#: Seconds after which a request that is not answered is `unknown`.
+DEFAULT_TIMEOUT_S = 10.0
+#: Requests open at once; one due beyond that is not sent, and `unknown`.
+MAX_OPEN = 400
+#: Connections opened before the start, so that the first requests pay for none.
+WARM_CONNECTIONS = 16
+#: Seconds from the end of the warm-up to the start, unless the start is given.
+LEAD_S = 0.5
+#: Seconds before a due time when sleeping ends and looking at the clock begins.
+SPIN_S = 0.0003
+#: Niceness asked for: the instrument goes before what it measures. Only root gets it.
+NICENESS = -10
+#: Exit code for what the person who started the generator can mend.
+USAGE_ERROR = 2
+
+
+class LateStartError(RuntimeError):
+    """The start had passed before the connections were warm."""
+
+
+class Generator:
+    """Offers one plan to one app."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, plan: Plan) -> None:
+        self._session = session
+        self._plan = plan
+        self._urls = {scenario: f"{url}{path}" for scenario, path in PATHS.items()}
+        self._health = f"{url}/health"
+        self._bodies = [json.dumps(arrival.params).encode() for arrival in plan.arrivals]
+        self._open: set[asyncio.Task[None]] = set()
+
+    async def warm(self) -> None:
+        """Open the connections; an app that is away is the plan's own business."""
+        await asyncio.gather(*(self._touch() for _ in range(WARM_CONNECTIONS)))
+
+    async def offer(self, start_ns: int) -> None:
+        """Send every request at its due time, then wait for the answers."""
+        for arrival, body in zip(self._plan.arrivals, self._bodies, strict=True):
+            due = start_ns + arrival.due_ns
+            await _until(due)
+            self._send(arrival, body, due)
+        await asyncio.gather(*self._open)
+
+    async def stop(self) -> None:
+        """Give up every request that is open; each leaves an `unknown`."""
+        for task in self._open:
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+
+    def _send(self, arrival: Arrival, body: bytes, due: int) -> None:
+        if len(self._open) >= MAX_OPEN:
+            _record("due", arrival, t=due)
+            _record("unknown", arrival, error=f"not sent: {MAX_OPEN} requests were open")
+            return
+        task = asyncio.create_task(self._request(arrival, body, due))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _request(self, arrival: Arrival, body: bytes, due: int) -> None:
+        _record("request", arrival)
+        _record("due", arrival, t=due)
+        try:
+            async with self._session.post(self._urls[arrival.scenario], data=body) as answer:
+                await answer.read()
+            _record("response", arrival, status=answer.status)
+        except (aiohttp.ClientError, OSError) as error:
+            _record("unknown", arrival, error=f"{type(error).__name__}: {error}"[:200])
+        except asyncio.CancelledError:
+            _record("unknown", arrival, error="the generator was stopped")
+            raise
+
+    async def _touch(self) -> None:
+        with suppress(aiohttp.ClientError, OSError):
+            async with self._session.get(self._health) as answer:
+                await answer.read()
+
+
+def _record(event: Event, arrival: Arrival, *, t: int | None = None, **fields: Any) -> None:
+    ledger.record(event, t=t, scenario=arrival.scenario, request=arrival.request, **fields)
+
+
+async def _until(due: int) -> None:
+    """Sleep until shortly before `due` (monotonic ns), then let the loop turn until it is there."""
+    while (left := (due - time.monotonic_ns()) / 1e9) > 0:  # noqa: ASYNC110 - time is the event
+        await asyncio.sleep(max(0.0, left - SPIN_S))
+
+
+async def run(plan: Plan, url: str, *, start_ns: int | None, timeout_s: float) -> None:
+    """Warm up, offer the plan and wait for its answers; a signal ends it early.
+
+    Raise LateStartError where the warm-up took longer than the start allowed.
+    """
+    asked = stop_on_signals()
+    connector = aiohttp.TCPConnector(limit=MAX_OPEN, keepalive_timeout=timeout_s + plan.seconds)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=aiohttp.ClientTimeout(total=timeout_s),
+        headers={"Content-Type": "application/json"},
+        skip_auto_headers=("User-Agent", "Accept-Encoding"),
+    ) as session:
+        generator = Generator(session, url, plan)
+        await generator.warm()
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection in the middle of a block would be charged to a side
+        start = _checked_start(start_ns)
+        offering = asyncio.create_task(generator.offer(start))
+        stopping = asyncio.create_task(asked.wait())
+        await asyncio.wait({offering, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if offering.done():
+            offering.result()
+        offering.cancel()
+        await generator.stop()
+
+
+def _checked_start(start_ns: int | None) -> int:
+    now = time.monotonic_ns()
+    if start_ns is None:
+        return now + int(LEAD_S * 1e9)
+    if start_ns < now:
+        raise LateStartError(
+            f"--start-at passed {(now - start_ns) / 1e6:.0f} ms ago: give the generator a second to warm up"
+        )
+    return start_ns
+
+
+def main() -> None:
+    """Read the command line and offer the plan."""
+    end_with_parent()
+    parser = argparse.ArgumentParser(prog="python -m bench.generator", description=run.__doc__)
+    parser.add_argument("--plan", type=Path, required=True, help="as written by bench.plan")
+    parser.add_argument("--url", required=True, help="base URL of the app")
+    parser.add_argument("--start-at", type=int, help="monotonic nanoseconds of the plan's zero")
+    parser.add_argument("--timeout-s", type=float, default=DEFAULT_TIMEOUT_S, help="of one request")
+    options = parser.parse_args()
+    try:
+        plan = Plan.from_json(options.plan.read_text())
+        with suppress(PermissionError):
+            os.nice(NICENESS)
+        # A selector of microseconds: epoll's whole milliseconds alone would make each request late.
+        with asyncio.Runner(loop_factory=_precise_loop) as runner:
+            runner.run(
+                run(plan, options.url.rstrip("/"), start_ns=options.start_at, timeout_s=options.timeout_s)
+            )
+    except (PlanError, LateStartError, OSError) as error:
+        sys.stderr.write(f"bench.generator: {error}\n")
+        sys.exit(USAGE_ERROR)
+
+
+def _precise_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+if __name__ == "__main__":
+    main()

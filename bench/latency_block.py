@@ -1,0 +1,143 @@
+"""A latency block: one side under the common load, from an idle control to the last effect.
+
+    start, probe | idle control | warm-up | measured window | drain | stop
+
+The load is the same seeded plan for every side of a round. A job that is not finished when the
+drain ends counts as infinitely late; it is never dropped.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import psutil
+
+from bench import plan as plans
+from bench.context import GENERATOR_START_S, Context, sleep_until
+from bench.measures import cost, latency, validity
+from bench.measures.block import Block
+from bench.processes import Process
+from bench.sampling import Sample, sample
+from bench.sides import config_lines
+from bench.stack import Stack
+from bench.turns import Turn
+
+#: Seconds after the measured window until a job that is not done counts as infinitely late.
+DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a latency block saw beside its ledger."""
+
+    block: Block
+    before: Sample
+    after: Sample
+    lags: list[tuple[int, float]]
+    hiccup: dict[str, float]
+    steal_percent: float
+    spawned_ns: int
+
+
+async def run(turn: Turn, context: Context) -> None:
+    """Run the block and append its rows to the run's tables."""
+    stack = Stack(
+        turn.side,
+        folder=context.folder(turn),
+        table=context.table,
+        context=context.ledger_context(turn),
+    )
+    async with stack:
+        observed = await _observe(turn, context, stack)
+    events = context.keep_events(turn)
+    _write(turn, context, observed, events)
+
+
+async def _observe(turn: Turn, context: Context, stack: Stack) -> Observed:
+    profile = context.profile
+    plan = plans.make_plan(
+        seed=f"{context.seed}/{turn.repetition}",
+        prefix=turn.name,
+        rates=dict.fromkeys(("account_setup", "welcome_email"), profile.rate),
+        seconds=profile.warmup_s + profile.latency_s,
+        owners=profile.owners,
+    )
+    for owner in plan.owners:
+        (await stack.call("PUT", f"/sync/{owner}")).raise_for_status()
+    start_ns = time.monotonic_ns() + int((GENERATOR_START_S + profile.idle_s) * 1e9)
+    block = _window(turn, start_ns + int(profile.warmup_s * 1e9), profile.latency_s)
+    generator = context.start_generator(stack, plan, start_ns)
+    hiccup = _start_hiccup(context, stack, block)
+    before = sample(stack)
+    await sleep_until(block.start_ns)
+    cpu_before = psutil.cpu_times()
+    await sleep_until(block.end_ns)
+    cpu_after = psutil.cpu_times()
+    await stack.until(lambda events: _settled(events, block), within_s=DRAIN_S)
+    after = sample(stack)
+    lags = [(int(t), float(lag)) for t, lag in (await stack.call("GET", "/lag")).json()]
+    await context.end_generator(generator)
+    await context.table.stop(hiccup)
+    return Observed(
+        block=block,
+        before=before,
+        after=after,
+        lags=lags,
+        hiccup=json.loads((stack.folder / "hiccup.json").read_text()),
+        steal_percent=_steal_percent(cpu_before, cpu_after),
+        spawned_ns=stack.spawned_ns,
+    )
+
+
+def _write(turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]]) -> None:
+    directory, block = context.directory, seen.block
+    jobs = latency.job_frame(events, block)
+    requests = latency.request_frame(events, block)
+    idle_from = block.start_ns - int((context.profile.warmup_s + context.profile.idle_s) * 1e9)
+    idle_to = block.start_ns - int(context.profile.warmup_s * 1e9)
+    idle = [(t, lag) for t, lag in seen.lags if idle_from <= t < idle_to]
+    rows = [latency.latency_frame(jobs, requests, block), latency.host_tax_frame(seen.lags, idle, block)]
+    directory.append_frame("jobs", jobs)
+    directory.append_frame("requests", requests)
+    directory.append_frame("latency", pd.concat([frame for frame in rows if not frame.empty]))
+    directory.append("cost", [_cost_row(turn, seen, events)])
+    directory.append("blocks", [_block_row(turn, context, seen, jobs, requests)])
+
+
+def _window(turn: Turn, start_ns: int, seconds: float) -> Block:
+    return Block(
+        block=turn.name,
+        side=turn.side.name,
+        repetition=turn.repetition,
+        start_ns=start_ns,
+        end_ns=start_ns + int(seconds * 1e9),
+    )
+
+
+def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
+    seconds = (block.end_ns - block.start_ns) / 1e9
+    return context.table.start(
+        "hiccup",
+        [
+            *(sys.executable, "-m", "bench.hiccup", "--start-at", str(block.start_ns)),
+            *("--seconds", str(seconds), "--folder", str(stack.folder)),
+        ],
+        env=stack.env,
+        folder=stack.folder,
+    )
+
+
+def _settled(events: list[dict[str, Any]], block: Block) -> bool:
+    jobs = latency.job_frame(events, block)
+    return not jobs.empty and bool((jobs["outcome"] != "unfinished").all())
+
+
+def _steal_percent(before: Any, after: Any) -> float:
+    total = sum(after) - sum(before)
+    stolen = getattr(after, "steal", 0.0) - getattr(before, "steal", 0.0)
+    return round(100 * stolen / total, 3) if total else 0.0

@@ -1,0 +1,45 @@
+"""Quantiles that keep infinities and are printed from enough samples only.
+
+A job that was not finished by the drain limit counts as `inf`. A quantile that lands on it, or
+between it and a finished one, is `inf` ("> limit" to a person), never NaN and never dropped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+#: Fewest samples from which each quantile may be printed.
+MINIMUM_SAMPLES: dict[float, int] = {0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368, 0.999: 3_688}
+
+
+def printable(n: int) -> tuple[float, ...]:
+    """The quantiles that n samples may speak of, ascending."""
+    return tuple(q for q, minimum in MINIMUM_SAMPLES.items() if n >= minimum)
+
+
+def quantile(values: Iterable[float], q: float) -> float:
+    """The q-quantile of values (shape (n,)), linear between neighbours.
+
+    Raise ValueError where there is no value or one is NaN.
+    """
+    array = _array(values)
+    if array.size == 0 or np.isnan(array).any():
+        raise ValueError(f"a quantile needs numbers; got {array.size} values, {np.isnan(array).sum()} of them NaN")
+    above = float(np.quantile(array, q, method="higher"))
+    if math.isinf(above):
+        return above
+    return float(np.quantile(array, q))
+
+
+def quantiles(values: Iterable[float]) -> dict[float, float]:
+    """Each quantile that there are samples enough for, of values (shape (n,))."""
+    array = _array(values)
+    return {q: quantile(array, q) for q in printable(array.size)}
+
+
+def _array(values: Iterable[float]) -> npt.NDArray[np.float64]:
+    return np.fromiter(values, dtype=np.float64)

@@ -1,0 +1,88 @@
+"""How much a run measures: smoke for CI, quick for a look, full for figures that may be quoted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.errors import BenchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """Rates, lengths and repetitions of one run. Rates are requests a second, lengths seconds."""
+
+    name: str
+    #: Requests a second for each of account set-up and e-mail: the common rate of every side.
+    rate: float = 14.0
+    #: Owners whose balance is synced every second during the latency blocks.
+    owners: int = 2
+    #: Seconds before the measured window, with the same load, that are not counted.
+    warmup_s: float = 1.0
+    #: Seconds without load before the warm-up: the idle control of the host tax.
+    idle_s: float = 1.0
+    #: Seconds of the measured window of a latency block.
+    latency_s: float
+    #: Rounds over all sides, forwards and backwards in turn; each gives one pair a comparison.
+    repetitions: int
+    #: Seconds of a drift block, and how often it is run.
+    drift_s: float
+    drift_repetitions: int
+    #: Owners synced in a drift block.
+    drift_owners: int = 3
+    #: Strikes of each fault at each side.
+    strikes: int
+    #: Fault blocks side by side: they count jobs and read no small times.
+    lanes: int
+    #: Sidekiq's retry schedule is run at this fraction of its real time; the report says so.
+    retry_scale: float
+    #: Sides and faults that are run unless the command names others; empty for all.
+    sides: tuple[str, ...] = ()
+    faults: tuple[int, ...] = ()
+    quotable: bool = False
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="smoke",
+            latency_s=3.0,
+            repetitions=1,
+            drift_s=6.0,
+            drift_repetitions=1,
+            strikes=1,
+            lanes=4,
+            retry_scale=0.05,
+            sides=("inprocess", "celery-hardened"),
+            faults=(10, 12),
+        ),
+        Profile(
+            name="quick",
+            latency_s=6.0,
+            repetitions=4,
+            drift_s=30.0,
+            drift_repetitions=1,
+            strikes=1,
+            lanes=5,
+            retry_scale=0.05,
+        ),
+        Profile(
+            name="full",
+            latency_s=28.0,
+            repetitions=10,
+            drift_s=120.0,
+            drift_repetitions=3,
+            strikes=5,
+            lanes=3,
+            retry_scale=1.0,
+            quotable=True,
+        ),
+    )
+}
+
+
+def profile(name: str) -> Profile:
+    """The profile of this name; raise BenchError for an unknown one."""
+    if name not in PROFILES:
+        raise BenchError(f"no profile is called {name!r}: choose from {', '.join(PROFILES)}")
+    return PROFILES[name]

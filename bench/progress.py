@@ -1,0 +1,61 @@
+"""What a person sees of a run: a bar with the time that is left, and a line for every block.
+
+Off a terminal there is no bar, and the lines still come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+#: Seconds between two moves of the bar.
+TICK_S = 0.5
+
+
+class RunProgress:
+    """Guesses from the turns' lengths; a turn moves the bar up to its own guess, and no further."""
+
+    def __init__(self, total_s: float, console: Console) -> None:
+        self._console = console
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("measuring", total=total_s)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, highlight=False)
+
+    async def step(self, label: str, guess_s: float) -> None:
+        """Move the bar by `guess_s` over that many seconds; cancel it when the turn ends earlier."""
+        self._bar.update(self._task, description=label)
+        began, moved = time.monotonic(), 0.0
+        try:
+            while moved < guess_s:
+                await asyncio.sleep(TICK_S)
+                now = min(guess_s, time.monotonic() - began)
+                self._bar.advance(self._task, now - moved)
+                moved = now
+        finally:
+            self._bar.advance(self._task, guess_s - moved)

@@ -1,0 +1,108 @@
+"""The run directory: made once, written after every block, never left half-written.
+
+See `bench.schema` for its files.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.schema import MANIFEST, SCHEMA_VERSION, TABLES, Manifest
+
+#: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
+FREE_BYTES_NEEDED = 300_000_000
+
+
+class RunDirectory:
+    """One run's folder under `results/`, with `results/latest` pointing at it."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self.path = path
+        self.manifest = manifest
+
+    @classmethod
+    def create(cls, out: Path, profile: str, manifest: Manifest) -> RunDirectory:
+        """Make `<out>/<time>-<profile>/`; raise BenchError where it cannot be written."""
+        name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{profile}"
+        path = out / name
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(out).free
+            if free < FREE_BYTES_NEEDED:
+                needed = FREE_BYTES_NEEDED // 1_000_000
+                raise BenchError(
+                    f"{out} has {free // 1_000_000} MB free, a run needs {needed}: free some or use --out"
+                )
+            path.mkdir()
+        except OSError as error:
+            raise BenchError(f"cannot write results to {out}: {error.strerror}; use --out") from error
+        made = cls(path, cast("Manifest", {**manifest, "schema": SCHEMA_VERSION, "run": name}))
+        made.save_manifest()
+        return made
+
+    @classmethod
+    def open(cls, path: Path) -> RunDirectory:
+        """Open a run that was made earlier; raise BenchError where it is none or is from a newer version."""
+        try:
+            manifest = json.loads((path / MANIFEST).read_text())
+            schema = int(manifest["schema"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"{path} is not a complete run: no readable {MANIFEST} in it") from error
+        if schema > SCHEMA_VERSION:
+            raise BenchError(
+                f"{path} has schema {schema}, this version reads up to {SCHEMA_VERSION}: upgrade"
+            )
+        return cls(path, manifest)
+
+    def save_manifest(self, **changes: Any) -> None:
+        """Change fields of the manifest and write it in one step."""
+        self.manifest = cast("Manifest", {**self.manifest, **changes})
+        write_atomically(self.path / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
+
+    def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Append rows to a table, with the columns of `bench.schema.TABLES`."""
+        path = self.path / f"{table}.csv"
+        new = not path.exists()
+        with path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, TABLES[table], restval="", extrasaction="raise")
+            if new:
+                writer.writeheader()
+            writer.writerows(rows)
+
+    def append_frame(self, table: str, frame: pd.DataFrame) -> None:
+        """Append a frame to a table; an empty one changes nothing."""
+        if not frame.empty:
+            self.append(table, cast("list[dict[str, Any]]", frame.to_dict("records")))
+
+    def replace(self, table: str, frame: pd.DataFrame) -> None:
+        """Write a whole table in one step."""
+        write_atomically(self.path / f"{table}.csv", frame.to_csv(index=False, columns=list(TABLES[table])))
+
+    def table(self, table: str) -> pd.DataFrame:
+        """Read a table; an absent one is empty, with its columns."""
+        path = self.path / f"{table}.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(TABLES[table]))
+
+    def point_latest(self) -> None:
+        """Let `latest` beside this directory point at it."""
+        link = self.path.parent / "latest"
+        fresh = self.path.parent / f".latest-{os.getpid()}"
+        fresh.symlink_to(self.path.name)
+        fresh.replace(link)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader sees the old text or the new one, never a part."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(text)
+    fresh.replace(path)

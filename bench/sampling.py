@@ -1,0 +1,70 @@
+"""What a side has used so far: processor time, memory, sockets and broker commands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+import redis
+
+from bench.stack import Stack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A side's use of the machine at one moment, summed over its processes, broker included."""
+
+    cpu_s: float
+    pss_mb: float
+    processes: int
+    sockets: int
+    broker_commands: int
+
+
+def sample(stack: Stack) -> Sample:
+    """Take a sample; a process that ended meanwhile counts nothing."""
+    family = [member for pid in stack.side_parts() for member in _with_children(pid)]
+    return Sample(
+        cpu_s=sum(_cpu_s(member) for member in family),
+        pss_mb=sum(_pss_mb(member) for member in family),
+        processes=len(family),
+        sockets=sum(_sockets(member) for member in family),
+        broker_commands=_broker_commands(stack),
+    )
+
+
+def _with_children(pid: int) -> list[psutil.Process]:
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _pss_mb(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss) / 1e6
+    except (psutil.Error, AttributeError):  # AttributeError: macOS counts no PSS
+        return 0.0
+
+
+def _sockets(process: psutil.Process) -> int:
+    try:
+        return len(process.net_connections(kind="all"))
+    except psutil.Error:
+        return 0
+
+
+def _broker_commands(stack: Stack) -> int:
+    if stack.broker is None:
+        return 0
+    with redis.Redis.from_url(stack.broker.url) as client:
+        return int(client.info("stats")["total_commands_processed"])

@@ -1,0 +1,99 @@
+"""Real ASGI servers (uvicorn) inside a process that owns its signals: the world's and the app's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+
+#: Every server of a run listens here and nowhere else.
+HOST = "127.0.0.1"
+#: Seconds that an idle connection is kept: longer than any block, so that no client meets a closed one.
+KEEP_ALIVE_S = 3600
+#: Connections that wait to be accepted.
+BACKLOG = 2048
+
+
+class PortTakenError(RuntimeError):
+    """The port that was asked for is in use."""
+
+
+def listening_socket(port: int = 0) -> socket.socket:
+    """A socket bound to the port, or to a free one for 0; raise PortTakenError where it is in use."""
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((HOST, port))
+        made.listen(BACKLOG)
+    except OSError as error:
+        made.close()
+        raise PortTakenError(f"port {port} on {HOST} cannot be used: {error.strerror}") from error
+    made.setblocking(False)
+    return made
+
+
+def port_of(bound: socket.socket) -> int:
+    """The port that a socket is bound to."""
+    return int(bound.getsockname()[1])
+
+
+def url_of(bound: socket.socket) -> str:
+    """The base URL that a server on this socket answers at."""
+    return f"http://{HOST}:{port_of(bound)}"
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves the signals alone and tells when it is listening."""
+
+    def __init__(self, app: ASGIApp, *, lifespan: bool = False, grace_s: int = 1) -> None:
+        config = uvicorn.Config(
+            cast("Any", app),  # Starlette and uvicorn spell the same protocol in two ways
+            access_log=False,
+            log_level="warning",
+            lifespan="on" if lifespan else "off",
+            ws="none",
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=grace_s,
+        )
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal: `stop_on_signals` does, for all servers of the process together."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does, then say so."""
+        await super().startup(sockets=sockets)
+        self.listening.set()
+
+    def stop(self) -> None:
+        """Finish what is under way, within the grace, then end."""
+        self.should_exit = True
+
+
+def stop_on_signals() -> asyncio.Event:
+    """An event of the running loop, set by SIGTERM or SIGINT."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    return asked
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file that is either absent or whole."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(json.dumps(value) + "\n")
+    partial.replace(path)

@@ -1,0 +1,221 @@
+"""One side in fresh processes: its own world, database and broker, the app, a worker and beat.
+
+    async with Stack(side, folder=…, table=…, context=…) as stack:
+        …                     # stack.app_url answers, a probe job went all the way
+
+Each part can be killed, stopped and started again by itself, which is what the faults do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from bench import ledger_io
+from bench.errors import BenchError
+from bench.processes import POLL_S, Process, ProcessTable
+from bench.sides import Side
+from bench.world.broker import Broker, BrokerError
+from scenarios import jobs
+from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
+
+#: Seconds within which every part of a side must be up and a probe job through.
+START_LIMIT_S = 40.0
+#: Seconds that one call to the app's own endpoints may take.
+APP_TIMEOUT_S = 5.0
+#: Seconds that the app may drain after SIGTERM.
+APP_GRACE_S = 12.0
+
+
+class Stack:
+    """A side under test and everything that it needs, for one block."""
+
+    def __init__(
+        self,
+        side: Side,
+        *,
+        folder: Path,
+        table: ProcessTable,
+        context: dict[str, str],
+        env: dict[str, str] | None = None,
+        beat: bool = True,
+        world_latency_ms: float | None = None,
+    ) -> None:
+        self.side = side
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.parts: dict[str, Process] = {}
+        self.broker: Broker | None = None
+        self.world: dict[str, str] = {}
+        self.app_url = ""
+        self.spawned_ns = 0
+        self._table = table
+        self._beat = beat
+        self._latency = world_latency_ms
+        self.env = self.environment(context, env or {})
+
+    async def __aenter__(self) -> Self:
+        self.ledger.mkdir(parents=True)
+        try:
+            async with asyncio.timeout(START_LIMIT_S):
+                await self._start()
+        except TimeoutError:
+            tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.parts.values())
+            await self.stop()
+            raise BenchError(f"{self.side.name} was not up within {START_LIMIT_S:.0f} s\n{tails}") from None
+        except BrokerError as error:
+            await self.stop()
+            raise BenchError(str(error)) from error
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop every part, the app first and the services that it needs last."""
+        for name in ("beat", "app", "worker", "world"):
+            if name in self.parts:
+                await self._table.stop(self.parts.pop(name), grace_s=APP_GRACE_S)
+        if self.broker is not None:
+            await asyncio.to_thread(self.broker.stop)
+
+    def side_parts(self) -> list[int]:
+        """Process ids of the side itself: everything but the services."""
+        pids = [part.pid for name, part in self.parts.items() if name != "world" and part.exit_code() is None]
+        if self.broker is not None and self.broker.ours:
+            pids.append(self.broker.pid)
+        return pids
+
+    async def start_app(self, *, port: int = 0) -> None:
+        """Start the app and wait until it listens."""
+        ready = self.folder / "app.json"
+        ready.unlink(missing_ok=True)
+        self._spawn("app", "bench.app", "--port", str(port), "--folder", str(self.folder))
+        self.app_url = json.loads(await self._file(ready, "app"))["url"]
+
+    async def restart_app(self) -> None:
+        """Start the app again on the port that it had."""
+        port = int(self.app_url.rsplit(":", 1)[1])
+        await self.start_app(port=port)
+
+    async def restart_broker(self) -> None:
+        """Start the broker that was killed again, on its port and folder."""
+        if self.broker is None:
+            return
+        await asyncio.to_thread(self.broker.restart)
+        self._guard_broker(self.broker)
+
+    def start_worker(self) -> None:
+        """Start a Celery worker as its users do; the probe shows when it works."""
+        self._spawn("worker", "celery", "-A", "celery_impl.app", "worker", "--loglevel", "WARNING")
+
+    def start_beat(self) -> None:
+        """Start Celery beat."""
+        schedule = str(self.folder / "beat-schedule")
+        self._spawn(
+            "beat", "celery", "-A", "celery_impl.app", "beat", "--loglevel", "WARNING", "-s", schedule
+        )
+
+    async def set_service(self, service: str, **mode: Any) -> None:
+        """Tell a service how to behave from now on (see `bench.world`)."""
+        async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
+            answer = await client.post(
+                f"{self.world['control_url']}/faults", json={"service": service, **mode}
+            )
+            answer.raise_for_status()
+
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Call an endpoint of the app."""
+        async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
+            return await client.request(method, f"{self.app_url}{path}", **options)
+
+    async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
+        """Wait until the ledger's events satisfy `seen`; tell whether they did in time."""
+        deadline = time.monotonic() + within_s
+        while not seen(self.events()):
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(POLL_S * 5)
+        return True
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event of the block so far, in the order of time."""
+        events, _ = ledger_io.read_events(self.ledger)
+        return events
+
+    async def _start(self) -> None:
+        self.spawned_ns = time.monotonic_ns()
+        latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
+        self._spawn("world", "bench.world.serve", "--folder", str(self.folder), *latency)
+        if self.side.queued:
+            self.broker = await asyncio.to_thread(
+                Broker.start, self.folder / "broker", persistence=self.side.persistent_broker
+            )
+            self._guard_broker(self.broker)
+            self.env |= self.broker.environment
+        self.world = json.loads(await self._file(self.folder / "world.json", "world"))
+        self.env |= {name.upper(): url for name, url in self.world.items()}
+        if self.side.queued:
+            self.start_worker()
+        await self.start_app()
+        if self.side.queued and self._beat:
+            self.start_beat()
+        await self.probe()
+
+    async def probe(self) -> None:
+        """Send one of each request through the whole side and wait for their effects."""
+        user = f"{self.env['QUEUE_OR_TASK_BLOCK']}-probe-{time.monotonic_ns()}"
+        body = {"name": "Probe", "birthday": "1990-05-17", "address": "1 Probe Street"}
+        for path, suffix in (("/account-setup", "s"), ("/users", "e")):
+            answer = await self.call(
+                "POST", path, json={**body, "id": f"{user}{suffix}", "email": f"{user}{suffix}@probe.example"}
+            )
+            answer.raise_for_status()
+        wanted = {jobs.crm(f"{user}s"), jobs.fulfillment(f"{user}s"), jobs.email(f"{user}e")}
+        await self.until(
+            lambda events: wanted <= {e["job"] for e in events if e["event"] == "effect"},
+            within_s=START_LIMIT_S,
+        )
+
+    def _guard_broker(self, broker: Broker) -> None:
+        if broker.ours:
+            self._table.adopt(broker.pid)
+
+    def _spawn(self, name: str, module: str, *options: str) -> None:
+        self.parts[name] = self._table.start(
+            name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
+        )
+
+    async def _file(self, path: Path, part: str) -> str:
+        while not path.exists():
+            if self.parts[part].exit_code() is not None:
+                raise BenchError(f"{part} ended at its start: {self.parts[part].tail(1)}")
+            await asyncio.sleep(POLL_S)
+        return path.read_text()
+
+    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
+        database = os.environ.get("DATABASE_URL") or f"sqlite:///{self.folder / 'scenarios.db'}"
+        return {
+            **os.environ,
+            "DATABASE_URL": database,
+            "QUEUE_OR_TASK_SIDE": self.side.name,
+            "QUEUE_OR_TASK_BLOCK": context["block"],
+            LEDGER_VARIABLE: str(self.ledger),
+            CONTEXT_VARIABLE: json.dumps(context),
+            **self.side.env,
+            **extra,
+        }

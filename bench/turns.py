@@ -1,0 +1,95 @@
+"""The order of a run: whose turn it is, for what, for how long. Pure. A turn makes one block.
+
+Latency blocks go over the sides forwards and then backwards (A B C D, D C B A, …), so that a
+machine that slowly warms up or fills charges each side the same; the blocks of one round are
+paired. Drift blocks of one repetition run side by side: the machine's noise hits all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.faults.fault import Fault
+from bench.profiles import Profile
+from bench.sides import Side
+
+#: What `--measure` accepts, in the order in which a run takes them.
+MEASURES = ("latency", "drift", "fault", "micro")
+
+#: Seconds that starting and stopping a side costs, for the progress bar's first guess.
+START_AND_STOP_S = 6.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One side in fresh processes for one window."""
+
+    name: str
+    measure: str
+    side: Side
+    repetition: int
+    policy: str = ""
+    fault: Fault | None = None
+    #: Seconds that it will take, as a guess.
+    guess_s: float
+
+    @property
+    def label(self) -> str:
+        """What a person sees of it."""
+        detail = self.policy or (f"fault {self.fault.number} {self.fault.slug}" if self.fault else "")
+        return " ".join(filter(None, [self.name, self.measure, self.side.name, detail]))
+
+
+def latency_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+    """Every latency turn, forwards and backwards in turn."""
+    guess = profile.idle_s + profile.warmup_s + profile.latency_s + START_AND_STOP_S
+    return [
+        Turn(
+            name=f"r{repetition:02}-{side.name}",
+            measure="latency",
+            side=side,
+            repetition=repetition,
+            guess_s=guess,
+        )
+        for repetition in range(profile.repetitions)
+        for side in (sides if repetition % 2 == 0 else sides[::-1])
+    ]
+
+
+def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
+    """For each repetition the turns that run side by side: one for each policy of each side."""
+    subjects = [(side, policy) for side in sides for policy in side.policies]
+    return [
+        [
+            Turn(
+                name=f"d{repetition:02}-{side.name}-{policy}",
+                measure="drift",
+                side=side,
+                repetition=repetition,
+                policy=policy,
+                guess_s=profile.drift_s + START_AND_STOP_S,
+            )
+            for side, policy in subjects
+        ]
+        for repetition in range(profile.drift_repetitions)
+    ]
+
+
+def fault_turns(sides: Sequence[Side], faults: Iterable[Fault], profile: Profile) -> list[Turn]:
+    """Every strike of every fault at every side that it can hit, the longest first."""
+    turns = [
+        Turn(
+            name=f"f{fault.number:02}-{strike}-{side.name}",
+            measure="fault",
+            side=side,
+            repetition=strike,
+            fault=fault,
+            guess_s=fault.load_s + fault.drain_s(side.name) + START_AND_STOP_S,
+        )
+        for fault in faults
+        for strike in range(profile.strikes)
+        for side in sides
+        if side.name in fault.expected
+    ]
+    return sorted(turns, key=lambda turn: -turn.guess_s)

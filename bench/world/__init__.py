@@ -1,0 +1,1 @@
+"""The world that the sides run in: broker, outside services, mail."""

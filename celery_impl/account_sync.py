@@ -1,0 +1,45 @@
+"""Periodic sync on Celery: one beat entry a second, which fans out one task for each active owner.
+
+Which owners are synced is in the database, so `start` and `stop` need no beat, no broker and no
+worker at hand. Hardened, a sync that has not begun within its interval expires: a backlog of
+stale ticks helps nobody. No sync is retried: the next tick is the retry.
+"""
+
+from __future__ import annotations
+
+from celery_impl import names
+from celery_impl.app import app, profile
+from celery_impl.enqueue import enqueue
+from scenarios import balances, jobs, ledger, node
+from scenarios.balances import Balance
+
+
+def start(owner: str) -> None:
+    """Sync the owner every second from the next tick of beat on; twice is the same as once."""
+    balances.activate(owner)
+
+
+def stop(owner: str) -> None:
+    """Sync the owner no longer; one that is queued or running already still happens."""
+    balances.deactivate(owner)
+
+
+def state(owner: str) -> Balance | None:
+    """The last stored balance with `last_run_at`, or None where the owner was never started."""
+    return balances.get(owner)
+
+
+@app.task(name=names.SYNC_ALL, ignore_result=True, sidekiq_retry=False)
+def sync_all() -> None:
+    """Queue one sync for each active owner; beat runs this every second."""
+    owners = balances.active_owners()
+    options = {"expires": profile.sync_expires_s} if profile.sync_expires_s else {}
+    if owners:
+        enqueue(*(sync_owner.signature((owner,), options) for owner in owners))
+
+
+@app.task(name=names.SYNC_OWNER, ignore_result=True, sidekiq_retry=False)
+def sync_owner(owner: str) -> None:
+    """Fetch the owner's balance and store it."""
+    with ledger.attempt(jobs.ACCOUNT_SYNC, jobs.sync(owner)):
+        balances.store(owner, node.fetch_balance(owner))

@@ -1,0 +1,81 @@
+"""Where jobs are that have neither run nor been given up: what tells a stuck job from a lost one."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+import redis
+from celery import Celery
+
+from celery_impl import names
+from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets
+
+#: Seconds that workers have to tell what they run.
+INSPECT_S: Final = 0.7
+
+QUEUE: Final = "queue"
+UNACKED: Final = "unacked"
+WORKER: Final = "worker"
+SCHEDULE_SET: Final = "schedule set"
+RETRY_SET: Final = "retry set"
+DEAD_SET: Final = "dead set"
+
+
+def held(app: Celery) -> dict[str, str]:
+    """Every job of the ledger that the broker or a worker holds, with where; takes about a second.
+
+    Where: queue, unacked (fetched by a worker that may be dead), worker (running in a living one),
+    schedule set, retry set, dead set. Raise kombu's OperationalError where the broker is away: nobody
+    knows then.
+    """
+    found: dict[str, str] = {}
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        client = redis.Redis(connection_pool=channel.pool)
+        for where, message in _messages(app, channel, client):
+            _note(found, where, message)
+        for grave in Sets(client, prefix=channel.global_keyprefix).graves():
+            _name(found, DEAD_SET, grave.task, grave.args)
+    for task in _running(app):
+        _name(found, WORKER, task["name"], task["args"])
+    return found
+
+
+def _messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[str, dict[str, Any]]]:
+    prefix = channel.global_keyprefix
+    for queue in app.amqp.queues:
+        for step in channel.priority_steps:
+            for text in _bytes(client.lrange(f"{prefix}{channel._q_for_pri(queue, step)}", 0, -1)):  # noqa: SLF001 - pinned by a test
+                yield QUEUE, json.loads(text)
+    for text in _bytes(client.hvals(prefix + channel.unacked_key)):
+        yield UNACKED, json.loads(text)[0]
+    sets = Sets(client, prefix=prefix)
+    for where, name in ((SCHEDULE_SET, SCHEDULE), (RETRY_SET, RETRY)):
+        for waiting in sets.waiting(name):
+            yield where, json.loads(waiting)
+
+
+def _running(app: Celery) -> list[dict[str, Any]]:
+    answers: Any = app.control.inspect(timeout=INSPECT_S).active() or {}
+    return [task for tasks in answers.values() for task in tasks]
+
+
+def _note(found: dict[str, str], where: str, message: dict[str, Any]) -> None:
+    body = message["body"]
+    if message["properties"].get("body_encoding") == "base64":
+        body = base64.b64decode(body)
+    _name(found, where, message["headers"]["task"], json.loads(body)[0])
+
+
+def _name(found: dict[str, str], where: str, task: str, args: Any) -> None:
+    job = names.job_of(task, args)
+    if job is not None:
+        found[job.name] = where
+
+
+def _bytes(answer: Any) -> list[bytes]:
+    """The list that redis-py's blocking client returns; its annotations also allow an awaitable."""
+    return list(answer)

@@ -1,0 +1,132 @@
+"""What the two profiles set, as data: Celery's defaults, and what it takes to lose nothing.
+
+| variable                           | meaning                                    | default                  |
+|------------------------------------|--------------------------------------------|--------------------------|
+| REDIS_URL                          | the broker: redis://, rediss:// or unix:// | redis://127.0.0.1:6379/0 |
+| QUEUE_OR_TASK_PROFILE              | stock or hardened                          | hardened                 |
+| QUEUE_OR_TASK_KEY_PREFIX           | what every key in the broker begins with   | nothing                  |
+| QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S | the visibility timeout of either profile   | 3600 stock, 5 hardened   |
+
+The last one is for the harness, which cannot wait an hour; a run that sets it says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+#: Seconds after which a job is interrupted with SoftTimeLimitExceeded, which is retried like any
+#: other error. Above the 5 s that one call to an outside service may take.
+SOFT_TIME_LIMIT_S: Final = 7
+#: Seconds after which the process of a job is killed; the job goes to the dead set.
+TIME_LIMIT_S: Final = 8
+#: Seconds after which the jobs of a dead worker go back to the queue. Living workers renew it every
+#: second (`sidekiq.keeper`), so that it need not exceed the longest job.
+VISIBILITY_TIMEOUT_S: Final = 5.0
+#: Seconds between two looks for jobs of dead workers; kombu's default makes it 100.
+RESTORE_INTERVAL_S: Final = 1
+#: Seconds for which one worker may hold the right to look: one that dies while it holds it blocks
+#: the others for so long (kombu's default is 300).
+RESTORE_MUTEX_S: Final = 5
+#: Seconds until a connection attempt to the broker fails.
+CONNECT_TIMEOUT_S: Final = 0.3
+#: Seconds until an unanswered command fails: what an enqueue to a silent broker costs its caller.
+SOCKET_TIMEOUT_S: Final = 0.5
+#: Seconds that a caller waits for one of the broker connections of its process.
+POOL_TIMEOUT_S: Final = 0.2
+#: Seconds between two checks of the worker's long-lived connections (kombu's default is 25).
+HEALTH_CHECK_S: Final = 2
+
+
+class ProfileError(ValueError):
+    """QUEUE_OR_TASK_PROFILE or another variable of a profile cannot be used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """One way to run Celery: its settings, whether `Sidekiq(app)` is applied, how ticks expire."""
+
+    name: str
+    sidekiq: bool = False
+    #: Seconds after which a queued sync is pointless and dropped; None keeps it for ever.
+    sync_expires_s: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    transport_options: Mapping[str, Any] = field(default_factory=dict)
+
+
+STOCK: Final = Profile(name="stock")
+
+HARDENED: Final = Profile(
+    name="hardened",
+    sidekiq=True,
+    sync_expires_s=1.0,
+    settings={
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "task_soft_time_limit": SOFT_TIME_LIMIT_S,
+        "task_time_limit": TIME_LIMIT_S,
+        # Sending again after a time-out would make two jobs of one, should the first arrive late.
+        "task_publish_retry": False,
+        "broker_pool_acquire_timeout": POOL_TIMEOUT_S,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        # Their messages cannot be acknowledged any more and will be delivered again.
+        "worker_cancel_long_running_tasks_on_connection_loss": True,
+    },
+    transport_options={
+        "visibility_timeout": VISIBILITY_TIMEOUT_S,
+        "unacked_restore_interval": RESTORE_INTERVAL_S,
+        "unacked_restore_throttle": 1,
+        "unacked_mutex_expire": RESTORE_MUTEX_S,
+        "socket_connect_timeout": CONNECT_TIMEOUT_S,
+        "socket_timeout": SOCKET_TIMEOUT_S,
+        "socket_keepalive": True,
+        "health_check_interval": HEALTH_CHECK_S,
+        "max_retries": 0,
+    },
+)
+
+PROFILES: Final = {profile.name: profile for profile in (STOCK, HARDENED)}
+
+
+def chosen(env: Mapping[str, str]) -> Profile:
+    """The profile that QUEUE_OR_TASK_PROFILE names; raise ProfileError for an unknown one."""
+    name = env.get("QUEUE_OR_TASK_PROFILE") or HARDENED.name
+    if name not in PROFILES:
+        message = f"QUEUE_OR_TASK_PROFILE is {name!r}: expected {' or '.join(PROFILES)}"
+        raise ProfileError(message)
+    return PROFILES[name]
+
+
+def celery_settings(profile: Profile, env: Mapping[str, str]) -> dict[str, Any]:
+    """Celery's settings for the profile and the environment; raise ProfileError for a bad value."""
+    settings = {"broker_url": _broker_url(env), **profile.settings}
+    options = {**profile.transport_options, **_options_of(env)}
+    return {**settings, "broker_transport_options": options} if options else settings
+
+
+def _broker_url(env: Mapping[str, str]) -> str:
+    url = env.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
+    return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+
+
+def _options_of(env: Mapping[str, str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if prefix := env.get("QUEUE_OR_TASK_KEY_PREFIX"):
+        options["global_keyprefix"] = prefix
+    if text := env.get("QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S"):
+        options["visibility_timeout"] = _seconds("QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S", text)
+    return options
+
+
+def _seconds(name: str, text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        message = f"{name} is {text!r}: expected a number of seconds above 0"
+        raise ProfileError(message)
+    return seconds

@@ -1,0 +1,58 @@
+"""What the worker's main process does with a job whose process was killed.
+
+A killed process cannot retry or bury its own job, so its parent does: over the hard time limit it
+goes to the dead set; a lost process puts it back on the queue, until three have died of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.worker.request import Request
+
+from celery_impl.sidekiq.task import SidekiqTask
+
+#: Processes that one job may kill before it goes to the dead set.
+POISON_DEATHS: Final = 3
+
+logger = logging.getLogger(__name__)
+
+
+class SidekiqRequest(Request):
+    """A job in the worker's main process."""
+
+    task: SidekiqTask
+    _context: Any  # private to Celery, pinned by a test
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
+        """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
+        if not soft:
+            self._bury(TimeLimitExceeded(timeout))
+        super().on_timeout(soft, timeout)
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Bury a job that has killed its third process; otherwise Celery's rules hold."""
+        error = exc_info.exception
+        if isinstance(error, WorkerLostError) and self._deaths() >= POISON_DEATHS:
+            self._bury(error)
+            self.acknowledge()
+        return super().on_failure(exc_info, *args, **kwargs)
+
+    def _deaths(self) -> int:
+        try:
+            with self.task.app.producer_or_acquire() as producer:
+                return int(producer.channel.sets.count_death(self.id))
+        except Exception:  # not counted is run once more, which is the promise
+            logger.warning("could not count the death of a process by job %s", self.id, exc_info=True)
+            return 0
+
+    def _bury(self, error: BaseException) -> None:
+        if not self.task.goes_to_dead_set:
+            return
+        try:
+            self.task.bury(self._context, error)
+        except Exception:  # Celery acknowledges next, so give it back before: it runs once more
+            logger.warning("could not bury job %s", self.id, exc_info=True)
+            self.reject(requeue=True)

@@ -1,0 +1,79 @@
+"""Task.start: fire and forget, done properly.
+
+A bare `asyncio.create_task` may be collected while it runs, and its error is shown when
+somebody collects it. Here the runtime holds the task, and an error is logged at once with
+who asked for the work. Nobody is linked to it, nothing retries it, shutdown does not wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVarTuple
+
+from inprocess.supervision.child import Child
+from inprocess.supervision.errors import Refused
+from inprocess.supervision.runtime import home_loop
+from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.threads import hop
+
+Ts = TypeVarTuple("Ts")
+
+_unlinked: dict[asyncio.AbstractEventLoop, TaskSupervisor] = {}
+
+
+class Task:
+    """Namespace of OTP's functions for tasks without a supervisor."""
+
+    @staticmethod
+    def start(
+        function: Callable[[*Ts], object],
+        *args: *Ts,
+        name: str | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> Child | Refused:
+        """Run `function(*args)` in the background and return its handle, at once.
+
+        An async function runs on the loop, a plain one in a thread. The loop is the given one,
+        else the running one, else the runtime's (see `home_loop`). Refused is returned while
+        the app is draining. Callable from any thread.
+        """
+        frame = sys._getframe(1)  # noqa: SLF001 - the only way to know who asked; documented as specific to CPython
+        asker = f"{frame.f_code.co_name} at {frame.f_code.co_filename}:{frame.f_lineno}"
+        supervisor = unlinked(loop or home_loop())
+        if threading.get_ident() == supervisor._thread:  # noqa: SLF001 - one concept, two files
+            return supervisor.add(
+                Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker)
+            )
+        return supervisor.from_thread(
+            lambda: supervisor.add(
+                Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker)
+            )
+        )
+
+
+def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
+    """What holds the tasks that `Task.start` started on that loop. Callable from any thread."""
+    held = _unlinked.get(loop)
+    if held is not None:
+        return held
+    for closed in [known for known in _unlinked if known.is_closed()]:
+        _unlinked.pop(closed, None)
+    make = partial(_unlinked_here, loop)
+    return make() if _is_running_here(loop) else hop(loop, make)
+
+
+def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
+    if loop not in _unlinked:
+        _unlinked[loop] = TaskSupervisor.start()
+    return _unlinked[loop]
+
+
+def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False

@@ -1,0 +1,69 @@
+"""For tests of code that uses this package: a clock that moves only when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+#: Turns that the loop gets after each step of the clock, for tasks to react to it.
+SETTLE_TURNS = 25
+
+
+async def settle(turns: int = SETTLE_TURNS) -> None:
+    """Let everything that is ready on the loop run."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+class FakeTimer:
+    """A callback that waits for `FakeClock.advance`."""
+
+    def __init__(self, callback: Callable[[], object]) -> None:
+        self.callback: Callable[[], object] | None = callback
+
+    def cancel(self) -> None:
+        """Call it no more."""
+        self.callback = None
+
+
+class FakeClock:
+    """A clock that stands still until `advance`; timers fire in order, at exactly their time."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+        self._timers: list[tuple[float, int, FakeTimer]] = []
+        self._order = itertools.count()
+
+    def monotonic(self) -> float:
+        """The present reading, s."""
+        return self.now
+
+    def call_later(self, seconds: float, callback: Callable[[], object], /) -> FakeTimer:
+        """As `Clock.call_later`."""
+        timer = FakeTimer(callback)
+        heapq.heappush(self._timers, (self.now + seconds, next(self._order), timer))
+        return timer
+
+    @property
+    def pending(self) -> int:
+        """How many timers are armed."""
+        return sum(timer.callback is not None for _, _, timer in self._timers)
+
+    async def advance(self, seconds: float) -> None:
+        """Move on by `seconds`, stopping at each timer on the way, and let the loop settle each time."""
+        await settle()
+        end = self.now + seconds
+        while self._timers and self._timers[0][0] <= end:
+            due, _, timer = heapq.heappop(self._timers)
+            self.now = max(self.now, due)
+            callback, timer.callback = timer.callback, None
+            if callback is not None:
+                callback()
+                await settle()
+        self.now = end
+
+    def jump(self, seconds: float) -> None:
+        """Move on by `seconds` at once, as if the loop had been held; `advance` then fires the late timers."""
+        self.now += seconds

@@ -1,0 +1,155 @@
+"""A run directory read into frames, tolerant of everything but a missing manifest.
+
+Every table comes back with all columns of `bench.schema.TABLES` and their types: text, true or
+false, or number (`inf` kept). A table that is absent is empty. What could not be read is told in
+`Run.problems`, and the report prints it where the reader looks for the figure.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
+from reports.errors import RunError
+
+#: Columns that hold words; every other column is a number, but for TRUTHS.
+TEXTS = frozenset(
+    "block measure side reason scenario job outcome request metric baseline words why policy owner slug "
+    "at_least_once at_most_once predicted as_predicted note".split()  # noqa: SIM905 - a list of words reads best as words
+)
+#: Columns that are true or false.
+TRUTHS = frozenset({"valid", "duplicate", "sum_ok", "app_died"})
+
+_TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run: its manifest, its tables, its call costs, and what could not be read."""
+
+    directory: Path
+    manifest: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    micro: tuple[Mapping[str, Any], ...]
+    problems: tuple[str, ...]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table without the rows of blocks that do not count."""
+        frame = self.tables[name]
+        if name == "blocks" or "block" not in frame:
+            return frame
+        return frame[~frame["block"].isin(self.invalid_blocks()["block"])]
+
+    def invalid_blocks(self) -> pd.DataFrame:
+        """The blocks that do not count, each with its reason."""
+        blocks = self.tables["blocks"]
+        return blocks[~blocks["valid"].fillna(value=True).astype(bool)]
+
+    def texts(self, field: str) -> list[str]:
+        """A manifest field that is a list of words; empty where it is absent or something else."""
+        value = self.manifest.get(field)
+        return [str(item) for item in value] if isinstance(value, list) else []
+
+    def mapping(self, field: str) -> dict[str, Any]:
+        """A manifest field that is an object; empty where it is absent or something else."""
+        value = self.manifest.get(field)
+        return value if isinstance(value, dict) else {}
+
+    @property
+    def profile(self) -> str:
+        """The profile's name; "unknown" where the manifest has none."""
+        return str(self.manifest.get("profile") or "unknown")
+
+
+def read(directory: Path) -> Run:
+    """Read a run directory; raise RunError where it has no manifest that this version can read."""
+    manifest = _manifest(directory)
+    problems: list[str] = []
+    tables = {name: _table(directory, name, problems) for name in TABLES}
+    micro = _micro(directory / MICRO, problems)
+    return Run(directory, manifest, tables, micro, tuple(problems))
+
+
+def _manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    if not path.is_file():
+        raise RunError(f"{directory} is not a complete run: it has no {MANIFEST}; name a folder under results/")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({_one_line(error)}); run the bench again") from error
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
+        raise RunError(f"{path} names no schema, so it is no run of queue-or-task; name a folder under results/")
+    if schema > SCHEMA_VERSION:
+        raise RunError(f"{path} has schema {schema}, this version reads up to {SCHEMA_VERSION}: upgrade queue-or-task")
+    return dict(manifest)
+
+
+def _table(directory: Path, name: str, problems: list[str]) -> pd.DataFrame:
+    path = directory / f"{name}.csv"
+    frame = _rows(path, problems) if path.exists() else pd.DataFrame()
+    lacking = [column for column in TABLES[name] if column not in frame]
+    if lacking and len(frame):
+        problems.append(f"{path.name} lacks {', '.join(lacking)}")
+    return pd.DataFrame({column: _typed(frame, column) for column in TABLES[name]})
+
+
+def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
+    """The rows as text; a line with too many fields is left out and told."""
+    left_out: list[list[str]] = []
+    try:
+        frame = pd.read_csv(
+            path,
+            dtype=str,
+            keep_default_na=False,
+            index_col=False,
+            engine="python",  # the one that hands over a bad line
+            on_bad_lines=left_out.append,
+        )
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        problems.append(f"{path.name} cannot be read: {_one_line(error)}")
+        return pd.DataFrame()
+    if left_out:
+        problems.append(f"{path.name}: {len(left_out)} line(s) with too many fields left out")
+    return frame
+
+
+def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
+    if column in TEXTS:
+        kind = "object"
+    else:
+        kind = "boolean" if column in TRUTHS else "float64"
+    if column not in frame:
+        filler: Any = "" if kind == "object" else None
+        return pd.Series([filler] * len(frame), index=frame.index, dtype=kind)
+    values = frame[column].fillna("").astype(str)
+    if kind == "object":
+        return values.astype(object)
+    if kind == "boolean":
+        return values.str.strip().str.lower().map(_TRUTH).astype("boolean")
+    return pd.to_numeric(values, errors="coerce").astype("float64")
+
+
+def _micro(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    """The benchmarks that have a median; pytest-benchmark's times are seconds."""
+    if not path.exists():
+        return ()
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        benchmarks = [item for item in found["benchmarks"] if math.isfinite(float(item["stats"]["median"]))]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"{path.name} cannot be read: {_one_line(error)}")
+        return ()
+    return tuple(benchmarks)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,0 +1,176 @@
+"""An accepted account set-up must not be lost, so what a process's end does to it decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports import commands, evidence, words
+from reports.evidence import QUEUES, TASK, Comparison, Losses, State
+from reports.reading import Run
+from reports.verdicts.kinds import (
+    Choice,
+    Gap,
+    Number,
+    Verdict,
+    comparison_number,
+    cost_number,
+    filled,
+    median_of,
+    queue_in,
+)
+
+SCENARIO = "account_setup"
+#: Faults of FAULTS.md that end a process: kill -9 the app, kill -9 the worker, SIGTERM.
+ENDINGS = (10, 12, 13)
+#: Endings that a side must have met before "loses nothing" is said of it.
+NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}
+
+
+def judge(run: Run) -> Verdict:
+    """The verdict on account set-up."""
+    failures = run.table("failures")
+    queue = queue_in(failures, SCENARIO)
+    task_ends, queue_ends = endings(failures, TASK), endings(failures, queue)
+    choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
+    response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
+    return Verdict(
+        scenario=SCENARIO,
+        choice=choice,
+        sentence=_sentence(choice, task_ends, queue_ends),
+        question="May an account set-up that was accepted be lost when a process dies?",
+        numbers=filled(
+            *(_number(ends) for ends in _shown(task_ends, queue_ends)),
+            comparison_number(response),
+            cost_number(run, queue),
+        ),
+        flips=_flips(choice, response),
+        gaps=_gaps(run, task_ends, queue_ends, response),
+    )
+
+
+def endings(failures: pd.DataFrame, side: str) -> list[Losses]:
+    """What each measured ending did to the accepted set-ups of a side."""
+    found = [evidence.losses(failures, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
+    return [losses for losses in found if losses is not None]
+
+
+def durability(ends: Sequence[Losses], side: str) -> State | None:
+    """held, broken or unknown over all endings; None where a needed one was not measured."""
+    states = {losses.state for losses in ends}
+    if "broken" in states:
+        return "broken"
+    if not set(NEEDED[side]) <= {losses.fault for losses in ends}:
+        return None
+    return "unknown" if "unknown" in states else "held"
+
+
+def choose(task: State | None, queue: State | None) -> Choice:
+    """What the endings leave to take; an open end of the task leaves the question open."""
+    if task is None and queue is None:
+        return "not measured"
+    if task == "held":
+        return "no queue"
+    if task == "broken" and queue == "held":
+        return "queue"
+    if task == "broken" and queue == "broken":
+        return "neither"
+    return "unsettled"
+
+
+def told(ends: Sequence[Losses]) -> str:
+    """As in "in-process lost 41 of 50 accepted jobs at kill -9 of the app; hardened Celery lost …"."""
+    sides = dict.fromkeys(losses.side for losses in ends)
+    return "; ".join(
+        f"{words.side(side)} lost " + " and ".join(_one(losses) for losses in ends if losses.side == side)
+        for side in sides
+    )
+
+
+def _one(losses: Losses) -> str:
+    held = f" ({losses.stuck} more still held at the limit)" if losses.stuck else ""
+    return f"{losses.lost} of {losses.accepted} accepted jobs at {words.FAULT_NAMES[losses.fault]}{held}"
+
+
+def _shown(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
+    """The task's worst ending, the queue at the same, at the kill of its worker, and wherever it lost."""
+    worst = _worst(task)
+    faults = {12, *(losses.fault for losses in worst)}
+    return [*worst, *(losses for losses in queue if losses.fault in faults or losses.lost)]
+
+
+def _worst(ends: Sequence[Losses]) -> list[Losses]:
+    return sorted(ends, key=lambda losses: losses.share, reverse=True)[:1]
+
+
+def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -> str:
+    name, seen = words.scenario(SCENARIO), told(_shown(task, queue))
+    beginnings = {
+        "queue": f"Take a queue for {name} when no accepted job may be lost",
+        "no queue": f"You do not need a queue for {name} if your processes end as they did here",
+        "neither": f"A queue alone does not keep every accepted {name}",
+        "unsettled": f"Not settled for {name}: {_why_open(task, queue)}",
+    }
+    if choice == "not measured" or not seen:
+        return f"Not measured: {name} is decided by what is lost when processes are killed, and none was killed."
+    return f"{beginnings[choice]}: {seen}."
+
+
+def _why_open(task: Sequence[Losses], queue: Sequence[Losses]) -> str:
+    if any(losses.state == "unknown" for losses in (*task, *queue)):
+        return "not every accepted job could be accounted for"
+    return "one of the sides was not killed in every way that counts"
+
+
+def _number(losses: Losses) -> Number:
+    if losses.lost:
+        in_strikes = f"in {losses.strikes_with_loss} of {losses.strikes} strikes"
+        detail = f"{words.percent(losses.share)} of the jobs exposed, {in_strikes}"
+    elif losses.checked:
+        detail = f"{words.bounded_zero(losses.strikes, 'strikes')} of strikes to lose a job"
+    else:
+        detail = "unknown: not every accepted job could be accounted for"
+    return Number(
+        label=f"{words.side(losses.side)}: jobs lost at {words.FAULT_NAMES[losses.fault]}",
+        value=f"{losses.lost} of {losses.accepted}",
+        detail=detail,
+    )
+
+
+def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
+    if choice in {"queue", "neither"}:
+        return (
+            "A loss you can live with: where a sweep over users without ids, or a person, sets the account "
+            f"up again, the task in the app is enough{_pace(response)}.",
+            "Processes that only ever end by SIGTERM: see that row of the failures before you count a deploy "
+            "as a loss.",
+        )
+    if choice == "no queue":
+        return (
+            "One lost job that cannot be made good: zero seen is not zero, see the bound beside each count.",
+            "Retries that must go on for longer than the app stays up.",
+        )
+    return ()
+
+
+def _pace(response: Comparison | None) -> str:
+    if response is None or response.words not in {"lower", "higher"}:
+        return ""
+    return f" (the queue's median response is {words.number(response.ratio)} × that of in-process)"
+
+
+def _gaps(
+    run: Run, task: Sequence[Losses], queue: Sequence[Losses], response: Comparison | None
+) -> tuple[Gap, ...]:
+    gaps = [
+        Gap(what=f"{words.FAULT_NAMES[fault]}: {name}", command=commands.measure(run, "fault", SCENARIO))
+        for name, ends, needed in (("in-process", task, NEEDED[TASK]), ("a queue", queue, NEEDED[QUEUES[0]]))
+        for fault in needed
+        if fault not in {losses.fault for losses in ends}
+    ]
+    if response is None:
+        gaps.append(
+            Gap(what="the response of both sides", command=commands.measure(run, "latency", SCENARIO))
+        )
+    return tuple(gaps)

@@ -1,0 +1,115 @@
+"""A synced balance must be fresh, so its age at p99 decides; drift and missed ticks explain it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from reports import commands, evidence, words
+from reports.evidence import QUEUES, TASK, Freshness
+from reports.reading import Run
+from reports.verdicts.kinds import Choice, Gap, Number, Verdict, filled
+
+SCENARIO = "account_sync"
+#: A smaller difference is of no practical use: the larger of this share and this time (METHOD.md).
+MARGIN_SHARE = 0.1
+MARGIN_MS = 1.0
+#: Milliseconds that a drift of 1 ppm adds in an hour.
+_MS_PER_HOUR_PPM = 3.6
+
+
+def judge(run: Run) -> Verdict:
+    """The verdict on the periodic sync."""
+    found = evidence.freshness(run.table("drift"))
+    task = freshest(found, TASK)
+    queue = next((best for side in QUEUES if (best := freshest(found, side)) is not None), None)
+    choice = choose(task, queue)
+    return Verdict(
+        scenario=SCENARIO,
+        choice=choice,
+        sentence=_sentence(choice, task, queue),
+        question="How old may the balance be that a reader sees?",
+        numbers=filled(*(_age(item) for item in (task, queue)), _drift(found)),
+        flips=_flips(choice, found),
+        gaps=_gaps(run, task, queue),
+    )
+
+
+def freshest(found: Sequence[Freshness], side: str) -> Freshness | None:
+    """The policy of this side with the youngest balance at p99."""
+    own = [item for item in found if item.side == side]
+    return min(own, key=lambda item: item.age_p99_ms, default=None)
+
+
+def choose(task: Freshness | None, queue: Freshness | None) -> Choice:
+    """No queue unless its balance is younger by the margin; open where the runs of both overlap."""
+    if task is None and queue is None:
+        return "not measured"
+    if task is None or queue is None or task.age_p99_ms == queue.age_p99_ms == math.inf:
+        return "unsettled"
+    if task.age_p99_ms <= queue.age_p99_ms + max(MARGIN_MS, MARGIN_SHARE * queue.age_p99_ms):
+        return "no queue"
+    return "queue" if task.age_p99_low_ms > queue.age_p99_high_ms else "unsettled"
+
+
+def _sentence(choice: Choice, task: Freshness | None, queue: Freshness | None) -> str:
+    name, both = words.scenario(SCENARIO), [item for item in (task, queue) if item is not None]
+    if not both:
+        return f"Not measured: the {name} is decided by how old the balance gets, and no sync was run."
+    open_because = "the runs of both sides overlap" if task and queue else "one side was not measured"
+    beginnings = {
+        "queue": f"Take a queue for the {name} when the balance must be as fresh as it can be",
+        "no queue": f"You do not need a queue for the {name} if this freshness will do",
+        "unsettled": f"Not settled for the {name}, {open_because}",
+    }
+    ages = " and ".join(
+        f"{words.age(item.age_p99_ms)} with {words.side(item.side)} ({words.policy(item.policy)})"
+        for item in both
+    )
+    return f"{beginnings[choice]}: for 99 % of the time the balance is no older than {ages}."
+
+
+def _age(found: Freshness | None) -> Number | None:
+    if found is None:
+        return None
+    low, high = words.age(found.age_p99_low_ms), words.age(found.age_p99_high_ms)
+    return Number(
+        label=f"{words.side(found.side)}, {words.policy(found.policy)}: age of the balance, p99",
+        value=words.age(found.age_p99_ms),
+        detail=f"median of {found.runs} runs, {low} to {high}; oldest {words.age(found.age_max_ms)}; "
+        f"{found.missed} of {found.ticks_due} ticks missed",
+    )
+
+
+def _drift(found: Sequence[Freshness]) -> Number | None:
+    drifts = [item for item in found if math.isfinite(item.drift_ppm)]
+    if not drifts:
+        return None
+    most = max(drifts, key=lambda item: abs(item.drift_ppm))
+    return Number(
+        label=f"{words.side(most.side)}, {words.policy(most.policy)}: the strongest drift",
+        value=f"{words.number(most.drift_ppm)} ppm",
+        detail=f"at this pace {words.ms(most.drift_ppm * _MS_PER_HOUR_PPM)} an hour",
+    )
+
+
+def _flips(choice: Choice, found: Sequence[Freshness]) -> tuple[str, ...]:
+    replicas = "More than one process of the app: each ticks, unless one holds a lease (fault 29, not measured)."
+    if choice == "queue":
+        return ("A reader who does not mind the difference in age.", replicas)
+    if choice == "no queue":
+        doubled = [item for item in found if item.duplicates]
+        seen = (
+            f"{words.side(item.side)} ({words.policy(item.policy)}) ran {item.duplicates} ticks twice here."
+            for item in doubled
+        )
+        return ("A sync that must go on while the app is down.", replicas, *seen)
+    return ()
+
+
+def _gaps(run: Run, task: Freshness | None, queue: Freshness | None) -> tuple[Gap, ...]:
+    return tuple(
+        Gap(what=f"the age of the balance: {name}", command=commands.measure(run, "drift"))
+        for name, item in (("in-process", task), ("a queue", queue))
+        if item is None
+    )

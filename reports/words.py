@@ -1,0 +1,168 @@
+"""Numbers and names as the report prints them; the bound that zero of n still allows."""
+
+from __future__ import annotations
+
+import math
+
+from scipy.special import betaincinv
+
+#: Printed where there is no number.
+NOTHING = "–"
+#: A job that was not finished by the drain limit.
+OVER_LIMIT = "> limit"
+#: Confidence of the one-sided bound on a share.
+CONFIDENCE = 0.95
+
+#: The quantile that is called by its name.
+MEDIAN = 0.5
+
+#: Milliseconds and seconds from which the next larger unit is easier to read.
+_SECOND_MS = 1000
+_MINUTE_S = 120
+
+SIDE_NAMES = {
+    "inprocess": "in-process",
+    "celery-stock": "stock Celery",
+    "celery-hardened": "hardened Celery",
+    "inline": "inline control",
+}
+SCENARIO_NAMES = {
+    "account_setup": "account set-up",
+    "account_sync": "periodic sync",
+    "welcome_email": "welcome e-mail",
+}
+POLICY_NAMES = {
+    "work-then-rearm": "work, then re-arm",
+    "anchored": "anchored",
+    "beat": "beat",
+}
+METRIC_NAMES = {
+    "response": "response",
+    "uncorrected": "effect after submit",
+    "caller": "caller cost",
+    "pickup": "pickup",
+    "service": "service",
+    "request": "HTTP request",
+    "lateness": "generator lateness",
+    "host_tax": "host tax",
+}
+FAULT_NAMES = {
+    1: "dependency answers 503 twice",
+    2: "job always raises",
+    10: "kill -9 of the app",
+    11: "kill -9 of a worker's child",
+    12: "kill -9 of the worker",
+    13: "SIGTERM in mid-job (a deploy)",
+    16: "broker refuses at enqueue",
+    17: "broker silent at enqueue",
+    20: "broker killed with jobs queued",
+    25: "job longer than the visibility timeout",
+}
+
+
+def side(name: str) -> str:
+    """A side's name in plain words."""
+    return SIDE_NAMES.get(name, name)
+
+
+def scenario(name: str) -> str:
+    """A scenario's name in plain words."""
+    return SCENARIO_NAMES.get(name, name.replace("_", " ") or "all scenarios")
+
+
+def policy(name: str) -> str:
+    """A sync policy's name in plain words."""
+    return POLICY_NAMES.get(name, name)
+
+
+def metric(name: str, quantile: float) -> str:
+    """A metric with its quantile, as in "median caller cost" and "response p99"."""
+    plain = METRIC_NAMES.get(name, name)
+    return f"median {plain}" if quantile == MEDIAN else f"{plain} {percentile(quantile)}"
+
+
+def fault(number: float, slug: str = "") -> str:
+    """A fault's number and what it does."""
+    if not math.isfinite(number):
+        return slug or NOTHING
+    return f"{number:.0f} {FAULT_NAMES.get(int(number), slug.replace('-', ' '))}".strip()
+
+
+def percentile(quantile: float) -> str:
+    """0.5 as "p50", 0.999 as "p99.9"."""
+    return f"p{quantile * 100:.4g}" if math.isfinite(quantile) else NOTHING
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Three significant digits with thousands separated; a dash for no number."""
+    if not math.isfinite(value):
+        return NOTHING
+    rounded = float(f"{value:.{digits}g}")
+    decimals = 0 if rounded == 0 else max(0, digits - 1 - math.floor(math.log10(abs(rounded))))
+    return f"{rounded:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def count(value: float) -> str:
+    """A whole number, or a dash."""
+    return f"{value:,.0f}" if math.isfinite(value) else NOTHING
+
+
+def ms(value: float) -> str:
+    """A time given in milliseconds, in the unit that reads best; infinity is "> limit"."""
+    if value == math.inf:
+        return OVER_LIMIT
+    if not math.isfinite(value):
+        return NOTHING
+    if abs(value) >= _SECOND_MS:
+        return seconds(value / _SECOND_MS)
+    if 0 < abs(value) < 1:
+        return f"{number(value * 1000)} µs"
+    return f"{number(value)} ms"
+
+
+def age(value: float) -> str:
+    """A time of about a second, given and printed in milliseconds with four digits."""
+    return f"{number(value, 4)} ms" if math.isfinite(value) else ms(value)
+
+
+def seconds(value: float) -> str:
+    """A time given in seconds."""
+    if value == math.inf:
+        return OVER_LIMIT
+    if abs(value) >= _MINUTE_S and math.isfinite(value):
+        return f"{number(value / 60)} min"
+    return f"{number(value)} s" if math.isfinite(value) else NOTHING
+
+
+def times(ratio: float, low: float, high: float) -> str:
+    """A ratio with its 95 % interval, as in "1.42 × (1.20 to 1.69)"."""
+    if not math.isfinite(ratio):
+        return NOTHING
+    return f"{number(ratio)} × ({number(low)} to {number(high)})"
+
+
+def spread(middle: str, low: str, high: str) -> str:
+    """A median over blocks with its range; the range is left out where it says nothing more."""
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def upper_bound(hits: int, trials: int) -> float:
+    """The largest share that `hits` of `trials` still allows (Clopper-Pearson, one-sided 95 %).
+
+    0 of 5 allows 0.45. No trials allow anything: 1.0.
+    """
+    if hits >= trials:
+        return 1.0
+    return float(betaincinv(hits + 1, trials - hits, CONFIDENCE))
+
+
+def percent(share: float) -> str:
+    """A share as a percentage of two significant digits."""
+    if not math.isfinite(share):
+        return NOTHING
+    return f"{float(f'{share * 100:.2g}'):g} %"
+
+
+def bounded_zero(trials: int, unit: str) -> str:
+    """What zero of `trials` still allows, in words."""
+    return f"0 of {trials} {unit} still allows {percent(upper_bound(0, trials))}"

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from bench.world.broker import Broker, BrokerError, server_binary
+from celery_impl.sidekiq import Sets
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+#: Seconds that anything awaited by a test may take.
+PATIENCE_S = 25.0
+_WITH_PARENT = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+class Worker:
+    """One real `celery worker` in a process group of its own, killed with its test."""
+
+    def __init__(self, log: Path, env: dict[str, str], arguments: list[str]) -> None:
+        self._log = log
+        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO"]
+        command = ["-m", "celery", "-A", "sample_app", "worker", "-n", f"{log.stem}@%h", *quiet, *arguments]
+        with log.open("wb") as out:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _WITH_PARENT, *command],
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **env},
+                cwd=log.parent,
+                process_group=0,
+            )
+
+    @property
+    def ready(self) -> bool:
+        if self._process.poll() is not None:
+            pytest.fail(f"the worker ended:\n{self.output}")
+        return " ready." in self.output
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def kill(self) -> None:
+        """SIGKILL to the worker and its children, as the kernel's memory killer or a lost host does."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def terminate(self) -> None:
+        self._process.terminate()
+        self._process.wait(PATIENCE_S)
+
+
+class Lab:
+    """A broker, the sample app in a profile, workers, and what the jobs wrote."""
+
+    def __init__(self, folder: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.broker = broker
+        self.redis: Any = redis.Redis.from_url(broker.url, decode_responses=True)
+        self.sets = Sets(redis.Redis.from_url(broker.url))
+        self.env = {
+            **broker.environment,
+            "PYTHONPATH": f"{ROOT}:{HERE}",
+            "SAMPLE_LOG": str(folder / "runs"),
+            "SIDEKIQ_RETRY_SCALE": "0.01",
+        }
+        self._monkeypatch = monkeypatch
+        self._workers: list[Worker] = []
+
+    def sample(self, profile: str = "hardened", **env: str) -> Any:
+        """The sample app's module, made anew for the profile; workers started later use it too."""
+        self.env |= {"QUEUE_OR_TASK_PROFILE": profile, **env}
+        for name, value in self.env.items():
+            self._monkeypatch.setenv(name, value)
+        spec = importlib.util.spec_from_file_location("sample_app", HERE / "sample_app.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    def worker(self, *arguments: str) -> Worker:
+        """Start a worker with two processes, unless the arguments say otherwise, and wait until it is ready."""
+        log = self.folder / f"worker{len(self._workers)}.log"
+        started = Worker(log, self.env, list(arguments or ("--concurrency", "2")))
+        self._workers.append(started)
+        self.eventually(lambda: started.ready)
+        return started
+
+    def runs(self, event: str, job: str) -> list[tuple[int, float]]:
+        """Process id and monotonic time of every such event of the job."""
+        path = self.folder / "runs"
+        lines = [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+        return [(int(pid), float(t)) for name, whose, pid, t in lines if (name, whose) == (event, job)]
+
+    def eventually(self, look: Callable[[], Any], *, within_s: float = PATIENCE_S) -> Any:
+        """What `look` returns as soon as it is true; fail the test where it never is."""
+        deadline = time.monotonic() + within_s
+        while not (found := look()):
+            if time.monotonic() > deadline:
+                pytest.fail(f"not within {within_s} s; last look: {found!r}\n{self._outputs()}")
+            time.sleep(0.02)
+        return found
+
+    def failures(self) -> list[dict[str, Any]]:
+        """The `failed` events of every process's ledger."""
+        lines = [line for path in self.folder.glob("events-*.jsonl") for line in path.open()]
+        return [event for event in map(json.loads, lines) if event["event"] == "failed"]
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self.redis.close()
+
+    def _outputs(self) -> str:
+        return "\n".join(worker.output[-3000:] for worker in self._workers)
+
+
+@pytest.fixture(scope="session")
+def _broker_at_hand() -> None:
+    try:
+        server_binary()
+    except BrokerError as error:
+        if os.environ.get("CI", "").lower() == "true":
+            pytest.fail(str(error))
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def broker(tmp_path: Path, _broker_at_hand: None) -> Iterator[Broker]:
+    with Broker.start(tmp_path / "broker", env={"PATH": os.environ["PATH"]}) as started:
+        yield started
+
+
+@pytest.fixture
+def lab(tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    made = Lab(tmp_path, broker, monkeypatch)
+    yield made
+    made.close()

@@ -1,0 +1,59 @@
+"""A Celery app with small jobs that write what happens to them into a file, for real workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from celery import Task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from celery_impl import failures, profiles
+from celery_impl.app import make
+
+app = make(profiles.chosen(os.environ), os.environ)
+app.conf.task_ignore_result = True
+failures.record_in_ledger()
+
+
+def write(event: str, job: str) -> None:
+    line = f"{event} {job} {os.getpid()} {time.monotonic()}\n"
+    with open(os.environ["SAMPLE_LOG"], "a", encoding="utf-8", buffering=1) as log:  # noqa: PTH123 - O_APPEND
+        log.write(line)
+
+
+@app.task(bind=True)
+def note(self: Task[Any, Any], job: str, seconds: float = 0.0) -> None:
+    write("start", job)
+    time.sleep(seconds)
+    write("done", job)
+
+
+@app.task
+def fail(job: str) -> None:
+    write("start", job)
+    raise ValueError(job)
+
+
+@app.task(sidekiq_retry=False)
+def fail_once_and_for_all(job: str) -> None:
+    write("start", job)
+    raise ValueError(job)
+
+
+@app.task
+def kill_own_process(job: str) -> None:
+    write("start", job)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@app.task(soft_time_limit=0.5, time_limit=1.0)
+def hang(job: str) -> None:
+    write("start", job)
+    while True:
+        try:
+            time.sleep(60)
+        except SoftTimeLimitExceeded:
+            continue
