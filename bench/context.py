@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 import sys
 import time
@@ -11,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import ledger_io
-from bench.turns import Turn
 from bench.plan import Plan
 from bench.processes import Process, ProcessTable
 from bench.profiles import Profile
 from bench.rundir import RunDirectory
 from bench.stack import Stack
+from bench.turns import Turn
 
 #: Seconds from the generator's start to its first request: its imports and its connections.
 GENERATOR_START_S = 2.0
@@ -43,6 +44,10 @@ class Context:
         """What every event of the block carries."""
         return {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
 
+    def draw(self, *parts: object) -> random.Random:
+        """A generator of its own for each part of the run, from the run's seed."""
+        return random.Random("/".join(map(str, (self.seed, *parts))))  # noqa: S311 - a plan, no secret
+
     def start_generator(self, stack: Stack, plan: Plan, start_ns: int) -> Process:
         """Start the load generator with its plan; its first request is due at `start_ns` or later."""
         path = stack.folder / "plan.json"
@@ -51,7 +56,7 @@ class Context:
             "generator",
             [
                 *(sys.executable, "-m", "bench.generator", "--plan", str(path), "--url", stack.app_url),
-                *("--start-at", str(start_ns), "--timeout", str(REQUEST_LIMIT_S)),
+                *("--start-at", str(start_ns), "--timeout-s", str(REQUEST_LIMIT_S)),
             ],
             env=stack.env,
             folder=stack.folder,

@@ -13,7 +13,7 @@ from bench.context import Context, sleep_until
 from bench.measures import drift
 from bench.measures.block import Block
 from bench.stack import Stack
-from bench.turns import Turn
+from bench.turns import Turn, valid_row
 
 #: Nanoseconds between two syncs of an owner.
 INTERVAL_NS = 1_000_000_000
@@ -54,19 +54,7 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
         )
         await sleep_until(block.end_ns + int(DRAIN_S * 1e9))
     events = context.keep_events(turn)
-    ticks, rows = drift.drift_frames(events, block, policy=turn.policy, interval_ns=INTERVAL_NS)
+    ticks, rows = drift.drift_frames(events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners)
     context.directory.append_frame("ticks", ticks)
     context.directory.append_frame("drift", rows)
-    context.directory.append(
-        "blocks",
-        [
-            {
-                "block": turn.name,
-                "measure": "drift",
-                "side": turn.side.name,
-                "repetition": turn.repetition,
-                "seconds": context.profile.drift_s,
-                "valid": True,
-            }
-        ],
-    )
+    context.directory.append("blocks", [valid_row(turn, seconds=context.profile.drift_s)])

@@ -8,22 +8,21 @@ The count is the checker's (`bench.measures.failure`): every accepted job is in 
 from __future__ import annotations
 
 import asyncio
-import json
-import random
-import sys
+import math
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-import pandas as pd
+import httpx
 
 from bench import plan as plans
 from bench.context import GENERATOR_START_S, Context, sleep_until
 from bench.errors import BenchError
 from bench.faults.fault import Expected, Fault
 from bench.measures import failure
-from bench.stack import Stack
-from bench.turns import Turn
+from bench.measures.recovery import recovery
+from bench.stack import PROBE, Stack
+from bench.turns import Turn, valid_row
 from scenarios import jobs
 from scenarios.ledger import Ledger
 
@@ -31,8 +30,8 @@ from scenarios.ledger import Ledger
 BYSTANDER_RATE = 1.0
 #: The part of the load within which the fault strikes, as fractions of its length.
 STRIKE_BETWEEN = (0.35, 0.65)
-#: Seconds that looking for held jobs in the broker and the workers may take.
-HELD_LIMIT_S = 10.0
+#: Milliseconds from due to effect after which a job is late.
+DEADLINES_MS = {jobs.ACCOUNT_SETUP: 5000.0, jobs.WELCOME_EMAIL: 5000.0}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +65,12 @@ async def run(turn: Turn, context: Context) -> None:
         seen = await _strike(turn, fault, context, stack, harness)
         await _record_held(stack, harness)
     events = context.keep_events(turn)
-    _write(turn, context, fault, expected, seen, events)
+    _write(turn, context, expected, seen, events)
 
 
 async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
     plan = plans.make_plan(
-        seed=f"{context.seed}/{fault.number}/{turn.repetition}",
+        seed=context.draw("load", fault.number, turn.repetition).getrandbits(32),
         prefix=turn.name,
         rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
         seconds=fault.load_s,
@@ -82,7 +81,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
     start_ns = time.monotonic_ns() + int(GENERATOR_START_S * 1e9)
     end_ns = start_ns + int(fault.load_s * 1e9)
     generator = context.start_generator(stack, plan, start_ns)
-    await sleep_until(end_ns if fault.after_load else start_ns + _moment_ns(turn, fault, context.seed))
+    await sleep_until(end_ns if fault.after_load else start_ns + _moment_ns(turn, fault, context))
     fault_on_ns = time.monotonic_ns()
     harness.record("fault_on", t=fault_on_ns, fault=fault.number)
     await fault.strike(stack)
@@ -100,9 +99,9 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
     )
 
 
-def _moment_ns(turn: Turn, fault: Fault, seed: int) -> int:
+def _moment_ns(turn: Turn, fault: Fault, context: Context) -> int:
     """The seeded moment of the strike, in ns from the start of the load: the same for every side."""
-    draw = random.Random(f"{seed}/{fault.number}/{turn.repetition}/strike").uniform(*STRIKE_BETWEEN)  # noqa: S311 - a plan, no secret
+    draw = context.draw("strike", fault.number, turn.repetition).uniform(*STRIKE_BETWEEN)
     return int(draw * fault.load_s * 1e9)
 
 
@@ -117,40 +116,61 @@ async def _drain(stack: Stack, *, limit_s: float, linger_s: float) -> None:
 async def _longest_lag(stack: Stack) -> float:
     try:
         lags = (await stack.call("GET", "/lag")).json()
-    except OSError:
-        return float("nan")
-    return max((float(lag) for _, lag in lags), default=float("nan"))
+    except httpx.HTTPError:
+        return math.nan
+    return max((float(lag) for _, lag in lags), default=math.nan)
 
 
 async def _record_held(stack: Stack, harness: Ledger) -> None:
     """Write a `held` event for every job that still waits somewhere at the drain limit."""
-    for job, where in (await _held(stack)).items():
+    for job, where in (await stack.call("GET", "/held")).json().items():
         scenario = jobs.WELCOME_EMAIL if job.endswith("/email") else jobs.ACCOUNT_SETUP
         harness.record("held", scenario=scenario, job=job, where=where)
 
 
-async def _held(stack: Stack) -> dict[str, str]:
-    if not stack.side.queued:
-        return dict.fromkeys((await stack.call("GET", "/held")).json(), "memory")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "celery_impl.held"),
-        env=stack.env,
-        cwd=stack.folder,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(HELD_LIMIT_S):
-        output, _ = await process.communicate()
-    held: dict[str, str] = json.loads(output)
-    return held
-
-
 def _write(
-    turn: Turn,
-    context: Context,
-    fault: Fault,
-    expected: Expected,
-    seen: Observed,
-    events: list[dict[str, Any]],
+    turn: Turn, context: Context, expected: Expected, seen: Observed, events: list[dict[str, Any]]
 ) -> None:
-    rows = pd.DataFrame()
-    raise NotImplementedError
+    planned = [event for event in events if PROBE not in str(event.get("job", ""))]
+    scenarios = (turn.fault.scenario, jobs.WELCOME_EMAIL) if turn.fault else ()
+    rows = [_row(turn, scenario, expected, seen, planned) for scenario in scenarios]
+    context.directory.append("failures", [rows[0] | _prediction(rows[0], expected, context), *rows[1:]])
+    context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
+
+
+def _row(
+    turn: Turn, scenario: str, expected: Expected, seen: Observed, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    judged = failure.judge(events, scenario=scenario, deadline_ms=DEADLINES_MS[scenario])
+    fault = turn.fault
+    return {
+        "block": turn.name,
+        "fault": fault.number if fault else 0,
+        "slug": fault.slug if fault else "",
+        "side": turn.side.name,
+        "scenario": scenario,
+        "strike": turn.repetition,
+        "submitted": judged.submitted,
+        **{name: len(names) for name, names in judged.acceptance.items()},
+        **{name: len(names) for name, names in judged.classes.items()},
+        **{name: len(names) for name, names in judged.flags.items()},
+        "sum_ok": judged.sum_ok,
+        "at_least_once": judged.at_least_once,
+        "at_most_once": judged.at_most_once,
+        **asdict(recovery(events, scenario)),
+        "caller_max_ms": judged.caller_max_ms,
+        "lag_max_ms": seen.lag_max_ms,
+        "app_died": seen.app_died,
+        "note": expected.note,
+    }
+
+
+def _prediction(row: dict[str, Any], expected: Expected, context: Context) -> dict[str, Any]:
+    notes = [expected.note]
+    if context.profile.retry_scale != 1.0 and row["side"] == "celery-hardened":
+        notes.append(f"retry schedule at {context.profile.retry_scale:g} of its real time")
+    return {
+        "predicted": expected.text,
+        "as_predicted": "yes" if expected.holds(row) else "no",
+        "note": "; ".join(filter(None, notes)),
+    }

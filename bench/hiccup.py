@@ -23,7 +23,7 @@ def swallowed(late_ns: int) -> list[int]:
     A sleeper that was due each millisecond and stalled for 3.5 ms would have measured 3.5, 2.5,
     1.5 and 0.5 ms; measuring only the first hides the rest (coordinated omission).
     """
-    return list(range(late_ns, -1, -SLEEP_NS))[:-1] or [late_ns]
+    return list(range(late_ns, 0, -SLEEP_NS)) or [0]
 
 
 def measure(start_ns: int, seconds: float) -> list[int]:

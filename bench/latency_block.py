@@ -61,9 +61,9 @@ async def run(turn: Turn, context: Context) -> None:
 async def _observe(turn: Turn, context: Context, stack: Stack) -> Observed:
     profile = context.profile
     plan = plans.make_plan(
-        seed=f"{context.seed}/{turn.repetition}",
+        seed=context.draw("load", turn.repetition).getrandbits(32),
         prefix=turn.name,
-        rates=dict.fromkeys(("account_setup", "welcome_email"), profile.rate),
+        rates=dict.fromkeys(plans.REQUESTED, profile.rate),
         seconds=profile.warmup_s + profile.latency_s,
         owners=profile.owners,
     )

@@ -76,5 +76,7 @@ def _parse(line: bytes) -> EventDict | None:
         event = json.loads(line)
     except ValueError:
         return None
-    known = isinstance(event, dict) and isinstance(event.get("t"), int) and isinstance(event.get("event"), str)
+    known = (
+        isinstance(event, dict) and isinstance(event.get("t"), int) and isinstance(event.get("event"), str)
+    )
     return event if known else None

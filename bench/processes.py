@@ -122,6 +122,11 @@ class ProcessTable:
     async def stop(self, process: Process, *, grace_s: float = STOP_GRACE_S) -> None:
         """Stop a process and take it off the list."""
         await process.stop(grace_s=grace_s)
+        self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """Kill a process with its group and take it off the list."""
+        process.kill()
         self.forget(process.pid)
         self._processes.remove(process)
 

@@ -31,20 +31,6 @@ from bench.world.broker import Broker, BrokerError
 BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What the command line asked for."""
-
-    profile: Profile
-    sides: list[Side]
-    scenarios: list[str]
-    measures: list[str]
-    faults: list[Fault]
-    seed: int
-    out: Path
-    command: list[str]
-
-
 def execute(order: Order, console: Console) -> RunDirectory:
     """Run everything that was asked for; raise BenchError before anything starts where it cannot.
 
@@ -78,7 +64,9 @@ async def _run(order: Order, context: Context, console: Console) -> None:
         for turn in latency:
             await _guarded([turn], context, progress, lambda turn=turn: latency_block.run(turn, context))
         for together in drift:
-            await _guarded(together, context, progress, lambda ts=together: drift_block.run_together(ts, context))
+            await _guarded(
+                together, context, progress, lambda ts=together: drift_block.run_together(ts, context)
+            )
         await _in_lanes(faults, context, progress, lanes)
         if "micro" in order.measures:
             progress.say("micro   call costs")
@@ -114,7 +102,7 @@ async def _guarded(
         reason = _first_line(errors)
         for turn in taken:
             progress.say(f"invalid {turn.label}: {reason}")
-            context.directory.append("blocks", [_invalid_row(turn, reason)])
+            context.directory.append("blocks", [turns.invalid_row(turn, reason)])
     else:
         for turn in taken:
             progress.say(f"done    {turn.label}")
@@ -131,12 +119,3 @@ def _first_line(errors: BaseExceptionGroup[BaseException]) -> str:
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
-def _invalid_row(turn: Turn, reason: str) -> dict[str, object]:
-    return {
-        "block": turn.name,
-        "measure": turn.measure,
-        "side": turn.side.name,
-        "repetition": turn.repetition,
-        "valid": False,
-        "reason": reason,
-    }

@@ -29,7 +29,8 @@ class PortTakenError(RuntimeError):
 
 def listening_socket(port: int = 0) -> socket.socket:
     """A socket bound to the port, or to a free one for 0; raise PortTakenError where it is in use."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # With no protocol named, asyncio leaves Nagle's algorithm on: 40 ms on every answer in two writes.
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         made.bind((HOST, port))

@@ -28,12 +28,12 @@ from bench.world.broker import Broker, BrokerError
 from scenarios import jobs
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
+#: What stands in the id of every user that only shows that a side is up.
+PROBE = "-probe-"
 #: Seconds within which every part of a side must be up and a probe job through.
 START_LIMIT_S = 40.0
 #: Seconds that one call to the app's own endpoints may take.
 APP_TIMEOUT_S = 5.0
-#: Seconds that the app may drain after SIGTERM.
-APP_GRACE_S = 12.0
 
 
 class Stack:
@@ -58,10 +58,11 @@ class Stack:
         self.world: dict[str, str] = {}
         self.app_url = ""
         self.spawned_ns = 0
+        self.context = context
         self._table = table
         self._beat = beat
         self._latency = world_latency_ms
-        self.env = self.environment(context, env or {})
+        self.env = self._environment(context, env or {})
 
     async def __aenter__(self) -> Self:
         self.ledger.mkdir(parents=True)
@@ -86,10 +87,9 @@ class Stack:
         await self.stop()
 
     async def stop(self) -> None:
-        """Stop every part, the app first and the services that it needs last."""
-        for name in ("beat", "app", "worker", "world"):
-            if name in self.parts:
-                await self._table.stop(self.parts.pop(name), grace_s=APP_GRACE_S)
+        """End every part at once: the block has drained, what happens from here on counts no more."""
+        for name in list(self.parts):
+            self._table.kill(self.parts.pop(name))
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
 
@@ -178,7 +178,7 @@ class Stack:
 
     async def probe(self) -> None:
         """Send one of each request through the whole side and wait for their effects."""
-        user = f"{self.env['QUEUE_OR_TASK_BLOCK']}-probe-{time.monotonic_ns()}"
+        user = f"{self.context['block']}{PROBE}{time.monotonic_ns()}"
         body = {"name": "Probe", "birthday": "1990-05-17", "address": "1 Probe Street"}
         for path, suffix in (("/account-setup", "s"), ("/users", "e")):
             answer = await self.call(
@@ -196,6 +196,8 @@ class Stack:
             self._table.adopt(broker.pid)
 
     def _spawn(self, name: str, module: str, *options: str) -> None:
+        if name in self.parts:
+            self._table.kill(self.parts[name])
         self.parts[name] = self._table.start(
             name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
         )
@@ -213,7 +215,6 @@ class Stack:
             **os.environ,
             "DATABASE_URL": database,
             "QUEUE_OR_TASK_SIDE": self.side.name,
-            "QUEUE_OR_TASK_BLOCK": context["block"],
             LEDGER_VARIABLE: str(self.ledger),
             CONTEXT_VARIABLE: json.dumps(context),
             **self.side.env,

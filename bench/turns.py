@@ -93,3 +93,22 @@ def fault_turns(sides: Sequence[Side], faults: Iterable[Fault], profile: Profile
         if side.name in fault.expected
     ]
     return sorted(turns, key=lambda turn: -turn.guess_s)
+
+
+def valid_row(turn: Turn, *, seconds: float, **noise: float) -> dict[str, object]:
+    """The row of `blocks.csv` for a block that counts."""
+    return _row(turn) | {"seconds": seconds, "valid": True} | noise
+
+
+def invalid_row(turn: Turn, reason: str, **noise: float) -> dict[str, object]:
+    """The row of `blocks.csv` for a block that does not count, and why."""
+    return _row(turn) | {"valid": False, "reason": reason} | noise
+
+
+def _row(turn: Turn) -> dict[str, object]:
+    return {
+        "block": turn.name,
+        "measure": turn.measure,
+        "side": turn.side.name,
+        "repetition": turn.repetition,
+    }

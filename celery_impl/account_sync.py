@@ -7,6 +7,8 @@ stale ticks helps nobody. No sync is retried: the next tick is the retry.
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery_impl import names
 from celery_impl.app import app, profile
 from celery_impl.enqueue import enqueue
@@ -33,9 +35,9 @@ def state(owner: str) -> Balance | None:
 def sync_all() -> None:
     """Queue one sync for each active owner; beat runs this every second."""
     owners = balances.active_owners()
-    options = {"expires": profile.sync_expires_s} if profile.sync_expires_s else {}
+    options: dict[str, Any] = {"expires": profile.sync_expires_s} if profile.sync_expires_s else {}
     if owners:
-        enqueue(*(sync_owner.signature((owner,), options) for owner in owners))
+        enqueue(*(sync_owner.s(owner).set(**options) for owner in owners))
 
 
 @app.task(name=names.SYNC_OWNER, ignore_result=True, sidekiq_retry=False)

@@ -9,12 +9,16 @@ from typing import Any, Final
 
 import redis
 from celery import Celery
+from kombu import Connection
+from kombu.exceptions import OperationalError
 
 from celery_impl import names
 from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets
 
 #: Seconds that workers have to tell what they run.
 INSPECT_S: Final = 0.7
+#: Transport options that keep a silent broker from holding the question up, in either profile.
+BOUNDS: Final = {"socket_timeout": 1.0, "socket_connect_timeout": 0.5, "max_retries": 0}
 
 QUEUE: Final = "queue"
 UNACKED: Final = "unacked"
@@ -28,19 +32,27 @@ def held(app: Celery) -> dict[str, str]:
     """Every job of the ledger that the broker or a worker holds, with where; takes about a second.
 
     Where: queue, unacked (fetched by a worker that may be dead), worker (running in a living one),
-    schedule set, retry set, dead set. Raise kombu's OperationalError where the broker is away: nobody
-    knows then.
+    schedule set, retry set, dead set. A job that moves meanwhile may be missed: look at a system at
+    rest. Raise kombu's OperationalError where the broker is away or silent: nobody knows then.
     """
+    try:
+        return _held(app)
+    except (redis.RedisError, OSError) as error:
+        raise OperationalError(str(error)) from error
+
+
+def _held(app: Celery) -> dict[str, str]:
     found: dict[str, str] = {}
-    with app.connection_for_read() as connection:
+    options = {**app.conf.broker_transport_options, **BOUNDS}
+    with app.connection_for_read(transport_options=options) as connection:
         channel: Any = connection.default_channel
         client = redis.Redis(connection_pool=channel.pool)
         for where, message in _messages(app, channel, client):
             _note(found, where, message)
         for grave in Sets(client, prefix=channel.global_keyprefix).graves():
             _name(found, DEAD_SET, grave.task, grave.args)
-    for task in _running(app):
-        _name(found, WORKER, task["name"], task["args"])
+        for task in _running(app, connection):
+            _name(found, WORKER, task["name"], task["args"])
     return found
 
 
@@ -58,8 +70,8 @@ def _messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[
             yield where, json.loads(waiting)
 
 
-def _running(app: Celery) -> list[dict[str, Any]]:
-    answers: Any = app.control.inspect(timeout=INSPECT_S).active() or {}
+def _running(app: Celery, connection: Connection) -> list[dict[str, Any]]:
+    answers: Any = app.control.inspect(timeout=INSPECT_S, connection=connection).active() or {}
     return [task for tasks in answers.values() for task in tasks]
 
 

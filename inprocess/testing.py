@@ -65,5 +65,5 @@ class FakeClock:
         self.now = end
 
     def jump(self, seconds: float) -> None:
-        """Move on by `seconds` at once, as if the loop had been held; `advance` then fires the late timers."""
+        """Move on by `seconds` at once, as if the loop was held; `advance` then fires the late timers."""
         self.now += seconds

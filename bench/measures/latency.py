@@ -83,7 +83,7 @@ def host_tax_frame(
     inside = quantiles(lag for t, lag in loaded if block.holds(t))
     n = min(len(idle), sum(block.holds(t) for t, _ in loaded))
     rows = [
-        _latency_row(block, WHOLE_APP, "host_tax", q, value - control[q], n)
+        _latency_row(block, WHOLE_APP, "host_tax", q=q, value=value - control[q], n=n)
         for q, value in inside.items()
         if q in control
     ]
@@ -152,13 +152,13 @@ def _quantile_rows(
     block: Block, scenario: str, metric: str, values: pd.Series[float]
 ) -> list[dict[str, object]]:
     return [
-        _latency_row(block, scenario, metric, q, value, len(values))
+        _latency_row(block, scenario, metric, q=q, value=value, n=len(values))
         for q, value in quantiles(values).items()
     ]
 
 
-def _latency_row(  # noqa: PLR0913 - one argument a column
-    block: Block, scenario: str, metric: str, q: float, value: float, n: int
+def _latency_row(
+    block: Block, scenario: str, metric: str, *, q: float, value: float, n: int
 ) -> dict[str, object]:
     return {
         "block": block.block,

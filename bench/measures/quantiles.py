@@ -28,7 +28,9 @@ def quantile(values: Iterable[float], q: float) -> float:
     """
     array = _array(values)
     if array.size == 0 or np.isnan(array).any():
-        raise ValueError(f"a quantile needs numbers; got {array.size} values, {np.isnan(array).sum()} of them NaN")
+        raise ValueError(
+            f"a quantile needs numbers; got {array.size} values, {np.isnan(array).sum()} of them NaN"
+        )
     above = float(np.quantile(array, q, method="higher"))
     if math.isinf(above):
         return above

@@ -34,7 +34,7 @@ class SidekiqRequest(Request):
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Bury a job that has killed its third process; otherwise Celery's rules hold."""
-        error = exc_info.exception
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
         if isinstance(error, WorkerLostError) and self._deaths() >= POISON_DEATHS:
             self._bury(error)
             self.acknowledge()

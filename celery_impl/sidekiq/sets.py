@@ -93,9 +93,9 @@ class Sets:
         return [Grave(**json.loads(member)) for member in members]
 
     def waiting(self, name: str) -> list[str]:
-        """The messages in `schedule` or `retry`, the next due first."""
+        """The messages in `schedule` or `retry`, the next due first; entries that are none of ours left out."""
         members: Any = self._client.zrange(self._prefix + name, 0, -1)
-        return [member.decode().partition("\n")[2] for member in members]
+        return list(filter(None, (member.decode().partition("\n")[2] for member in members)))
 
     def count_death(self, job_id: str) -> int:
         """Remember that a process died of this job and return how many did in the last 72 hours."""

@@ -175,6 +175,7 @@ class GenServer(Process):
         """Wait until `init` has returned; raise StartError where it failed."""
         await self._initialised.wait()
         if self._start_error is not None:
+            await self.wait()  # so that its name is free again
             raise StartError(f"{self.name} could not start: {self._start_error!r}") from self._start_error
 
     def shutdown(self) -> None:

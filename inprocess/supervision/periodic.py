@@ -102,7 +102,7 @@ class Anchored(_Periodic):
     """Runs on the grid t0 + kT; a restart with the same `t0` keeps the grid."""
 
     def init(self, spawn: Spawn, *, interval_s: float, t0: float | None = None) -> None:
-        """Tick at `t0 + k * interval_s` from the first that lies ahead; t0 (monotonic s) is now by default."""
+        """Tick at `t0 + k * interval_s` from the first that lies ahead; t0 is now by default."""
         now = self.clock.monotonic()
         self.spawn = spawn
         self.counts = TickCounts()

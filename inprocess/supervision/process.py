@@ -112,7 +112,7 @@ def abandon(task: asyncio.Task[object] | None, what: str) -> None:
 class Process(Ending):
     """Base of GenServer and of the supervisors. `async with` waits for the start, and stops at the end."""
 
-    __slots__ = ("__weakref__", "loop", "_name", "_thread", "clock")
+    __slots__ = ("__weakref__", "_name", "_thread", "clock", "loop")
 
     #: How long a supervisor waits for this kind of process unless the child spec says otherwise.
     shutdown_limit: ClassVar[ShutdownLimit] = SHUTDOWN_S
@@ -130,6 +130,11 @@ class Process(Ending):
         self._name = name
         if name is not None:
             names.register(name, self)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller is on the thread of this process's loop."""
+        return threading.get_ident() == self._thread
 
     @property
     def name(self) -> str:

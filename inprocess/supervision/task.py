@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVarTuple
@@ -44,36 +43,33 @@ class Task:
         frame = sys._getframe(1)  # noqa: SLF001 - the only way to know who asked; documented as specific to CPython
         asker = f"{frame.f_code.co_name} at {frame.f_code.co_filename}:{frame.f_lineno}"
         supervisor = unlinked(loop or home_loop())
-        if threading.get_ident() == supervisor._thread:  # noqa: SLF001 - one concept, two files
-            return supervisor.add(
-                Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker)
-            )
-        return supervisor.from_thread(
-            lambda: supervisor.add(
-                Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker)
-            )
-        )
+        add = partial(_add, supervisor, function, args, name, asker)
+        return add() if supervisor.is_here else supervisor.atomically(add)
+
+
+def _add(
+    supervisor: TaskSupervisor,
+    function: Callable[..., object],
+    args: tuple[object, ...],
+    name: str | None,
+    asker: str,
+) -> Child | Refused:
+    return supervisor.add(Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker))
 
 
 def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     """What holds the tasks that `Task.start` started on that loop. Callable from any thread."""
     held = _unlinked.get(loop)
-    if held is not None:
+    if held is not None and held.exit is None:
         return held
     for closed in [known for known in _unlinked if known.is_closed()]:
         _unlinked.pop(closed, None)
     make = partial(_unlinked_here, loop)
-    return make() if _is_running_here(loop) else hop(loop, make)
+    return make() if asyncio._get_running_loop() is loop else hop(loop, make)  # noqa: SLF001 - documented under this name
 
 
 def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
-    if loop not in _unlinked:
-        _unlinked[loop] = TaskSupervisor.start()
-    return _unlinked[loop]
-
-
-def _is_running_here(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
+    held = _unlinked.get(loop)
+    if held is None or held.exit is not None:  # ended: an app's lifespan was left, and may be entered again
+        held = _unlinked[loop] = TaskSupervisor.start()
+    return held

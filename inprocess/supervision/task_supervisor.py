@@ -27,7 +27,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, Self, TypeVarTuple, get_args
+from typing import ClassVar, Self, TypeVar, TypeVarTuple, get_args
 
 from inprocess.supervision.child import Child, Retry
 from inprocess.supervision.clock import Clock
@@ -47,6 +47,7 @@ from inprocess.supervision.threads import hop
 STARTS_PER_TURN = 200
 
 Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
 
 _RESTARTS = frozenset(get_args(Restart))
 
@@ -118,7 +119,7 @@ class TaskSupervisor(Process):
                 "backoff": backoff,
                 "on_give_up": on_give_up,
             }
-            return self.from_thread(partial(self.start_child, function, *args, **options))  # type: ignore[arg-type]  # as they came
+            return self.atomically(partial(self.start_child, function, *args, **options))  # type: ignore[arg-type]  # as they came
         if restart not in _RESTARTS:
             raise ValueError(f"restart is {restart!r}: expected one of {', '.join(sorted(_RESTARTS))}")
         if intensity is None and backoff is None and on_give_up is None:
@@ -140,10 +141,15 @@ class TaskSupervisor(Process):
             self.loop.call_soon(self._start_waiting)
         return child
 
-    def from_thread(self, start: Callable[[], Child | Refused]) -> Child | Refused:
-        """Run `start` on the loop for a caller on another thread; Refused where the loop does not answer."""
+    def atomically(self, function: Callable[[], T]) -> T | Refused:
+        """Run a short function on the loop's thread, in one turn, and return its result. Any thread.
+
+        Refused is returned where the loop does not answer; then the function never runs.
+        """
+        if threading.get_ident() == self._thread:
+            return function()
         try:
-            return hop(self.loop, start)
+            return hop(self.loop, function)
         except TimeoutError as error:
             return Refused("no_answer", f"{self.name}: {error}; try again when the loop is free")
         except RuntimeError as error:
@@ -276,7 +282,7 @@ def _log_crash(supervisor: TaskSupervisor, child: Child, ended: Exit) -> None:
         child.attempt,
         ended,
         asker,
-        exc_info=ended.error,
+        exc_info=None if isinstance(ended.error, asyncio.CancelledError) else ended.error,
     )
 
 

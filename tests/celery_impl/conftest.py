@@ -95,11 +95,18 @@ class Lab:
         return module
 
     def worker(self, *arguments: str) -> Worker:
-        """Start a worker with two processes, unless the arguments say otherwise, and wait until it is ready."""
-        log = self.folder / f"worker{len(self._workers)}.log"
-        started = Worker(log, self.env, list(arguments or ("--concurrency", "2")))
-        self._workers.append(started)
-        self.eventually(lambda: started.ready)
+        """Start a worker, by default with two processes, and wait until it is ready."""
+        [started] = self.workers(1, *arguments)
+        return started
+
+    def workers(self, count: int, *arguments: str) -> list[Worker]:
+        """As `worker`, several at once."""
+        begin = len(self._workers)
+        for number in range(begin, begin + count):
+            log = self.folder / f"worker{number}.log"
+            self._workers.append(Worker(log, self.env, list(arguments or ("--concurrency", "2"))))
+        started = self._workers[begin:]
+        self.eventually(lambda: all(worker.ready for worker in started))
         return started
 
     def runs(self, event: str, job: str) -> list[tuple[int, float]]:
@@ -119,7 +126,8 @@ class Lab:
 
     def failures(self) -> list[dict[str, Any]]:
         """The `failed` events of every process's ledger."""
-        lines = [line for path in self.folder.glob("events-*.jsonl") for line in path.open()]
+        texts = [path.read_text() for path in self.folder.glob("events-*.jsonl")]
+        lines = [line for text in texts for line in text.splitlines()]
         return [event for event in map(json.loads, lines) if event["event"] == "failed"]
 
     def close(self) -> None:
@@ -143,7 +151,7 @@ def _broker_at_hand() -> None:
 
 @pytest.fixture
 def broker(tmp_path: Path, _broker_at_hand: None) -> Iterator[Broker]:
-    with Broker.start(tmp_path / "broker", env={"PATH": os.environ["PATH"]}) as started:
+    with Broker.start(tmp_path / "broker", persistence=True, env={"PATH": os.environ["PATH"]}) as started:
         yield started
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from typing import Any
 
-from celery import Task
 from celery.exceptions import SoftTimeLimitExceeded
 
-from celery_impl import failures, profiles
+from celery_impl import failures, names, profiles
 from celery_impl.app import make
 
 app = make(profiles.chosen(os.environ), os.environ)
@@ -24,8 +22,8 @@ def write(event: str, job: str) -> None:
         log.write(line)
 
 
-@app.task(bind=True)
-def note(self: Task[Any, Any], job: str, seconds: float = 0.0) -> None:
+@app.task
+def note(job: str, seconds: float = 0.0) -> None:
     write("start", job)
     time.sleep(seconds)
     write("done", job)
@@ -49,7 +47,7 @@ def kill_own_process(job: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(soft_time_limit=0.5, time_limit=1.0)
+@app.task(soft_time_limit=1, time_limit=2)
 def hang(job: str) -> None:
     write("start", job)
     while True:
@@ -57,3 +55,15 @@ def hang(job: str) -> None:
             time.sleep(60)
         except SoftTimeLimitExceeded:
             continue
+
+
+@app.task(name=names.CREATE_CRM_CONTACT)
+def run_long(user_id: str) -> None:
+    write("start", user_id)
+    time.sleep(60)
+
+
+@app.task(name=names.FIND_FULFILLMENT_CENTER)
+def raise_always(user_id: str) -> None:
+    write("start", user_id)
+    raise ValueError(user_id)

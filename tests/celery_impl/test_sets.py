@@ -61,6 +61,7 @@ def test_an_entry_that_is_none_of_ours_stays_where_it_is(lab: Any) -> None:
     assert lab.sets.promote(now=3) == 1
 
     assert lab.redis.zrange(SCHEDULE, 0, -1) == ["corrupt"]
+    assert lab.sets.waiting(SCHEDULE) == []
 
 
 def test_the_dead_set_drops_the_oldest_beyond_its_limit(lab: Any) -> None:

@@ -73,7 +73,7 @@ def test_a_job_that_killed_three_processes_goes_to_the_dead_set(lab: Any) -> Non
 
     assert (grave.error_class, grave.args) == ("WorkerLostError", ["a"])
     assert len(lab.runs("start", "a")) == 3
-    assert lab.redis.hlen("unacked") == 0
+    lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
 
 
 def test_called_directly_a_task_is_a_plain_function(lab: Any) -> None:

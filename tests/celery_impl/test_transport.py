@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import celery.worker.request
-import kombu
 import pytest
+from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
+
 from celery_impl.sidekiq.sets import RETRY, SCHEDULE
-from kombu.transport import redis, virtual
 
 
 def test_a_countdown_waits_in_the_schedule_set_with_no_eta_left(lab: Any) -> None:
@@ -60,32 +61,29 @@ def test_a_key_prefix_reaches_the_sets_and_the_queues(lab: Any) -> None:
     assert lab.redis.zcard(f"mine:{SCHEDULE}") == 1
     lab.worker()
     lab.eventually(lambda: lab.runs("done", "a"))
-    assert all(key.startswith("mine:") for key in lab.redis.keys())
+    assert all(key.startswith("mine:") for key in lab.redis.scan_iter())
 
 
 @pytest.mark.parametrize("pool", [("--concurrency", "2"), ("--pool", "solo"), ("--pool", "threads")])
 def test_a_countdown_beyond_the_visibility_timeout_runs_once_and_on_time(lab: Any, pool: tuple[str]) -> None:
-    sample = lab.sample(QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S="1.5")
-    lab.worker(*pool)
-    lab.worker(*pool)
+    sample = lab.sample(QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S="1")
+    lab.workers(2, *pool)
     begin = time.monotonic()
-    sample.note.apply_async(("a",), countdown=4)
+    sample.note.apply_async(("a",), countdown=2.5)
 
     [(_, started)] = lab.eventually(lambda: lab.runs("start", "a"))
-    sample.note.apply_async(("after",), countdown=3)
+    sample.note.apply_async(("after",), countdown=1)
     lab.eventually(lambda: lab.runs("done", "after"))
 
-    assert started - begin >= 4 - 0.01
+    assert started - begin >= 2.5 - 0.01
     assert len(lab.runs("start", "a")) == 1
-    print("lateness", started - begin - 4)
 
 
 @pytest.mark.parametrize("pool", [("--concurrency", "2"), ("--pool", "solo")])
 def test_a_job_longer_than_the_visibility_timeout_runs_once_when_hardened(lab: Any, pool: tuple[str]) -> None:
     sample = lab.sample(QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S="1.5")
-    lab.worker(*pool)
-    lab.worker(*pool)
-    sample.note.delay("a", 5.0)
+    lab.workers(2, *pool)
+    sample.note.delay("a", 3.5)
 
     lab.eventually(lambda: lab.runs("done", "a"))
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
@@ -94,13 +92,13 @@ def test_a_job_longer_than_the_visibility_timeout_runs_once_when_hardened(lab: A
 
 
 def test_the_private_parts_of_kombu_and_celery_that_we_use_are_as_we_know_them() -> None:
-    """A failure here means: read the new kombu or Celery, then mend `transport`, `keeper`, `request`, `held`."""
+    """A failure means: read the new kombu and Celery, then mend `transport`, `keeper`, `request`, `held`."""
+    redis: Any = kombu_redis
     assert list(inspect.signature(redis.Channel._put).parameters) == ["self", "queue", "message", "kwargs"]
     assert "publish_batch.add('lpush', key, dumps(message))" in inspect.getsource(redis.Channel._put)
     assert list(inspect.signature(redis.PublishBatch.add).parameters) == ["self", "name", "args"]
     assert list(inspect.signature(redis.Channel._q_for_pri).parameters) == ["self", "queue", "pri"]
     assert "self._expires[queue] = expire" in inspect.getsource(redis.Channel._new_queue)
-    assert "self._delivered[delivery_tag] = message" in inspect.getsource(virtual.QoS.append)
+    assert "self._delivered = OrderedDict()" in inspect.getsource(virtual.QoS.__init__)
     assert "self.connection_class_ssl" in inspect.getsource(redis.Channel._connparams)
-    assert "self._context = Context(" in inspect.getsource(celery.worker.request.Request.__init__)
-    assert kombu.VERSION.major == 5
+    assert callable(inspect.getattr_static(celery.worker.request.Request, "_context").__get__)

@@ -1,0 +1,72 @@
+# Everything that a newcomer needs. `make help` explains each target.
+# Nothing is written outside this folder: the environment, caches and results all live in it.
+
+PYTHON ?= python3
+PROFILE ?= quick
+SEED ?= 1
+RUN ?= results/latest
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
+export XDG_CACHE_HOME := $(CURDIR)/.cache
+export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
+export TMPDIR := $(CURDIR)/.cache/tmp
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install bench bench-full smoke bench-micro report compare test lint types format clean
+
+help: ## Explain every target
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@printf '\n  Options: PROFILE=smoke|quick|full  SEED=N  RUN=results/…  A=… B=…  ARGS="--side celery --fault 12"\n'
+
+install: $(STAMP) ## Make the environment in .venv (the other targets do it for you)
+
+$(STAMP): pyproject.toml constraints.txt
+	@mkdir -p $(TMPDIR)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; try make PYTHON=python3.12 …" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
+
+bench-full: ## Measure what may be quoted (about an hour)
+	@$(MAKE) bench PROFILE=full
+
+smoke: ## Measure for under a minute: does the road hold from end to end?
+	@$(MAKE) bench PROFILE=smoke
+
+bench-micro: $(STAMP) ## Time what handing one job over costs its caller
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
+
+report: $(STAMP) ## Render a run's report again (RUN=results/latest)
+	$(BIN)/queue-or-task report $(RUN)
+
+compare: $(STAMP) ## Put two runs beside each other (A=results/… B=results/…)
+	$(BIN)/queue-or-task compare $(A) $(B)
+
+test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## Check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP) ## Check types, strictly
+	$(BIN)/mypy
+
+format: $(STAMP) ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove the environment and every cache; results stay
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,44 @@
+"""The runs of a periodic sync: which done belongs to which start.
+
+All runs of an owner share one job name, so they are told apart by their attempt number where
+the side counts it, and otherwise by order: an end (done, cancelled, failed) belongs to the
+earliest start that has none. A run that raises and records no end therefore needs numbered
+attempts, or each later end is credited to the run before its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.measures.block import Event
+from scenarios import jobs
+
+_ENDS = ("done", "cancelled", "failed")
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: when it started, and when it was done (ns) or None."""
+
+    start: int
+    done: int | None = None
+
+
+def runs_by_owner(events: Iterable[Event]) -> dict[str, list[Run]]:
+    """Every owner's runs, each list ordered by start."""
+    runs: dict[str, list[Run]] = defaultdict(list)
+    open_runs: dict[tuple[str, object], deque[Run]] = defaultdict(deque)
+    for event in sorted(events, key=lambda event: int(event["t"])):
+        if event.get("scenario") != jobs.ACCOUNT_SYNC or "job" not in event:
+            continue
+        owner = str(event["job"]).removesuffix(jobs.sync(""))
+        waiting = open_runs[owner, event.get("attempt")]
+        if event["event"] == "start":
+            runs[owner].append(run := Run(int(event["t"])))
+            waiting.append(run)
+        elif event["event"] in _ENDS and waiting:
+            ended = waiting.popleft()
+            ended.done = int(event["t"]) if event["event"] == "done" else None
+    return dict(runs)

@@ -1,0 +1,80 @@
+"""What the command line asks for, checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import faults as all_faults
+from bench import sides as all_sides
+from bench.errors import BenchError
+from bench.faults.fault import Fault
+from bench.profiles import Profile
+from bench.sides import Side
+from bench.turns import MEASURES
+from scenarios.jobs import ACCOUNT_SYNC, SCENARIOS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One run, as asked for."""
+
+    profile: Profile
+    sides: list[Side]
+    scenarios: list[str]
+    measures: list[str]
+    faults: list[Fault]
+    seed: int
+    out: Path
+    #: What gives the same run again.
+    command: list[str]
+
+    @property
+    def requested(self) -> list[str]:
+        """The scenarios whose load arrives as requests."""
+        return [scenario for scenario in self.scenarios if scenario != ACCOUNT_SYNC]
+
+
+def make_order(
+    *,
+    scenarios: Sequence[str],
+    sides: Sequence[str],
+    measures: Sequence[str],
+    faults: Sequence[int],
+    profile: Profile,
+    seed: int,
+    out: Path,
+) -> Order:
+    """Check every name and fill in the profile's choice for those left out; raise BenchError."""
+    wanted = _known("scenario", scenarios, SCENARIOS)
+    return Order(
+        profile=profile,
+        sides=all_sides.chosen(tuple(sides) or profile.sides),
+        scenarios=wanted,
+        measures=_known("measure", measures, MEASURES),
+        faults=[fault for fault in all_faults.chosen(faults or profile.faults) if fault.scenario in wanted],
+        seed=seed,
+        out=out,
+        command=_command(scenarios, sides, measures, faults, profile, seed),
+    )
+
+
+def _known(kind: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+    for name in names:
+        if name not in known:
+            raise BenchError(f"no {kind} is called {name!r}: choose from {', '.join(known)}")
+    return [name for name in known if not names or name in names]
+
+
+def _command(  # noqa: PLR0917 - the options in the order of the help
+    scenarios: Sequence[str],
+    sides: Sequence[str],
+    measures: Sequence[str],
+    faults: Sequence[int],
+    profile: Profile,
+    seed: int,
+) -> list[str]:
+    named = {"--scenario": scenarios, "--side": sides, "--measure": measures, "--fault": faults}
+    options = [word for option, values in named.items() for value in values for word in (option, str(value))]
+    return ["queue-or-task", "run", *options, "--profile", profile.name, "--seed", str(seed)]

@@ -1,0 +1,94 @@
+"""Deferred account set-up: two transient children of a named TaskSupervisor, independent of each other.
+
+Each child has a restart window and a back-off of its own. Why: OTP's default is one window for
+all children, and a CRM that is down for a second would end everybody's set-up at the fourth
+failure. The price: nothing escalates any more. A child that goes on failing is given up by
+itself, with a crash log, and whatever it shares with the others is not restarted for it.
+
+Work that waits for its next attempt is in memory only: it is lost if the app dies meanwhile.
+A retry repeats only its own piece, never the other one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from inprocess import application
+from inprocess.supervision.child import Child, current_attempt
+from inprocess.supervision.errors import Refused
+from inprocess.supervision.restarts import Backoff, RestartIntensity
+from inprocess.supervision.supervisor import ChildSpec
+from inprocess.supervision.task_supervisor import TaskSupervisor
+from scenarios import crm, fulfillment, jobs, ledger, users
+from scenarios.contract import RefusedError
+from scenarios.users import User
+
+#: Name of the supervisor.
+SUPERVISOR = "account_setup"
+#: Pieces of work in memory at once, two a user; past it the caller is refused.
+MAX_CHILDREN = 10_000
+#: A piece is given up at its sixth failure within a minute.
+INTENSITY = RestartIntensity(max_restarts=5, max_seconds=60.0)
+#: Waits of 0.2, 0.4, 0.8, 1.6 and 3.2 s, each up to 10 % longer at random.
+BACKOFF = Backoff(initial_s=0.2, factor=2.0, max_s=5.0, jitter=0.1)
+
+
+def set_up_user_account(user: User) -> None:
+    """Start both pieces and return; see `scenarios.contract.AccountSetup`.
+
+    Raise RefusedError past MAX_CHILDREN, while draining, and while the supervisor is away.
+    """
+    supervisor = application.process(SUPERVISOR)
+    assert isinstance(supervisor, TaskSupervisor)  # noqa: S101 - the tree says so
+    refused = supervisor.atomically(partial(_start_both, supervisor, user))
+    if refused is not None:
+        raise RefusedError(f"account set-up of {user.id}: {refused.text}")
+
+
+def child_spec() -> ChildSpec:
+    """The supervisor, for the application's tree."""
+    return ChildSpec(SUPERVISOR, partial(TaskSupervisor.start, name=SUPERVISOR, max_children=MAX_CHILDREN))
+
+
+def _start_both(supervisor: TaskSupervisor, user: User) -> Refused | None:
+    """Start both or neither; no child begins before the loop's next turn, so the first can be taken back."""
+    first = _start(supervisor, _create_contact, user, jobs.crm(user.id))
+    if isinstance(first, Refused):
+        return first
+    second = _start(supervisor, _find_center, user, jobs.fulfillment(user.id))
+    if isinstance(second, Refused):
+        first.ask()
+        return second
+    return None
+
+
+def _start(
+    supervisor: TaskSupervisor, work: Callable[[User], Awaitable[None]], user: User, job: str
+) -> Child | Refused:
+    return supervisor.start_child(
+        work,
+        user,
+        restart="transient",
+        name=job,
+        intensity=INTENSITY,
+        backoff=BACKOFF,
+        on_give_up=_given_up,
+    )
+
+
+async def _create_contact(user: User) -> None:
+    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(user.id), current_attempt()):
+        crm_id = await crm.acreate_contact(user)
+        await asyncio.to_thread(users.set_crm_id, user.id, crm_id)
+
+
+async def _find_center(user: User) -> None:
+    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.fulfillment(user.id), current_attempt()):
+        center_id = await fulfillment.anearest_center(user)
+        await asyncio.to_thread(users.set_fulfillment_center_id, user.id, center_id)
+
+
+def _given_up(child: Child, error: BaseException | None) -> None:
+    ledger.failed(jobs.ACCOUNT_SETUP, child.name, where="log", error=error)

@@ -1,0 +1,129 @@
+"""Periodic sync: one GenServer an owner, by one of two policies.
+
+- anchored (default): ticks on the grid t0 + kT and starts a run at each, unless the last is
+  still running. The grid is kept over the server's restarts.
+- work-then-rearm: the article's naive one, which waits for its work and then for the interval.
+
+A run that fails is logged and the next tick goes on. `start` and `stop` may be called from a
+coroutine and so do no database work: they send a cast to one server, which deals with them in
+order, starts ticking first and then writes the owner's row in a thread. An owner that is
+marked active in the database is not resumed by itself after a restart of the app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from functools import partial
+from typing import Literal, get_args
+
+from inprocess import application
+from inprocess.supervision.child import Child
+from inprocess.supervision.errors import AlreadyStartedError, Refused
+from inprocess.supervision.gen_server import GenServer
+from inprocess.supervision.names import whereis
+from inprocess.supervision.periodic import Anchored, WorkThenRearm
+from inprocess.supervision.process import log
+from inprocess.supervision.supervisor import ChildSpec, Supervisor
+from inprocess.supervision.task_supervisor import TaskSupervisor
+from scenarios import balances, jobs, ledger, node
+from scenarios.balances import Balance
+from scenarios.contract import RefusedError
+
+Policy = Literal["anchored", "work-then-rearm"]
+
+#: Seconds between two syncs of an owner.
+INTERVAL_S = 1.0
+#: Names of the processes, see `application`.
+SYNC, RUNS, SERVERS = "account_sync", "account_sync.runs", "account_sync.servers"
+#: Environment variable that names the policy of owners started without one.
+POLICY_VARIABLE = "QUEUE_OR_TASK_SYNC_POLICY"
+
+
+def start(owner: str, policy: Policy | None = None) -> None:
+    """Sync the owner every INTERVAL_S from now on; see `scenarios.contract.AccountSync`.
+
+    Raise ValueError for an unknown policy and RefusedError while the app is draining.
+    """
+    chosen = policy or os.environ.get(POLICY_VARIABLE) or "anchored"
+    if chosen not in get_args(Policy):
+        raise ValueError(f"the sync policy is {chosen!r}: expected one of {', '.join(get_args(Policy))}")
+    server = application.process(SYNC)
+    assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
+    if server.is_quiet:
+        raise RefusedError(f"sync of {owner}: the app is shutting down and takes no new work")
+    server.cast(("start", owner, chosen))
+
+
+def stop(owner: str) -> None:
+    """Sync the owner no longer; see `scenarios.contract.AccountSync`."""
+    server = application.process(SYNC)
+    assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
+    server.cast(("stop", owner, None))
+
+
+def state(owner: str) -> Balance | None:
+    """The last stored balance; see `scenarios.contract.AccountSync`. Reads the database."""
+    return balances.get(owner)
+
+
+def child_specs() -> list[ChildSpec]:
+    """The three processes, for the application's tree."""
+    return [
+        ChildSpec(RUNS, partial(TaskSupervisor.start, name=RUNS)),
+        ChildSpec(SERVERS, partial(Supervisor.start, name=SERVERS)),
+        ChildSpec(SYNC, partial(AccountSync.start, name=SYNC)),
+    ]
+
+
+class AccountSync(GenServer):
+    """Starts and stops the owners' servers, one request after the other."""
+
+    is_quiet = False
+
+    def quiet(self) -> None:
+        """Refuse new owners."""
+        self.is_quiet = True
+
+    async def handle_cast(self, message: tuple[str, str, str | None], /) -> None:
+        """Serve `start` and `stop`; a failure is logged and the next request served."""
+        action, owner, policy = message
+        servers = whereis(SERVERS)
+        assert isinstance(servers, Supervisor)  # noqa: S101 - the tree says so
+        try:
+            if action == "start":
+                await _start(servers, owner, policy)
+            else:
+                await servers.terminate_child(owner)
+                await asyncio.to_thread(balances.deactivate, owner)
+        except Exception:  # noqa: BLE001 - one owner's trouble is not the others'
+            log.exception("could not %s the sync of %s", action, owner)
+
+
+async def _start(servers: Supervisor, owner: str, policy: str | None) -> None:
+    try:
+        await servers.start_child(_spec(owner, policy))
+    except AlreadyStartedError:
+        return
+    await asyncio.to_thread(balances.activate, owner)
+
+
+def _spec(owner: str, policy: str | None) -> ChildSpec:
+    spawn = partial(_spawn, owner)
+    if policy == "work-then-rearm":
+        return ChildSpec(owner, partial(WorkThenRearm.start, spawn, interval_s=INTERVAL_S))
+    t0 = asyncio.get_running_loop().time()
+    return ChildSpec(owner, partial(Anchored.start, spawn, interval_s=INTERVAL_S, t0=t0))
+
+
+def _spawn(owner: str) -> Child | Refused:
+    runs = whereis(RUNS)
+    if not isinstance(runs, TaskSupervisor):
+        return Refused("not_running", f"{RUNS} is being restarted")
+    return runs.start_child(_sync, owner, name=jobs.sync(owner))
+
+
+async def _sync(owner: str) -> None:
+    with ledger.attempt(jobs.ACCOUNT_SYNC, jobs.sync(owner)):
+        balance = await node.afetch_balance(owner)
+        await asyncio.to_thread(balances.store, owner, balance)

@@ -1,0 +1,125 @@
+"""The scenarios' supervision tree, and where it runs.
+
+    inprocess                     Supervisor, one_for_one
+    ├── account_setup             TaskSupervisor: two transient children a user
+    ├── account_sync.runs         TaskSupervisor: one temporary child a tick
+    ├── account_sync.servers      Supervisor: one periodic server an owner
+    └── account_sync              GenServer: starts and stops those, in the order it was asked
+
+An async app enters `lifespan()` and the tree lives on the app's loop. Where no lifespan is
+entered, the first call of a scenario starts the tree on a background thread; it is drained
+when the interpreter ends, or by `stop()`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from inprocess.supervision.drain import DrainReport, cut_off, drain
+from inprocess.supervision.names import whereis
+from inprocess.supervision.process import KILL_WAIT_S, Process, log
+from inprocess.supervision.runtime import Runtime, attach
+from inprocess.supervision.supervisor import Supervisor
+from inprocess.supervision.task import unlinked
+from inprocess.supervision.task_supervisor import TaskSupervisor
+from scenarios import jobs, ledger
+from scenarios.contract import RefusedError
+
+#: Seconds that work gets to finish when the app ends, before it is cancelled.
+GRACE_S = 10.0
+
+_SCENARIOS = {"crm": jobs.ACCOUNT_SETUP, "fulfillment": jobs.ACCOUNT_SETUP, "sync": jobs.ACCOUNT_SYNC}
+
+
+@dataclass(frozen=True, slots=True)
+class _Application:
+    tree: Supervisor
+    tasks: TaskSupervisor  # those of Task.start
+    loop: asyncio.AbstractEventLoop
+
+
+_running: list[_Application] = []
+_starting = threading.Lock()
+
+
+@asynccontextmanager
+async def lifespan(grace_s: float = GRACE_S) -> AsyncIterator[Supervisor]:
+    """Run the tree on the running loop; at the end drain it for `grace_s` and report what was cut off.
+
+    Tasks of `Task.start` are not waited for: those still running after the drain are cut off.
+    Raise StartError where the tree runs already in this process.
+    """
+    from inprocess import account_setup, account_sync  # late: both import this module
+
+    loop = asyncio.get_running_loop()
+    children = [account_setup.child_spec(), *account_sync.child_specs()]
+    tree = Supervisor.start(children, name="inprocess")
+    await tree.ready()
+    application = _Application(tree, unlinked(loop), loop)
+    _running.append(application)
+    try:
+        with attach(loop):
+            yield tree
+    finally:
+        try:
+            await _drain(application, grace_s)
+        finally:
+            _running.remove(application)
+
+
+def process(name: str) -> Process:
+    """The process of that name in the running tree, which is started in the background where there is none.
+
+    Raise RefusedError while that process is being restarted.
+    """
+    home()
+    found = whereis(name)
+    if found is None:
+        raise RefusedError(f"{name} is being restarted by its supervisor: try again in a moment")
+    return found
+
+
+def home() -> asyncio.AbstractEventLoop:
+    """The loop that the tree runs on, started in the background where there is none."""
+    if not _running:
+        with _starting:
+            if not _running:
+                _background.start()
+    return _running[-1].loop
+
+
+def held() -> list[str]:
+    """The jobs that exist only in memory now: waiting, running or backing off."""
+    return [work.name for running in list(_running) for work in (*running.tree.held(), *running.tasks.held())]
+
+
+def stop() -> None:
+    """Drain and end the tree that runs in the background, if one does."""
+    _background.stop()
+
+
+async def _drain(application: _Application, grace_s: float) -> None:
+    application.tasks.quiet()
+    report = await drain(application.tree, grace_s=grace_s)
+    tasks = application.tasks.held()
+    states = [task.state for task in tasks]
+    await application.tasks.stop(KILL_WAIT_S)
+    report = DrainReport(report.finished, report.cut_off + cut_off(tasks, states))
+    if tasks:
+        log.error("unlinked tasks, %s", DrainReport(0, cut_off(tasks, states)))
+    _record(report)
+
+
+def _record(report: DrainReport) -> None:
+    """Note the cut-off work that no attempt was running of; a running one has noted it itself."""
+    for work in report.cut_off:
+        scenario = _SCENARIOS.get(work.name.rpartition("/")[2])
+        if work.state != "running" and scenario is not None:
+            ledger.record("cancelled", scenario=scenario, job=work.name, attempt=work.attempt)
+
+
+_background: Runtime = Runtime(lifespan, name="inprocess")

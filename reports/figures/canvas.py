@@ -1,0 +1,131 @@
+"""The sheet that every figure is drawn on: size, style, and SVG in the page's own colours.
+
+matplotlib knows no CSS, so a figure is drawn in stand-in colours (#000001 …) that become
+`var(--…)` in the SVG; the page's style sheet then colours light and dark alike. Text stays text.
+The same input gives the same bytes: ids come from a fixed salt, and no date is written.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Sheet
+
+#: Width of every figure in inches: a phone's, so that 11 pt text stays legible there.
+WIDTH = 5.0
+
+INK, MUTED, LINE, BAND = "#000001", "#000002", "#000003", "#000004"
+_SIDES = {
+    "inprocess": "#000011",
+    "celery-stock": "#000012",
+    "celery-hardened": "#000013",
+    "inline": "#000014",
+}
+_VARIABLES = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    LINE: "var(--line)",
+    BAND: "var(--band)",
+    **{stand_in: f"var(--side-{name})" for name, stand_in in _SIDES.items()},
+}
+_MARKERS = {"inprocess": "o", "celery-stock": "s", "celery-hardened": "D", "inline": "^"}
+_DASHES = {"inprocess": "-", "celery-stock": ":", "celery-hardened": "--", "inline": "-."}
+
+_STYLE = {
+    "axes.edgecolor": LINE,
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 11,
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "queue-or-task",
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": MUTED,
+    "xtick.minor.visible": False,
+    "ytick.color": MUTED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A drawn figure: `description` says in words what the picture shows, `command` measures it again."""
+
+    slug: str
+    title: str
+    description: str
+    caption: str
+    command: str
+    svg: Markup
+
+
+def drawing() -> AbstractContextManager[None]:
+    """The style for everything that is drawn within."""
+    mpl.use("svg")  # the one canvas that needs no display
+    return mpl.rc_context(_STYLE)
+
+
+def sheet(height: float, rows: int = 1) -> tuple[Sheet, list[Axes]]:
+    """An empty sheet of `height` inches with `rows` plots, one above the other."""
+    figure = Sheet(figsize=(WIDTH, height), layout="constrained")
+    axes = figure.subplots(rows, 1, squeeze=False)
+    return figure, [row[0] for row in axes]
+
+
+def colour(side: str) -> str:
+    """The stand-in for a side's colour; a side that is not known is drawn in ink."""
+    return _SIDES.get(side, INK)
+
+
+def marker(side: str) -> str:
+    """A side's mark, so that colour is never alone in telling sides apart."""
+    return _MARKERS.get(side, "v")
+
+
+def dashes(side: str) -> str:
+    """A side's line style, for the same reason."""
+    return _DASHES.get(side, "-")
+
+
+def plain(text: str, limit: int = 46) -> str:
+    """Text from a table made fit for a label: no glyph that the font lacks, not longer than `limit`."""
+    shown = "".join(letter if letter.isprintable() and ord(letter) < 0x250 else "?" for letter in text)  # noqa: PLR2004 - the end of Latin Extended-B, which the font covers
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
+    """The sheet as an inline SVG with a title and a description for those who cannot see it."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
+    body = buffer.getvalue()
+    body = body[body.index("<svg") :]
+    body = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{slug}-", body)
+    body = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], body)
+    opening, _, rest = body.partition(">")
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    names = f' role="img" aria-labelledby="{slug}-title {slug}-desc"'
+    told = f'<title id="{slug}-title">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
+    return Markup(opening + names + ">" + told + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
+
+
+def sentences(parts: Sequence[str]) -> str:
+    """Parts of a description as one text."""
+    return "; ".join(parts) + "." if parts else ""
+
+
+_METADATA = ("Creator", "Date", "Format", "Type")

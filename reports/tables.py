@@ -1,0 +1,193 @@
+"""The tables of the report: frames of text, ready for the template, which escapes every cell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.schema import SIDES
+from reports import evidence, words
+from reports.reading import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A caption, column names and rows of text; the first cell of a row names it."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    texts: frozenset[str] = frozenset()  # columns that are read, not compared: left-aligned
+
+
+def table(caption: str, rows: Iterable[Mapping[str, str]], texts: Sequence[str] = ()) -> Table | None:
+    """A table of `rows`, all with the same keys; None where there are none."""
+    frame = pd.DataFrame(list(rows))
+    if frame.empty:
+        return None
+    cells = tuple(tuple(map(str, row)) for row in frame.itertuples(index=False, name=None))
+    return Table(caption=caption, columns=tuple(map(str, frame.columns)), rows=cells, texts=frozenset(texts))
+
+
+def quantiles(run: Run) -> Table | None:
+    """Every quantile that the blocks had samples enough for: median over blocks, with the range."""
+    found = run.table("latency").dropna(subset=["value_ms"])
+    groups = found.groupby(["scenario", "metric", "quantile"], sort=False)
+    sides = _ordered(found["side"])
+    rows = [
+        {"what": f"{words.scenario(key[0])}: {words.metric(key[1], key[2])}"}
+        | {words.side(side): _over_blocks(group[group["side"] == side]["value_ms"]) for side in sides}
+        for key, group in groups
+    ]
+    return table("Quantiles: the median over blocks, with the range of the blocks", rows)
+
+
+def comparisons(run: Run) -> Table | None:
+    """Every comparison with its interval, words and what led to them."""
+    rows = [
+        {
+            "what": f"{words.scenario(str(row.scenario))}: {words.metric(str(row.metric), float(row.quantile))}",
+            "side": f"{words.side(str(row.side))} over {words.side(str(row.baseline))}",
+            "ratio (95 %)": words.times(row.ratio, row.low, row.high),
+            "difference": words.ms(row.difference_ms),
+            "pairs": words.count(row.pairs),
+            "in words": str(row.words),
+            "why": str(row.why),
+        }
+        for row in run.table("comparisons").itertuples()
+    ]
+    return table(
+        "Comparisons over pairs of blocks, with 95 % t-intervals", rows, ("side", "in words", "why")
+    )
+
+
+def drift(run: Run) -> Table | None:
+    """One row for each side and policy: medians over its owners and blocks, ticks as sums."""
+    groups = run.table("drift").groupby(["side", "policy"], sort=False)
+    rows = [_drift_row(str(side), str(policy), group) for (side, policy), group in groups]
+    return table("The sync's grid kept: medians over owners and blocks; ticks are sums", rows)
+
+
+def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
+    return {
+        "side and policy": f"{words.side(side)}, {words.policy(policy)}",
+        "age p99": words.age(evidence.middle(rows["age_p99_ms"])),
+        "oldest": words.age(float(rows["age_max_ms"].max())),
+        "drift, ppm": words.number(evidence.middle(rows["drift_ppm"])),
+        "phase p50": words.ms(evidence.middle(rows["phase_p50_ms"])),
+        "phase p99": words.ms(evidence.middle(rows["phase_p99_ms"])),
+        "jitter sd": words.ms(evidence.middle(rows["jitter_sd_ms"])),
+        "on time": f"{words.number(evidence.middle(rows['on_time_percent']))} %",
+        "ticks run": f"{words.count(rows['ticks_run'].sum())} of {words.count(rows['ticks_due'].sum())}",
+        "missed": words.count(rows["missed"].sum()),
+        "doubled": words.count(rows["duplicates"].sum()),
+        "overlaps": words.count(rows["overlaps"].sum()),
+    }
+
+
+def cost(run: Run) -> Table | None:
+    """What each side eats and what there is to break."""
+    found = run.table("cost")
+    columns = {
+        "CPU s for 1,000 jobs": "cpu_s_per_1000",
+        "memory (PSS), MB": "pss_mb",
+        "broker commands a job": "broker_commands_per_job",
+        "processes": "processes",
+        "sockets": "sockets",
+        "configuration lines": "config_lines",
+        "cold start, s": "cold_start_s",
+    }
+    rows = []
+    for side in _ordered(found["side"]):
+        own = found[found["side"] == side]
+        cells = {name: _middle_and_range(own[column]) for name, column in columns.items()}
+        rows.append({"side": words.side(side), "blocks": words.count(len(own))} | cells)
+    return table("Cost to run under the same load: the median over blocks, with the range", rows)
+
+
+def calls(run: Run) -> Table | None:
+    """The plotted numbers of the call costs."""
+    rows = []
+    for benchmark in run.micro:
+        stats: Mapping[str, Any] = benchmark["stats"]
+        times = {"q1": "25 %", "median": "median", "q3": "75 %", "min": "least"}
+        rows.append(
+            {"call": str(benchmark.get("name", "")).removeprefix("test_").replace("_", " ")}
+            | {title: words.ms(_milliseconds(stats.get(field))) for field, title in times.items()}
+            | {"rounds": words.count(_milliseconds(stats.get("rounds")) / 1000)}
+        )
+    return table("Call costs", rows)
+
+
+def invalid(run: Run) -> Table | None:
+    """The blocks that do not count, and why."""
+    rows = [
+        {
+            "block": str(row.block),
+            "measure": str(row.measure),
+            "side": words.side(str(row.side)),
+            "hiccup p99": words.ms(row.hiccup_p99_ms),
+            "reason": str(row.reason) or "no reason recorded",
+        }
+        for row in run.invalid_blocks().itertuples()
+    ]
+    return table("Blocks that do not count", rows, ("measure", "side", "reason"))
+
+
+def discarded(run: Run) -> Table | None:
+    """The pairs that the rule declared beforehand left out."""
+    entries = run.manifest.get("discarded")
+    found = [item for item in entries if isinstance(item, dict)] if isinstance(entries, list) else []
+    rows = [
+        {
+            "pair": ", ".join(f"{name} {value}" for name, value in item.items() if name != "reason"),
+            "reason": str(item.get("reason", "")),
+        }
+        for item in found
+    ]
+    return table("Pairs left out by the rule declared beforehand", rows, ("reason",))
+
+
+def hiccups(run: Run) -> Table | None:
+    """What the machine itself added, by measure."""
+    rows = [
+        {
+            "measure": str(measure) or "unnamed",
+            "blocks": words.count(len(group)),
+            "do not count": words.count((~group["valid"].fillna(value=True).astype(bool)).sum()),
+            "hiccup p99, median": words.ms(evidence.middle(group["hiccup_p99_ms"])),
+            "hiccup p99, worst": words.ms(float(group["hiccup_p99_ms"].max())),
+            "longest hiccup": words.ms(float(group["hiccup_max_ms"].max())),
+            "steal, worst": f"{words.number(float(group['steal_percent'].max()))} %",
+            "generator lateness p99, worst": words.ms(float(group["lateness_p99_ms"].max())),
+        }
+        for measure, group in run.table("blocks").groupby("measure", sort=False)
+    ]
+    return table("The machine beside the blocks", rows)
+
+
+def _ordered(sides: pd.Series[Any]) -> list[str]:
+    """The sides that are there: the schema's order, then any other as it comes."""
+    there = [str(side) for side in sides.unique()]
+    return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]
+
+
+def _over_blocks(values: pd.Series[float]) -> str:
+    if values.empty:
+        return words.NOTHING
+    return words.spread(
+        words.ms(evidence.middle(values)), words.ms(float(values.min())), words.ms(float(values.max()))
+    )
+
+
+def _middle_and_range(values: pd.Series[float]) -> str:
+    low, high = float(values.min()), float(values.max())
+    return words.spread(words.number(evidence.middle(values)), words.number(low), words.number(high))
+
+
+def _milliseconds(seconds: object) -> float:
+    return float(seconds) * 1000 if isinstance(seconds, int | float) else math.nan
