@@ -30,7 +30,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -42,9 +42,8 @@ from bench import builds, handover
 from bench.lifeline import end_with_parent
 from bench.serving import PortTakenError, Server, listening_socket, stop_on_signals, url_of, write_json
 from bench.ticker import Ticker
-from scenarios import database, users
+from scenarios import database, settings, users
 from scenarios.contract import RefusedError
-from scenarios.settings import SettingsError
 from scenarios.users import ValidationError
 
 SIDE_VARIABLE = "QUEUE_OR_TASK_SIDE"
@@ -200,12 +199,17 @@ def main() -> None:
     if side not in builds.PACKAGES:
         _give_up(f"{SIDE_VARIABLE} is {side!r}: expected one of {', '.join(builds.PACKAGES)}")
     try:
-        asyncio.run(serve(App(side, builds.load(side)), options.port, options.folder))
-    except (PortTakenError, SettingsError) as error:
+        settings.current()
+        build = builds.load(side)
+    except ValueError as error:  # a variable of the environment that this side cannot use
+        _give_up(str(error))
+    try:
+        asyncio.run(serve(App(side, build), options.port, options.folder))
+    except PortTakenError as error:
         _give_up(str(error))
 
 
-def _give_up(line: str) -> None:
+def _give_up(line: str) -> NoReturn:
     sys.stderr.write(f"bench.app: {line}\n")
     sys.exit(USAGE_ERROR)
 

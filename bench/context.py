@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import ledger_io
-from bench.plan import Plan
+from bench.plan import REQUESTED, Plan
 from bench.processes import Process, ProcessTable
 from bench.profiles import Profile
 from bench.rundir import RunDirectory
@@ -35,6 +35,12 @@ class Context:
     table: ProcessTable
     profile: Profile
     seed: int
+    scenarios: list[str]
+
+    @property
+    def requested(self) -> list[str]:
+        """The scenarios whose load arrives as requests; the sync keeps a grid of its own."""
+        return [scenario for scenario in self.scenarios if scenario in REQUESTED]
 
     def folder(self, turn: Turn) -> Path:
         """The block's working folder; it is removed when the block is over."""

@@ -54,7 +54,9 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
         )
         await sleep_until(block.end_ns + int(DRAIN_S * 1e9))
     events = context.keep_events(turn)
-    ticks, rows = drift.drift_frames(events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners)
+    ticks, rows = drift.drift_frames(
+        events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners
+    )
     context.directory.append_frame("ticks", ticks)
     context.directory.append_frame("drift", rows)
     context.directory.append("blocks", [valid_row(turn, seconds=context.profile.drift_s)])

@@ -20,12 +20,13 @@ import psutil
 from bench import plan as plans
 from bench.context import GENERATOR_START_S, Context, sleep_until
 from bench.measures import cost, latency, validity
-from bench.measures.block import Block
+from bench.measures.block import NS_PER_S, Block
 from bench.processes import Process
 from bench.sampling import Sample, sample
 from bench.sides import config_lines
 from bench.stack import Stack
-from bench.turns import Turn
+from bench.turns import Turn, invalid_row, valid_row
+from scenarios.jobs import ACCOUNT_SYNC
 
 #: Seconds after the measured window until a job that is not done counts as infinitely late.
 DRAIN_S = 10.0
@@ -63,14 +64,14 @@ async def _observe(turn: Turn, context: Context, stack: Stack) -> Observed:
     plan = plans.make_plan(
         seed=context.draw("load", turn.repetition).getrandbits(32),
         prefix=turn.name,
-        rates=dict.fromkeys(plans.REQUESTED, profile.rate),
+        rates=dict.fromkeys(context.requested, profile.rate),
         seconds=profile.warmup_s + profile.latency_s,
-        owners=profile.owners,
+        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
     )
     for owner in plan.owners:
         (await stack.call("PUT", f"/sync/{owner}")).raise_for_status()
-    start_ns = time.monotonic_ns() + int((GENERATOR_START_S + profile.idle_s) * 1e9)
-    block = _window(turn, start_ns + int(profile.warmup_s * 1e9), profile.latency_s)
+    start_ns = time.monotonic_ns() + int((GENERATOR_START_S + profile.idle_s) * NS_PER_S)
+    block = _window(turn, start_ns + int(profile.warmup_s * NS_PER_S), profile.latency_s)
     generator = context.start_generator(stack, plan, start_ns)
     hiccup = _start_hiccup(context, stack, block)
     before = sample(stack)
@@ -98,15 +99,41 @@ def _write(turn: Turn, context: Context, seen: Observed, events: list[dict[str, 
     directory, block = context.directory, seen.block
     jobs = latency.job_frame(events, block)
     requests = latency.request_frame(events, block)
-    idle_from = block.start_ns - int((context.profile.warmup_s + context.profile.idle_s) * 1e9)
-    idle_to = block.start_ns - int(context.profile.warmup_s * 1e9)
+    idle_from = block.start_ns - int((context.profile.warmup_s + context.profile.idle_s) * NS_PER_S)
+    idle_to = block.start_ns - int(context.profile.warmup_s * NS_PER_S)
     idle = [(t, lag) for t, lag in seen.lags if idle_from <= t < idle_to]
     rows = [latency.latency_frame(jobs, requests, block), latency.host_tax_frame(seen.lags, idle, block)]
     directory.append_frame("jobs", jobs)
     directory.append_frame("requests", requests)
     directory.append_frame("latency", pd.concat([frame for frame in rows if not frame.empty]))
     directory.append("cost", [_cost_row(turn, seen, events)])
-    directory.append("blocks", [_block_row(turn, context, seen, jobs, requests)])
+    directory.append("blocks", [_block_row(turn, seen, jobs, requests)])
+
+
+def _cost_row(turn: Turn, seen: Observed, events: list[dict[str, Any]]) -> dict[str, object]:
+    effects = [event["t"] for event in events if event["event"] == "effect"]
+    return cost.cost_row(
+        seen.block,
+        before=seen.before,
+        after=seen.after,
+        jobs=sum(seen.before.t_ns <= t < seen.after.t_ns for t in effects),
+        config_lines=config_lines(turn.side),
+        cold_start_s=(min(effects) - seen.spawned_ns) / NS_PER_S,
+    )
+
+
+def _block_row(turn: Turn, seen: Observed, jobs: pd.DataFrame, requests: pd.DataFrame) -> dict[str, object]:
+    hiccup_p99_ms = seen.hiccup["p99_ms"]
+    noise = validity.noise(jobs, requests, steal_percent=seen.steal_percent, hiccup_p99_ms=hiccup_p99_ms)
+    columns = {
+        "seconds": (seen.block.end_ns - seen.block.start_ns) / NS_PER_S,
+        "hiccup_p99_ms": hiccup_p99_ms,
+        "hiccup_max_ms": seen.hiccup["max_ms"],
+        "steal_percent": seen.steal_percent,
+        "lateness_p99_ms": noise.lateness_p99_ms,
+    }
+    reason = validity.reason(noise)
+    return invalid_row(turn, reason, **columns) if reason else valid_row(turn, **columns)
 
 
 def _window(turn: Turn, start_ns: int, seconds: float) -> Block:
@@ -115,12 +142,12 @@ def _window(turn: Turn, start_ns: int, seconds: float) -> Block:
         side=turn.side.name,
         repetition=turn.repetition,
         start_ns=start_ns,
-        end_ns=start_ns + int(seconds * 1e9),
+        end_ns=start_ns + int(seconds * NS_PER_S),
     )
 
 
 def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
-    seconds = (block.end_ns - block.start_ns) / 1e9
+    seconds = (block.end_ns - block.start_ns) / NS_PER_S
     return context.table.start(
         "hiccup",
         [

@@ -23,11 +23,13 @@ MEASURE_TEXTS = {
 
 def tables(what: str) -> dict[str, list[tuple[str, ...]]]:
     """The rows of one table, or of all of them for `all`; raise BenchError for an unknown one."""
-    known = {
-        "scenarios": list(SCENARIO_TEXTS.items()),
-        "sides": [(side.name, ", ".join(("app", *side.parts))) for side in SIDES.values()]
-        + [(alias, " and ".join(names)) for alias, names in ALIASES.items()],
-        "measures": list(MEASURE_TEXTS.items()),
+    known: dict[str, list[tuple[str, ...]]] = {
+        "scenarios": [*SCENARIO_TEXTS.items()],
+        "sides": [
+            *((side.name, ", ".join(("app", *side.parts))) for side in SIDES.values()),
+            *((alias, " and ".join(names)) for alias, names in ALIASES.items()),
+        ],
+        "measures": [*MEASURE_TEXTS.items()],
         "profiles": [
             (
                 made.name,
@@ -42,7 +44,7 @@ def tables(what: str) -> dict[str, list[tuple[str, ...]]]:
         ],
     }
     if what == "all":
-        return {name: list(rows) for name, rows in known.items()}
+        return known
     if what not in known:
         raise BenchError(f"nothing to list is called {what!r}: choose from {', '.join(known)}")
-    return {what: list(known[what])}
+    return {what: known[what]}

@@ -13,7 +13,7 @@ from bench.faults.fault import Fault
 from bench.profiles import Profile
 from bench.sides import Side
 from bench.turns import MEASURES
-from scenarios.jobs import ACCOUNT_SYNC, SCENARIOS
+from scenarios.jobs import SCENARIOS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +29,6 @@ class Order:
     out: Path
     #: What gives the same run again.
     command: list[str]
-
-    @property
-    def requested(self) -> list[str]:
-        """The scenarios whose load arrives as requests."""
-        return [scenario for scenario in self.scenarios if scenario != ACCOUNT_SYNC]
 
 
 def make_order(

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
-import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 from rich.console import Console
 
-from bench import drift_block, fault_block, latency_block, machine, micro_run, turns
+from bench import drift_block, fault_block, latency_block, micro_run, turns
+from bench.agenda import make_agenda
+from bench.conclusion import conclude
 from bench.context import Context
 from bench.errors import BenchError
-from bench.faults.fault import Fault
-from bench.measures import comparison
+from bench.manifests import manifest
+from bench.orders import Order
 from bench.processes import ProcessTable
-from bench.profiles import Profile
 from bench.progress import RunProgress
 from bench.rundir import RunDirectory
-from bench.schema import Manifest
-from bench.sides import Side
 from bench.turns import Turn
-from bench.world.broker import Broker, BrokerError
+from bench.world.broker import BrokerError, check_broker
 
 #: What a block may raise without ending the run: it is listed as invalid and the run goes on.
 BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyError)
@@ -36,39 +33,40 @@ def execute(order: Order, console: Console) -> RunDirectory:
 
     Ctrl-C ends the blocks under way, keeps what is written and marks the run as interrupted.
     """
-    _check_broker(order)
-    directory = RunDirectory.create(order.out, order.profile.name, _manifest(order))
+    broker = _check_broker(order)
+    directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker))
     console.print(f"writing to {directory.path}", highlight=False)
     interrupted = False
     try:
         with ProcessTable() as table:
-            context = Context(directory=directory, table=table, profile=order.profile, seed=order.seed)
+            context = Context(
+                directory=directory,
+                table=table,
+                profile=order.profile,
+                seed=order.seed,
+                scenarios=order.scenarios,
+            )
             asyncio.run(_run(order, context, console))
     except KeyboardInterrupt:
         interrupted = True
         console.print("interrupted: what was measured so far is kept")
     finally:
         shutil.rmtree(directory.path / "work", ignore_errors=True)
-    _conclude(order, directory, interrupted=interrupted)
+        conclude(directory, interrupted=interrupted)
     return directory
 
 
 async def _run(order: Order, context: Context, console: Console) -> None:
-    latency = turns.latency_turns(order.sides, order.profile) if "latency" in order.measures else []
-    drift = turns.drift_turns(order.sides, order.profile) if "drift" in order.measures else []
-    faults = turns.fault_turns(order.sides, order.faults, order.profile) if "fault" in order.measures else []
+    agenda = make_agenda(order)
     lanes = order.profile.lanes
-    total = sum(turn.guess_s for turn in latency) + sum(max(t.guess_s for t in ts) for ts in drift if ts)
-    total += sum(turn.guess_s for turn in faults) / lanes
-    with RunProgress(total, console) as progress:
-        for turn in latency:
-            await _guarded([turn], context, progress, lambda turn=turn: latency_block.run(turn, context))
-        for together in drift:
-            await _guarded(
-                together, context, progress, lambda ts=together: drift_block.run_together(ts, context)
-            )
-        await _in_lanes(faults, context, progress, lanes)
-        if "micro" in order.measures:
+    with RunProgress(agenda.guess_s(lanes), console) as progress:
+        for turn in agenda.latency:
+            await _guarded([turn], context, progress, partial(latency_block.run, turn, context))
+        for together in agenda.drift:
+            work = partial(drift_block.run_together, together, context)
+            await _guarded(together, context, progress, work)
+        await _in_lanes(agenda.faults, context, progress, lanes)
+        if agenda.micro:
             progress.say("micro   call costs")
             await micro_run.run(context)
 
@@ -78,7 +76,8 @@ async def _in_lanes(faults: Sequence[Turn], context: Context, progress: RunProgr
 
     async def one(turn: Turn) -> None:
         async with free:
-            await _guarded([turn], context, progress, lambda: fault_block.run(turn, context), share=lanes)
+            work = partial(fault_block.run, turn, context)
+            await _guarded([turn], context, progress, work, share=lanes)
 
     async with asyncio.TaskGroup() as group:
         for turn in faults:
@@ -119,3 +118,11 @@ def _first_line(errors: BaseExceptionGroup[BaseException]) -> str:
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
+def _check_broker(order: Order) -> str:
+    """Where the broker comes from, as text; raise BenchError where a queue is asked for and there is none."""
+    if not any(side.queued for side in order.sides):
+        return "none needed"
+    try:
+        return check_broker(os.environ)
+    except BrokerError as error:
+        raise BenchError(str(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import psutil
@@ -14,6 +15,8 @@ from bench.stack import Stack
 class Sample:
     """A side's use of the machine at one moment, summed over its processes, broker included."""
 
+    #: When it was taken, monotonic nanoseconds.
+    t_ns: int
     cpu_s: float
     pss_mb: float
     processes: int
@@ -25,6 +28,7 @@ def sample(stack: Stack) -> Sample:
     """Take a sample; a process that ended meanwhile counts nothing."""
     family = [member for pid in stack.side_parts() for member in _with_children(pid)]
     return Sample(
+        t_ns=time.monotonic_ns(),
         cpu_s=sum(_cpu_s(member) for member in family),
         pss_mb=sum(_pss_mb(member) for member in family),
         processes=len(family),

@@ -108,7 +108,7 @@ async def _drain(application: _Application, grace_s: float) -> None:
     tasks = application.tasks.held()
     states = [task.state for task in tasks]
     await application.tasks.stop(KILL_WAIT_S)
-    report = DrainReport(report.finished, report.cut_off + cut_off(tasks, states))
+    report = DrainReport(report.ended, report.cut_off + cut_off(tasks, states))
     if tasks:
         log.error("unlinked tasks, %s", DrainReport(0, cut_off(tasks, states)))
     _record(report)

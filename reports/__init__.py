@@ -31,12 +31,17 @@ def render(run_directory: Path) -> Path:
         fresh.replace(target)
     except OSError as error:
         fresh.unlink(missing_ok=True)
-        raise RunError(f"{target} cannot be written: {error.strerror}; free some space or copy the run") from error
+        raise RunError(
+            f"{target} cannot be written: {error.strerror}; free some space or copy the run"
+        ) from error
     return target
 
 
 def headlines(run_directory: Path) -> list[str]:
-    """The verdict of each scenario in a line, stamped where it may not be quoted; raise RunError as `render`."""
+    """The verdict of each scenario in a line, stamped where it may not be quoted.
+
+    Raise RunError as `render` does.
+    """
     run = read(run_directory)
     stamp = "".join(f" [{text}]" for text in page.stamps(run)[:1])
     return [verdict.sentence + stamp for verdict in verdicts(run)]

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class RunError(Exception):
-    """A directory that holds no run this version can read; one line that says what is wrong and what to do."""
+    """A directory that holds no run this version can read; its one line says what to do."""

@@ -6,11 +6,14 @@ medians, ranges and sums are taken.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
+
+from reports.frames import groups, records
 
 #: The sides that are a queue; the first that was measured speaks for queues.
 QUEUES = ("celery-hardened", "celery-stock")
@@ -18,6 +21,9 @@ QUEUES = ("celery-hardened", "celery-stock")
 TASK = "inprocess"
 
 State = Literal["held", "broken", "unknown"]
+
+#: Quantiles nearer than this are the same.
+ROUNDING = 1e-9
 
 _OPPOSITE = {"lower": "higher", "higher": "lower"}
 
@@ -138,7 +144,7 @@ def comparison(
     rows = comparisons[
         (comparisons["scenario"] == scenario)
         & (comparisons["metric"] == metric)
-        & ((comparisons["quantile"] - quantile).abs() < 1e-9)  # noqa: PLR2004 - a rounding error
+        & ((comparisons["quantile"] - quantile).abs() < ROUNDING)
     ]
     for row in in_rows(rows):
         if (row.baseline, row.side) == (baseline, side):
@@ -150,23 +156,8 @@ def comparison(
 
 def in_rows(comparisons: pd.DataFrame) -> list[Comparison]:
     """Each row of `comparisons` that has words."""
-    return [
-        Comparison(
-            metric=str(row.metric),
-            quantile=float(row.quantile),
-            baseline=str(row.baseline),
-            side=str(row.side),
-            pairs=float(row.pairs),
-            ratio=float(row.ratio),
-            low=float(row.low),
-            high=float(row.high),
-            difference_ms=float(row.difference_ms),
-            words=str(row.words),
-            why=str(row.why),
-        )
-        for row in comparisons.itertuples()
-        if row.words
-    ]
+    fields = [field.name for field in dataclasses.fields(Comparison)]
+    return [Comparison(**row) for row in records(comparisons[fields]) if row["words"]]
 
 
 def freshness(drift: pd.DataFrame) -> list[Freshness]:
@@ -186,7 +177,7 @@ def freshness(drift: pd.DataFrame) -> list[Freshness]:
             duplicates=_total(rows["duplicates"]),
             drift_ppm=middle(rows["drift_ppm"]),
         )
-        for (side, policy), rows in known.groupby(["side", "policy"], sort=False)
+        for (side, policy), rows in groups(known, "side", "policy")
     ]
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from bench.schema import SIDES
 from reports import words
+from reports.frames import groups
 from reports.reading import Run
 
 #: The classes of accepted jobs; each job is in exactly one.
@@ -79,8 +80,10 @@ def matrix(run: Run) -> Matrix | None:
     there = set(failures["side"])
     sides = [side for side in SIDES if side in there] + sorted(there - set(SIDES))
     rows = []
-    for (number, scenario), group in failures.groupby(["fault", "scenario"]):
-        name = f"{words.fault(float(number), str(group['slug'].iloc[0]))}: {words.scenario(str(scenario))}"
+    for (number, scenario), group in groups(
+        failures.sort_values("fault", kind="stable"), "fault", "scenario"
+    ):
+        name = f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}"
         rows.append((name, tuple(_cell(group[group["side"] == side]) for side in sides)))
     return Matrix(sides=tuple(words.side(side) for side in sides), rows=tuple(rows))
 
@@ -101,7 +104,9 @@ def _cell(rows: pd.DataFrame) -> Cell | None:
         accepted=words.count(rows["accepted"].sum()),
         judgements=(
             _judgement(state(rows["at_least_once"], lost), "none lost", f"{words.count(lost)} lost"),
-            _judgement(state(rows["at_most_once"], doubled), "none doubled", f"{words.count(doubled)} doubled"),
+            _judgement(
+                state(rows["at_most_once"], doubled), "none doubled", f"{words.count(doubled)} doubled"
+            ),
         ),
         counts=_counts(rows),
         bound=words.bounded_zero(len(rows), "strikes") if lost == 0 else "",
@@ -120,13 +125,17 @@ def _judgement(found: str, held: str, broken: str) -> Judgement:
 def _counts(rows: pd.DataFrame) -> tuple[tuple[str, str], ...]:
     """Every class, and the flags that occurred."""
     classes = [(name, words.count(rows[column].sum())) for column, name in CLASSES.items()]
-    flags = [(name, words.count(total)) for column, name in FLAGS.items() if (total := rows[column].sum()) > 0]
+    flags = [
+        (name, words.count(total)) for column, name in FLAGS.items() if (total := rows[column].sum()) > 0
+    ]
     return (*classes, *flags)
 
 
 def _sums(rows: pd.DataFrame) -> str:
     good = int(rows["sum_ok"].fillna(value=False).sum())
-    return f"sum check {'holds' if good == len(rows) else f'fails in {len(rows) - good} of {len(rows)} strikes'}"
+    return (
+        f"sum check {'holds' if good == len(rows) else f'fails in {len(rows) - good} of {len(rows)} strikes'}"
+    )
 
 
 def _recovery(rows: pd.DataFrame) -> str:

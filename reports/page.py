@@ -38,18 +38,22 @@ class Section:
 def html(run: Run) -> str:
     """The whole page as text; the same run gives the same text."""
     judged = verdicts(run)
-    return _environment().get_template("report.html.j2").render(
-        run=run,
-        stamps=stamps(run),
-        verdicts=judged,
-        answer=answer(judged),
-        basis=basis(run),
-        scenario_name=words.scenario,
-        sections=_sections(run),
-        provenance=provenance(run),
-        problems=run.problems,
-        render_again=commands.again(run),
-        styles=Markup(resources.files("reports").joinpath("templates/styles.css").read_text("utf-8")),  # noqa: S704 - our own file
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            run=run,
+            stamps=stamps(run),
+            verdicts=judged,
+            answer=answer(judged),
+            basis=basis(run),
+            scenario_name=words.scenario,
+            sections=_sections(run),
+            provenance=provenance(run),
+            problems=run.problems,
+            render_again=commands.again(run),
+            styles=Markup(resources.files("reports").joinpath("templates/styles.css").read_text("utf-8")),  # noqa: S704 - our own file
+        )
     )
 
 
@@ -89,7 +93,7 @@ def basis(run: Run) -> str:
     where = f" on {cores} cores" if cores else ""
     strikes = len(run.table("failures"))
     return (
-        f"From {len(blocks)} blocks{where}, of which {len(run.invalid_blocks())} do not count, "
+        f"From {len(blocks)} blocks{where}, {len(run.invalid_blocks())} of them left out as invalid, "
         f"and {strikes} strikes of faults."
     )
 

@@ -21,13 +21,36 @@ from reports.errors import RunError
 
 #: Columns that hold words; every other column is a number, but for TRUTHS.
 TEXTS = frozenset(
-    "block measure side reason scenario job outcome request metric baseline words why policy owner slug "
-    "at_least_once at_most_once predicted as_predicted note".split()  # noqa: SIM905 - a list of words reads best as words
+    {
+        *(
+            "block",
+            "measure",
+            "side",
+            "reason",
+            "scenario",
+            "job",
+            "outcome",
+            "request",
+            "metric",
+            "baseline",
+        ),
+        *("words", "why", "policy", "owner", "slug", "at_least_once", "at_most_once", "predicted"),
+        *("as_predicted", "note"),
+    }
 )
 #: Columns that are true or false.
 TRUTHS = frozenset({"valid", "duplicate", "sum_ok", "app_died"})
 
-_TRUTH = {"true": True, "1": True, "1.0": True, "yes": True, "false": False, "0": False, "0.0": False, "no": False}
+_TRUTH = {
+    "true": True,
+    "1": True,
+    "1.0": True,
+    "yes": True,
+    "false": False,
+    "0": False,
+    "0.0": False,
+    "no": False,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +70,16 @@ class Run:
             return frame
         return frame[~frame["block"].isin(self.invalid_blocks()["block"])]
 
+    def valid_blocks(self) -> pd.DataFrame:
+        """The blocks that count; one that does not say counts."""
+        return self.tables["blocks"][self._counts()]
+
     def invalid_blocks(self) -> pd.DataFrame:
         """The blocks that do not count, each with its reason."""
-        blocks = self.tables["blocks"]
-        return blocks[~blocks["valid"].fillna(value=True).astype(bool)]
+        return self.tables["blocks"][~self._counts()]
+
+    def _counts(self) -> pd.Series[bool]:
+        return self.tables["blocks"]["valid"].fillna(value=True).astype(bool)
 
     def texts(self, field: str) -> list[str]:
         """A manifest field that is a list of words; empty where it is absent or something else."""
@@ -80,16 +109,18 @@ def read(directory: Path) -> Run:
 def _manifest(directory: Path) -> dict[str, Any]:
     path = directory / MANIFEST
     if not path.is_file():
-        raise RunError(f"{directory} is not a complete run: it has no {MANIFEST}; name a folder under results/")
+        raise RunError(f"{directory} is not a complete run: no {MANIFEST} in it; name a run under results/")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({_one_line(error)}); run the bench again") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if not isinstance(schema, int) or isinstance(schema, bool) or schema < 1:
-        raise RunError(f"{path} names no schema, so it is no run of queue-or-task; name a folder under results/")
+        raise RunError(f"{path} names no schema: name a run of queue-or-task")
     if schema > SCHEMA_VERSION:
-        raise RunError(f"{path} has schema {schema}, this version reads up to {SCHEMA_VERSION}: upgrade queue-or-task")
+        raise RunError(
+            f"{path} has schema {schema}, this version reads up to {SCHEMA_VERSION}: upgrade queue-or-task"
+        )
     return dict(manifest)
 
 
@@ -123,10 +154,7 @@ def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
 
 
 def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
-    if column in TEXTS:
-        kind = "object"
-    else:
-        kind = "boolean" if column in TRUTHS else "float64"
+    kind = _kind(column)
     if column not in frame:
         filler: Any = "" if kind == "object" else None
         return pd.Series([filler] * len(frame), index=frame.index, dtype=kind)
@@ -136,6 +164,12 @@ def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     if kind == "boolean":
         return values.str.strip().str.lower().map(_TRUTH).astype("boolean")
     return pd.to_numeric(values, errors="coerce").astype("float64")
+
+
+def _kind(column: str) -> str:
+    if column in TEXTS:
+        return "object"
+    return "boolean" if column in TRUTHS else "float64"
 
 
 def _micro(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.schema import SIDES
 from reports import evidence, words
+from reports.frames import groups, records
 from reports.reading import Run
 
 
@@ -22,53 +23,59 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     texts: frozenset[str] = frozenset()  # columns that are read, not compared: left-aligned
+    folded: bool = False  # opened by the reader: the numbers behind a figure
 
 
-def table(caption: str, rows: Iterable[Mapping[str, str]], texts: Sequence[str] = ()) -> Table | None:
+def table(
+    caption: str, rows: Iterable[Mapping[str, str]], texts: Sequence[str] = (), *, folded: bool = False
+) -> Table | None:
     """A table of `rows`, all with the same keys; None where there are none."""
     frame = pd.DataFrame(list(rows))
     if frame.empty:
         return None
     cells = tuple(tuple(map(str, row)) for row in frame.itertuples(index=False, name=None))
-    return Table(caption=caption, columns=tuple(map(str, frame.columns)), rows=cells, texts=frozenset(texts))
+    columns = tuple(map(str, frame.columns))
+    return Table(caption=caption, columns=columns, rows=cells, texts=frozenset(texts), folded=folded)
 
 
 def quantiles(run: Run) -> Table | None:
     """Every quantile that the blocks had samples enough for: median over blocks, with the range."""
     found = run.table("latency").dropna(subset=["value_ms"])
-    groups = found.groupby(["scenario", "metric", "quantile"], sort=False)
     sides = _ordered(found["side"])
     rows = [
         {"what": f"{words.scenario(key[0])}: {words.metric(key[1], key[2])}"}
         | {words.side(side): _over_blocks(group[group["side"] == side]["value_ms"]) for side in sides}
-        for key, group in groups
+        for key, group in groups(found, "scenario", "metric", "quantile")
     ]
-    return table("Quantiles: the median over blocks, with the range of the blocks", rows)
+    return table("Quantiles: the median over blocks, with the range of the blocks", rows, folded=True)
 
 
 def comparisons(run: Run) -> Table | None:
     """Every comparison with its interval, words and what led to them."""
     rows = [
         {
-            "what": f"{words.scenario(str(row.scenario))}: {words.metric(str(row.metric), float(row.quantile))}",
-            "side": f"{words.side(str(row.side))} over {words.side(str(row.baseline))}",
-            "ratio (95 %)": words.times(row.ratio, row.low, row.high),
-            "difference": words.ms(row.difference_ms),
-            "pairs": words.count(row.pairs),
-            "in words": str(row.words),
-            "why": str(row.why),
+            "what": f"{words.scenario(row['scenario'])}: {words.metric(row['metric'], row['quantile'])}",
+            "side": f"{words.side(row['side'])} over {words.side(row['baseline'])}",
+            "ratio (95 %)": words.times(row["ratio"], row["low"], row["high"]),
+            "difference": words.ms(row["difference_ms"]),
+            "pairs": words.count(row["pairs"]),
+            "in words": row["words"],
+            "why": row["why"],
         }
-        for row in run.table("comparisons").itertuples()
+        for row in records(run.table("comparisons"))
     ]
     return table(
-        "Comparisons over pairs of blocks, with 95 % t-intervals", rows, ("side", "in words", "why")
+        "Comparisons over pairs of blocks, with 95 % t-intervals",
+        rows,
+        ("side", "in words", "why"),
+        folded=True,
     )
 
 
 def drift(run: Run) -> Table | None:
     """One row for each side and policy: medians over its owners and blocks, ticks as sums."""
-    groups = run.table("drift").groupby(["side", "policy"], sort=False)
-    rows = [_drift_row(str(side), str(policy), group) for (side, policy), group in groups]
+    found = groups(run.table("drift"), "side", "policy")
+    rows = [_drift_row(side, policy, group) for (side, policy), group in found]
     return table("The sync's grid kept: medians over owners and blocks; ticks are sums", rows)
 
 
@@ -120,20 +127,20 @@ def calls(run: Run) -> Table | None:
             | {title: words.ms(_milliseconds(stats.get(field))) for field, title in times.items()}
             | {"rounds": words.count(_milliseconds(stats.get("rounds")) / 1000)}
         )
-    return table("Call costs", rows)
+    return table("Call costs", rows, folded=True)
 
 
 def invalid(run: Run) -> Table | None:
     """The blocks that do not count, and why."""
     rows = [
         {
-            "block": str(row.block),
-            "measure": str(row.measure),
-            "side": words.side(str(row.side)),
-            "hiccup p99": words.ms(row.hiccup_p99_ms),
-            "reason": str(row.reason) or "no reason recorded",
+            "block": row["block"],
+            "measure": row["measure"],
+            "side": words.side(row["side"]),
+            "hiccup p99": words.ms(row["hiccup_p99_ms"]),
+            "reason": row["reason"] or "no reason recorded",
         }
-        for row in run.invalid_blocks().itertuples()
+        for row in records(run.invalid_blocks())
     ]
     return table("Blocks that do not count", rows, ("measure", "side", "reason"))
 
@@ -165,7 +172,7 @@ def hiccups(run: Run) -> Table | None:
             "steal, worst": f"{words.number(float(group['steal_percent'].max()))} %",
             "generator lateness p99, worst": words.ms(float(group["lateness_p99_ms"].max())),
         }
-        for measure, group in run.table("blocks").groupby("measure", sort=False)
+        for measure, group in groups(run.table("blocks"), "measure")
     ]
     return table("The machine beside the blocks", rows)
 

@@ -7,7 +7,7 @@ import math
 from scipy.special import betaincinv
 
 #: Printed where there is no number.
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
 #: A job that was not finished by the drain limit.
 OVER_LIMIT = "> limit"
 #: Confidence of the one-sided bound on a share.
@@ -134,11 +134,16 @@ def seconds(value: float) -> str:
     return f"{number(value)} s" if math.isfinite(value) else NOTHING
 
 
+def fold(ratio: float) -> str:
+    """A ratio with its sign."""
+    return f"{number(ratio)} \N{MULTIPLICATION SIGN}"
+
+
 def times(ratio: float, low: float, high: float) -> str:
-    """A ratio with its 95 % interval, as in "1.42 × (1.20 to 1.69)"."""
+    """A ratio with its 95 % interval, as in "1.42 (1.20 to 1.69)", with the sign of `fold`."""
     if not math.isfinite(ratio):
         return NOTHING
-    return f"{number(ratio)} × ({number(low)} to {number(high)})"
+    return f"{fold(ratio)} ({number(low)} to {number(high)})"
 
 
 def spread(middle: str, low: str, high: str) -> str:

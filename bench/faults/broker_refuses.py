@@ -9,6 +9,8 @@ from bench.stack import Stack
 
 #: Seconds that the broker is away.
 AWAY_S = 4.0
+#: Milliseconds within which the hardened caller must have its answer.
+BOUND_MS = 1000.0
 
 
 async def strike(stack: Stack) -> None:
@@ -35,7 +37,7 @@ FAULT = Fault(
         ),
         "celery-hardened": Expected(
             text="bounded; kept in a local buffer and sent later",
-            holds=lambda row: row["refused"] == 0 and row["lost"] == 0 and row["caller_max_ms"] < 1000,
+            holds=lambda row: row["refused"] == 0 and row["lost"] == 0 and row["caller_max_ms"] < BOUND_MS,
             drain_s=25.0,
             note="the local buffer is not built yet: the caller gets an error within its bound",
         ),

@@ -9,6 +9,10 @@ from bench.stack import Stack
 
 #: Seconds of silence: longer than a caller waits (10 s), so that a hang shows as one.
 SILENT_S = 12.0
+#: Milliseconds beyond which a caller counts as blocked.
+BLOCKED_MS = 5000.0
+#: Milliseconds within which the hardened caller must have its answer, on two busy cores.
+BOUND_MS = 2000.0
 
 
 async def strike(stack: Stack) -> None:
@@ -32,12 +36,12 @@ FAULT = Fault(
     expected={
         "celery-stock": Expected(
             text="the caller is blocked for as long as the silence lasts",
-            holds=lambda row: row["unknown"] > 0 or row["caller_max_ms"] > 5000,
+            holds=lambda row: row["unknown"] > 0 or row["caller_max_ms"] > BLOCKED_MS,
             drain_s=25.0,
         ),
         "celery-hardened": Expected(
             text="the caller has its answer within about 1 s",
-            holds=lambda row: row["unknown"] == 0 and row["caller_max_ms"] < 2000,
+            holds=lambda row: row["unknown"] == 0 and row["caller_max_ms"] < BOUND_MS,
             drain_s=25.0,
         ),
     },

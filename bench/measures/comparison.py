@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bench.measures.interval import paired
@@ -64,7 +65,7 @@ def pair_blocks(rows: pd.DataFrame, baseline: str, side: str) -> pd.DataFrame:
     return pd.DataFrame(columns).dropna()
 
 
-def noise_floor(values_ms: Sequence[float]) -> float:
+def noise_floor(values_ms: Sequence[float] | npt.NDArray[np.float64]) -> float:
     """The factor by which two blocks of the same side differ by noise alone (A/A), 1.0 or more.
 
     `values_ms` is one figure of one side, shape (blocks,), in the order of the run. Blocks are

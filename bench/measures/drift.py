@@ -6,7 +6,8 @@ matched tick; drift rate, cumulative drift, jitter, MTIE and the column `phase_m
 take the unwrapped phase, which equals it until a policy has drifted by more than T.
 
 A percentile from too few ticks is NaN, as everywhere; the age is weighted by time and needs no
-minimum. Drift rate in ppm is ms of phase a second, times 1,000.
+minimum. The drift rate is the slope of the phase against the time of the grid, so that a policy
+whose period is T·(1 + d) drifts by d: 1.0005 s instead of 1 s is 500 ppm.
 """
 
 from __future__ import annotations
@@ -83,11 +84,11 @@ def mtie(sequence: _Array, phase: _Array, ticks: int) -> float:
     return float((rolling.max() - rolling.min()).max())
 
 
-def drift_ppm(start_s: _Array, phase_ms: _Array) -> float:
-    """The Theil-Sen slope of the unwrapped phase against time (both shape (n,)), in ppm."""
-    if start_s.size < _MIN_SLOPE_POINTS:
+def drift_ppm(due_s: _Array, phase_ms: _Array) -> float:
+    """The Theil-Sen slope of the unwrapped phase against the grid's time (both shape (n,)), in ppm."""
+    if due_s.size < _MIN_SLOPE_POINTS:
         return math.nan
-    return float(stats.theilslopes(phase_ms, start_s).slope) * 1_000
+    return float(stats.theilslopes(phase_ms, due_s).slope) * 1_000  # ms a second are thousandths
 
 
 def _grid(runs: Sequence[Run], block: Block, interval_ns: int, origin_ns: int | None) -> Grid:
@@ -137,7 +138,7 @@ def _row(frame: pd.DataFrame, runs: Sequence[Run], grid: Grid, on_time_ms: float
         "jitter_sd_ms": float(jitter.std(ddof=1)) if jitter.size > 1 else math.nan,
         "jitter_p1_ms": -_percentile(-jitter, 0.99),
         "jitter_p99_ms": _percentile(jitter, 0.99),
-        "drift_ppm": drift_ppm(start_s, phase),
+        "drift_ppm": drift_ppm(sequence * grid.interval_ns / NS_PER_S, phase),
         "cumulative_ms": float(phase[-1] - phase[0]) if phase.size else math.nan,
         "run_s": float(start_s[-1] - start_s[0]) if phase.size else 0.0,
         "overlaps": sum(one.done is not None and two.start < one.done for one, two in pairwise(inside)),

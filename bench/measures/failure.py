@@ -99,12 +99,12 @@ def judge(
     a ledger was cut or the places where jobs are held could not be looked into.
     """
     found = [job for job in histories(events).values() if job.scenario == scenario]
-    asked = [job for job in found if "submit" in job.times or "request" in job.times]
-    accepted = [job for job in asked if acceptance(job) == "accepted"]
-    others = [job for job in asked if acceptance(job) != "accepted"]
-    unasked = [job for job in found if job not in asked]
+    asked = [job for job in found if _asked_for(job)]
+    told = {name: [job for job in asked if acceptance(job) == name] for name in ACCEPTANCES}
+    accepted, others = told["accepted"], told["refused"] + told["unknown"]
+    unasked = [job for job in found if not _asked_for(job)]
     return Judgement(
-        acceptance={name: _names(job for job in asked if acceptance(job) == name) for name in ACCEPTANCES},
+        acceptance={name: _names(members) for name, members in told.items()},
         classes={name: _names(job for job in accepted if classify(job, held) == name) for name in CLASSES},
         flags={
             "late": _names(job for job in accepted if _late(job, deadline_ms)),
@@ -157,6 +157,10 @@ def upper_bound(count: int, n: int) -> float:
         return 1.0
     test = stats.binomtest(count, n, alternative="less")
     return float(test.proportion_ci(CONFIDENCE, method="exact").high)
+
+
+def _asked_for(job: JobHistory) -> bool:
+    return "submit" in job.times or "request" in job.times
 
 
 def _names(jobs: Iterable[JobHistory]) -> tuple[str, ...]:

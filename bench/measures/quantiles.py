@@ -34,7 +34,8 @@ def quantile(values: Iterable[float], q: float) -> float:
     above = float(np.quantile(array, q, method="higher"))
     if math.isinf(above):
         return above
-    return float(np.quantile(array, q))
+    finite = np.minimum(array, array[np.isfinite(array)].max())  # inf beyond it has no say; times 0 it is NaN
+    return float(np.quantile(finite, q))
 
 
 def quantiles(values: Iterable[float]) -> dict[float, float]:

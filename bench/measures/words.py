@@ -103,7 +103,8 @@ def _judge(ratio: Ratio, level: float, blocks: int, min_pairs: int) -> tuple[Wor
 def _infinite(baseline: _Values, side: _Values, min_pairs: int) -> Comparison:
     blocks = min(len(baseline), len(side))
     base_count, side_count = int(np.isinf(baseline).sum()), int(np.isinf(side).sum())
-    why = f"> limit in blocks of the baseline: {base_count} of {len(baseline)}, of the side: {side_count} of {len(side)}"
+    counts = f"{base_count} of {len(baseline)}, of the side: {side_count} of {len(side)}"
+    why = f"> limit in blocks of the baseline: {counts}"
     if blocks < min_pairs or (base_count, side_count) not in {(0, len(side)), (len(baseline), 0)}:
         return _unsaid(blocks, why)
     ratio, difference_ms = (math.inf, math.inf) if side_count else (0.0, -math.inf)

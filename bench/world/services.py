@@ -53,6 +53,7 @@ class HttpService:
     async def answer(self, request: Request, key: str, work: Work) -> Response:
         """Answer one request of an idempotency key by doing the work, or by what the fault says."""
         self.requests += 1
+        await request.body()  # all of it now: the client may be gone when the work is done
         fault = self._faults.meet(self._name, key)
         if fault and fault.mode == "hang":
             return await self._hang(request)

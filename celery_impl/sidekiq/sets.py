@@ -93,7 +93,7 @@ class Sets:
         return [Grave(**json.loads(member)) for member in members]
 
     def waiting(self, name: str) -> list[str]:
-        """The messages in `schedule` or `retry`, the next due first; entries that are none of ours left out."""
+        """The messages in `schedule` or `retry`, next due first, without entries that are none of ours."""
         members: Any = self._client.zrange(self._prefix + name, 0, -1)
         return list(filter(None, (member.decode().partition("\n")[2] for member in members)))
 

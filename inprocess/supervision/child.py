@@ -11,6 +11,7 @@ import contextvars
 import reprlib
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 from inprocess.supervision.exits import NORMAL, SHUTDOWN, Exit, Restart, exit_of
@@ -83,7 +84,7 @@ class Child(Ending):
         restart: Restart,
         shutdown_limit: ShutdownLimit,
         retry: Retry | None = None,
-        asker: str | None = None,
+        asker: tuple[CodeType, int] | None = None,
     ) -> None:
         self.exit = None  # as Ending does, without the call
         self._monitors = None
@@ -120,6 +121,14 @@ class Child(Ending):
     def in_thread(self) -> bool:
         """Whether its function is a plain one, whose thread goes on where the child is stopped."""
         return not is_async(self._function)
+
+    @property
+    def asked_for_by(self) -> str | None:
+        """Function, file and line of who called `Task.start`; None for a supervisor's children."""
+        if self.asker is None:
+            return None
+        code, line = self.asker
+        return f"{code.co_name} at {code.co_filename}:{line}"
 
     def describe(self) -> str:
         """`name: function(arguments)`, each argument cut to ARGUMENT_CHARACTERS."""

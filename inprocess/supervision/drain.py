@@ -32,15 +32,15 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What became of the work held when the drain began: `finished` of it ended within the grace."""
+    """What became of the work held when the drain began: `ended` of it ended by itself, well or not."""
 
-    finished: int
+    ended: int
     cut_off: tuple[CutOff, ...] = ()
 
     def __str__(self) -> str:
         if not self.cut_off:
-            return f"drained: {self.finished} finished, none cut off"
-        lines = [f"drained: {self.finished} finished, {len(self.cut_off)} cut off and lost:"]
+            return f"drained: {self.ended} ended, none cut off"
+        lines = [f"drained: {self.ended} ended, {len(self.cut_off)} cut off and lost:"]
         for work in self.cut_off[:REPORTED_WORK]:
             abandoned = ", abandoned: it ignored its cancellation" if work.abandoned else ""
             lines.append(f"  {work.description} ({work.state}, attempt {work.attempt}{abandoned})")

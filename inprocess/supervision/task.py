@@ -40,21 +40,13 @@ class Task:
         else the running one, else the runtime's (see `home_loop`). Refused is returned while
         the app is draining. Callable from any thread.
         """
-        frame = sys._getframe(1)  # noqa: SLF001 - the only way to know who asked; documented as specific to CPython
-        asker = f"{frame.f_code.co_name} at {frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = sys._getframe(1)  # noqa: SLF001 - CPython's only way to know who asked
         supervisor = unlinked(loop or home_loop())
-        add = partial(_add, supervisor, function, args, name, asker)
-        return add() if supervisor.is_here else supervisor.atomically(add)
-
-
-def _add(
-    supervisor: TaskSupervisor,
-    function: Callable[..., object],
-    args: tuple[object, ...],
-    name: str | None,
-    asker: str,
-) -> Child | Refused:
-    return supervisor.add(Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker))
+        asker = (frame.f_code, frame.f_lineno)
+        child = Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker)
+        if supervisor.is_here:
+            return supervisor.add(child)
+        return supervisor.atomically(partial(supervisor.add, child))
 
 
 def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:

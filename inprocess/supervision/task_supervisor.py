@@ -214,8 +214,7 @@ class TaskSupervisor(Process):
     def _start_waiting(self) -> None:
         starting = self._starting
         for _ in range(min(len(starting), STARTS_PER_TURN)):
-            starting[0].run()
-            starting.popleft()
+            starting.popleft().run()
         if starting:
             self.loop.call_soon(self._start_waiting)
 
@@ -274,7 +273,7 @@ class TaskSupervisor(Process):
 
 
 def _log_crash(supervisor: TaskSupervisor, child: Child, ended: Exit) -> None:
-    asker = "" if child.asker is None else f", asked for by {child.asker}"
+    asker = "" if child.asker is None else f", asked for by {child.asked_for_by}"
     log.error(
         "%s under %s crashed in attempt %d: %s%s",
         child.describe(),

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -21,7 +22,7 @@ from matplotlib.figure import Figure as Sheet
 #: Width of every figure in inches: a phone's, so that 11 pt text stays legible there.
 WIDTH = 5.0
 
-INK, MUTED, LINE, BAND = "#000001", "#000002", "#000003", "#000004"
+INK, MUTED, LINE, BAND, PAPER = "#000001", "#000002", "#000003", "#000004", "#000005"
 _SIDES = {
     "inprocess": "#000011",
     "celery-stock": "#000012",
@@ -33,12 +34,13 @@ _VARIABLES = {
     MUTED: "var(--muted)",
     LINE: "var(--line)",
     BAND: "var(--band)",
+    PAPER: "var(--paper)",
     **{stand_in: f"var(--side-{name})" for name, stand_in in _SIDES.items()},
 }
 _MARKERS = {"inprocess": "o", "celery-stock": "s", "celery-hardened": "D", "inline": "^"}
 _DASHES = {"inprocess": "-", "celery-stock": ":", "celery-hardened": "--", "inline": "-."}
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": LINE,
     "axes.grid": True,
     "axes.labelcolor": INK,
@@ -119,7 +121,9 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     opening, _, rest = body.partition(">")
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     names = f' role="img" aria-labelledby="{slug}-title {slug}-desc"'
-    told = f'<title id="{slug}-title">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
+    told = (
+        f'<title id="{slug}-title">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
+    )
     return Markup(opening + names + ">" + told + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
 
 

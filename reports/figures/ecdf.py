@@ -15,6 +15,7 @@ from matplotlib.ticker import PercentFormatter
 from bench.schema import SIDES
 from reports import commands, words
 from reports.figures import canvas, rows
+from reports.frames import groups
 from reports.reading import Run
 
 #: Points of a drawn curve; more look the same and only make the file larger.
@@ -40,7 +41,7 @@ def ecdfs(run: Run) -> list[canvas.Figure]:
     jobs = run.table("jobs")
     return [
         _figure(run, str(scenario), found)
-        for scenario, group in jobs.groupby("scenario", sort=False)
+        for scenario, group in groups(jobs, "scenario")
         if (found := curves(group))
     ]
 
@@ -57,7 +58,7 @@ def curves(jobs: pd.DataFrame) -> list[Curve]:
 
 
 def steps(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The curve's corners: times, and the share of all jobs done by then; ends below 1 where some never were."""
+    """The curve's corners: times, and the share of all jobs done by then; ends below 1 if some never were."""
     ranks = np.unique(np.linspace(0, len(curve.finished_ms) - 1, MOST_POINTS).astype(int))
     return curve.finished_ms[ranks], (ranks + 1) / curve.total
 
@@ -116,6 +117,6 @@ def _line(axes: Axes, curve: Curve) -> None:
 
 def hiccup_ms(run: Run) -> float:
     """The worst hiccup p99 of the latency blocks that count, 0 where none was measured."""
-    blocks = run.table("blocks")
-    worst = blocks[blocks["measure"] == "latency"]["hiccup_p99_ms"].max()
-    return float(worst) if math.isfinite(worst) and worst > 0 else 0.0
+    blocks = run.valid_blocks()
+    worst = float(blocks[blocks["measure"] == "latency"]["hiccup_p99_ms"].max())
+    return worst if math.isfinite(worst) and worst > 0 else 0.0

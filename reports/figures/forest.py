@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from reports import commands, evidence, words
-from reports.evidence import TASK, Comparison
+from reports.evidence import ROUNDING, TASK, Comparison
 from reports.figures import canvas
 from reports.figures.rows import Row, draw, drawable, told
+from reports.frames import groups
 from reports.reading import Run
 
 #: Metrics that are shown, in this order; the table under the figure has all of them.
@@ -21,10 +22,9 @@ def forests(run: Run) -> list[canvas.Figure]:
     """A figure for each scenario that has comparisons with in-process."""
     table, latency = run.table("comparisons"), run.table("latency")
     found = []
-    for scenario, group in table.groupby("scenario", sort=False):
-        rows = [
-            _row(item, latency[latency["scenario"] == scenario]) for item in against_task(evidence.in_rows(group))
-        ]
+    for scenario, group in groups(table, "scenario"):
+        own = latency[latency["scenario"] == scenario]
+        rows = [_row(item, own) for item in against_task(evidence.in_rows(group))]
         if drawn := [row for row in rows if drawable(row)]:
             found.append(_figure(run, str(scenario), drawn))
     return found
@@ -39,9 +39,11 @@ def against_task(comparisons: list[Comparison]) -> list[Comparison]:
 
 def pair_ratios(latency: pd.DataFrame, item: Comparison) -> tuple[float, ...]:
     """The ratio within each repetition; several blocks of one side count by their geometric mean."""
-    rows = latency[(latency["metric"] == item.metric) & ((latency["quantile"] - item.quantile).abs() < 1e-9)]  # noqa: PLR2004 - a rounding error
-    usable = rows[(rows["value_ms"] > 0) & (rows["value_ms"] < math.inf)]
-    logs = usable.assign(log=np.log(usable["value_ms"])).groupby(["repetition", "side"])["log"].mean().unstack()
+    same = (latency["metric"] == item.metric) & ((latency["quantile"] - item.quantile).abs() < ROUNDING)
+    rows = latency[same & (latency["value_ms"] > 0) & (latency["value_ms"] < math.inf)]
+    logs = rows.assign(log=np.log(rows["value_ms"])).pivot_table(
+        index="repetition", columns="side", values="log"
+    )
     if item.side not in logs or item.baseline not in logs:
         return ()
     ratios = np.exp((logs[item.side] - logs[item.baseline]).dropna())
@@ -51,7 +53,7 @@ def pair_ratios(latency: pd.DataFrame, item: Comparison) -> tuple[float, ...]:
 def _row(item: Comparison, latency: pd.DataFrame) -> Row:
     return Row(
         label=f"{words.metric(item.metric, item.quantile)}, {words.side(item.side)}",
-        told=f"{words.number(item.ratio)} × {item.words}",
+        told=f"{words.fold(item.ratio)}, {item.words}",
         side=item.side,
         middle=item.ratio,
         low=item.low,
@@ -69,8 +71,8 @@ def _figure(run: Run, scenario: str, rows: list[Row]) -> canvas.Figure:
         slug=slug,
         title=title,
         description=description,
-        caption="Ratio to in-process: right of the line is slower. The bar is the 95 % interval over pairs of "
-        "blocks, each pale dot one pair.",
+        caption="Right of the line is slower than in-process. The bar is the 95 % interval over pairs of blocks, "
+        "each pale dot one pair.",
         command=commands.measure(run, "latency", scenario),
         svg=canvas.svg(sheet, slug=slug, title=title, description=description),
     )

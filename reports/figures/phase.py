@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 from reports import commands, words
 from reports.figures import canvas
+from reports.frames import groups
 from reports.reading import Run
 
 #: A tick that starts this late is still on time, ms (METHOD.md).
@@ -21,16 +22,18 @@ AXIS_HEIGHT = 0.4
 def phase(run: Run) -> canvas.Figure | None:
     """A plot for each side and policy that synced, one above the other; None where none did."""
     ticks = run.table("ticks").dropna(subset=["due_ns", "phase_ms"])
-    groups = [(str(side), str(policy), rows) for (side, policy), rows in _groups(ticks)]
-    if not groups:
+    found = [(side, policy, rows) for (side, policy), rows in groups(ticks, "side", "policy")]
+    if not found:
         return None
     slug, title = "phase", "Phase of the periodic sync over time"
-    description = canvas.sentences([_told(*group) for group in groups])
-    figure, plots = canvas.sheet(AXIS_HEIGHT + PLOT_HEIGHT * len(groups), len(groups))
-    seconds = max(float(_elapsed(rows).max()) for _, _, rows in groups)
-    for axes, group in zip(plots, groups, strict=True):
+    description = canvas.sentences([_told(*group) for group in found])
+    figure, plots = canvas.sheet(AXIS_HEIGHT + PLOT_HEIGHT * len(found), len(found))
+    seconds = max(float(_elapsed(rows).max()) for _, _, rows in found)
+    for axes, group in zip(plots, found, strict=True):
         _plot(axes, *group)
         axes.set_xlim(-0.5, seconds + 0.5)
+    for axes in plots[:-1]:
+        axes.tick_params(labelbottom=False)
     plots[-1].set_xlabel("time since the first tick, s")
     return canvas.Figure(
         slug=slug,
@@ -41,10 +44,6 @@ def phase(run: Run) -> canvas.Figure | None:
         command=commands.measure(run, "drift"),
         svg=canvas.svg(figure, slug=slug, title=title, description=description),
     )
-
-
-def _groups(ticks: pd.DataFrame) -> list[tuple[tuple[str, str], pd.DataFrame]]:
-    return [((key[0], key[1]), rows) for key, rows in ticks.groupby(["side", "policy"], sort=False)]
 
 
 def _plot(axes: Axes, side: str, policy: str, rows: pd.DataFrame) -> None:

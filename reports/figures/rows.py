@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
@@ -12,6 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from reports import words
 from reports.figures import canvas
+
+_ON_PAPER = {"facecolor": canvas.PAPER, "linewidth": 0, "pad": 1}
 
 #: Inches that a row and the axis under it take.
 ROW_HEIGHT = 0.46
@@ -86,10 +89,9 @@ def _row(axes: Axes, row: Row, height: int) -> None:
         axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot([row.middle], [height], canvas.marker(row.side), color=colour, markersize=7)
     across = axes.get_yaxis_transform()
-    axes.text(0, height + 0.28, canvas.plain(row.label), transform=across, ha="left", va="baseline")
-    axes.text(
-        1, height + 0.28, canvas.plain(row.told), transform=across, ha="right", va="baseline", color=canvas.MUTED
-    )
+    above: dict[str, Any] = {"transform": across, "va": "baseline", "bbox": _ON_PAPER}
+    axes.text(0, height + 0.28, canvas.plain(row.label), ha="left", **above)
+    axes.text(1, height + 0.28, canvas.plain(row.told), ha="right", color=canvas.MUTED, **above)
 
 
 def told(row: Row) -> str:

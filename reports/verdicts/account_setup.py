@@ -113,7 +113,7 @@ def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -
         "unsettled": f"Not settled for {name}: {_why_open(task, queue)}",
     }
     if choice == "not measured" or not seen:
-        return f"Not measured: {name} is decided by what is lost when processes are killed, and none was killed."
+        return f"Not measured: {name} is decided by what a killed process loses, and none was killed."
     return f"{beginnings[choice]}: {seen}."
 
 
@@ -140,11 +140,10 @@ def _number(losses: Losses) -> Number:
 
 def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
     if choice in {"queue", "neither"}:
+        sweep = "where a sweep over users without ids, or a person, sets the account up again"
         return (
-            "A loss you can live with: where a sweep over users without ids, or a person, sets the account "
-            f"up again, the task in the app is enough{_pace(response)}.",
-            "Processes that only ever end by SIGTERM: see that row of the failures before you count a deploy "
-            "as a loss.",
+            f"A loss you can live with: {sweep}, the task in the app is enough{_pace(response)}.",
+            "Processes that only ever end by SIGTERM: see that row of the failures.",
         )
     if choice == "no queue":
         return (
@@ -157,7 +156,7 @@ def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
 def _pace(response: Comparison | None) -> str:
     if response is None or response.words not in {"lower", "higher"}:
         return ""
-    return f" (the queue's median response is {words.number(response.ratio)} × that of in-process)"
+    return f" (the queue's median response is {words.fold(response.ratio)} that of in-process)"
 
 
 def _gaps(

@@ -94,7 +94,9 @@ def _drift(found: Sequence[Freshness]) -> Number | None:
 
 
 def _flips(choice: Choice, found: Sequence[Freshness]) -> tuple[str, ...]:
-    replicas = "More than one process of the app: each ticks, unless one holds a lease (fault 29, not measured)."
+    replicas = (
+        "More than one process of the app: each ticks, unless one holds a lease (fault 29, not measured)."
+    )
     if choice == "queue":
         return ("A reader who does not mind the difference in age.", replicas)
     if choice == "no queue":

@@ -64,17 +64,22 @@ def queue_in(table: pd.DataFrame, scenario: str) -> str:
 def median_of(run: Run, scenario: str, metric: str, side: str) -> Comparison | None:
     """The median of a metric at `side` compared with in-process."""
     return evidence.comparison(
-        run.table("comparisons"), scenario=scenario, metric=metric, quantile=words.MEDIAN, baseline=TASK, side=side
+        run.table("comparisons"),
+        scenario=scenario,
+        metric=metric,
+        quantile=words.MEDIAN,
+        baseline=TASK,
+        side=side,
     )
 
 
 def compared(found: Comparison) -> str:
-    """As in "median caller cost is higher with hardened Celery (3.1 ×, by 800 µs)"."""
-    name, ratio = words.metric(found.metric, found.quantile), words.number(found.ratio)
+    """As in "median caller cost is higher with hardened Celery (3.1 times, by 800 µs)"."""
+    name, ratio = words.metric(found.metric, found.quantile), words.fold(found.ratio)
     if found.words in {"lower", "higher"}:
         by = words.ms(abs(found.difference_ms))
-        return f"{name} is {found.words} with {words.side(found.side)} ({ratio} ×, by {by})"
-    return f"{name}: {found.words} ({ratio} ×)"
+        return f"{name} is {found.words} with {words.side(found.side)} ({ratio}, by {by})"
+    return f"{name}: {found.words} ({ratio})"
 
 
 def comparison_number(found: Comparison | None) -> Number | None:
@@ -84,7 +89,7 @@ def comparison_number(found: Comparison | None) -> Number | None:
     name = words.metric(found.metric, found.quantile)
     return Number(
         label=f"{name}: {words.side(found.side)} over {words.side(found.baseline)}",
-        value=f"{words.number(found.ratio)} ×",
+        value=words.fold(found.ratio),
         detail=f"95 % interval {words.number(found.low)} to {words.number(found.high)}, "
         f"{words.count(found.pairs)} pairs: {found.words}",
     )

@@ -19,14 +19,12 @@ PATH_ALONE = {"PATH": os.environ["PATH"]}
 @pytest.mark.usefixtures("_broker_at_hand")
 @pytest.mark.parametrize(("persistence", "left"), [(True, 50), (False, 0)])
 def test_a_killed_broker_keeps_what_it_was_sent_only_with_its_append_only_file(
-    tmp_path: Path,
-    *,
-    persistence: bool,
-    left: int,
+    tmp_path: Path, lab: Any, *, persistence: bool, left: int
 ) -> None:
-    with Broker.start(tmp_path, persistence=persistence, env=PATH_ALONE) as broker:
+    with Broker.start(tmp_path / "own", persistence=persistence, env=PATH_ALONE) as broker:
         client: Any = redis.Redis.from_url(broker.url)
         client.rpush("jobs", *range(50))
+        lab.eventually(lambda: not client.info("persistence").get("aof_buffer_length"))
         url = broker.url
 
         broker.kill()

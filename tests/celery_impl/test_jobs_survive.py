@@ -22,17 +22,19 @@ def test_a_killed_child_runs_its_job_again_when_hardened(lab: Any) -> None:
 
 
 def test_a_killed_childs_job_is_given_up_with_a_log_line_when_stock(lab: Any) -> None:
-    sample = lab.sample("stock")
+    sample = lab.sample("stock", QUEUE_OR_TASK_LEDGER=str(lab.folder))
     worker = lab.worker()
-    sample.note.delay("a", 1.0)
-    [(child, _)] = lab.eventually(lambda: lab.runs("start", "a"))
+    sample.run_long.delay("u1")
+    [(child, _)] = lab.eventually(lambda: lab.runs("start", "u1"))
 
     os.kill(child, signal.SIGKILL)
 
-    lab.eventually(lambda: "WorkerLostError" in worker.output)
+    [failed] = lab.eventually(lab.failures)
+    assert (failed["job"], failed["where"]) == ("u1/crm", "log")
+    assert "WorkerLostError" in worker.output
     sample.note.delay("b")
     lab.eventually(lambda: lab.runs("done", "b"))
-    assert len(lab.runs("start", "a")) == 1
+    assert len(lab.runs("start", "u1")) == 1
 
 
 def test_a_killed_worker_loses_no_accepted_job_when_hardened(lab: Any) -> None:
@@ -56,6 +58,7 @@ def test_a_killed_worker_leaves_jobs_unacknowledged_when_stock(lab: Any) -> None
     for job in JOBS:
         sample.note.delay(job, 60)
     lab.eventually(lambda: lab.runs("start", "job0") and lab.runs("start", "job1"))
+    lab.eventually(lambda: lab.redis.hlen("unacked") == 4)
 
     first.kill()
     lab.worker()
@@ -88,6 +91,7 @@ def test_a_worker_finds_its_broker_again_and_the_jobs_that_it_kept(lab: Any) -> 
     lab.eventually(lambda: lab.runs("start", "first"))
     for job in JOBS:
         sample.note.delay(job)
+    lab.await_written()
 
     lab.broker.kill()
     lab.broker.restart()

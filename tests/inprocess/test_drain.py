@@ -65,11 +65,11 @@ def test_work_that_ends_within_the_grace_is_waited_for_and_no_longer(
         await clock.advance(2.9)
         assert not draining.done()
         await clock.advance(0.2)
-        assert await draining == DrainReport(finished=2)
+        assert await draining == DrainReport(ended=2)
 
     with caplog.at_level(logging.INFO, logger="inprocess"):
         run(test)
-    assert "tree drained: 2 finished, none cut off" in caplog.text
+    assert "tree drained: 2 ended, none cut off" in caplog.text
 
 
 def test_new_work_is_refused_with_the_reason_while_it_drains() -> None:
@@ -101,7 +101,7 @@ def test_a_retry_that_comes_within_the_grace_still_happens() -> None:
         await settle()
         draining = asyncio.ensure_future(drain(tree, grace_s=10.0))
         await clock.advance(2.0)
-        assert await draining == DrainReport(finished=1)
+        assert await draining == DrainReport(ended=1)
 
     run(test)
 
@@ -120,7 +120,7 @@ def test_what_the_grace_cuts_off_is_reported_by_name_state_and_arguments(
         await clock.advance(3.0)
         report = await draining
         assert isinstance(stubborn, Child)
-        assert report.finished == 0
+        assert report.ended == 0
         assert [(cut.name, cut.state, cut.attempt, cut.abandoned) for cut in report.cut_off] == [
             ("long", "running", 1, False),
             ("failing", "backing off", 2, False),
@@ -136,3 +136,22 @@ def test_a_long_report_says_how_many_more_there_were() -> None:
     cut = CutOff("job", "job: f()", "running", 1, abandoned=False)
 
     assert str(DrainReport(0, (cut,) * 130)).splitlines()[-1] == "  and 30 more"
+
+
+def test_a_supervisor_that_comes_back_during_the_drain_takes_no_new_work_either() -> None:
+    async def test(clock: FakeClock, tree: Supervisor, tasks: TaskSupervisor) -> None:
+        other = await tree.start_child(ChildSpec("other", partial(TaskSupervisor.start, clock=clock)))
+        assert isinstance(other, TaskSupervisor)
+        other.start_child(work, clock, 60.0)  # keeps the drain waiting
+        tasks.start_child(fail, restart="permanent", backoff=Backoff(initial_s=0.1, factor=1.0, jitter=0.0))
+        draining = asyncio.ensure_future(drain(tree, grace_s=1.0))
+        await clock.advance(0.9)
+        second = whereis("tasks")
+        assert isinstance(second, TaskSupervisor)
+        assert second is not tasks  # it gave up, and came back
+        refused = second.start_child(work, clock, 1.0)
+        assert isinstance(refused, Refused)
+        await clock.advance(0.2)
+        await draining
+
+    run(test)

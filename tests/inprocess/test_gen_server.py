@@ -233,6 +233,28 @@ def test_a_handler_that_does_not_end_is_cancelled_at_the_limit_and_terminate_is_
     run(test)
 
 
+def test_a_killed_server_ends_though_its_handler_swallows_the_cancellation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Stubborn(Counter):
+        async def handle_cast(self, message: Any, /) -> None:
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                self.handled.append(message)
+
+    async def test() -> None:
+        server = Stubborn.start()
+        server.cast("first")
+        server.cast("second")
+        await settle()
+        await server.stop("brutal_kill")
+        assert (server.handled, server.ended, str(server.exit)) == (["first"], [], "shutdown")
+
+    run(test)
+    assert caplog.records == []  # it was not abandoned
+
+
 def test_a_server_killed_before_its_first_turn_has_ended() -> None:
     async def test() -> None:
         server = Counter.start(name="brief")

@@ -75,6 +75,17 @@ def test_task_start_is_refused_while_its_loop_is_quiet() -> None:
     asyncio.run(test())
 
 
+def test_a_loop_whose_tasks_were_drained_may_be_used_again() -> None:
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        await unlinked(loop).stop()
+        task = Task.start(asyncio.sleep, 0)
+        assert isinstance(task, Child)
+        assert str(await task.wait()) == "normal"
+
+    asyncio.run(test())
+
+
 def test_a_thread_of_an_app_finds_the_loop_that_is_attached() -> None:
     async def test() -> None:
         loops: list[object] = []

@@ -179,7 +179,13 @@ def _latency(random: np.random.Generator, jobs: list[dict[str, Any]]) -> list[di
     columns = {"response": "response_ms", "caller": "caller_ms", "request": "pickup_ms"}
     for (block, side, scenario), group in pd.DataFrame(jobs).groupby(["block", "side", "scenario"]):
         number = int(str(block)[1:])
-        common = {"block": block, "side": side, "scenario": scenario, "repetition": number // 4, "n": len(group)}
+        common = {
+            "block": block,
+            "side": side,
+            "scenario": scenario,
+            "repetition": number // 4,
+            "n": len(group),
+        }
         for metric, column in columns.items():
             for quantile in (0.5, 0.9, 0.95):
                 value = group[column].quantile(quantile, interpolation="higher")
@@ -197,17 +203,19 @@ def _comparisons(latency: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rows = []
     for scenario in ("account_setup", "welcome_email"):
         for metric, quantile in (("response", 0.5), ("response", 0.9), ("caller", 0.5), ("request", 0.5)):
-            picked = frame[(frame.scenario == scenario) & (frame.metric == metric) & (frame["quantile"] == quantile)]
+            picked = frame[
+                (frame.scenario == scenario) & (frame.metric == metric) & (frame["quantile"] == quantile)
+            ]
             medians = picked.groupby("side")["value_ms"].median()
             for side in SIDES[1:]:
-                ratio = medians[side] / medians["inprocess"]
-                rows.append(_comparison(scenario, metric, quantile, side, ratio, medians))
+                rows.append(_comparison(scenario, metric, quantile, side, medians))
     return rows
 
 
 def _comparison(
-    scenario: str, metric: str, quantile: float, side: str, ratio: float, medians: pd.Series[float]
+    scenario: str, metric: str, quantile: float, side: str, medians: pd.Series[float]
 ) -> dict[str, Any]:
+    ratio = medians[side] / medians["inprocess"]
     words = "higher" if ratio > 1.15 else "lower" if ratio < 0.87 else "no clear difference"
     return {
         "scenario": scenario,
@@ -232,14 +240,14 @@ def _sync(
     drift: list[dict[str, Any]] = []
     for block, (side, policy, ppm, offset) in zip(blocks, DRIFTS, strict=True):
         for owner in ("owner-0", "owner-1"):
-            ticks += _ticks(random, block["block"], side, policy, owner, ppm, offset)
-            age = 1000 + 25 + offset + ppm / 1000
-            drift.append(_drift(random, block["block"], side, policy, owner, ppm, age))
+            common = {"block": block["block"], "side": side, "policy": policy, "owner": owner}
+            ticks += _ticks(random, common, ppm, offset)
+            drift.append(_drift(random, common, ppm, 1000 + 25 + offset + ppm / 1000))
     return ticks, drift
 
 
 def _ticks(
-    random: np.random.Generator, block: str, side: str, policy: str, owner: str, ppm: float, offset: float
+    random: np.random.Generator, common: dict[str, Any], ppm: float, offset: float
 ) -> list[dict[str, Any]]:
     rows = []
     for tick in range(20):
@@ -248,10 +256,7 @@ def _ticks(
         start = due + int(phase * 1e6)
         rows.append(
             {
-                "block": block,
-                "side": side,
-                "policy": policy,
-                "owner": owner,
+                **common,
                 "tick": tick,
                 "due_ns": due,
                 "start_ns": start,
@@ -263,14 +268,9 @@ def _ticks(
     return rows
 
 
-def _drift(
-    random: np.random.Generator, block: str, side: str, policy: str, owner: str, ppm: float, age: float
-) -> dict[str, Any]:
+def _drift(random: np.random.Generator, common: dict[str, Any], ppm: float, age: float) -> dict[str, Any]:
     return {
-        "block": block,
-        "side": side,
-        "policy": policy,
-        "owner": owner,
+        **common,
         "ticks_due": 20,
         "ticks_run": 20,
         "missed": 0,
@@ -330,7 +330,9 @@ def strike(**changes: Any) -> dict[str, Any]:
         "caller_max_ms": 3.0,
         "lag_max_ms": 2.0,
         "app_died": changes.get("fault") == 10,
-        "predicted": "everything in memory lost" if changes.get("side") == "inprocess" else "accepted jobs safe",
+        "predicted": "everything in memory lost"
+        if changes.get("side") == "inprocess"
+        else "accepted jobs safe",
         "as_predicted": "yes",
         "note": "",
     }

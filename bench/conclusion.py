@@ -1,0 +1,50 @@
+"""The end of a run: the sides compared over the blocks that count, the noise, the manifest closed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.manifests import now
+from bench.measures import comparison, validity
+from bench.rundir import RunDirectory
+
+#: Sides that the others are compared with, the first that was measured.
+BASELINES = ("inprocess", "inline", "celery-stock")
+#: The figure whose blocks give the A/A noise floor.
+FLOOR_FIGURE = {"scenario": "account_setup", "metric": "response", "quantile": 0.5}
+
+
+def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
+    """Write the comparisons and close the manifest; what was not measured is left out."""
+    latency, blocks = directory.table("latency"), directory.table("blocks")
+    sides = directory.manifest["sides"]
+    baseline = next((side for side in BASELINES if side in sides), sides[0])
+    counted = validity.counted(latency, blocks)
+    if not counted.empty:
+        hiccups = dict(zip(blocks["block"], blocks["hiccup_p99_ms"].fillna(0.0), strict=True))
+        rows = comparison.comparisons(counted, baseline=baseline, sides=sides, hiccup_ms=hiccups)
+        directory.replace("comparisons", rows)
+    directory.save_manifest(
+        finished_at=None if interrupted else now(),
+        interrupted=interrupted,
+        noise=noise(counted, blocks, baseline),
+        discarded=validity.discarded(blocks, baseline),
+    )
+    directory.point_latest()
+
+
+def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str) -> dict[str, Any]:
+    """The A/A noise floor of the baseline's median response, and the hiccups of all blocks in ms."""
+    figure = counted[counted["side"] == baseline]
+    for column, value in FLOOR_FIGURE.items():
+        figure = figure[figure[column] == value]
+    floor = comparison.noise_floor(figure.sort_values("repetition")["value_ms"].tolist())
+    hiccups = blocks["hiccup_p99_ms"].dropna()
+    return {
+        "aa_factor": floor if math.isfinite(floor) else None,
+        "aa_figure": " ".join(map(str, (baseline, *FLOOR_FIGURE.values()))),
+        "hiccup_p99_ms": float(hiccups.median()) if len(hiccups) else None,
+    }

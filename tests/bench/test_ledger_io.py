@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.ledger_io import LedgerError, merge_block, read_events
+from scenarios.ledger import Ledger
+
+
+def write(file: Path, *times: int, tail: str = "") -> None:
+    lines = "".join(json.dumps({"t": t, "event": "start", "file": file.stem}) + "\n" for t in times)
+    file.write_text(lines + tail)
+
+
+def test_the_files_of_the_processes_become_one_ordered_by_time(tmp_path: Path) -> None:
+    write(tmp_path / "events-11.jsonl", 1, 4)
+    write(tmp_path / "events-12.jsonl", 2, 3)
+    target = tmp_path / "events-b001.jsonl"
+    assert merge_block(tmp_path, target) == []
+    events, warnings = read_events(target)
+    assert [event["t"] for event in events] == [1, 2, 3, 4]
+    assert warnings == []
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "events-11.jsonl",
+        "events-12.jsonl",
+        "events-b001.jsonl",
+    ]
+
+
+def test_a_second_merge_adds_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "events-11.jsonl", 1, 4)
+    target = tmp_path / "events-b001.jsonl"
+    merge_block(tmp_path, target)
+    merge_block(tmp_path, target)
+    assert len(read_events(target)[0]) == 2
+
+
+def test_what_the_ledger_writes_is_read_back(tmp_path: Path) -> None:
+    Ledger(tmp_path, {"block": "b001"}).record("start", t=7, job="u/crm")
+    assert read_events(tmp_path)[0] == [{"t": 7, "event": "start", "job": "u/crm", "block": "b001"}]
+
+
+@pytest.mark.parametrize("tail", ['{"t": 3, "eve', '{"t": 3', "{", '{"t": 3}'])
+def test_a_last_line_that_was_cut_is_left_out_and_reported(tmp_path: Path, tail: str) -> None:
+    write(tmp_path / "events-11.jsonl", 1, 2, tail=tail)
+    events, warnings = read_events(tmp_path)
+    assert [event["t"] for event in events] == [1, 2]
+    assert len(warnings) == 1
+    assert "events-11.jsonl:3" in warnings[0]
+
+
+def test_a_whole_last_line_without_its_newline_is_kept(tmp_path: Path) -> None:
+    write(tmp_path / "events-11.jsonl", 1, tail='{"t": 2, "event": "done"}')
+    events, warnings = read_events(tmp_path)
+    assert (len(events), warnings) == (2, [])
+
+
+def test_a_broken_line_in_the_middle_is_an_error_that_names_it(tmp_path: Path) -> None:
+    write(tmp_path / "events-11.jsonl", 1, tail='{"t": 2, "eve\n{"t": 3, "event": "done"}\n')
+    with pytest.raises(LedgerError, match=r"events-11\.jsonl:2: not an event"):
+        read_events(tmp_path)
+
+
+def test_a_missing_file_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="cannot be read"):
+        read_events(tmp_path / "events-b009.jsonl")
+
+
+def test_an_empty_folder_has_no_events(tmp_path: Path) -> None:
+    assert read_events(tmp_path) == ([], [])
+
+
+def test_a_damaged_ledger_leaves_an_earlier_merge_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "events-b001.jsonl"
+    target.write_text("earlier\n")
+    write(tmp_path / "events-11.jsonl", 1, tail="broken\n")
+    with pytest.raises(LedgerError):
+        merge_block(tmp_path, target)
+    assert target.read_text() == "earlier\n"

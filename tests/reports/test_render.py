@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import reports
+from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
+from reports import words
+from reports.reading import read
+from tests.reports.synthetic_run import manifest, plant, strike, synthetic_run
+
+HOSTILE = "<script>alert('x')</script>$\\frac{"
+
+
+def text_of(folder: Path) -> str:
+    return reports.render(folder).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("absent", [*(f"{name}.csv" for name in TABLES), MICRO])
+def test_a_run_without_one_of_its_files_still_renders(run: Path, absent: str) -> None:
+    (run / absent).unlink()
+    assert "</html>" in text_of(run)
+    assert reports.headlines(run)
+
+
+def test_a_run_with_nothing_but_a_manifest_says_what_is_absent_and_how_to_fill_it(tmp_path: Path) -> None:
+    manifest(tmp_path)
+    page = text_of(tmp_path)
+    for measure in ("latency", "drift", "fault", "micro"):
+        assert f"python -m bench run --measure {measure}" in page
+    assert "Not in this run: strikes of faults" in page
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_an_empty_frame_renders(run: Path, table: str) -> None:
+    plant(run, table, [])
+    assert "</html>" in text_of(run)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_missing_columns_render_and_are_told(run: Path, table: str) -> None:
+    frame = pd.read_csv(run / f"{table}.csv", dtype=str)
+    kept = [column for number, column in enumerate(TABLES[table]) if number % 2 == 0]
+    frame[kept].to_csv(run / f"{table}.csv", index=False)
+    assert f"{table}.csv lacks" in text_of(run)
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("value", ["inf", "", "nonsense", "-1", HOSTILE])
+def test_a_table_full_of_one_odd_value_renders(run: Path, table: str, value: str) -> None:
+    plant(run, table, [dict.fromkeys(TABLES[table], value)] * 3)
+    assert "<script" not in text_of(run)
+
+
+def test_a_table_cut_off_in_mid_line_keeps_its_whole_lines(run: Path) -> None:
+    path = run / "failures.csv"
+    path.write_text(path.read_text()[:-40])
+    assert judged_losses(run) == 40
+
+
+def judged_losses(run: Path) -> int:
+    rows = read(run).table("failures").query("side == 'inprocess' and fault == 10")
+    return int(rows["lost"].sum())
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"a,b\n1,2,3,4\n", b'"unclosed'])
+def test_a_file_that_is_no_table_is_told_and_the_rest_stands(run: Path, content: bytes) -> None:
+    (run / "jobs.csv").write_bytes(content)
+    page = text_of(run)
+    assert "Failure matrix" in page
+    assert "the responses of single jobs" in page
+
+
+def test_a_line_with_too_many_fields_is_left_out_and_told(run: Path) -> None:
+    with (run / "cost.csv").open("a") as file:
+        file.write(",".join("1" * 40) + "\n")
+    assert "cost.csv: 1 line(s) with too many fields left out" in text_of(run)
+
+
+def test_a_directory_without_a_manifest_is_no_run(run: Path) -> None:
+    (run / MANIFEST).unlink()
+    with pytest.raises(reports.RunError, match="not a complete run"):
+        reports.render(run)
+    assert not (run / "report.html").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"schema": "1"}', '{"schema": true}', "\x00"])
+def test_a_manifest_that_names_no_schema_is_refused_in_one_line(run: Path, content: str) -> None:
+    (run / MANIFEST).write_text(content)
+    with pytest.raises(reports.RunError) as refused:
+        reports.headlines(run)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_newer_schema_asks_for_an_upgrade(run: Path) -> None:
+    manifest(run, schema=SCHEMA_VERSION + 1)
+    with pytest.raises(reports.RunError, match="upgrade"):
+        reports.render(run)
+
+
+def test_a_manifest_with_fields_of_other_kinds_renders(run: Path) -> None:
+    odd = {
+        "scenarios": 3,
+        "command": "text",
+        "machine": [],
+        "discarded": {"a": 1},
+        "seed": None,
+        "profile": None,
+    }
+    manifest(run, **odd)
+    assert "</html>" in text_of(run)
+
+
+def test_hostile_text_shows_as_text_wherever_it_comes_from(run: Path) -> None:
+    manifest(
+        run, run=HOSTILE, broker=HOSTILE, profile=HOSTILE, discarded=[{"pair": HOSTILE, "reason": HOSTILE}]
+    )
+    plant(run, "failures", [strike(note=HOSTILE, slug=HOSTILE, predicted=HOSTILE, fault=99, side=HOSTILE)])
+    for table in ("jobs", "comparisons", "drift", "ticks"):
+        frame = pd.read_csv(run / f"{table}.csv")
+        for column in {"job", "scenario", "policy", "why", "owner"} & set(frame.columns):
+            frame[column] = HOSTILE
+        frame.to_csv(run / f"{table}.csv", index=False)
+    (run / MICRO).write_text(json.dumps({"benchmarks": [{"name": HOSTILE, "stats": {"median": 1e-5}}]}))
+    page = text_of(run)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
+    digests = [
+        hashlib.sha256(reports.render(synthetic_run(tmp_path / name / "run")).read_bytes()).hexdigest()
+        for name in ("one", "two")
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_a_whole_report_is_small_enough_to_pass_on(whole_report: Path) -> None:
+    assert whole_report.stat().st_size < 1_000_000
+
+
+def test_rendering_writes_the_report_and_nothing_else(run: Path, tmp_path: Path) -> None:
+    home, before = tmp_path / "home", set(run.iterdir())
+    home.mkdir()
+    environment = {**os.environ, "HOME": str(home), "PYTHONPATH": os.getcwd()}
+    environment.pop("MPLCONFIGDIR", None)
+    code = "import sys, pathlib, reports; reports.render(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(run)], env=environment, check=True)
+    assert set(run.iterdir()) - before == {run / "report.html"}
+    assert not list(home.rglob("*"))
+
+
+def test_importing_reports_does_not_import_matplotlib() -> None:
+    code = "import reports, sys; assert 'matplotlib' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_interrupted_run_is_stamped(run: Path) -> None:
+    manifest(run, interrupted=True, finished_at=None)
+    assert "interrupted: holds what was measured until then" in text_of(run)
+
+
+def test_unfinished_jobs_keep_the_curve_below_one(run: Path) -> None:
+    from reports.figures.ecdf import curves, steps
+
+    stock = next(curve for curve in curves(read(run).table("jobs")) if curve.side == "celery-stock")
+    assert stock.unfinished > 0
+    assert steps(stock)[1][-1] == pytest.approx(1 - stock.unfinished / stock.total)
+
+
+@pytest.mark.parametrize(
+    ("hits", "trials", "bound"), [(0, 5, 0.4507), (0, 50, 0.0582), (1, 5, 0.6574), (5, 5, 1)]
+)
+def test_the_bound_is_clopper_pearsons(hits: int, trials: int, bound: float) -> None:
+    assert words.upper_bound(hits, trials) == pytest.approx(bound, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("value", "printed"),
+    [
+        (0.0421, "42.1 \N{MICRO SIGN}s"),
+        (12.345, "12.3 ms"),
+        (1234.0, "1.23 s"),
+        (math.inf, "> limit"),
+        (math.nan, words.NOTHING),
+        (0.0, "0 ms"),
+        (-3.21, "\N{MINUS SIGN}3.21 ms"),
+    ],
+)
+def test_a_time_is_printed_in_the_unit_that_reads_best(value: float, printed: str) -> None:
+    assert words.ms(value) == printed
