@@ -20,7 +20,7 @@ from bench.stack import Stack
 from bench.turns import Turn
 
 #: Seconds from the generator's start to its first request: its imports and its connections.
-GENERATOR_START_S = 2.0
+GENERATOR_START_S = 1.0
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0
 #: Seconds after which a generator that should have ended is stopped.
@@ -73,14 +73,14 @@ class Context:
         await generator.ended(within_s=GENERATOR_END_S)
         await self.table.stop(generator)
 
-    def keep_events(self, turn: Turn) -> list[dict[str, Any]]:
-        """Merge the block's ledger into the run directory, remove its folder, return the events."""
+    def keep_events(self, turn: Turn) -> tuple[list[dict[str, Any]], list[str]]:
+        """Merge the block's ledger into the run directory, remove its folder, return events and warnings."""
         folder = self.folder(turn)
         target = self.directory.path / f"events-{turn.name}.jsonl"
-        ledger_io.merge_block(folder / "ledger", target)
+        warnings = ledger_io.merge_block(folder / "ledger", target)
         events, _ = ledger_io.read_events(target)
         shutil.rmtree(folder, ignore_errors=True)
-        return events
+        return events, warnings
 
 
 async def sleep_until(monotonic_ns: int) -> None:

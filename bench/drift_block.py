@@ -53,7 +53,7 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
             end_ns=start_ns + int(context.profile.drift_s * 1e9),
         )
         await sleep_until(block.end_ns + int(DRAIN_S * 1e9))
-    events = context.keep_events(turn)
+    events, _ = context.keep_events(turn)
     ticks, rows = drift.drift_frames(
         events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners
     )

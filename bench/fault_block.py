@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import httpx
@@ -44,6 +44,8 @@ class Observed:
     drained_ns: int
     lag_max_ms: float
     app_died: bool
+    #: The ledger is whole and every place where jobs are held could be looked into.
+    complete: bool
 
 
 async def run(turn: Turn, context: Context) -> None:
@@ -63,9 +65,8 @@ async def run(turn: Turn, context: Context) -> None:
     async with stack:
         harness = Ledger(stack.ledger, context.ledger_context(turn))
         seen = await _strike(turn, fault, context, stack, harness)
-        await _record_held(stack, harness)
-    events = context.keep_events(turn)
-    _write(turn, context, expected, seen, events)
+    events, cut_lines = context.keep_events(turn)
+    _write(turn, context, expected, replace(seen, complete=seen.complete and not cut_lines), events)
 
 
 async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
@@ -96,6 +97,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         drained_ns=time.monotonic_ns(),
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
+        complete=await _record_held(stack, harness),
     )
 
 
@@ -121,11 +123,16 @@ async def _longest_lag(stack: Stack) -> float:
     return max((float(lag) for _, lag in lags), default=math.nan)
 
 
-async def _record_held(stack: Stack, harness: Ledger) -> None:
-    """Write a `held` event for every job that still waits somewhere at the drain limit."""
-    for job, where in (await stack.call("GET", "/held")).json().items():
+async def _record_held(stack: Stack, harness: Ledger) -> bool:
+    """Write a `held` event for every job that still waits somewhere; tell whether one could look."""
+    try:
+        answer = (await stack.call("GET", "/held")).raise_for_status()
+    except httpx.HTTPError:
+        return False
+    for job, where in answer.json().items():
         scenario = jobs.WELCOME_EMAIL if job.endswith("/email") else jobs.ACCOUNT_SETUP
         harness.record("held", scenario=scenario, job=job, where=where)
+    return True
 
 
 def _write(
@@ -141,7 +148,9 @@ def _write(
 def _row(
     turn: Turn, scenario: str, expected: Expected, seen: Observed, events: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    judged = failure.judge(events, scenario=scenario, deadline_ms=DEADLINES_MS[scenario])
+    judged = failure.judge(
+        events, scenario=scenario, deadline_ms=DEADLINES_MS[scenario], complete=seen.complete
+    )
     fault = turn.fault
     return {
         "block": turn.name,

@@ -71,8 +71,10 @@ class Generator:
 
     async def warm(self) -> None:
         """Open the connections and use them; an app that is away is the plan's own business."""
+        urls = [url for url in self._urls.values() for _ in range(WARM_EACH)]
         for _ in range(WARM_ROUNDS):
-            await asyncio.gather(*(self._touch(url) for url in self._urls.values() for _ in range(WARM_EACH)))
+            if not all(await asyncio.gather(*map(self._touch, urls))):
+                return
 
     async def offer(self, start_ns: int) -> None:
         """Send every request at its due time, then wait for the answers."""
@@ -110,10 +112,13 @@ class Generator:
             _record("unknown", arrival, error="the generator was stopped")
             raise
 
-    async def _touch(self, url: str) -> None:
-        with suppress(aiohttp.ClientError, OSError):
+    async def _touch(self, url: str) -> bool:
+        try:
             async with self._session.post(url, data=WARM_BODY) as answer:
                 await answer.read()
+        except (aiohttp.ClientError, OSError):
+            return False
+        return True
 
 
 def _record(event: Event, arrival: Arrival, *, t: int | None = None, **fields: Any) -> None:

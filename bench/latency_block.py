@@ -55,7 +55,7 @@ async def run(turn: Turn, context: Context) -> None:
     )
     async with stack:
         observed = await _observe(turn, context, stack)
-    events = context.keep_events(turn)
+    events, _ = context.keep_events(turn)
     _write(turn, context, observed, events)
 
 

@@ -13,7 +13,7 @@ class Profile:
 
     name: str
     #: Requests a second for each of account set-up and e-mail: the common rate of every side.
-    rate: float = 14.0
+    rate: float = 13.0
     #: Owners whose balance is synced every second during the latency blocks.
     owners: int = 2
     #: Seconds before the measured window, with the same load, that are not counted.
@@ -58,7 +58,7 @@ PROFILES = {
         ),
         Profile(
             name="quick",
-            latency_s=6.0,
+            latency_s=5.0,
             repetitions=4,
             drift_s=30.0,
             drift_repetitions=1,

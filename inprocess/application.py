@@ -115,11 +115,14 @@ async def _drain(application: _Application, grace_s: float) -> None:
 
 
 def _record(report: DrainReport) -> None:
-    """Note the cut-off work that no attempt was running of; a running one has noted it itself."""
+    """Note cut-off work as given up: the log names it. A running attempt has noted its own cancellation."""
     for work in report.cut_off:
         scenario = _SCENARIOS.get(work.name.rpartition("/")[2])
-        if work.state != "running" and scenario is not None:
+        if scenario is None:
+            continue
+        if work.state != "running":
             ledger.record("cancelled", scenario=scenario, job=work.name, attempt=work.attempt)
+        ledger.failed(scenario, work.name, where="log", error="cut off when the app ended")
 
 
 _background: Runtime = Runtime(lifespan, name="inprocess")

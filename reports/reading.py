@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,15 +138,17 @@ def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
     """The rows as text; a line with too many fields is left out and told."""
     left_out: list[list[str]] = []
     try:
-        frame = pd.read_csv(
-            path,
-            dtype=str,
-            keep_default_na=False,
-            index_col=False,
-            engine="python",  # the one that hands over a bad line
-            on_bad_lines=left_out.append,
-        )
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields without a word
+            frame = pd.read_csv(
+                path,
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                engine="python",  # the one that hands over a bad line
+                on_bad_lines=left_out.append,
+            )
+    except (OSError, ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         problems.append(f"{path.name} cannot be read: {_one_line(error)}")
         return pd.DataFrame()
     if left_out:

@@ -8,7 +8,7 @@ block, side), as a JSON object.
 
 Events: due, submit, accepted, refused, unknown, start, effect, done, failed, cancelled,
 fault_on, fault_off (see METHOD.md); request and response, stamped by the load generator,
-which is a client of the app; held, written by the harness for a job that it found waiting.
+which is a client of the app; raised, the end of a run that may be tried again; held, written by the harness for a job that it found waiting.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ Event = Literal[
     "start",
     "effect",
     "done",
+    "raised",
     "failed",
     "cancelled",
     "held",
@@ -82,12 +83,15 @@ def record(event: Event, *, t: int | None = None, **fields: Any) -> None:
 
 @contextmanager
 def attempt(scenario: str, job: str, number: int = 1) -> Iterator[None]:
-    """Record start and done around one run of a job; a run that was cancelled says so."""
+    """Record start and done around one run of a job, or how else it ended: raised or cancelled."""
     record("start", scenario=scenario, job=job, attempt=number)
     try:
         yield
     except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):
         record("cancelled", scenario=scenario, job=job, attempt=number)
+        raise
+    except Exception:
+        record("raised", scenario=scenario, job=job, attempt=number)
         raise
     record("done", scenario=scenario, job=job, attempt=number)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.fault import Expected, Fault
+from bench.faults.fault import Expected, Fault, amid_jobs
 from bench.stack import Stack
 
 #: Seconds until the platform starts the app again.
@@ -13,20 +13,23 @@ DOWN_S = 1.0
 
 async def strike(stack: Stack) -> None:
     """Kill the app, wait as a platform would, start it again on its port."""
+    await amid_jobs(stack)
     stack.parts["app"].kill()
     await asyncio.sleep(DOWN_S)
     await stack.restart_app()
 
 
-QUEUE = Expected(text="every accepted job is safe", holds=lambda row: row["lost"] == row["stuck"] == 0)
+QUEUE = Expected(
+    text="every accepted job is safe", holds=lambda row: row["lost"] == row["stuck"] == 0, drain_s=25.0
+)
 
 FAULT = Fault(
     number=10,
     slug="app-killed",
     title="kill -9 the app",
     strike=strike,
-    latency_ms=300.0,
-    rate=3.0,
+    latency_ms=600.0,
+    rate=2.0,
     expected={
         "inprocess": Expected(
             text="everything in memory is lost", holds=lambda row: row["lost"] > 0, drain_s=10.0

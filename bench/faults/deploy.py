@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from bench.faults.fault import Expected, Fault
+from bench.faults.fault import Expected, Fault, amid_jobs
 from bench.stack import Stack
 
 #: Seconds that a platform gives a process to end before it kills it.
@@ -13,6 +13,7 @@ PLATFORM_GRACE_S = 20.0
 
 async def strike(stack: Stack) -> None:
     """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
+    await amid_jobs(stack)
     name = "worker" if stack.side.queued else "app"
     old = stack.parts[name]
     old.signal(signal.SIGTERM)
@@ -35,8 +36,8 @@ FAULT = Fault(
     slug="deploy",
     title="SIGTERM amid jobs (a deploy)",
     strike=strike,
-    latency_ms=300.0,
-    rate=3.0,
+    latency_ms=600.0,
+    rate=2.0,
     expected={
         "inprocess": Expected(
             text="drained within the grace; what is cut off is reported by name",

@@ -5,13 +5,17 @@ The expectations are those of FAULTS.md, written before the run. One that fails 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bench.stack import Stack
 from scenarios import jobs
 
+#: Seconds that a strike waits for a job to be under way before it strikes all the same.
+AMID_LIMIT_S = 5.0
+#: Events after which a job is no longer under way.
+ENDS = frozenset({"effect", "raised", "cancelled"})
 #: One row of `failures.csv`.
 Row = Mapping[str, Any]
 
@@ -27,6 +31,16 @@ class Expected:
     #: What was scaled or changed for this side so that the fault ends today; for the report.
     note: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
+
+
+async def amid_jobs(stack: Stack) -> None:
+    """Wait for the next moment at which a job has begun and had no effect yet, so that a strike hits one."""
+    await stack.until(_one_under_way, within_s=AMID_LIMIT_S)
+
+
+def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
+    started = {event["job"] for event in events if event["event"] == "start"}
+    return bool(started - {event["job"] for event in events if event["event"] in ENDS})
 
 
 async def nothing(_stack: Stack) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.fault import Expected, Fault
+from bench.faults.fault import Expected, Fault, amid_jobs
 from bench.stack import Stack
 
 #: Seconds until the platform starts the worker again.
@@ -13,6 +13,7 @@ DOWN_S = 1.0
 
 async def strike(stack: Stack) -> None:
     """Kill the worker and its children, wait as a platform would, start a new one."""
+    await amid_jobs(stack)
     stack.parts["worker"].kill()
     await asyncio.sleep(DOWN_S)
     stack.start_worker()
@@ -23,8 +24,8 @@ FAULT = Fault(
     slug="worker-killed",
     title="kill -9 the whole worker",
     strike=strike,
-    latency_ms=300.0,
-    rate=4.0,
+    latency_ms=600.0,
+    rate=2.0,
     linger_s=14.0,
     expected={
         "celery-stock": Expected(

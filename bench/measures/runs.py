@@ -1,9 +1,8 @@
 """The runs of a periodic sync: which done belongs to which start.
 
 All runs of an owner share one job name, so they are told apart by their attempt number where
-the side counts it, and otherwise by order: an end (done, cancelled, failed) belongs to the
-earliest start that has none. A run that raises and records no end therefore needs numbered
-attempts, or each later end is credited to the run before its own.
+the side counts it, and otherwise by order: an end (done, cancelled, raised) belongs to the
+earliest start that has none.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import dataclass
 from bench.measures.block import Event
 from scenarios import jobs
 
-_ENDS = ("done", "cancelled", "failed")
+_ENDS = ("done", "cancelled", "raised")
 
 
 @dataclass(slots=True)

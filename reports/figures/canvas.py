@@ -127,6 +127,11 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     return Markup(opening + names + ">" + told + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
 
 
+def slug(kind: str, scenario: str) -> str:
+    """An id for a figure of a scenario, whatever the scenario is called."""
+    return re.sub(r"[^a-z0-9]+", "-", f"{kind} {scenario}".lower()).strip("-")
+
+
 def sentences(parts: Sequence[str]) -> str:
     """Parts of a description as one text."""
     return "; ".join(parts) + "." if parts else ""

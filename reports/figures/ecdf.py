@@ -64,7 +64,7 @@ def steps(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64
 
 
 def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
-    slug, hiccup = f"ecdf-{scenario.replace('_', '-')}", hiccup_ms(run)
+    slug, hiccup = canvas.slug("ecdf", scenario), hiccup_ms(run)
     title = f"Response of {words.scenario(scenario)}"
     description = canvas.sentences([_told(curve) for curve in found])
     return canvas.Figure(

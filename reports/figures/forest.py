@@ -63,7 +63,7 @@ def _row(item: Comparison, latency: pd.DataFrame) -> Row:
 
 
 def _figure(run: Run, scenario: str, rows: list[Row]) -> canvas.Figure:
-    slug = f"forest-{scenario.replace('_', '-') or 'all'}"
+    slug = canvas.slug("forest", scenario)
     title = f"Every side against in-process: {words.scenario(scenario)}"
     description = canvas.sentences([told(row) for row in rows])
     sheet = draw(rows, label="ratio to in-process (log)", reference=1.0)
@@ -71,8 +71,8 @@ def _figure(run: Run, scenario: str, rows: list[Row]) -> canvas.Figure:
         slug=slug,
         title=title,
         description=description,
-        caption="Right of the line is slower than in-process. The bar is the 95 % interval over pairs of blocks, "
-        "each pale dot one pair.",
+        caption="Right of the line is slower than in-process. The bar is the 95 % interval over pairs of "
+        "blocks, each pale dot one pair.",
         command=commands.measure(run, "latency", scenario),
         svg=canvas.svg(sheet, slug=slug, title=title, description=description),
     )

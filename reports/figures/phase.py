@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -21,7 +22,8 @@ AXIS_HEIGHT = 0.4
 
 def phase(run: Run) -> canvas.Figure | None:
     """A plot for each side and policy that synced, one above the other; None where none did."""
-    ticks = run.table("ticks").dropna(subset=["due_ns", "phase_ms"])
+    ticks = run.table("ticks")
+    ticks = ticks[np.isfinite(ticks[["due_ns", "phase_ms"]]).all(axis="columns")]
     found = [(side, policy, rows) for (side, policy), rows in groups(ticks, "side", "policy")]
     if not found:
         return None

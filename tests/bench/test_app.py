@@ -132,9 +132,8 @@ def test_a_port_in_use_ends_the_app_with_one_line_and_code_2(lab: Any) -> None:
     with listening_socket() as bound:
         process = lab.start("app", "bench.app", "--port", str(port_of(bound)))
         assert lab.ended(process) == 2
-        assert process.tail(50) == f"bench.app: port {port_of(bound)} on 127.0.0.1 cannot be used: " + (
-            "Address already in use"
-        )
+        line = f"bench.app: port {port_of(bound)} on 127.0.0.1 cannot be used: Address already in use"
+        assert process.tail(50) == line
 
 
 @pytest.mark.parametrize(

@@ -124,10 +124,6 @@ class Lab:
             time.sleep(0.02)
         return found
 
-    def await_written(self) -> None:
-        """Wait until the append-only file holds all that was answered; a kill before may lose some."""
-        self.eventually(lambda: self.redis.info("persistence")["aof_buffer_length"] == 0)
-
     def failures(self) -> list[dict[str, Any]]:
         """The `failed` events of every process's ledger."""
         texts = [path.read_text() for path in self.folder.glob("events-*.jsonl")]

@@ -19,12 +19,11 @@ PATH_ALONE = {"PATH": os.environ["PATH"]}
 @pytest.mark.usefixtures("_broker_at_hand")
 @pytest.mark.parametrize(("persistence", "left"), [(True, 50), (False, 0)])
 def test_a_killed_broker_keeps_what_it_was_sent_only_with_its_append_only_file(
-    tmp_path: Path, lab: Any, *, persistence: bool, left: int
+    tmp_path: Path, *, persistence: bool, left: int
 ) -> None:
     with Broker.start(tmp_path / "own", persistence=persistence, env=PATH_ALONE) as broker:
         client: Any = redis.Redis.from_url(broker.url)
         client.rpush("jobs", *range(50))
-        lab.eventually(lambda: not client.info("persistence").get("aof_buffer_length"))
         url = broker.url
 
         broker.kill()
@@ -33,6 +32,23 @@ def test_a_killed_broker_keeps_what_it_was_sent_only_with_its_append_only_file(
         assert client.llen("jobs") == left
         assert broker.url == url
         client.close()
+
+
+@pytest.mark.usefixtures("_broker_at_hand")
+def test_every_write_that_was_answered_outlives_the_kill_that_follows_it_at_once(tmp_path: Path) -> None:
+    with Broker.start(tmp_path / "own", persistence=True, env=PATH_ALONE) as broker:
+        for number in range(1, 13):
+            client: Any = redis.Redis.from_url(broker.url)
+            client.sadd("first", number)
+            client.lpush("jobs", number)
+            client.close()
+
+            broker.kill()
+            broker.restart()
+
+            client = redis.Redis.from_url(broker.url)
+            assert client.llen("jobs") == number
+            client.close()
 
 
 def test_a_paused_broker_is_silent_until_it_is_resumed(broker: Broker) -> None:

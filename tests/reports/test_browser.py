@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -138,7 +139,7 @@ def test_ids_are_unique_and_headings_come_in_order(browser: Browser, whole_repor
     page.close()
     assert len(ids) == len(set(ids))
     assert levels[0] == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_the_keyboard_reaches_the_verdicts_first(browser: Browser, whole_report: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_queue_whose_worker_was_never_killed_is_not_called_safe(bare: Path) ->
     plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0})))
     verdict = judged(bare, "account_setup")
     assert verdict.choice == "unsettled"
-    assert [gap.what for gap in verdict.gaps][0] == "kill -9 of the worker: a queue"
+    assert verdict.gaps[0].what == "kill -9 of the worker: a queue"
     assert "--measure fault --scenario account_setup" in verdict.gaps[0].command
 
 
