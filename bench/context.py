@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import shutil
 import sys
@@ -12,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from bench import ledger_io
+from bench.errors import BenchError
 from bench.plan import REQUESTED, Plan
-from bench.processes import Process, ProcessTable
+from bench.processes import Process, ProcessTable, file_of
 from bench.profiles import Profile
 from bench.rundir import RunDirectory
 from bench.stack import Stack
 from bench.turns import Turn
 
-#: Seconds from the generator's start to its first request: its imports and its connections.
-GENERATOR_START_S = 1.0
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0
 #: Seconds after which a generator that should have ended is stopped.
@@ -54,24 +54,28 @@ class Context:
         """A generator of its own for each part of the run, from the run's seed."""
         return random.Random("/".join(map(str, (self.seed, *parts))))  # noqa: S311 - a plan, no secret
 
-    def start_generator(self, stack: Stack, plan: Plan, start_ns: int) -> Process:
-        """Start the load generator with its plan; its first request is due at `start_ns` or later."""
-        path = stack.folder / "plan.json"
+    async def start_generator(self, stack: Stack, plan: Plan, *, lead_s: float) -> tuple[Process, int]:
+        """Start the load generator; return it and the plan's zero, `lead_s` after it was warm (ns)."""
+        path, announce = stack.folder / "plan.json", stack.folder / "generator.json"
         path.write_text(plan.to_json())
-        return self.table.start(
+        generator = self.table.start(
             "generator",
             [
                 *(sys.executable, "-m", "bench.generator", "--plan", str(path), "--url", stack.app_url),
-                *("--start-at", str(start_ns), "--timeout-s", str(REQUEST_LIMIT_S)),
+                *("--lead-s", str(lead_s), "--timeout-s", str(REQUEST_LIMIT_S), "--announce", str(announce)),
             ],
             env=stack.env,
             folder=stack.folder,
         )
+        return generator, int(json.loads(await file_of(generator, announce))["start_ns"])
 
     async def end_generator(self, generator: Process) -> None:
-        """Wait for the generator's last answer, then take it off the table."""
+        """Wait for the generator's last answer; raise BenchError where it offered no whole plan."""
         await generator.ended(within_s=GENERATOR_END_S)
+        code, last_words = generator.exit_code(), generator.tail(1)
         await self.table.stop(generator)
+        if code != 0:
+            raise BenchError(f"the load generator ended with {code}: {last_words}")
 
     def keep_events(self, turn: Turn) -> tuple[list[dict[str, Any]], list[str]]:
         """Merge the block's ledger into the run directory, remove its folder, return events and warnings."""

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 
 from bench import plan as plans
-from bench.context import GENERATOR_START_S, Context, sleep_until
+from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.faults.fault import Expected, Fault
 from bench.measures import failure
@@ -26,6 +26,8 @@ from bench.turns import Turn, valid_row
 from scenarios import jobs
 from scenarios.ledger import Ledger
 
+#: Seconds from a warm generator to its first request.
+LEAD_S = 0.2
 #: Requests a second of the other scenario, whose jobs show how far a fault reaches.
 BYSTANDER_RATE = 1.0
 #: The part of the load within which the fault strikes, as fractions of its length.
@@ -79,9 +81,8 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
     )
     await fault.prepare(stack)
     app = stack.parts["app"]
-    start_ns = time.monotonic_ns() + int(GENERATOR_START_S * 1e9)
+    generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
     end_ns = start_ns + int(fault.load_s * 1e9)
-    generator = context.start_generator(stack, plan, start_ns)
     await sleep_until(end_ns if fault.after_load else start_ns + _moment_ns(turn, fault, context))
     fault_on_ns = time.monotonic_ns()
     harness.record("fault_on", t=fault_on_ns, fault=fault.number)

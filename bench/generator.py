@@ -7,8 +7,9 @@ with scenario and request (the user's id):
 2. `response` with `status`, or `unknown` with `error` where no answer came in time, where the
    connection broke, or where the request was not sent because too many were open.
 
-Ends with exit code 0 when every request has come to 2, or after SIGTERM or SIGINT; with 2 and one
-line for a plan that cannot be read or a start that has passed.
+The plan begins `--lead-s` seconds after the connections are warm; `--announce F` has the moment
+written to F as {"start_ns": …} (monotonic) when it is known. Ends with exit code 0 when every
+request has come to 2, or after SIGTERM or SIGINT; with 2 and one line for a plan that cannot be read.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import aiohttp
 
 from bench.lifeline import end_with_parent
 from bench.plan import Arrival, Plan, PlanError
-from bench.serving import stop_on_signals
+from bench.serving import stop_on_signals, write_json
 from scenarios import jobs, ledger
 from scenarios.ledger import Event
 
@@ -45,18 +46,14 @@ WARM_EACH = 8
 WARM_ROUNDS = 5
 #: What the app refuses before it does anything: warms the road and leaves no trace.
 WARM_BODY = b"[]"
-#: Seconds from the end of the warm-up to the start, unless the start is given.
-LEAD_S = 0.5
+#: Seconds from the end of the warm-up to the start of the plan.
+DEFAULT_LEAD_S = 0.5
 #: Seconds before a due time when sleeping ends and looking at the clock begins.
 SPIN_S = 0.0003
 #: Real-time priority, the lowest: the instrument goes before what it measures. Only root gets it.
 PRIORITY = 1
 #: Exit code for what the person who started the generator can mend.
 USAGE_ERROR = 2
-
-
-class LateStartError(RuntimeError):
-    """The start had passed before the connections were warm."""
 
 
 class Generator:
@@ -131,11 +128,8 @@ async def _until(due: int) -> None:
         await asyncio.sleep(max(0.0, left - SPIN_S))
 
 
-async def run(plan: Plan, url: str, *, start_ns: int | None, timeout_s: float) -> None:
-    """Warm up, offer the plan and wait for its answers; a signal ends it early.
-
-    Raise LateStartError where the warm-up took longer than the start allowed.
-    """
+async def run(plan: Plan, url: str, *, lead_s: float, timeout_s: float, announce: Path | None) -> None:
+    """Warm up, offer the plan and wait for its answers; a signal ends it early."""
     asked = stop_on_signals()
     connector = aiohttp.TCPConnector(limit=MAX_OPEN, keepalive_timeout=timeout_s + plan.seconds)
     async with aiohttp.ClientSession(
@@ -149,7 +143,9 @@ async def run(plan: Plan, url: str, *, start_ns: int | None, timeout_s: float) -
         gc.collect()
         gc.freeze()
         gc.disable()  # a collection in the middle of a block would be charged to a side
-        start = _checked_start(start_ns)
+        start = time.monotonic_ns() + int(lead_s * 1e9)
+        if announce is not None:
+            write_json(announce, {"start_ns": start})
         offering = asyncio.create_task(generator.offer(start))
         stopping = asyncio.create_task(asked.wait())
         await asyncio.wait({offering, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -159,24 +155,14 @@ async def run(plan: Plan, url: str, *, start_ns: int | None, timeout_s: float) -
         await generator.stop()
 
 
-def _checked_start(start_ns: int | None) -> int:
-    now = time.monotonic_ns()
-    if start_ns is None:
-        return now + int(LEAD_S * 1e9)
-    if start_ns < now:
-        raise LateStartError(
-            f"--start-at passed {(now - start_ns) / 1e6:.0f} ms ago: give the generator a second to warm up"
-        )
-    return start_ns
-
-
 def main() -> None:
     """Read the command line and offer the plan."""
     end_with_parent()
     parser = argparse.ArgumentParser(prog="python -m bench.generator", description=run.__doc__)
     parser.add_argument("--plan", type=Path, required=True, help="as written by bench.plan")
     parser.add_argument("--url", required=True, help="base URL of the app")
-    parser.add_argument("--start-at", type=int, help="monotonic nanoseconds of the plan's zero")
+    parser.add_argument("--lead-s", type=float, default=DEFAULT_LEAD_S, help="from warm to the plan's zero")
+    parser.add_argument("--announce", type=Path, help="file for the moment of the plan's zero")
     parser.add_argument("--timeout-s", type=float, default=DEFAULT_TIMEOUT_S, help="of one request")
     options = parser.parse_args()
     try:
@@ -186,9 +172,15 @@ def main() -> None:
         # A selector of microseconds: epoll's whole milliseconds alone would make each request late.
         with asyncio.Runner(loop_factory=_precise_loop) as runner:
             runner.run(
-                run(plan, options.url.rstrip("/"), start_ns=options.start_at, timeout_s=options.timeout_s)
+                run(
+                    plan,
+                    options.url.rstrip("/"),
+                    lead_s=options.lead_s,
+                    timeout_s=options.timeout_s,
+                    announce=options.announce,
+                )
             )
-    except (PlanError, LateStartError, OSError) as error:
+    except (PlanError, OSError) as error:
         sys.stderr.write(f"bench.generator: {error}\n")
         sys.exit(USAGE_ERROR)
 

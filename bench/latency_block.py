@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import pandas as pd
 import psutil
 
 from bench import plan as plans
-from bench.context import GENERATOR_START_S, Context, sleep_until
+from bench.context import Context, sleep_until
 from bench.measures import cost, latency, validity
 from bench.measures.block import NS_PER_S, Block
 from bench.processes import Process
@@ -70,9 +69,8 @@ async def _observe(turn: Turn, context: Context, stack: Stack) -> Observed:
     )
     for owner in plan.owners:
         (await stack.call("PUT", f"/sync/{owner}")).raise_for_status()
-    start_ns = time.monotonic_ns() + int((GENERATOR_START_S + profile.idle_s) * NS_PER_S)
+    generator, start_ns = await context.start_generator(stack, plan, lead_s=profile.idle_s)
     block = _window(turn, start_ns + int(profile.warmup_s * NS_PER_S), profile.latency_s)
-    generator = context.start_generator(stack, plan, start_ns)
     hiccup = _start_hiccup(context, stack, block)
     before = sample(stack)
     await sleep_until(block.start_ns)

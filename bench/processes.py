@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from bench.errors import BenchError
+
 #: Seconds that a process may take to end after SIGTERM before its group is killed.
 STOP_GRACE_S = 10.0
 #: Seconds between two looks at whether something has happened.
@@ -134,3 +136,12 @@ class ProcessTable:
         if self._guardian.stdin is not None:
             self._guardian.stdin.write(f"{line}\n".encode())
             self._guardian.stdin.flush()
+
+
+async def file_of(process: Process, path: Path) -> str:
+    """Wait for a file that a process writes; raise BenchError where it ends before."""
+    while not path.exists():
+        if process.exit_code() is not None:
+            raise BenchError(f"{process.name} ended at its start: {process.tail(1)}")
+        await asyncio.sleep(POLL_S)
+    return path.read_text()

@@ -60,10 +60,10 @@ PROFILES = {
             name="quick",
             latency_s=5.0,
             repetitions=4,
-            drift_s=30.0,
+            drift_s=24.0,
             drift_repetitions=1,
             strikes=1,
-            lanes=5,
+            lanes=8,
             retry_scale=0.05,
         ),
         Profile(

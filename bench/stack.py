@@ -20,10 +20,10 @@ from typing import Any, Self
 
 import httpx
 
-from bench import ledger_io
 from bench.errors import BenchError
-from bench.processes import POLL_S, Process, ProcessTable
+from bench.processes import Process, ProcessTable, file_of
 from bench.sides import Side
+from bench.tail import LedgerTail
 from bench.world.broker import Broker, BrokerError
 from scenarios import jobs
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
@@ -32,6 +32,8 @@ from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 PROBE = "-probe-"
 #: Seconds within which every part of a side must be up and a probe job through.
 START_LIMIT_S = 40.0
+#: Seconds between two looks at the ledger.
+LOOK_S = 0.05
 #: Seconds that one call to the app's own endpoints may take.
 APP_TIMEOUT_S = 5.0
 
@@ -53,6 +55,7 @@ class Stack:
         self.side = side
         self.folder = folder
         self.ledger = folder / "ledger"
+        self._tail = LedgerTail(self.ledger)
         self.parts: dict[str, Process] = {}
         self.broker: Broker | None = None
         self.world: dict[str, str] = {}
@@ -105,7 +108,7 @@ class Stack:
         ready = self.folder / "app.json"
         ready.unlink(missing_ok=True)
         self._spawn("app", "bench.app", "--port", str(port), "--folder", str(self.folder))
-        self.app_url = json.loads(await self._file(ready, "app"))["url"]
+        self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
 
     async def restart_app(self) -> None:
         """Start the app again on the port that it had."""
@@ -149,13 +152,12 @@ class Stack:
         while not seen(self.events()):
             if time.monotonic() > deadline:
                 return False
-            await asyncio.sleep(POLL_S * 5)
+            await asyncio.sleep(LOOK_S)
         return True
 
     def events(self) -> list[dict[str, Any]]:
-        """Every event of the block so far, in the order of time."""
-        events, _ = ledger_io.read_events(self.ledger)
-        return events
+        """Every event of the block so far."""
+        return self._tail.events()
 
     async def _start(self) -> None:
         self.spawned_ns = time.monotonic_ns()
@@ -167,7 +169,7 @@ class Stack:
             )
             self._guard_broker(self.broker)
             self.env |= self.broker.environment
-        self.world = json.loads(await self._file(self.folder / "world.json", "world"))
+        self.world = json.loads(await file_of(self.parts["world"], self.folder / "world.json"))
         self.env |= {name.upper(): url for name, url in self.world.items()}
         if self.side.queued:
             self.start_worker()
@@ -201,13 +203,6 @@ class Stack:
         self.parts[name] = self._table.start(
             name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
         )
-
-    async def _file(self, path: Path, part: str) -> str:
-        while not path.exists():
-            if self.parts[part].exit_code() is not None:
-                raise BenchError(f"{part} ended at its start: {self.parts[part].tail(1)}")
-            await asyncio.sleep(POLL_S)
-        return path.read_text()
 
     def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
         database = os.environ.get("DATABASE_URL") or f"sqlite:///{self.folder / 'scenarios.db'}"

@@ -155,9 +155,12 @@ def _distinct(values: pd.Series[str]) -> list[str]:
 
 
 def sum_checks(run: Run) -> str:
-    """How many strikes add up, in a sentence; empty where none struck."""
+    """How many counts add up, in a sentence; empty where none struck."""
     failures = run.table("failures")
     if failures.empty:
         return ""
     good = int(failures["sum_ok"].fillna(value=False).sum())
-    return f"In {good} of {len(failures)} strikes the five classes add up to the accepted jobs."
+    return (
+        f"In {good} of {len(failures)} counts, one for each strike and scenario, the five classes add up to "
+        "the accepted jobs."
+    )

@@ -91,7 +91,7 @@ def basis(run: Run) -> str:
     blocks = run.tables["blocks"]
     cores = run.mapping("machine").get("cores")
     where = f" on {cores} cores" if cores else ""
-    strikes = len(run.table("failures"))
+    strikes = run.table("failures")["block"].nunique()
     return (
         f"From {len(blocks)} blocks{where}, {len(run.invalid_blocks())} of them left out as invalid, "
         f"and {strikes} strikes of faults."
@@ -121,7 +121,7 @@ def _sections(run: Run) -> list[Section]:
             drawn = {
                 "latency": (*figures.ecdfs(run), *figures.forests(run)),
                 "drift": _there(figures.phase(run)),
-                "cost": _there(figures.host_tax(run), figures.calls(run)),
+                "cost": (*_there(figures.host_tax(run)), *figures.calls(run)),
             }
     return [_latency(run, drawn), _drift(run, drawn), _failure(run), _cost(run, drawn), _validity(run)]
 

@@ -124,10 +124,11 @@ def calls(run: Run) -> Table | None:
         times = {"q1": "25 %", "median": "median", "q3": "75 %", "min": "least"}
         rows.append(
             {"call": str(benchmark.get("name", "")).removeprefix("test_").replace("_", " ")}
+            | {"to": str(benchmark.get("group") or words.NOTHING)}
             | {title: words.ms(_milliseconds(stats.get(field))) for field, title in times.items()}
             | {"rounds": words.count(_milliseconds(stats.get("rounds")) / 1000)}
         )
-    return table("Call costs", rows, folded=True)
+    return table("Call costs", rows, ("to",), folded=True)
 
 
 def invalid(run: Run) -> Table | None:
@@ -193,7 +194,7 @@ def _over_blocks(values: pd.Series[float]) -> str:
 
 def _middle_and_range(values: pd.Series[float]) -> str:
     low, high = float(values.min()), float(values.max())
-    return words.spread(words.number(evidence.middle(values)), words.number(low), words.number(high))
+    return words.spread(words.amount(evidence.middle(values)), words.amount(low), words.amount(high))
 
 
 def _milliseconds(seconds: object) -> float:

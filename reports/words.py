@@ -120,6 +120,11 @@ def ms(value: float) -> str:
     return f"{number(value)} ms"
 
 
+def amount(value: float) -> str:
+    """A number that may be a count: whole ones without decimals."""
+    return count(value) if math.isfinite(value) and value.is_integer() else number(value)
+
+
 def age(value: float) -> str:
     """A time of about a second, given and printed in milliseconds with four digits."""
     return f"{number(value, 4)} ms" if math.isfinite(value) else ms(value)

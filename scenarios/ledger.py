@@ -8,7 +8,8 @@ block, side), as a JSON object.
 
 Events: due, submit, accepted, refused, unknown, start, effect, done, failed, cancelled,
 fault_on, fault_off (see METHOD.md); request and response, stamped by the load generator,
-which is a client of the app; raised, the end of a run that may be tried again; held, written by the harness for a job that it found waiting.
+which is a client of the app; raised, the end of a run that may be
+tried again; held, written by the harness for a job that it found waiting.
 """
 
 from __future__ import annotations

@@ -36,12 +36,12 @@ FAULT = Fault(
         "celery-stock": Expected(
             text="nothing is persisted: every queued job is lost",
             holds=lambda row: row["lost"] == row["accepted"] > 0,
-            drain_s=20.0,
+            drain_s=12.0,
         ),
         "celery-hardened": Expected(
             text="the append-only file keeps every job",
             holds=lambda row: row["lost"] == row["stuck"] == 0,
-            drain_s=30.0,
+            drain_s=12.0,
         ),
     },
 )

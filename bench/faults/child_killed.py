@@ -1,19 +1,30 @@
-"""Fault 11: one child of the worker's pool is killed with SIGKILL while it runs a job."""
+"""Fault 11: the child of the worker's pool that runs a job is killed with SIGKILL."""
 
 from __future__ import annotations
 
 import psutil
 
+from bench import ledger_io
 from bench.faults.fault import Expected, Fault, amid_jobs
 from bench.stack import Stack
 
 
 async def strike(stack: Stack) -> None:
-    """Kill the newest child of the pool; with jobs of 600 ms it is seldom idle."""
+    """Kill a child that runs a job; the newest where each has just ended its own."""
     await amid_jobs(stack)
     children = psutil.Process(stack.parts["worker"].pid).children()
-    if children:
-        children[-1].kill()
+    busy = [child for child in children if _runs_a_job(stack, child.pid)]
+    for child in (busy or children)[-1:]:
+        child.kill()
+
+
+def _runs_a_job(stack: Stack, pid: int) -> bool:
+    """Whether the last thing that the process wrote into its own ledger is the start of a job."""
+    own = stack.ledger / f"events-{pid}.jsonl"
+    if not own.exists():
+        return False
+    events, _ = ledger_io.read_events(own)
+    return bool(events) and events[-1]["event"] == "start"
 
 
 FAULT = Fault(
@@ -28,7 +39,7 @@ FAULT = Fault(
         "celery-hardened": Expected(
             text="the running job runs again",
             holds=lambda row: row["lost"] == row["stuck"] == 0,
-            drain_s=30.0,
+            drain_s=20.0,
         ),
     },
 )

@@ -34,13 +34,14 @@ class Expected:
 
 
 async def amid_jobs(stack: Stack) -> None:
-    """Wait for the next moment at which a job has begun and had no effect yet, so that a strike hits one."""
+    """Wait until a job of account set-up has begun and had no effect yet, so that a strike hits one."""
     await stack.until(_one_under_way, within_s=AMID_LIMIT_S)
 
 
 def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
-    started = {event["job"] for event in events if event["event"] == "start"}
-    return bool(started - {event["job"] for event in events if event["event"] in ENDS})
+    own = [event for event in events if event.get("scenario") == jobs.ACCOUNT_SETUP]
+    started = {event["job"] for event in own if event["event"] == "start"}
+    return bool(started - {event["job"] for event in own if event["event"] in ENDS})
 
 
 async def nothing(_stack: Stack) -> None:

@@ -26,17 +26,17 @@ FAULT = Fault(
     strike=strike,
     latency_ms=600.0,
     rate=2.0,
-    linger_s=14.0,
+    linger_s=8.0,
     expected={
         "celery-stock": Expected(
             text="the running jobs are lost, the prefetched ones stuck for up to an hour",
             holds=lambda row: row["lost"] > 0 and row["stuck"] > 0,
-            drain_s=30.0,
+            drain_s=20.0,
         ),
         "celery-hardened": Expected(
             text="all done in seconds; one whose effect came just before the kill may double",
             holds=lambda row: row["lost"] == row["stuck"] == 0,
-            drain_s=30.0,
+            drain_s=20.0,
         ),
     },
 )

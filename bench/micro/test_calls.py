@@ -21,8 +21,8 @@ from inprocess import Task, TaskSupervisor
 from inprocess.supervision.task import unlinked
 
 #: Calls timed together, and how often: enough for a stable median in some seconds.
-ITERATIONS = 100
-ROUNDS = 40
+ITERATIONS = 50
+ROUNDS = 30
 
 
 #: Jobs that are handed over and run to their end in one go.
@@ -46,7 +46,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 def timed(benchmark: BenchmarkFixture, call: Callable[[], object]) -> None:
     """Time a call in rounds, with one round before that is not counted."""
-    benchmark.pedantic(call, iterations=ITERATIONS, rounds=ROUNDS, warmup_rounds=1)
+    benchmark.pedantic(  # type: ignore[no-untyped-call] # pytest-benchmark has no types
+        call, iterations=ITERATIONS, rounds=ROUNDS, warmup_rounds=1
+    )
 
 
 @pytest.mark.benchmark(group="hand one job over")
@@ -100,4 +102,6 @@ def test_to_the_end(benchmark: BenchmarkFixture, way: str) -> None:
             supervisor.start_child(nothing)
         await supervisor.idle()
 
-    benchmark.pedantic(lambda: asyncio.run(batch()), rounds=ROUNDS, warmup_rounds=1)
+    benchmark.pedantic(  # type: ignore[no-untyped-call] # as above
+        lambda: asyncio.run(batch()), rounds=ROUNDS, warmup_rounds=1
+    )

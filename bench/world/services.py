@@ -6,8 +6,10 @@
 | fulfilment  | GET /nearest?address=…, Idempotency-Key              | 200 {"id"}, or 422         |
 | node        | GET /balances/{owner}                                | 200 {"owner", "balance"}   |
 
-Each takes its latency, does its work, writes `effect`, and answers. A repeated idempotency key
-gets the same id and a second effect: duplicates are what the harness is there to see.
+Each takes its latency, does its work, writes `effect`, and answers. A client that goes away
+before the work is done has its request cancelled, as servers do that pass a cancellation on: no
+effect. A repeated idempotency key gets the same id and a second effect: duplicates are what the
+harness is there to see.
 """
 
 from __future__ import annotations
@@ -52,8 +54,8 @@ class HttpService:
 
     async def answer(self, request: Request, key: str, work: Work) -> Response:
         """Answer one request of an idempotency key by doing the work, or by what the fault says."""
+        await request.body()  # all of it now: it cannot be read once the client has gone
         self.requests += 1
-        await request.body()  # all of it now: the client may be gone when the work is done
         fault = self._faults.meet(self._name, key)
         if fault and fault.mode == "hang":
             return await self._hang(request)
@@ -62,6 +64,8 @@ class HttpService:
             return _failure(fault)
         if fault and fault.mode == "slow":
             await asyncio.sleep(fault.delay_s(key))
+        if await request.is_disconnected():
+            return Response(status_code=_GONE)
         try:
             return await work(request, key)
         except Refusal as refusal:

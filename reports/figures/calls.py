@@ -1,4 +1,4 @@
-"""What the one call costs that hands a job over, from pytest-benchmark's own file."""
+"""What handing jobs over costs, from pytest-benchmark's own file."""
 
 from __future__ import annotations
 
@@ -11,25 +11,37 @@ from reports.figures import canvas
 from reports.figures.rows import Row, draw, drawable, told
 from reports.reading import Run
 
+MICRO = "\N{MICRO SIGN}"
 _MS = 1000.0
 _MICROSECONDS = 1e6
 
 
-def calls(run: Run) -> canvas.Figure | None:
-    """Median and quartiles of each call, or None where none was measured."""
-    rows = [row for row in map(_row, run.micro) if drawable(row)]
-    if not rows:
-        return None
-    slug, title = "calls", "What the call itself costs"
+def calls(run: Run) -> list[canvas.Figure]:
+    """A figure for each group of benchmarks: only within one do the same things get timed."""
+    groups = dict.fromkeys(_group(benchmark) for benchmark in run.micro)
+    found = []
+    for group in groups:
+        rows = [_row(benchmark) for benchmark in run.micro if _group(benchmark) == group]
+        if drawn := [row for row in rows if drawable(row)]:
+            found.append(_figure(run, group, drawn))
+    return found
+
+
+def _group(benchmark: Mapping[str, Any]) -> str:
+    return str(benchmark.get("group") or "hand one job over")
+
+
+def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
+    slug, title = canvas.slug("calls", group), f"The time to {group}"
     description = canvas.sentences([told(row) for row in rows])
+    sheet = draw(rows, label=f"{MICRO}s (log)")
     return canvas.Figure(
         slug=slug,
         title=title,
         description=description,
-        caption="Time until the call that hands over one job returns: median, with the middle half as a bar. "
-        "Nothing else runs meanwhile.",
+        caption="Median over the rounds, with their middle half as a bar. Nothing else runs meanwhile.",
         command=commands.measure(run, "micro"),
-        svg=canvas.svg(draw(rows, label="µs a call (log)"), slug=slug, title=title, description=description),
+        svg=canvas.svg(sheet, slug=slug, title=title, description=description),
     )
 
 
@@ -60,4 +72,6 @@ def _row(benchmark: Mapping[str, Any]) -> Row:
 
 def _side(name: str) -> str:
     """The side whose colour a call takes: `delay` is the queue's word."""
-    return "celery-hardened" if "delay" in name or "celery" in name else "inprocess"
+    if "stock" in name:
+        return "celery-stock"
+    return "celery-hardened" if "delay" in name or "hardened" in name or "celery" in name else "inprocess"

@@ -22,6 +22,9 @@ from matplotlib.figure import Figure as Sheet
 #: Width of every figure in inches: a phone's, so that 11 pt text stays legible there.
 WIDTH = 5.0
 
+#: What a log axis shows at most; anything beyond is a broken number.
+SMALLEST, LARGEST = 1e-9, 1e12
+
 INK, MUTED, LINE, BAND, PAPER = "#000001", "#000002", "#000003", "#000004", "#000005"
 _SIDES = {
     "inprocess": "#000011",
@@ -125,6 +128,11 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
         f'<title id="{slug}-title">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
     )
     return Markup(opening + names + ">" + told + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
+
+
+def on_log_axis(value: float) -> bool:
+    """Whether a log axis can show the value: above 0 and neither absurdly small nor large."""
+    return SMALLEST < value < LARGEST
 
 
 def slug(kind: str, scenario: str) -> str:

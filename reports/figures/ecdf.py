@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +50,7 @@ def curves(jobs: pd.DataFrame) -> list[Curve]:
     found = []
     for side in SIDES:
         response = jobs[jobs["side"] == side]["response_ms"].to_numpy(dtype=float)
-        finished = np.sort(response[np.isfinite(response) & (response > 0)])
+        finished = np.sort(response[(response > canvas.SMALLEST) & (response < canvas.LARGEST)])
         if len(finished):
             found.append(Curve(side, finished, len(response)))
     return found
@@ -119,4 +118,4 @@ def hiccup_ms(run: Run) -> float:
     """The worst hiccup p99 of the latency blocks that count, 0 where none was measured."""
     blocks = run.valid_blocks()
     worst = float(blocks[blocks["measure"] == "latency"]["hiccup_p99_ms"].max())
-    return worst if math.isfinite(worst) and worst > 0 else 0.0
+    return worst if canvas.on_log_axis(worst) else 0.0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -23,7 +24,7 @@ AXIS_HEIGHT = 0.4
 def phase(run: Run) -> canvas.Figure | None:
     """A plot for each side and policy that synced, one above the other; None where none did."""
     ticks = run.table("ticks")
-    ticks = ticks[np.isfinite(ticks[["due_ns", "phase_ms"]]).all(axis="columns")]
+    ticks = ticks[(ticks["due_ns"].abs() < math.inf) & (ticks["phase_ms"].abs() < canvas.LARGEST)]
     found = [(side, policy, rows) for (side, policy), rows in groups(ticks, "side", "policy")]
     if not found:
         return None

@@ -36,7 +36,7 @@ class Row:
 
 def drawable(row: Row) -> bool:
     """Whether the row has a mark that a log axis can show."""
-    return math.isfinite(row.middle) and row.middle > 0
+    return canvas.on_log_axis(row.middle)
 
 
 def draw(rows: Sequence[Row], *, label: str, reference: float | None = None, band: float = 0.0) -> Sheet:
@@ -77,15 +77,15 @@ def _axis(axes: Axes, rows: Sequence[Row], label: str, reference: float | None, 
 def _limits(rows: Sequence[Row], reference: float | None, band: float) -> tuple[float, float]:
     values = [value for row in rows for value in (row.middle, row.low, row.high, *row.dots)]
     values += [band, reference or 0.0]
-    drawn = [value for value in values if math.isfinite(value) and value > 0]
+    drawn = [value for value in values if canvas.on_log_axis(value)]
     return min(drawn) / 1.3, max(drawn) * 1.3
 
 
 def _row(axes: Axes, row: Row, height: int) -> None:
     colour = canvas.colour(row.side)
-    dots = [dot for dot in row.dots if math.isfinite(dot) and dot > 0]
+    dots = [dot for dot in row.dots if canvas.on_log_axis(dot)]
     axes.plot(dots, [height] * len(dots), "o", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
-    if math.isfinite(row.low) and math.isfinite(row.high) and row.low > 0:
+    if canvas.on_log_axis(row.low) and canvas.on_log_axis(row.high):
         axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot([row.middle], [height], canvas.marker(row.side), color=colour, markersize=7)
     across = axes.get_yaxis_transform()

@@ -89,7 +89,7 @@ def test_an_owner_is_started_read_and_stopped(app: Client) -> None:
     assert state["owner"] == "o-1"
     assert state["active"] is True
     assert app("DELETE", "/sync/o-1").status_code == 204
-    assert app("GET", "/sync/o-1").json()["active"] is False
+    app.lab.eventually(lambda: app("GET", "/sync/o-1").json()["active"] is False)
 
 
 def test_work_that_is_not_done_is_told_as_held_until_it_is(lab: Any) -> None:

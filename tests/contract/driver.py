@@ -48,7 +48,7 @@ def answer(known: dict[str, Callable[[Any], Any]], line: str) -> str:
 def from_threads(known: dict[str, Callable[[Any], Any]]) -> None:
     """Answer each line from a thread of its own."""
     for line in sys.stdin:
-        thread = threading.Thread(target=lambda line=line: print(answer(known, line), flush=True))  # type: ignore[misc] # noqa: T201 - the answer
+        thread = threading.Thread(target=_print_answer, args=(known, line))
         thread.start()
         thread.join()
 
@@ -57,7 +57,12 @@ async def from_a_loop(build: builds.Build, known: dict[str, Callable[[Any], Any]
     """Answer each line on the loop that hosts the build."""
     async with build.lifespan():
         while line := await asyncio.to_thread(sys.stdin.readline):
-            print(answer(known, line), flush=True)  # noqa: T201 - the answer
+            _print_answer(known, line)
+
+
+def _print_answer(known: dict[str, Callable[[Any], Any]], line: str) -> None:
+    sys.stdout.write(answer(known, line) + "\n")
+    sys.stdout.flush()
 
 
 def _plain(value: Any) -> Any:
