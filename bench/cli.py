@@ -6,6 +6,7 @@ was measured is kept and rendered).
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -143,16 +144,10 @@ def compare(first: Path, second: Path) -> None:
 
 
 def _render(directory: RunDirectory) -> None:
-    import reports  # late: matplotlib takes a second to import
-
-    try:
-        page = reports.render(directory.path)
-        headlines = reports.headlines(directory.path)
-    except reports.RunError as error:
-        raise BenchError(str(error)) from error
-    for line in headlines:
-        click.echo(line)
-    click.echo(f"\nreport: {page}")
+    """Have `reports` render, as a program: a run directory is all that the two rooms share."""
+    done = subprocess.run([sys.executable, "-m", "reports", str(directory.path)], check=False)
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

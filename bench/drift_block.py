@@ -23,12 +23,13 @@ SETTLE_S = 2.0
 DRAIN_S = 1.0
 
 
-async def run_together(turns: list[Turn], context: Context) -> None:
-    """Run every policy of one repetition side by side and append their rows."""
+async def run_together(turns: list[Turn], context: Context) -> str:
+    """Run every policy of one repetition side by side and append their rows; they count: return nothing."""
     barrier = asyncio.Barrier(len(turns))
     async with asyncio.TaskGroup() as group:
         for turn in turns:
             group.create_task(_run(turn, context, barrier))
+    return ""
 
 
 async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:

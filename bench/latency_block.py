@@ -44,8 +44,8 @@ class Observed:
     spawned_ns: int
 
 
-async def run(turn: Turn, context: Context) -> None:
-    """Run the block and append its rows to the run's tables."""
+async def run(turn: Turn, context: Context) -> str:
+    """Run the block and append its rows to the run's tables; return why it does not count, or nothing."""
     stack = Stack(
         turn.side,
         folder=context.folder(turn),
@@ -55,7 +55,7 @@ async def run(turn: Turn, context: Context) -> None:
     async with stack:
         observed = await _observe(turn, context, stack)
     events, _ = context.keep_events(turn)
-    _write(turn, context, observed, events)
+    return _write(turn, context, observed, events)
 
 
 async def _observe(turn: Turn, context: Context, stack: Stack) -> Observed:
@@ -93,7 +93,7 @@ async def _observe(turn: Turn, context: Context, stack: Stack) -> Observed:
     )
 
 
-def _write(turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]]) -> None:
+def _write(turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]]) -> str:
     directory, block = context.directory, seen.block
     jobs = latency.job_frame(events, block)
     requests = latency.request_frame(events, block)
@@ -105,7 +105,9 @@ def _write(turn: Turn, context: Context, seen: Observed, events: list[dict[str, 
     directory.append_frame("requests", requests)
     directory.append_frame("latency", pd.concat([frame for frame in rows if not frame.empty]))
     directory.append("cost", [_cost_row(turn, seen, events)])
-    directory.append("blocks", [_block_row(turn, seen, jobs, requests)])
+    row = _block_row(turn, seen, jobs, requests)
+    directory.append("blocks", [row])
+    return str(row.get("reason", ""))
 
 
 def _cost_row(turn: Turn, seen: Observed, events: list[dict[str, Any]]) -> dict[str, object]:

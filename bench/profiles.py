@@ -13,7 +13,7 @@ class Profile:
 
     name: str
     #: Requests a second for each of account set-up and e-mail: the common rate of every side.
-    rate: float = 13.0
+    rate: float = 8.0
     #: Owners whose balance is synced every second during the latency blocks.
     owners: int = 2
     #: Seconds before the measured window, with the same load, that are not counted.
@@ -24,6 +24,8 @@ class Profile:
     latency_s: float
     #: Rounds over all sides, forwards and backwards in turn; each gives one pair a comparison.
     repetitions: int
+    #: Latency blocks that may be measured again because the first try did not count.
+    spares: int = 0
     #: Seconds of a drift block, and how often it is run.
     drift_s: float
     drift_repetitions: int
@@ -60,6 +62,7 @@ PROFILES = {
             name="quick",
             latency_s=5.0,
             repetitions=4,
+            spares=4,
             drift_s=24.0,
             drift_repetitions=1,
             strikes=1,
@@ -70,6 +73,7 @@ PROFILES = {
             name="full",
             latency_s=28.0,
             repetitions=10,
+            spares=10,
             drift_s=120.0,
             drift_repetitions=3,
             strikes=5,

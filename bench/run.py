@@ -7,12 +7,13 @@ import contextlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
 
 from bench import drift_block, fault_block, latency_block, micro_run, turns
-from bench.agenda import make_agenda
+from bench.agenda import Agenda, make_agenda
 from bench.conclusion import conclude
 from bench.context import Context
 from bench.errors import BenchError
@@ -33,6 +34,7 @@ def execute(order: Order, console: Console) -> RunDirectory:
 
     Ctrl-C ends the blocks under way, keeps what is written and marks the run as interrupted.
     """
+    agenda = make_agenda(order)
     broker = _check_broker(order)
     directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker))
     console.print(f"writing to {directory.path}", highlight=False)
@@ -46,7 +48,7 @@ def execute(order: Order, console: Console) -> RunDirectory:
                 seed=order.seed,
                 scenarios=order.scenarios,
             )
-            asyncio.run(_run(order, context, console))
+            asyncio.run(_run(agenda, context, console))
     except KeyboardInterrupt:
         interrupted = True
         console.print("interrupted: what was measured so far is kept")
@@ -56,12 +58,10 @@ def execute(order: Order, console: Console) -> RunDirectory:
     return directory
 
 
-async def _run(order: Order, context: Context, console: Console) -> None:
-    agenda = make_agenda(order)
-    lanes = order.profile.lanes
+async def _run(agenda: Agenda, context: Context, console: Console) -> None:
+    lanes = context.profile.lanes
     with RunProgress(agenda.guess_s(lanes), console) as progress:
-        for turn in agenda.latency:
-            await _guarded([turn], context, progress, partial(latency_block.run, turn, context))
+        await _latency(agenda.latency, context, progress)
         for together in agenda.drift:
             work = partial(drift_block.run_together, together, context)
             await _guarded(together, context, progress, work)
@@ -69,6 +69,17 @@ async def _run(order: Order, context: Context, console: Console) -> None:
         if agenda.micro:
             progress.say("micro   call costs")
             await micro_run.run(context)
+
+
+async def _latency(latency: Sequence[Turn], context: Context, progress: RunProgress) -> None:
+    """Measure turn by turn; a block that does not count is measured again, while there are spares."""
+    spares = context.profile.spares
+    for turn in latency:
+        valid = await _guarded([turn], context, progress, partial(latency_block.run, turn, context))
+        if not valid and spares:
+            spares -= 1
+            again = replace(turn, name=f"{turn.name}-again")
+            await _guarded([again], context, progress, partial(latency_block.run, again, context))
 
 
 async def _in_lanes(faults: Sequence[Turn], context: Context, progress: RunProgress, lanes: int) -> None:
@@ -88,31 +99,37 @@ async def _guarded(
     taken: Sequence[Turn],
     context: Context,
     progress: RunProgress,
-    work: Callable[[], Awaitable[None]],
+    work: Callable[[], Awaitable[str]],
     *,
     share: int = 1,
-) -> None:
-    """Do one step of the run; a block that fails is listed as invalid, and the run goes on."""
+) -> bool:
+    """Do one step of the run and tell whether it counts; one that fails is listed, and the run goes on.
+
+    `work` returns why its block does not count, or nothing.
+    """
     label, guess_s = taken[0].label, max(turn.guess_s for turn in taken) / share
     bar = asyncio.create_task(progress.step(label, guess_s))
     try:
-        await work()
-    except* BLOCK_ERRORS as errors:
-        reason = _first_line(errors)
-        for turn in taken:
-            progress.say(f"invalid {turn.label}: {reason}")
-            context.directory.append("blocks", [turns.invalid_row(turn, reason)])
-    else:
-        for turn in taken:
-            progress.say(f"done    {turn.label}")
+        reason = await work()
+    except BLOCK_ERRORS as error:
+        reason = _first_line(error)
+        context.directory.append("blocks", [turns.invalid_row(turn, reason) for turn in taken])
+    except BaseExceptionGroup as errors:
+        known, others = errors.split(BLOCK_ERRORS)
+        if others or not known:
+            raise
+        reason = _first_line(known)
+        context.directory.append("blocks", [turns.invalid_row(turn, reason) for turn in taken])
     finally:
         bar.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await bar
+    for turn in taken:
+        progress.say(f"invalid {turn.label}: {reason}" if reason else f"done    {turn.label}")
+    return not reason
 
 
-def _first_line(errors: BaseExceptionGroup[BaseException]) -> str:
-    error: BaseException = errors
+def _first_line(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return (str(error).splitlines() or [""])[0] or type(error).__name__

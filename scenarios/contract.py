@@ -41,7 +41,10 @@ class AccountSync(Protocol):
         """Sync the owner no longer; stopping one that is not started is no error."""
 
     def state(self, owner: str) -> Balance | None:
-        """The last stored balance with `last_run_at`, or None where the owner was never started."""
+        """The last stored balance with `last_run_at`, or None where the owner was never started.
+
+        A build may deal with `start` and `stop` in the background: the row follows soon, not at once.
+        """
 
 
 class WelcomeEmail(Protocol):

@@ -13,8 +13,8 @@ from bench.measures.interval import paired
 from bench.measures.words import MIN_PAIRS, RESOLUTION_MS, compare
 from bench.schema import TABLES
 
-#: Metrics that check the harness and are no property of a side.
-NOT_COMPARED = frozenset({"lateness"})
+#: Metrics without a ratio: one checks the harness, the other is a difference that may be zero or less.
+NOT_COMPARED = frozenset({"lateness", "host_tax"})
 #: Fewest pairs of blocks of one side from which a noise floor is drawn.
 MIN_FLOOR_PAIRS = 2
 

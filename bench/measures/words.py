@@ -4,7 +4,9 @@
 2. A side that did not finish (`inf`) in every block, where the baseline did, is higher, and the
    other way round lower. With infinities in some blocks only, or on both sides, no interval can
    be drawn: too noisy to say.
-3. Fewer blocks than the minimum, or an interval wider than a factor 1.5: too noisy to say.
+3. Fewer blocks than the minimum: too noisy to say. So is an interval wider than a factor 1.5,
+   unless all of it lies beyond the margin of 4 on one side: then lower or higher, and `why` says
+   that the direction is sure and the size is not.
 4. The interval leaves 1 out and the difference is more than 10 % of the baseline and more than
    1 ms: lower or higher. Otherwise no clear difference.
 """
@@ -90,14 +92,23 @@ def _judge(ratio: Ratio, level: float, blocks: int, min_pairs: int) -> tuple[Wor
     if blocks < min_pairs:
         return "too noisy to say", f"{blocks} pairs of blocks, {min_pairs} are needed"
     if ratio.width > WIDEST:
-        sure = "; all of it on one side of 1" if not ratio.low <= 1 <= ratio.high else ""
-        return "too noisy to say", f"the interval {interval} is wider than a factor {WIDEST}{sure}"
+        return _judge_wide(ratio, level, margin)
     if ratio.low <= 1 <= ratio.high:
         return "no clear difference", f"the interval {interval} holds 1"
     if abs(difference) <= margin:
         return "no clear difference", f"{difference:+.3g} ms is within the margin of {margin:.3g} ms"
     direction: Words = "higher" if ratio.ratio > 1 else "lower"
     return direction, f"{difference:+.3g} ms, the interval {interval} leaves 1 out"
+
+
+def _judge_wide(ratio: Ratio, level: float, margin: float) -> tuple[Words, str]:
+    interval = f"{ratio.low:.3g} to {ratio.high:.3g}"
+    sure = f"the direction is sure, the size is not: the interval is {interval}"
+    if level * (ratio.low - 1) > margin:
+        return "higher", sure
+    if level * (1 - ratio.high) > margin:
+        return "lower", sure
+    return "too noisy to say", f"the interval {interval} is wider than a factor {WIDEST}"
 
 
 def _infinite(baseline: _Values, side: _Values, min_pairs: int) -> Comparison:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import time
 from typing import Any
@@ -22,15 +23,13 @@ def a_plan(rate: float = 30, seconds: float = 1) -> Plan:
     return make_plan(seed=7, prefix="g", rates=dict.fromkeys(BOTH, rate), seconds=seconds)
 
 
-def in_two_seconds() -> int:
-    return time.monotonic_ns() + 2_000_000_000
-
-
 def test_every_request_of_the_plan_is_due_on_time_sent_and_answered(lab: Any) -> None:
     lab.start_world("--latency-ms", "1")
     _, url = lab.start_app("inprocess")
-    plan, start = a_plan(), in_two_seconds()
-    assert lab.ended(generator(lab, plan, url, "--start-at", str(start))) == 0
+    plan, begun = a_plan(), time.monotonic_ns()
+    assert lab.ended(generator(lab, plan, url, "--lead-s", "0.3", "--announce", "generator.json")) == 0
+    start = json.loads((lab.folder / "generator.json").read_text())["start_ns"]
+    assert start >= begun + 300_000_000
     dues = {event["request"]: event["t"] for event in lab.events("due")}
     assert dues == {arrival.request: start + arrival.due_ns for arrival in plan.arrivals}
     sent = {event["request"]: event["t"] for event in lab.events("request")}
@@ -74,13 +73,6 @@ def test_a_signal_ends_it_cleanly_and_keeps_the_events(lab: Any, number: signal.
     requests = {event["request"] for event in lab.events("request")}
     assert {event["request"] for event in lab.events("unknown")} == requests
     assert process.tail() == ""
-
-
-def test_a_start_that_has_passed_is_refused_with_one_line(lab: Any) -> None:
-    process = generator(lab, a_plan(), "http://127.0.0.1:9", "--start-at", "1")
-    assert lab.ended(process) == 2
-    assert process.tail(50).startswith("bench.generator: --start-at passed")
-    assert lab.events() == []
 
 
 @pytest.mark.parametrize("text", [None, "{}"])

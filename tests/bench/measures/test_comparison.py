@@ -51,9 +51,25 @@ def test_a_large_ratio_of_less_than_a_millisecond_is_no_clear_difference() -> No
 
 
 def test_an_interval_wider_than_a_factor_of_one_and_a_half_is_too_noisy_to_say() -> None:
-    found = compare(A, [150.0, 300, 700, 160, 900])
+    found = compare(A, [80.0, 300, 700, 60, 900])
+    assert found.low < 1 < found.high / 1.5
     assert found.words == "too noisy to say"
+
+
+@pytest.mark.parametrize(("factor", "words"), [(20.0, "higher"), (0.02, "lower")])
+def test_a_wide_interval_that_clears_the_margin_tells_the_direction_and_not_the_size(
+    factor: float, words: str
+) -> None:
+    found = compare(A, [factor * value for value in (80.0, 130, 100, 70, 160)])
     assert found.high / found.low > 1.5
+    assert found.words == words
+    assert "the size is not" in found.why
+
+
+def test_a_wide_interval_beyond_one_but_within_the_margin_says_nothing() -> None:
+    found = compare([1.0] * 5, [1.4, 2.4, 1.6, 2.2, 1.3])
+    assert 1 < found.low < found.high / 1.5
+    assert found.words == "too noisy to say"
 
 
 def test_too_few_pairs_are_too_noisy_to_say() -> None:
