@@ -13,13 +13,13 @@ class Profile:
 
     name: str
     #: Requests a second for each of account set-up and e-mail: the common rate of every side.
-    rate: float = 8.0
+    rate: float = 9.0
     #: Owners whose balance is synced every second during the latency blocks.
     owners: int = 2
     #: Seconds before the measured window, with the same load, that are not counted.
-    warmup_s: float = 1.0
+    warmup_s: float = 0.6
     #: Seconds without load before the warm-up: the idle control of the host tax.
-    idle_s: float = 1.0
+    idle_s: float = 0.7
     #: Seconds of the measured window of a latency block.
     latency_s: float
     #: Rounds over all sides, forwards and backwards in turn; each gives one pair a comparison.
@@ -60,10 +60,10 @@ PROFILES = {
         ),
         Profile(
             name="quick",
-            latency_s=5.0,
+            latency_s=4.5,
             repetitions=4,
-            spares=4,
-            drift_s=24.0,
+            spares=3,
+            drift_s=20.0,
             drift_repetitions=1,
             strikes=1,
             lanes=8,

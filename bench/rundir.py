@@ -10,7 +10,9 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
@@ -33,8 +35,6 @@ class RunDirectory:
     @classmethod
     def create(cls, out: Path, profile: str, manifest: Manifest) -> RunDirectory:
         """Make `<out>/<time>-<profile>/`; raise BenchError where it cannot be written."""
-        name = f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{profile}"
-        path = out / name
         try:
             out.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(out).free
@@ -43,10 +43,10 @@ class RunDirectory:
                 raise BenchError(
                     f"{out} has {free // 1_000_000} MB free, a run needs {needed}: free some or use --out"
                 )
-            path.mkdir()
+            path = _fresh_folder(out, f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{profile}")
         except OSError as error:
             raise BenchError(f"cannot write results to {out}: {error.strerror}; use --out") from error
-        made = cls(path, cast("Manifest", {**manifest, "schema": SCHEMA_VERSION, "run": name}))
+        made = cls(path, cast("Manifest", {**manifest, "schema": SCHEMA_VERSION, "run": path.name}))
         made.save_manifest()
         return made
 
@@ -99,6 +99,16 @@ class RunDirectory:
         fresh = self.path.parent / f".latest-{os.getpid()}"
         fresh.symlink_to(self.path.name)
         fresh.replace(link)
+
+
+def _fresh_folder(out: Path, name: str) -> Path:
+    """Make the folder of that name, or of the first free one like it: two runs may start in one second."""
+    for number in count(1):
+        path = out / (name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
+    raise AssertionError  # the count has no end
 
 
 def write_atomically(path: Path, text: str) -> None:
