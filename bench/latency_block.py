@@ -130,7 +130,7 @@ def _block_row(turn: Turn, seen: Observed, jobs: pd.DataFrame, requests: pd.Data
         "hiccup_p99_ms": hiccup_p99_ms,
         "hiccup_max_ms": seen.hiccup["max_ms"],
         "steal_percent": seen.steal_percent,
-        "lateness_p99_ms": noise.lateness_p99_ms,
+        "lateness_ms": noise.lateness_ms,
     }
     reason = validity.reason(noise)
     return invalid_row(turn, reason, **columns) if reason else valid_row(turn, **columns)

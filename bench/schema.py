@@ -46,7 +46,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "hiccup_p99_ms",
         "hiccup_max_ms",
         "steal_percent",
-        "lateness_p99_ms",
+        "lateness_ms",  # of the generator, at p99 or the highest percentile that the requests allow
         "valid",
         "reason",  # why it does not count; empty where it does
     ),

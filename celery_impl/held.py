@@ -17,8 +17,14 @@ from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets
 
 #: Seconds that workers have to tell what they run.
 INSPECT_S: Final = 0.7
-#: Transport options that keep a silent broker from holding the question up, in either profile.
-BOUNDS: Final = {"socket_timeout": 1.0, "socket_connect_timeout": 0.5, "max_retries": 0}
+#: Transport options that keep a silent broker from holding the question up, in either profile; the
+#: last is what closing the connection waits for a last message.
+BOUNDS: Final = {
+    "socket_timeout": 1.0,
+    "socket_connect_timeout": 0.5,
+    "max_retries": 0,
+    "polling_interval": 0.05,
+}
 
 QUEUE: Final = "queue"
 UNACKED: Final = "unacked"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.schema import REPORT
 from reports import page
+from reports.drawings import drawings
 from reports.errors import RunError
 from reports.reading import read
 from reports.verdicts import verdicts
@@ -27,7 +28,7 @@ def render(run_directory: Path) -> Path:
     run = read(run_directory)
     target, fresh = run_directory / REPORT, run_directory / f".{REPORT}.{os.getpid()}"
     try:
-        fresh.write_text(page.html(run), encoding="utf-8")
+        fresh.write_text(page.html(run, drawings(run)), encoding="utf-8")
         fresh.replace(target)
     except OSError as error:
         fresh.unlink(missing_ok=True)

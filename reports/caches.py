@@ -14,13 +14,17 @@ VARIABLE = "MPLCONFIGDIR"
 
 @contextmanager
 def kept_in(directory: Path) -> Iterator[None]:
-    """Point matplotlib at a temporary folder in `directory`; import it within, for the first time."""
-    before = os.environ.get(VARIABLE)
+    """Point matplotlib at a temporary folder in `directory`; import it within, for the first time.
+
+    Someone who names a folder in MPLCONFIGDIR, as the Makefile does, has it used: the list of fonts,
+    which takes a second to make, is then kept.
+    """
+    if os.environ.get(VARIABLE):
+        yield
+        return
     with tempfile.TemporaryDirectory(prefix=".matplotlib-", dir=directory) as folder:
         os.environ[VARIABLE] = folder
         try:
             yield
         finally:
             os.environ.pop(VARIABLE)
-            if before is not None:
-                os.environ[VARIABLE] = before

@@ -6,10 +6,15 @@ import shlex
 
 from reports.reading import Run
 
+#: The program that a person types.
+PROGRAM = "queue-or-task"
 
-def measure(run: Run, measure: str, scenario: str = "") -> str:
+
+def measure(run: Run, measure: str, scenario: str = "", fault: int | None = None) -> str:
     """The command that measures this again, with the run's own profile and seed."""
-    words = ["python", "-m", "bench", "run", "--measure", measure]
+    words = [PROGRAM, "run", "--measure", measure]
+    if fault is not None:
+        words += ["--fault", str(fault)]
     if scenario:
         words += ["--scenario", scenario]
     if run.profile != "unknown":
@@ -27,4 +32,4 @@ def whole(run: Run) -> str:
 
 def again(run: Run) -> str:
     """The command that renders the report again from the files alone."""
-    return shlex.join(["python", "-m", "bench", "report", f"results/{run.directory.name}"])
+    return shlex.join([PROGRAM, "report", str(run.directory)])

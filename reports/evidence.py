@@ -22,6 +22,9 @@ TASK = "inprocess"
 
 State = Literal["held", "broken", "unknown"]
 
+#: The widest interval, as upper end over lower end, that tells a size (METHOD.md).
+WIDEST = 1.5
+
 #: Quantiles nearer than this are the same.
 ROUNDING = 1e-9
 
@@ -70,6 +73,16 @@ class Comparison:
     difference_ms: float
     words: str
     why: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether one side is clearly lower."""
+        return self.words in _OPPOSITE
+
+    @property
+    def size_known(self) -> bool:
+        """Whether the interval is narrow enough to tell by how much; a direction can be sure without."""
+        return 0 < self.low < math.inf and self.high / self.low <= WIDEST
 
     def flipped(self) -> Comparison:
         """The same finding told from the other side."""

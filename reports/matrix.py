@@ -1,7 +1,8 @@
-"""The failure matrix: fault by side, each cell with a verdict, the counts of every class, and the sum check.
+"""The failure matrix: fault by side, each cell with a verdict, the classes that occurred, and a prediction.
 
-`unknown` outranks `held`, and a loss that was seen outranks both (METHOD.md). A fault that struck
-several scenarios has a row for each.
+`unknown` outranks `held`, and a loss that was seen outranks both (METHOD.md). Rows of the scenario
+that a fault aims at, known by their prediction, make the matrix; the other scenarios' jobs, which
+were about at the time, stand beside it: the blast radius.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.schema import SIDES
-from reports import words
+from reports import commands, words
 from reports.frames import groups
 from reports.reading import Run
 
@@ -33,6 +34,10 @@ FLAGS = {
     "unexpected": "unexpected",
     "cancelled": "cancelled by name",
 }
+#: Classes that break a promise.
+BREAKS = frozenset({"duplicated", "lost"})
+#: Marks of the notes under the matrix.
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,43 +54,88 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """All strikes of one fault at one side and scenario."""
+class Count:
+    """So many jobs of one class or flag; `breaks` where there should be none."""
 
-    strikes: str
-    accepted: str
+    told: str
+    breaks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """All strikes of one fault at one side and scenario; classes and flags without a job are left out."""
+
     judgements: tuple[Judgement, ...]
-    counts: tuple[tuple[str, str], ...]
-    bound: str
-    sums: str
+    accepted: str
+    classes: tuple[Count, ...]
+    flags: tuple[Count, ...]
+    sums: str  # empty where every strike's sum check holds
     recovery: str
     predicted: str
     as_predicted: str
-    notes: tuple[str, ...]
+    marks: str  # of its notes
+
+    @property
+    def state(self) -> str:
+        """The judgements as one: broken, else unknown, else held."""
+        states = {judgement.state for judgement in self.judgements}
+        return next(state for state in ("broken", "unknown", "held") if state in states)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One fault and scenario over the sides; None where the fault did not strike a side."""
+
+    fault: str
+    scenario: str
+    command: str
+    cells: tuple[Cell | None, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Matrix:
-    """Rows of cells; None where a fault did not strike a side."""
+    """The rows at which a fault aimed, and those beside it."""
 
     sides: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell | None, ...]], ...]
+    rows: tuple[Row, ...]
+    beside: tuple[Row, ...]
+    notes: tuple[tuple[str, str], ...]
+    room_left: str
+    sums: str
+
+    @property
+    def beside_told(self) -> str:
+        """What the folded rows hold, in a line."""
+        cells = [cell for row in self.beside for cell in row.cells if cell is not None]
+        broken, unknown = (sum(cell.state == state for cell in cells) for state in ("broken", "unknown"))
+        parts = [f"jobs lost or doubled in {broken} of {len(cells)} cells"] if broken else []
+        parts += [f"{unknown} of {len(cells)} cells unknown"] if unknown else []
+        return f"The other scenario, beside the fault: {', '.join(parts) or 'no job lost or doubled'}"
 
 
 def matrix(run: Run) -> Matrix | None:
     """The matrix of the run's faults, or None where none struck."""
-    failures = run.table("failures").dropna(subset=["fault"])
+    failures = run.table("failures").dropna(subset=["fault"]).sort_values("fault", kind="stable")
     if failures.empty:
         return None
     there = set(failures["side"])
     sides = [side for side in SIDES if side in there] + sorted(there - set(SIDES))
-    rows = []
-    for (number, scenario), group in groups(
-        failures.sort_values("fault", kind="stable"), "fault", "scenario"
-    ):
-        name = f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}"
-        rows.append((name, tuple(_cell(group[group["side"] == side]) for side in sides)))
-    return Matrix(sides=tuple(words.side(side) for side in sides), rows=tuple(rows))
+    notes = dict(zip(_notes(failures["note"]), _marks(), strict=False))
+    aimed = _aimed_at(failures)
+    found = [
+        (key in aimed, _row(run, key, group, sides, notes))
+        for key, group in groups(failures, "fault", "scenario")
+    ]
+    rows = tuple(row for main, row in found if main)
+    strikes = failures.groupby(["fault", "side", "scenario"])["lost"].agg(["size", "sum"])
+    return Matrix(
+        sides=tuple(words.side(side) for side in sides),
+        rows=rows,
+        beside=tuple(row for main, row in found if not main),
+        notes=tuple((mark, note) for note, mark in notes.items()),
+        room_left=words.room_left(strikes[strikes["sum"] == 0]["size"]),
+        sums=sum_checks(run),
+    )
 
 
 def state(said: pd.Series[str], seen: float) -> str:
@@ -95,52 +145,81 @@ def state(said: pd.Series[str], seen: float) -> str:
     return "held" if len(said) and (said == "held").all() else "unknown"
 
 
-def _cell(rows: pd.DataFrame) -> Cell | None:
+def _aimed_at(failures: pd.DataFrame) -> set[tuple[float, str]]:
+    """The faults with the scenarios that have a prediction; all scenarios of a fault without any."""
+    aimed: set[tuple[float, str]] = set()
+    for fault, group in groups(failures, "fault"):
+        predicted = group[group["predicted"] != ""]
+        aimed |= {(fault, scenario) for scenario in (predicted if len(predicted) else group)["scenario"]}
+    return aimed
+
+
+def _row(
+    run: Run, key: tuple[float, str], group: pd.DataFrame, sides: list[str], notes: dict[str, str]
+) -> Row:
+    number, scenario = key
+    return Row(
+        fault=words.fault(number, group["slug"].iloc[0]),
+        scenario=words.scenario(scenario),
+        command=commands.measure(run, "fault", fault=int(number)) if math.isfinite(number) else "",
+        cells=tuple(_cell(group[group["side"] == side], notes) for side in sides),
+    )
+
+
+def _cell(rows: pd.DataFrame, notes: dict[str, str]) -> Cell | None:
     if rows.empty:
         return None
-    lost, doubled = rows["lost"].sum(), rows["duplicated"].sum()
+    strikes = "" if len(rows) == 1 else f" in {len(rows)} strikes"
     return Cell(
-        strikes=f"{len(rows)} strike{'' if len(rows) == 1 else 's'}",
-        accepted=words.count(rows["accepted"].sum()),
-        judgements=(
-            _judgement(state(rows["at_least_once"], lost), "none lost", f"{words.count(lost)} lost"),
-            _judgement(
-                state(rows["at_most_once"], doubled), "none doubled", f"{words.count(doubled)} doubled"
-            ),
-        ),
-        counts=_counts(rows),
-        bound=words.bounded_zero(len(rows), "strikes") if lost == 0 else "",
+        judgements=_judgements(rows),
+        accepted=f"{words.count(rows['accepted'].sum())} accepted{strikes}",
+        classes=_counts(rows, CLASSES),
+        flags=_counts(rows, FLAGS),
         sums=_sums(rows),
         recovery=_recovery(rows),
         predicted="; ".join(_distinct(rows["predicted"])),
         as_predicted=_as_predicted(_distinct(rows["as_predicted"])),
-        notes=tuple(_distinct(rows["note"])),
+        marks=" ".join(notes[note] for note in _notes(rows["note"]) if note in notes),
     )
 
 
-def _judgement(found: str, held: str, broken: str) -> Judgement:
-    return Judgement(state=found, told={"held": held, "broken": broken}.get(found, "unknown"))
+def _judgements(rows: pd.DataFrame) -> tuple[Judgement, ...]:
+    lost, doubled = rows["lost"].sum(), rows["duplicated"].sum()
+    loses, doubles = state(rows["at_least_once"], lost), state(rows["at_most_once"], doubled)
+    if loses == doubles == "unknown":
+        nothing = rows["accepted"].sum() == 0
+        return (Judgement(state="unknown", told="nothing accepted" if nothing else "unknown"),)
+    if loses == doubles == "held":
+        return (Judgement(state="held", told="none lost or doubled"),)
+    return (
+        _judgement(loses, "none lost", f"{words.count(lost)} lost", "losses unknown"),
+        _judgement(doubles, "none doubled", f"{words.count(doubled)} doubled", "doubling unknown"),
+    )
 
 
-def _counts(rows: pd.DataFrame) -> tuple[tuple[str, str], ...]:
-    """Every class, and the flags that occurred."""
-    classes = [(name, words.count(rows[column].sum())) for column, name in CLASSES.items()]
-    flags = [
-        (name, words.count(total)) for column, name in FLAGS.items() if (total := rows[column].sum()) > 0
-    ]
-    return (*classes, *flags)
+def _judgement(found: str, held: str, broken: str, unknown: str) -> Judgement:
+    return Judgement(state=found, told={"held": held, "broken": broken}.get(found, unknown))
+
+
+def _counts(rows: pd.DataFrame, names: dict[str, str]) -> tuple[Count, ...]:
+    totals = {column: rows[column].sum() for column in names}
+    return tuple(
+        Count(told=f"{words.count(total)} {names[column]}", breaks=column in BREAKS)
+        for column, total in totals.items()
+        if total > 0
+    )
 
 
 def _sums(rows: pd.DataFrame) -> str:
-    good = int(rows["sum_ok"].fillna(value=False).sum())
-    return (
-        f"sum check {'holds' if good == len(rows) else f'fails in {len(rows) - good} of {len(rows)} strikes'}"
-    )
+    bad = int((~rows["sum_ok"].fillna(value=False).astype(bool)).sum())
+    return f"sum check fails in {bad} of {words.plural(len(rows), 'strike')}" if bad else ""
 
 
 def _recovery(rows: pd.DataFrame) -> str:
-    worst = rows["t_first_s"].max()
-    return "" if math.isnan(worst) else f"next effect after {words.seconds(float(worst))} at worst"
+    worst = float(rows["t_first_s"].max())
+    if worst == math.inf:
+        return "no effect after it by the limit"
+    return "" if math.isnan(worst) else f"next effect after {words.seconds(worst)}"
 
 
 def _as_predicted(said: list[str]) -> str:
@@ -148,6 +227,15 @@ def _as_predicted(said: list[str]) -> str:
         return "not compared"
     names = {"yes": "as predicted", "no": "not as predicted", "partly": "partly as predicted"}
     return names.get(said[0], said[0]) if len(said) == 1 else "partly as predicted"
+
+
+def _notes(values: pd.Series[str]) -> list[str]:
+    """The notes, taken apart at semicolons, so that the same thing is told once."""
+    return list(dict.fromkeys(part for value in _distinct(values) for part in value.split("; ") if part))
+
+
+def _marks() -> list[str]:
+    return [*LETTERS, *(first + second for first in LETTERS for second in LETTERS)]
 
 
 def _distinct(values: pd.Series[str]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports import caches, commands, matrix, tables, words
+from reports import commands, limits, matrix, tables, words
 from reports.reading import Run
 from reports.verdicts import Verdict, verdicts
 from reports.verdicts.kinds import Gap
@@ -35,8 +36,11 @@ class Section:
     matrix: matrix.Matrix | None = None
 
 
-def html(run: Run) -> str:
-    """The whole page as text; the same run gives the same text."""
+Drawn = Mapping[str, tuple["Figure", ...]]
+
+
+def html(run: Run, drawn: Drawn) -> str:
+    """The whole page as text, with the figures `drawn` for each section; the same run gives the same text."""
     judged = verdicts(run)
     return (
         _environment()
@@ -48,9 +52,10 @@ def html(run: Run) -> str:
             answer=answer(judged),
             basis=basis(run),
             scenario_name=words.scenario,
-            sections=_sections(run),
+            sections=_sections(run, drawn),
             provenance=provenance(run),
             problems=run.problems,
+            limits=limits.limits(run),
             render_again=commands.again(run),
             styles=Markup(resources.files("reports").joinpath("templates/styles.css").read_text("utf-8")),  # noqa: S704 - our own file
         )
@@ -113,26 +118,17 @@ def _flat(name: str, value: object) -> list[tuple[str, str]]:
     return [(name, words.NOTHING if value is None else str(value))]
 
 
-def _sections(run: Run) -> list[Section]:
-    with caches.kept_in(run.directory):
-        from reports import figures  # matplotlib is slow to import and writes a cache
-
-        with figures.drawing():
-            drawn = {
-                "latency": (*figures.ecdfs(run), *figures.forests(run)),
-                "drift": _there(figures.phase(run)),
-                "cost": (*_there(figures.host_tax(run)), *figures.calls(run)),
-            }
+def _sections(run: Run, drawn: Drawn) -> list[Section]:
     return [_latency(run, drawn), _drift(run, drawn), _failure(run), _cost(run, drawn), _validity(run)]
 
 
-def _latency(run: Run, drawn: Mapping[str, tuple[Figure, ...]]) -> Section:
+def _latency(run: Run, drawn: Drawn) -> Section:
     return Section(
         slug="latency",
         title="Latency",
         intro="From the moment a job was due in the plan to the moment its effect was there. The load does "
         "not wait for the system, and unfinished jobs count.",
-        figures=drawn["latency"],
+        figures=drawn.get("latency", ()),
         tables=_there(tables.comparisons(run), tables.quantiles(run)),
         gaps=_lacking(
             ("the responses of single jobs", run.table("jobs").empty, commands.measure(run, "latency")),
@@ -142,13 +138,13 @@ def _latency(run: Run, drawn: Mapping[str, tuple[Figure, ...]]) -> Section:
     )
 
 
-def _drift(run: Run, drawn: Mapping[str, tuple[Figure, ...]]) -> Section:
+def _drift(run: Run, drawn: Drawn) -> Section:
     command = commands.measure(run, "drift")
     return Section(
         slug="drift",
         title="Drift",
         intro="Whether the periodic sync keeps its grid of one second, and how old the balance gets.",
-        figures=drawn["drift"],
+        figures=drawn.get("drift", ()),
         tables=_there(tables.drift(run)),
         gaps=_lacking(
             ("the ticks of the sync", run.table("ticks").empty, command),
@@ -165,16 +161,17 @@ def _failure(run: Run) -> Section:
         intro="What became of every accepted job when a fault struck. Lost: no effect, no record, held "
         "nowhere. Stuck: still held somewhere at the drain limit. Failed visibly: a person can find it.",
         matrix=found,
+        tables=_there(tables.failures(run)),
         gaps=_lacking(("strikes of faults", found is None, commands.measure(run, "fault"))),
     )
 
 
-def _cost(run: Run, drawn: Mapping[str, tuple[Figure, ...]]) -> Section:
+def _cost(run: Run, drawn: Drawn) -> Section:
     return Section(
         slug="cost",
         title="Cost",
         intro="What each side eats while it runs, what there is to break, and what a call costs its caller.",
-        figures=drawn["cost"],
+        figures=drawn.get("cost", ()),
         tables=_there(tables.cost(run), tables.calls(run)),
         gaps=_lacking(
             ("the cost of the sides", run.table("cost").empty, commands.measure(run, "latency")),
@@ -207,6 +204,7 @@ def _there(*found: Any) -> tuple[Any, ...]:
     return tuple(item for item in found if item is not None)
 
 
+@cache
 def _environment() -> Environment:
     return Environment(
         loader=PackageLoader("reports"),

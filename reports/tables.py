@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.schema import SIDES
-from reports import evidence, words
+from reports import evidence, matrix, words
 from reports.frames import groups, records
 from reports.reading import Run
 
@@ -63,6 +63,7 @@ def comparisons(run: Run) -> Table | None:
             "why": row["why"],
         }
         for row in records(run.table("comparisons"))
+        if row["metric"] != "host_tax"  # a ratio of two differences near zero says nothing
     ]
     return table(
         "Comparisons over pairs of blocks, with 95 % t-intervals",
@@ -96,6 +97,33 @@ def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
     }
 
 
+def failures(run: Run) -> Table | None:
+    """Every class and flag of every fault, with the times that go with them."""
+    found = run.table("failures").dropna(subset=["fault"])
+    place = {side: number for number, side in enumerate(_ordered(found["side"]))}
+    found = found.assign(place=found["side"].map(place)).sort_values(
+        ["fault", "scenario", "place"], kind="stable"
+    )
+    rows = [
+        {
+            "fault": f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}",
+            "side": words.side(side),
+            "strikes": words.count(len(group)),
+            "accepted": words.count(group["accepted"].sum()),
+        }
+        | {name: words.count(group[column].sum()) for column, name in (matrix.CLASSES | matrix.FLAGS).items()}
+        | {
+            "next effect": words.seconds(float(group["t_first_s"].max())),
+            "90 % of the rate": words.seconds(float(group["t_90_s"].max())),
+            "backlog cleared": words.seconds(float(group["t_clear_s"].max())),
+            "longest call": words.ms(float(group["caller_max_ms"].max())),
+            "longest loop lag": words.ms(float(group["lag_max_ms"].max())),
+        }
+        for (number, scenario, side), group in groups(found, "fault", "scenario", "side")
+    ]
+    return table("Every count: sums over strikes, and the worst time of any", rows, ("side",), folded=True)
+
+
 def cost(run: Run) -> Table | None:
     """What each side eats and what there is to break."""
     found = run.table("cost")
@@ -123,7 +151,7 @@ def calls(run: Run) -> Table | None:
         stats: Mapping[str, Any] = benchmark["stats"]
         times = {"q1": "25 %", "median": "median", "q3": "75 %", "min": "least"}
         rows.append(
-            {"call": str(benchmark.get("name", "")).removeprefix("test_").replace("_", " ")}
+            {"call": words.call(str(benchmark.get("name", "")))}
             | {"to": str(benchmark.get("group") or words.NOTHING)}
             | {title: words.ms(_milliseconds(stats.get(field))) for field, title in times.items()}
             | {"rounds": words.count(_milliseconds(stats.get("rounds")) / 1000)}
@@ -171,7 +199,7 @@ def hiccups(run: Run) -> Table | None:
             "hiccup p99, worst": words.ms(float(group["hiccup_p99_ms"].max())),
             "longest hiccup": words.ms(float(group["hiccup_max_ms"].max())),
             "steal, worst": f"{words.number(float(group['steal_percent'].max()))} %",
-            "generator lateness p99, worst": words.ms(float(group["lateness_p99_ms"].max())),
+            "generator lateness, worst": words.ms(float(group["lateness_ms"].max())),
         }
         for measure, group in groups(run.table("blocks"), "measure")
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from scipy.special import betaincinv
 
@@ -27,6 +28,7 @@ SIDE_NAMES = {
     "inline": "inline control",
 }
 SCENARIO_NAMES = {
+    "all": "all scenarios",
     "account_setup": "account set-up",
     "account_sync": "periodic sync",
     "welcome_email": "welcome e-mail",
@@ -68,6 +70,11 @@ def side(name: str) -> str:
 def scenario(name: str) -> str:
     """A scenario's name in plain words."""
     return SCENARIO_NAMES.get(name, name.replace("_", " ") or "all scenarios")
+
+
+def call(name: str) -> str:
+    """A benchmark's name as a person says it: "test_delay[stock]" is "delay (stock)"."""
+    return name.removeprefix("test_").replace("_", " ").replace("[", " (").replace("]", ")")
 
 
 def policy(name: str) -> str:
@@ -151,6 +158,17 @@ def times(ratio: float, low: float, high: float) -> str:
     return f"{fold(ratio)} ({number(low)} to {number(high)})"
 
 
+def interval(low: float, high: float) -> str:
+    """The ends of an interval of ratios; empty where there is none."""
+    known = math.isfinite(low) and math.isfinite(high)
+    return f"{number(low)} to {number(high)} \N{MULTIPLICATION SIGN}" if known else ""
+
+
+def plural(number_of: float, noun: str) -> str:
+    """As in "no pair", "1 pair" and "4 pairs"."""
+    return f"{count(number_of) if number_of else 'no'} {noun}{'s' if number_of > 1 else ''}"
+
+
 def spread(middle: str, low: str, high: str) -> str:
     """A median over blocks with its range; the range is left out where it says nothing more."""
     return middle if low == high else f"{middle} ({low} to {high})"
@@ -173,6 +191,11 @@ def percent(share: float) -> str:
     return f"{float(f'{share * 100:.2g}'):g} %"
 
 
-def bounded_zero(trials: int, unit: str) -> str:
-    """What zero of `trials` still allows, in words."""
-    return f"0 of {trials} {unit} still allows {percent(upper_bound(0, trials))}"
+def room_left(strikes: Iterable[int]) -> str:
+    """What no loss in so many strikes still leaves room for, in one sentence; empty for none."""
+    parts = [
+        f"after {plural(trials, 'strike')} without a loss, as many as "
+        f"{upper_bound(0, trials) * 100:.0f} in 100 such strikes could still lose a job"
+        for trials in sorted(set(strikes))
+    ]
+    return f"How much a zero proves: {'; '.join(parts)} (95 % bound)." if parts else ""

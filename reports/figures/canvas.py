@@ -26,6 +26,8 @@ WIDTH = 5.0
 SMALLEST, LARGEST = 1e-9, 1e12
 
 INK, MUTED, LINE, BAND, PAPER = "#000001", "#000002", "#000003", "#000004", "#000005"
+#: Behind a text that a line may cross.
+ON_PAPER = {"facecolor": PAPER, "linewidth": 0, "pad": 1}
 _SIDES = {
     "inprocess": "#000011",
     "celery-stock": "#000012",
@@ -84,9 +86,29 @@ def drawing() -> AbstractContextManager[None]:
     return mpl.rc_context(_STYLE)
 
 
-def sheet(height: float, rows: int = 1) -> tuple[Sheet, list[Axes]]:
-    """An empty sheet of `height` inches with `rows` plots, one above the other."""
-    figure = Sheet(figsize=(WIDTH, height), layout="constrained")
+def sheet(
+    height: float,
+    rows: int = 1,
+    *,
+    left: float = 0.1,
+    right: float = 0.1,
+    top: float = 0.1,
+    bottom: float = 0.5,
+    gap: float = 0.0,
+) -> tuple[Sheet, list[Axes]]:
+    """An empty sheet with `rows` plots, one above the other; margins and the gap between plots in inches.
+
+    Margins are given, not worked out from the text, which takes as long as the drawing itself.
+    """
+    figure = Sheet(figsize=(WIDTH, height))
+    plot = (height - top - bottom - gap * (rows - 1)) / rows
+    figure.subplots_adjust(
+        left=left / WIDTH,
+        right=1 - right / WIDTH,
+        top=1 - top / height,
+        bottom=bottom / height,
+        hspace=gap / plot,
+    )
     axes = figure.subplots(rows, 1, squeeze=False)
     return figure, [row[0] for row in axes]
 
@@ -133,6 +155,11 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
 def on_log_axis(value: float) -> bool:
     """Whether a log axis can show the value: above 0 and neither absurdly small nor large."""
     return SMALLEST < value < LARGEST
+
+
+def on_plain_axis(value: float) -> bool:
+    """Whether a plain axis can show the value: a number that is not absurdly large."""
+    return abs(value) < LARGEST
 
 
 def slug(kind: str, scenario: str) -> str:

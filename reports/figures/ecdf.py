@@ -19,6 +19,8 @@ from reports.reading import Run
 
 #: Points of a drawn curve; more look the same and only make the file larger.
 MOST_POINTS = 250
+#: Inches under the plot for the axis, and for the legend under it.
+AXIS_HEIGHT, LEGEND_HEIGHT = 0.55, 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def _told(curve: Curve) -> str:
 
 
 def _sheet(found: list[Curve], hiccup: float) -> Sheet:
-    figure, (axes,) = canvas.sheet(3.9)
+    figure, (axes,) = canvas.sheet(3.9, left=0.6, top=0.3, bottom=AXIS_HEIGHT + LEGEND_HEIGHT)
     low = min(float(curve.finished_ms[0]) for curve in found)
     high = max(float(curve.finished_ms[-1]) for curve in found)
     axes.set_xscale("log")
@@ -97,7 +99,7 @@ def _sheet(found: list[Curve], hiccup: float) -> Sheet:
         axes.axvspan(axes.get_xlim()[0], hiccup, color=canvas.BAND, linewidth=0, label="machine's hiccup p99")
     for curve in found:
         _line(axes, curve)
-    figure.legend(loc="outside lower left", ncols=2, fontsize=10, handlelength=2.6)
+    figure.legend(loc="lower left", bbox_to_anchor=(0, 0), ncols=2, fontsize=10, handlelength=2.6)
     return figure
 
 

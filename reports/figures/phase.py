@@ -16,9 +16,9 @@ from reports.reading import Run
 ON_TIME_MS = 50.0
 #: Ticks drawn of one side and policy.
 MOST_TICKS = 300
-#: Inches of one plot and of the axis under the last.
-PLOT_HEIGHT = 1.35
-AXIS_HEIGHT = 0.4
+#: Inches of one plot, of the title above each, of the axis under the last, and of the scale on the left.
+PLOT_HEIGHT, TITLE_HEIGHT = 1.0, 0.35
+AXIS_HEIGHT, SCALE_WIDTH = 0.5, 0.75
 
 
 def phase(run: Run) -> canvas.Figure | None:
@@ -30,7 +30,14 @@ def phase(run: Run) -> canvas.Figure | None:
         return None
     slug, title = "phase", "Phase of the periodic sync over time"
     description = canvas.sentences([_told(*group) for group in found])
-    figure, plots = canvas.sheet(AXIS_HEIGHT + PLOT_HEIGHT * len(found), len(found))
+    figure, plots = canvas.sheet(
+        AXIS_HEIGHT + (PLOT_HEIGHT + TITLE_HEIGHT) * len(found),
+        len(found),
+        left=SCALE_WIDTH,
+        top=TITLE_HEIGHT,
+        bottom=AXIS_HEIGHT,
+        gap=TITLE_HEIGHT,
+    )
     seconds = max(float(_elapsed(rows).max()) for _, _, rows in found)
     for axes, group in zip(plots, found, strict=True):
         _plot(axes, *group)

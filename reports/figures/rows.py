@@ -1,24 +1,22 @@
-"""Labelled rows of dots with a mark and an interval on one log axis: the shape of three figures."""
+"""Labelled rows of dots with a mark and an interval on one axis: the shape of two figures."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from reports import words
 from reports.figures import canvas
 
-_ON_PAPER = {"facecolor": canvas.PAPER, "linewidth": 0, "pad": 1}
-
 #: Inches that a row and the axis under it take.
 ROW_HEIGHT = 0.46
-AXIS_HEIGHT = 0.75
+AXIS_HEIGHT = 0.55
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,17 +32,22 @@ class Row:
     dots: tuple[float, ...] = ()
 
 
-def drawable(row: Row) -> bool:
-    """Whether the row has a mark that a log axis can show."""
-    return canvas.on_log_axis(row.middle)
-
-
-def draw(rows: Sequence[Row], *, label: str, reference: float | None = None, band: float = 0.0) -> Sheet:
-    """Draw rows top down; a line at `reference`, a shade from the left to `band`."""
-    figure, (axes,) = canvas.sheet(AXIS_HEIGHT + ROW_HEIGHT * len(rows))
-    _axis(axes, rows, label, reference, band)
+def draw(rows: Sequence[Row], *, label: str, log: bool) -> Sheet:
+    """Draw rows top down, on a log axis or on a plain one with a line at zero."""
+    shows = canvas.on_log_axis if log else canvas.on_plain_axis
+    figure, (axes,) = canvas.sheet(AXIS_HEIGHT + ROW_HEIGHT * len(rows), top=0.0, bottom=AXIS_HEIGHT)
+    values = [value for row in rows for value in (row.middle, row.low, row.high, *row.dots) if shows(value)]
+    if log:
+        axes.set_xscale("log")
+        axes.set_xlim(min(values) / 1.3, max(values) * 1.3)
+        log_ticks(axes)
+    else:
+        room = 0.04 * (max(0.0, *values) - min(0.0, *values)) or 1.0
+        axes.set_xlim(min(0.0, *values) - room, max(0.0, *values) + room)
+        axes.axvline(0, color=canvas.MUTED, linewidth=1)
+    _axis(axes, len(rows), label)
     for place, row in enumerate(rows):
-        _row(axes, row, len(rows) - 1 - place)
+        _row(axes, row, len(rows) - 1 - place, shows)
     return figure
 
 
@@ -55,41 +58,26 @@ def log_ticks(axes: Axes) -> None:
     few = 1.6
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < few else (1.0,), numticks=9))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
-def _axis(axes: Axes, rows: Sequence[Row], label: str, reference: float | None, band: float) -> None:
-    low, high = _limits(rows, reference, band)
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    axes.set_ylim(-0.45, len(rows) - 0.2)
+def _axis(axes: Axes, rows: int, label: str) -> None:
+    axes.set_ylim(-0.45, rows - 0.2)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(label)
-    log_ticks(axes)
-    if reference is not None:
-        axes.axvline(reference, color=canvas.MUTED, linewidth=1)
-    if band > low:
-        axes.axvspan(low, band, color=canvas.BAND, linewidth=0)
 
 
-def _limits(rows: Sequence[Row], reference: float | None, band: float) -> tuple[float, float]:
-    values = [value for row in rows for value in (row.middle, row.low, row.high, *row.dots)]
-    values += [band, reference or 0.0]
-    drawn = [value for value in values if canvas.on_log_axis(value)]
-    return min(drawn) / 1.3, max(drawn) * 1.3
-
-
-def _row(axes: Axes, row: Row, height: int) -> None:
+def _row(axes: Axes, row: Row, height: int, shows: Callable[[float], bool]) -> None:
     colour = canvas.colour(row.side)
-    dots = [dot for dot in row.dots if canvas.on_log_axis(dot)]
+    dots = [dot for dot in row.dots if shows(dot)]
     axes.plot(dots, [height] * len(dots), "o", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
-    if canvas.on_log_axis(row.low) and canvas.on_log_axis(row.high):
+    if shows(row.low) and shows(row.high):
         axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot([row.middle], [height], canvas.marker(row.side), color=colour, markersize=7)
     across = axes.get_yaxis_transform()
-    above: dict[str, Any] = {"transform": across, "va": "baseline", "bbox": _ON_PAPER}
+    above: dict[str, Any] = {"transform": across, "va": "baseline", "bbox": canvas.ON_PAPER}
     axes.text(0, height + 0.28, canvas.plain(row.label), ha="left", **above)
     axes.text(1, height + 0.28, canvas.plain(row.told), ha="right", color=canvas.MUTED, **above)
 

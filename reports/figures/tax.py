@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.schema import SIDES
 from reports import commands, evidence, words
 from reports.figures import canvas
-from reports.figures.rows import Row, draw, drawable, in_blocks, span, told
+from reports.figures.rows import Row, draw, in_blocks, span, told
 from reports.reading import Run
 
 
@@ -32,20 +32,21 @@ def host_tax(run: Run) -> canvas.Figure | None:
                 dots=tuple(values),
             )
         )
-    drawn = [row for row in rows if drawable(row)]
+    drawn = [row for row in rows if canvas.on_plain_axis(row.middle)]
     return _figure(run, quantile, drawn) if drawn else None
 
 
 def _figure(run: Run, quantile: float, rows: list[Row]) -> canvas.Figure:
     slug, title = "host-tax", f"Host tax, {words.percentile(quantile)}"
     description = canvas.sentences([told(row) for row in rows])
-    sheet = draw(rows, label="lag of the app's event loop, ms (log)")
+    sheet = draw(rows, label="lag of the app's event loop beyond idle, ms", log=False)
     return canvas.Figure(
         slug=slug,
         title=title,
         description=description,
         caption="How late a 10 ms ticker in the app's own event loop ran, less the idle control: what the "
-        "side takes from every other request. The mark is the median, the bar the range.",
+        "side takes from every other request. The mark is the median of the blocks, the bar their range. "
+        "It is a difference, so it can come out below zero, and a ratio of two of them would say nothing.",
         command=commands.measure(run, "latency"),
         svg=canvas.svg(sheet, slug=slug, title=title, description=description),
     )

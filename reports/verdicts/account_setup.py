@@ -34,17 +34,16 @@ def judge(run: Run) -> Verdict:
     queue = queue_in(failures, SCENARIO)
     task_ends, queue_ends = endings(failures, TASK), endings(failures, queue)
     choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
+    shown = _shown(task_ends, queue_ends)
     response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
         sentence=_sentence(choice, task_ends, queue_ends),
         question="May an account set-up that was accepted be lost when a process dies?",
-        numbers=filled(
-            *(_number(ends) for ends in _shown(task_ends, queue_ends)),
-            comparison_number(response),
-            cost_number(run, queue),
-        ),
+        numbers=tuple(_number(ends) for ends in shown),
+        beside=filled(comparison_number(response), cost_number(run, queue)),
+        caveat=words.room_left(ends.strikes for ends in shown if ends.state == "held"),
         flips=_flips(choice, response),
         gaps=_gaps(run, task_ends, queue_ends, response),
     )
@@ -125,10 +124,10 @@ def _why_open(task: Sequence[Losses], queue: Sequence[Losses]) -> str:
 
 def _number(losses: Losses) -> Number:
     if losses.lost:
-        in_strikes = f"in {losses.strikes_with_loss} of {losses.strikes} strikes"
-        detail = f"{words.percent(losses.share)} of the jobs exposed, {in_strikes}"
+        strikes = f"{losses.strikes_with_loss} of {words.plural(losses.strikes, 'strike')}"
+        detail = f"{words.percent(losses.share)} of the jobs exposed, in {strikes}"
     elif losses.checked:
-        detail = f"{words.bounded_zero(losses.strikes, 'strikes')} of strikes to lose a job"
+        detail = f"none lost in {words.plural(losses.strikes, 'strike')}"
     else:
         detail = "unknown: not every accepted job could be accounted for"
     return Number(
@@ -147,23 +146,27 @@ def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
         )
     if choice == "no queue":
         return (
-            "One lost job that cannot be made good: zero seen is not zero, see the bound beside each count.",
+            "One lost job that cannot be made good: zero seen is not zero, see how much a zero proves.",
             "Retries that must go on for longer than the app stays up.",
         )
     return ()
 
 
 def _pace(response: Comparison | None) -> str:
-    if response is None or response.words not in {"lower", "higher"}:
+    if response is None or not response.differs:
         return ""
-    return f" (the queue's median response is {words.fold(response.ratio)} that of in-process)"
+    size = words.fold(response.ratio) if response.size_known else words.interval(response.low, response.high)
+    return f" (the queue's median response is {size} that of in-process)" if size else ""
 
 
 def _gaps(
     run: Run, task: Sequence[Losses], queue: Sequence[Losses], response: Comparison | None
 ) -> tuple[Gap, ...]:
     gaps = [
-        Gap(what=f"{words.FAULT_NAMES[fault]}: {name}", command=commands.measure(run, "fault", SCENARIO))
+        Gap(
+            what=f"{words.FAULT_NAMES[fault]}: {name}",
+            command=commands.measure(run, "fault", SCENARIO, fault),
+        )
         for name, ends, needed in (("in-process", task, NEEDED[TASK]), ("a queue", queue, NEEDED[QUEUES[0]]))
         for fault in needed
         if fault not in {losses.fault for losses in ends}

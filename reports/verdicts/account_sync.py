@@ -29,7 +29,8 @@ def judge(run: Run) -> Verdict:
         choice=choice,
         sentence=_sentence(choice, task, queue),
         question="How old may the balance be that a reader sees?",
-        numbers=filled(*(_age(item) for item in (task, queue)), _drift(found)),
+        numbers=filled(_age(task), _age(queue)),
+        beside=filled(_drift(found)),
         flips=_flips(choice, found),
         gaps=_gaps(run, task, queue),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,9 +40,11 @@ class Verdict:
     choice: Choice
     sentence: str
     question: str
-    numbers: tuple[Number, ...]
+    numbers: tuple[Number, ...]  # those that decide, two or three
+    beside: tuple[Number, ...]  # those that are good to know
     flips: tuple[str, ...]
     gaps: tuple[Gap, ...]
+    caveat: str = ""  # what the numbers do not prove
 
     @property
     def open(self) -> bool:
@@ -75,24 +78,42 @@ def median_of(run: Run, scenario: str, metric: str, side: str) -> Comparison | N
 
 def compared(found: Comparison) -> str:
     """As in "median caller cost is higher with hardened Celery (3.1 times, by 800 µs)"."""
-    name, ratio = words.metric(found.metric, found.quantile), words.fold(found.ratio)
-    if found.words in {"lower", "higher"}:
-        by = words.ms(abs(found.difference_ms))
-        return f"{name} is {found.words} with {words.side(found.side)} ({ratio}, by {by})"
-    return f"{name}: {found.words} ({ratio})"
+    name = words.metric(found.metric, found.quantile)
+    if not found.differs:
+        return f"{name}: {found.words} ({_evidence(found, of_both=True)})"
+    told = f"{name} is {found.words} with {words.side(found.side)}"
+    if found.size_known:
+        return f"{told} ({words.fold(found.ratio)}, by {words.ms(abs(found.difference_ms))})"
+    interval = words.interval(found.low, found.high)
+    return f"{told} ({interval}; the direction is sure, the size is not)" if interval else told
 
 
 def comparison_number(found: Comparison | None) -> Number | None:
-    """A ratio with its interval and the harness's words."""
+    """A ratio with its interval and the harness's words; the words alone where no size is known."""
     if found is None:
         return None
     name = words.metric(found.metric, found.quantile)
     return Number(
         label=f"{name}: {words.side(found.side)} over {words.side(found.baseline)}",
-        value=words.fold(found.ratio),
-        detail=f"95 % interval {words.number(found.low)} to {words.number(found.high)}, "
-        f"{words.count(found.pairs)} pairs: {found.words}",
+        value=words.fold(found.ratio) if found.size_known else found.words,
+        detail=f"{found.words}; {_evidence(found)}" if found.size_known else _unsized(found),
     )
+
+
+def _unsized(found: Comparison) -> str:
+    sure = "; the direction is sure, the size is not" if found.differs and found.high < math.inf else ""
+    return f"{_evidence(found)}{sure}"
+
+
+def _evidence(found: Comparison, *, of_both: bool = False) -> str:
+    """The interval and what it rests on, also where the comparison was turned round; told `of_both` sides."""
+    pairs = f"{words.plural(found.pairs, 'pair')} of blocks"
+    interval = words.interval(found.low, found.high)
+    if interval and of_both:
+        return f"{words.side(found.side)} {interval} {words.side(found.baseline)}, from {pairs}"
+    if interval:
+        return f"95 % interval {interval}, {pairs}"
+    return f"{words.fold(found.ratio)} in {pairs}" if math.isfinite(found.ratio) and found.ratio else pairs
 
 
 def cost_number(run: Run, queue: str) -> Number | None:

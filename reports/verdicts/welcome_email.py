@@ -31,9 +31,8 @@ def judge(run: Run) -> Verdict:
         choice=choice,
         sentence=_sentence(choice, caller, response),
         question="What may a mail cost that nobody waits for and nobody retries?",
-        numbers=filled(
-            comparison_number(caller),
-            comparison_number(response),
+        numbers=filled(comparison_number(caller), comparison_number(response)),
+        beside=filled(
             comparison_number(median_of(run, SCENARIO, "request", "inline")),
             cost_number(run, queue),
         ),
@@ -47,7 +46,7 @@ def choose(caller: Comparison | None, response: Comparison | None) -> Choice:
     said = [item.words for item in (caller, response) if item is not None]
     if not said:
         return "not measured"
-    decisive = next((item for item in said if item in {"lower", "higher"}), "")
+    decisive = next((item.words for item in (caller, response) if item is not None and item.differs), "")
     if decisive:
         return "queue" if decisive == "lower" else "no queue"
     return "no queue" if "no clear difference" in said else "unsettled"

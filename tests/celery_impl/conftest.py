@@ -45,8 +45,19 @@ class Worker:
             )
 
     @property
+    def ended(self) -> bool:
+        """Whether the worker's main process has ended by itself."""
+        return self._process.poll() is not None
+
+    @property
+    def children(self) -> list[int]:
+        """Process ids of the processes that run the jobs."""
+        pid = self._process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+    @property
     def ready(self) -> bool:
-        if self._process.poll() is not None:
+        if self.ended:
             pytest.fail(f"the worker ended:\n{self.output}")
         return " ready." in self.output
 
@@ -59,6 +70,14 @@ class Worker:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+
+    def pause(self) -> None:
+        """SIGSTOP to the main process alone; the processes of its jobs go on."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT after `pause`."""
+        self._process.send_signal(signal.SIGCONT)
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -101,11 +120,15 @@ class Lab:
 
     def workers(self, count: int, *arguments: str) -> list[Worker]:
         """As `worker`, several at once."""
-        begin = len(self._workers)
-        for number in range(begin, begin + count):
-            log = self.folder / f"worker{number}.log"
-            self._workers.append(Worker(log, self.env, list(arguments or ("--concurrency", "2"))))
-        started = self._workers[begin:]
+        return self.workers_each(*[arguments] * count)
+
+    def workers_each(self, *each: tuple[str, ...]) -> list[Worker]:
+        """One worker for each tuple of arguments, all at once."""
+        started = []
+        for arguments in each:
+            log = self.folder / f"worker{len(self._workers)}.log"
+            started.append(Worker(log, self.env, list(arguments or ("--concurrency", "2"))))
+            self._workers.append(started[-1])
         self.eventually(lambda: all(worker.ready for worker in started))
         return started
 
@@ -149,10 +172,24 @@ def _broker_at_hand() -> None:
         pytest.skip(str(error))
 
 
-@pytest.fixture
-def broker(tmp_path: Path, _broker_at_hand: None) -> Iterator[Broker]:
-    with Broker.start(tmp_path / "broker", persistence=True, env={"PATH": os.environ["PATH"]}) as started:
+@pytest.fixture(scope="session")
+def _server(tmp_path_factory: pytest.TempPathFactory, _broker_at_hand: None) -> Iterator[Broker]:
+    folder = tmp_path_factory.mktemp("broker")
+    with Broker.start(folder, persistence=True, env={"PATH": os.environ["PATH"]}) as started:
         yield started
+
+
+@pytest.fixture
+def broker(_server: Broker) -> Broker:
+    """The session's broker, running and empty whatever the test before did to it."""
+    try:
+        _server.resume()
+    except BrokerError:
+        _server.restart()
+    with redis.Redis.from_url(_server.url) as client:
+        client.flushall()
+        client.script_flush()
+    return _server
 
 
 @pytest.fixture

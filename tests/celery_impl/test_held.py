@@ -5,10 +5,17 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
+from celery_impl import held as held_module
 from celery_impl.held import held
 
 CRM = "u1/crm"
 FULFILLMENT = "u1/fulfillment"
+
+
+@pytest.fixture(autouse=True)
+def _ask_workers_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole wait for answers passes each time; here workers are near, and asked again."""
+    monkeypatch.setattr(held_module, "INSPECT_S", 0.3)
 
 
 @pytest.mark.parametrize("profile", ["stock", "hardened"])

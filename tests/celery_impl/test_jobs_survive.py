@@ -84,6 +84,20 @@ def test_a_terminated_worker_gives_back_what_it_had_not_begun(lab: Any) -> None:
     assert lab.redis.hlen("unacked") == 0
 
 
+def test_a_job_beyond_the_visibility_timeout_runs_once_while_its_worker_stops(lab: Any) -> None:
+    sample = lab.sample(QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S="1.5")
+    workers = lab.workers(2)
+    sample.note.delay("a", 3.5)
+    [(child, _)] = lab.eventually(lambda: lab.runs("start", "a"))
+    [busy] = [worker for worker in workers if child in worker.children]
+
+    busy.terminate()
+
+    assert len(lab.runs("done", "a")) == 1
+    lab.eventually(lambda: not lab.redis.hlen("unacked") and not lab.redis.llen("celery"))
+    assert len(lab.runs("start", "a")) == 1
+
+
 def test_a_worker_finds_its_broker_again_and_the_jobs_that_it_kept(lab: Any) -> None:
     sample = lab.sample()
     lab.worker("--concurrency", "1")

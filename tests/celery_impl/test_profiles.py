@@ -32,6 +32,24 @@ def test_stock_sets_the_broker_and_nothing_else() -> None:
     assert settings == {"broker_url": "redis://h:1/2"}
 
 
+@pytest.mark.parametrize("profile", profiles.PROFILES.values(), ids=lambda profile: profile.name)
+def test_a_visibility_timeout_scales_the_sweep_that_enforces_it_alike_in_both_profiles(
+    profile: profiles.Profile,
+) -> None:
+    options = profiles.celery_settings(profile, {"QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S": "2"})[
+        "broker_transport_options"
+    ]
+    assert options["visibility_timeout"] == 2
+    assert options["unacked_restore_interval"] * options["unacked_restore_throttle"] <= 1
+    assert options["unacked_mutex_expire"] <= 5
+
+
+def test_the_lines_of_a_profile_grow_with_what_its_user_writes() -> None:
+    assert profiles.STOCK.lines == 2, "the broker's URL and beat's entry"
+    settings, options = profiles.HARDENED.settings, profiles.HARDENED.transport_options
+    assert profiles.HARDENED.lines == 4 + len(settings) + len(options)
+
+
 def test_hardened_names_only_settings_that_celery_knows() -> None:
     assert set(profiles.HARDENED.settings) <= set(Celery().conf)
 

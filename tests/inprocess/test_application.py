@@ -238,6 +238,7 @@ def test_a_failed_mail_is_logged_with_who_asked_and_recorded(tmp_path: Path, nob
 
     assert [(event["event"], event["job"]) for event in events(tmp_path)] == [
         ("start", "u1/email"),
+        ("raised", "u1/email"),
         ("failed", "u1/email"),
     ]
     assert "u1/email: _send(" in ended.stderr

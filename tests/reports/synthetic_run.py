@@ -30,12 +30,14 @@ DRIFTS = (
 )
 #: fault, slug, lost of 10 a strike at each side that it strikes
 STRIKES = (
-    (1, "dependency-503", {"inprocess": 0, "celery-stock": 0, "celery-hardened": 0}),
+    (1, "dependency-503", {"inprocess": 0, "celery-stock": 0, "celery-hardened": 0, "inline": 0}),
     (10, "kill-app", {"inprocess": 8, "celery-stock": 0, "celery-hardened": 0}),
     (12, "kill-worker", {"celery-stock": 1, "celery-hardened": 0}),
     (13, "sigterm", {"inprocess": 0, "celery-stock": 0, "celery-hardened": 0}),
     (17, "broker-silent", {"celery-stock": 0, "celery-hardened": 0}),
 )
+#: The scenario at which no fault aims: nothing is predicted for it.
+BESIDE = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
 
 
 def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Path:
@@ -137,7 +139,7 @@ def _block(
         "hiccup_p99_ms": random.uniform(0.3, 0.9),
         "hiccup_max_ms": random.uniform(2, 9),
         "steal_percent": 0.1,
-        "lateness_p99_ms": random.uniform(0.2, 0.8),
+        "lateness_ms": random.uniform(0.2, 0.8),
         "valid": True,
         "reason": "",
     }
@@ -300,10 +302,11 @@ def _drift(random: np.random.Generator, common: dict[str, Any], ppm: float, age:
 
 def _failures() -> list[dict[str, Any]]:
     return [
-        strike(block=f"f{fault}-{side}-{number}", fault=fault, slug=slug, side=side, strike=number, lost=lost)
+        strike(block=f"f{fault}-{side}-{number}", fault=fault, slug=slug, side=side, strike=number, **changes)
         for fault, slug, sides in STRIKES
         for side, lost in sides.items()
         for number in range(5)
+        for changes in ({"lost": lost}, BESIDE)
     ]
 
 

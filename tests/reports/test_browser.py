@@ -43,6 +43,16 @@ CONTRASTS = """
 }
 """
 
+OVERLAPS = """
+() => [...document.querySelectorAll("figure svg")].flatMap(svg => {
+  const texts = [...svg.querySelectorAll("text")].map(t => [t.textContent, t.getBoundingClientRect()]);
+  return texts.flatMap(([one, a], i) => texts.slice(i + 1)
+    .filter(([_, b]) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4)
+    .map(([other]) => [one, other]));
+})
+"""
+
 Scheme = Literal["light", "dark"]
 
 
@@ -60,10 +70,27 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-def opened(browser: Browser, report: Path, *, width: int = 1100, scheme: Scheme = "light") -> Page:
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+def opened(browser: Browser, report: Path) -> Page:
+    page = browser.new_page()
     page.goto(report.as_uri())
     return page
+
+
+@pytest.fixture(scope="module")
+def once(browser: Browser, whole_report: Path) -> Iterator[Page]:
+    """The whole report, opened once: that takes as long as most tests."""
+    page = opened(browser, whole_report)
+    yield page
+    page.close()
+
+
+@pytest.fixture
+def shown(once: Page) -> Page:
+    """The whole report in light at 1100 pixels, as a reader finds it; a test may resize or unfold it."""
+    once.emulate_media(color_scheme="light")
+    once.set_viewport_size({"width": 1100, "height": 900})
+    once.eval_on_selector_all("details", "all => all.forEach(d => d.open = false)")
+    return once
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -82,17 +109,14 @@ def test_the_report_opens_without_a_console_message_or_any_request_but_its_own(
     page.close()
 
 
-def test_light_and_dark_differ_in_paper_and_in_every_figures_ink(
-    browser: Browser, whole_report: Path
-) -> None:
+def test_light_and_dark_differ_in_paper_and_in_every_figures_ink(shown: Page) -> None:
     found = []
-    for scheme in ("light", "dark"):
-        page = opened(browser, whole_report, scheme=scheme)
-        style = "element => getComputedStyle(element)"
-        paper = page.eval_on_selector("body", f"{style.replace('(element)', '(element).backgroundColor')}")
-        inks = page.eval_on_selector_all("figure svg text", "all => all.map(t => getComputedStyle(t).fill)")
+    schemes: tuple[Scheme, ...] = ("light", "dark")
+    for scheme in schemes:
+        shown.emulate_media(color_scheme=scheme)
+        paper = shown.eval_on_selector("body", "body => getComputedStyle(body).backgroundColor")
+        inks = shown.eval_on_selector_all("figure svg text", "all => all.map(t => getComputedStyle(t).fill)")
         found.append((paper, inks))
-        page.close()
     (light_paper, light_inks), (dark_paper, dark_inks) = found
     assert light_paper != dark_paper
     assert light_inks
@@ -100,26 +124,35 @@ def test_light_and_dark_differ_in_paper_and_in_every_figures_ink(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_colour_has_enough_contrast(browser: Browser, whole_report: Path, scheme: Scheme) -> None:
-    page = opened(browser, whole_report, scheme=scheme)
-    poor = [item for item in page.evaluate(CONTRASTS) if item[2] < LEAST_CONTRAST]
-    page.close()
-    assert poor == []
+def test_every_text_colour_has_enough_contrast(shown: Page, scheme: Scheme) -> None:
+    shown.emulate_media(color_scheme=scheme)
+    assert [item for item in shown.evaluate(CONTRASTS) if item[2] < LEAST_CONTRAST] == []
 
 
-@pytest.mark.parametrize("width", [320, 400, 768])
-def test_the_page_does_not_scroll_sideways(browser: Browser, whole_report: Path, width: int) -> None:
-    page = opened(browser, whole_report, width=width)
-    page.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    scrolling = page.eval_on_selector_all(".scroll", "all => all.filter(e => e.scrollWidth > e.clientWidth)")
-    page.close()
+@pytest.mark.parametrize("width", [320, 400, 768, 1200])
+def test_the_page_does_not_scroll_sideways(shown: Page, width: int) -> None:
+    shown.set_viewport_size({"width": width, "height": 900})
+    shown.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+    assert shown.evaluate("document.documentElement.scrollWidth") <= width
+    scrolling = shown.eval_on_selector_all(".scroll", "all => all.filter(e => e.scrollWidth > e.clientWidth)")
     assert scrolling  # a wide table does, inside its own frame
 
 
-def test_every_figure_has_a_title_a_description_and_a_caption(browser: Browser, whole_report: Path) -> None:
-    page = opened(browser, whole_report)
-    told = page.eval_on_selector_all(
+def test_the_failure_matrix_needs_no_scrolling_at_1200_pixels(shown: Page) -> None:
+    shown.set_viewport_size({"width": 1200, "height": 900})
+    widths = "frame => [frame.scrollWidth, frame.clientWidth]"
+    needed, there = shown.eval_on_selector(".scroll:has(.matrix)", widths)
+    assert shown.eval_on_selector_all(".matrix thead th", "all => all.length - 1") == 4
+    assert needed <= there
+
+
+def test_no_text_of_a_figure_runs_into_another(shown: Page) -> None:
+    overlaps = shown.evaluate(OVERLAPS)
+    assert overlaps == []
+
+
+def test_every_figure_has_a_title_a_description_and_a_caption(shown: Page) -> None:
+    told = shown.eval_on_selector_all(
         "figure",
         """all => all.map(f => {
           const svg = f.querySelector("svg[role=img]");
@@ -127,16 +160,13 @@ def test_every_figure_has_a_title_a_description_and_a_caption(browser: Browser, 
           return [...named, f.querySelector("figcaption")].map(e => e.textContent.trim().length);
         })""",
     )
-    page.close()
     assert len(told) == 7
     assert all(length > 0 for lengths in told for length in lengths)
 
 
-def test_ids_are_unique_and_headings_come_in_order(browser: Browser, whole_report: Path) -> None:
-    page = opened(browser, whole_report)
-    ids = page.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
-    levels = page.eval_on_selector_all("h1,h2,h3,h4", "all => all.map(e => Number(e.tagName[1]))")
-    page.close()
+def test_ids_are_unique_and_headings_come_in_order(shown: Page) -> None:
+    ids = shown.eval_on_selector_all("[id]", "all => all.map(e => e.id)")
+    levels = shown.eval_on_selector_all("h1,h2,h3,h4", "all => all.map(e => Number(e.tagName[1]))")
     assert len(ids) == len(set(ids))
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -151,9 +181,7 @@ def test_the_keyboard_reaches_the_verdicts_first(browser: Browser, whole_report:
     page.close()
 
 
-def test_tables_have_captions_and_scopes(browser: Browser, whole_report: Path) -> None:
-    page = opened(browser, whole_report)
-    bare = page.eval_on_selector_all("table", "all => all.filter(t => !t.caption).length")
-    unscoped = page.eval_on_selector_all("th", "all => all.filter(h => !h.scope).length")
-    page.close()
+def test_tables_have_captions_and_scopes(shown: Page) -> None:
+    bare = shown.eval_on_selector_all("table", "all => all.filter(t => !t.caption).length")
+    unscoped = shown.eval_on_selector_all("th", "all => all.filter(h => !h.scope).length")
     assert (bare, unscoped) == (0, 0)

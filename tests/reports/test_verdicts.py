@@ -58,8 +58,9 @@ def test_where_both_lose_jobs_a_queue_alone_is_not_enough(bare: Path) -> None:
 
 def test_zero_losses_print_the_bound_that_they_still_allow(bare: Path) -> None:
     plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0})))
-    details = [number.detail for number in judged(bare, "account_setup").numbers]
-    assert details[0] == "0 of 5 strikes still allows 45 % of strikes to lose a job"
+    verdict = judged(bare, "account_setup")
+    assert [number.detail for number in verdict.numbers] == ["none lost in 5 strikes"] * 3
+    assert "after 5 strikes without a loss, as many as 45 in 100 such strikes could" in verdict.caveat
 
 
 def test_a_failed_sum_check_leaves_the_question_open_though_no_loss_was_seen(bare: Path) -> None:
@@ -75,7 +76,7 @@ def test_a_queue_whose_worker_was_never_killed_is_not_called_safe(bare: Path) ->
     verdict = judged(bare, "account_setup")
     assert verdict.choice == "unsettled"
     assert verdict.gaps[0].what == "kill -9 of the worker: a queue"
-    assert "--measure fault --scenario account_setup" in verdict.gaps[0].command
+    assert "--measure fault --fault 12 --scenario account_setup" in verdict.gaps[0].command
 
 
 def test_strikes_that_exposed_no_job_are_not_measured(bare: Path) -> None:
@@ -131,10 +132,18 @@ def test_the_freshest_policy_speaks_for_the_task_and_the_strongest_drift_is_told
     )
     verdict = judged(bare, "account_sync")
     assert "1,020 ms with in-process (anchored)" in verdict.sentence
-    assert any(number.value == "22,000 ppm" for number in verdict.numbers)
+    assert any(number.value == "22,000 ppm" for number in verdict.beside)
 
 
-def compared(metric: str, words: str, *, ratio: float = 2.0, turned: bool = False) -> dict[str, Any]:
+def compared(
+    metric: str,
+    words: str,
+    *,
+    ratio: float = 2.0,
+    width: float = 1.1,
+    pairs: int = 4,
+    turned: bool = False,
+) -> dict[str, Any]:
     baseline, side = (QUEUE, TASK) if turned else (TASK, QUEUE)
     return {
         "scenario": "welcome_email",
@@ -142,13 +151,62 @@ def compared(metric: str, words: str, *, ratio: float = 2.0, turned: bool = Fals
         "quantile": 0.5,
         "baseline": baseline,
         "side": side,
-        "pairs": 4,
+        "pairs": pairs,
         "ratio": ratio,
-        "low": ratio * 0.9,
-        "high": ratio * 1.1,
+        "low": ratio / width,
+        "high": ratio * width,
         "difference_ms": 3.0,
         "words": words,
     }
+
+
+def test_a_sure_direction_without_a_size_is_told_by_its_interval(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("caller", "higher", ratio=8.0, width=2.0)])
+    verdict = judged(bare, "welcome_email")
+    assert verdict.choice == "no queue"
+    assert (
+        "median caller cost is higher with hardened Celery "
+        "(4.00 to 16.0 \N{MULTIPLICATION SIGN}; the direction is sure, the size is not)" in verdict.sentence
+    )
+    assert verdict.numbers[0].value == "higher"
+    assert verdict.numbers[0].detail.endswith("4 pairs of blocks; the direction is sure, the size is not")
+
+
+def test_a_noisy_comparison_shows_no_ratio_as_its_number(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("caller", "too noisy to say", width=9.0, pairs=3)])
+    number = judged(bare, "welcome_email").numbers[0]
+    assert number.value == "too noisy to say"
+    assert number.detail == "95 % interval 0.222 to 18.0 \N{MULTIPLICATION SIGN}, 3 pairs of blocks"
+
+
+def test_a_single_pair_is_told_without_an_interval(bare: Path) -> None:
+    row = compared("caller", "too noisy to say", pairs=1) | {"low": 0.0, "high": float("inf")}
+    plant(bare, "comparisons", [row])
+    verdict = judged(bare, "welcome_email")
+    assert verdict.choice == "unsettled"
+    assert "too noisy to say (2.00 \N{MULTIPLICATION SIGN} in 1 pair of blocks)" in verdict.sentence
+
+
+def test_a_figure_without_any_pair_says_so(bare: Path) -> None:
+    row = compared("caller", "too noisy to say", pairs=0) | dict.fromkeys(("ratio", "low", "high"), None)
+    plant(bare, "comparisons", [row])
+    assert "too noisy to say (no pair of blocks)" in judged(bare, "welcome_email").sentence
+
+
+def test_a_side_that_did_not_finish_is_higher_without_a_size(bare: Path) -> None:
+    row = compared("response", "higher") | dict.fromkeys(("ratio", "low", "high"), "inf")
+    plant(bare, "comparisons", [row])
+    verdict = judged(bare, "welcome_email")
+    assert "median response is higher with hardened Celery." in verdict.sentence
+    assert "the size" not in verdict.numbers[0].detail
+
+
+def test_numbers_that_do_not_decide_stand_apart(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0})))
+    plant(bare, "comparisons", [compared("response", "higher") | {"scenario": "account_setup"}])
+    verdict = judged(bare, "account_setup")
+    assert all("jobs lost" in number.label for number in verdict.numbers)
+    assert [number.label.split(":")[0] for number in verdict.beside] == ["median response"]
 
 
 @pytest.mark.parametrize(

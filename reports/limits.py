@@ -1,0 +1,47 @@
+"""What a run does not show, told where its figures are read."""
+
+from __future__ import annotations
+
+from reports import words
+from reports.reading import Run
+
+_LOCAL = (
+    "Another machine, another load, another network: the dependencies here answer over loopback.",
+    (
+        "Sides with a machine of their own: app, worker, broker, load generator and services share one, and "
+        "what one takes the others lack."
+    ),
+    (
+        "Work that goes on for nobody: a service here cancels a request whose client goes away before the "
+        "work is done, and then there is no effect. A service that finishes it all the same lets a retry "
+        "double the job."
+    ),
+)
+_ELSEWHERE = (
+    "How often your processes die. Losses are given per strike and per exposed job, never per day.",
+    "More than one replica of the app, or a broker that is itself replicated.",
+    "What people pay to run a broker: being paged for it, upgrading it, and reading its dashboards.",
+)
+
+
+def limits(run: Run) -> tuple[str, ...]:
+    """A sentence or two for each thing; those about faults only where faults struck."""
+    scaled = () if run.table("failures").empty else (*_strikes(run), *_retries(run))
+    return (*_LOCAL, *scaled, *_ELSEWHERE)
+
+
+def _strikes(run: Run) -> tuple[str, ...]:
+    strikes = run.mapping("plan").get("strikes")
+    if not isinstance(strikes, int):
+        return ()
+    times = words.plural(strikes, "strike")
+    return (f"Rare losses: the profile {run.profile} has {times} of each fault at each side.",)
+
+
+def _retries(run: Run) -> tuple[str, ...]:
+    scale = run.mapping("plan").get("retry_scale")
+    if not isinstance(scale, int | float) or scale == 1:
+        return ()
+    return (
+        f"Retries at their real pace: where a note says so, the retry schedule ran at {scale:g} of its time.",
+    )
