@@ -169,7 +169,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "broker_commands_per_job",
         "processes",
         "sockets",
-        "config_lines",
+        "config_lines",  # settings that whoever runs the side has to know
         "cold_start_s",
     ),
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import dataclass, field
+from types import ModuleType
 
 from bench.errors import BenchError
 
@@ -64,16 +64,23 @@ def chosen(names: tuple[str, ...]) -> list[Side]:
 
 
 def config_lines(side: Side) -> int:
-    """Lines of configuration that the side's build carries, blank lines and comments apart."""
+    """Settings that whoever runs the side has to know: a queue's profile, or the constants of the builds."""
     if side.queued:
         from celery_impl import profiles  # late: the harness starts without Celery
 
-        source = inspect.getsource(profiles)
-    elif side.name == "inprocess":
-        from inprocess import application
+        return profiles.PROFILES[side.env["QUEUE_OR_TASK_PROFILE"]].lines
+    if side.name == "inprocess":
+        from inprocess import account_setup, account_sync, application
 
-        source = inspect.getsource(application)
-    else:
-        return 0
-    lines = (line.strip() for line in source.splitlines())
-    return sum(1 for line in lines if line and not line.startswith("#"))
+        modules = (account_setup, account_sync, application)
+        return sum(len(_constants(module)) for module in modules)
+    return 0
+
+
+def _constants(module: ModuleType) -> list[str]:
+    """The names of a module's settings: public constants that are no names of processes."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if name.isupper() and not name.startswith("_") and not isinstance(value, str)
+    ]

@@ -25,8 +25,9 @@ def create_user(params: Mapping[str, Any]) -> User:
     user = users.create(params)
     try:
         enqueue(send_welcome.s(user.id))
-    except RefusedError:
+    except RefusedError as error:
         logger.warning("no welcome e-mail for user %s", user.id, exc_info=True)
+        ledger.failed(jobs.WELCOME_EMAIL, jobs.email(user.id), where="log", error=error)
     return user
 
 
