@@ -202,11 +202,11 @@ def _judgement(found: str, held: str, broken: str, unknown: str) -> Judgement:
 
 
 def _counts(rows: pd.DataFrame, names: dict[str, str]) -> tuple[Count, ...]:
-    totals = {column: rows[column].sum() for column in names}
+    totals = rows[list(names)].sum()
     return tuple(
-        Count(told=f"{words.count(total)} {names[column]}", breaks=column in BREAKS)
-        for column, total in totals.items()
-        if total > 0
+        Count(told=f"{words.count(totals[column])} {name}", breaks=column in BREAKS)
+        for column, name in names.items()
+        if totals[column] > 0
     )
 
 

@@ -104,6 +104,7 @@ def failures(run: Run) -> Table | None:
     found = found.assign(place=found["side"].map(place)).sort_values(
         ["fault", "scenario", "place"], kind="stable"
     )
+    counted = matrix.CLASSES | matrix.FLAGS
     rows = [
         {
             "fault": f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}",
@@ -111,7 +112,7 @@ def failures(run: Run) -> Table | None:
             "strikes": words.count(len(group)),
             "accepted": words.count(group["accepted"].sum()),
         }
-        | {name: words.count(group[column].sum()) for column, name in (matrix.CLASSES | matrix.FLAGS).items()}
+        | dict(zip(counted.values(), map(words.count, group[list(counted)].sum()), strict=True))
         | {
             "next effect": words.seconds(float(group["t_first_s"].max())),
             "90 % of the rate": words.seconds(float(group["t_90_s"].max())),

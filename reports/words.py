@@ -155,6 +155,8 @@ def times(ratio: float, low: float, high: float) -> str:
     """A ratio with its 95 % interval, as in "1.42 (1.20 to 1.69)", with the sign of `fold`."""
     if not math.isfinite(ratio):
         return NOTHING
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return f"{fold(ratio)}, no interval"
     return f"{fold(ratio)} ({number(low)} to {number(high)})"
 
 

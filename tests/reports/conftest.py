@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-import reports
+from bench.schema import REPORT
+from reports import page
+from reports.drawings import drawings
+from reports.page import Drawn
+from reports.reading import read
 from tests.reports.synthetic_run import synthetic_run
 
 
@@ -28,11 +32,19 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(whole_run: Path, tmp_path: Path) -> Path:
     """A copy of the whole synthetic run that a test may change."""
     copied = shutil.copytree(whole_run, tmp_path / "run")
-    (copied / "report.html").unlink(missing_ok=True)
+    (copied / REPORT).unlink(missing_ok=True)
     return copied
 
 
 @pytest.fixture(scope="session")
-def whole_report(whole_run: Path) -> Path:
-    """The report of the whole synthetic run; tests only read it."""
-    return reports.render(whole_run)
+def whole_drawn(whole_run: Path) -> Drawn:
+    """Every figure of the whole synthetic run, by section."""
+    return drawings(read(whole_run))
+
+
+@pytest.fixture(scope="session")
+def whole_report(whole_run: Path, whole_drawn: Drawn) -> Path:
+    """The report of the whole synthetic run, as `reports.render` writes it; tests only read it."""
+    report = whole_run / REPORT
+    report.write_text(page.html(read(whole_run), whole_drawn), encoding="utf-8")
+    return report

@@ -36,8 +36,9 @@ STRIKES = (
     (13, "sigterm", {"inprocess": 0, "celery-stock": 0, "celery-hardened": 0}),
     (17, "broker-silent", {"celery-stock": 0, "celery-hardened": 0}),
 )
-#: The scenario at which no fault aims: nothing is predicted for it.
-BESIDE = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
+#: The scenario at which no fault aims, so nothing is predicted for it, and the faults that it stood beside.
+BYSTANDERS_AT = (10, 12)
+BESIDE: dict[str, Any] = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
 
 
 def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Path:
@@ -306,7 +307,7 @@ def _failures() -> list[dict[str, Any]]:
         for fault, slug, sides in STRIKES
         for side, lost in sides.items()
         for number in range(5)
-        for changes in ({"lost": lost}, BESIDE)
+        for changes in ({"lost": lost}, *([BESIDE] if fault in BYSTANDERS_AT else []))
     ]
 
 

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.schema import MICRO, TABLES
 from reports import figures
-from reports.drawings import drawings
 from reports.figures import Figure
+from reports.page import Drawn
 from reports.reading import Run, read
 
 
@@ -36,24 +36,16 @@ SPARED |= {("phase", "blocks.csv"), ("host-tax", "blocks.csv")}
 FILES = (*(f"{name}.csv" for name in TABLES), MICRO)
 
 
-@pytest.fixture(scope="module")
-def drawn(whole_run: Path) -> Mapping[str, tuple[Figure, ...]]:
-    """Every figure of the whole run, by section."""
-    return drawings(read(whole_run))
-
-
 def figures_of(name: str, run: Path) -> list[Figure]:
     with figures.drawing():
         return DRAWN[name][0](read(run))
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_a_figure_is_drawn_from_its_own_files_alone(
-    run: Path, drawn: Mapping[str, tuple[Figure, ...]], name: str
-) -> None:
+def test_a_figure_is_drawn_from_its_own_files_alone(run: Path, whole_drawn: Drawn, name: str) -> None:
     for file in set(FILES) - set(DRAWN[name][1]):
         (run / file).unlink()
-    of_whole = [item for section in drawn.values() for item in section if item.slug.startswith(name)]
+    of_whole = [item for section in whole_drawn.values() for item in section if item.slug.startswith(name)]
     assert of_whole
     assert figures_of(name, run) == of_whole
 
