@@ -67,8 +67,17 @@ async def _run(agenda: Agenda, context: Context, console: Console) -> None:
             await _guarded(together, context, progress, work)
         await _in_lanes(agenda.faults, context, progress, lanes)
         if agenda.micro:
-            progress.say("micro   call costs")
-            await micro_run.run(context)
+            await _micro(context, progress)
+
+
+async def _micro(context: Context, progress: RunProgress) -> None:
+    """Time the call costs; without them the rest of the run still has its report."""
+    try:
+        await micro_run.run(context)
+    except BenchError as error:
+        progress.say(f"invalid micro call costs: {error}")
+    else:
+        progress.say("done    micro call costs")
 
 
 async def _latency(latency: Sequence[Turn], context: Context, progress: RunProgress) -> None:

@@ -46,7 +46,7 @@ class RunDirectory:
             path = _fresh_folder(out, f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{profile}")
         except OSError as error:
             raise BenchError(f"cannot write results to {out}: {error.strerror}; use --out") from error
-        made = cls(path, cast("Manifest", {**manifest, "schema": SCHEMA_VERSION, "run": path.name}))
+        made = cls(path.resolve(), cast("Manifest", {**manifest, "schema": SCHEMA_VERSION, "run": path.name}))
         made.save_manifest()
         return made
 

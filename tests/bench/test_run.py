@@ -21,7 +21,8 @@ PATIENCE_S = 60.0
 
 def start(out: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "bench", "run", "--profile", "smoke", "--out", str(out), *words],
+        [sys.executable, "-m", "bench", "run", "--profile", "smoke", "--out", out.name, *words],
+        cwd=out.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
