@@ -145,7 +145,9 @@ def compare(first: Path, second: Path) -> None:
 
 def _render(directory: RunDirectory) -> None:
     """Have `reports` render, as a program: a run directory is all that the two rooms share."""
-    done = subprocess.run([sys.executable, "-m", "reports", str(directory.path)], check=False)
+    here = Path.cwd()
+    path = directory.path.relative_to(here) if directory.path.is_relative_to(here) else directory.path
+    done = subprocess.run([sys.executable, "-m", "reports", str(path)], check=False)
     if done.returncode:
         sys.exit(done.returncode)
 

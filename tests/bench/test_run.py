@@ -79,7 +79,7 @@ def test_a_small_run_writes_its_tables_its_report_and_leaves_nothing_alive(out: 
     assert (jobs["response_ms"] >= 20).all(), "no service answers sooner"
     failures = pd.read_csv(latest / "failures.csv")
     assert failures["sum_ok"].all()
-    assert str(latest.resolve() / "report.html") in printed
+    assert f"report: results/{latest.resolve().name}/report.html" in printed
     assert "<html" in (latest / "report.html").read_text()
     assert family(out) == []
     assert not (latest / "work").exists()
