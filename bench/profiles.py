@@ -13,7 +13,7 @@ class Profile:
 
     name: str
     #: Requests a second for each of account set-up and e-mail: the common rate of every side.
-    rate: float = 9.0
+    rate: float = 10.0
     #: Owners whose balance is synced every second during the latency blocks.
     owners: int = 2
     #: Seconds before the measured window, with the same load, that are not counted.
@@ -60,10 +60,10 @@ PROFILES = {
         ),
         Profile(
             name="quick",
-            latency_s=4.5,
+            latency_s=4.0,
             repetitions=4,
-            spares=3,
-            drift_s=20.0,
+            spares=2,
+            drift_s=16.0,
             drift_repetitions=1,
             strikes=1,
             lanes=8,

@@ -28,7 +28,7 @@ async def strike(stack: Stack) -> None:
 QUEUE = Expected(
     text="running jobs end, prefetched ones are requeued, none is lost",
     holds=lambda row: row["lost"] == row["stuck"] == 0,
-    drain_s=30.0,
+    drain_s=15.0,
 )
 
 FAULT = Fault(

@@ -33,10 +33,10 @@ FAULT = Fault(
     linger_s=12.0,
     expected={
         "celery-stock": Expected(
-            text="repeats", holds=lambda row: row["duplicated"] > 0, drain_s=35.0, note=NOTE, env=ENV
+            text="repeats", holds=lambda row: row["duplicated"] > 0, drain_s=25.0, note=NOTE, env=ENV
         ),
         "celery-hardened": Expected(
-            text="runs once", holds=lambda row: row["duplicated"] == 0, drain_s=35.0, note=NOTE, env=ENV
+            text="runs once", holds=lambda row: row["duplicated"] == 0, drain_s=25.0, note=NOTE, env=ENV
         ),
     },
 )
