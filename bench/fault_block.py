@@ -68,7 +68,7 @@ async def run(turn: Turn, context: Context) -> str:
         harness = Ledger(stack.ledger, context.ledger_context(turn))
         seen = await _strike(turn, fault, context, stack, harness)
     events, cut_lines = context.keep_events(turn)
-    _write(turn, context, expected, replace(seen, complete=seen.complete and not cut_lines), events)
+    _write(turn, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
     return ""
 
 
@@ -137,27 +137,24 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
     return True
 
 
-def _write(
-    turn: Turn, context: Context, expected: Expected, seen: Observed, events: list[dict[str, Any]]
-) -> None:
+def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> None:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    scenarios = (turn.fault.scenario, jobs.WELCOME_EMAIL) if turn.fault else ()
-    rows = [_row(turn, scenario, expected, seen, planned) for scenario in scenarios]
+    expected = fault.expected[turn.side.name]
+    rows = [_row(turn, fault, scenario, seen, planned) for scenario in (fault.scenario, jobs.WELCOME_EMAIL)]
     context.directory.append("failures", [rows[0] | _prediction(rows[0], expected, context), *rows[1:]])
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
 
 
 def _row(
-    turn: Turn, scenario: str, expected: Expected, seen: Observed, events: list[dict[str, Any]]
+    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
 ) -> dict[str, Any]:
     judged = failure.judge(
         events, scenario=scenario, deadline_ms=DEADLINES_MS[scenario], complete=seen.complete
     )
-    fault = turn.fault
     return {
         "block": turn.name,
-        "fault": fault.number if fault else 0,
-        "slug": fault.slug if fault else "",
+        "fault": fault.number,
+        "slug": fault.slug,
         "side": turn.side.name,
         "scenario": scenario,
         "strike": turn.repetition,
@@ -172,7 +169,7 @@ def _row(
         "caller_max_ms": judged.caller_max_ms,
         "lag_max_ms": seen.lag_max_ms,
         "app_died": seen.app_died,
-        "note": expected.note,
+        "note": fault.expected[turn.side.name].note,
     }
 
 
