@@ -42,8 +42,12 @@ class FakeClock:
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> FakeTimer:
         """As `Clock.call_later`."""
+        return self.call_at(self.now + seconds, callback)
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> FakeTimer:
+        """As `Clock.call_at`."""
         timer = FakeTimer(callback)
-        heapq.heappush(self._timers, (self.now + seconds, next(self._order), timer))
+        heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
     @property

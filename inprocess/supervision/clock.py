@@ -27,19 +27,27 @@ class Clock(Protocol):
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> Timer:
         """Call `callback` once, `seconds` from now, on the loop's thread."""
 
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
+        """Call `callback` once, when `monotonic` reads `when`, on the loop's thread."""
+
 
 class LoopClock:
     """The clock of an event loop, which is `time.monotonic` unless the loop says otherwise."""
 
-    __slots__ = ("_call_later", "monotonic")
+    __slots__ = ("_call_at", "_call_later", "monotonic")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.monotonic = loop.time
+        self._call_at = loop.call_at
         self._call_later = loop.call_later
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> Timer:
         """As `Clock.call_later`."""
         return self._call_later(seconds, callback)
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
+        """As `Clock.call_at`."""
+        return self._call_at(when, callback)
 
 
 async def sleep(clock: Clock, seconds: float) -> None:

@@ -151,7 +151,7 @@ class GenServer(Process):
 
     def call_from_thread(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:
         """As `call`, for a caller that is not on the loop's thread; raise RuntimeError on it."""
-        if threading.get_ident() == self._thread:
+        if self.is_here:
             raise RuntimeError(f"{self.name}: on the loop's own thread, await call() instead")
         return asyncio.run_coroutine_threadsafe(self.call(request, timeout=timeout), self.loop).result()
 
@@ -265,7 +265,7 @@ class GenServer(Process):
         await self._waiter
 
     def _send(self, kind: str, message: Any) -> None:
-        if threading.get_ident() == self._thread:
+        if self.is_here:
             self._post(kind, message, None)
         else:
             self.loop.call_soon_threadsafe(self._post, kind, message, None)

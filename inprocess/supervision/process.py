@@ -13,13 +13,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol, Self
 
 from inprocess.supervision import names
-from inprocess.supervision.clock import Clock, LoopClock, settle
+from inprocess.supervision.clock import Clock, settle
 from inprocess.supervision.exits import SHUTDOWN, Exit
+from inprocess.supervision.scheduler import Scheduler, scheduler_of
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
 
@@ -112,29 +112,38 @@ def abandon(task: asyncio.Task[object] | None, what: str) -> None:
 class Process(Ending):
     """Base of GenServer and of the supervisors. `async with` waits for the start, and stops at the end."""
 
-    __slots__ = ("__weakref__", "_name", "_thread", "clock", "loop")
+    __slots__ = ("__weakref__", "_name", "parent", "scheduler")
 
     #: How long a supervisor waits for this kind of process unless the child spec says otherwise.
     shutdown_limit: ClassVar[ShutdownLimit] = SHUTDOWN_S
 
     _name: str | None
-    clock: Clock
-    loop: asyncio.AbstractEventLoop
-    _thread: int
+    #: Who starts and stops it; None where nobody does. Set by a supervisor, once it has started.
+    parent: Process | None
+    scheduler: Scheduler
 
     def _bind(self, name: str | None, clock: Clock | None) -> None:
         """Live on the running loop, under `name`; raise AlreadyStartedError where the name is taken."""
-        self.loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self.clock = clock or LoopClock(self.loop)
+        self.scheduler = scheduler_of(asyncio.get_running_loop(), clock)
+        self.parent = None
         self._name = name
         if name is not None:
             names.register(name, self)
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that it lives on."""
+        return self.scheduler.loop
+
+    @property
+    def clock(self) -> Clock:
+        """Where its time comes from."""
+        return self.scheduler.clock
+
+    @property
     def is_here(self) -> bool:
         """Whether the caller is on the thread of this process's loop."""
-        return threading.get_ident() == self._thread
+        return self.scheduler.is_here
 
     @property
     def name(self) -> str:

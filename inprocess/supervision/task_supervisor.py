@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -110,7 +109,7 @@ class TaskSupervisor(Process):
         returned past `max_children`, while draining and after the end. Callable from any
         thread; another thread waits for the loop's next turn.
         """
-        if threading.get_ident() != self._thread:
+        if not self.is_here:
             options = {
                 "restart": restart,
                 "shutdown": shutdown,
@@ -146,7 +145,7 @@ class TaskSupervisor(Process):
 
         Refused is returned where the loop does not answer; then the function never runs.
         """
-        if threading.get_ident() == self._thread:
+        if self.is_here:
             return function()
         try:
             return hop(self.loop, function)
