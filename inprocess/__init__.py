@@ -1,83 +1,163 @@
-"""Background work inside the app's own process: supervised asyncio tasks, standard library only.
+"""Background work inside the app's own process: OTP's supervision on asyncio, standard library only.
 
-    from inprocess import RestartIntensity, Supervisor, Task, TaskSupervisor
+    from inprocess import GenServer, Periodic, Supervisor, Task, TaskSupervisor
 
-- `TaskSupervisor.start_child(fn, *args, restart=...)`: run a function, restarted when it crashes.
-- `GenServer`: state behind a mailbox, one message at a time; `Anchored` and `WorkThenRearm` are
-  ready-made ones for periodic work.
-- `Task.start(fn, *args)`: fire and forget, with a strong reference and a logged error.
-- `Supervisor`: a tree of the above. `drain` ends one gracefully and reports what was cut off.
-- `Runtime`: a loop on a thread, for callers that have none.
+**Run something.** `TaskSupervisor.start_child(fn, *args, restart=...)` runs a function, restarted
+when it crashes; on the loop, in a thread or in a process (`isolation=`). `async_`, `async_nolink`
+and `async_stream` bring results back. `Task.start(fn, *args)` is fire and forget.
+
+**Keep state.** `GenServer`: one message at a time. `Periodic`: work on an absolute grid, with
+policies for overlap and misfires; `WorkThenRearm` is the naive one. `Leased` runs a process on one
+of several replicas, by a file, Redis or PostgreSQL.
+
+**Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
+`drain` ends a tree gracefully and reports what was cut off. `Runtime` is a loop on a thread for
+callers that have none, `asgi` ties a tree to an ASGI app.
+
+**Find and watch.** `whereis`, `Registry`; `sys` looks into any server, `snapshot` at the whole
+tree, `telemetry` tells of what happens; `redact` keeps secrets out of crash logs.
 
 Nothing here survives the process: work in memory is lost when it is killed. Importing this
 package loads no third-party module; the three scenarios (`inprocess.account_setup`,
-`inprocess.account_sync`, `inprocess.welcome_email`) are imported on demand.
+`inprocess.account_sync`, `inprocess.welcome_email`) and `inprocess.testing` are imported on
+demand. `docs/runtime.md` teaches all of it in an hour.
 """
 
+from inprocess.supervision import asgi, sys, telemetry
+from inprocess.supervision.asgi import Supervised
 from inprocess.supervision.child import Child, current_attempt, current_child
+from inprocess.supervision.child_spec import AutoShutdown, ChildSpec, ChildType
 from inprocess.supervision.clock import Clock, LoopClock, Timer, sleep
 from inprocess.supervision.drain import CutOff, DrainReport, drain
+from inprocess.supervision.dynamic_supervisor import DynamicSupervisor
 from inprocess.supervision.errors import (
+    AlreadyPresentError,
     AlreadyStartedError,
     CallTimeoutError,
+    ChildError,
+    ChildRestartingError,
+    ChildRunningError,
+    NoSuchChildError,
+    NotPicklableError,
     Refused,
+    RemoteError,
     ServerDiedError,
     StartError,
+    TaskExitError,
+    TaskRefusedError,
     UnhandledMessageError,
+    WorkerDiedError,
 )
-from inprocess.supervision.exits import NORMAL, SHUTDOWN, Exit, Restart, Shutdown, Stop
+from inprocess.supervision.exits import NORMAL, SHUTDOWN, Exit, Ignore, Restart, Shutdown, Stop
 from inprocess.supervision.gen_server import NO_REPLY, Caller, GenServer
+from inprocess.supervision.grid import Grid, wall_origin
+from inprocess.supervision.lease import Lease
+from inprocess.supervision.lease_file import FileLease
+from inprocess.supervision.lease_postgres import PostgresLease
+from inprocess.supervision.lease_redis import RedisLease
+from inprocess.supervision.leased import Leased
+from inprocess.supervision.naive import WorkThenRearm
 from inprocess.supervision.names import whereis
-from inprocess.supervision.periodic import Anchored, Grid, TickCounts, WorkThenRearm
+from inprocess.supervision.observer import snapshot
+from inprocess.supervision.ordered import ChildCounts
+from inprocess.supervision.partition_supervisor import PartitionSupervisor, partition_of
+from inprocess.supervision.periodic import Periodic
 from inprocess.supervision.process import Held, Process, ShutdownLimit
+from inprocess.supervision.redact import hide, redact, redact_call
+from inprocess.supervision.registry import Registry, Via
 from inprocess.supervision.restarts import Backoff, RestartIntensity
 from inprocess.supervision.runtime import Runtime, attach, home_loop
-from inprocess.supervision.supervisor import ChildSpec, Strategy, Supervisor
+from inprocess.supervision.snapshot import Node, Snapshot
+from inprocess.supervision.strategy import Strategy
+from inprocess.supervision.supervisor import Supervisor
 from inprocess.supervision.task import Task
+from inprocess.supervision.task_async import AsyncTask, Exited, Ok
 from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.ticks import Misfire, Overlap, Schedule, TickCounts
 
 __all__ = [
     "NORMAL",
     "NO_REPLY",
     "SHUTDOWN",
+    "AlreadyPresentError",
     "AlreadyStartedError",
-    "Anchored",
+    "AsyncTask",
+    "AutoShutdown",
     "Backoff",
     "CallTimeoutError",
     "Caller",
     "Child",
+    "ChildCounts",
+    "ChildError",
+    "ChildRestartingError",
+    "ChildRunningError",
     "ChildSpec",
+    "ChildType",
     "Clock",
     "CutOff",
     "DrainReport",
+    "DynamicSupervisor",
     "Exit",
+    "Exited",
+    "FileLease",
     "GenServer",
     "Grid",
     "Held",
+    "Ignore",
+    "Lease",
+    "Leased",
     "LoopClock",
+    "Misfire",
+    "NoSuchChildError",
+    "Node",
+    "NotPicklableError",
+    "Ok",
+    "Overlap",
+    "PartitionSupervisor",
+    "Periodic",
+    "PostgresLease",
     "Process",
+    "RedisLease",
     "Refused",
+    "Registry",
+    "RemoteError",
     "Restart",
     "RestartIntensity",
     "Runtime",
+    "Schedule",
     "ServerDiedError",
     "Shutdown",
     "ShutdownLimit",
+    "Snapshot",
     "StartError",
     "Stop",
     "Strategy",
+    "Supervised",
     "Supervisor",
     "Task",
+    "TaskExitError",
+    "TaskRefusedError",
     "TaskSupervisor",
     "TickCounts",
     "Timer",
     "UnhandledMessageError",
+    "Via",
     "WorkThenRearm",
+    "WorkerDiedError",
+    "asgi",
     "attach",
     "current_attempt",
     "current_child",
     "drain",
+    "hide",
     "home_loop",
+    "partition_of",
+    "redact",
+    "redact_call",
     "sleep",
+    "snapshot",
+    "sys",
+    "telemetry",
+    "wall_origin",
     "whereis",
 ]

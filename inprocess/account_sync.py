@@ -19,10 +19,11 @@ from typing import Literal, get_args
 
 from inprocess import application
 from inprocess.supervision.child import Child
-from inprocess.supervision.errors import AlreadyStartedError, Refused
+from inprocess.supervision.errors import AlreadyStartedError, NoSuchChildError, Refused
 from inprocess.supervision.gen_server import GenServer
+from inprocess.supervision.naive import WorkThenRearm
 from inprocess.supervision.names import whereis
-from inprocess.supervision.periodic import Anchored, WorkThenRearm
+from inprocess.supervision.periodic import Periodic
 from inprocess.supervision.process import log
 from inprocess.supervision.supervisor import ChildSpec, Supervisor
 from inprocess.supervision.task_supervisor import TaskSupervisor
@@ -94,7 +95,7 @@ class AccountSync(GenServer):
             if action == "start":
                 await _start(servers, owner, policy)
             else:
-                await servers.terminate_child(owner)
+                await _stop(servers, owner)
                 await asyncio.to_thread(balances.deactivate, owner)
         except Exception:  # noqa: BLE001 - one owner's trouble is not the others'
             log.exception("could not %s the sync of %s", action, owner)
@@ -108,12 +109,21 @@ async def _start(servers: Supervisor, owner: str, policy: str | None) -> None:
     await asyncio.to_thread(balances.activate, owner)
 
 
+async def _stop(servers: Supervisor, owner: str) -> None:
+    """End the owner's server and forget its spec, so that the owner may be started again."""
+    try:
+        await servers.terminate_child(owner)
+        await servers.delete_child(owner)
+    except NoSuchChildError:
+        return
+
+
 def _spec(owner: str, policy: str | None) -> ChildSpec:
     spawn = partial(_spawn, owner)
     if policy == "work-then-rearm":
         return ChildSpec(owner, partial(WorkThenRearm.start, spawn, interval_s=INTERVAL_S))
     t0 = asyncio.get_running_loop().time()
-    return ChildSpec(owner, partial(Anchored.start, spawn, interval_s=INTERVAL_S, t0=t0))
+    return ChildSpec(owner, partial(Periodic.start, spawn, interval_s=INTERVAL_S, t0=t0))
 
 
 def _spawn(owner: str) -> Child | Refused:

@@ -14,6 +14,7 @@ when the interpreter ends, or by `stop()`.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -126,3 +127,4 @@ def _record(report: DrainReport) -> None:
 
 
 _background: Runtime = Runtime(lifespan, name="inprocess")
+os.register_at_fork(after_in_child=_running.clear)  # the tree is the original's; the fork starts its own

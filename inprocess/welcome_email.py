@@ -2,7 +2,8 @@
 
 Sending blocks, so it runs in a thread. Nobody waits for it and nothing retries it: a failure is
 an error in the log. At the app's end it is not waited for either; a send that has begun is
-finished by its thread, one that has not is dropped and reported.
+finished by its thread, if that takes EXIT_WAIT_S (see `isolation`) at most; one that has not is
+dropped and reported.
 """
 
 from __future__ import annotations

@@ -1,9 +1,14 @@
-"""Graceful end, in steps, with a report of what did not make it.
+"""Graceful end, in two phases, with a report of what did not make it.
 
-1. Quiet: new work is refused with a clear error; ticks stop.
+Quiet:
+1. New work is refused with a clear error; ticks stop.
 2. Wait until no work is held, for `grace_s` at most. Retries go on meanwhile.
-3. Stop the tree: what is left is cancelled, and abandoned where it ignores that.
-4. Report what was cut off, by name and arguments.
+Stop:
+3. Stop the tree: what is left is cancelled, each within its own limit, and abandoned where it
+   ignores that.
+4. Report what was cut off, by name and arguments. Work that returned during its limit is not.
+
+OTP has no drain: `init:stop` goes to the second phase at once.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inprocess.supervision.clock import settle
+from inprocess.supervision.exits import NORMAL
 from inprocess.supervision.process import Held, Process, log
 
 #: Lines of a report that name cut-off work; a longer report says how many more there were.
@@ -42,7 +48,7 @@ class DrainReport:
             return f"drained: {self.ended} ended, none cut off"
         lines = [f"drained: {self.ended} ended, {len(self.cut_off)} cut off and lost:"]
         for work in self.cut_off[:REPORTED_WORK]:
-            abandoned = ", abandoned: it ignored its cancellation" if work.abandoned else ""
+            abandoned = ", abandoned: it cannot be stopped and may still be running" if work.abandoned else ""
             lines.append(f"  {work.description} ({work.state}, attempt {work.attempt}{abandoned})")
         if len(self.cut_off) > REPORTED_WORK:
             lines.append(f"  and {len(self.cut_off) - REPORTED_WORK} more")
@@ -50,23 +56,32 @@ class DrainReport:
 
 
 async def drain(process: Process, *, grace_s: float) -> DrainReport:
-    """End a process and all below it as the module says; log the report and return it."""
+    """End a process and all below it as the module says; log the report and return it.
+
+    `grace_s` is in seconds of the process's clock. A cancellation cuts the grace short: the
+    stop and the report still come, then it is raised. Loop's thread only; from any other
+    `on_loop(drain, process, grace_s=...)`.
+    """
     process.quiet()
     before = len(process.held())
-    await _idle_within(process, grace_s)
-    left = list(process.held())
-    states = [work.state for work in left]
-    await process.stop()
-    report = DrainReport(max(0, before - len(left)), cut_off(left, states))
-    (log.error if report.cut_off else log.info)("%s %s", process.name, report)
+    try:
+        await _idle_within(process, grace_s)
+    finally:
+        left = list(process.held())
+        states = [work.state for work in left]
+        await process.stop()
+        cut = cut_off(left, states)
+        report = DrainReport(max(0, before - len(cut)), cut)
+        (log.error if cut else log.info)("%s %s", process.name, report)
     return report
 
 
 def cut_off(work: Sequence[Held], states: Sequence[str]) -> tuple[CutOff, ...]:
-    """The records of work that was stopped, with the states it was in before."""
+    """The records of work that was stopped, with the states it was in before; not of what returned."""
     return tuple(
         CutOff(held.name, held.describe(), state, held.attempt, held.state == "abandoned")
         for held, state in zip(work, states, strict=True)
+        if getattr(held, "exit", None) != NORMAL
     )
 
 

@@ -4,88 +4,57 @@ Subclass it; keep the state on `self`; every handler may be a plain or an async 
 
 - `init(*args, **kwargs)` runs before anything else. A plain one has run when `start` returns
   and makes `start` raise StartError where it raises; an async one is waited for with `ready`.
+  Raising Ignore says that there is nothing to run.
 - `continue_with(x)`, in `init` or in any handler, has `handle_continue(x)` run before the next message.
 - `handle_call(request, caller)` returns the reply, or NO_REPLY and calls `caller.reply(...)`
   later, from anywhere. `handle_cast(message)` and `handle_info(message)` return nothing.
 - Raising Stop or Shutdown in a handler ends the server with that reason; any other exception
   is a crash. A call or a cast without a handler is a crash; an info without one is logged.
 - `terminate(exit)` runs at the end, unless the server was killed.
+- `format_status(status)` decides what of its state and messages logs may show.
+
+Plain handlers cost no asyncio task, and an idle server none either; see `engine`. A crash is
+logged with the last message, who called, the supervisors above and the state.
 
 Differences from OTP: a request to shut down goes before the messages that wait. A handler
 that is running is let finish, as for a process that traps exits, until the limit of its
-supervisor cancels it. Messages are passed by reference.
+supervisor cancels it; an async `init` is cancelled at once. `stop` kills at its limit, where
+OTP's leaves the server alone. Messages are passed by reference.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from functools import partial
-from inspect import isawaitable
-from typing import Any, Self
+from threading import get_ident
+from typing import Any, Self, TypeVar, cast
 
+from inprocess.supervision.caller import Caller, Question, deadlines
 from inprocess.supervision.clock import Clock, Timer
-from inprocess.supervision.errors import (
-    CallTimeoutError,
-    ServerDiedError,
-    StartError,
-    UnhandledMessageError,
-)
-from inprocess.supervision.exits import SHUTDOWN, Exit, exit_of
-from inprocess.supervision.process import Process, abandon, log
+from inprocess.supervision.engine import NO_REPLY, Engine
+from inprocess.supervision.errors import ServerDiedError, StartError
+from inprocess.supervision.exits import NORMAL, SHUTDOWN, Exit, Ignore, killed
+from inprocess.supervision.mailbox import BUSY, CAST, INFO, STARTING, SYSTEM, Message
+from inprocess.supervision.observed import is_awaitable
+from inprocess.supervision.process import ShutdownLimit, log
 from inprocess.supervision.runtime import home_loop
+from inprocess.supervision.server_context import origin
+
+__all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
 
 #: Seconds that a call waits for its reply, OTP's default.
 CALL_TIMEOUT_S = 5.0
-#: Messages that a server handles before it lets the rest of the loop have a turn.
-MESSAGES_PER_TURN = 100
-#: Returned by `handle_call`: the reply comes later, by `caller.reply`.
-NO_REPLY: Any = object()
+
+T = TypeVar("T")
 
 
-class Caller:
-    """Who waits for the reply to one call."""
-
-    __slots__ = ("_loop", "_thread", "future")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._thread = threading.get_ident()
-        self.future: asyncio.Future[Any] = loop.create_future()
-
-    def reply(self, value: object) -> None:
-        """Answer the call; a second answer, or one after the time limit, is dropped. Any thread."""
-        if threading.get_ident() == self._thread:
-            self._set(value)
-        else:
-            self._loop.call_soon_threadsafe(self._set, value)
-
-    def fail(self, error: Exception) -> None:
-        """Make the call raise `error`. Loop's thread only."""
-        if not self.future.done():
-            self.future.set_exception(error)
-
-    def _set(self, value: object) -> None:
-        if not self.future.done():
-            self.future.set_result(value)
-
-
-class GenServer(Process):
+class GenServer(Engine):
     """Base of servers; see the module for the handlers. Made by `start`, never by its constructor."""
 
-    _task: asyncio.Task[Exit]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._mailbox: deque[tuple[str, Any, Caller | None]] = deque()
-        self._callers: set[Caller] = set()
-        self._waiter: asyncio.Future[None] | None = None
-        self._initialised = asyncio.Event()
-        self._start_error: BaseException | None = None
-        self._wanted: Exit | None = None
-        self._killed = False
+    __slots__ = ()
 
     @classmethod
     def start(cls, *args: Any, name: str | None = None, clock: Clock | None = None, **kwargs: Any) -> Self:
@@ -93,61 +62,75 @@ class GenServer(Process):
 
         It lives on the running loop, or where there is none on the runtime's (see `home_loop`);
         then `start` waits for `init` in any case. Raise AlreadyStartedError where the name is
-        taken and StartError where `init` fails.
+        taken, StartError where `init` fails, and Ignore where `init` raises that.
         """
         server = cls()
-        begin = partial(server._begin, name, clock, args, kwargs)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
+            begin = partial(server._begin, name, clock, args, kwargs)
             asyncio.run_coroutine_threadsafe(_begin_and_wait(server, begin), home_loop()).result()
         else:
-            begin()
+            server._begin(name, clock, args, kwargs)
         return server
 
-    def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Set the state up."""
-
-    def handle_continue(self, argument: Any) -> Any:
-        """Do what `continue_with` asked for."""
-
-    def handle_call(self, request: Any, _caller: Caller, /) -> Any:
-        """Return the reply, or NO_REPLY."""
-        raise UnhandledMessageError(f"{self.name} has no handle_call for {request!r}")
-
-    def handle_cast(self, message: Any, /) -> Any:
-        """Deal with a message that wants no reply."""
-        raise UnhandledMessageError(f"{self.name} has no handle_cast for {message!r}")
-
-    def handle_info(self, message: Any, /) -> Any:
-        """Deal with a message that came outside of call and cast: timers, exits of others."""
-        log.error("%s got an unexpected info and passed over it: %r", self.name, message)
-
-    def terminate(self, ended: Exit, /) -> Any:
-        """Clean up."""
+    async def ready(self) -> None:
+        """Wait until `init` has returned; raise StartError where it failed, and Ignore where it did that."""
+        if self._state == STARTING:
+            waiter = self.loop.create_future()
+            self.more().waiters.append(waiter)
+            await waiter
+        error = None if self.extra is None else self.extra.start_error
+        if isinstance(error, Ignore):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            raise StartError(f"{self.name} was told to end before it had started")
+        if error is not None:
+            raise StartError(f"{self.name} could not start: {error!r}") from error
 
     async def call(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:  # noqa: ASYNC109 - OTP's option, on the server's clock
         """Ask and wait for the reply, from a coroutine.
 
         Raise CallTimeoutError after `timeout` seconds, and ServerDiedError as soon as the
-        server ends without having replied.
+        server ends without having replied. A server that awaits its own call gets RuntimeError.
         """
+        scheduler = self.scheduler
         loop = asyncio.get_running_loop()
-        if loop is not self.loop:
-            there = asyncio.run_coroutine_threadsafe(self.call(request, timeout=timeout), self.loop)
-            return await asyncio.wrap_future(there)
-        if asyncio.current_task() is self._task:
-            raise RuntimeError(f"{self.name} calls itself: it would wait for ever, so do the work in place")
-        caller = Caller(loop)
-        self._expect(caller)
-        self._post("call", request, caller)
-        late = CallTimeoutError(f"{self.name} did not reply within {timeout:g} s to {request!r}")
-        timer = self.clock.call_later(timeout, lambda: caller.fail(late))
+        if loop is not scheduler.loop:
+            return await self._there(partial(self.call, request, timeout=timeout))
+        caller = Caller(self, request, asyncio.current_task(loop))
+        if self._task is not None or self.exit is not None:
+            self._check(caller)
+        self._post(caller)
+        waiting = scheduler.deadlines.get(timeout) or deadlines(scheduler, timeout)
+        if waiting is not None:
+            waiting.add(caller)
         try:
             return await caller.future
         finally:
-            timer.cancel()
-            self._callers.discard(caller)
+            if waiting is not None:
+                waiting.discard(caller)
+            if self.extra is not None:
+                self.extra.deferred.discard(caller)
+
+    async def call_system(self, function: Callable[[Any], T], timeout: float) -> T:  # noqa: ASYNC109 - as call
+        """Have `function(server)` called between two messages and return its result; for `sys`.
+
+        What it raises is raised here, and the server goes on. Errors as those of `call`.
+        """
+        if asyncio.get_running_loop() is not self.loop:
+            return cast("T", await self._there(partial(self.call_system, function, timeout)))
+        question = Question(self, function, asyncio.current_task())
+        self._check(question)
+        self._post_system((SYSTEM, question))
+        waiting = deadlines(self.scheduler, timeout)
+        if waiting is not None:
+            waiting.add(question)
+        try:
+            return cast("T", await question.future)
+        finally:
+            if waiting is not None:
+                waiting.discard(question)
 
     def call_from_thread(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:
         """As `call`, for a caller that is not on the loop's thread; raise RuntimeError on it."""
@@ -157,36 +140,53 @@ class GenServer(Process):
 
     def cast(self, message: Any) -> None:
         """Send a message that wants no reply; nobody is told where the server has ended. Any thread."""
-        self._send("cast", message)
+        if get_ident() == self.scheduler.thread:
+            there = self._mailbox
+            if type(there) is deque:  # the quick way for a burst: somebody is on the way
+                there.append((CAST, message))
+            else:
+                self._post((CAST, message))
+        else:
+            self._send((CAST, message))
 
     def info(self, message: Any) -> None:
         """Send a message to `handle_info`; nobody is told where the server has ended. Any thread."""
-        self._send("info", message)
+        if get_ident() == self.scheduler.thread:
+            self._post((INFO, message))
+        else:
+            self._send((INFO, message))
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Send an info to oneself in `seconds`, unless the timer is cancelled. Loop's thread only."""
-        return self.clock.call_later(seconds, lambda: self._post("info", message, None))
+        return self.scheduler.call_later(seconds, partial(self._post, (INFO, message)))
 
-    def continue_with(self, argument: Any) -> None:
-        """Have `handle_continue(argument)` run before the next message."""
-        self._mailbox.appendleft(("continue", argument, None))
+    async def stop(self, limit: ShutdownLimit | None = None, *, reason: Exit = SHUTDOWN) -> None:
+        """End it with that reason and wait; kill it after `limit` seconds (`shutdown_limit` unless given).
 
-    async def ready(self) -> None:
-        """Wait until `init` has returned; raise StartError where it failed."""
-        await self._initialised.wait()
-        if self._start_error is not None:
-            await self.wait()  # so that its name is free again
-            raise StartError(f"{self.name} could not start: {self._start_error!r}") from self._start_error
+        A reason of kind crash is logged, and has its supervisor restart it as any crash does.
+        """
+        if limit != "brutal_kill":
+            self._ask(reason)
+        await super().stop(limit)
 
-    def shutdown(self) -> None:
-        """End after the handler that is running, with reason shutdown."""
-        self._wanted = self._wanted or SHUTDOWN
-        self._wake()
+    async def _there(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Call on the server's own loop, from another one."""
+        if self.loop.is_closed():
+            raise ServerDiedError(f"{self.name} is not running: its loop has ended")
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self.loop))
 
-    def kill(self) -> None:
-        """End at the next await, without `terminate`."""
-        self._killed = True
-        self._task.cancel()
+    def _send(self, message: Message) -> None:
+        """Post from another thread."""
+        with suppress(RuntimeError):  # its loop has ended, and so has the server
+            self.loop.call_soon_threadsafe(self._post, message)
+
+    def _check(self, caller: Caller) -> None:
+        if caller.client is self._task and self._task is not None:
+            raise RuntimeError(f"{self.name} calls itself: it would wait for ever, so do the work in place")
+        if self.exit is not None:
+            raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
+
+    # How it starts.
 
     def _begin(
         self, name: str | None, clock: Clock | None, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -194,111 +194,46 @@ class GenServer(Process):
         self._bind(name, clock)
         try:
             pending = self.init(*args, **kwargs)
+        except Ignore:
+            self._end(NORMAL)
+            raise
         except Exception as error:
             self._end(Exit("crash", error))
             raise StartError(f"{self.name} could not start: {error!r}") from error
-        if not isawaitable(pending):
-            self._initialised.set()
-        self._task = self.loop.create_task(self._run(pending), name=self.name)
-        self._task.add_done_callback(self._task_ended)
+        self._context = origin()
+        if pending is not None and is_awaitable(pending):
+            self._state = STARTING
+            self._give_task(self._initialise(pending), pending, eagerly=False)
+        elif self.extra is not None:
+            self._wake()  # init may have put something off
 
-    def _task_ended(self, task: asyncio.Task[Exit]) -> None:
-        if task.cancelled():
-            ended = SHUTDOWN if self._killed else Exit("crash", asyncio.CancelledError())
-        else:
-            error = task.exception()
-            ended = task.result() if error is None else Exit("crash", error)
-        if ended.kind == "crash" and self._start_error is None:
-            log.error("%s crashed: %s", self.name, ended, exc_info=ended.error)
-        self._end(ended)
-
-    async def _run(self, pending: Awaitable[Any] | None) -> Exit:
-        """Initialise, handle messages, terminate; return the exit."""
+    async def _initialise(self, pending: Awaitable[Any]) -> None:
+        error: BaseException | None = None
         try:
-            if isawaitable(pending):
-                await pending
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the start
-            self._start_error = error
-            return Exit("crash", error)
-        finally:
-            self._initialised.set()
-        ended = await self._handle_all()
-        try:
-            await _result(self.terminate(ended))
-        except Exception as error:  # noqa: BLE001 - the server ends either way
-            log.exception("%s failed in terminate", self.name)
-            ended = Exit("crash", error)
-        return ended
+            await pending
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - handed to who waits for the start
+            error = raised
+        if self.exit is not None:  # it was abandoned
+            return
+        if error is not None:
+            self._start_failed(error)
+            return
+        self._state = BUSY
+        if self.extra is not None:
+            self.extra.wake()
+        await self._go_on(None, None)
 
-    async def _handle_all(self) -> Exit:
-        handled = 0
-        try:
-            while self._wanted is None:
-                if not self._mailbox:
-                    handled = 0
-                    await self._message()
-                    continue
-                await self._handle(*self._mailbox.popleft())
-                handled += 1
-                if handled % MESSAGES_PER_TURN == 0:
-                    await asyncio.sleep(0)
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises is the exit
-            return exit_of(error)
-        return self._wanted
-
-    async def _handle(self, kind: str, message: Any, caller: Caller | None) -> None:
-        if caller is not None:
-            reply = await _result(self.handle_call(message, caller))
-            if reply is not NO_REPLY:
-                caller.reply(reply)
-        elif kind == "cast":
-            await _result(self.handle_cast(message))
-        elif kind == "info":
-            await _result(self.handle_info(message))
-        else:
-            await _result(self.handle_continue(message))
-        if self._killed:  # the handler swallowed the cancellation
-            raise asyncio.CancelledError
-
-    async def _message(self) -> None:
-        self._waiter = self.loop.create_future()
-        await self._waiter
-
-    def _send(self, kind: str, message: Any) -> None:
-        if self.is_here:
-            self._post(kind, message, None)
-        else:
-            self.loop.call_soon_threadsafe(self._post, kind, message, None)
-
-    def _post(self, kind: str, message: Any, caller: Caller | None) -> None:
-        self._mailbox.append((kind, message, caller))
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _expect(self, caller: Caller) -> None:
-        if self.exit is not None:
-            raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
-        self._callers.add(caller)
-
-    def _abandon(self) -> None:
-        abandon(self._task, self.name)
-        self._end(SHUTDOWN)
-
-    def _end(self, ended: Exit) -> None:
-        super()._end(ended)
-        self._initialised.set()
-        self._mailbox.clear()
-        for caller in self._callers:
-            caller.fail(ServerDiedError(f"{self.name} ended before it replied: {ended}"))
+    def _start_failed(self, error: BaseException) -> None:
+        extra = self.more()
+        extra.start_error = error
+        if isinstance(error, asyncio.CancelledError):
+            self._end(self._wanted or killed())
+            return
+        if not isinstance(error, Ignore) and not extra.waiters:  # else who waits is told
+            log.error("%s could not start: %r", self.name, error, exc_info=error)
+        self._end(NORMAL if isinstance(error, Ignore) else Exit("crash", error))
 
 
 async def _begin_and_wait(server: GenServer, begin: Callable[[], None]) -> None:
     begin()
     await server.ready()
-
-
-async def _result(outcome: Any) -> Any:
-    return await outcome if isawaitable(outcome) else outcome

@@ -28,6 +28,9 @@ SHUTDOWN_S = 5.0
 #: Seconds that a cancelled task gets to end before it is abandoned.
 KILL_WAIT_S = 0.5
 
+#: Processes started within this time share the record of their start, which is then one number for all, s.
+STARTED_TOGETHER_S = 0.001
+
 log = logging.getLogger("inprocess")
 
 
@@ -112,7 +115,7 @@ def abandon(task: asyncio.Task[object] | None, what: str) -> None:
 class Process(Ending):
     """Base of GenServer and of the supervisors. `async with` waits for the start, and stops at the end."""
 
-    __slots__ = ("__weakref__", "_name", "parent", "scheduler")
+    __slots__ = ("__weakref__", "_name", "parent", "scheduler", "started_at")
 
     #: How long a supervisor waits for this kind of process unless the child spec says otherwise.
     shutdown_limit: ClassVar[ShutdownLimit] = SHUTDOWN_S
@@ -121,10 +124,13 @@ class Process(Ending):
     #: Who starts and stops it; None where nobody does. Set by a supervisor, once it has started.
     parent: Process | None
     scheduler: Scheduler
+    #: When it was started, by `scheduler.monotonic`, s; up to STARTED_TOGETHER_S too early.
+    started_at: float
 
     def _bind(self, name: str | None, clock: Clock | None) -> None:
         """Live on the running loop, under `name`; raise AlreadyStartedError where the name is taken."""
-        self.scheduler = scheduler_of(asyncio.get_running_loop(), clock)
+        scheduler = self.scheduler = scheduler_of(asyncio.get_running_loop(), clock)
+        self.started_at = _shared(scheduler.monotonic())
         self.parent = None
         self._name = name
         if name is not None:
@@ -171,29 +177,59 @@ class Process(Ending):
         """The work that this process, and those below it, have taken and not finished."""
         return ()
 
+    def child_ended(self, process: Process, ended: Exit, /) -> None:
+        """Deal with the end of a process whose `parent` this is. Called once for each, at once."""
+
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
-        """End it as the module's steps say; `limit` is `shutdown_limit` unless given."""
+        """End it as the module's steps say; `limit` is `shutdown_limit` unless given.
+
+        Where this is cancelled, it is killed at once.
+        """
         limit = self.shutdown_limit if limit is None else limit
-        if limit != "brutal_kill":
-            self.shutdown()
-            if await ended_within(self.clock, self, math.inf if limit == "infinity" else limit):
-                return
-        self.kill()
-        if not await ended_within(self.clock, self, KILL_WAIT_S):
-            self._abandon()
+        try:
+            if limit != "brutal_kill":
+                self.shutdown()
+                if await ended_within(self.clock, self, math.inf if limit == "infinity" else limit):
+                    return
+            self.kill()
+            if not await ended_within(self.clock, self, KILL_WAIT_S):
+                self._abandon()
+        except asyncio.CancelledError:
+            if self.exit is None:  # nobody waits for it any longer, so it must not linger
+                self.kill()
+            raise
 
     def _abandon(self) -> None:
         abandon(None, self.name)
         self._end(SHUTDOWN)
 
     def _end(self, ended: Exit) -> None:
+        if self.exit is not None:
+            return
         if self._name is not None:
             names.unregister(self._name, self)
         super()._end(ended)
+        if self.parent is not None:
+            self.parent.child_ended(self, ended)
 
     async def __aenter__(self) -> Self:
-        await self.ready()
+        try:
+            await self.ready()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         return self
 
     async def __aexit__(self, *_exception: object) -> None:
         await self.stop()
+
+
+_last_start = 0.0
+
+
+def _shared(now: float) -> float:
+    """The last start, where that was only just before `now`; else `now`."""
+    global _last_start  # noqa: PLW0603 - a cache of one
+    if not 0 <= now - _last_start < STARTED_TOGETHER_S:
+        _last_start = now
+    return _last_start

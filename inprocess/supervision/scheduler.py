@@ -6,10 +6,13 @@ loop: each loop has one of these (and one more for each clock that tests bring),
 - a run queue: `soon(step)` has a step called in the loop's next turn. All steps that wait are
   called by one callback a turn, in order, for SLICE_S at most; the rest waits for the next turn,
   so that the runtime by itself never holds the loop for long. A step does a bounded piece of
-  work and queues itself again where more is left. It handles its own errors.
-- timers: `at(when, entry)` has `entry.fire(when)` called. Entries of the same moment share one
-  place in a heap of moments, and the loop holds one timer, for the earliest. Nothing is
-  cancelled here: an entry knows by itself whether a moment is still one it waits for.
+  work and queues itself again where more is left. It handles its own errors; one that it lets
+  through is logged and stops nobody else's step.
+- timers: `at(when, entry)` has `entry.fire(when)` called, for SLICE_S a turn at most too.
+  Entries of the same moment share one place in a heap of moments and fire in the order in
+  which they came; the loop holds one timer, for the earliest. Nothing is cancelled here: an
+  entry knows by itself whether a moment is still one it waits for, and calls `forget` when it
+  is not. The heap is cleared of such entries before they are the greater part of it.
 
 Loop's thread only, except where it says otherwise.
 """
@@ -22,15 +25,22 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from math import inf
 from time import perf_counter
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from inprocess.supervision.clock import Clock, LoopClock, Timer
+
+if TYPE_CHECKING:
+    from inprocess.supervision.caller import Deadlines
 
 #: Seconds of steps and timers that one callback serves before the loop has another turn.
 SLICE_S: Final = 0.002
 #: The loop counts a timer as due when it is this close, s; so do we.
 RESOLUTION_S: Final = 1e-9
+#: Seconds added to a moment that the loop woke us before: some loops (uvloop) count in whole milliseconds
+#: and would wake us early again and again.
+EARLY_S: Final = 0.0005
 #: Heap entries that may be stale before the heap is looked through for them.
 STALE_ENTRIES: Final = 1000
 
@@ -79,8 +89,8 @@ class Scheduler:
     """See the module. One a loop and clock, made by `scheduler_of`."""
 
     __slots__ = (
-        "_armed", "_armed_for", "_count", "_entries", "_moments", "_queued", "_stale", "_steps",
-        "clock", "loop", "monotonic", "thread",
+        "_armed", "_armed_for", "_batch", "_batch_at", "_count", "_entries", "_moments", "_queued", "_stale",
+        "_steps", "clock", "deadlines", "loop", "monotonic", "thread",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> None:
@@ -91,10 +101,14 @@ class Scheduler:
         self._steps: deque[Callable[[], object]] = deque()
         self._queued = False
         self._moments: list[float] = []
-        self._entries: dict[float, Entry | deque[Entry]] = {}
+        self._entries: dict[float, Entry | list[Entry]] = {}
+        self._batch: list[Entry] = []  # of the moment that is being served, the next entry last
+        self._batch_at = 0.0
         self._count = self._stale = 0
         self._armed: Timer | None = None
-        self._armed_for: float | None = None
+        #: Calls that wait for a reply, by their time-out; kept by `caller`.
+        self.deadlines: dict[float, Deadlines] = {}
+        self._armed_for = inf  # below any moment while timers fire, so that nothing else arms
 
     @property
     def is_here(self) -> bool:
@@ -116,12 +130,12 @@ class Scheduler:
         if there is None:
             entries[when] = entry
             heapq.heappush(self._moments, when)
-            if self._armed_for is None or when < self._armed_for:
+            if when < self._armed_for:
                 self._arm(when)
-        elif type(there) is deque:
+        elif type(there) is list:
             there.append(entry)
         else:
-            entries[when] = deque((cast("Entry", there), entry))
+            entries[when] = [cast("Entry", there), entry]
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> Timer:
         """As `Clock.call_later`, by the shared heap."""
@@ -143,68 +157,92 @@ class Scheduler:
     def _turn(self) -> None:
         steps = self._steps
         end = perf_counter() + SLICE_S
-        for _ in range(len(steps)):
-            steps.popleft()()
-            if perf_counter() > end:
-                break
-        if steps:
-            self.loop.call_soon(self._turn)
-        else:
-            self._queued = False
+        try:
+            for _ in range(len(steps)):
+                steps.popleft()()
+                if steps and perf_counter() > end:
+                    break
+        except Exception:
+            log.exception("a step of the scheduler failed")
+        finally:
+            if steps:
+                self.loop.call_soon(self._turn)
+            else:
+                self._queued = False
 
-    def _arm(self, when: float | None) -> None:
+    def _arm(self, when: float) -> None:
         if self._armed is not None:
             self._armed.cancel()
         self._armed_for = when
-        self._armed = None if when is None else self.clock.call_at(when, self._fire_due)
+        self._armed = self.clock.call_at(when, self._fire_due)
+
+    def _disarm(self) -> None:
+        if self._armed is not None:
+            self._armed.cancel()
+            self._armed, self._armed_for = None, inf
 
     def _fire_due(self) -> None:
-        self._armed = self._armed_for = None
-        moments = self._moments
+        self._armed, self._armed_for = None, -inf
         now = self.monotonic() + RESOLUTION_S
         end = perf_counter() + SLICE_S
-        while moments and moments[0] <= now:
-            when = moments[0]
-            entry = self._pop(when)
-            self._count -= 1
-            try:
-                if not entry.fire(when):
-                    self._stale -= 1
-            except Exception:
-                log.exception("the timer %r failed", entry)
-            if perf_counter() > end:
-                break
-        if moments and (self._armed_for is None or moments[0] < self._armed_for):
-            self._arm(moments[0])
+        early = EARLY_S
+        try:
+            while (entry := self._next_due(now)) is not None:
+                early = 0.0
+                self._fire(entry)
+                if perf_counter() > end:
+                    break
+        finally:
+            self._armed_for = inf
+            if self._batch:
+                self._arm(self._batch_at)
+            elif self._moments:
+                when = self._moments[0]
+                self._arm(when + early if when - now < EARLY_S else when)
 
-    def _pop(self, when: float) -> Entry:
-        there = self._entries[when]
-        if type(there) is deque:
-            entry = there.popleft()
-            if there:
-                return entry
-        else:
-            entry = cast("Entry", there)
-        heapq.heappop(self._moments)
-        del self._entries[when]
-        return entry
+    def _next_due(self, now: float) -> Entry | None:
+        if self._batch:
+            return self._batch.pop()
+        moments = self._moments
+        if not moments or moments[0] > now:
+            return None
+        self._batch_at = heapq.heappop(moments)
+        there = self._entries.pop(self._batch_at)
+        if type(there) is not list:
+            return cast("Entry", there)
+        there.reverse()
+        self._batch = there
+        return there.pop()
+
+    def _fire(self, entry: Entry) -> None:
+        self._count -= 1
+        try:
+            if not entry.fire(self._batch_at) and self._stale:
+                self._stale -= 1
+        except Exception:
+            log.exception("the timer %r failed", entry)
 
     def _clear_stale(self) -> None:
-        left: dict[float, Entry | deque[Entry]] = {}
+        left: dict[float, Entry | list[Entry]] = {}
+        count = 0
         for when, there in self._entries.items():
-            waiting = deque(entry for entry in _all(there) if entry.awaits(when))
+            entries = there if type(there) is list else [cast("Entry", there)]
+            waiting = [entry for entry in _once_each(entries) if entry.awaits(when)]
+            count += len(waiting)
             if waiting:
-                left[when] = waiting
+                left[when] = waiting if len(waiting) > 1 else waiting[0]
+        self._batch = [entry for entry in _once_each(self._batch) if entry.awaits(self._batch_at)]
         self._entries = left
         self._moments[:] = left
         heapq.heapify(self._moments)
-        self._count, self._stale = self._count - self._stale, 0
-        if not self._moments:
-            self._arm(None)
+        self._count, self._stale = count + len(self._batch), 0
+        if not self._count:
+            self._disarm()
 
 
-def _all(there: Entry | deque[Entry]) -> Iterable[Entry]:
-    return there if type(there) is deque else (cast("Entry", there),)
+def _once_each(entries: Iterable[Entry]) -> Iterable[Entry]:
+    """Without those that gave a moment up and came back to it."""
+    return {id(entry): entry for entry in entries}.values()
 
 
 _schedulers: dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]] = {}

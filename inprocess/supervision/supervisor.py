@@ -1,241 +1,231 @@
 """Supervisor: starts processes in order, restarts those that end, stops them in reverse.
 
+As OTP's `supervisor`:
+
 - Start: left to right, each waits until the one before has initialised. If one fails, those
   already started stop in reverse, and the start fails with the child's id and reason.
-- Restart: by the child's restart value and the strategy. one_for_one restarts the child that
-  ended; one_for_all stops and restarts all; rest_for_one those that were started after it.
-  Temporary children are never restarted, not even by a sibling. One restart is counted
-  however many siblings cycle; a failed start during a restart counts, and is tried again at once.
-- Give-up: past `max_restarts` in `max_seconds` it logs that, stops its children and exits
-  with reason shutdown, which a parent answers only if the supervisor is a permanent child.
+- Restart: by the child's restart value (see `exits`) and the strategy. one_for_one restarts the
+  child that ended; one_for_all stops and starts all; rest_for_one that one and those started
+  after it. Temporary children are never restarted, not even by a sibling. One restart is
+  counted however many siblings cycle; a failed start during a restart counts, and is tried
+  again at once, after the requests and exits that wait. A cycle also starts siblings that
+  had ended or were terminated.
+- Give-up: past `max_restarts` in `max_seconds` it logs that, stops its children in reverse and
+  exits with reason shutdown, which a parent answers only if the supervisor is a permanent child.
 - Stop: reverse order, one at a time; each child is asked, given its limit, killed, and
   abandoned and reported where it ignores that.
+- auto_shutdown: when a significant child has ended by itself and is not restarted, the
+  supervisor exits with reason shutdown: for any_significant at the first, for all_significant
+  when no other significant child runs.
 
-Children may be added and removed at run time; a child that ended and is not restarted keeps
-its place unless it is temporary.
+It deals with requests and exits one after the other. Differences from OTP: the window is not
+cut to whole seconds; a supervisor that waits for a child's `init` can be shut down, which
+interrupts that start; `start_child` and `restart_child` undo what they began where their
+caller is cancelled. There is no back-off: see TaskSupervisor for children with one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Self, TypeVar
 
-from inprocess.supervision.errors import AlreadyStartedError, StartError
-from inprocess.supervision.exits import Exit, Restart, Shutdown, restarts
-from inprocess.supervision.gen_server import Caller, GenServer
-from inprocess.supervision.process import Held, Process, ShutdownLimit, log
-from inprocess.supervision.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity, RestartWindow
+from inprocess.supervision.child_spec import AutoShutdown, ChildSpec, check_significance
+from inprocess.supervision.clock import Clock
+from inprocess.supervision.errors import (
+    AlreadyPresentError,
+    AlreadyStartedError,
+    ChildRestartingError,
+    ChildRunningError,
+    NoSuchChildError,
+    ServerDiedError,
+    StartError,
+)
+from inprocess.supervision.ordered import Child, ChildCounts, Ordered
+from inprocess.supervision.process import Process
+from inprocess.supervision.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
+from inprocess.supervision.strategy import Strategy
 
-Strategy = Literal["one_for_one", "one_for_all", "rest_for_one"]
+__all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
 
-
-@dataclass(frozen=True, slots=True)
-class ChildSpec:
-    """How to start one child: `start` makes and starts a new process each time it is called.
-
-    `shutdown` is seconds from being asked to being killed, "brutal_kill" or "infinity"; None is
-    5 s for a worker and infinity for a supervisor.
-    """
-
-    id: str
-    start: Callable[[], Process]
-    restart: Restart = "permanent"
-    shutdown: ShutdownLimit | None = None
+T = TypeVar("T")
 
 
-@dataclass(slots=True)
-class _Child:
-    spec: ChildSpec
-    process: Process | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Ended:
-    child: _Child
-    process: Process
-    ended: Exit
-
-
-class Supervisor(GenServer):
+class Supervisor(Ordered):
     """Keeps processes running; see the module. `async with Supervisor.start([...]) as supervisor:`."""
 
-    shutdown_limit: ClassVar[ShutdownLimit] = "infinity"
+    __slots__ = ()
 
-    async def init(
-        self,
+    @classmethod
+    def start(
+        cls,
         children: Sequence[ChildSpec] = (),
         *,
         strategy: Strategy = "one_for_one",
         max_restarts: int = MAX_RESTARTS,
         max_seconds: float = MAX_SECONDS,
+        auto_shutdown: AutoShutdown = "never",
+        name: str | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Begin to start the children and return the supervisor; `ready` waits for them. Any thread.
+
+        It lives on the running loop, or where there is none on the runtime's (see `home_loop`);
+        then `start` waits in any case. `max_seconds` is the window's length, s. Raise
+        ValueError for options that make no supervisor, duplicate ids among them, and
+        AlreadyStartedError where the name is taken. `ready` raises StartError for the first
+        child that fails.
+        """
+        intensity = RestartIntensity(max_restarts, max_seconds)
+        make = partial(cls, tuple(children), strategy, intensity, auto_shutdown)
+        return cls._launch(make, name, clock)
+
+    async def start_child(self, spec: ChildSpec) -> Process | None:
+        """Add a child after the others and start it; return its process, None where it is ignored.
+
+        Raise AlreadyStartedError for the id of a child that runs, AlreadyPresentError for that
+        of one that does not, StartError where the start fails (then the spec is not kept),
+        ValueError for a significant child where auto_shutdown is never, and ServerDiedError
+        where the supervisor ends first. Any loop.
+        """
+        check_significance((spec,), self._auto_shutdown)
+        return await self._ask(partial(self._start_child, spec), partial(self._undo_start, spec.id, True))
+
+    async def terminate_child(self, child_id: str) -> None:
+        """Stop a child, within its limit; its spec stays, unless it is temporary. Never counted.
+
+        Raise NoSuchChildError, and ServerDiedError where the supervisor ends first. Any loop.
+        """
+        await self._ask(partial(self._terminate_child, child_id))
+
+    async def restart_child(self, child_id: str) -> Process | None:
+        """Start a child that does not run; return its process, None where it is ignored. Never counted.
+
+        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, StartError (the spec
+        stays), and ServerDiedError where the supervisor ends first. Any loop.
+        """
+        return await self._ask(
+            partial(self._restart_child, child_id), partial(self._undo_start, child_id, False)
+        )
+
+    async def delete_child(self, child_id: str) -> None:
+        """Forget the spec of a child that does not run.
+
+        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, and ServerDiedError
+        where the supervisor ends first. Any loop.
+        """
+        await self._ask(partial(self._delete_child, child_id))
+
+    async def _ask(
+        self,
+        operation: Callable[[asyncio.Future[Any]], Coroutine[Any, Any, T]],
+        undo: Callable[[T], Coroutine[Any, Any, None]] | None = None,
+    ) -> T:
+        """Queue an operation and wait for its result, or for the end of this supervisor.
+
+        Where the caller is cancelled in the very turn of the answer, `undo` is queued.
+        """
+        loop = asyncio.get_running_loop()
+        if loop is not self.loop:
+            there = asyncio.run_coroutine_threadsafe(self._ask(operation, undo), self.loop)
+            return await asyncio.wrap_future(there)
+        if self._wanted is not None or self._killing or self.exit is not None:
+            raise ServerDiedError(f"{self.name} has ended, or is about to: it does nothing more")
+        answer: asyncio.Future[T] = loop.create_future()
+        self._waiting.add(answer)
+        self._queue(partial(self._answer, answer, operation))
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            if undo is not None and answer.done() and not answer.cancelled() and answer.exception() is None:
+                self._queue(partial(undo, answer.result()))
+            raise
+        finally:
+            self._waiting.discard(answer)
+
+    async def _answer(
+        self,
+        answer: asyncio.Future[T],
+        operation: Callable[[asyncio.Future[Any]], Coroutine[Any, Any, T]],
     ) -> None:
-        """Start the children; raise StartError for the first that fails, ValueError for duplicate ids."""
-        self._children: dict[str, _Child] = {}
-        self._strategy = strategy
-        self._intensity = RestartIntensity(max_restarts, max_seconds)
-        self._window = RestartWindow(self._intensity)
-        self._quiet = False
-        _check_ids(children)
+        if answer.done():  # its caller was cancelled while it waited in the queue
+            return
         try:
-            for spec in children:
-                await self._add(spec)
-        except Exception:
-            await self._stop_all(list(self._children.values()))
-            raise
+            result = await operation(answer)
+        except (StartError, ChildRunningError, ChildRestartingError, NoSuchChildError) as error:
+            if not answer.done():
+                answer.set_exception(error)
+        else:
+            if not answer.done():
+                answer.set_result(result)
 
-    async def start_child(self, spec: ChildSpec) -> Process:
-        """Add a child and start it; raise AlreadyStartedError for an id that is in use, StartError."""
-        started = await self.call(("start_child", spec), timeout=float("inf"))
-        if isinstance(started, StartError):
-            raise started
-        return started  # type: ignore[no-any-return]  # what _start_child answers
-
-    async def terminate_child(self, child_id: str) -> bool:
-        """Stop a child and forget it; False where there is none of this id. It is not restarted."""
-        return bool(await self.call(("terminate_child", child_id), timeout=float("inf")))
-
-    def which_children(self) -> list[tuple[str, Process | None]]:
-        """Ids and processes in the order of their start; None for one that has ended."""
-        return [(child.spec.id, child.process) for child in self._children.values()]
-
-    async def handle_call(self, request: tuple[str, Any], caller: Caller, /) -> Any:
-        """Serve `start_child` and `terminate_child`."""
-        match request:
-            case "start_child", ChildSpec() as spec:
-                return await self._start_child(spec)
-            case "terminate_child", str(child_id):
-                return await self._terminate_child(child_id)
-        return super().handle_call(request, caller)
-
-    async def handle_info(self, message: Any, /) -> None:
-        """Deal with the end of a child."""
-        if not isinstance(message, _Ended):
-            super().handle_info(message)
-        elif message.child.process is message.process:  # else it was stopped on purpose
-            await self._child_ended(message.child, message.ended)
-
-    async def terminate(self, _ended: Exit, /) -> None:
-        """Stop the children in reverse."""
-        await self._stop_all(list(self._children.values()))
-
-    def kill(self) -> None:
-        """Kill the children too: nobody else would."""
-        for child in self._children.values():
-            if child.process is not None:
-                child.process.kill()
-        super().kill()
-
-    def quiet(self) -> None:
-        """Pass it on to every child, those started later included."""
-        self._quiet = True
-        for process in self._processes():
-            process.quiet()
-
-    async def idle(self) -> None:
-        """Wait until no child holds work."""
-        while any(process.held() for process in self._processes()):
-            await asyncio.gather(*(process.idle() for process in self._processes()))
-
-    def held(self) -> Sequence[Held]:
-        """The work that the children hold."""
-        return [work for process in self._processes() for work in process.held()]
-
-    def _processes(self) -> list[Process]:
-        return [child.process for child in self._children.values() if child.process is not None]
-
-    async def _add(self, spec: ChildSpec) -> Process:
-        child = self._children[spec.id] = _Child(spec)
+    async def _start_child(self, spec: ChildSpec, answer: asyncio.Future[Any]) -> Process | None:
+        there = self._children.get(spec.id)
+        if there is not None:
+            if there.state == "stopped":
+                raise AlreadyPresentError(
+                    f"{self.name} has a child {spec.id!r} that does not run: restart it, or delete it first"
+                )
+            raise AlreadyStartedError(f"{self.name} has a child {spec.id!r} already")
+        child = self._children[spec.id] = Child(spec)
         try:
-            return await self._start_one(child)
+            process = await self._start_for(child, answer)
         except StartError:
-            del self._children[spec.id]
+            self._children.pop(spec.id, None)
             raise
-
-    async def _start_one(self, child: _Child) -> Process:
-        try:
-            child.process = process = child.spec.start()
-            await process.ready()
-        except Exception as error:
-            child.process = None
-            raise StartError(f"{self.name}: child {child.spec.id!r} could not start: {error}") from error
-        if self._quiet:
-            process.quiet()
-        process.monitor(lambda ended: self.info(_Ended(child, process, ended)))
+        if answer.cancelled():
+            self._children.pop(spec.id, None)
         return process
 
-    async def _start_child(self, spec: ChildSpec) -> Process | StartError:
-        if spec.id in self._children:
-            return AlreadyStartedError(f"{self.name} has a child {spec.id!r} already")
+    async def _restart_child(self, child_id: str, answer: asyncio.Future[Any]) -> Process | None:
+        return await self._start_for(self._stopped(child_id), answer)
+
+    async def _delete_child(self, child_id: str, _answer: asyncio.Future[Any]) -> None:
+        del self._children[self._stopped(child_id).spec.id]
+
+    async def _terminate_child(self, child_id: str, _answer: asyncio.Future[Any]) -> None:
+        child = self._child(child_id)
+        await self._stop_one(child)
+        self._forget_temporary(child)
+
+    async def _start_for(self, child: Child, answer: asyncio.Future[Any]) -> Process | None:
+        """Start a child for a caller; where the caller is cancelled meanwhile, stop it again."""
+
+        def caller_ended(answer: asyncio.Future[Any]) -> None:
+            if answer.cancelled() and self._starting is child:
+                self._interrupt()
+
+        answer.add_done_callback(caller_ended)
+        process = None
         try:
-            return await self._add(spec)
-        except StartError as error:
-            return error
-
-    async def _terminate_child(self, child_id: str) -> bool:
-        child = self._children.pop(child_id, None)
-        if child is not None:
+            process = await self._start_one(child)
+        except asyncio.CancelledError:
+            if self._wanted is not None or self._killing or not answer.cancelled():
+                raise
+        if answer.cancelled():
             await self._stop_one(child)
-        return child is not None
+        return process
 
-    async def _stop_all(self, children: Sequence[_Child]) -> None:
-        for child in reversed(children):
+    async def _undo_start(self, child_id: str, is_new: bool, process: Process | None) -> None:  # noqa: FBT001 - bound above
+        child = self._children.get(child_id)
+        if child is not None and child.process is process:
             await self._stop_one(child)
+            if is_new:
+                del self._children[child_id]
 
-    async def _stop_one(self, child: _Child) -> None:
-        process, child.process = child.process, None
-        if process is not None:
-            await process.stop(child.spec.shutdown)
+    def _child(self, child_id: str) -> Child:
+        child = self._children.get(child_id)
+        if child is None:
+            raise NoSuchChildError(f"{self.name} has no child {child_id!r}: see which_children")
+        return child
 
-    async def _child_ended(self, child: _Child, ended: Exit) -> None:
-        child.process = None
-        if child.spec.restart == "temporary":
-            self._children.pop(child.spec.id, None)
-        if restarts(child.spec.restart, ended):
-            log.warning("%s restarts %s, which ended: %s", self.name, child.spec.id, ended)
-            await self._restart(child)
-
-    async def _restart(self, child: _Child) -> None:
-        """Restart the child and the siblings that its strategy names, until that succeeds or is too much."""
-        while self._wanted is None:
-            if not self._window.allows(self.clock.monotonic()):
-                self._give_up(child)
-            try:
-                await self._cycle(self._affected(child))
-            except StartError as error:
-                log.error("%s: %s", self.name, error)
-            else:
-                return
-
-    def _affected(self, child: _Child) -> list[_Child]:
-        children = list(self._children.values())
-        if self._strategy == "one_for_one":
-            return [child]
-        return children if self._strategy == "one_for_all" else children[children.index(child) :]
-
-    async def _cycle(self, affected: Sequence[_Child]) -> None:
-        await self._stop_all(affected)
-        for child in affected:
-            if child.spec.restart == "temporary":
-                del self._children[child.spec.id]
-            else:
-                await self._start_one(child)
-
-    def _give_up(self, child: _Child) -> None:
-        log.error(
-            "%s reached its restart intensity, more than %d restarts in %g s, with child %r: "
-            "it stops its other children and exits",
-            self.name,
-            self._intensity.max_restarts,
-            self._intensity.max_seconds,
-            child.spec.id,
-        )
-        raise Shutdown
-
-
-def _check_ids(children: Sequence[ChildSpec]) -> None:
-    ids = [spec.id for spec in children]
-    twice = sorted({child_id for child_id in ids if ids.count(child_id) > 1})
-    if twice:
-        raise ValueError(f"two children have the id {twice[0]!r}: ids must be unique")
+    def _stopped(self, child_id: str) -> Child:
+        child = self._child(child_id)
+        if child.state == "restarting":
+            raise ChildRestartingError(
+                f"{self.name}: child {child_id!r} is about to be restarted: terminate it first"
+            )
+        if child.state != "stopped":
+            raise ChildRunningError(f"{self.name}: child {child_id!r} is running: terminate it first")
+        return child

@@ -11,9 +11,12 @@ import asyncio
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TypeVarTuple
+from threading import get_ident
+from types import CodeType
+from typing import Final, TypeVarTuple
 
 from inprocess.supervision.child import Child
+from inprocess.supervision.child_options import PLAIN, Options
 from inprocess.supervision.errors import Refused
 from inprocess.supervision.runtime import home_loop
 from inprocess.supervision.task_supervisor import TaskSupervisor
@@ -21,7 +24,13 @@ from inprocess.supervision.threads import hop
 
 Ts = TypeVarTuple("Ts")
 
-_unlinked: dict[asyncio.AbstractEventLoop, TaskSupervisor] = {}
+#: Places that called `Task.start` and are remembered.
+MAX_ASKERS: Final = 1000
+
+_running_loop = asyncio._get_running_loop  # noqa: SLF001 - documented under this name
+_unlinked: dict[asyncio.AbstractEventLoop | None, TaskSupervisor] = {}
+_asked_there: dict[tuple[int, int], Options] = {}
+_asked_last: tuple[CodeType | None, int, Options] = (None, 0, PLAIN["temporary"])
 
 
 class Task:
@@ -41,12 +50,30 @@ class Task:
         the app is draining. Callable from any thread.
         """
         frame = sys._getframe(1)  # noqa: SLF001 - CPython's only way to know who asked
-        supervisor = unlinked(loop or home_loop())
-        asker = (frame.f_code, frame.f_lineno)
-        child = Child(supervisor, function, args, name, "temporary", "brutal_kill", None, asker)
-        if supervisor.is_here:
-            return supervisor.add(child)
-        return supervisor.atomically(partial(supervisor.add, child))
+        code, offset, options = _asked_last
+        if name is not None or code is not frame.f_code or offset != frame.f_lasti:
+            options = _options_of(frame.f_code, frame.f_lasti, name)
+        supervisor = _unlinked.get(loop or _running_loop())
+        if supervisor is None or supervisor.exit is not None:
+            supervisor = unlinked(loop or home_loop())
+        if get_ident() != supervisor.scheduler.thread:
+            return supervisor.atomically(partial(supervisor.take, function, args, options, Child))
+        return supervisor.take(function, args, options, Child)
+
+
+def _options_of(code: CodeType, offset: int, name: str | None) -> Options:
+    """What a task is that was asked for there; one record for all nameless ones that were."""
+    global _asked_last  # noqa: PLW0603 - most calls in a burst come from one place
+    if name is not None:
+        return Options("temporary", "brutal_kill", name, asker=(code, offset))
+    options = _asked_there.get((id(code), offset))
+    if options is None:
+        if len(_asked_there) >= MAX_ASKERS:
+            _asked_there.clear()
+        options = Options("temporary", "brutal_kill", asker=(code, offset))
+        _asked_there[id(code), offset] = options  # it holds the code, so that nothing else gets its id
+    _asked_last = (code, offset, options)
+    return options
 
 
 def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
@@ -54,10 +81,10 @@ def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     held = _unlinked.get(loop)
     if held is not None and held.exit is None:
         return held
-    for closed in [known for known in _unlinked if known.is_closed()]:
+    for closed in [known for known in _unlinked if known is not None and known.is_closed()]:
         _unlinked.pop(closed, None)
     make = partial(_unlinked_here, loop)
-    return make() if asyncio._get_running_loop() is loop else hop(loop, make)  # noqa: SLF001 - documented under this name
+    return make() if _running_loop() is loop else hop(loop, make)
 
 
 def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:

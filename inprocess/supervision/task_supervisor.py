@@ -1,7 +1,8 @@
 """TaskSupervisor: children that are started at run time, one by one, each a function to run.
 
-1. `start_child` puts the child in a line and returns; the loop starts the line's children in
-   its next turn, STARTS_PER_TURN at most, so that a burst neither blocks its caller nor the loop.
+1. `start_child` puts the child in a line and returns; the loop starts the line's children from
+   its next turn on, STARTS_PER_TURN at most and for no longer than the scheduler's slice, so
+   that a burst neither blocks its caller nor the loop.
 2. A child that ends is dealt with as `exits` says, by its restart value: temporary (default),
    transient or permanent.
 3. All children share one restart window, OTP's 3 in 5 s. When it runs out, the supervisor logs
@@ -16,65 +17,41 @@
    crashed, not when its wait is over.
 
 Differences from OTP: a child cannot be killed. At its limit a task is cancelled once more and,
-if it ignores that too, abandoned and reported. Arguments are passed by reference.
+if it ignores that too, abandoned and reported. Arguments are passed by reference. The children
+of a supervisor that gave up have no parent that starts them again: as in OTP, it comes back empty.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
+from contextvars import copy_context
 from functools import partial
-from typing import ClassVar, Self, TypeVar, TypeVarTuple, get_args
+from threading import get_ident
+from typing import Any, Self, TypeVar, TypeVarTuple, Unpack, overload
 
-from inprocess.supervision.child import Child, Retry
+from inprocess.supervision.child import Child
+from inprocess.supervision.child_options import PLAIN, AsyncOptions, ChildOptions, options_of
 from inprocess.supervision.clock import Clock
-from inprocess.supervision.errors import Refused
-from inprocess.supervision.exits import SHUTDOWN, Exit, Restart, restarts
-from inprocess.supervision.process import KILL_WAIT_S, SHUTDOWN_S, Process, ShutdownLimit, ended_within, log
-from inprocess.supervision.restarts import (
-    MAX_RESTARTS,
-    MAX_SECONDS,
-    Backoff,
-    RestartIntensity,
-    RestartWindow,
-)
+from inprocess.supervision.errors import Refused, TaskRefusedError
+from inprocess.supervision.exits import Restart
+from inprocess.supervision.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
+from inprocess.supervision.runtime import home_loop
+from inprocess.supervision.task_async import AnsweringChild, AsyncTask, Exited, Ok
+from inprocess.supervision.task_parent import TaskParent
+from inprocess.supervision.task_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
 from inprocess.supervision.threads import hop
 
-#: Children that one turn of the loop starts; the rest of the line waits for the next turn.
-STARTS_PER_TURN = 200
-
 Ts = TypeVarTuple("Ts")
+In = TypeVar("In")
 T = TypeVar("T")
 
-_RESTARTS = frozenset(get_args(Restart))
 
-
-class TaskSupervisor(Process):
+class TaskSupervisor(TaskParent):
     """Starts and restarts functions; see the module for what it promises. Made by `start`."""
 
-    __slots__ = (
-        "_children",
-        "_intensity",
-        "_max_children",
-        "_refusal",
-        "_starting",
-        "_stopping",
-        "_window",
-    )
-
-    shutdown_limit: ClassVar[ShutdownLimit] = "infinity"  # bounded by the children's own limits
-
-    def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
-        super().__init__()
-        self._intensity = intensity
-        self._window = RestartWindow(intensity)
-        self._max_children = max_children
-        self._children: dict[Child, None] = {}
-        self._starting: deque[Child] = deque()
-        self._refusal: Refused | None = None
-        self._stopping: asyncio.Task[None] | None = None
+    __slots__ = ()
 
     @classmethod
     def start(
@@ -86,8 +63,24 @@ class TaskSupervisor(Process):
         max_seconds: float = MAX_SECONDS,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor on the running loop; raise AlreadyStartedError where the name is taken."""
-        supervisor = cls(RestartIntensity(max_restarts, max_seconds), max_children)
+        """Start a supervisor; raise AlreadyStartedError where the name is taken.
+
+        It lives on the running loop; where there is none, on that of the runtime (see `home_loop`).
+        """
+        make = partial(
+            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
+        )
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return hop(home_loop(), make)
+        return make()
+
+    @classmethod
+    def _start_here(
+        cls, name: str | None, max_children: float, intensity: RestartIntensity, clock: Clock | None
+    ) -> Self:
+        supervisor = cls(intensity, max_children)
         supervisor._bind(name, clock)
         return supervisor
 
@@ -96,48 +89,30 @@ class TaskSupervisor(Process):
         function: Callable[[*Ts], object],
         *args: *Ts,
         restart: Restart = "temporary",
-        shutdown: ShutdownLimit = SHUTDOWN_S,
-        name: str | None = None,
-        intensity: RestartIntensity | None = None,
-        backoff: Backoff | None = None,
-        on_give_up: Callable[[Child, BaseException | None], object] | None = None,
+        **options: Unpack[ChildOptions],
     ) -> Child | Refused:
         """Start `function(*args)` under supervision and return its handle, at once.
 
-        An async function runs on the supervisor's loop, a plain one in a thread. `shutdown` is
-        seconds from cancellation to abandonment, "brutal_kill" or "infinity". Refused is
-        returned past `max_children`, while draining and after the end. Callable from any
-        thread; another thread waits for the loop's next turn.
+        An async function runs on the supervisor's loop, a plain one in a thread; see
+        `ChildOptions` for this and the other options. Refused is returned past `max_children`,
+        while draining and after the end. Raise ValueError for a misspelt option. Callable from
+        any thread; another thread waits for the loop's next turn.
         """
-        if not self.is_here:
-            options = {
-                "restart": restart,
-                "shutdown": shutdown,
-                "name": name,
-                "intensity": intensity,
-                "backoff": backoff,
-                "on_give_up": on_give_up,
-            }
-            return self.atomically(partial(self.start_child, function, *args, **options))  # type: ignore[arg-type]  # as they came
-        if restart not in _RESTARTS:
-            raise ValueError(f"restart is {restart!r}: expected one of {', '.join(sorted(_RESTARTS))}")
-        if intensity is None and backoff is None and on_give_up is None:
-            retry = None
-        else:
-            retry = Retry(intensity, backoff, on_give_up)
-        return self.add(Child(self, function, args, name, restart, shutdown, retry))
-
-    def add(self, child: Child) -> Child | Refused:
-        """Put a child in the line, or refuse it. Loop's thread only; for `start_child` and `Task.start`."""
-        if self._refusal is not None:
-            return self._refusal
-        if len(self._children) >= self._max_children:
-            return self._full()
-        self._children[child] = None
-        starting = self._starting
-        starting.append(child)
-        if len(starting) == 1:
-            self.loop.call_soon(self._start_waiting)
+        known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
+        if get_ident() != self.scheduler.thread:
+            return self.atomically(partial(self.take, function, args, known, Child))
+        if not self._is_open:
+            return self.take(function, args, known, Child)
+        child = Child()  # as `take` does, whose call would cost a tenth of the whole
+        child.exit = child._monitors = child.task = child.past = None  # noqa: SLF001 - in place of its constructor
+        child.supervisor = self
+        child.function = function
+        child.args = args
+        child.options = known
+        child.context = copy_context()
+        self._line.append(child)
+        if not self._is_awake:
+            self._wake()
         return child
 
     def atomically(self, function: Callable[[], T]) -> T | Refused:
@@ -154,146 +129,112 @@ class TaskSupervisor(Process):
         except RuntimeError as error:
             return Refused("not_running", f"{self.name}: {error}")
 
-    def children(self) -> list[Child]:
-        """Every child that has not ended: waiting, running or backing off, in the order of their start."""
-        return list(self._children)
+    @overload
+    def async_(
+        self, function: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, **options: Unpack[AsyncOptions]
+    ) -> AsyncTask[T]: ...
+    @overload
+    def async_(
+        self, function: Callable[[*Ts], T], *args: *Ts, **options: Unpack[AsyncOptions]
+    ) -> AsyncTask[T]: ...
+    def async_(  # type: ignore[misc]  # mypy takes *args for another kind than *Ts
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        **options: Any,
+    ) -> AsyncTask[Any]:
+        """Start `function(*args)` as a task linked to the asyncio task that calls this; await its result.
 
-    @property
-    def count(self) -> int:
-        """How many children have not ended."""
-        return len(self._children)
+        See `task_async` for what a link means. Raise TaskRefusedError past `max_children`, while
+        draining and after the end, RuntimeError where no asyncio task on the supervisor's loop
+        calls, ValueError for a misspelt option.
+        """
+        caller = asyncio.current_task() if self.is_here else None
+        if caller is None:
+            raise RuntimeError(
+                "async_ links the task to the asyncio task that calls it, and none on the supervisor's loop "
+                "does: use async_nolink"
+            )
+        return self._async(function, args, options, caller)
 
-    async def terminate_child(self, child: Child) -> bool:
-        """End a child for good and wait for it, within its shutdown limit; False where it is not ours."""
-        if child not in self._children:
-            return False
-        child.ask()
-        await self._ensure_ended(child, child.shutdown_limit)
-        return True
+    @overload
+    def async_nolink(
+        self, function: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, **options: Unpack[AsyncOptions]
+    ) -> AsyncTask[T]: ...
+    @overload
+    def async_nolink(
+        self, function: Callable[[*Ts], T], *args: *Ts, **options: Unpack[AsyncOptions]
+    ) -> AsyncTask[T]: ...
+    def async_nolink(  # type: ignore[misc]  # mypy takes *args for another kind than *Ts
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        **options: Any,
+    ) -> AsyncTask[Any]:
+        """As `async_`, unlinked: neither end reaches the other. Any thread: see `result_in_thread`."""
+        return self._async(function, args, options, None)
 
-    def exited(self, child: Child, ended: Exit) -> None:
-        """Deal with the end of an attempt. Called by the child."""
-        if ended.kind == "crash":
-            _log_crash(self, child, ended)
-        if child.asked or not restarts(child.restart, ended):
-            self._remove(child, ended)
-        else:
-            self._restart(child, ended)
+    def async_stream(
+        self,
+        function: Callable[[In], object],
+        inputs: Iterable[In] | AsyncIterable[In],
+        *,
+        ordered: bool = True,
+        max_concurrency: int | None = None,
+        timeout: float = STREAM_TIMEOUT_S,
+        on_timeout: OnTimeout = "exit",
+        **options: Unpack[AsyncOptions],
+    ) -> AsyncGenerator[Ok[Any] | Exited, None]:
+        """Run `function(input)` for each input, some at a time, and iterate over what they came to.
 
-    def quiet(self) -> None:
-        """Refuse new children from now on; those there are go on, restarts included."""
-        if self._refusal is None:
-            text = f"{self.name} is draining: the app is shutting down and takes no new work"
-            self._refusal = Refused("draining", text)
+        See `task_stream` for the options (`timeout` is in seconds) and for what is raised while
+        one iterates: TaskRefusedError and TimeoutError, and a crashed task's error. Loop's thread only.
+        """
+        return self._stream(
+            function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
+            on_timeout=on_timeout, linked=True,
+        )  # fmt: skip
 
-    async def idle(self) -> None:
-        """Wait until there is no child."""
-        while self._children:
-            await next(iter(self._children)).wait()
+    def async_stream_nolink(
+        self,
+        function: Callable[[In], object],
+        inputs: Iterable[In] | AsyncIterable[In],
+        *,
+        ordered: bool = True,
+        max_concurrency: int | None = None,
+        timeout: float = STREAM_TIMEOUT_S,
+        on_timeout: OnTimeout = "exit",
+        **options: Unpack[AsyncOptions],
+    ) -> AsyncGenerator[Ok[Any] | Exited, None]:
+        """As `async_stream`; a task that crashes has the outcome Exited and ends nothing else."""
+        return self._stream(
+            function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
+            on_timeout=on_timeout, linked=False,
+        )  # fmt: skip
 
-    def held(self) -> Sequence[Child]:
-        """As `children`."""
-        return self.children()
+    def _async(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        options: Any,
+        caller: asyncio.Task[Any] | None,
+    ) -> AsyncTask[Any]:
+        known = options_of("temporary", options)
+        child = self.atomically(partial(self.take, function, args, known, AnsweringChild))
+        if isinstance(child, Refused):
+            raise TaskRefusedError(child)
+        return AsyncTask(child, caller)
 
-    def shutdown(self) -> None:
-        """Stop all children at once, each within its own limit, then exit with reason shutdown."""
-        self._begin_stop(brutally=False)
-
-    def kill(self) -> None:
-        """As `shutdown`, without waiting for the children's limits."""
-        if self._stopping is not None:
-            self._stopping.cancel()
-            self._stopping = None
-        self._begin_stop(brutally=True)
-
-    def _full(self) -> Refused:
-        text = f"{self.name} has {self.count} children, its max_children: try again later, or raise the bound"
-        return Refused("max_children", text)
-
-    def _start_waiting(self) -> None:
-        starting = self._starting
-        for _ in range(min(len(starting), STARTS_PER_TURN)):
-            starting.popleft().run()
-        if starting:
-            self.loop.call_soon(self._start_waiting)
-
-    def _restart(self, child: Child, ended: Exit) -> None:
-        now = self.clock.monotonic()
-        retry = child.retry
-        own = None if retry is None else retry.window
-        if (own or self._window).allows(now):
-            child.run_later(0.0 if retry is None else retry.delay(now))
-            return
-        self._remove(child, ended)
-        if own is None:
-            self._give_up(child)
-        else:
-            _give_up_child(self, child, ended)
-
-    def _give_up(self, child: Child) -> None:
-        log.error(
-            "%s reached its restart intensity, more than %d restarts in %g s, with %s: it stops its other "
-            "%d children and exits. Give children a window of their own (intensity=) to keep them apart",
-            self.name,
-            self._intensity.max_restarts,
-            self._intensity.max_seconds,
-            child.describe(),
-            self.count,
-        )
-        self._begin_stop(brutally=False)
-
-    def _remove(self, child: Child, ended: Exit) -> None:
-        self._children.pop(child, None)
-        child.finish(ended)
-
-    def _begin_stop(self, *, brutally: bool) -> None:
-        self._refusal = Refused("not_running", f"{self.name} has ended")
-        if self._stopping is None and self.exit is None:
-            self._stopping = self.loop.create_task(self._stop(brutally=brutally))
-
-    async def _stop(self, *, brutally: bool) -> None:
-        children = self.children()[::-1]
-        for child in children:
-            child.ask()
-        limits: list[ShutdownLimit] = [
-            "brutal_kill" if brutally else child.shutdown_limit for child in children
-        ]
-        await asyncio.gather(*map(self._ensure_ended, children, limits))
-        self._end(SHUTDOWN)
-
-    async def _ensure_ended(self, child: Child, limit: ShutdownLimit) -> None:
-        """The steps of `process`, for a child that was asked."""
-        if limit != "brutal_kill":
-            if await ended_within(self.clock, child, math.inf if limit == "infinity" else limit):
-                return
-            child.ask()
-        if not await ended_within(self.clock, child, KILL_WAIT_S):
-            child.abandon()
-
-
-def _log_crash(supervisor: TaskSupervisor, child: Child, ended: Exit) -> None:
-    asker = "" if child.asker is None else f", asked for by {child.asked_for_by}"
-    log.error(
-        "%s under %s crashed in attempt %d: %s%s",
-        child.describe(),
-        supervisor.name,
-        child.attempt,
-        ended,
-        asker,
-        exc_info=None if isinstance(ended.error, asyncio.CancelledError) else ended.error,
-    )
-
-
-def _give_up_child(supervisor: TaskSupervisor, child: Child, ended: Exit) -> None:
-    log.error(
-        "%s under %s was given up after %d attempts: its own restart intensity is reached. Last exit: %s",
-        child.describe(),
-        supervisor.name,
-        child.attempt,
-        ended,
-    )
-    if child.retry is not None and child.retry.on_give_up is not None:
-        try:
-            child.retry.on_give_up(child, ended.error)
-        except Exception:  # noqa: BLE001 - a hook must not end the supervisor
-            log.exception("on_give_up of %s failed", child.name)
+    def _stream(
+        self,
+        function: Callable[[In], object],
+        inputs: Iterable[In] | AsyncIterable[In],
+        options: AsyncOptions,
+        *,
+        max_concurrency: int | None,
+        **how: Any,
+    ) -> AsyncGenerator[Ok[Any] | Exited, None]:
+        known = options_of("temporary", options)  # type: ignore[arg-type]  # some of ChildOptions
+        at_once = cores() if max_concurrency is None else max_concurrency
+        stream = Stream(self, function, known, max_concurrency=at_once, **how)
+        return stream.outcomes(inputs)

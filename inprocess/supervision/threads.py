@@ -1,25 +1,18 @@
-"""Crossing between threads: callers that are not on the loop's thread, and work that blocks.
+"""Crossing between threads, for callers that are not on the loop's thread.
 
-`hop` runs a short function on the loop for a caller on another thread. `run_blocking` runs a
-plain function beside the loop, in a pool of its own, so that slow work there does not hold
-up what the app does with `asyncio.to_thread`.
-
-A thread cannot be stopped. Cancelling the task that waits for one lets it run on; work that
-is still queued is dropped. Python waits for running threads before the process ends.
+`hop` runs a short function on the loop for such a caller and waits for its answer; `wait_on`
+runs any function there, and awaits what it returns where that is to be awaited. `is_async` tells
+functions to await from functions to call. Work that blocks has a module of its own, `isolation`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextvars
 import inspect
 from collections.abc import Callable
-from functools import cache
 from typing import Any, TypeVar
 
-#: Plain functions that run at once in this process; more wait for a free thread.
-MAX_THREADS = 32
 #: Seconds that a caller on another thread waits for the loop to take its turn.
 HOP_TIMEOUT_S = 5.0
 
@@ -42,17 +35,24 @@ def hop(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:
         return answer.result()
 
 
-async def run_blocking(function: Callable[..., T], args: tuple[Any, ...]) -> T:
-    """Run a plain function in the pool, with the caller's context variables, and return its result."""
-    context = contextvars.copy_context()
-    loop = asyncio.get_running_loop()
-    result = await loop.run_in_executor(_pool(), lambda: context.run(function, *args))
-    if inspect.iscoroutine(result):
-        result.close()
-        raise TypeError(
-            f"{function!r} is no async function but returned a coroutine: pass the async function"
-        )
-    return result
+def wait_on(
+    loop: asyncio.AbstractEventLoop, function: Callable[[], Any], timeout_s: float | None = None
+) -> Any:
+    """Call a function on the loop, await what it returns if need be, and return what comes of it.
+
+    Raise what it raised, TimeoutError where it took longer than `timeout_s` seconds (it is
+    cancelled then), and RuntimeError on the loop's own thread, which would wait for itself.
+    """
+    if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented under this name
+        raise RuntimeError(f"{function!r}: on the loop's own thread, call or await it directly")
+    there = asyncio.run_coroutine_threadsafe(_outcome(function), loop)
+    try:
+        return there.result(timeout_s)
+    except concurrent.futures.TimeoutError:
+        if there.done():  # it is the function's own
+            raise
+        there.cancel()
+        raise TimeoutError(f"{function!r} did not return within {timeout_s:g} s and was cancelled") from None
 
 
 def is_async(function: Callable[..., object]) -> bool:
@@ -64,6 +64,11 @@ def is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
 
 
+async def _outcome(function: Callable[[], Any]) -> Any:
+    result = function()
+    return await result if inspect.isawaitable(result) else result
+
+
 def _answer(answer: concurrent.futures.Future[T], function: Callable[[], T]) -> None:
     if not answer.set_running_or_notify_cancel():
         return
@@ -71,8 +76,3 @@ def _answer(answer: concurrent.futures.Future[T], function: Callable[[], T]) -> 
         answer.set_result(function())
     except BaseException as error:  # noqa: BLE001 - belongs to the caller, whatever it is
         answer.set_exception(error)
-
-
-@cache
-def _pool() -> concurrent.futures.ThreadPoolExecutor:
-    return concurrent.futures.ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="inprocess")

@@ -155,3 +155,19 @@ def test_a_supervisor_that_comes_back_during_the_drain_takes_no_new_work_either(
         await draining
 
     run(test)
+
+
+def test_a_cancelled_drain_cuts_the_grace_short_and_still_stops_and_reports(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def test(clock: FakeClock, tree: Supervisor, tasks: TaskSupervisor) -> None:
+        tasks.start_child(work, clock, 60.0, name="long")
+        draining = asyncio.ensure_future(drain(tree, grace_s=30.0))
+        await settle()
+        draining.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await draining
+
+    run(test)
+    assert "long: work(" in caplog.text
+    assert "1 cut off and lost" in caplog.text

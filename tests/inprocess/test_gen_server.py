@@ -226,7 +226,7 @@ def test_a_handler_that_does_not_end_is_cancelled_at_the_limit_and_terminate_is_
         assert server.exit is None
         await clock.advance(0.2)
         await stopping
-        assert (str(server.exit), server.ended) == ("shutdown", [])
+        assert (str(server.exit), server.ended) == ("killed", [])
         with pytest.raises(ServerDiedError):
             await call
 
@@ -249,7 +249,7 @@ def test_a_killed_server_ends_though_its_handler_swallows_the_cancellation(
         server.cast("second")
         await settle()
         await server.stop("brutal_kill")
-        assert (server.handled, server.ended, str(server.exit)) == (["first"], [], "shutdown")
+        assert (server.handled, server.ended, str(server.exit)) == (["first"], [], "killed")
 
     run(test)
     assert caplog.records == []  # it was not abandoned
@@ -259,7 +259,7 @@ def test_a_server_killed_before_its_first_turn_has_ended() -> None:
     async def test() -> None:
         server = Counter.start(name="brief")
         server.kill()
-        assert str(await server.wait()) == "shutdown"
+        assert str(await server.wait()) == "killed"
         await server.ready()
         assert whereis("brief") is None
 

@@ -51,7 +51,7 @@ class Work:
 async def ignore_cancellation() -> None:
     while True:
         try:
-            await asyncio.sleep(3600)
+            await asyncio.get_running_loop().create_future()
         except asyncio.CancelledError:
             continue
 
@@ -139,8 +139,8 @@ def test_a_task_that_somebody_else_cancels_counts_as_killed() -> None:
         async with TaskSupervisor.start() as supervisor:
             child = started(supervisor.start_child(work, restart="transient"))
             await settle()
-            assert child._task is not None
-            child._task.cancel()
+            assert child.task is not None
+            child.task.cancel()
             await settle()
             assert (child.attempt, child.state) == (2, "running")
 

@@ -1,4 +1,4 @@
-"""For tests of code that uses this package: a clock that moves only when it is told to."""
+"""A clock that moves only when it is told to."""
 
 from __future__ import annotations
 

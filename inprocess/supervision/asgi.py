@@ -1,0 +1,154 @@
+"""A supervision tree that lives as long as an ASGI app: started before it serves, drained at its end.
+
+For a framework that takes a lifespan (Starlette, FastAPI), give it `lifespan(start)`. Any other
+ASGI app, with a lifespan of its own or without, is wrapped: `Supervised(app, start)`. `start`
+makes the tree, on the server's loop: `partial(Supervisor.start, children, name="tree")`, or an
+async function that returns a process.
+
+The order, where an app is wrapped:
+1. The app's own start-up comes first, so that the tree finds what the app has opened.
+2. The tree starts and is waited for. If that fails, the app's own shut-down runs and the server
+   is told why; it then does not serve.
+3. While it serves, `request.state.inprocess` is the tree (where the server passes state on, as
+   uvicorn does), and the loop is the home of calls from the app's worker threads.
+4. At shut-down the tree is drained for `grace_s`, and tasks of `Task.start` that still run are
+   cut off; then comes the app's own shut-down.
+
+OTP has applications for this. A server that is killed drains nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from inspect import isawaitable
+from typing import Any
+
+from inprocess.supervision.drain import drain
+from inprocess.supervision.process import Process, log
+from inprocess.supervision.runtime import attach
+from inprocess.supervision.task import unlinked
+
+#: Seconds that work gets to finish at shut-down, before it is cancelled. Servers wait for it; a
+#: process manager must give them this and some seconds more before it kills.
+GRACE_S = 10.0
+#: Under this name requests find the tree in their state.
+STATE_KEY = "inprocess"
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Start = Callable[[], Process | Awaitable[Process]]
+
+
+def lifespan(
+    start: Start, *, grace_s: float = GRACE_S
+) -> Callable[[object], AbstractAsyncContextManager[dict[str, Process]]]:
+    """Make the `lifespan=` of a framework: called with the app, it gives a context that runs the tree.
+
+    What the context yields becomes the requests' state: `request.state.inprocess` is the tree.
+    The context raises what the start raises.
+    """
+
+    @asynccontextmanager
+    async def run(_app: object) -> AsyncIterator[dict[str, Process]]:
+        async with running(start, grace_s=grace_s) as tree:
+            yield {STATE_KEY: tree}
+
+    return run
+
+
+@asynccontextmanager
+async def running(start: Start, *, grace_s: float = GRACE_S) -> AsyncIterator[Process]:
+    """Run the tree on the running loop as long as the block runs, then drain it for `grace_s` seconds."""
+    loop = asyncio.get_running_loop()
+    tasks = unlinked(loop)
+    with attach(loop):
+        made = start()
+        tree = await made if isawaitable(made) else made
+        try:
+            await tree.ready()
+            yield tree
+        finally:
+            tasks.quiet()
+            try:
+                await drain(tree, grace_s=grace_s)
+            finally:
+                await drain(tasks, grace_s=0.0)
+
+
+class Supervised:
+    """An ASGI app around another; see the module."""
+
+    def __init__(self, app: App, start: Start, *, grace_s: float = GRACE_S) -> None:
+        self._app = app
+        self._start = start
+        self._grace_s = grace_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, or the server's lifespan."""
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+        await receive()  # lifespan.startup
+        inner = _Inner(self._app, scope)
+        try:
+            await self._run(scope, inner, receive, send)
+        finally:
+            await inner.cancel()
+
+    async def _run(self, scope: Scope, inner: _Inner, receive: Receive, send: Send) -> None:
+        refused = await inner.ask("startup")
+        if refused is not None:
+            await send(refused)
+            return
+        phase = "startup"
+        try:
+            async with running(self._start, grace_s=self._grace_s) as tree:
+                scope.setdefault("state", {})[STATE_KEY] = tree
+                await send({"type": "lifespan.startup.complete"})
+                phase = "shutdown"
+                await receive()  # lifespan.shutdown
+        except Exception as error:  # noqa: BLE001 - the server is told, whatever it is
+            log.exception("the supervision tree failed at %s", phase)
+            await inner.ask("shutdown")
+            await send({"type": f"lifespan.{phase}.failed", "message": f"{type(error).__name__}: {error}"})
+            return
+        await send(await inner.ask("shutdown") or {"type": "lifespan.shutdown.complete"})
+
+
+class _Inner:
+    """The lifespan of the wrapped app: the same protocol, with us as its server."""
+
+    def __init__(self, app: App, scope: Scope) -> None:
+        self._asked: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: asyncio.Queue[Message] = asyncio.Queue()
+        self._task = asyncio.ensure_future(app(scope, self._asked.get, self._answers.put))
+
+    async def ask(self, phase: str) -> Message | None:
+        """Have the app go through a phase; its message where that failed, else None.
+
+        An app that returns or raises without an answer has no lifespan, as the protocol says.
+        """
+        if self._task.done():
+            return None
+        self._asked.put_nowait({"type": f"lifespan.{phase}"})
+        answer = asyncio.ensure_future(self._answers.get())
+        try:
+            await asyncio.wait((answer, self._task), return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done() and self._answers.empty():
+                return None
+            message = await answer
+        finally:
+            answer.cancel()
+        return message if message["type"].endswith(".failed") else None
+
+    async def cancel(self) -> None:
+        """Leave nothing of it behind."""
+        self._task.cancel()
+        await asyncio.wait((self._task,))
+        if not self._task.cancelled() and (error := self._task.exception()) is not None:
+            log.info("the app has no lifespan of its own: %r", error)

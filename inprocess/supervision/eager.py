@@ -1,0 +1,56 @@
+"""Run a coroutine at once, and give it a task only where it has to wait.
+
+Most restarts never wait: a task for each would cost more than they do. Python has eager tasks
+from 3.12 on; this works on 3.11 too. The price: until its first wait the coroutine runs inside
+whatever called it, so `asyncio.current_task()` is not its own and `asyncio.timeout()` must not
+be entered there. For the runtime's own coroutines only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_eagerly(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> asyncio.Task[T] | None:
+    """Run the coroutine up to its first wait; return the task that goes on with it, None where it is done.
+
+    Raise what it raises before its first wait. Its result is dropped where it did not wait.
+    """
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration:
+        return None
+    return loop.create_task(_Rest(coroutine, awaited))
+
+
+class _Rest(Coroutine[Any, Any, T]):
+    """A coroutine that has begun: hands its task what it awaited first, then is that coroutine."""
+
+    __slots__ = ("_awaited", "_coroutine", "_is_first")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], awaited: object) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+        self._is_first = True
+
+    def send(self, value: Any, /) -> Any:
+        if self._is_first:
+            self._is_first = False
+            awaited, self._awaited = self._awaited, None
+            return awaited
+        return self._coroutine.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        # Also before the first `send`: a cancellation must reach the coroutine's own clean-up.
+        self._is_first = False
+        return self._coroutine.throw(*error)
+
+    def close(self) -> None:
+        self._coroutine.close()
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._coroutine.__await__()

@@ -1,0 +1,198 @@
+"""Registry: finds processes by any key, one a key or many, and forgets them when they end.
+
+As Elixir's. `keys="unique"`: at most one owner a key, so a key is an address, usable as a name
+by `via`. `keys="duplicate"`: many owners a key, the same one more than once if it likes, so a
+key is a topic and `dispatch` tells all who listen.
+
+    >>> import asyncio
+    >>> from inprocess.supervision.gen_server import GenServer
+    >>> class Echo(GenServer):
+    ...     def handle_call(self, request, caller):
+    ...         return request
+    >>> async def main():
+    ...     async with Registry.start("unique") as rooms:
+    ...         async with Echo.start(name=rooms.via(("room", 7))):
+    ...             print(await rooms.whereis(("room", 7)).call("hello"))
+    ...         print(rooms.whereis(("room", 7)))
+    >>> asyncio.run(main())
+    hello
+    None
+
+An owner is a process or the child of a TaskSupervisor. It lives on the registry's loop; so
+does every change, and a caller on another thread waits for the loop's next turn. Looking is
+done at once on any thread, and never shows an owner that has ended.
+
+Differences from Elixir: when a registry ends its entries are gone, but their owners, who are
+not linked to it, live on. A name for the whole interpreter is `names`, not a registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Self, TypeVar
+
+from inprocess.supervision.clock import Clock
+from inprocess.supervision.errors import AlreadyStartedError, StartError
+from inprocess.supervision.exits import SHUTDOWN, Exit
+from inprocess.supervision.process import Ending, Process
+from inprocess.supervision.redact import redact
+from inprocess.supervision.threads import hop
+
+Keys = Literal["unique", "duplicate"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One owner of a key, and the value that it registered."""
+
+    owner: Any
+    value: Any = None
+
+
+class Via(str):
+    """A name that lives in a registry, for `start(name=...)` and `whereis`. Made by `Registry.via`."""
+
+    registry: Registry
+    key: Hashable
+    value: Any
+
+    __slots__ = ("key", "registry", "value")
+
+
+class Registry(Process):
+    """Owners by key; see the module. Made by `start`, ends with `stop` or its supervisor."""
+
+    __slots__ = ("_entries", "_keys_of", "_unique")
+
+    def __init__(self, keys: Keys) -> None:
+        super().__init__()
+        self._unique = keys == "unique"
+        self._entries: dict[Hashable, tuple[Entry, ...]] = {}  # tuples, so that any thread may look
+        self._keys_of: dict[Ending, dict[Hashable, None]] = {}
+
+    @classmethod
+    def start(cls, keys: Keys, *, name: str | None = None, clock: Clock | None = None) -> Self:
+        """Start one on the running loop.
+
+        Raise ValueError for other `keys`, AlreadyStartedError where the name is taken.
+        """
+        if keys not in {"unique", "duplicate"}:
+            raise ValueError(f"keys is {keys!r}: expected 'unique' or 'duplicate'")
+        registry = cls(keys)
+        registry._bind(name, clock)
+        return registry
+
+    def register(self, key: Hashable, owner: Ending, value: Any = None) -> None:
+        """Enter the owner under the key until it ends or is unregistered. Any thread.
+
+        Raise AlreadyStartedError where `unique` and a living owner has the key, be it the same,
+        and StartError where the registry or the owner has ended.
+        """
+        self._here(partial(self._register, key, owner, value))
+
+    def unregister(self, key: Hashable, owner: Ending) -> bool:
+        """Take all entries of that owner under that key out; False where there is none. Any thread."""
+        return self._here(partial(self._unregister, key, owner))
+
+    def update(self, key: Hashable, owner: Ending, change: Callable[[Any], Any]) -> Any:
+        """Replace the value of the owner's entries under the key by `change(value)`. Any thread.
+
+        Return the last new value; raise KeyError where the owner has no such entry.
+        """
+        return self._here(partial(self._update, key, owner, change))
+
+    def lookup(self, key: Hashable) -> list[Entry]:
+        """The entries under the key, the oldest first; at most one where keys are unique. Any thread."""
+        return [entry for entry in self._entries.get(key, ()) if entry.owner.exit is None]
+
+    def whereis(self, key: Hashable) -> Any:
+        """The oldest living owner of the key, or None. Any thread."""
+        return next((entry.owner for entry in self._entries.get(key, ()) if entry.owner.exit is None), None)
+
+    def keys(self, owner: Ending) -> list[Hashable]:
+        """The keys that the owner is entered under, each once. Any thread."""
+        return list(self._keys_of.get(owner, ())) if owner.exit is None else []
+
+    def entries(self) -> list[tuple[Hashable, Entry]]:
+        """Every key with each of its entries. Any thread."""
+        return [(key, entry) for key in list(self._entries) for entry in self.lookup(key)]
+
+    @property
+    def count(self) -> int:
+        """How many entries there are. Any thread."""
+        return sum(map(len, list(self._entries.values())))
+
+    def dispatch(self, key: Hashable, tell: Callable[[list[Entry]], object]) -> int:
+        """Call `tell(entries)` on the caller's thread, unless there are none; return how many. Any thread."""
+        entries = self.lookup(key)
+        if entries:
+            tell(entries)
+        return len(entries)
+
+    def via(self, key: Hashable, value: Any = None) -> Via:
+        """The key as a name, for `start(name=registry.via(key))`; ValueError where keys are duplicate."""
+        if not self._unique:
+            raise ValueError(f"{self.name} has duplicate keys: only a unique key can be a name")
+        via = Via(f"{self.name}[{redact(key)}]")
+        via.registry, via.key, via.value = self, key, value
+        return via
+
+    def shutdown(self) -> None:
+        """Forget all entries and end with reason shutdown."""
+        self._entries.clear()
+        self._keys_of.clear()
+        self._end(SHUTDOWN)
+
+    def kill(self) -> None:
+        """As `shutdown`."""
+        self.shutdown()
+
+    def _here(self, function: Callable[[], T]) -> T:
+        return function() if self.is_here else hop(self.loop, function)
+
+    def _register(self, key: Hashable, owner: Ending, value: Any) -> None:
+        if self.exit is not None or owner.exit is not None:
+            ended = self.name if self.exit is not None else redact(owner)
+            raise StartError(f"{key!r} cannot be registered: {ended} has ended")
+        there = self.lookup(key)
+        if self._unique and there:
+            raise AlreadyStartedError(f"the key {redact(key)} of {self.name} is taken by {there[0].owner!r}")
+        self._entries[key] = (*there, Entry(owner, value))
+        if owner not in self._keys_of:
+            self._keys_of[owner] = {}
+            owner.monitor(partial(self._owner_ended, owner))
+        self._keys_of[owner][key] = None
+
+    def _unregister(self, key: Hashable, owner: Ending) -> bool:
+        """Leaves an owner without keys known, so that it is not monitored once more when it comes back."""
+        keys = self._keys_of.get(owner, {})
+        if key not in keys:
+            return False
+        del keys[key]
+        self._drop(key, owner)
+        return True
+
+    def _update(self, key: Hashable, owner: Ending, change: Callable[[Any], Any]) -> Any:
+        if key not in self._keys_of.get(owner, {}):
+            raise KeyError(key)
+        changed = [
+            Entry(owner, change(entry.value)) if entry.owner is owner else entry
+            for entry in self._entries[key]
+        ]
+        self._entries[key] = tuple(changed)
+        return next(entry.value for entry in reversed(changed) if entry.owner is owner)
+
+    def _owner_ended(self, owner: Ending, _ended: Exit) -> None:
+        for key in self._keys_of.pop(owner, {}):
+            self._drop(key, owner)
+
+    def _drop(self, key: Hashable, owner: Ending) -> None:
+        left = tuple(entry for entry in self._entries.get(key, ()) if entry.owner is not owner)
+        if left:
+            self._entries[key] = left
+        else:
+            self._entries.pop(key, None)
