@@ -18,7 +18,7 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-full smoke bench-micro report compare test lint types format clean
+.PHONY: help install bench bench-full smoke bench-micro soak report compare test lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,9 +43,13 @@ bench-full: ## Measure what may be quoted (about an hour)
 smoke: ## Measure for under a minute: does the road hold from end to end?
 	@$(MAKE) bench PROFILE=smoke
 
-bench-micro: $(STAMP) ## Time what handing one job over costs its caller
+bench-micro: $(STAMP) ## Time what each small step costs, as ratios within one run
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
+
+soak: $(STAMP) ## Run for long, with crashes, and see that nothing grows (a quarter of an hour)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m bench.soak.inprocess_soak $(ARGS)
 
 report: $(STAMP) ## Render a run's report again (RUN=results/latest)
 	$(BIN)/queue-or-task report $(RUN)
