@@ -379,7 +379,8 @@ def test_a_cancellation_at_any_moment_leaves_no_process_behind(moment: int, tmp_
 
 
 APP = """
-    import asyncio, sys
+    import asyncio, signal, sys
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     sys.path.insert(0, {path!r})
     from inprocess import TaskSupervisor
     from isolated_work import hang, burn, with_grandchild
