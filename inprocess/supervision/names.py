@@ -6,6 +6,7 @@ a text, known in the whole interpreter, or made by `Registry.via` and known in t
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, cast
 
 from inprocess.supervision.errors import AlreadyStartedError
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from inprocess.supervision.registry import Via
 
 _names: dict[str, Process] = {}
+_leaving = threading.Lock()
 
 
 def whereis(name: str) -> Process | None:
@@ -29,14 +31,19 @@ def registered() -> dict[str, Process]:
 
 
 def register(name: str, process: Process) -> None:
-    """Give the name to the process; raise AlreadyStartedError where another has it."""
+    """Give the name to the process; raise AlreadyStartedError where another has it.
+
+    An owner whose loop was closed under it runs no more and cannot say so: it loses the name.
+    """
     via = None if type(name) is str else _via(name)
     if via is not None:
         via.registry.register(via.key, process, via.value)
         return
-    owner = _names.setdefault(name, process)  # one step, so two threads cannot both succeed
-    if owner is not process:
-        raise AlreadyStartedError(f"the name {name!r} is taken by a running {type(owner).__name__}")
+    while (owner := _names.setdefault(name, process)) is not process:  # one step, for threads
+        if not owner.scheduler.loop.is_closed():
+            raise AlreadyStartedError(f"the name {name!r} is taken by a running {type(owner).__name__}")
+        with _leaving:  # so that nobody takes away what another has just been given
+            unregister(name, owner)
 
 
 def unregister(name: str, process: Process) -> None:

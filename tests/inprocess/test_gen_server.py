@@ -21,6 +21,7 @@ from inprocess import (
     Timer,
     whereis,
 )
+from inprocess.supervision import names
 from inprocess.testing import FakeClock, settle
 
 
@@ -327,6 +328,23 @@ def test_names_are_unique() -> None:
                 Counter.start(name="counter")
 
     run(test)
+
+
+def test_a_server_whose_loop_was_closed_under_it_loses_its_name() -> None:
+    async def left_behind() -> None:
+        await Counter.start(name="counter").ready()
+
+    async def test() -> None:
+        left = whereis("counter")
+        async with Counter.start(name="counter") as server:
+            assert whereis("counter") is server
+            assert left is not None
+            names.unregister("counter", left)
+            assert whereis("counter") is server
+
+    asyncio.run(left_behind())
+    asyncio.run(test())
+    assert whereis("counter") is None
 
 
 def test_threads_may_call_and_cast_and_the_loops_own_thread_is_told_to_await() -> None:
