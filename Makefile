@@ -18,10 +18,10 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-full smoke bench-micro soak report compare test lint types format clean
+.PHONY: help install bench bench-full smoke bench-micro verify-instrument soak report compare test lint types format clean
 
 help: ## Explain every target
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  Options: PROFILE=smoke|quick|full  SEED=N  RUN=results/…  A=… B=…  ARGS="--side celery --fault 12"\n'
 
 install: $(STAMP) ## Make the environment in .venv (the other targets do it for you)
@@ -46,6 +46,10 @@ smoke: ## Measure for under a minute: does the road hold from end to end?
 bench-micro: $(STAMP) ## Time what each small step costs, as ratios within one run
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
+
+verify-instrument: $(STAMP) ## Does the harness report what is known to be true? (five minutes)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/queue-or-task verify $(ARGS)
 
 soak: $(STAMP) ## Run for long, with crashes, and see that nothing grows (a quarter of an hour)
 	@mkdir -p $(TMPDIR)

@@ -39,7 +39,9 @@ def make_agenda(order: Order) -> Agenda:
     agenda = Agenda(
         latency=latency_turns(order.sides, profile) if requested and "latency" in measures else [],
         drift=[together for together in drift if together] if "drift" in measures else [],
-        faults=fault_turns(order.sides, order.faults, profile) if "fault" in measures else [],
+        faults=fault_turns(order.sides, order.faults, profile, controls=order.controls)
+        if "fault" in measures
+        else [],
         micro="micro" in measures,
     )
     if not (agenda.latency or agenda.drift or agenda.faults or agenda.micro):

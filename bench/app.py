@@ -14,6 +14,7 @@ unknown side ends it at once with one line and exit code 2.
 | GET /held              | {job: where} of the accepted jobs that have not ended                |
 | GET /lag               | [[t_ns, lag_ms], …] of the loop since the last call (`bench.ticker`) |
 | GET /health            | 200 {"side", "pid"}                                                  |
+| POST /odd              | an odd job for a fault, see `bench.odd.endpoint`                     |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
 """
@@ -40,6 +41,7 @@ from starlette.routing import Route
 
 from bench import builds, handover
 from bench.lifeline import end_with_parent
+from bench.odd import endpoint as odd
 from bench.serving import PortTakenError, Server, listening_socket, stop_on_signals, url_of, write_json
 from bench.ticker import Ticker
 from scenarios import database, settings, users
@@ -74,6 +76,7 @@ class App:
                 Route("/held", self.held),
                 Route("/lag", self.lag),
                 Route("/health", self.health),
+                *odd.routes(self.side),
             ],
             lifespan=self.lifespan,
             exception_handlers={

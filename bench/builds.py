@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bench.known_truth.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
 #: Where an in-process job is held that has not ended.
@@ -18,6 +19,7 @@ PACKAGES = {
     "celery-stock": "celery_impl",
     "celery-hardened": "celery_impl",
     "inline": "bench.inline",
+    **dict.fromkeys(TRUTHS, "bench.known_truth"),
 }
 
 
@@ -43,7 +45,12 @@ def load(side: str) -> Build:
         name: cast("Any", importlib.import_module(f"{package}.{name}"))
         for name in ("account_setup", "account_sync", "welcome_email")
     }
-    hosts = {"inprocess": _inprocess, "celery_impl": _celery, "bench.inline": _inline}
+    hosts = {
+        "inprocess": _inprocess,
+        "celery_impl": _celery,
+        "bench.inline": _inline,
+        "bench.known_truth": _known,
+    }
     lifespan, held = hosts[package]()
     return Build(**scenarios, lifespan=lifespan, held=held, on_loop=package == "inprocess")
 
@@ -66,6 +73,12 @@ def _celery() -> _Host:
 
 def _inline() -> _Host:
     return _nothing, dict
+
+
+def _known() -> _Host:
+    from bench.known_truth.engine import engine  # late: as above
+
+    return engine.lifespan, dict
 
 
 @asynccontextmanager

@@ -1,15 +1,17 @@
 """The command line: `queue-or-task`, the same as `python -m bench`.
 
-Exit codes: 0 done; 2 something that the caller can mend, told in one line; 130 interrupted (what
-was measured is kept and rendered).
+Exit codes: 0 done; 2 something that the caller can mend, told in one line; 99 a threshold was
+crossed (k6's code) or a known truth not reported; 75 the machine is too noisy to verify the
+instrument; 130 interrupted (what was measured is kept and rendered).
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from rich.console import Console
@@ -19,8 +21,13 @@ from bench.errors import BenchError
 from bench.profiles import PROFILES, profile
 from bench.rundir import RunDirectory
 
+if TYPE_CHECKING:
+    from bench.thresholds import Threshold
+
 #: Exit codes for scripts.
 EXIT_USAGE = 2
+EXIT_CROSSED = 99
+EXIT_NOISY = 75
 EXIT_INTERRUPTED = 130
 #: The seed of a run that names none: two runs with the same seed offer the same load.
 DEFAULT_SEED = 1
@@ -63,6 +70,7 @@ def main() -> None:
       queue-or-task run --scenario account_sync           the drift of the periodic sync alone
       queue-or-task report results/latest                 render the report again
       queue-or-task compare results/A results/B           two runs beside each other
+      queue-or-task check -t 'p99(response) < 200ms' -t 'lost == 0'   a gate for CI
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
 
 
@@ -131,16 +139,86 @@ def report(run_directory: Path) -> None:
     _render(RunDirectory.open(run_directory))
 
 
+_threshold = click.option(
+    "-t", "--threshold", "texts", multiple=True, metavar="TEXT", help="As 'lost == 0'; repeat for more."
+)
+
+
 @main.command()
 @click.argument("first", type=click.Path(path_type=Path))
 @click.argument("second", type=click.Path(path_type=Path))
-def compare(first: Path, second: Path) -> None:
-    """Put two runs beside each other: two machines, two versions, two commits."""
-    from bench.compare import compare_runs  # late: as in `run`
+@_threshold
+@click.option("--no-worse", is_flag=True, help="Exit with 99 where a figure of the second run is higher.")
+def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool) -> None:
+    """Put two runs beside each other: two machines, two versions, two commits.
 
-    _, lines = compare_runs(first, second)
+    Thresholds speak of the second run.
+    """
+    from bench.compare import compare_runs  # late: as in `run`
+    from bench.thresholds import parse
+
+    thresholds = [parse(text) for text in texts]
+    table, lines = compare_runs(first, second)
     for line in lines:
         click.echo(line)
+    worse = no_worse and bool((table["words"] == "higher").any())
+    if not _all_met(second, thresholds) or worse:
+        sys.exit(EXIT_CROSSED)
+
+
+@main.command()
+@click.argument("run_directory", type=click.Path(path_type=Path), default=RESULTS / "latest")
+@_threshold
+def check(run_directory: Path, texts: tuple[str, ...]) -> None:
+    """Hold a run against thresholds: exit code 0 where it meets all of them, 99 where not.
+
+    \b
+    Examples:
+      p99(response) < 200ms
+      p50(request){side=inprocess, scenario=welcome_email} < 0.05s
+      lost == 0
+      max(age_p99_ms){policy=anchored} < 3s
+    """  # noqa: D301 - as in `main`
+    from bench.thresholds import parse  # late: as in `run`
+
+    if not texts:
+        raise BenchError("nothing to check: give a threshold, such as -t 'lost == 0'")
+    if not _all_met(run_directory, [parse(text) for text in texts]):
+        sys.exit(EXIT_CROSSED)
+
+
+@main.command()
+@click.option("--short", is_flag=True, help="A minute instead of five: for a look, not for a claim.")
+@click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Of the load.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Where runs go."
+)
+def verify(*, short: bool, seed: int, out: Path) -> None:
+    """Put sides with known truth through the harness, and see that it reports each.
+
+    Exit code 0 where it does, 99 where it does not, 75 where the machine is too noisy to say.
+    """
+    from bench.known_truth import verify as verifying  # late: as in `run`
+
+    size = verifying.SHORT if short else verifying.WHOLE
+    directory, rows = verifying.verify(out, size=size, seed=seed)
+    for row in rows:
+        click.echo(f"{row.truth:45} {verifying.line(row)}")
+    click.echo(f"in {directory.path}, and in the report of every run from now on")
+    verdicts = {row.verdict for row in rows}
+    if verdicts != {"held"}:
+        sys.exit(EXIT_CROSSED if "NOT HELD" in verdicts else EXIT_NOISY)
+
+
+def _all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
+    """Print what became of each threshold; tell whether all are met."""
+    from bench.thresholds import outcomes  # late: as in `run`
+
+    run = RunDirectory.open(path)
+    found = [outcome for threshold in thresholds for outcome in outcomes(run, threshold)]
+    for outcome in found:
+        click.echo(outcome.line)
+    return all(outcome.met for outcome in found)
 
 
 def _render(directory: RunDirectory) -> None:

@@ -1,7 +1,8 @@
 """Comparing two runs: for each figure that both have, B over A, with the words of `bench.measures.words`.
 
-Two runs of the same plan (same machine and seed) are paired by repetition: their blocks carried
-the same load. Any others are compared as independent samples (Welch), and the text says so.
+Two runs of the same plan (same machine, seed and load) are paired by repetition: their blocks
+carried the same load. Any others are compared as independent samples (Welch), and the text says
+that they are unpaired.
 Blocks that do not count are left out.
 """
 
@@ -25,6 +26,8 @@ from bench.rundir import RunDirectory
 COLUMNS = ("scenario", "side", "metric", "quantile", "a", "b", "ratio", "low", "high", "words", "why")
 #: What makes two machines the same one; the load of the moment does not.
 _MACHINE = ("cores", "memory_gb", "processor", "system")
+#: What makes two plans offer the same requests from the same seed.
+_LOAD = ("rate", "owners", "warmup_s", "latency_s")
 _KEYS = ["scenario", "side", "metric", "quantile"]
 
 
@@ -49,7 +52,7 @@ def compare_runs(a: Path, b: Path) -> tuple[pd.DataFrame, list[str]]:
     ]
     if not rows:
         raise BenchError(f"{a} and {b} share no figure: run both with the same scenarios and sides")
-    how = f"not paired: the runs differ in {' and '.join(unlike)}" if unlike else "paired by repetition"
+    how = f"unpaired: the runs differ in {' and '.join(unlike)}" if unlike else "paired by repetition"
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table, [f"A = {a}", f"B = {b}", how, *(_line(row) for row in rows)]
 
@@ -61,7 +64,8 @@ def _rows(run: RunDirectory, name: str) -> pd.DataFrame:
 
 def _unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     same_machine = all(a.get("machine", {}).get(key) == b.get("machine", {}).get(key) for key in _MACHINE)
-    checks = {"machine": same_machine, "seed": a.get("seed") == b.get("seed")}
+    same_load = all(a.get("plan", {}).get(key) == b.get("plan", {}).get(key) for key in _LOAD)
+    checks = {"machine": same_machine, "seed": a.get("seed") == b.get("seed"), "load": same_load}
     return [name for name, same in checks.items() if not same]
 
 

@@ -82,6 +82,9 @@ class Context:
         folder = self.folder(turn)
         target = self.directory.path / f"events-{turn.name}.jsonl"
         warnings = ledger_io.merge_block(folder / "ledger", target)
+        if warnings:  # the run is marked: a reader of the report sees that lines are missing, and which
+            told = [f"{turn.name}: {warning.removeprefix(f'{folder}/')}" for warning in warnings]
+            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *told])
         events, _ = ledger_io.read_events(target)
         shutil.rmtree(folder, ignore_errors=True)
         return events, warnings

@@ -2,7 +2,8 @@
 
     start, probe | prepare | load … strike … load | drain | look for what is held | stop
 
-The count is the checker's (`bench.measures.failure`): every accepted job is in exactly one class.
+The count is the checker's (`bench.measures.failure`): every accepted job is in exactly one class. A
+control run is the same block without `prepare` and strike; its rows are in `controls.csv`.
 """
 
 from __future__ import annotations
@@ -10,30 +11,29 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import httpx
 
-from bench import plan as plans
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
-from bench.faults.fault import Expected, Fault
+from bench.faults import moments
+from bench.faults.fault import Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
 from bench.stack import PROBE, Stack
-from bench.turns import Turn, valid_row
+from bench.turns import Turn, invalid_row, valid_row
 from scenarios import jobs
 from scenarios.ledger import Ledger
 
 #: Seconds from a warm generator to its first request.
 LEAD_S = 0.2
-#: Requests a second of the other scenario, whose jobs show how far a fault reaches.
-BYSTANDER_RATE = 1.0
-#: The part of the load within which the fault strikes, as fractions of its length.
-STRIKE_BETWEEN = (0.35, 0.65)
 #: Milliseconds from due to effect after which a job is late.
-DEADLINES_MS = {jobs.ACCOUNT_SETUP: 5000.0, jobs.WELCOME_EMAIL: 5000.0}
+DEADLINES_MS = dict.fromkeys(jobs.SCENARIOS, 5000.0)
+#: A fact of a checker hook is told in so many digits.
+DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,21 +48,36 @@ class Observed:
     app_died: bool
     #: The ledger is whole and every place where jobs are held could be looked into.
     complete: bool
+    #: What the strike itself noted.
+    facts: Mapping[str, Any]
+    owners: tuple[str, ...]
 
 
 async def run(turn: Turn, context: Context) -> str:
-    """Run the block and append one row a scenario to `failures.csv`; it counts, so return nothing."""
+    """Run the block and append one row a scenario to `failures.csv`; return why it does not count, or "".
+
+    A fault that this machine cannot make has a row in `blocks.csv` that says why.
+    """
     fault = turn.fault
     if fault is None:
         raise BenchError(f"{turn.name} is no fault block")
+    if reason := fault.unavailable():
+        context.directory.append("blocks", [invalid_row(turn, reason)])
+        return reason
     expected = fault.expected[turn.side.name]
     stack = Stack(
         turn.side,
         folder=context.folder(turn),
         table=context.table,
         context=context.ledger_context(turn),
-        env={"SIDEKIQ_RETRY_SCALE": str(context.profile.retry_scale), **expected.env},
+        env={
+            "SIDEKIQ_RETRY_SCALE": str(context.profile.retry_scale),
+            **expected.env,
+            **fault.environment(context.folder(turn)),
+        },
         world_latency_ms=fault.latency_ms,
+        proxied=fault.proxied if turn.side.queued else "",
+        odd_jobs=fault.odd_jobs,
     )
     async with stack:
         harness = Ledger(stack.ledger, context.ledger_context(turn))
@@ -73,23 +88,19 @@ async def run(turn: Turn, context: Context) -> str:
 
 
 async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
-    plan = plans.make_plan(
-        seed=context.draw("load", fault.number, turn.repetition).getrandbits(32),
-        prefix=turn.name,
-        rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
-        seconds=fault.load_s,
-        owners=0,
-    )
-    await fault.prepare(stack)
+    moment = moments.moment(turn, context.seed)
+    await stack.sync(moment.plan.owners)
+    if not turn.control:
+        await fault.prepare(stack)
     app = stack.parts["app"]
-    generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
-    end_ns = start_ns + int(fault.load_s * 1e9)
-    await sleep_until(end_ns if fault.after_load else start_ns + _moment_ns(turn, fault, context))
+    generator, start_ns = await context.start_generator(stack, moment.plan, lead_s=LEAD_S)
+    await sleep_until(start_ns + moment.strike_ns)
     fault_on_ns = time.monotonic_ns()
-    harness.record("fault_on", t=fault_on_ns, fault=fault.number)
-    await fault.strike(stack)
+    if not turn.control:
+        harness.record("fault_on", t=fault_on_ns, fault=fault.number)
+        await fault.strike(stack)
+        harness.record("fault_off", fault=fault.number)
     fault_off_ns = time.monotonic_ns()
-    harness.record("fault_off", t=fault_off_ns, fault=fault.number)
     await context.end_generator(generator)
     await _drain(stack, limit_s=fault.drain_s(turn.side.name), linger_s=fault.linger_s)
     return Observed(
@@ -100,13 +111,9 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
         complete=await _record_held(stack, harness),
+        facts=dict(stack.facts),
+        owners=tuple(moment.plan.owners),
     )
-
-
-def _moment_ns(turn: Turn, fault: Fault, context: Context) -> int:
-    """The seeded moment of the strike, in ns from the start of the load: the same for every side."""
-    draw = context.draw("strike", fault.number, turn.repetition).uniform(*STRIKE_BETWEEN)
-    return int(draw * fault.load_s * 1e9)
 
 
 async def _drain(stack: Stack, *, limit_s: float, linger_s: float) -> None:
@@ -139,10 +146,32 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
 
 def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> None:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    expected = fault.expected[turn.side.name]
-    rows = [_row(turn, fault, scenario, seen, planned) for scenario in (fault.scenario, jobs.WELCOME_EMAIL)]
-    context.directory.append("failures", [rows[0] | _prediction(rows[0], expected, context), *rows[1:]])
+    scenarios = dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL))
+    rows = [_row(turn, fault, scenario, seen, planned) for scenario in scenarios]
+    facts = _facts(fault, seen, planned)
+    rows[0] |= {"seen": "; ".join(f"{name} {_told(value)}" for name, value in facts.items())}
+    if not turn.control:
+        rows[0] |= _prediction(turn, rows[0], facts, context)
+    context.directory.append("controls" if turn.control else "failures", rows)
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
+
+
+def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:
+    return fault.look(
+        Seen(
+            events=events,
+            facts=seen.facts,
+            start_ns=seen.start_ns,
+            on_ns=seen.fault_on_ns,
+            off_ns=seen.fault_off_ns,
+            drained_ns=seen.drained_ns,
+            owners=seen.owners,
+        )
+    )
+
+
+def _told(value: Any) -> str:
+    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
 
 
 def _row(
@@ -173,12 +202,20 @@ def _row(
     }
 
 
-def _prediction(row: dict[str, Any], expected: Expected, context: Context) -> dict[str, Any]:
+def _prediction(
+    turn: Turn, row: Mapping[str, Any], facts: Mapping[str, Any], context: Context
+) -> dict[str, Any]:
+    expected = _expected(turn)
     notes = [expected.note]
-    if context.profile.retry_scale != 1.0 and row["side"] == "celery-hardened":
+    if context.profile.retry_scale != 1.0 and turn.side.name == "celery-hardened":
         notes.append(f"retry schedule at {context.profile.retry_scale:g} of its real time")
     return {
         "predicted": expected.text,
-        "as_predicted": "yes" if expected.holds(row) else "no",
+        "as_predicted": "yes" if expected.holds({**facts, **row}) else "no",
         "note": "; ".join(filter(None, notes)),
     }
+
+
+def _expected(turn: Turn) -> Expected:
+    assert turn.fault is not None  # noqa: S101 - `run` has looked
+    return turn.fault.expected[turn.side.name]

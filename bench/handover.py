@@ -19,6 +19,11 @@ def welcome_email(user_id: str) -> AbstractContextManager[None]:
     return _handover(jobs.WELCOME_EMAIL, (jobs.email(user_id),))
 
 
+def odd(key: str) -> AbstractContextManager[None]:
+    """Around the hand-over of an odd job (`bench.odd`), which the CRM knows by its key."""
+    return _handover(jobs.ACCOUNT_SETUP, (jobs.crm(key),))
+
+
 @contextmanager
 def _handover(scenario: str, names: Sequence[str]) -> Iterator[None]:
     """Write `submit` before the call: a call that never returns has left that much."""

@@ -2,7 +2,8 @@
 
 A process that was killed may leave a last line that was cut: it is left out and reported, with
 its file and line. A line that is broken anywhere else means that the file is damaged, and a
-verdict must not rest on it: LedgerError.
+verdict must not rest on it: LedgerError. Zero bytes around a line are room that the ledger had
+reserved (`scenarios.ledger`) and mean nothing; within a line they mean that it was cut.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import Any
 
 #: One event as it is read: `t` in monotonic nanoseconds, `event`, and the fields of `scenarios.ledger`.
 EventDict = dict[str, Any]
+#: What a ledger's file holds where nothing was written yet.
+RESERVED = b"\0"
 
 
 class LedgerError(ValueError):
@@ -58,20 +61,28 @@ def _read_all(files: Iterable[Path]) -> tuple[list[EventDict], list[str]]:
 
 def _read_file(file: Path, events: list[EventDict], warnings: list[str]) -> None:
     try:
-        lines = file.read_bytes().split(b"\n")
+        lines = file.read_bytes().rstrip(RESERVED).split(b"\n")
     except OSError as error:
         raise LedgerError(f"{file}: cannot be read ({error.strerror}); is this a run's event log?") from error
-    for number, line in enumerate(lines, start=1):
-        event = _parse(line)
+    last = max((number for number, line in enumerate(lines, start=1) if line), default=0)
+    for number, padded in enumerate(lines, start=1):
+        line = padded.lstrip(RESERVED)
+        event = parse(line)
         if event is not None:
             events.append(event)
-        elif number == len(lines) and line:  # no newline behind it: the process was killed while it wrote
+        elif number == last and _is_cut(line, ended=number < len(lines)):
             warnings.append(f"{file}:{number}: the last line was cut and is left out")
         elif line:
             raise LedgerError(f"{file}:{number}: not an event; the file is damaged, measure this block again")
 
 
-def _parse(line: bytes) -> EventDict | None:
+def _is_cut(line: bytes, *, ended: bool) -> bool:
+    """Whether the process was killed while it wrote: the newline is missing, or a part in the middle."""
+    return not ended or RESERVED in line
+
+
+def parse(line: bytes) -> EventDict | None:
+    """The event of a line, or None where it is none."""
     try:
         event = json.loads(line)
     except ValueError:

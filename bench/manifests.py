@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import machine
 from bench.orders import Order
-from bench.schema import Manifest
+from bench.schema import INSTRUMENT, Manifest
 
 
 def manifest(order: Order, broker: str) -> Manifest:
@@ -30,7 +32,17 @@ def manifest(order: Order, broker: str) -> Manifest:
         broker=broker,
         noise={},
         discarded=[],
+        instrument=instrument(order.out),
     )
+
+
+def instrument(out: Path) -> dict[str, Any]:
+    """What the last verification found (`bench.known_truth.verify`), or how to have one."""
+    try:
+        found = json.loads((out / INSTRUMENT).read_text())
+    except (OSError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {"known truth": "not verified: run make verify-instrument"}
 
 
 def now() -> str:

@@ -25,6 +25,8 @@ class Order:
     scenarios: list[str]
     measures: list[str]
     faults: list[Fault]
+    #: Beside each fault's strikes a run of the same block without it.
+    controls: bool
     seed: int
     out: Path
     #: What gives the same run again.
@@ -49,6 +51,7 @@ def make_order(
         scenarios=wanted,
         measures=_known("measure", measures, MEASURES),
         faults=[fault for fault in all_faults.chosen(faults or profile.faults) if fault.scenario in wanted],
+        controls=profile.controls or bool(faults),
         seed=seed,
         out=out,
         command=_command(scenarios, sides, measures, faults, profile, seed),

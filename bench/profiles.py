@@ -33,6 +33,8 @@ class Profile:
     drift_owners: int = 3
     #: Strikes of each fault at each side.
     strikes: int
+    #: A control run beside each fault; one that is asked for by its number has it in any profile.
+    controls: bool = False
     #: Fault blocks side by side: they count jobs and read no small times.
     lanes: int
     #: Sidekiq's retry schedule is run at this fraction of its real time; the report says so.
@@ -42,6 +44,9 @@ class Profile:
     faults: tuple[int, ...] = ()
     quotable: bool = False
 
+
+#: The faults of a quick run, which has five minutes for everything; `--fault all` takes the others too.
+QUICK_FAULTS = (1, 2, 10, 11, 12, 13, 16, 17, 20, 25)
 
 PROFILES = {
     profile.name: profile
@@ -68,6 +73,7 @@ PROFILES = {
             strikes=1,
             lanes=8,
             retry_scale=0.05,
+            faults=QUICK_FAULTS,
         ),
         Profile(
             name="full",
@@ -77,7 +83,8 @@ PROFILES = {
             drift_s=120.0,
             drift_repetitions=3,
             strikes=5,
-            lanes=3,
+            controls=True,
+            lanes=5,
             retry_scale=1.0,
             quotable=True,
         ),

@@ -14,6 +14,7 @@
 | ticks.csv          | one run of a periodic sync                                                 |
 | drift.csv          | the drift of one owner in one block                                        |
 | failures.csv       | one strike of one fault at one side: each accepted job in exactly one class |
+| controls.csv       | the same without the fault, as `failures.csv`; no prediction               |
 | cost.csv           | what one latency block cost to run                                         |
 | micro.json         | call costs, in pytest-benchmark's own format                               |
 | report.html        | the report                                                                 |
@@ -32,6 +33,8 @@ SCHEMA_VERSION = 1
 MANIFEST = "run.json"
 REPORT = "report.html"
 MICRO = "micro.json"
+#: Beside the runs: what the last verification of the instrument found.
+INSTRUMENT = "instrument.json"
 
 #: Every side that a run can measure, in the order of the reports.
 SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
@@ -146,6 +149,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "ghost",
         "unexpected",
         "cancelled",
+        "out_of_order",  # jobs that overtook another of their key
         "sum_ok",  # the five classes add up to accepted
         "at_least_once",  # held | broken | unknown
         "at_most_once",
@@ -157,7 +161,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "app_died",
         "predicted",  # what FAULTS.md expects, as text
         "as_predicted",  # yes | no | partly
-        "note",  # what was scaled down or seen, for a person
+        "note",  # what was scaled down, for a person
+        "seen",  # what the fault's own checker found, as text
     ),
     "cost": (
         "block",
@@ -173,6 +178,9 @@ TABLES: dict[str, tuple[str, ...]] = {
         "cold_start_s",
     ),
 }
+
+
+TABLES["controls"] = TABLES["failures"]
 
 
 class Manifest(TypedDict, total=False):
@@ -196,3 +204,5 @@ class Manifest(TypedDict, total=False):
     broker: str
     noise: dict[str, Any]  # idle hiccups before the run, A/A floor
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
+    cut_lines: list[str]  # ledger lines that a killed process left unfinished; they are left out
+    instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.known_truth`

@@ -13,10 +13,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,7 +25,7 @@ from bench.errors import BenchError
 from bench.processes import Process, ProcessTable, file_of
 from bench.sides import Side
 from bench.tail import LedgerTail
-from bench.world.broker import Broker, BrokerError
+from bench.world.broker import URL_VARIABLE, Broker, BrokerError
 from scenarios import jobs
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
@@ -36,6 +37,10 @@ START_LIMIT_S = 40.0
 LOOK_S = 0.05
 #: Seconds that one call to the app's own endpoints may take.
 APP_TIMEOUT_S = 5.0
+#: Seconds that handing an odd job over may take: 50 MB through a broker are slow.
+ODD_TIMEOUT_S = 30.0
+#: Where Celery keeps results, where it is told to keep any.
+RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 
 
 class Stack:
@@ -51,6 +56,8 @@ class Stack:
         env: dict[str, str] | None = None,
         beat: bool = True,
         world_latency_ms: float | None = None,
+        proxied: Literal["", "broker", "results"] = "",
+        odd_jobs: bool = False,
     ) -> None:
         self.side = side
         self.folder = folder
@@ -65,6 +72,12 @@ class Stack:
         self._table = table
         self._beat = beat
         self._latency = world_latency_ms
+        self._proxied = proxied
+        self._worker_options = ("--include", "bench.odd.tasks") if odd_jobs else ()
+        self.proxy_url = ""
+        self.owners: list[str] = []
+        #: What a fault saw while it struck, for its own checker.
+        self.facts: dict[str, Any] = {}
         self.env = self._environment(context, env or {})
 
     async def __aenter__(self) -> Self:
@@ -122,16 +135,49 @@ class Stack:
         await asyncio.to_thread(self.broker.restart)
         self._guard_broker(self.broker)
 
-    def start_worker(self) -> None:
+    def start_worker(self, name: str = "worker", *, app: str = "celery_impl.app") -> None:
         """Start a Celery worker as its users do; the probe shows when it works."""
-        self._spawn("worker", "celery", "-A", "celery_impl.app", "worker", "--loglevel", "WARNING")
+        options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
+        self._spawn(name, "celery", "-A", app, "worker", *options)
 
-    def start_beat(self) -> None:
+    def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat."""
-        schedule = str(self.folder / "beat-schedule")
-        self._spawn(
-            "beat", "celery", "-A", "celery_impl.app", "beat", "--loglevel", "WARNING", "-s", schedule
-        )
+        schedule = str(self.folder / f"{name}-schedule")
+        self._spawn(name, "celery", "-A", "celery_impl.app", "beat", "--loglevel", "WARNING", "-s", schedule)
+
+    async def start_replica(self) -> str:
+        """Start the app once more, on a port of its own, with the same database; return its URL."""
+        folder = self.folder / "replica"
+        folder.mkdir()
+        self._spawn("replica", "bench.app", "--port", "0", "--folder", str(folder))
+        return str(json.loads(await file_of(self.parts["replica"], folder / "app.json"))["url"])
+
+    async def odd(self, kind: str, name: str, **options: Any) -> int:
+        """Hand an odd job over (`bench.odd.endpoint`); return the HTTP status, 0 where none came."""
+        from bench.odd import MARK  # late: most stacks have none
+
+        key = f"{self.context['block']}{MARK}{name}"
+        try:
+            answer = await self.call(
+                "POST", "/odd", json={"kind": kind, "key": key, "options": options}, timeout=ODD_TIMEOUT_S
+            )
+        except httpx.HTTPError:
+            return 0
+        return answer.status_code
+
+    async def sync(self, owners: Iterable[str]) -> None:
+        """Have the app sync these owners from now on."""
+        for owner in owners:
+            (await self.call("PUT", f"/sync/{owner}")).raise_for_status()
+            self.owners.append(owner)
+
+    async def proxy(self, method: str, path: str, **toxic: Any) -> dict[str, Any]:
+        """Tell the proxy in front of the broker (`bench.world.proxy.control`); return its state."""
+        async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
+            answer = await client.request(method, f"{self.proxy_url}{path}", json=toxic)
+            answer.raise_for_status()
+        state: dict[str, Any] = answer.json()
+        return state
 
     async def set_service(self, service: str, **mode: Any) -> None:
         """Tell a service how to behave from now on (see `bench.world`)."""
@@ -169,6 +215,8 @@ class Stack:
             )
             self._guard_broker(self.broker)
             self.env |= self.broker.environment
+            if self._proxied:
+                await self._start_proxy(self.broker)
         self.world = json.loads(await file_of(self.parts["world"], self.folder / "world.json"))
         self.env |= {name.upper(): url for name, url in self.world.items()}
         if self.side.queued:
@@ -192,6 +240,19 @@ class Stack:
             lambda events: wanted <= {e["job"] for e in events if e["event"] == "effect"},
             within_s=START_LIMIT_S,
         )
+
+    async def _start_proxy(self, broker: Broker) -> None:
+        """Put a fault proxy before the broker, or before the same server as the result store."""
+        address = urlsplit(broker.url)
+        ready = self.folder / "proxy.json"
+        upstream = f"{address.hostname}:{address.port}"
+        self._spawn(
+            "proxy", "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
+        )
+        told = json.loads(await file_of(self.parts["proxy"], ready))
+        self.proxy_url = told["control"]
+        name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
+        self.env[name] = f"redis://{told['listen']}/0"
 
     def _guard_broker(self, broker: Broker) -> None:
         if broker.ours:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import BinaryIO
 
-from bench.ledger_io import EventDict
+from bench.ledger_io import RESERVED, EventDict, parse
+
+#: Bytes read at a time: of the room that a ledger has reserved no more than this is looked at.
+BLOCK_BYTES = 16_384
 
 
 class LedgerTail:
@@ -21,8 +24,19 @@ class LedgerTail:
         for file in self._folder.glob("events-*.jsonl"):
             with file.open("rb") as lines:
                 lines.seek(self._read.get(file, 0))
-                fresh = lines.read()
-            whole = fresh[: fresh.rfind(b"\n") + 1]
-            self._read[file] = self._read.get(file, 0) + len(whole)
-            self._events.extend(json.loads(line) for line in whole.splitlines())
+                fresh = _written(lines)
+            for line in fresh.split(b"\n")[:-1]:
+                event = parse(line.lstrip(RESERVED))
+                if event is None:
+                    break
+                self._events.append(event)
+                self._read[file] = self._read.get(file, 0) + len(line) + 1
         return self._events
+
+
+def _written(file: BinaryIO) -> bytes:
+    """What follows in the file, up to a block that ends in reserved room."""
+    blocks = [file.read(BLOCK_BYTES)]
+    while blocks[-1] and not blocks[-1].endswith(RESERVED):
+        blocks.append(file.read(BLOCK_BYTES))
+    return b"".join(blocks)

@@ -8,7 +8,7 @@ paired. Drift blocks of one repetition run side by side: the machine's noise hit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.faults.fault import Fault
 from bench.profiles import Profile
@@ -31,13 +31,16 @@ class Turn:
     repetition: int
     policy: str = ""
     fault: Fault | None = None
+    #: The same block without its fault.
+    control: bool = False
     #: Seconds that it will take, as a guess.
     guess_s: float
 
     @property
     def label(self) -> str:
         """What a person sees of it."""
-        detail = self.policy or (f"fault {self.fault.number} {self.fault.slug}" if self.fault else "")
+        kind = "control of fault" if self.control else "fault"
+        detail = self.policy or (f"{kind} {self.fault.number} {self.fault.slug}" if self.fault else "")
         return " ".join(filter(None, [self.name, self.measure, self.side.name, detail]))
 
 
@@ -76,8 +79,13 @@ def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
     ]
 
 
-def fault_turns(sides: Sequence[Side], faults: Iterable[Fault], profile: Profile) -> list[Turn]:
-    """Every strike of every fault at every side that it can hit, the longest first."""
+def fault_turns(
+    sides: Sequence[Side], faults: Iterable[Fault], profile: Profile, *, controls: bool = False
+) -> list[Turn]:
+    """Every strike of every fault at every side that it can hit, the longest first.
+
+    With `controls` a run of each without the fault beside them.
+    """
     turns = [
         Turn(
             name=f"f{fault.number:02}-{strike}-{side.name}",
@@ -92,7 +100,20 @@ def fault_turns(sides: Sequence[Side], faults: Iterable[Fault], profile: Profile
         for side in sides
         if side.name in fault.expected
     ]
+    if controls:
+        turns += [_control(turn) for turn in turns if turn.repetition == 0]
     return sorted(turns, key=lambda turn: -turn.guess_s)
+
+
+def _control(turn: Turn) -> Turn:
+    fault = turn.fault
+    assert fault is not None  # noqa: S101 - made of a fault's turn
+    return replace(
+        turn,
+        name=f"f{fault.number:02}-c-{turn.side.name}",
+        control=True,
+        guess_s=fault.load_s + fault.linger_s + START_AND_STOP_S,
+    )
 
 
 def valid_row(turn: Turn, *, seconds: float, **noise: float) -> dict[str, object]:

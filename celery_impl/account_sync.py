@@ -1,8 +1,12 @@
 """Periodic sync on Celery: one beat entry a second, which fans out one task for each active owner.
 
 Which owners are synced is in the database, so `start` and `stop` need no beat, no broker and no
-worker at hand. Hardened, a sync that has not begun within its interval expires: a backlog of
-stale ticks helps nobody. No sync is retried: the next tick is the retry.
+worker at hand. No sync is retried: the next tick is the retry.
+
+- stock: Celery's own beat, one process, since two would sync twice.
+- hardened: `sidekiq.beat`, on an absolute grid, with as many standing by as one likes; a tick is dropped
+  while the one before is still fanning out. A sync that has not begun within its interval expires: a
+  backlog of stale ticks helps nobody.
 """
 
 from __future__ import annotations
@@ -31,7 +35,7 @@ def state(owner: str) -> Balance | None:
     return balances.get(owner)
 
 
-@app.task(name=names.SYNC_ALL, ignore_result=True, sidekiq_retry=False)
+@app.task(name=names.SYNC_ALL, shared=False, ignore_result=True, sidekiq_retry=False)
 def sync_all() -> None:
     """Queue one sync for each active owner; beat runs this every second."""
     owners = balances.active_owners()
@@ -40,7 +44,7 @@ def sync_all() -> None:
         enqueue(*(sync_owner.s(owner).set(**options) for owner in owners))
 
 
-@app.task(name=names.SYNC_OWNER, ignore_result=True, sidekiq_retry=False)
+@app.task(name=names.SYNC_OWNER, shared=False, ignore_result=True, sidekiq_retry=False)
 def sync_owner(owner: str) -> None:
     """Fetch the owner's balance and store it."""
     with ledger.attempt(jobs.ACCOUNT_SYNC, jobs.sync(owner)):

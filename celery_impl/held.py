@@ -13,6 +13,8 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from celery_impl import names
+from celery_impl.sidekiq.lease.leases import Leases
+from celery_impl.sidekiq.lease.wire import Wire
 from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets
 
 #: Seconds that workers have to tell what they run.
@@ -70,6 +72,9 @@ def _messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[
                 yield QUEUE, json.loads(text)
     for text in _bytes(client.hvals(prefix + channel.unacked_key)):
         yield UNACKED, json.loads(text)[0]
+    for taken in Leases(Wire(lambda: channel.pool), prefix=prefix).held().values():
+        for message in taken:
+            yield UNACKED, json.loads(message)
     sets = Sets(client, prefix=prefix)
     for where, name in ((SCHEDULE_SET, SCHEDULE), (RETRY_SET, RETRY)):
         for waiting in sets.waiting(name):

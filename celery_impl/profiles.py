@@ -6,10 +6,13 @@
 | QUEUE_OR_TASK_PROFILE              | stock or hardened                          | hardened                 |
 | QUEUE_OR_TASK_KEY_PREFIX           | what every key in the broker begins with   | nothing                  |
 | QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S | the visibility timeout of either profile   | 3600 stock, 5 hardened   |
+| QUEUE_OR_TASK_FETCH                | how hardened takes jobs: lease or timeout  | lease                    |
 
-The last one is for the harness, which cannot wait an hour; a run that sets it says so. It shortens
+The visibility timeout is for the harness, which cannot wait an hour; a run that sets it says so. It shortens
 stock's sweep for what has timed out too, from every 100 s to hardened's every second: a timeout of
-seconds that is enforced after minutes would show nothing.
+seconds that is enforced after minutes would show nothing. With leases (`lease+redis://`, see
+`sidekiq.lease.transport`) it means nothing; `timeout` is kombu's own fetch, with leases of that length
+renewed by `sidekiq.keeper`.
 """
 
 from __future__ import annotations
@@ -18,6 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+#: How hardened takes jobs: under a lease, or with kombu's visibility timeout.
+LEASE: Final = "lease"
+TIMEOUT: Final = "timeout"
 #: Seconds after which a job is interrupted with SoftTimeLimitExceeded, which is retried like any
 #: other error. Above the 5 s that one call to an outside service may take.
 SOFT_TIME_LIMIT_S: Final = 7
@@ -82,6 +88,8 @@ HARDENED: Final = Profile(
         "worker_prefetch_multiplier": 1,
         "task_soft_time_limit": SOFT_TIME_LIMIT_S,
         "task_time_limit": TIME_LIMIT_S,
+        # Two of these send each tick once, and a killed one is followed by the other.
+        "beat_scheduler": "celery_impl.sidekiq.beat:LeasedScheduler",
         # Sending again after a time-out would make two jobs of one, should the first arrive late.
         "task_publish_retry": False,
         "broker_pool_acquire_timeout": POOL_TIMEOUT_S,
@@ -116,7 +124,11 @@ def chosen(env: Mapping[str, str]) -> Profile:
 
 def celery_settings(profile: Profile, env: Mapping[str, str]) -> dict[str, Any]:
     """Celery's settings for the profile and the environment; raise ProfileError for a bad value."""
-    settings = {"broker_url": _broker_url(env), **profile.settings}
+    url = _broker_url(env)
+    settings = {
+        "broker_url": _leased(url) if profile.sidekiq and _fetch(env) == LEASE else url,
+        **profile.settings,
+    }
     options = {**profile.transport_options, **_options_of(env)}
     return {**settings, "broker_transport_options": options} if options else settings
 
@@ -124,6 +136,18 @@ def celery_settings(profile: Profile, env: Mapping[str, str]) -> dict[str, Any]:
 def _broker_url(env: Mapping[str, str]) -> str:
     url = env.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
     return url.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+
+
+def _leased(url: str) -> str:
+    return url if url.startswith("lease+") else f"lease+{url.replace('redis+socket://', 'socket://', 1)}"
+
+
+def _fetch(env: Mapping[str, str]) -> str:
+    fetch = env.get("QUEUE_OR_TASK_FETCH") or LEASE
+    if fetch not in (LEASE, TIMEOUT):
+        message = f"QUEUE_OR_TASK_FETCH is {fetch!r}: expected {LEASE} or {TIMEOUT}"
+        raise ProfileError(message)
+    return fetch
 
 
 def _options_of(env: Mapping[str, str]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def create_user(params: Mapping[str, Any]) -> User:
     return user
 
 
-@app.task(name=names.SEND_WELCOME, ignore_result=True, sidekiq_retry=False)
+@app.task(name=names.SEND_WELCOME, shared=False, ignore_result=True, sidekiq_retry=False)
 def send_welcome(user_id: str) -> None:
     """Send the e-mail once; an error is logged and nothing else happens."""
     with ledger.attempt(jobs.WELCOME_EMAIL, jobs.email(user_id)):

@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from bench.processes import Process, ProcessTable
+from scenarios.ledger import whole_lines
 
 ROOT = Path(__file__).parent.parent
 #: Seconds that anything awaited by a test may take.
@@ -88,7 +89,7 @@ class Lab:
 
     def events(self, *names: str, **fields: Any) -> list[dict[str, Any]]:
         """The events of these names and fields so far, in the order of time."""
-        lines = [line for path in self.ledger.glob("*.jsonl") for line in path.read_text().splitlines()]
+        lines = [line for path in self.ledger.glob("*.jsonl") for line in whole_lines(path.read_bytes())]
         found = [event for event in map(json.loads, lines) if not names or event["event"] in names]
         return sorted((e for e in found if fields.items() <= e.items()), key=lambda event: int(event["t"]))
 

@@ -1,13 +1,18 @@
 """What a fault is: how it is made, whom it hits, and what each side is expected to do.
 
 The expectations are those of FAULTS.md, written before the run. One that fails is a finding.
+
+A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it), for each side an
+expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`look`),
+whose findings the predicate sees beside the classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from bench.stack import Stack
 from scenarios import jobs
@@ -16,8 +21,35 @@ from scenarios import jobs
 AMID_LIMIT_S = 5.0
 #: Events after which a job is no longer under way.
 ENDS = frozenset({"effect", "raised", "cancelled"})
-#: One row of `failures.csv`.
+#: One row of `failures.csv`, with what the fault's own checker found.
 Row = Mapping[str, Any]
+#: The events of a block.
+Events = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a block saw, for a fault's own checker."""
+
+    events: Events
+    #: What the strike noted (`Stack.facts`).
+    facts: Mapping[str, Any]
+    #: Monotonic ns: of the load, and of the fault.
+    start_ns: int
+    on_ns: int
+    off_ns: int
+    drained_ns: int
+    owners: Sequence[str] = ()
+
+
+def noted(seen: Seen) -> Mapping[str, Any]:
+    """The checker hook of most faults: what the strike noted, nothing else."""
+    return seen.facts
+
+
+def always() -> str:
+    """Why the fault cannot be made on this machine: it can."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +80,11 @@ async def nothing(_stack: Stack) -> None:
     """Prepare nothing."""
 
 
+def no_environment(_folder: Path) -> Mapping[str, str]:
+    """No variable but the side's own."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault of FAULTS.md. It strikes once, at a seeded moment in the middle of the load."""
@@ -67,6 +104,18 @@ class Fault:
     after_load: bool = False
     #: Milliseconds that each service takes to answer.
     latency_ms: float = 20.0
+    #: Owners whose balance is synced every second from before the load on.
+    owners: int = 0
+    #: What stands behind the fault proxy (`bench.world.proxy`): the broker, or a result store.
+    proxied: Literal["", "broker", "results"] = ""
+    #: The worker knows the odd jobs (`bench.odd`).
+    odd_jobs: bool = False
+    #: The checker hook: what to tell beside the classes.
+    look: Callable[[Seen], Mapping[str, Any]] = noted
+    #: Why this machine cannot make the fault, or nothing.
+    unavailable: Callable[[], str] = always
+    #: Variables of every process of the block, made when it starts (`folder` is the block's own).
+    environment: Callable[[Path], Mapping[str, str]] = no_environment
     #: Seconds that the drain lasts even where every job is done: a duplicate may still come.
     linger_s: float = 1.5
 

@@ -15,7 +15,8 @@ class; the first that fits, in this order:
 
 Flags stand beside the classes: late (it had its effect, but after the deadline), ghost (refused
 or unknown, yet an effect), unexpected (an effect that nobody submitted), cancelled (a run of it
-was cut off by the side, by name).
+was cut off by the side, by name), out_of_order (it overtook a job of its key, see
+`bench.measures.order`). The shortest history of each finding is in `bench.measures.witness`.
 
 A verdict of held rests on what was not seen, so it needs all of it: it is unknown without an
 accepted job, while a job may still run (stuck: at least once; done but still held: at most
@@ -33,10 +34,11 @@ from scipy import stats
 
 from bench.measures.block import Event, elapsed_ms
 from bench.measures.history import JobHistory, histories, names_of
+from bench.measures.order import inversions
 
 CLASSES = ("done_once", "duplicated", "failed_visibly", "stuck", "lost")
 ACCEPTANCES = ("accepted", "refused", "unknown")
-FLAGS = ("late", "ghost", "unexpected", "cancelled")
+FLAGS = ("late", "ghost", "unexpected", "cancelled", "out_of_order")
 #: Where a held job counts as failed visibly: a person finds it there, and nothing runs it again.
 DEAD_SET = "dead set"
 #: Confidence of the bounds.
@@ -111,6 +113,7 @@ def judge(
             "ghost": _names(job for job in others if "effect" in job.times),
             "unexpected": _names(job for job in unasked if "effect" in job.times),
             "cancelled": _names(job for job in accepted if "cancelled" in job.times),
+            "out_of_order": tuple(inversions(accepted)),
         },
         still_held=frozenset(job.job for job in found if _waiting(job, held)),
         complete=complete,
@@ -144,7 +147,7 @@ def settled(events: Iterable[Event]) -> bool:
 
 
 def history_of(events: Iterable[Event], job: str) -> list[Event]:
-    """The shortest history that shows what became of a job: its own events and its request's, by time."""
+    """The whole history of a job: its own events and its request's, by time."""
     return sorted((event for event in events if job in names_of(event)), key=lambda event: int(event["t"]))
 
 

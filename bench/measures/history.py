@@ -28,6 +28,8 @@ class JobHistory:
     times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     statuses: list[int] = field(default_factory=list)
     held_where: list[str] = field(default_factory=list)
+    #: What the job must keep its order with: its events' `key` where they have one, else its user.
+    key: str = ""
 
     def first(self, event: str) -> int | None:
         """When this happened for the first time, or None."""
@@ -59,8 +61,13 @@ def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
     found: dict[str, JobHistory] = {}
     for event in sorted(events, key=lambda event: int(event["t"])):
         for job in names_of(event):
-            _add(found.setdefault(job, JobHistory(event["scenario"], job)), event)
+            _add(found.setdefault(job, JobHistory(event["scenario"], job, key=user_of(job))), event)
     return found
+
+
+def user_of(job: str) -> str:
+    """The user or owner that a job is for: its name without what is done for them."""
+    return job.rpartition("/")[0] or job
 
 
 def names_of(event: Event) -> tuple[str, ...]:
@@ -79,3 +86,4 @@ def _add(history: JobHistory, event: Event) -> None:
         history.statuses.append(int(event["status"]))
     if event["event"] == "held":
         history.held_where.append(str(event.get("where", "")))
+    history.key = str(event.get("key", history.key))

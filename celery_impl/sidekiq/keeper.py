@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from celery import bootsteps
 
+from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.debts import Debts
+from celery_impl.sidekiq.heartbeat import BEAT_S, Heartbeat
 
 #: Seconds between two looks for entries that are due; their lateness is below this plus the queue's.
 POLL_S: Final = 0.25
@@ -60,6 +62,7 @@ class KeeperStep(bootsteps.StartStopStep):
     def __init__(self, consumer: Any, **options: Any) -> None:
         self._keeper: Keeper | None = None
         self._debts = Debts(_running)
+        self._heart = Heartbeat(consumer)
         self._reaper: Any = None
         super().__init__(consumer, **options)
 
@@ -86,7 +89,15 @@ class KeeperStep(bootsteps.StartStopStep):
         def pay() -> None:
             self._debts.pay(through)
 
-        self._keeper = Keeper({promote: POLL_S, pay: POLL_S, renew: RENEW_S}, close=own.release)
+        def beat() -> None:
+            self._heart.beat(sets, time.time())
+
+        def mark() -> None:
+            runs.renew(sets, _worker_state().active_requests)
+
+        work: dict[Callable[[], object], float] = {promote: POLL_S, pay: POLL_S, renew: RENEW_S, beat: BEAT_S}
+        work[mark] = RENEW_S
+        self._keeper = Keeper(work, close=own.release)
         self._keeper.start()
 
     def stop(self, consumer: Any) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
-from celery.exceptions import TimeLimitExceeded, WorkerLostError
+from celery.exceptions import Ignore, InvalidTaskError, Reject, TimeLimitExceeded, WorkerLostError
 from celery.worker.request import Request
 
+from celery_impl.sidekiq import heartbeat, unique
+from celery_impl.sidekiq.giving_up import give_up
 from celery_impl.sidekiq.task import SidekiqTask
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -26,6 +28,15 @@ class SidekiqRequest(Request):
     task: SidekiqTask
     _context: Any  # private to Celery, pinned by a test
 
+    def __init__(self, message: Any, **options: Any) -> None:
+        """Read a message; raise InvalidTaskError where a part is missing or of the wrong kind."""
+        try:
+            super().__init__(message, **options)
+            if not (isinstance(self.args, list | tuple) and isinstance(self.kwargs, dict)):
+                raise InvalidTaskError("its arguments are no list and mapping")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
         """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
         if not soft:
@@ -35,6 +46,8 @@ class SidekiqRequest(Request):
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Bury a job that has killed its third process; otherwise Celery's rules hold."""
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
+        if not isinstance(error, Ignore | Reject):
+            heartbeat.count_failure()
         if isinstance(error, WorkerLostError) and self._deaths() >= POISON_DEATHS:
             self._bury(error)
             self.acknowledge()
@@ -50,9 +63,10 @@ class SidekiqRequest(Request):
 
     def _bury(self, error: BaseException) -> None:
         if not self.task.goes_to_dead_set:
+            unique.ended(self.task, self._context)
             return
         try:
-            self.task.bury(self._context, error)
+            give_up(self.task, self._context, error)
         except Exception:  # Celery acknowledges next, so give it back before: it runs once more
             logger.warning("could not bury job %s", self.id, exc_info=True)
             self.reject(requeue=True)

@@ -47,7 +47,11 @@ class Schedule:
 
     def delay_s(self, retry: int, *, below: Callable[[int], int] = random.randrange) -> float:
         """Seconds until retry number `retry`, from 0; `below(n)` draws the jitter, from 0 to n - 1."""
-        return self.scale * (retry**4 + SHORTEST_S + below(JITTER_STEP_S * (retry + 1)))
+        return self.after_s(retry**4 + SHORTEST_S, retry, below=below)
+
+    def after_s(self, seconds: float, retry: int, *, below: Callable[[int], int] = random.randrange) -> float:
+        """As `delay_s`, with a wait of the task's own in place of the formula's."""
+        return self.scale * (seconds + below(JITTER_STEP_S * (retry + 1)))
 
 
 def _number(env: Mapping[str, str], name: str, default: float, kind: Callable[[str], float]) -> float:

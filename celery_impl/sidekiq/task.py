@@ -4,34 +4,55 @@
 2. If it cannot be sent, the old message goes back to the queue and burns no retry.
 3. Out of retries, it goes to the dead set; if that cannot be done, the message goes back as well.
 Between a step and its acknowledgement a kill makes a job run twice: at least once, as promised.
+What `giving_up` does then is there.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
-from celery import Task
 from celery.exceptions import Reject, TaskPredicate
-from celery.utils.dispatch import Signal
 
+from celery_impl.sidekiq import arguments, giving_up
+from celery_impl.sidekiq.entries import FAILURE_HEADER, failure
 from celery_impl.sidekiq.retries import Schedule
-from celery_impl.sidekiq.sets import MESSAGE_LIMIT, Grave
-
-#: Sent when a job has gone to the dead set, in the process that put it there: sender (the task),
-#: task_id, exception, args, kwargs.
-job_buried = Signal(name="job_buried", providing_args=["task_id", "exception", "args", "kwargs"])
+from celery_impl.sidekiq.sending import SendingTask
+from celery_impl.sidekiq.verdicts import DISCARD, KILL, Rule, check_rule, verdict
 
 
-class SidekiqTask(Task[Any, Any]):
-    """Base of every task of an app with `Sidekiq(app)`."""
+class SidekiqTask(SendingTask):
+    """Base of every task of an app with `Sidekiq(app)`.
+
+    The attributes `sidekiq_…` are a task's options: `@app.task(sidekiq_retry=3)`.
+    """
 
     abstract = True
     Request = "celery_impl.sidekiq.request:SidekiqRequest"
-    #: Set by `Sidekiq(app)`.
+    #: The first three are set by `Sidekiq(app)`.
     schedule: ClassVar[Schedule] = Schedule()
+    sidekiq_errors: ClassVar[Rule | None] = None
+    sidekiq_death_handlers: ClassVar[Sequence[giving_up.DeathHandler]] = ()
+    #: Whether arguments must be what JSON gives back (see `arguments`); by default as `Sidekiq(app)` has it.
+    sidekiq_strict_arguments: bool = True
     #: True: the schedule's limit. A number: so many retries. False: none, and no dead set either.
     sidekiq_retry: bool | int = True
+    #: When each retry runs, in place of Sidekiq's formula; None: as `Sidekiq(app)` has it.
+    sidekiq_schedule: Schedule | None = None
+    #: What an error means for the job, before the app's own rule; see `verdicts`.
+    sidekiq_retry_in: Rule | None = None
+    #: Called with the job (`Grave`) and its error when it is out of retries or killed, before it goes to
+    #: the dead set; where it returns "discard", the job does not go there.
+    sidekiq_retries_exhausted: Callable[..., Any] | None = None
+
+    @classmethod
+    def on_bound(cls, app: Any) -> None:
+        """Refuse a rule that cannot be used as soon as the task is made; raise VerdictError."""
+        check_rule(cls.sidekiq_retry_in, f"sidekiq_retry_in of {cls.name}")
+        super().on_bound(app)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the job; what it raises is turned into a retry while there are any left."""
@@ -39,13 +60,36 @@ class SidekiqTask(Task[Any, Any]):
         if request.called_directly or request.is_eager:
             return super().__call__(*args, **kwargs)
         try:
-            return self.run(*args, **kwargs)
+            return self.perform(args, kwargs)
         except TaskPredicate:
             raise
         except Exception as error:
-            if self.sidekiq_retry is not False:
+            if self.goes_to_dead_set:
                 self._send_again_or_bury(error)
+            else:
+                giving_up.tell(self, giving_up.grave(self, request, error), error)
             raise
+
+    def apply(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+        """As Celery's, of strict arguments: raise ArgumentsError."""
+        self._check(args, kwargs)
+        return super().apply(args, kwargs, *rest, **options)
+
+    def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
+        """As Celery's, of strict arguments in eager mode too, whose own JSON would hide others."""
+        if self.app.conf.task_always_eager:
+            self._check(args, kwargs)
+        return super().apply_async(args, kwargs, *rest, **options)
+
+    def retry(self, args: Any = None, kwargs: Any = None, exc: Any = None, *rest: Any, **options: Any) -> Any:
+        """As Celery's; the entry in the retry set tells of the error."""
+        error = exc or sys.exc_info()[1]
+        if error is not None and not self.request.called_directly:
+            headers = {**(self.request.headers or {}), **options.get("headers", {})}
+            failed = failure(error, now=time.time(), before=headers.get(FAILURE_HEADER))
+            options["headers"] = {**headers, FAILURE_HEADER: failed}
+        with arguments.as_they_came() if args is None and kwargs is None else nullcontext():
+            return super().retry(args, kwargs, exc, *rest, **options)
 
     @property
     def goes_to_dead_set(self) -> bool:
@@ -55,37 +99,39 @@ class SidekiqTask(Task[Any, Any]):
     @property
     def retry_limit(self) -> int:
         """How many retries a job has."""
-        return self.schedule.limit if self.sidekiq_retry is True else int(self.sidekiq_retry)
+        return self._own_schedule.limit if self.sidekiq_retry is True else int(self.sidekiq_retry)
 
-    def bury(self, request: Any, error: BaseException) -> None:
-        """Put the job of `request` into the dead set and tell `job_buried`; raise what the broker raises."""
-        with self.app.producer_or_acquire() as producer:
-            producer.channel.sets.bury(self._grave(request, error))
-        known = {"task_id": request.id, "exception": error, "args": request.args, "kwargs": request.kwargs}
-        job_buried.send(sender=self, **known)
+    @property
+    def _own_schedule(self) -> Schedule:
+        return self.sidekiq_schedule or self.schedule
+
+    def _check(self, args: Any, kwargs: Any) -> None:
+        if self.sidekiq_strict_arguments and not (self.name or "").startswith(arguments.CELERYS_OWN):
+            arguments.check(self.name or "", args, kwargs)
 
     def _send_again_or_bury(self, error: Exception) -> None:
         retries = self.request.retries
+        rules = (
+            type(self).sidekiq_retry_in,
+            type(self).sidekiq_errors,
+        )  # of the class: a function is no method here
+        answer = verdict(error, retries, *rules) if retries < self.retry_limit else KILL
         try:
-            if retries >= self.retry_limit:
-                self.bury(self.request, error)
+            if answer == DISCARD:
+                giving_up.tell(self, giving_up.grave(self, self.request, error), error)
                 return
-            delay = self.schedule.delay_s(retries)
-            again = self.retry(exc=error, countdown=delay, max_retries=self.retry_limit, throw=False)
+            if answer == KILL:
+                giving_up.give_up(self, self.request, error)
+                return
+            again = self._send_again(error, retries, None if answer is None else float(answer))
         except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
             raise Reject(f"given back: {unsent}", requeue=True) from error
         raise again from error
 
-    def _grave(self, request: Any, error: BaseException) -> Grave:
-        delivery = getattr(request, "delivery_info", None) or {}
-        return Grave(
-            id=request.id,
-            task=self.name or "",
-            args=list(request.args or ()),
-            kwargs=dict(request.kwargs or {}),
-            queue=delivery.get("routing_key") or self.app.conf.task_default_queue,
-            retries=getattr(request, "retries", 0) or 0,
-            error_class=type(error).__name__,
-            error_message=str(error)[:MESSAGE_LIMIT],
-            failed_at=time.time(),
+    def _send_again(self, error: Exception, retries: int, wait_s: float | None) -> BaseException:
+        schedule = self._own_schedule
+        delay = schedule.delay_s(retries) if wait_s is None else schedule.after_s(wait_s, retries)
+        sent: BaseException = self.retry(
+            exc=error, countdown=delay, max_retries=self.retry_limit, throw=False
         )
+        return sent

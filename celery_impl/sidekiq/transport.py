@@ -8,6 +8,9 @@ Here `_put`, kombu's extension point for virtual transports, diverts a message t
 2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
 3. the thread of any worker (`keeper`) queues it when due, in the queue and priority it was sent to.
 
+What stands in a queue and is no message, which would end kombu's worker, goes to the dead set. Each job
+notes when it came, or will come, to its queue (`enqueued_at`, seconds since the epoch).
+
 What it holds while the broker is away is `debts`' concern, and closing never fails for a broker that
 is gone: kombu's leaves a channel half closed, and who closes it next ends the worker.
 
@@ -17,8 +20,10 @@ a silent broker cost four time-outs, and a late answer two jobs.
 
 from __future__ import annotations
 
+import logging
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from queue import Empty
@@ -30,21 +35,26 @@ from kombu.utils.json import dumps
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from celery_impl.sidekiq import malformed
+from celery_impl.sidekiq.deadline import Bounded
 from celery_impl.sidekiq.debts import Debts, QoS
-from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets, entry
+from celery_impl.sidekiq.entries import entry
+from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets
 
 #: What `broker_transport` names.
 ALIAS: Final = "sidekiq"
 
+logger = logging.getLogger(__name__)
 
-class OneAttempt(client.Connection):
-    """A connection whose commands are sent once."""
+
+class OneAttempt(Bounded, client.Connection):
+    """A connection whose commands are sent once, and waited for no longer than `deadline` allows."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "retry": Retry(NoBackoff(), 0)})  # type: ignore[no-untyped-call] # redis-py's
 
 
-class OneAttemptTLS(client.SSLConnection):
+class OneAttemptTLS(Bounded, client.SSLConnection):
     """As `OneAttempt`, over TLS."""
 
     def __init__(self, **options: Any) -> None:
@@ -54,11 +64,15 @@ class OneAttemptTLS(client.SSLConnection):
 class Channel(redis.Channel):
     """Puts messages that are not yet due into a sorted set."""
 
-    QoS = QoS
-    connection_class = OneAttempt
-    connection_class_ssl = OneAttemptTLS
+    QoS: Any = QoS
+    connection_class: Any = OneAttempt
+    connection_class_ssl: Any = OneAttemptTLS
     #: Where a worker's channel notes what it could not tell the broker.
     debts: Debts | None = None
+    #: While not None: what is sent is collected here, as key of the queue and message, and not sent.
+    _caught: list[tuple[str, str]] | None = None
+    #: What BRPOP answered last: the key of a queue and what stood in it.
+    _popped: tuple[bytes, bytes] | None = None
 
     @cached_property
     def sets(self) -> Sets:
@@ -71,7 +85,18 @@ class Channel(redis.Channel):
     connection_errors: tuple[type[Exception], ...]
     _in_poll: Any
     _closing: bool
-    _brpop_read: Any
+    _brpop_start: Any
+    _connparams: Any
+
+    @contextmanager
+    def captured(self) -> Iterator[list[tuple[str, str]]]:
+        """Collect what this channel is given to send, as key of its queue and message, and send nothing."""
+        caught: list[tuple[str, str]] = []
+        self._caught = caught
+        try:
+            yield caught
+        finally:
+            self._caught = None
 
     def close(self) -> None:
         """Give back what was not begun and let go of all connections, whether or not the broker answers."""
@@ -92,16 +117,62 @@ class Channel(redis.Channel):
             super().basic_cancel(consumer_tag)
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
-        due = due_at(message)
-        if due is None or due <= time.time() or queue in self._expires:
-            super()._put(queue, message, **options)
+        now, due, headers = time.time(), due_at(message), message["headers"]
+        if "task" in headers:
+            message["properties"]["enqueued_at"] = max(now, due or now)
+        if self._caught is not None:
+            self._caught.append((self._key(queue, message), dumps(message)))
             return
-        headers = message["headers"]
+        if due is None or due <= now or queue in self._expires:
+            self._put_now(queue, message, **options)
+            return
         headers["eta"] = None
-        key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+        key = self._key(queue, message)
         self._zadd(
             RETRY if headers.get("retries") else SCHEDULE, {entry(key, dumps(message)): due}, **options
         )
+
+    def _put_now(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        super()._put(queue, message, **options)
+
+    def _put_fanout(self, *args: Any, **options: Any) -> None:
+        if self._caught is None:
+            super()._put_fanout(*args, **options)  # type: ignore[misc] # private, pinned by a test
+
+    def _key(self, queue: str, message: dict[str, Any]) -> str:
+        return str(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        made = super()._create_client(asynchronous)  # type: ignore[misc] # private, pinned by a test
+        if asynchronous:
+            made.set_response_callback("BRPOP", self._note_popped)
+        return made
+
+    def _note_popped(self, answer: Any, **_: Any) -> Any:
+        self._popped = tuple(answer) if answer else None
+        return self._popped
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc] # private, pinned by a test
+        except Exception as error:
+            if self._popped is None or not self._buried(*self._popped):
+                raise
+            raise Empty from error
+        finally:
+            self._popped = None
+
+    def _buried(self, key: bytes, item: bytes) -> bool:
+        """Bury what was popped where it is no message."""
+        reason = malformed.problem(item)
+        if reason is None:
+            return False
+        self._bury_item(key, item, reason)
+        return True
+
+    def _bury_item(self, key: bytes, item: bytes, reason: str) -> None:
+        logger.error("what stood in queue %r is no message: it goes to the dead set (%s)", key, reason)
+        self.sets.bury(malformed.grave(item, key.decode().removeprefix(self.global_keyprefix), reason))
 
     def _zadd(self, name: str, members: dict[str, float], *, _publish_batch: Any = None, **_: Any) -> None:
         if _publish_batch is not None:

@@ -57,14 +57,19 @@ def test_runs_of_one_machine_and_seed_are_paired_by_repetition(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("change", "word"), [({"seed": 2}, "seed"), ({"machine": {**MACHINE, "cores": 8}}, "machine")]
+    ("change", "word"),
+    [
+        ({"seed": 2}, "seed"),
+        ({"machine": {**MACHINE, "cores": 8}}, "machine"),
+        ({"plan": {"rate": 20.0}}, "load"),
+    ],
 )
 def test_runs_of_another_seed_or_machine_are_not_paired(
     tmp_path: Path, change: dict[str, Any], word: str
 ) -> None:
     table, lines = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", SLOWER, **change))
     row = table.iloc[0]
-    assert f"not paired: the runs differ in {word}" in lines
+    assert f"unpaired: the runs differ in {word}" in lines
     assert row["ratio"] == pytest.approx(1.5)
     assert row["high"] / row["low"] > 1.1
 

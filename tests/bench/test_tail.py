@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.tail import LedgerTail
+from scenarios.ledger import Ledger
 
 
 def test_each_line_is_read_once_and_a_line_under_way_when_it_is_whole(tmp_path: Path) -> None:
@@ -18,3 +19,21 @@ def test_each_line_is_read_once_and_a_line_under_way_when_it_is_whole(tmp_path: 
     (tmp_path / "events-2.jsonl").write_text('{"t": 3, "event": "effect"}\n')
     assert sorted(event["t"] for event in tail.events()) == [1, 2, 3]
     assert sorted(event["t"] for event in tail.events()) == [1, 2, 3]
+
+
+def test_a_ledger_that_reserves_room_is_read_to_its_last_whole_line(tmp_path: Path) -> None:
+    tail, kept = LedgerTail(tmp_path), Ledger(tmp_path, {"text": "x" * 300})
+    for number in range(3_000):
+        kept.record("start", t=number, job="j")
+        if number % 100 == 0:
+            assert [event["t"] for event in tail.events()] == list(range(number + 1))
+    assert len(tail.events()) == 3_000
+
+
+def test_a_line_of_which_the_middle_is_not_there_yet_waits(tmp_path: Path) -> None:
+    file = tmp_path / "events-1.jsonl"
+    file.write_bytes(b'{"t": 1, "event": "submit"}\n{"t": 2, \0\0\0 "submit"}\n' + bytes(100))
+    tail = LedgerTail(tmp_path)
+    assert [event["t"] for event in tail.events()] == [1]
+    file.write_bytes(b'{"t": 1, "event": "submit"}\n{"t": 2, "event": "submit"}\n' + bytes(100))
+    assert [event["t"] for event in tail.events()] == [1, 2]

@@ -16,6 +16,8 @@ import redis
 
 from bench.world.broker import Broker, BrokerError, server_binary
 from celery_impl.sidekiq import Sets
+from scenarios.ledger import whole_lines
+from tests.celery_impl.rabbit import _node, _rabbitmq_at_hand, rabbit_lab, rabbitmq  # noqa: F401 - fixtures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -30,10 +32,10 @@ _WITH_PARENT = (
 class Worker:
     """One real `celery worker` in a process group of its own, killed with its test."""
 
-    def __init__(self, log: Path, env: dict[str, str], arguments: list[str]) -> None:
+    def __init__(self, log: Path, env: dict[str, str], app: str, arguments: list[str]) -> None:
         self._log = log
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO"]
-        command = ["-m", "celery", "-A", "sample_app", "worker", "-n", f"{log.stem}@%h", *quiet, *arguments]
+        command = ["-m", "celery", "-A", app, "worker", "-n", f"{log.stem}@%h", *quiet, *arguments]
         with log.open("wb") as out:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _WITH_PARENT, *command],
@@ -71,6 +73,11 @@ class Worker:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    @property
+    def exit_code(self) -> int | None:
+        """How the worker's main process ended; negative for a signal, None while it runs."""
+        return self._process.poll()
+
     def pause(self) -> None:
         """SIGSTOP to the main process alone; the processes of its jobs go on."""
         self._process.send_signal(signal.SIGSTOP)
@@ -86,6 +93,9 @@ class Worker:
 
 class Lab:
     """A broker, the sample app in a profile, workers, and what the jobs wrote."""
+
+    #: The module of the app, in this folder.
+    app = "sample_app"
 
     def __init__(self, folder: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -106,7 +116,7 @@ class Lab:
         self.env |= {"QUEUE_OR_TASK_PROFILE": profile, **env}
         for name, value in self.env.items():
             self._monkeypatch.setenv(name, value)
-        spec = importlib.util.spec_from_file_location("sample_app", HERE / "sample_app.py")
+        spec = importlib.util.spec_from_file_location(self.app, HERE / f"{self.app}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
@@ -124,13 +134,15 @@ class Lab:
 
     def workers_each(self, *each: tuple[str, ...]) -> list[Worker]:
         """One worker for each tuple of arguments, all at once."""
-        started = []
-        for arguments in each:
-            log = self.folder / f"worker{len(self._workers)}.log"
-            started.append(Worker(log, self.env, list(arguments or ("--concurrency", "2"))))
-            self._workers.append(started[-1])
+        started = [self.start(*arguments) for arguments in each]
         self.eventually(lambda: all(worker.ready for worker in started))
         return started
+
+    def start(self, *arguments: str) -> Worker:
+        """Start a worker and do not wait for it."""
+        log = self.folder / f"worker{len(self._workers)}.log"
+        self._workers.append(Worker(log, self.env, self.app, list(arguments or ("--concurrency", "2"))))
+        return self._workers[-1]
 
     def runs(self, event: str, job: str) -> list[tuple[int, float]]:
         """Process id and monotonic time of every such event of the job."""
@@ -149,8 +161,8 @@ class Lab:
 
     def failures(self) -> list[dict[str, Any]]:
         """The `failed` events of every process's ledger."""
-        texts = [path.read_text() for path in self.folder.glob("events-*.jsonl")]
-        lines = [line for text in texts for line in text.splitlines()]
+        files = [path.read_bytes() for path in self.folder.glob("events-*.jsonl")]
+        lines = [line for file in files for line in whole_lines(file)]
         return [event for event in map(json.loads, lines) if event["event"] == "failed"]
 
     def close(self) -> None:

@@ -22,32 +22,32 @@ def write(event: str, job: str) -> None:
         log.write(line)
 
 
-@app.task
+@app.task(shared=False)
 def note(job: str, seconds: float = 0.0) -> None:
     write("start", job)
     time.sleep(seconds)
     write("done", job)
 
 
-@app.task
+@app.task(shared=False)
 def fail(job: str) -> None:
     write("start", job)
     raise ValueError(job)
 
 
-@app.task(sidekiq_retry=False)
+@app.task(shared=False, sidekiq_retry=False)
 def fail_once_and_for_all(job: str) -> None:
     write("start", job)
     raise ValueError(job)
 
 
-@app.task
+@app.task(shared=False)
 def kill_own_process(job: str) -> None:
     write("start", job)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@app.task(soft_time_limit=1, time_limit=2)
+@app.task(shared=False, soft_time_limit=1, time_limit=2)
 def hang(job: str) -> None:
     write("start", job)
     while True:
@@ -57,13 +57,13 @@ def hang(job: str) -> None:
             continue
 
 
-@app.task(name=names.CREATE_CRM_CONTACT)
+@app.task(shared=False, name=names.CREATE_CRM_CONTACT)
 def run_long(user_id: str) -> None:
     write("start", user_id)
     time.sleep(60)
 
 
-@app.task(name=names.FIND_FULFILLMENT_CENTER)
+@app.task(shared=False, name=names.FIND_FULFILLMENT_CENTER)
 def raise_always(user_id: str) -> None:
     write("start", user_id)
     raise ValueError(user_id)

@@ -6,7 +6,19 @@ import os
 import signal
 from typing import Any
 
+import pytest
+
 JOBS = [f"job{number}" for number in range(6)]
+
+
+@pytest.fixture(autouse=True, params=["lease", "timeout"])
+def _fetch(request: pytest.FixtureRequest, lab: Any) -> None:
+    """Each test with leases and with kombu's own fetch."""
+    lab.env["QUEUE_OR_TASK_FETCH"] = request.param
+
+
+#: For stock Celery, which has but one fetch.
+ONCE = pytest.mark.parametrize("_fetch", ["timeout"], indirect=True)
 
 
 def test_a_killed_child_runs_its_job_again_when_hardened(lab: Any) -> None:
@@ -21,6 +33,7 @@ def test_a_killed_child_runs_its_job_again_when_hardened(lab: Any) -> None:
     assert len(lab.runs("start", "a")) == 2
 
 
+@ONCE
 def test_a_killed_childs_job_is_given_up_with_a_log_line_when_stock(lab: Any) -> None:
     sample = lab.sample("stock", QUEUE_OR_TASK_LEDGER=str(lab.folder))
     worker = lab.worker()
@@ -31,7 +44,7 @@ def test_a_killed_childs_job_is_given_up_with_a_log_line_when_stock(lab: Any) ->
 
     [failed] = lab.eventually(lab.failures)
     assert (failed["job"], failed["where"]) == ("u1/crm", "log")
-    assert "WorkerLostError" in worker.output
+    lab.eventually(lambda: "WorkerLostError" in worker.output)
     sample.note.delay("b")
     lab.eventually(lambda: lab.runs("done", "b"))
     assert len(lab.runs("start", "u1")) == 1
@@ -52,6 +65,7 @@ def test_a_killed_worker_loses_no_accepted_job_when_hardened(lab: Any) -> None:
     assert len(again) <= 2, "only what ran at the kill may run twice"
 
 
+@ONCE
 def test_a_killed_worker_leaves_jobs_unacknowledged_when_stock(lab: Any) -> None:
     sample = lab.sample("stock")
     first = lab.worker()

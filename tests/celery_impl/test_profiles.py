@@ -62,16 +62,41 @@ def test_the_time_limits_are_in_order() -> None:
     ("url", "scheme"), [("unix:///tmp/s", "sidekiq+socket"), ("rediss://h:1/0", "rediss")]
 )
 def test_a_socket_and_tls_reach_the_transport_too(url: str, scheme: str) -> None:
-    app = make(profiles.HARDENED, {"REDIS_URL": url})
+    app = make(profiles.HARDENED, {"REDIS_URL": url, "QUEUE_OR_TASK_FETCH": "timeout"})
     assert app.conf.broker_url.partition("://")[0] == scheme
     connection: Any = app.connection_for_write()
     assert connection.transport.Channel.__module__ == "celery_impl.sidekiq.transport"
     assert bool(connection.ssl) == (scheme == "rediss")
 
 
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("redis://h:1/2", {"host": "h", "port": 1, "db": 2}),
+        ("rediss://h:1/2", {"host": "h", "port": 1, "db": 2, "ssl_cert_reqs": "required"}),
+        ("unix:///tmp/s?db=2", {"path": "/tmp/s", "db": 2}),  # noqa: S108 - nothing is written there
+        ("lease+redis://h:1/2", {"host": "h", "port": 1, "db": 2}),
+    ],
+)
+def test_hardened_takes_jobs_under_leases_wherever_the_broker_is(url: str, place: dict[str, Any]) -> None:
+    app = make(profiles.HARDENED, {"REDIS_URL": url})
+    transport: Any = app.connection_for_write().transport
+    assert transport.Channel.__module__ == "celery_impl.sidekiq.lease.channel"
+    channel = transport.Channel.__new__(transport.Channel)
+    channel.connection = transport
+    assert place.items() <= channel._connparams().items()
+
+
+def test_an_unknown_way_to_take_jobs_is_refused_by_name() -> None:
+    with pytest.raises(
+        profiles.ProfileError, match="QUEUE_OR_TASK_FETCH is 'poll': expected lease or timeout"
+    ):
+        profiles.celery_settings(profiles.HARDENED, {"QUEUE_OR_TASK_FETCH": "poll"})
+
+
 def test_sidekiq_refuses_a_broker_that_is_not_redis() -> None:
-    with pytest.raises(SidekiqError, match="'amqp'"):
-        Sidekiq(Celery(broker="amqp://"))
+    with pytest.raises(SidekiqError, match="'sqs'"):
+        Sidekiq(Celery(broker="sqs://"))
 
 
 def test_sidekiq_refuses_an_app_whose_tasks_are_made_already() -> None:

@@ -4,7 +4,12 @@ import threading
 import time
 from typing import Any
 
-from celery_impl.sidekiq.sets import DEAD, DEAD_AGE_S, DEAD_LIMIT, SCHEDULE, Grave, entry
+import pytest
+import redis
+
+from celery_impl.sidekiq.entries import Grave, entry
+from celery_impl.sidekiq.moves import Moves, Source
+from celery_impl.sidekiq.sets import DEAD, DEAD_AGE_S, DEAD_LIMIT, RETRY, SCHEDULE
 
 
 def grave(job_id: str, failed_at: float) -> Grave:
@@ -18,6 +23,7 @@ def grave(job_id: str, failed_at: float) -> Grave:
         error_class="ValueError",
         error_message="no",
         failed_at=failed_at,
+        buried_at=failed_at,
     )
 
 
@@ -62,6 +68,38 @@ def test_an_entry_that_is_none_of_ours_stays_where_it_is(lab: Any) -> None:
 
     assert lab.redis.zrange(SCHEDULE, 0, -1) == ["corrupt"]
     assert lab.sets.waiting(SCHEDULE) == []
+
+
+def test_what_is_due_and_cannot_be_queued_is_told_once_with_what_to_do(
+    lab: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab.redis.set("taken", "by another program")
+    lab.redis.zadd(SCHEDULE, {"corrupt": 1})
+    lab.redis.zadd(RETRY, {"v2\nnewer": 1})
+    lab.sets.promote(now=3)
+    lab.redis.zadd(SCHEDULE, {entry("taken", "job"): 0, entry("q", "good"): 2})
+
+    assert lab.sets.promote(now=3) == 1
+    assert lab.sets.promote(now=3) == 0
+
+    [corrupt, newer, no_list] = [record.getMessage() for record in caplog.records]
+    assert "sidekiq:schedule is due and cannot be queued: corrupt" in corrupt
+    assert "sidekiq:retry is due and cannot be queued: written by version 2" in newer
+    assert "'taken', is no list" in no_list
+    assert lab.redis.zrange(SCHEDULE, 0, -1) == [entry("taken", "job"), "corrupt"]
+    assert lab.redis.get("taken") == "by another program"
+
+
+def test_a_move_to_a_key_that_is_something_else_leaves_the_job_where_it_was(lab: Any) -> None:
+    lab.redis.set("taken", "by another program")
+    lab.redis.set(DEAD, "too")
+    lab.redis.zadd(RETRY, {"a": 1})
+    moves = Moves(lab.sets)
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        moves.queue(Source(RETRY), [(b"a", "taken", "message")])
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        moves.bury(Source(RETRY), [(b"a", "grave")], now=1)
+    assert lab.redis.zrange(RETRY, 0, -1) == ["a"]
 
 
 def test_the_dead_set_drops_the_oldest_beyond_its_limit(lab: Any) -> None:

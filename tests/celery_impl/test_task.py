@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from celery_impl.sidekiq.entries import split
 from celery_impl.sidekiq.sets import RETRY
 
 
@@ -30,7 +31,7 @@ def test_a_retry_waits_as_long_as_the_schedule_says(lab: Any) -> None:
     [(text, due)] = lab.eventually(lambda: lab.redis.zrange(RETRY, 0, -1, withscores=True))
 
     assert 15 <= due - before <= 15 + 10 + 5
-    assert json.loads(text.partition("\n")[2])["headers"]["retries"] == 1
+    assert json.loads(split(text)[1])["headers"]["retries"] == 1
 
 
 def test_a_job_without_retries_fails_once_and_is_buried_nowhere(lab: Any) -> None:

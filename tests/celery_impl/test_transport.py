@@ -7,11 +7,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import celery.worker.request
+import celery.worker.state
 import pytest
+from celery import Celery
 from celery.concurrency import asynpool
+from celery.worker.consumer import Consumer
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
+from celery_impl.sidekiq.entries import split
+from celery_impl.sidekiq.install import CELERYS_CONSUMER
 from celery_impl.sidekiq.sets import RETRY, SCHEDULE
 
 
@@ -19,7 +24,7 @@ def test_a_countdown_waits_in_the_schedule_set_with_no_eta_left(lab: Any) -> Non
     lab.sample().note.apply_async(("a",), countdown=60)
 
     [(text, due)] = lab.redis.zrange(SCHEDULE, 0, -1, withscores=True)
-    key, _, message = text.partition("\n")
+    key, message = split(text)
     assert key == "celery"
     assert json.loads(message)["headers"]["eta"] is None
     assert due == pytest.approx(time.time() + 60, abs=5)
@@ -65,9 +70,12 @@ def test_a_key_prefix_reaches_the_sets_and_the_queues(lab: Any) -> None:
     assert all(key.startswith("mine:") for key in lab.redis.scan_iter())
 
 
-def test_neither_a_wait_nor_a_job_beyond_the_visibility_timeout_repeats_in_any_pool(lab: Any) -> None:
+@pytest.mark.parametrize("fetch", ["lease", "timeout"])
+def test_neither_a_wait_nor_a_job_beyond_the_visibility_timeout_repeats_in_any_pool(
+    lab: Any, fetch: str
+) -> None:
     """Any of the workers would give back what another one holds; each pool has a queue of its own."""
-    sample = lab.sample(QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S="1.5")
+    sample = lab.sample(QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S="1.5", QUEUE_OR_TASK_FETCH=fetch)
     pools = ("prefork", "solo", "threads")
     lab.workers_each(*(("--pool", pool, "--queues", pool, "--concurrency", "2") for pool in pools))
     begin = time.monotonic()
@@ -94,6 +102,19 @@ def test_the_private_parts_of_kombu_and_celery_that_we_use_are_as_we_know_them()
     assert list(inspect.signature(redis.PublishBatch.add).parameters) == ["self", "name", "args"]
     assert list(inspect.signature(redis.Channel._q_for_pri).parameters) == ["self", "queue", "pri"]
     assert "self._expires[queue] = expire" in inspect.getsource(redis.Channel._new_queue)
+    assert list(inspect.signature(redis.Channel._put_fanout).parameters)[:2] == ["self", "exchange"]
+    assert list(inspect.signature(redis.Channel._create_client).parameters) == ["self", "asynchronous"]
+    assert "self.client.parse_response(self.client.connection," in inspect.getsource(
+        redis.Channel._brpop_read
+    )
+    assert "self._raw = payload" in inspect.getsource(virtual.Message.__init__)
+    assert "all_total_count[0] += 1" in inspect.getsource(celery.worker.state.task_accepted).replace(
+        "_all_", "all_"
+    )
+    assert Celery().conf.worker_consumer == CELERYS_CONSUMER
+    handler = inspect.getsource(Consumer.create_task_handler)
+    for name in ("on_unknown_message", "on_unknown_task", "on_invalid_task", "on_decode_error"):
+        assert f"self.{name}" in handler, "or what no task can run is lost"
     assert list(inspect.signature(redis.QoS._remove_from_indices).parameters) == [
         "self",
         "delivery_tag",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.ledger import whole_lines
+
 PRELUDE = """
 import asyncio, logging
 from inprocess import account_setup, account_sync, application, welcome_email, whereis
@@ -61,7 +63,7 @@ def run_scenario(folder: Path, address: str, program: str) -> subprocess.Complet
 
 
 def events(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for path in folder.glob("events-*") for line in path.read_text().splitlines()]
+    return [json.loads(line) for path in folder.glob("events-*") for line in whole_lines(path.read_bytes())]
 
 
 def test_what_is_cut_off_in_back_off_is_reported_by_name_and_noted_as_cancelled(

@@ -82,6 +82,23 @@ def test_the_order_of_the_lines_changes_no_verdict(events: Events) -> None:
         assert sorted(members) == sorted(judged(distinct[::-1]).classes[name])
 
 
+@given(ledgers, st.booleans())
+def test_a_verdict_of_held_rests_on_everything_and_broken_on_what_was_seen(
+    events: Events,
+    complete: bool,  # noqa: FBT001 - hypothesis draws it
+) -> None:
+    found = judged(events, complete=complete)
+    classes, sure = found.classes, complete and bool(found.acceptance["accepted"])
+    if found.at_least_once == "held":
+        assert sure
+        assert not classes["lost"]
+        assert not classes["stuck"]
+    if found.at_most_once == "held":
+        assert sure
+    assert (found.at_least_once == "broken") == bool(classes["lost"] and complete)
+    assert (found.at_most_once == "broken") == bool(classes["duplicated"])
+
+
 def test_every_7th_dropped_and_every_11th_doubled_is_reported_exactly() -> None:
     count = 300
     events = [

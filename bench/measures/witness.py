@@ -1,0 +1,63 @@
+"""The shortest history that shows a finding: the events without any one of which it would not be one.
+
+The checker says "lost: u7/crm"; a person wants to see why. Starting from everything that concerns
+the job (and those of its key, for an inversion), events are left out one by one for as long as
+the checker still finds the same; what remains is the proof, some two to five lines. A loss shows
+by what is missing, so its history is what made the job an accepted one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from bench.measures.block import Event
+from bench.measures.failure import CLASSES, FLAGS, judge
+from bench.measures.history import histories, names_of
+
+#: What a job can be found to be.
+FINDINGS = (*CLASSES, *FLAGS)
+
+
+def witness(
+    events: Sequence[Event], finding: str, job: str, *, deadline_ms: float, held: Collection[str] = ()
+) -> list[Event]:
+    """The shortest history, by time, in which `job` is still found to be `finding` (one of FINDINGS).
+
+    Nothing can be left out of it. Raise ValueError where the job is not found to be that.
+    """
+    if finding not in FINDINGS:
+        raise ValueError(f"no finding is called {finding!r}: choose from {', '.join(FINDINGS)}")
+    kept = _about(events, job)
+
+    def shows(history: Sequence[Event]) -> bool:
+        return _is_found(history, finding, job, deadline_ms, held)
+
+    if not shows(kept):
+        raise ValueError(f"{job!r} was not found to be {finding}")
+    while True:  # an event may become needless once a later one has gone
+        for index in reversed(range(len(kept))):
+            shorter = kept[:index] + kept[index + 1 :]
+            if shows(shorter):
+                kept = shorter
+                break
+        else:
+            return kept
+
+
+def _about(events: Sequence[Event], job: str) -> list[Event]:
+    """Every event of the job and of those of its key and scenario, by time."""
+    found = histories(events)
+    own = found.get(job)
+    if own is None:
+        return []
+    of_key = {name for name, other in found.items() if (other.key, other.scenario) == (own.key, own.scenario)}
+    about = [event for event in events if of_key.intersection(names_of(event))]
+    return sorted(about, key=lambda event: int(event["t"]))
+
+
+def _is_found(
+    history: Sequence[Event], finding: str, job: str, deadline_ms: float, held: Collection[str]
+) -> bool:
+    scenario = next((str(event["scenario"]) for event in history if job in names_of(event)), "")
+    judged = judge(history, scenario=scenario, deadline_ms=deadline_ms, held=held)
+    return job in (judged.classes | judged.flags)[finding]

@@ -1,0 +1,144 @@
+"""What the lease transport costs beside stock's: one `delay`, and 5,000 trivial jobs drained by one worker.
+
+    make bench-micro ARGS="-k lease_transport"
+
+Stock Celery beside `Sidekiq(app)` over `lease+redis://`, in turns in one run: late acknowledgement on, two
+jobs in hand for each process, no results, no log line a job. Workers are started and ready before the jobs
+are moved to their queue, so that no start-up is timed. The worker processes import this file as their app.
+
+The bars: an enqueue at a third of stock's, a drain at three times stock's. Where the rest of the time goes,
+by cProfile on two busy cores (its parts, not its seconds, are of use):
+
+- `delay`: 47 % waits for the broker (one packet, one answer); redis-py's pool has 7 %, the message's headers
+  5 %, the two JSON texts (body and message) 5 %, two looks at `task_always_eager` in `app.conf` 4 %, ids,
+  result object, time limit and strict arguments the rest.
+- drain, prefork: the main process has all of it. Of what it does, reading the children's results has 19 %,
+  writing jobs to them 18 %, acknowledging 14 %, asking for jobs 14 % and taking them in 19 %, the event loop
+  the rest: more than a third is Celery's pool, which is the same with stock.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery, signals
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.world.broker import Broker
+from celery_impl.sidekiq import Sidekiq
+from celery_impl.sidekiq.bell import bell_key
+from celery_impl.sidekiq.lease.leases import HELD
+
+HERE = Path(__file__).parent
+#: Variables of the worker processes: the broker, and the file that tells that one is ready.
+URL, READY = "LEASE_BENCH_URL", "LEASE_BENCH_READY"
+JOBS = int(os.environ.get("LEASE_BENCH_JOBS", "5000"))
+ROUNDS = 3
+#: Seconds that a worker may take to be ready, or to drain.
+PATIENCE_S = 120.0
+TRANSPORTS = ("stock", "lease")
+
+
+def nothing() -> None:
+    """The smallest job."""
+
+
+def make(url: str) -> tuple[Celery, Any]:
+    """An app with that broker, and its one task."""
+    made = Celery("lease-bench", broker=url)
+    made.conf.update(task_acks_late=True, task_ignore_result=True, worker_prefetch_multiplier=2)
+    if url.startswith("lease+"):
+        Sidekiq(made)
+    return made, made.task(name="nothing")(nothing)
+
+
+if URL in os.environ:
+    app, _ = make(os.environ[URL])
+    signals.worker_ready.connect(lambda **_: Path(os.environ[READY]).touch(), weak=False)
+
+
+def url_of(name: str, broker: Broker) -> str:
+    return broker.url if name == "stock" else f"lease+{broker.url}"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    with Broker.start(tmp_path / "broker", env={"PATH": os.environ["PATH"]}) as started:
+        yield started
+
+
+@contextmanager
+def worker(url: str, pool: str, folder: Path) -> Iterator[None]:
+    """A worker with two processes (solo: one), ready when this returns."""
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
+    command = ["-m", "celery", "-A", Path(__file__).stem, "worker", "-P", pool, "-c", "2", *quiet]
+    ready = folder / "ready"
+    paths = f"{HERE.parent.parent}:{HERE}"
+    with (folder / "worker.log").open("wb") as out:
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=out,
+            stderr=out,
+            env={**os.environ, URL: url, READY: str(ready), "PYTHONPATH": paths},
+            process_group=0,
+        )
+    try:
+        wait(ready.exists)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, "not in time"
+        time.sleep(0.005)
+
+
+def drained(client: redis.Redis) -> bool:
+    left: Any = client.llen("celery")
+    held = [client.hlen(key) for key in client.scan_iter(f"{HELD}*")]
+    return not left and not client.hlen("unacked") and not any(held)
+
+
+@pytest.mark.benchmark(group="delay")
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_delay(benchmark: BenchmarkFixture, broker: Broker, name: str) -> None:
+    made, job = make(url_of(name, broker))
+    benchmark.pedantic(job.delay, iterations=200, rounds=15, warmup_rounds=2)  # type: ignore[no-untyped-call]
+    made.close()
+
+
+@pytest.mark.benchmark(group=f"drain {JOBS}")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("pool", ["prefork", "solo", "threads"])
+@pytest.mark.parametrize("name", TRANSPORTS)
+def test_drain(benchmark: BenchmarkFixture, broker: Broker, tmp_path: Path, name: str, pool: str) -> None:
+    made, job = make(url_of(name, broker))
+    with redis.Redis.from_url(broker.url) as client, worker(url_of(name, broker), pool, tmp_path):
+
+        def queue_aside() -> None:
+            with made.producer_or_acquire() as producer, producer.batch():
+                for _ in range(JOBS):
+                    job.apply_async(producer=producer, queue="aside")
+
+        def drain() -> None:
+            client.rename("aside", "celery")
+            client.zadd(bell_key("celery"), {"1": 0})
+            wait(lambda: drained(client))
+
+        benchmark.pedantic(drain, setup=queue_aside, rounds=ROUNDS)  # type: ignore[no-untyped-call]
+    benchmark.extra_info["jobs_per_second"] = round(JOBS / benchmark.stats.stats.median)  # type: ignore[union-attr]
+    made.close()

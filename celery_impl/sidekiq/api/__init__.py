@@ -1,0 +1,33 @@
+"""Look at the jobs of an app with `Sidekiq(app)`, and act on them: `Queue`, three sets, `Workers`, `Stats`.
+
+    dead = DeadSet(app)
+    for job in dead:
+        if job.task == "mail.send":
+            dead.retry(job)
+
+Every look is one at that moment. Acting on a job moves it in one step: whoever comes second moves nothing,
+so that a count of 0 says that the job was gone already. Where the broker is away, redis-py's errors or
+kombu's OperationalError are raised.
+"""
+
+from celery_impl.sidekiq.api.job import Job
+from celery_impl.sidekiq.api.queues import Queue
+from celery_impl.sidekiq.api.sets import DeadSet, JobSet, RetrySet, ScheduledSet
+from celery_impl.sidekiq.api.stats import Stats, stats_json
+from celery_impl.sidekiq.api.store import NoSidekiqError
+from celery_impl.sidekiq.api.workers import Workers
+from celery_impl.sidekiq.entries import UnreadableError
+
+__all__ = [
+    "DeadSet",
+    "Job",
+    "JobSet",
+    "NoSidekiqError",
+    "Queue",
+    "RetrySet",
+    "ScheduledSet",
+    "Stats",
+    "UnreadableError",
+    "Workers",
+    "stats_json",
+]

@@ -1,0 +1,116 @@
+"""A job as it is found in a set or a queue, whatever stands there."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from celery_impl.sidekiq.entries import FAILURE_HEADER, Grave, UnreadableError, queue_name, split, stand_in_id
+from celery_impl.sidekiq.moves import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job, where it stands and how it failed so far. Times are seconds since the epoch.
+
+    `at`: when it is due (retry and scheduled set), was buried (dead set) or came to its queue (None where
+    its sender did not say). `count`: its retries so far. `args` and `kwargs` are None where the message is
+    not JSON. `problem`: why the entry cannot be read; such a job can be deleted, and nothing else.
+    """
+
+    id: str
+    task: str = ""
+    args: list[Any] | None = None
+    kwargs: dict[str, Any] | None = None
+    queue: str = ""
+    at: float | None = None
+    count: int = 0
+    error_class: str | None = None
+    error_message: str | None = None
+    failed_at: float | None = None
+    retried_at: float | None = None
+    problem: str | None = None
+    source: Source
+    member: bytes
+    queue_key: str = ""
+    message: str | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """What a program may want to know, in JSON's types."""
+        names = ("id", "task", "args", "kwargs", "queue", "at", "count")
+        failure = ("error_class", "error_message", "failed_at", "retried_at", "problem")
+        return {name: getattr(self, name) for name in (*names, *failure)}
+
+
+def waiting(source: Source, member: bytes, at: float) -> Job:
+    """The job of an entry of the retry or the scheduled set."""
+    try:
+        queue_key, message = split(member.decode())
+        return _of_message(source, member, queue_key, message, at)
+    except ValueError as error:
+        return _unreadable(source, member, at, error)
+
+
+def buried(source: Source, member: bytes, at: float) -> Job:
+    """The job of an entry of the dead set."""
+    try:
+        grave = Grave.loads(member.decode())
+    except ValueError as error:
+        return _unreadable(source, member, at, error)
+    same = ("id", "task", "args", "kwargs", "queue", "error_class", "error_message", "failed_at")
+    more = ("retried_at", "queue_key", "message")
+    known = {name: getattr(grave, name) for name in (*same, *more)}
+    return Job(source=source, member=member, at=at, count=grave.retries, **known)
+
+
+def queued(source: Source, member: bytes) -> Job:
+    """The job of a message in a queue."""
+    try:
+        return _of_message(source, member, source.key, member.decode(), None)
+    except ValueError as error:
+        return _unreadable(source, member, None, error)
+
+
+def _of_message(source: Source, member: bytes, queue_key: str, text: str, at: float | None) -> Job:
+    try:
+        message = json.loads(text)
+        headers, properties = message["headers"], message["properties"]
+        args, kwargs = _arguments(message, properties)
+        failed: Mapping[str, Any] = headers.get(FAILURE_HEADER) or {}
+        failure = {
+            name: failed.get(name) for name in ("error_class", "error_message", "failed_at", "retried_at")
+        }
+        return Job(
+            id=headers["id"],
+            task=headers["task"],
+            args=args,
+            kwargs=kwargs,
+            queue=queue_name(queue_key),
+            at=properties.get("enqueued_at") if at is None else at,
+            count=headers.get("retries") or 0,
+            source=source,
+            member=member,
+            queue_key=queue_key,
+            message=text,
+            **failure,
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise UnreadableError(f"no message of Celery ({type(error).__name__}: {error})") from None
+
+
+def _arguments(message: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Any, Any]:
+    if message.get("content-type") != "application/json":
+        return None, None
+    body = message["body"]
+    if properties.get("body_encoding") == "base64":
+        body = base64.b64decode(body)
+    args, kwargs, _ = json.loads(body)
+    return args, kwargs
+
+
+def _unreadable(source: Source, member: bytes, at: float | None, error: Exception) -> Job:
+    text = member.decode(errors="backslashreplace")
+    return Job(id=stand_in_id(text), at=at, problem=str(error), source=source, member=member)

@@ -1,0 +1,33 @@
+"""The broker's clock, told between two looks by this process's monotonic one.
+
+Beats on machines whose clocks differ so keep one grid. Between the looks a step of this machine's clock
+moves nothing; a step of the broker's is followed at the next look.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class ServerClock:
+    """Seconds since 1970 as the broker has them, right to within the fastest answer seen, mostly below 1 ms.
+
+    An answer says that the broker's clock was somewhere between two bounds, its moment and that plus the
+    time that the answer took. An estimate that lies between stays as it is, so slow answers move no tick.
+    """
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self.monotonic = monotonic
+        self._ahead: float | None = None
+
+    def observe(self, server: float, *, sent: float) -> None:
+        """Take note that the broker told `server` in the answer, just come, to what was sent at `sent`."""
+        low, high = server - self.monotonic(), server - sent
+        self._ahead = (low + high) / 2 if self._ahead is None else min(max(self._ahead, low), high)
+
+    def now(self) -> float:
+        """The broker's time; raise RuntimeError before the first answer."""
+        if self._ahead is None:
+            raise RuntimeError("the broker has not been asked for its time yet")
+        return self.monotonic() + self._ahead

@@ -1,0 +1,107 @@
+"""RedisLease: who of several beats sends, as a hash in the broker: the holder's word and when its turn ends.
+
+The word is the beat's own: host, process id and a random part. The lease passes on only when its time is
+over or its holder gives it up, both in a script that runs alone. An end in the past takes nothing from a
+holder that nobody has followed: until then all that it sends is sent once, and `book` looks at the word in
+the very step that sends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import redis
+
+#: Seconds that a lease is good for after its last renewal: how long a killed beat is waited for.
+LEASE_S: Final = 5.0
+#: The key: a hash of `holder`, `until` and `since` (seconds since 1970 by the broker's clock).
+LEASE: Final = "sidekiq:beat:lease"
+
+#: In Lua: the time by the broker's clock, unless the first argument is a time.
+CLOCK: Final = """
+local function clock()
+    if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
+    local time = redis.call('TIME')
+    return time[1] + time[2] / 1000000
+end
+local function text(number) return string.format('%.6f', number) end
+"""
+
+_HOLD: Final = """
+local now, holder = clock(), redis.call('HGET', KEYS[1], 'holder')
+local left = tonumber(redis.call('HGET', KEYS[1], 'until') or 0) - now
+if holder and holder ~= ARGV[2] and left > 0 then
+    return {'other', text(left), text(now)}
+end
+redis.call('HSET', KEYS[1], 'holder', ARGV[2], 'until', text(now + ARGV[3]))
+if holder == ARGV[2] then return {'kept', ARGV[3], text(now)} end
+redis.call('HSET', KEYS[1], 'since', text(now))
+return {'taken', ARGV[3], text(now)}
+"""
+
+_RELEASE: Final = """
+if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
+
+
+class Answer(NamedTuple):
+    """What came of asking for the lease: `taken` now, `kept`, or some `other` beat's; and the broker's time.
+
+    `left_s` is how long the lease lasts, whoever has it.
+    """
+
+    state: str
+    left_s: float
+    now: float
+
+
+class RedisLease:
+    """The lease of the beats of one broker, for one beat. `client` is the caller's own and is not closed.
+
+    `prefix` is what all keys begin with. `now` in place of the broker's clock is for tests.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        prefix: str = "",
+        ttl_s: float = LEASE_S,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self.ttl_s = check_ttl(ttl_s)
+        self.key = prefix + LEASE
+        self.word = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        self._now = now
+        self._hold = client.register_script(CLOCK + _HOLD)
+        self._release = client.register_script(_RELEASE)
+
+    def hold(self) -> Answer:
+        """Become the holder, or stay it; raise redis-py's errors."""
+        args: list[Any] = [time_of(self._now), self.word, self.ttl_s]
+        answer: Any = self._hold(keys=[self.key], args=args)
+        state, left, at = answer
+        return Answer(state.decode(), float(left), float(at))
+
+    def release(self) -> None:
+        """Give it up; harmless for who does not hold it. Raise redis-py's errors."""
+        self._release(keys=[self.key], args=[self.word])
+
+
+def time_of(now: Callable[[], float] | None) -> str:
+    """The first argument of a script with CLOCK."""
+    return "" if now is None else repr(now())
+
+
+def check_ttl(ttl_s: float) -> float:
+    """The time to live as given; raise ValueError where it is too short to be renewed in."""
+    if not ttl_s >= 1:
+        raise ValueError(
+            f"sidekiq_beat_lease_s is {ttl_s}: expected 1 s or more: a third of it is left for each renewal"
+        )
+    return ttl_s

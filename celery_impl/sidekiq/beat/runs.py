@@ -1,0 +1,87 @@
+"""Which runs of an entry are queued or running: what `overlap: skip` asks before it queues another.
+
+A mark in a sorted set of the entry: the run's id, scored by when it is no longer believed to be under way.
+
+1. The beat sets it when it queues the run, for as long as the run may wait: until it expires.
+2. The process that runs the job sets it anew before the first line of the task, for RUN_S.
+3. The worker's keeper renews the marks of what it runs, every second; only those that are still set.
+4. The process that runs the job takes it away when the task has ended, however it ended.
+
+A run whose process was killed is no longer believed after RUN_S, unless it began anew. One that waits for a
+retry is neither queued nor running; the retry is marked as it begins. A broker that is silent for RUN_S may
+cost one overlap, since nobody could renew. Workers without `Sidekiq(app)` mark nothing: their runs are
+believed to be under way until they expire.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, Final
+
+from celery.signals import task_postrun, task_prerun
+
+from celery_impl.sidekiq.beat.lease_redis import CLOCK
+from celery_impl.sidekiq.deadline import within
+from celery_impl.sidekiq.sets import Sets
+
+#: The header of a periodic run: `entry`, `due` (the moment of its tick) and `overlap`.
+HEADER: Final = "periodic"
+#: Seconds for which a run that was begun or renewed is believed to go on.
+RUN_S: Final = 5.0
+#: Seconds that a mark may hold up the run that it is made for.
+WITHIN_S: Final = 1.0
+#: What the keys begin with; the entry's name follows.
+RUNS: Final = "sidekiq:beat:runs:"
+
+_BEGIN: Final = f"{CLOCK} return redis.call('ZADD', KEYS[1], clock() + ARGV[3], ARGV[2])"
+_RENEW: Final = f"{CLOCK} return redis.call('ZADD', KEYS[1], 'XX', clock() + ARGV[3], ARGV[2])"
+
+logger = logging.getLogger(__name__)
+
+
+def watch() -> None:
+    """Have the runs of this process marked; more than once is the same as once."""
+    task_prerun.connect(_begun, weak=False, dispatch_uid=f"{__name__}.begun")
+    task_postrun.connect(_ended, weak=False, dispatch_uid=f"{__name__}.ended")
+
+
+def renew(sets: Sets, requests: Iterable[Any]) -> None:
+    """Renew the marks of the periodic runs among what a worker runs; raise redis-py's errors."""
+    for request in tuple(requests):
+        if key := _key(sets, request.message.headers):
+            sets.client.eval(_RENEW, 1, key, "", request.id, RUN_S)
+
+
+def begin(sets: Sets, key: str, run: str, *, now: float | None = None) -> None:
+    """Mark a run as begun; `now` is for tests."""
+    sets.client.eval(_BEGIN, 1, key, "" if now is None else repr(now), run, RUN_S)
+
+
+def _begun(task: Any, task_id: str, **_: Any) -> None:
+    _tell(task, lambda sets, key: begin(sets, key, task_id))
+
+
+def _ended(task: Any, task_id: str, **_: Any) -> None:
+    _tell(task, lambda sets, key: sets.client.zrem(key, task_id))
+
+
+def _tell(task: Any, tell: Any) -> None:
+    headers = task.request.headers
+    if not headers or HEADER not in headers:
+        return
+    try:
+        with within(WITHIN_S), task.app.producer_or_acquire() as producer:
+            sets = producer.channel.sets
+            if key := _key(sets, headers):
+                tell(sets, key)
+    except Exception:  # the run is what counts; at worst the next tick runs beside it, or is dropped
+        logger.warning("could not mark a run of %s", task.name, exc_info=True)
+
+
+def _key(sets: Sets, headers: Any) -> str | None:
+    """The key of the marks of a run with these headers; None where nobody asks for them."""
+    tick = (headers or {}).get(HEADER)
+    if not isinstance(tick, dict) or tick.get("overlap") != "skip":
+        return None
+    return f"{sets.prefix}{RUNS}{tick.get('entry')}"

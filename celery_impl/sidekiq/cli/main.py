@@ -1,0 +1,19 @@
+"""The group of the commands."""
+
+from __future__ import annotations
+
+import click
+
+from celery_impl.sidekiq.cli import actions, lists, periodic, queues
+
+
+@click.group(name="sidekiq")
+def sidekiq() -> None:
+    """Queues, retries, scheduled and dead jobs of an app with Sidekiq(app).
+
+    Each command prints a table, or one JSON document with --json.
+    """
+
+
+for command in (*lists.COMMANDS, *actions.COMMANDS, *queues.COMMANDS, *periodic.COMMANDS):
+    sidekiq.add_command(command)

@@ -1,0 +1,213 @@
+"""kombu's Redis channel, but jobs are fetched by `fetch`, held by a `holder`, and queued with a ring.
+
+What waits for its time goes into the sorted sets, as in `sidekiq.transport`. Queues whose consumer does not
+acknowledge (replies of remote control) are consumed as kombu does, unless the channel holds jobs as well.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from queue import Empty
+from time import monotonic
+from typing import Any, Final
+
+import redis
+from kombu.transport.redis import DEFAULT_PORT
+from kombu.utils.json import JSONEncoder, dumps
+
+from celery_impl.sidekiq import malformed, transport
+from celery_impl.sidekiq.bell import bell_key
+from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
+from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
+from celery_impl.sidekiq.lease.leases import LEASE_S
+from celery_impl.sidekiq.lease.qos import QoS
+from celery_impl.sidekiq.lease.renewal import hold, retire
+from celery_impl.sidekiq.lease.wire import Wire
+from celery_impl.sidekiq.sets import Sets
+
+#: As kombu's `dumps`, which makes an encoder for each message.
+_encode: Final = JSONEncoder().encode
+
+
+class Channel(transport.Channel):
+    """Takes jobs under a lease, once it has a consumer that acknowledges."""
+
+    QoS: Any = QoS
+    connection: Any
+    lease_s = LEASE_S
+    from_transport_options = (*transport.Channel.from_transport_options, "lease_s")
+    holder: Holder | None = None
+    #: Whether what was asked last is kombu's own question.
+    _asked_as_kombu = False
+    _fetch: Fetch
+
+    # Private parts of kombu's channel, pinned by a test.
+    _create_client: Any
+    _flush_brpop_reauth: Any
+    _prepare_virtual_host: Any
+    _queue_cycle: Any
+    _brpop_sent_at: float | None
+    _fanout_queues: dict[str, Any]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._inbox: deque[Job] = deque()
+        self._no_ack: set[str] = set()
+        self._wire = Wire(lambda: self.pool)
+        self._cached: Any = None
+        super().__init__(*args, **options)
+
+    @cached_property
+    def sets(self) -> Sets:
+        """The sorted sets of this channel's broker; what becomes due rings."""
+        return Sets(redis.Redis(connection_pool=self.pool), prefix=self.global_keyprefix, rings=True)
+
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        """One client for all commands: kombu makes one for each."""
+        if client is None and (self._cached is None or self._cached.connection_pool is not self.pool):
+            self._cached = self._create_client()
+        yield client or self._cached
+
+    def acknowledge(self, tag: str) -> None:
+        """Forget a job that is done; what has another tag is none of the holder's."""
+        if self.holder is not None and self.holder.holds(tag):
+            self.holder.acknowledge(tag)
+
+    def give_back(self, tag: str) -> None:
+        """Put a job in front of its queue."""
+        if self.holder is not None and self.holder.holds(tag):
+            self.holder.give_back(tag)
+
+    def recover(self) -> None:
+        """Give back all that does not run; closing does it by itself."""
+        if self.holder is not None and not self._closing:
+            self.holder.recover()
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **options: Any) -> Any:  # noqa: FBT001 - kombu's
+        """Start a consumer; the first that acknowledges makes this channel a holder."""
+        if no_ack:
+            self._no_ack.add(queue)
+        elif queue not in self._fanout_queues and self.holder is None:
+            self.holder = hold(self, lease_s=self.lease_s)
+            self._fetch = Fetch(self.holder, bury=self._bury)
+        return super().basic_consume(queue, no_ack, *args, **options)
+
+    def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        """Refuse what would take a message out of everybody's hands."""
+        if no_ack:
+            return super().basic_get(queue, no_ack, **options)
+        raise NotImplementedError("lease+redis:// has no basic_get with acknowledgement: use a consumer")
+
+    def close(self) -> None:
+        """Close, and give back all that does not run."""
+        super().close()
+        if self.holder is not None and not self.holder.retired:
+            retire(self.holder)
+
+    def _put_now(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        batch = options.get("_publish_batch")
+        if queue in self._expires or "task" not in message["headers"]:
+            super()._put_now(queue, message, **options)  # such a queue comes and goes: it has no bell
+            return
+        key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+        bell = bell_key(queue)
+        if batch is not None:
+            batch.add("lpush", key, dumps(message))
+            batch.add("zadd", bell, {"1": 0})
+            return
+        prefix = self.global_keyprefix
+        self._wire.call(("LPUSH", prefix + key, _encode(message)), silent=[("ZADD", prefix + bell, 0, 1)])
+
+    def _delete(self, queue: str, *args: Any, **options: Any) -> None:
+        super()._delete(queue, *args, **options)
+        self._wire.call(("DEL", self.global_keyprefix + bell_key(queue)))
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        if self.holder is None:
+            super()._brpop_start(timeout)
+            self._asked_as_kombu = bool(self._in_poll)
+            return
+        self._deliver_inbox()
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if self._inbox or not queues or not self.qos.can_consume():
+            return
+        keys = [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
+        wait = self.brpop_timeout if timeout is None else timeout
+        self._in_poll = self.client.connection
+        self._brpop_sent_at = monotonic()
+        self.client.connection.send_command(*self._fetch.command(queues, keys, self._room(), wait))
+
+    def _brpop_read(self, **options: Any) -> Any:
+        if self._asked_as_kombu:  # perhaps before the holder came: mingle asks first
+            self._asked_as_kombu = False
+            return super()._brpop_read(**options)
+        connection = self.client.connection
+        try:
+            if not self._closing:
+                self._inbox.extend(self._fetch.read(connection))
+            elif self._fetch.may_bring_jobs:
+                connection.read_response()  # what it brings is held, and given back next
+            else:
+                connection.disconnect()
+        except (*AWAY, redis.ResponseError) as error:
+            self._fetch.lost()
+            connection.disconnect()
+            if isinstance(error, redis.ResponseError):  # such as a replica's; Celery would end the worker
+                raise redis.ConnectionError(f"the broker refuses to give jobs: {error}") from error
+            raise
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if not self._inbox:
+            raise Empty
+        self._deliver_inbox()
+        return True
+
+    def _deliver_inbox(self) -> None:
+        """Deliver what was fetched; what a worker that stops has not begun is given back as it closes."""
+        while self._inbox and not stopping():
+            job = self._inbox.popleft()
+            tag = job.message["properties"]["delivery_tag"]
+            if job.queue not in self._active_queues:
+                self.give_back(tag)
+                continue
+            self._queue_cycle.rotate(job.queue)
+            if job.queue in self._no_ack:
+                self.acknowledge(tag)
+            try:
+                self.connection._deliver(job.message, job.queue)  # noqa: SLF001 - pinned by a test
+            except Exception:
+                if not self._buried(*_split(job.entry)):
+                    raise
+                self.acknowledge(tag)
+
+    def _bury(self, entry: bytes, error: Exception) -> None:
+        key, item = _split(entry)
+        reason = malformed.problem(item) or f"no message of Celery: {type(error).__name__}: {error}"
+        self._bury_item(key, item, reason)
+
+    def _room(self) -> int:
+        if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: a job is asked for each time
+            return 1
+        return min(self.qos.can_consume_max_estimate() or BATCH, BATCH)
+
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's
+        address = self.connection.address
+        if address is None:
+            return dict(super()._connparams(asynchronous))
+        secure = address["transport"] == "rediss" and not self.connection.client.ssl
+        if secure:
+            self.connection_class = self.connection_class_ssl
+        known = {"host": address["hostname"] or "127.0.0.1", "port": address["port"] or DEFAULT_PORT}
+        known["db"] = self._prepare_virtual_host(address["virtual_host"])
+        ssl_options = address.get("ssl") or {"ssl_cert_reqs": "required"}
+        return {**super()._connparams(asynchronous), **known, **(ssl_options if secure else {})}
+
+
+def _split(entry: bytes) -> tuple[bytes, bytes]:
+    """The key of the queue and what stood in it."""
+    key, _, item = entry.partition(b"\n")
+    return key, item

@@ -1,0 +1,102 @@
+"""What a consuming channel asks its broker for, in turn: jobs, and where there are none, the bell.
+
+1. FETCH moves as many jobs as the window has room for into the holder's hands and returns them.
+2. Where there are none, the channel waits until a bell of one of its queues rings, and fetches again. Who
+   queues a job rings after it, so either step 1 sees the job or step 2 hears the bell. A fetch that leaves
+   jobs behind rings for the others.
+3. The bell is heard by one, who may die of it, and not everybody who queues rings it (stock Celery does
+   not): so nobody waits for longer than the transport's `polling_interval`, by default 1 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+import redis
+from kombu.utils.json import loads
+
+from celery_impl.sidekiq.bell import SEPARATOR, bell_key
+from celery_impl.sidekiq.lease import scripts
+from celery_impl.sidekiq.lease.holder import Holder
+from celery_impl.sidekiq.lease.wire import Command
+
+#: Jobs of one fetch where the window has no limit.
+BATCH: Final = 100
+
+
+class Job(NamedTuple):
+    """A job that was fetched: the name of its queue, the message, and the entry as it was."""
+
+    queue: str
+    message: dict[str, Any]
+    entry: bytes
+
+
+class Fetch:
+    """The dialogue of one channel for its holder; `bury` takes an entry that is no message, and why."""
+
+    def __init__(self, holder: Holder, *, bury: Callable[[bytes, Exception], object]) -> None:
+        self._holder = holder
+        self._bury = bury
+        self._listens = False
+        self._known = False
+
+    @property
+    def may_bring_jobs(self) -> bool:
+        """Whether what was asked last is a fetch."""
+        return not self._listens
+
+    def command(
+        self, queues: Sequence[str], keys: Sequence[tuple[str, str]], room: int, wait_s: float
+    ) -> Command:
+        """What to send next; `keys` are pairs of key and queue's name in the order to look."""
+        prefix = self._holder.leases.prefix
+        if self._listens:
+            return ("BZPOPMIN", *(bell_key(prefix + queue) for queue in queues), wait_s)
+        arguments = self._holder.leases.fetch_arguments(self._holder.id, self._holder.next, room, keys)
+        if self._known:
+            return ("EVALSHA", scripts.FETCH.sha, *arguments)
+        return ("EVAL", scripts.FETCH.text, *arguments)
+
+    def read(self, connection: Any) -> Iterator[Job]:
+        """The jobs in the answer to the last command; raise redis-py's errors."""
+        try:
+            answer = connection.read_response()
+        except redis.exceptions.NoScriptError:  # a broker that has started again
+            self._known = False
+            return iter(())
+        if self._listens:
+            self._listens = False
+            return iter(())
+        self._known = True
+        self._listens = not answer
+        return self._taken(answer)
+
+    def lost(self) -> None:
+        """The connection is gone, and with it the answer: the next fetch gives it again."""
+        self._listens = False
+
+    def _taken(self, entries: list[bytes]) -> Iterator[Job]:
+        first = self._holder.next
+        self._holder.next += len(entries)
+        jobs = (self._job(number, entry) for number, entry in enumerate(entries, first))
+        return iter([job for job in jobs if job])
+
+    def _job(self, number: int, entry: bytes) -> Job | None:
+        key, _, text = entry.partition(b"\n")
+        try:
+            message = loads(text.decode())
+            message["properties"]["delivery_tag"] = self._holder.tag(number)
+            _ = message["headers"].get, message["properties"]["delivery_info"]["exchange"]
+        except Exception as error:  # noqa: BLE001 - whatever stands in a queue, it must not stop the worker
+            self._bury(entry, error)
+            self._holder.acknowledge(self._holder.tag(number))
+            return None
+        if message.pop("redelivered", False):
+            message["headers"]["redelivered"] = True
+            message["properties"]["delivery_info"]["redelivered"] = True
+        return Job(self._queue(key.decode()), message, entry)
+
+    def _queue(self, key: str) -> str:
+        return key.removeprefix(self._holder.leases.prefix).rsplit(SEPARATOR, 1)[0]

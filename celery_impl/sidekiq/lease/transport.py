@@ -1,0 +1,50 @@
+"""`lease+redis://host:port/db`: kombu's Redis transport, with jobs moved and held by `scripts`.
+
+`register` makes the URL known to kombu; call it before the first connection. In kombu's words: the alias is
+`lease`, and `can_parse_url` leaves what follows the plus to the transport. `lease+rediss://` is the same over
+TLS, `lease+socket:///path` over a Unix socket. Producers may use any transport of Celery for Redis: queues
+and messages are the same. Consumers must not: their fetch does not know a pause, and loses jobs when killed.
+
+| transport option       | meaning                                                       | default     |
+|------------------------|---------------------------------------------------------------|-------------|
+| `lease_s`              | seconds without a sign of life until a worker's jobs go back  | 3.0         |
+| `queue_order_strategy` | `weighted({"high": 5, "low": 1})`, or kombu's                 | round_robin |
+| `polling_interval`     | seconds until a job is found that nobody rang for             | 1           |
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.utils.url import parse_url
+
+from celery_impl.sidekiq.bell import SEPARATOR
+from celery_impl.sidekiq.lease.channel import Channel
+
+#: What kombu knows the transport by: what stands before the plus, or, of an alternate, before the colon.
+ALIASES: Final = ("lease", "lease+redis", "lease+rediss")
+
+
+class Transport(redis.Transport):
+    """The transport of `lease+redis://`."""
+
+    Channel = Channel
+    can_parse_url = True
+
+    def __init__(self, client: Any, **options: Any) -> None:
+        chosen = client.transport_options
+        if not chosen.get("ack_emulation", True) or chosen.get("sep", SEPARATOR) != SEPARATOR:
+            raise ValueError("lease+redis:// needs kombu's own ack_emulation and sep: remove these options")
+        #: What the URL says, in kombu's words, where kombu has left it to us.
+        self.address = None
+        scheme, cut, _ = (client.hostname or "").partition("://")
+        if cut and scheme != "socket":  # which kombu's channel reads
+            self.address = parse_url(client.hostname)
+        super().__init__(client, **options)
+
+
+def register() -> None:
+    """Make the aliases known to kombu."""
+    for alias in ALIASES:
+        TRANSPORT_ALIASES[alias] = f"{__name__}:Transport"

@@ -1,0 +1,75 @@
+"""Commands to the broker in one packet, on one of redis-py's pooled connections, without its client.
+
+redis-py's client costs more than the command itself: 50 µs to make one, as kombu does for each command,
+and about 25 µs to execute one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import redis
+
+from celery_impl.sidekiq.lease.scripts import Script
+
+#: A command and its arguments.
+Command = tuple[Any, ...]
+
+
+class Wire:
+    """Sends commands through the pool that `pool` returns at that moment; any thread may use it."""
+
+    def __init__(self, pool: Callable[[], Any]) -> None:
+        self._pool = pool
+
+    def call(self, *commands: Command, silent: Sequence[Command] = ()) -> list[Any]:
+        """Send all, read all answers and return them; raise the first error that is among them.
+
+        The `silent` ones follow, and the broker does not answer them.
+
+        Raise redis-py's errors where the broker cannot be reached; what it did is not known then.
+        """
+        pool = self._pool()
+        connection = pool.get_connection()
+        try:
+            connection.send_packed_command([packed(commands), *map(_silenced, silent)])
+            answers = [_answer(connection) for _ in commands]
+        except BaseException:
+            connection.disconnect()  # an answer that nobody reads would be taken for the next one's
+            raise
+        finally:
+            pool.release(connection)
+        for answer in answers:
+            if isinstance(answer, redis.ResponseError):
+                raise answer
+        return answers
+
+    def run(self, script: Script, keys: Sequence[str], args: Sequence[object] = ()) -> Any:
+        """Run the script, sending its text where the broker does not know it; return its answer."""
+        try:
+            return self.call(("EVALSHA", script.sha, len(keys), *keys, *args))[0]
+        except redis.exceptions.NoScriptError:
+            return self.call(("EVAL", script.text, len(keys), *keys, *args))[0]
+
+
+def packed(commands: Iterable[Command]) -> bytes:
+    """The commands in one packet; redis-py's own packing takes six times as long."""
+    parts = []
+    for command in commands:
+        parts.append(b"*%d\r\n" % len(command))
+        for part in command:
+            data = part if isinstance(part, bytes) else str(part).encode()
+            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def _silenced(command: Command) -> bytes:
+    return packed((("CLIENT", "REPLY", "SKIP"), command))
+
+
+def _answer(connection: Any) -> Any:
+    try:
+        return connection.read_response()
+    except redis.ResponseError as error:
+        return error

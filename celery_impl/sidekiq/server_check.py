@@ -1,0 +1,118 @@
+"""Looks at the broker when a worker starts: warns of one that may lose jobs, refuses one that cannot serve.
+
+| found                          | then                                                              |
+|--------------------------------|-------------------------------------------------------------------|
+| no append-only file, no save   | a warning: what is queued is lost when the server stops            |
+| snapshots only                 | a line at level info: a crash loses what came since the last one   |
+| a maxmemory-policy that evicts | a warning: the server deletes queues when its memory is full       |
+| Redis Cluster                  | the worker does not start                                          |
+
+A server that does not tell (CONFIG is often forbidden) is not warned of. Where the server cannot be reached
+yet, the look follows with the first connection.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import redis
+from celery import Celery, bootsteps
+from celery.exceptions import WorkerShutdown
+from kombu.exceptions import OperationalError
+
+logger = logging.getLogger(__name__)
+
+#: The one maxmemory-policy that deletes nothing.
+KEEPS_ALL: Final = "noeviction"
+#: Transport options of the look, so that a silent server does not hold the start up.
+BOUNDS: Final = {"socket_timeout": 2.0, "socket_connect_timeout": 1.0, "max_retries": 0}
+#: How the look fails where the server is away.
+AWAY: Final = (OperationalError, redis.RedisError, OSError)
+
+
+class UnfitServerError(RuntimeError):
+    """The broker cannot do what Sidekiq needs; the text says why and what to do."""
+
+
+def findings(info: Mapping[str, Any], save: str | None) -> Iterator[tuple[int, str]]:
+    """What is worth a line, with its level, in INFO and in the setting `save` (None: not told).
+
+    Raise UnfitServerError for a cluster.
+    """
+    if info.get("redis_mode") == "cluster" or info.get("cluster_enabled") == 1:
+        raise UnfitServerError(
+            "this broker is a node of a Redis Cluster, where no script can move a job: use one Redis server"
+        )
+    if info.get("aof_enabled") == 0 and save == "":
+        yield (
+            logging.WARNING,
+            (
+                "this broker keeps nothing: its jobs are lost when it stops. Set `appendonly yes` in its "
+                "configuration, now both appendonly and save are off"
+            ),
+        )
+    elif info.get("aof_enabled") == 0 and save:
+        yield logging.INFO, "this broker keeps snapshots only: `appendonly yes` would keep every job"
+    policy = info.get("maxmemory_policy", KEEPS_ALL)
+    if policy != KEEPS_ALL:
+        yield (
+            logging.WARNING,
+            (
+                f"this broker deletes jobs when its memory is full: set `maxmemory-policy {KEEPS_ALL}`, "
+                f"now it is {policy}"
+            ),
+        )
+
+
+def look(app: Celery) -> None:
+    """Log what is found; raise UnfitServerError, or one of AWAY where the server cannot be reached."""
+    options = {**app.conf.broker_transport_options, **BOUNDS}
+    with app.connection_for_write(transport_options=options) as connection:
+        channel: Any = connection.default_channel
+        client = redis.Redis(connection_pool=channel.pool)
+        info: Any = client.info("everything")
+        for level, text in findings(info, _save(client)):
+            logger.log(level, text)
+
+
+class EarlyCheck(bootsteps.Step):
+    """Looks before the worker has processes and queues, where the server can be reached."""
+
+    def create(self, parent: Any) -> None:
+        """Look once."""
+        _look_once(parent)
+
+
+class ServerCheck(bootsteps.StartStopStep):
+    """Looks as soon as there is a connection, where EarlyCheck could not."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def start(self, parent: Any) -> None:
+        """Look where nobody has."""
+        _look_once(parent.controller)
+
+
+def _look_once(worker: Any) -> None:
+    if getattr(worker, "sidekiq_has_looked", False):
+        return
+    try:
+        look(worker.app)
+    except UnfitServerError as error:
+        logger.critical("%s", error)
+        raise WorkerShutdown(os.EX_CONFIG) from error
+    except AWAY:
+        return
+    worker.sidekiq_has_looked = True
+
+
+def _save(client: redis.Redis) -> str | None:
+    try:
+        settings: Any = client.config_get("save")
+    except redis.ResponseError:
+        return None
+    save: str | None = settings.get("save")
+    return save

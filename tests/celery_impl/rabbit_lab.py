@@ -1,0 +1,32 @@
+"""The lab of `conftest`, but on RabbitMQ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.celery_impl.conftest import HERE, ROOT, Lab, Worker
+from tests.celery_impl.rabbit import Node
+
+
+class RabbitLab(Lab):
+    """A node, the app of `rabbit_app`, workers, and what the jobs wrote."""
+
+    app = "rabbit_app"
+
+    def __init__(self, folder: Path, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.node = node
+        self.env = {
+            "AMQP_URL": node.url,
+            "PYTHONPATH": f"{ROOT}:{HERE}",
+            "SAMPLE_LOG": str(folder / "runs"),
+        }
+        self._monkeypatch = monkeypatch
+        self._workers: list[Worker] = []
+
+    def close(self) -> None:
+        """End the workers; the node stays."""
+        for worker in self._workers:
+            worker.kill()

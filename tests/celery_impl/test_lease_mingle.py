@@ -1,0 +1,31 @@
+"""A worker of the lease transport with Celery's own talk between workers on, as it starts by default."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize("pool", ["prefork", "solo"])
+def test_a_worker_that_mingles_and_gossips_runs_its_jobs(lab: Any, pool: str) -> None:
+    sample = lab.sample(QUEUE_OR_TASK_FETCH="lease")
+    log = lab.folder / "mingling.log"
+    command = ["-m", "celery", "-A", "sample_app", "worker", "-P", pool, "-c", "2", "-l", "INFO"]
+    with log.open("wb") as out:
+        worker = subprocess.Popen(
+            [sys.executable, *command], stdout=out, stderr=out, env={**os.environ, **lab.env}, cwd=lab.folder
+        )
+    try:
+        lab.eventually(lambda: " ready." in log.read_text(errors="replace"))
+        for number in range(20):
+            sample.note.delay(f"job-{number}")
+        lab.eventually(lambda: all(lab.runs("done", f"job-{number}") for number in range(20)))
+        assert all(len(lab.runs("done", f"job-{number}")) == 1 for number in range(20))
+        assert "Unrecoverable" not in log.read_text(errors="replace")
+    finally:
+        worker.terminate()
+        worker.wait(30)

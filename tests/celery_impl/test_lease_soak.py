@@ -1,0 +1,44 @@
+"""A short form of the soak of the leases; the long one is `python -m bench.soak.sidekiq_soak`.
+
+SIDEKIQ_SOAK_KILLS sets the number of kills of each kind.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bench.soak.sidekiq_soak import KINDS, Result, Run, runs_of, soak
+
+KILLS = int(os.environ.get("SIDEKIQ_SOAK_KILLS", "3"))
+
+
+@pytest.mark.usefixtures("_broker_at_hand")
+@pytest.mark.timeout(120 + 30 * KILLS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_kill_loses_a_job_or_doubles_one_that_it_did_not_meet(tmp_path: Path, kind: str) -> None:
+    result = soak(kind, KILLS, folder=tmp_path)
+
+    assert len(result.kills) == KILLS
+    assert result.accepted
+    assert result.is_clean, str(result)
+
+
+def test_a_job_that_is_missing_or_ran_twice_without_a_kill_is_found() -> None:
+    clean = Result("child", kills=[5.0], runs={"a": [Run(4.9, None), Run(5.1, 5.2)]})
+    assert (clean.doubled, clean.on_the_edge, clean.stray, clean.is_clean) == (1, 0, 0, True)
+    edge = Result("child", kills=[5.0], runs={"a": [Run(5.1, 5.2), Run(4.0, 4.8)]})
+    assert (edge.doubled, edge.on_the_edge, edge.stray, edge.is_clean) == (0, 1, 0, True)
+    stray = Result("child", kills=[5.0], runs={"a": [Run(1.0, 2.0), Run(5.1, 5.2)]})
+    assert (stray.stray, stray.is_clean) == (1, False)
+    lost = Result("child", missing={"a"})
+    assert not lost.is_clean
+    assert "1 lost" in str(lost)
+    assert "NOT KEPT" in str(lost)
+
+
+def test_the_runs_are_read_from_what_the_jobs_wrote() -> None:
+    text = "start a 1 1.0\nstart b 2 1.5\ndone a 1 2.0\nstart a 2 3.0\nstart b 2 4.0\n"
+    assert runs_of(text) == {"a": [Run(1.0, 2.0), Run(3.0)], "b": [Run(1.5), Run(4.0)]}
