@@ -18,7 +18,7 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-full smoke bench-micro verify-instrument soak report compare test lint types format clean
+.PHONY: help install bench bench-full smoke bench-micro verify-instrument soak soak-inprocess soak-sidekiq report compare test lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,9 +51,15 @@ verify-instrument: $(STAMP) ## Does the harness report what is known to be true?
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task verify $(ARGS)
 
-soak: $(STAMP) ## Run for long, with crashes, and see that nothing grows (a quarter of an hour)
+soak: soak-inprocess soak-sidekiq ## Run for long, with crashes: nothing grows, nothing is lost (about 40 minutes)
+
+soak-inprocess: $(STAMP) ## The same for the in-process runtime alone (a quarter of an hour)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.inprocess_soak $(ARGS)
+
+soak-sidekiq: $(STAMP) ## 150 times kill -9 of a child, the worker or the broker, under load
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
 
 report: $(STAMP) ## Render a run's report again (RUN=results/latest)
 	$(BIN)/queue-or-task report $(RUN)

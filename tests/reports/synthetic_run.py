@@ -56,7 +56,9 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     ticks, drift = _sync(random, [block for block in blocks if block["measure"] == "drift"])
     plant(folder, "ticks", ticks)
     plant(folder, "drift", drift)
-    plant(folder, "failures", _failures())
+    failures = _failures()
+    plant(folder, "failures", failures)
+    plant(folder, "controls", [_unstruck(row) for row in failures])
     plant(folder, "cost", _cost(random, blocks))
     manifest(folder, profile=profile)
     micro(folder)
@@ -299,6 +301,12 @@ def _drift(random: np.random.Generator, common: dict[str, Any], ppm: float, age:
         "age_p99_ms": age * random.uniform(0.995, 1.005),
         "age_max_ms": age * 1.05,
     }
+
+
+def _unstruck(failure: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the same side did without the fault: nothing was predicted, and nothing was lost."""
+    done = failure["done_once"] + failure["lost"]
+    return {**failure, "done_once": done, "lost": 0, "predicted": "", "as_predicted": ""}
 
 
 def _failures() -> list[dict[str, Any]]:

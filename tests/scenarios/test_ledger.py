@@ -131,13 +131,14 @@ def test_a_killed_process_loses_no_line_and_leaves_none_cut(tmp_path: Path) -> N
     with subprocess.Popen([sys.executable, "-c", WRITER], env=env, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
-        while not any(path.stat().st_size > 100_000 for path in tmp_path.iterdir()):
+        while len(read(tmp_path)) < 1_000:
             assert writer.poll() is None
             time.sleep(0.005)
         writer.send_signal(signal.SIGKILL)
     [path] = tmp_path.iterdir()
     assert path.read_bytes().rstrip(b"\0").endswith(b"\n")
-    assert [event["job"] for event in read(tmp_path)] == [f"job-{n + 1}" for n in range(len(read(tmp_path)))]
+    jobs = [event["job"] for event in read(tmp_path)]
+    assert jobs == [f"job-{number + 1}" for number in range(len(jobs))]
 
 
 def test_a_killed_process_has_recorded_what_it_told_of_in_time(tmp_path: Path) -> None:
