@@ -55,7 +55,7 @@ def go_on(directory: RunDirectory, order: Order, command: Sequence[str], console
         resume.check_same(directory, order, agenda, _check_broker(order))
         left = resume.prepare(directory, agenda, command)
         kept = directory.manifest["resumptions"][-1]["kept"]
-        console.print(f"going on in {directory.path}: {kept} blocks are kept", highlight=False)
+        console.print(f"going on in {directory.path}: blocks kept: {kept}", highlight=False)
         _measure(left, order, directory, console)
 
 

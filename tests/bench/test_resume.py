@@ -340,7 +340,7 @@ def test_a_run_that_was_cut_off_goes_on_to_the_result_of_one_that_was_not(
     printed, _ = second.communicate()
 
     assert second.returncode == 0, printed
-    assert "1 blocks are kept" in printed
+    assert "blocks kept: 1" in printed
     manifest = json.loads((path / "run.json").read_text())
     assert manifest["finished_at"]
     assert not manifest["interrupted"]
