@@ -22,6 +22,8 @@ class Agenda:
     drift: list[list[Turn]]
     faults: list[Turn]
     micro: bool
+    #: Latency blocks that may be measured again because the first try did not count.
+    spares: int = 0
 
     def guess_s(self, lanes: int) -> float:
         """How long it will take, for the progress bar."""
@@ -43,6 +45,7 @@ def make_agenda(order: Order) -> Agenda:
         if "fault" in measures
         else [],
         micro="micro" in measures,
+        spares=profile.spares,
     )
     if not (agenda.latency or agenda.drift or agenda.faults or agenda.micro):
         raise BenchError(
