@@ -33,6 +33,8 @@ MAX_CHILDREN = 10_000
 INTENSITY = RestartIntensity(max_restarts=5, max_seconds=60.0)
 #: Waits of 0.2, 0.4, 0.8, 1.6 and 3.2 s, each up to 10 % longer at random.
 BACKOFF = Backoff(initial_s=0.2, factor=2.0, max_s=5.0, jitter=0.1)
+#: An attempt that takes longer has failed: above the 5 s that one call to an outside service may take.
+ATTEMPT_TIMEOUT_S = 7.0
 
 
 def set_up_user_account(user: User) -> None:
@@ -80,13 +82,15 @@ def _start(
 
 async def _create_contact(user: User) -> None:
     with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(user.id), current_attempt()):
-        crm_id = await crm.acreate_contact(user)
+        async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            crm_id = await crm.acreate_contact(user)
         await asyncio.to_thread(users.set_crm_id, user.id, crm_id)
 
 
 async def _find_center(user: User) -> None:
     with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.fulfillment(user.id), current_attempt()):
-        center_id = await fulfillment.anearest_center(user)
+        async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            center_id = await fulfillment.anearest_center(user)
         await asyncio.to_thread(users.set_fulfillment_center_id, user.id, center_id)
 
 

@@ -47,6 +47,11 @@ def noted(seen: Seen) -> Mapping[str, Any]:
     return seen.facts
 
 
+def nothing_lost(row: Row) -> bool:
+    """The predicate of most expectations: each accepted job had an effect, or its failure can be found."""
+    return bool(row["lost"] == row["stuck"] == 0)
+
+
 def always() -> str:
     """Why the fault cannot be made on this machine: it can."""
     return ""

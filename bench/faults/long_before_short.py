@@ -1,0 +1,50 @@
+"""Fault 32: long jobs come before short ones, at two workers."""
+
+from __future__ import annotations
+
+from bench.faults.fault import Expected, Fault, nothing_lost
+from bench.stack import Stack
+
+#: Long jobs, and their seconds: one more than the two workers' half of the slots, so that one is full.
+LONG, LONG_S = 3, 8.0
+
+
+async def prepare(stack: Stack) -> None:
+    """Start a second worker."""
+    if stack.side.queued:
+        stack.start_worker("worker-2")
+
+
+async def strike(stack: Stack) -> None:
+    """Hand the long jobs over; the short ones go on coming."""
+    for number in range(LONG):
+        await stack.odd("plain", f"long{number}", seconds=LONG_S)
+
+
+FAULT = Fault(
+    number=32,
+    slug="long-before-short",
+    title="long jobs ahead of short ones",
+    prepare=prepare,
+    strike=strike,
+    odd_jobs=True,
+    rate=3.0,
+    load_s=10.0,
+    expected={
+        "inprocess": Expected(
+            text="they interleave: no short one is late",
+            holds=lambda row: nothing_lost(row) and row["late"] == 0,
+            drain_s=25.0,
+        ),
+        "celery-stock": Expected(
+            text="prefetch parks short ones behind long ones",
+            holds=lambda row: nothing_lost(row) and row["late"] > 0,
+            drain_s=25.0,
+        ),
+        "celery-hardened": Expected(
+            text="prefetch of one: no short one is parked",
+            holds=lambda row: nothing_lost(row) and row["late"] == 0,
+            drain_s=25.0,
+        ),
+    },
+)
