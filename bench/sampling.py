@@ -37,7 +37,8 @@ def sample(stack: Stack) -> Sample:
     )
 
 
-def _with_children(pid: int) -> list[psutil.Process]:
+def with_children(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; none where it has ended."""
     try:
         leader = psutil.Process(pid)
         return [leader, *leader.children(recursive=True)]

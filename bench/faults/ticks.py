@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,13 +30,12 @@ def ticks(seen: Seen) -> Mapping[str, Any]:
         seen.events, block, policy="", interval_ns=INTERVAL_NS, owners=seen.owners
     )
     counts = {name: int(owners[name].sum()) for name in COUNTS}
-    steps = pd.Series([_step_ms(own, seen.on_ns) for _, own in runs.groupby("owner")], dtype=float)
-    largest = steps.loc[steps.abs().idxmax()] if steps.notna().any() else float("nan")
+    steps = [_step_ms(own, seen.on_ns) for _, own in runs.groupby("owner")]
     return {
         **seen.facts,
         **counts,
         "age_max_ms": float(owners["age_max_ms"].max()),
-        "step_ms": float(largest),
+        "step_ms": max((step for step in steps if math.isfinite(step)), key=abs, default=math.nan),
     }
 
 
