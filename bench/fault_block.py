@@ -17,9 +17,9 @@ from typing import Any
 
 import httpx
 
+from bench import moments
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
-from bench.faults import moments
 from bench.faults.fault import Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
