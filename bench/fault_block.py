@@ -20,7 +20,7 @@ import httpx
 from bench import moments
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
-from bench.faults.fault import Expected, Fault, Seen
+from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
 from bench.stack import PROBE, Stack
@@ -30,8 +30,6 @@ from scenarios.ledger import Ledger
 
 #: Seconds from a warm generator to its first request.
 LEAD_S = 0.2
-#: Milliseconds from due to effect after which a job is late.
-DEADLINES_MS = dict.fromkeys(jobs.SCENARIOS, 5000.0)
 #: A fact of a checker hook is told in so many digits.
 DIGITS = 4
 
@@ -78,6 +76,8 @@ async def run(turn: Turn, context: Context) -> str:
         world_latency_ms=fault.latency_ms,
         proxied=fault.proxied if turn.side.queued else "",
         odd_jobs=fault.odd_jobs,
+        beat=not fault.rabbitmq,
+        rabbitmq=fault.rabbitmq,
     )
     async with stack:
         harness = Ledger(stack.ledger, context.ledger_context(turn))
@@ -178,9 +178,7 @@ def _row(
     turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
 ) -> dict[str, Any]:
     asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
-    judged = failure.judge(
-        asked, scenario=scenario, deadline_ms=DEADLINES_MS[scenario], complete=seen.complete
-    )
+    judged = failure.judge(asked, scenario=scenario, deadline_ms=DEADLINE_MS, complete=seen.complete)
     return {
         "block": turn.name,
         "fault": fault.number,

@@ -3,6 +3,7 @@
 | variable                           | meaning                                    | default                  |
 |------------------------------------|--------------------------------------------|--------------------------|
 | REDIS_URL                          | the broker: redis://, rediss:// or unix:// | redis://127.0.0.1:6379/0 |
+| AMQP_URL                           | RabbitMQ instead: amqp:// or amqps://      | nothing                  |
 | QUEUE_OR_TASK_PROFILE              | stock or hardened                          | hardened                 |
 | QUEUE_OR_TASK_KEY_PREFIX           | what every key in the broker begins with   | nothing                  |
 | QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S | the visibility timeout of either profile   | 3600 stock, 5 hardened   |
@@ -124,6 +125,8 @@ def chosen(env: Mapping[str, str]) -> Profile:
 
 def celery_settings(profile: Profile, env: Mapping[str, str]) -> dict[str, Any]:
     """Celery's settings for the profile and the environment; raise ProfileError for a bad value."""
+    if amqp := env.get("AMQP_URL"):
+        return {"broker_url": amqp, **profile.settings}  # the transport options are all Redis's
     url = _broker_url(env)
     settings = {
         "broker_url": _leased(url) if profile.sidekiq and _fetch(env) == LEASE else url,

@@ -36,7 +36,8 @@ FAULT = Fault(
     look=ticks,
     owners=2,
     rate=1.0,
-    load_s=22.0,
+    load_s=24.0,
+    linger_s=8.0,
     expected={
         "inprocess": Expected(
             text="restarted by its supervisor, the grid is kept, misses are counted",
