@@ -23,6 +23,7 @@ from bench.errors import BenchError
 from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
+from bench.measures.witness import example
 from bench.stack import PROBE, Stack
 from bench.turns import Turn, invalid_row, valid_row
 from scenarios import jobs
@@ -150,6 +151,8 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
     rows = [_row(turn, fault, scenario, seen, planned) for scenario in scenarios]
     facts = _facts(fault, seen, planned)
     rows[0] |= {"seen": "; ".join(f"{name} {_told(value)}" for name, value in facts.items())}
+    for row, scenario in zip(rows, scenarios, strict=True):
+        row["example"] = example(planned, scenario, deadline_ms=DEADLINE_MS)
     if not turn.control:
         rows[0] |= _prediction(turn, rows[0], facts, context)
     context.directory.append("controls" if turn.control else "failures", rows)

@@ -19,7 +19,7 @@ renewed by `sidekiq.keeper`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 #: How hardened takes jobs: under a lease, or with kombu's visibility timeout.
@@ -60,6 +60,8 @@ class Profile:
     sidekiq: bool = False
     #: Seconds after which a queued sync is pointless and dropped; None keeps it for ever.
     sync_expires_s: float | None = None
+    #: What the task of one sync is made with beside its name.
+    sync_options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     transport_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -67,7 +69,7 @@ class Profile:
     def lines(self) -> int:
         """Lines that its user writes: broker URL, beat entry, expiry, `Sidekiq(app)`, settings, options."""
         written = (True, True, self.sync_expires_s is not None, self.sidekiq)
-        return sum(written) + len(self.settings) + len(self.transport_options)
+        return sum(written) + len(self.sync_options) + len(self.settings) + len(self.transport_options)
 
 
 #: How kombu looks for the jobs of dead workers, in hardened and wherever the harness scales time.
@@ -83,6 +85,8 @@ HARDENED: Final = Profile(
     name="hardened",
     sidekiq=True,
     sync_expires_s=1.0,
+    # A sync that outlasts its interval is not joined by the next: that tick is missed.
+    sync_options={"sidekiq_unique": "until_done"},
     settings={
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -111,6 +115,13 @@ HARDENED: Final = Profile(
     },
 )
 
+#: Hardened on RabbitMQ, which has neither unique jobs nor the leased beat.
+HARDENED_ON_RABBITMQ: Final = replace(
+    HARDENED,
+    sync_options={},
+    settings={name: value for name, value in HARDENED.settings.items() if name != "beat_scheduler"},
+)
+
 PROFILES: Final = {profile.name: profile for profile in (STOCK, HARDENED)}
 
 
@@ -120,7 +131,7 @@ def chosen(env: Mapping[str, str]) -> Profile:
     if name not in PROFILES:
         message = f"QUEUE_OR_TASK_PROFILE is {name!r}: expected {' or '.join(PROFILES)}"
         raise ProfileError(message)
-    return PROFILES[name]
+    return HARDENED_ON_RABBITMQ if name == HARDENED.name and env.get("AMQP_URL") else PROFILES[name]
 
 
 def celery_settings(profile: Profile, env: Mapping[str, str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ async def prepare(stack: Stack) -> None:
         stack.start_beat("beat-2")
 
 
-TWICE = Expected(text="each ticks: the owner is synced twice", holds=lambda row: row["duplicates"] > 0)
+TWICE = Expected(text="each ticks: the owner is synced twice", holds=lambda row: row["bursts"] > 0)
 
 FAULT = Fault(
     number=29,
@@ -37,7 +37,7 @@ FAULT = Fault(
         "inprocess": TWICE,
         "celery-stock": TWICE,
         "celery-hardened": Expected(
-            text="a lease lets one of them tick", holds=lambda row: row["duplicates"] == 0
+            text="a lease lets one of them tick", holds=lambda row: row["bursts"] == 0
         ),
     },
 )
