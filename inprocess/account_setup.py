@@ -30,8 +30,8 @@ from scenarios.users import User
 SUPERVISOR = "account_setup"
 #: Pieces of work in memory at once, two a user; past it the caller is refused.
 MAX_CHILDREN = 10_000
-#: Attempts under way at once; the others wait their turn. Without it a burst of 1,000 opened 1,000 calls
-#: at once, which timed each other out and held the loop up so long that the app answered nobody.
+#: Attempts under way at once at each service; the others wait their turn. Without it a burst of 1,000
+#: opened 1,000 calls at once, which timed each other out; the loop was so busy that the app answered nobody.
 MAX_ATTEMPTS = 32
 #: A piece is given up at its sixth failure within a minute.
 INTENSITY = RestartIntensity(max_restarts=5, max_seconds=60.0)
@@ -84,22 +84,23 @@ def _start(
     )
 
 
-def _slot() -> asyncio.Semaphore:
-    """The running loop's semaphore of MAX_ATTEMPTS."""
-    return _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_ATTEMPTS))
-
-
-_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-
 async def _create_contact(user: User) -> None:
-    async with _slot():
+    async with _slot("crm"):
         await _attempt_contact(user)
 
 
 async def _find_center(user: User) -> None:
-    async with _slot():
+    async with _slot("fulfillment"):
         await _attempt_center(user)
+
+
+def _slot(service: str) -> asyncio.Semaphore:
+    """The running loop's MAX_ATTEMPTS for a service: one that hangs holds up no call to the other."""
+    slots = _slots.setdefault(asyncio.get_running_loop(), {})
+    return slots.setdefault(service, asyncio.Semaphore(MAX_ATTEMPTS))
+
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
 
 
 async def _attempt_contact(user: User) -> None:
