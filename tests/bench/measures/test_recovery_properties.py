@@ -27,7 +27,7 @@ def done_after(number: int, due_ms: int, done_ms: int | None) -> Events:
         *([("effect", done_ms)] if done_ms is not None else []),
     ]
     due = {"t": due_ms * MS, "event": "due", "scenario": WELCOME_EMAIL, "request": f"u{number}"}
-    return [due, *({"t": int(t) * MS, "event": event, **own} for event, t in times)]
+    return [due, *({"t": t * MS, "event": event, **own} for event, t in times)]
 
 
 def steady(away_ms: tuple[int, int]) -> Events:
