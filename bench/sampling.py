@@ -26,7 +26,7 @@ class Sample:
 
 def sample(stack: Stack) -> Sample:
     """Take a sample; a process that ended meanwhile counts nothing."""
-    family = [member for pid in stack.side_parts() for member in _with_children(pid)]
+    family = [member for pid in stack.side_parts() for member in with_children(pid)]
     return Sample(
         t_ns=time.monotonic_ns(),
         cpu_s=sum(_cpu_s(member) for member in family),
@@ -37,7 +37,8 @@ def sample(stack: Stack) -> Sample:
     )
 
 
-def _with_children(pid: int) -> list[psutil.Process]:
+def with_children(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; none where it has ended."""
     try:
         leader = psutil.Process(pid)
         return [leader, *leader.children(recursive=True)]
@@ -57,6 +58,14 @@ def _pss_mb(process: psutil.Process) -> float:
     try:
         return float(process.memory_full_info().pss) / 1e6
     except (psutil.Error, AttributeError):  # AttributeError: macOS counts no PSS
+        return 0.0
+
+
+def rss_mb(process: psutil.Process) -> float:
+    """What it holds in memory, shared pages included; 0 where it has ended."""
+    try:
+        return float(process.memory_info().rss) / 1e6
+    except psutil.Error:
         return 0.0
 
 
