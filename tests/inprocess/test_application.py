@@ -144,10 +144,10 @@ def test_attempts_at_a_service_wait_their_turn_and_one_that_hangs_times_out(tmp_
             """,
         )
 
-    written = sorted(events(tmp_path), key=lambda event: event["t"])
+    written = sorted(events(tmp_path), key=lambda event: int(str(event["t"])))
     for service in ("crm", "fulfillment"):
-        own = [event["event"] for event in written if event["job"].endswith(f"/{service}")]
-        under_way = list(itertools.accumulate({"start": 1, "raised": -1}.get(event, 0) for event in own))
+        own = [str(event["event"]) for event in written if str(event["job"]).endswith(f"/{service}")]
+        under_way = itertools.accumulate({"start": 1, "raised": -1}.get(event, 0) for event in own)
         assert own.count("raised") == own.count("failed") == 5
         assert max(under_way) == 2
 
