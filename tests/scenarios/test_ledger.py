@@ -126,7 +126,8 @@ def test_threads_never_cut_each_others_lines(kept: Path) -> None:
     assert {event["job"] for event in read(kept)} == {f"{n}-{i}" for n in "abcd" for i in range(500)}
 
 
-def test_a_killed_process_loses_no_line_and_leaves_none_cut(tmp_path: Path) -> None:
+def test_a_killed_process_loses_no_line_but_the_one_that_it_was_writing(tmp_path: Path) -> None:
+    """A line is one copy into memory, and a kill may come in the middle of that: `record` had not returned."""
     env = {**os.environ, "QUEUE_OR_TASK_LEDGER": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen([sys.executable, "-c", WRITER], env=env, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
@@ -136,7 +137,8 @@ def test_a_killed_process_loses_no_line_and_leaves_none_cut(tmp_path: Path) -> N
             time.sleep(0.005)
         writer.send_signal(signal.SIGKILL)
     [path] = tmp_path.iterdir()
-    assert path.read_bytes().rstrip(b"\0").endswith(b"\n")
+    *_, cut = path.read_bytes().rstrip(b"\0").split(b"\n")
+    assert cut == b"" or b'{"t": '.startswith(cut[:6])
     jobs = [event["job"] for event in read(tmp_path)]
     assert jobs == [f"job-{number + 1}" for number in range(len(jobs))]
 
