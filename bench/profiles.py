@@ -42,7 +42,21 @@ class Profile:
     #: Sides and faults that are run unless the command names others; empty for all.
     sides: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
+    #: Measures that are taken unless the command names others; empty for all.
+    measures: tuple[str, ...] = ()
+    #: Seconds of each step of a ramp, and ramps a side: what a capacity is measured with.
+    ramp_step_s: float = 2.0
+    ramps: int = 1
+    #: Seconds of a block at a share of the capacity, and how often each share is measured.
+    share_s: float = 5.0
+    share_repetitions: int = 1
+    #: Blocks of these and the other further measures that may be measured again, as `spares`.
+    further_spares: int = 0
     quotable: bool = False
+
+
+#: What a run takes that has no time for all; `--measure` takes the others too, coarsely.
+FEW_MEASURES = ("latency", "drift", "fault", "micro")
 
 
 #: The faults of a quick run, which has five minutes for everything; `--fault all` takes the others too.
@@ -60,6 +74,7 @@ PROFILES = {
             strikes=1,
             lanes=4,
             retry_scale=0.05,
+            measures=FEW_MEASURES,
             sides=("inprocess", "celery-hardened"),
             faults=(10, 12),
         ),
@@ -73,6 +88,7 @@ PROFILES = {
             strikes=1,
             lanes=8,
             retry_scale=0.05,
+            measures=FEW_MEASURES,
             faults=QUICK_FAULTS,
         ),
         Profile(
@@ -86,6 +102,11 @@ PROFILES = {
             controls=True,
             lanes=5,
             retry_scale=1.0,
+            ramp_step_s=3.0,
+            ramps=2,
+            share_s=8.0,
+            share_repetitions=2,
+            further_spares=8,
             quotable=True,
         ),
     )

@@ -12,7 +12,7 @@ from functools import partial
 
 from rich.console import Console
 
-from bench import drift_block, fault_block, latency_block, micro_run, turns
+from bench import drift_block, fault_block, further, latency_block, micro_run, turns
 from bench.agenda import Agenda, make_agenda
 from bench.conclusion import conclude
 from bench.context import Context
@@ -61,7 +61,9 @@ def execute(order: Order, console: Console) -> RunDirectory:
 async def _run(agenda: Agenda, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
     with RunProgress(agenda.guess_s(lanes), console) as progress:
-        await _latency(agenda.latency, context, progress)
+        progress.say(agenda.told(lanes))
+        await _one_by_one(agenda.latency, context, progress, latency_block.run, context.profile.spares)
+        await _one_by_one(agenda.further, context, progress, further.run, context.profile.further_spares)
         for together in agenda.drift:
             work = partial(drift_block.run_together, together, context)
             await _guarded(together, context, progress, work)
@@ -80,15 +82,16 @@ async def _micro(context: Context, progress: RunProgress) -> None:
         progress.say("done    micro call costs")
 
 
-async def _latency(latency: Sequence[Turn], context: Context, progress: RunProgress) -> None:
+async def _one_by_one(
+    taken: Sequence[Turn], context: Context, progress: RunProgress, run: further.Run, spares: int
+) -> None:
     """Measure turn by turn; a block that does not count is measured again, while there are spares."""
-    spares = context.profile.spares
-    for turn in latency:
-        valid = await _guarded([turn], context, progress, partial(latency_block.run, turn, context))
+    for turn in taken:
+        valid = await _guarded([turn], context, progress, partial(run, turn, context))
         if not valid and spares:
             spares -= 1
             again = replace(turn, name=f"{turn.name}-again")
-            await _guarded([again], context, progress, partial(latency_block.run, again, context))
+            await _guarded([again], context, progress, partial(run, again, context))
 
 
 async def _in_lanes(faults: Sequence[Turn], context: Context, progress: RunProgress, lanes: int) -> None:

@@ -26,10 +26,10 @@ class Sample:
 
 def sample(stack: Stack) -> Sample:
     """Take a sample; a process that ended meanwhile counts nothing."""
-    family = [member for pid in stack.side_parts() for member in _with_children(pid)]
+    family = [member for pid in stack.side_parts() for member in with_children(pid)]
     return Sample(
         t_ns=time.monotonic_ns(),
-        cpu_s=sum(_cpu_s(member) for member in family),
+        cpu_s=sum(cpu_s(member) for member in family),
         pss_mb=sum(_pss_mb(member) for member in family),
         processes=len(family),
         sockets=sum(_sockets(member) for member in family),
@@ -37,7 +37,8 @@ def sample(stack: Stack) -> Sample:
     )
 
 
-def _with_children(pid: int) -> list[psutil.Process]:
+def with_children(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; none where it has ended."""
     try:
         leader = psutil.Process(pid)
         return [leader, *leader.children(recursive=True)]
@@ -45,7 +46,8 @@ def _with_children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
+    """The processor time that it has used; 0 where it has ended."""
     try:
         times = process.cpu_times()
     except psutil.Error:

@@ -16,6 +16,10 @@
 | failures.csv       | one strike of one fault at one side: each accepted job in exactly one class |
 | controls.csv       | the same without the fault, as `failures.csv`; no prediction               |
 | cost.csv           | what one latency block cost to run                                         |
+| capacity.csv       | the most that one side got done, from one ramp of rates                    |
+| ramps.csv          | one step of a ramp                                                         |
+| loads.csv          | one block at a share of its side's capacity: who used what, did it keep up |
+| load_latency.csv   | as latency.csv, at that share; nothing where the side did not keep up      |
 | micro.json         | call costs, in pytest-benchmark's own format                               |
 | report.html        | the report                                                                 |
 
@@ -42,7 +46,7 @@ SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
 TABLES: dict[str, tuple[str, ...]] = {
     "blocks": (
         "block",  # b001 …
-        "measure",  # latency | drift | fault
+        "measure",  # latency | drift | fault | capacity | load
         "side",
         "repetition",  # index of the ABBA round: blocks of one repetition are paired
         "seconds",  # length of the measured window, s
@@ -177,10 +181,72 @@ TABLES: dict[str, tuple[str, ...]] = {
         "config_lines",  # settings that whoever runs the side has to know
         "cold_start_s",
     ),
+    "capacity": (
+        "block",
+        "side",
+        "repetition",
+        "capacity_per_s",  # requests of the common mix, a second
+        "capacity_jobs_per_s",
+        "held_per_s",  # requests a second of the steepest step that held, and …
+        "broke_per_s",  # … of the first that did not
+        "limited_by",  # side, or generator: at least so much
+        "side_cores",  # cores in use over the steps beyond
+        "services_cores",
+        "generator_cores",
+    ),
+    "ramps": (
+        "block",
+        "side",
+        "repetition",
+        "step",
+        "rate_per_s",  # requests a second
+        "seconds",
+        "due_jobs",
+        "done_jobs",
+        "backlog_start",  # jobs due and not ended
+        "backlog_end",
+        "oldest_s",  # age of the oldest of them at the end
+        "held",  # the backlog did not grow
+    ),
+    "loads": (
+        "block",
+        "side",
+        "repetition",
+        "share",  # of the side's own measured capacity: 0.1 | 0.5 | 0.8 | 1.2
+        "rate_per_s",  # requests a second
+        "capacity_per_s",
+        "seconds",
+        "due_jobs",
+        "done_jobs",
+        "refused",
+        "unknown",
+        "backlog_start",
+        "backlog_end",
+        "growth_per_s",  # jobs by which the backlog grew each second
+        "overloaded",  # it grew: no quantile of the response is told
+        "oldest_s",
+        "cleared_s",  # from the end of the load to the end of its last job; inf: not by the drain limit
+        "side_cores",
+        "services_cores",
+        "generator_cores",
+    ),
+    "own": (
+        "block",
+        "measure",
+        "side",
+        "seconds",
+        "side_s",  # processor time of the window, s
+        "services_s",
+        "generator_s",
+        "harness_s",
+        "own_percent",  # generator and harness, of what the run's processes used together
+        "own_machine_percent",  # the same, of all that the machine's cores offered
+    ),
 }
 
 
 TABLES["controls"] = TABLES["failures"]
+TABLES["load_latency"] = (*TABLES["latency"], "share", "rate_per_s")
 
 
 class Manifest(TypedDict, total=False):

@@ -15,7 +15,7 @@ from bench.profiles import Profile
 from bench.sides import Side
 
 #: What `--measure` accepts, in the order in which a run takes them.
-MEASURES = ("latency", "drift", "fault", "micro")
+MEASURES = ("latency", "load", "drift", "fault", "micro")
 
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
 START_AND_STOP_S = 6.0
@@ -39,9 +39,13 @@ class Turn:
     @property
     def label(self) -> str:
         """What a person sees of it."""
+        return " ".join(filter(None, [self.name, self.measure, self.side.name, self.detail]))
+
+    @property
+    def detail(self) -> str:
+        """What sets it apart from its side's other blocks."""
         kind = "control of fault" if self.control else "fault"
-        detail = self.policy or (f"{kind} {self.fault.number} {self.fault.slug}" if self.fault else "")
-        return " ".join(filter(None, [self.name, self.measure, self.side.name, detail]))
+        return self.policy or (f"{kind} {self.fault.number} {self.fault.slug}" if self.fault else "")
 
 
 def latency_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:

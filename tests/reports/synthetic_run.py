@@ -37,6 +37,8 @@ STRIKES = (
     (17, "broker-silent", {"celery-stock": 0, "celery-hardened": 0}),
 )
 #: The scenario at which no fault aims, so nothing is predicted for it, and the faults that it stood beside.
+#: Tables that no figure or verdict reads yet: one row each.
+FURTHER = ("capacity", "ramps", "loads", "load_latency", "own")
 BYSTANDERS_AT = (10, 12)
 BESIDE: dict[str, Any] = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
 
@@ -60,6 +62,8 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     plant(folder, "failures", failures)
     plant(folder, "controls", [_unstruck(row) for row in failures])
     plant(folder, "cost", _cost(random, blocks))
+    for table in FURTHER:
+        plant(folder, table, [dict.fromkeys(TABLES[table], 1) | {"block": "b000", "side": "inprocess"}])
     manifest(folder, profile=profile)
     micro(folder)
     return folder

@@ -1,0 +1,34 @@
+"""The measures beside latency, drift, faults and call costs: the turns of each, and what runs them.
+
+They are run one by one, after the latency blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from bench import capacity_block, load_block
+from bench.context import Context
+from bench.load_turns import load_turns
+from bench.plan import REQUESTED
+from bench.profiles import Profile
+from bench.sides import Side
+from bench.turns import Turn
+
+Run = Callable[[Turn, Context], Awaitable[str]]
+
+#: What runs a turn, by its measure.
+RUNS: dict[str, Run] = {"capacity": capacity_block.run, "load": load_block.run}
+
+
+def further_turns(
+    measures: Sequence[str], sides: Sequence[Side], scenarios: Sequence[str], profile: Profile
+) -> list[Turn]:
+    """The turns of those measures that were asked for and have something to measure."""
+    requested = any(scenario in REQUESTED for scenario in scenarios)
+    return load_turns(sides, profile) if "load" in measures and requested else []
+
+
+async def run(turn: Turn, context: Context) -> str:
+    """Run one turn; return why it does not count, or nothing."""
+    return await RUNS[turn.measure](turn, context)
