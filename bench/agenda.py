@@ -24,6 +24,10 @@ class Agenda:
     drift: list[list[Turn]]
     faults: list[Turn]
     micro: bool
+    #: Latency blocks that may be measured again because the first try did not count.
+    spares: int = 0
+    #: The same for further ones.
+    further_spares: int = 0
 
     def guesses_s(self, lanes: int) -> dict[str, float]:
         """How long each measure will take; none that is not measured."""
@@ -58,6 +62,8 @@ def make_agenda(order: Order) -> Agenda:
         if "fault" in measures
         else [],
         micro="micro" in measures,
+        spares=profile.spares,
+        further_spares=profile.further_spares,
     )
     if not (agenda.latency or agenda.further or agenda.drift or agenda.faults or agenda.micro):
         raise BenchError(

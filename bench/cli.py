@@ -7,6 +7,7 @@ instrument; 130 interrupted (what was measured is kept and rendered).
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
 from bench.errors import BenchError
 from bench.profiles import PROFILES, profile
 from bench.rundir import RunDirectory
+from bench.schema import MANIFEST
 
 if TYPE_CHECKING:
+    from bench.orders import Order
     from bench.thresholds import Threshold
 
 #: Exit codes for scripts.
@@ -68,6 +72,7 @@ def main() -> None:
       queue-or-task run --profile full                    figures that may be quoted
       queue-or-task run --measure fault --fault 12        kill -9 the worker, count the jobs
       queue-or-task run --scenario account_sync           the drift of the periodic sync alone
+      queue-or-task run --resume results/latest           go on with a run that was interrupted
       queue-or-task report results/latest                 render the report again
       queue-or-task compare results/A results/B           two runs beside each other
       queue-or-task check -t 'p99(response) < 200ms' -t 'lost == 0'   a gate for CI
@@ -94,6 +99,12 @@ def main() -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path), default=RESULTS, show_default=True, help="Where runs go."
 )
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with an interrupted run; it knows its own options.",
+)
 def run(  # noqa: PLR0917 - click passes them by name
     scenarios: tuple[str, ...],
     sides: tuple[str, ...],
@@ -102,27 +113,82 @@ def run(  # noqa: PLR0917 - click passes them by name
     profile_name: str,
     seed: int,
     out: Path,
+    resume: Path | None,
 ) -> None:
     """Measure, write results after every block, render the report.
 
-    Ctrl-C ends the run, keeps what was measured and still renders.
+    Ctrl-C ends the run, keeps what was measured and still renders. `--resume RUN` goes on from there:
+    blocks that are whole stay, the one that was cut off is measured again.
     """
     from bench import run as runs  # late: --help needs no Celery and no SciPy
-    from bench.orders import make_order
 
-    order = make_order(
-        scenarios=scenarios,
-        sides=sides,
-        measures=measures,
-        faults=faults,
-        profile=profile(profile_name),
-        seed=seed,
-        out=out,
-    )
-    directory = runs.execute(order, console)
-    _render(directory)
-    if directory.manifest.get("interrupted"):
+    if resume is not None:
+        _refuse_beside_resume(click.get_current_context())
+        directory = _gone_on_with(resume)
+    else:
+        order = _order(
+            scenarios=scenarios,
+            sides=sides,
+            measures=measures,
+            faults=faults,
+            profile_name=profile_name,
+            seed=seed,
+            out=out,
+        )
+        directory = runs.execute(order, console)
+    if directory is not None:
+        _finish(directory)
+
+
+def _order(*, profile_name: str, **asked: Any) -> Order:
+    from bench.orders import make_order  # late: as in `run`
+
+    return make_order(profile=profile(profile_name), **asked)
+
+
+def _refuse_beside_resume(context: click.Context) -> None:
+    """Raise BenchError where an option stands beside `--resume`: the run has its own."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+        if given and parameter.name != "resume":
+            raise BenchError(
+                f"--resume takes everything from the run's own {MANIFEST}: leave out {parameter.opts[0]}"
+            )
+
+
+def _gone_on_with(path: Path) -> RunDirectory | None:
+    """Do what is left of an interrupted run; None where nothing was."""
+    from bench import resume  # late: as in `run`
+    from bench import run as runs
+
+    directory = resume.opened(path)
+    if resume.is_complete(directory):
+        click.echo(f"nothing to do: {_shown(directory)} is complete")
+        return None
+    with run.make_context("run", directory.manifest["command"][2:]) as recorded:
+        asked = {name: value for name, value in recorded.params.items() if name != "resume"}
+    order = _order(**{**asked, "out": directory.path.parent})
+    runs.go_on(directory, order, ["queue-or-task", "run", "--resume", str(path)], console)
+    return directory
+
+
+def _finish(directory: RunDirectory) -> None:
+    """Render; of an interrupted run say at last how to go on with it, and exit with 130."""
+    interrupted = directory.manifest.get("interrupted")
+    try:
+        _render(directory)
+    finally:
+        if interrupted:
+            words = ["queue-or-task", "run", "--resume", str(_shown(directory))]
+            click.echo(f"to go on with it: {shlex.join(words)}")
+    if interrupted:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _shown(directory: RunDirectory) -> Path:
+    """The run's path as a person here would type it."""
+    here = Path.cwd()
+    return directory.path.relative_to(here) if directory.path.is_relative_to(here) else directory.path
 
 
 @main.command("list")
@@ -229,9 +295,7 @@ def _all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
 
 def _render(directory: RunDirectory) -> None:
     """Have `reports` render, as a program: a run directory is all that the two rooms share."""
-    here = Path.cwd()
-    path = directory.path.relative_to(here) if directory.path.is_relative_to(here) else directory.path
-    done = subprocess.run([sys.executable, "-m", "reports", str(path)], check=False)
+    done = subprocess.run([sys.executable, "-m", "reports", str(_shown(directory))], check=False)
     if done.returncode:
         sys.exit(done.returncode)
 

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.machine import IDENTITY
 from bench.measures.comparison import NOT_COMPARED, pair_blocks
 from bench.measures.validity import counted
 from bench.measures.words import Comparison, compare
@@ -24,8 +25,6 @@ from bench.rundir import RunDirectory
 
 #: The columns of the table, in order; `a` and `b` are medians over the blocks, in ms.
 COLUMNS = ("scenario", "side", "metric", "quantile", "a", "b", "ratio", "low", "high", "words", "why")
-#: What makes two machines the same one; the load of the moment does not.
-_MACHINE = ("cores", "memory_gb", "processor", "system")
 #: What makes two plans offer the same requests from the same seed.
 _LOAD = ("rate", "owners", "warmup_s", "latency_s")
 _KEYS = ["scenario", "side", "metric", "quantile"]
@@ -63,7 +62,7 @@ def _rows(run: RunDirectory, name: str) -> pd.DataFrame:
 
 
 def _unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    same_machine = all(a.get("machine", {}).get(key) == b.get("machine", {}).get(key) for key in _MACHINE)
+    same_machine = all(a.get("machine", {}).get(key) == b.get("machine", {}).get(key) for key in IDENTITY)
     same_load = all(a.get("plan", {}).get(key) == b.get("plan", {}).get(key) for key in _LOAD)
     checks = {"machine": same_machine, "seed": a.get("seed") == b.get("seed"), "load": same_load}
     return [name for name, same in checks.items() if not same]

@@ -7,21 +7,22 @@ import contextlib
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
 
-from bench import drift_block, fault_block, further, latency_block, micro_run, turns
+from bench import drift_block, fault_block, further, latency_block, micro_run, resume, turns
 from bench.agenda import Agenda, make_agenda
 from bench.conclusion import conclude
 from bench.context import Context
 from bench.errors import BenchError
 from bench.manifests import manifest
 from bench.orders import Order
+from bench.planned import planned
 from bench.processes import ProcessTable
 from bench.progress import RunProgress
-from bench.rundir import RunDirectory
+from bench.rundir import RunDirectory, write_atomically
+from bench.schema import PLAN
 from bench.turns import Turn
 from bench.world.broker import BrokerError, check_broker
 
@@ -37,7 +38,28 @@ def execute(order: Order, console: Console) -> RunDirectory:
     agenda = make_agenda(order)
     broker = _check_broker(order)
     directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker))
+    write_atomically(directory.path / PLAN, planned(order, agenda))
     console.print(f"writing to {directory.path}", highlight=False)
+    with directory.claimed():
+        _measure(agenda, order, directory, console)
+    return directory
+
+
+def go_on(directory: RunDirectory, order: Order, command: Sequence[str], console: Console) -> None:
+    """Do what is left of a run that was interrupted (`bench.resume`), `order` being what it was asked.
+
+    Raise BenchError before anything is changed where it cannot be gone on with here.
+    """
+    agenda = make_agenda(order)
+    with directory.claimed():
+        resume.check_same(directory, order, agenda, _check_broker(order))
+        left = resume.prepare(directory, agenda, command)
+        kept = directory.manifest["resumptions"][-1]["kept"]
+        console.print(f"going on in {directory.path}: blocks kept: {kept}", highlight=False)
+        _measure(left, order, directory, console)
+
+
+def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Console) -> None:
     interrupted = False
     try:
         with ProcessTable() as table:
@@ -55,15 +77,14 @@ def execute(order: Order, console: Console) -> RunDirectory:
     finally:
         shutil.rmtree(directory.path / "work", ignore_errors=True)
         conclude(directory, interrupted=interrupted)
-    return directory
 
 
 async def _run(agenda: Agenda, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
     with RunProgress(agenda.guess_s(lanes), console) as progress:
         progress.say(agenda.told(lanes))
-        await _one_by_one(agenda.latency, context, progress, latency_block.run, context.profile.spares)
-        await _one_by_one(agenda.further, context, progress, further.run, context.profile.further_spares)
+        await _one_by_one(agenda.latency, context, progress, latency_block.run, agenda.spares)
+        await _one_by_one(agenda.further, context, progress, further.run, agenda.further_spares)
         for together in agenda.drift:
             work = partial(drift_block.run_together, together, context)
             await _guarded(together, context, progress, work)
@@ -85,13 +106,13 @@ async def _micro(context: Context, progress: RunProgress) -> None:
 async def _one_by_one(
     taken: Sequence[Turn], context: Context, progress: RunProgress, run: further.Run, spares: int
 ) -> None:
-    """Measure turn by turn; a block that does not count is measured again, while there are spares."""
+    """Measure turn by turn; a block that does not count is measured again once, while there are spares."""
     for turn in taken:
         valid = await _guarded([turn], context, progress, partial(run, turn, context))
-        if not valid and spares:
+        if not valid and spares and not turn.name.endswith(turns.AGAIN):
             spares -= 1
-            again = replace(turn, name=f"{turn.name}-again")
-            await _guarded([again], context, progress, partial(run, again, context))
+            retry = turns.again(turn)
+            await _guarded([retry], context, progress, partial(run, retry, context))
 
 
 async def _in_lanes(faults: Sequence[Turn], context: Context, progress: RunProgress, lanes: int) -> None:

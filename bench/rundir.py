@@ -6,11 +6,12 @@ See `bench.schema` for its files.
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -37,12 +38,7 @@ class RunDirectory:
         """Make `<out>/<time>-<profile>/`; raise BenchError where it cannot be written."""
         try:
             out.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(out).free
-            if free < FREE_BYTES_NEEDED:
-                needed = FREE_BYTES_NEEDED // 1_000_000
-                raise BenchError(
-                    f"{out} has {free // 1_000_000} MB free, a run needs {needed}: free some or use --out"
-                )
+            check_space(out)
             path = _fresh_folder(out, f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}-{profile}")
         except OSError as error:
             raise BenchError(f"cannot write results to {out}: {error.strerror}; use --out") from error
@@ -63,6 +59,19 @@ class RunDirectory:
                 f"{path} has schema {schema}, this version reads up to {SCHEMA_VERSION}: upgrade"
             )
         return cls(path, manifest)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Be the only process that writes this run; raise BenchError where another one does.
+
+        The kernel takes the claim back when the process ends, however it ends.
+        """
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            _lock(folder, self.path)
+            yield
+        finally:
+            os.close(folder)
 
     def save_manifest(self, **changes: Any) -> None:
         """Change fields of the manifest and write it in one step."""
@@ -99,6 +108,23 @@ class RunDirectory:
         fresh = self.path.parent / f".latest-{os.getpid()}"
         fresh.symlink_to(self.path.name)
         fresh.replace(link)
+
+
+def _lock(folder: int, path: Path) -> None:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BenchError(f"{path} is being measured by another process: wait for its end") from None
+
+
+def check_space(out: Path) -> None:
+    """Raise BenchError where the disk under `out` has no room for a run."""
+    free = shutil.disk_usage(out).free
+    if free < FREE_BYTES_NEEDED:
+        needed = FREE_BYTES_NEEDED // 1_000_000
+        raise BenchError(
+            f"{out} has {free // 1_000_000} MB free, a run needs {needed}: free some or use --out"
+        )
 
 
 def _fresh_folder(out: Path, name: str) -> Path:

@@ -5,6 +5,7 @@
 | file               | one row is                                                                 |
 |--------------------|----------------------------------------------------------------------------|
 | run.json           | the manifest: see `Manifest`                                               |
+| plan.json          | every block in its order, when each fault strikes; see `bench.planned`     |
 | events-<block>.jsonl | one event of the ledger, ordered by `t` (see `scenarios.ledger`)         |
 | blocks.csv         | one block that ran: what, when, hiccups, whether it counts                 |
 | jobs.csv           | one job of a latency block                                                 |
@@ -35,6 +36,7 @@ from typing import Any, TypedDict
 SCHEMA_VERSION = 1
 
 MANIFEST = "run.json"
+PLAN = "plan.json"
 REPORT = "report.html"
 MICRO = "micro.json"
 #: Beside the runs: what the last verification of the instrument found.
@@ -272,3 +274,6 @@ class Manifest(TypedDict, total=False):
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     cut_lines: list[str]  # ledger lines that a killed process left unfinished; they are left out
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.known_truth`
+    resumptions: list[
+        dict[str, Any]
+    ]  # at, command, git, kept, redone: each time that the run was gone on with

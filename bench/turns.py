@@ -17,6 +17,8 @@ from bench.sides import Side
 #: What `--measure` accepts, in the order in which a run takes them.
 MEASURES = ("latency", "load", "drift", "fault", "micro")
 
+#: What the name of a turn ends with that tries a block once more.
+AGAIN = "-again"
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
 START_AND_STOP_S = 6.0
 
@@ -118,6 +120,11 @@ def _control(turn: Turn) -> Turn:
         control=True,
         guess_s=fault.load_s + fault.linger_s + START_AND_STOP_S,
     )
+
+
+def again(turn: Turn) -> Turn:
+    """The turn that measures once more what did not count."""
+    return replace(turn, name=f"{turn.name}{AGAIN}")
 
 
 def valid_row(turn: Turn, *, seconds: float, **noise: float) -> dict[str, object]:

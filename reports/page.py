@@ -69,6 +69,8 @@ def stamps(run: Run) -> list[str]:
         found.append("interrupted: holds what was measured until then")
     elif not run.manifest.get("finished_at"):
         found.append("not finished: holds what has been measured so far")
+    if times := len(run.manifest.get("resumptions") or []):
+        found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
     return found
 
 
@@ -113,6 +115,8 @@ def provenance(run: Run) -> list[tuple[str, str]]:
 def _flat(name: str, value: object) -> list[tuple[str, str]]:
     if isinstance(value, Mapping):
         return [pair for key, item in value.items() for pair in _flat(f"{name}: {key}", item)]
+    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+        return [pair for number, item in enumerate(value, 1) for pair in _flat(f"{name} {number}", item)]
     if isinstance(value, list):
         return [(name, ", ".join(map(str, value)))]
     return [(name, words.NOTHING if value is None else str(value))]

@@ -20,12 +20,7 @@ by cProfile on two busy cores (its parts, not its seconds, are of use):
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +29,16 @@ import redis
 from celery import Celery, signals
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.micro.celery_worker import wait, worker
 from bench.world.broker import Broker
 from celery_impl.sidekiq import Sidekiq
 from celery_impl.sidekiq.bell import bell_key
 from celery_impl.sidekiq.lease.leases import HELD
 
-HERE = Path(__file__).parent
 #: Variables of the worker processes: the broker, and the file that tells that one is ready.
 URL, READY = "LEASE_BENCH_URL", "LEASE_BENCH_READY"
 JOBS = int(os.environ.get("LEASE_BENCH_JOBS", "5000"))
 ROUNDS = 3
-#: Seconds that a worker may take to be ready, or to drain.
-PATIENCE_S = 120.0
 TRANSPORTS = ("stock", "lease")
 
 
@@ -77,36 +70,6 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield started
 
 
-@contextmanager
-def worker(url: str, pool: str, folder: Path) -> Iterator[None]:
-    """A worker with two processes (solo: one), ready when this returns."""
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
-    command = ["-m", "celery", "-A", Path(__file__).stem, "worker", "-P", pool, "-c", "2", *quiet]
-    ready = folder / "ready"
-    paths = f"{HERE.parent.parent}:{HERE}"
-    with (folder / "worker.log").open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=out,
-            stderr=out,
-            env={**os.environ, URL: url, READY: str(ready), "PYTHONPATH": paths},
-            process_group=0,
-        )
-    try:
-        wait(ready.exists)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.005)
-
-
 def drained(client: redis.Redis) -> bool:
     left: Any = client.llen("celery")
     held = [client.hlen(key) for key in client.scan_iter(f"{HELD}*")]
@@ -127,7 +90,10 @@ def test_delay(benchmark: BenchmarkFixture, broker: Broker, name: str) -> None:
 @pytest.mark.parametrize("name", TRANSPORTS)
 def test_drain(benchmark: BenchmarkFixture, broker: Broker, tmp_path: Path, name: str, pool: str) -> None:
     made, job = make(url_of(name, broker))
-    with redis.Redis.from_url(broker.url) as client, worker(url_of(name, broker), pool, tmp_path):
+    ready = tmp_path / "ready"
+    variables = {URL: url_of(name, broker), READY: str(ready)}
+    started = worker(Path(__file__), "-P", pool, "-c", "2", variables=variables, ready=ready)
+    with redis.Redis.from_url(broker.url) as client, started:
 
         def queue_aside() -> None:
             with made.producer_or_acquire() as producer, producer.batch():

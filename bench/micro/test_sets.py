@@ -13,12 +13,9 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,13 +25,13 @@ import redis
 from celery import Celery, signals
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.micro.celery_worker import wait, worker
 from bench.world.broker import Broker
 from celery_impl.sidekiq import Sets, Sidekiq
 from celery_impl.sidekiq.api import RetrySet
 from celery_impl.sidekiq.entries import entry
 from celery_impl.sidekiq.sets import RETRY, SCHEDULE
 
-HERE = Path(__file__).parent
 #: Variables of the worker processes: the broker, whose app it is, the file that tells that one is ready.
 URL, NAME, READY = "SETS_BENCH_URL", "SETS_BENCH_NAME", "SETS_BENCH_READY"
 #: Jobs of a lateness, and seconds in which they become due.
@@ -43,7 +40,6 @@ JOBS, SPREAD_S = 1000, 10.0
 LEAD_S = 8.0
 #: Entries of the other sets.
 ENTRIES = 10_000
-PATIENCE_S = 120.0
 LATE = "late"
 NAMES = ("stock", "sets", "sets on lease")
 
@@ -82,34 +78,11 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield started
 
 
-@contextmanager
-def worker(name: str, url: str, folder: Path, number: int) -> Iterator[None]:
-    """A worker with two processes, ready when this returns."""
-    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "WARNING"]
-    command = ["-m", "celery", "-A", Path(__file__).stem, "worker", "-c", "2", "-n", f"w{number}", *quiet]
+def started(name: str, url: str, folder: Path, number: int) -> AbstractContextManager[None]:
+    """A worker of two processes."""
     ready = folder / f"ready{number}"
-    variables = {URL: url, NAME: name, READY: str(ready), "PYTHONPATH": f"{HERE.parent.parent}:{HERE}"}
-    with (folder / f"worker{number}.log").open("wb") as out:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            stdout=out,
-            stderr=out,
-            env={**os.environ, **variables},
-            process_group=0,
-        )
-    try:
-        wait(ready.exists)
-        yield
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def wait(done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.005)
+    variables = {URL: url, NAME: name, READY: str(ready)}
+    return worker(Path(__file__), "-c", "2", "-n", f"w{number}", variables=variables, ready=ready)
 
 
 def moments() -> list[float]:
@@ -139,7 +112,7 @@ def test_lateness(
     made = make(name, broker.url)
     with redis.Redis.from_url(broker.url) as own, ExitStack() as stack:
         for number in range(workers):
-            stack.enter_context(worker(name, broker.url, tmp_path, number))
+            stack.enter_context(started(name, broker.url, tmp_path, number))
 
         def send() -> None:
             due = moments()
@@ -175,7 +148,7 @@ def test_promotion(
     late: list[float] = []
     with redis.Redis.from_url(broker.url) as own, ExitStack() as stack:
         for number in range(workers):
-            stack.enter_context(worker(name, broker.url, tmp_path, number))
+            stack.enter_context(started(name, broker.url, tmp_path, number))
         due = moments()
 
         def come() -> bool:

@@ -9,35 +9,14 @@ from hypothesis import strategies as st
 
 from bench.measures.failure import CLASSES, history_of, judge, settled, upper_bound
 from scenarios.jobs import WELCOME_EMAIL
+from tests.bench.measures.random_ledgers import Events, ledgers
 
 MS = 1_000_000
-Events = list[dict[str, Any]]
 Email = Callable[..., Events]
-
-OF_REQUESTS = ("due", "request", "response", "unknown")
-OF_JOBS = ("submit", "accepted", "refused", "start", "effect", "done", "failed", "cancelled", "held")
 
 
 def judged(events: Events, **options: Any) -> Any:
     return judge(events, scenario=WELCOME_EMAIL, deadline_ms=1_000, **options)
-
-
-def event(number: int, kind: str, at: int, status: int, where: str) -> dict[str, Any]:
-    name = {"request": f"u{number}"} if kind in OF_REQUESTS else {"job": f"u{number}/email"}
-    return {"t": at, "event": kind, "scenario": WELCOME_EMAIL, "status": status, "where": where, **name}
-
-
-ledgers = st.lists(
-    st.builds(
-        event,
-        st.integers(0, 6),
-        st.sampled_from(OF_REQUESTS + OF_JOBS),
-        st.integers(0, 10**10),
-        st.sampled_from([201, 503]),
-        st.sampled_from(["queue", "dead set"]),
-    ),
-    max_size=60,
-)
 
 
 def accepted_job(user: str, at: int = 0, effects: int = 1) -> Events:

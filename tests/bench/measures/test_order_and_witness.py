@@ -13,33 +13,13 @@ from bench.measures.failure import judge
 from bench.measures.witness import FINDINGS, witness
 from scenarios import jobs
 from scenarios.jobs import ACCOUNT_SETUP, WELCOME_EMAIL
+from tests.bench.measures.random_ledgers import Events, ledgers
 
 DEADLINE_MS = 1_000
-Events = list[dict[str, Any]]
-OF_REQUESTS = ("due", "request", "response", "unknown")
-OF_JOBS = ("submit", "accepted", "refused", "start", "effect", "done", "failed", "cancelled", "held")
 
 
 def judged(events: Sequence[Mapping[str, Any]], **options: Any) -> Any:
     return judge(events, scenario=WELCOME_EMAIL, deadline_ms=DEADLINE_MS, **options)
-
-
-def event(number: int, kind: str, at: int, status: int, where: str) -> dict[str, Any]:
-    name = {"request": f"u{number}"} if kind in OF_REQUESTS else {"job": f"u{number}/email"}
-    return {"t": at, "event": kind, "scenario": WELCOME_EMAIL, "status": status, "where": where, **name}
-
-
-ledgers = st.lists(
-    st.builds(
-        event,
-        st.integers(0, 6),
-        st.sampled_from(OF_REQUESTS + OF_JOBS),
-        st.integers(0, 10**10),
-        st.sampled_from([201, 503]),
-        st.sampled_from(["queue", "dead set"]),
-    ),
-    max_size=40,
-)
 
 
 def job(name: str, key: str = "", **times: int) -> Events:
