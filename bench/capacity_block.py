@@ -20,7 +20,7 @@ from bench.measures import backlog, capacity, validity
 from bench.measures.block import Block
 from bench.measures.capacity import STEPS_BEYOND, Step
 from bench.measures.latency import request_frame
-from bench.measures.spent import Spent, bottleneck
+from bench.measures.spent import Spent, bottleneck, own_row
 from bench.measures.validity import Noise
 from bench.plan import Plan
 from bench.ramp import Stair
@@ -106,6 +106,7 @@ def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str
     context.directory.append("ramps", rows)
     context.directory.append("capacity", [capacity.capacity_row(block, found) | cores(spent)])
     whole = usage.between(climbed.usages[0], climbed.usages[-1])
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
     late_ms = validity.lateness_ms(request_frame(events, block)["lateness_ms"])
     columns = {"seconds": whole.seconds, "steal_percent": whole.steal_percent, "lateness_ms": late_ms}
     noise = Noise(

@@ -17,12 +17,14 @@ from typing import Any
 
 import httpx
 
+from bench import usage
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.faults import moments
 from bench.faults.fault import Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
+from bench.measures.spent import Spent, own_row
 from bench.stack import PROBE, Stack
 from bench.turns import Turn, invalid_row, valid_row
 from scenarios import jobs
@@ -51,6 +53,8 @@ class Observed:
     #: What the strike itself noted.
     facts: Mapping[str, Any]
     owners: tuple[str, ...]
+    #: From the first request until the fault was over.
+    spent: Spent
 
 
 async def run(turn: Turn, context: Context) -> str:
@@ -94,6 +98,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         await fault.prepare(stack)
     app = stack.parts["app"]
     generator, start_ns = await context.start_generator(stack, moment.plan, lead_s=LEAD_S)
+    before = usage.read(stack, generator, blocks=context.profile.lanes)
     await sleep_until(start_ns + moment.strike_ns)
     fault_on_ns = time.monotonic_ns()
     if not turn.control:
@@ -101,6 +106,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         await fault.strike(stack)
         harness.record("fault_off", fault=fault.number)
     fault_off_ns = time.monotonic_ns()
+    spent = usage.between(before, usage.read(stack, generator, blocks=context.profile.lanes))
     await context.end_generator(generator)
     await _drain(stack, limit_s=fault.drain_s(turn.side.name), linger_s=fault.linger_s)
     return Observed(
@@ -113,6 +119,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(moment.plan.owners),
+        spent=spent,
     )
 
 
@@ -153,6 +160,7 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
     if not turn.control:
         rows[0] |= _prediction(turn, rows[0], facts, context)
     context.directory.append("controls" if turn.control else "failures", rows)
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
 
 

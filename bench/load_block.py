@@ -21,7 +21,7 @@ from bench.context import Context
 from bench.errors import BenchError
 from bench.load_turns import LoadTurn
 from bench.measures import backlog, latency, load
-from bench.measures.spent import bottleneck, own_row
+from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.plan import MAX_RATE
 from bench.stack import Stack
@@ -92,7 +92,6 @@ def _write(
     row = load.load_row(block, jobs, waited, share=share, rate=rate, capacity=capacity)
     directory.append("loads", [row | cores(seen.spent)])
     directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
-    limits = filter(None, [bottleneck(seen.spent), latency.unsent(requests)])
-    done = observing.block_row(turn, seen, jobs, requests, also=list(limits))
+    done = observing.block_row(turn, seen, jobs, requests)
     directory.append("blocks", [done])
     return str(done.get("reason", ""))

@@ -20,7 +20,7 @@ from bench import usage
 from bench.context import Context, sleep_until
 from bench.measures import latency, validity
 from bench.measures.block import NS_PER_S, Block
-from bench.measures.spent import Spent
+from bench.measures.spent import Spent, bottleneck
 from bench.plan import Plan
 from bench.processes import Process
 from bench.sampling import Sample, sample
@@ -91,7 +91,8 @@ def block_row(
         "steal_percent": steal_percent,
         "lateness_ms": noise.lateness_ms,
     }
-    reason = "; ".join(filter(None, [validity.reason(noise), *also]))
+    limits = (bottleneck(seen.spent), latency.unsent(requests))
+    reason = "; ".join(filter(None, [validity.reason(noise), *limits, *also]))
     return invalid_row(turn, reason, **columns) if reason else valid_row(turn, **columns)
 
 

@@ -17,6 +17,7 @@ from bench.conclusion import conclude
 from bench.context import Context
 from bench.errors import BenchError
 from bench.manifests import manifest
+from bench.measures.spent import own_line
 from bench.orders import Order
 from bench.planned import planned
 from bench.processes import ProcessTable
@@ -77,6 +78,8 @@ def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Con
     finally:
         shutil.rmtree(directory.path / "work", ignore_errors=True)
         conclude(directory, interrupted=interrupted)
+        if line := own_line(directory.manifest["noise"]):
+            console.print(line, highlight=False)
 
 
 async def _run(agenda: Agenda, context: Context, console: Console) -> None:

@@ -39,6 +39,8 @@ LOOK_S = 0.05
 APP_TIMEOUT_S = 5.0
 #: Seconds that handing an odd job over may take: 50 MB through a broker are slow.
 ODD_TIMEOUT_S = 30.0
+#: Parts that are no part of the side: the services that it calls, and what the harness puts between.
+SERVICES, PROXY = "world", "proxy"
 #: Where Celery keeps results, where it is told to keep any.
 RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 
@@ -110,8 +112,12 @@ class Stack:
             await asyncio.to_thread(self.broker.stop)
 
     def side_parts(self) -> list[int]:
-        """Process ids of the side itself: everything but the services."""
-        pids = [part.pid for name, part in self.parts.items() if name != "world" and part.exit_code() is None]
+        """Process ids of the side itself: everything but the services and the fault proxy."""
+        pids = [
+            part.pid
+            for name, part in self.parts.items()
+            if name not in {SERVICES, PROXY} and part.exit_code() is None
+        ]
         if self.broker is not None and self.broker.ours:
             pids.append(self.broker.pid)
         return pids
@@ -208,7 +214,7 @@ class Stack:
     async def _start(self) -> None:
         self.spawned_ns = time.monotonic_ns()
         latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
-        self._spawn("world", "bench.world.serve", "--folder", str(self.folder), *latency)
+        self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         if self.side.queued:
             self.broker = await asyncio.to_thread(
                 Broker.start, self.folder / "broker", persistence=self.side.persistent_broker
@@ -217,7 +223,7 @@ class Stack:
             self.env |= self.broker.environment
             if self._proxied:
                 await self._start_proxy(self.broker)
-        self.world = json.loads(await file_of(self.parts["world"], self.folder / "world.json"))
+        self.world = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
         self.env |= {name.upper(): url for name, url in self.world.items()}
         if self.side.queued:
             self.start_worker()
@@ -247,9 +253,9 @@ class Stack:
         ready = self.folder / "proxy.json"
         upstream = f"{address.hostname}:{address.port}"
         self._spawn(
-            "proxy", "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
+            PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
-        told = json.loads(await file_of(self.parts["proxy"], ready))
+        told = json.loads(await file_of(self.parts[PROXY], ready))
         self.proxy_url = told["control"]
         name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
         self.env[name] = f"redis://{told['listen']}/0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ import psutil
 from bench.measures.spent import Spent
 from bench.processes import Process
 from bench.sampling import cpu_s, with_children
-from bench.stack import Stack
+from bench.stack import PROXY, SERVICES, Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +21,8 @@ class Usage:
     """One reading; seconds of processor time since each process began."""
 
     t_ns: int
+    #: The side's parts that were alive, by process id.
+    side: frozenset[int]
     side_s: float
     services_s: float
     generator_s: float
@@ -28,28 +31,36 @@ class Usage:
     stolen_s: float
 
 
-def read(stack: Stack, generator: Process | None = None, *, beside: Iterable[Process] = ()) -> Usage:
-    """Read everybody's use; `beside` are processes that measure, such as the hiccup meter."""
+def read(
+    stack: Stack, generator: Process | None = None, *, beside: Iterable[Process] = (), blocks: int = 1
+) -> Usage:
+    """Read everybody's use; `beside` are processes that measure, such as the hiccup meter.
+
+    Where so many `blocks` run side by side each has an even part of the orchestrator's time.
+    """
     machine = psutil.cpu_times()
+    measuring = [*beside, *(part for name, part in stack.parts.items() if name == PROXY)]
     idle_s = machine.idle + getattr(machine, "iowait", 0.0)
     stolen_s = getattr(machine, "steal", 0.0)
     return Usage(
         t_ns=time.monotonic_ns(),
-        side_s=_family(stack.side_parts()),
-        services_s=_family([stack.parts["world"].pid]),
+        side=frozenset(side := stack.side_parts()),
+        side_s=_family(side),
+        services_s=_family(part.pid for name, part in stack.parts.items() if name == SERVICES),
         generator_s=_alone([generator.pid] if generator else []),
-        harness_s=_alone([os.getpid(), *(process.pid for process in beside)]),
+        harness_s=_alone([os.getpid()]) / blocks + _alone(process.pid for process in measuring),
         busy_s=sum(_counted(machine)) - idle_s - stolen_s,
         stolen_s=stolen_s,
     )
 
 
 def between(before: Usage, after: Usage) -> Spent:
-    """What was used from one reading to the next."""
+    """What was used from one reading to the next; the side's part is NaN where one of its parts ended."""
+    lived = before.side <= after.side
     return Spent(
         seconds=(after.t_ns - before.t_ns) / 1e9,
         cores=psutil.cpu_count() or 1,
-        side_s=after.side_s - before.side_s,
+        side_s=after.side_s - before.side_s if lived else math.nan,
         services_s=after.services_s - before.services_s,
         generator_s=after.generator_s - before.generator_s,
         harness_s=after.harness_s - before.harness_s,

@@ -6,7 +6,11 @@ used is in `busy_s` alone. Processor times are seconds, summed over a party's pr
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import pandas as pd
 
 #: Largest part of one core that the generator, or the services, may use: each is one process with one
 #: lock, and beyond that it is what limits the side.
@@ -66,6 +70,35 @@ def own_row(block: str, measure: str, side: str, spent: Spent) -> dict[str, obje
         "own_percent": spent.own_percent,
         "own_machine_percent": 100 * spent.own_s / (spent.cores * spent.seconds),
     }
+
+
+def own_part(own: pd.DataFrame) -> dict[str, float]:
+    """Over all blocks of `TABLES["own"]`: the measuring's part of what the run and the machine gave, percent.
+
+    Blocks in which a part of the side was killed are left out of the first: its use went with it.
+    """
+    own_s = own["generator_s"] + own["harness_s"]
+    run_s = own_s + own["side_s"] + own["services_s"]
+    machine_s = 100 * own_s / own["own_machine_percent"]
+    return {
+        "own_percent": _percent(own_s[run_s.notna()].sum(), run_s.sum()),
+        "own_machine_percent": _percent(own_s[machine_s.notna()].sum(), machine_s.sum()),
+    }
+
+
+def own_line(part: Mapping[str, float | None]) -> str:
+    """`own_part` for a person; empty where nothing was seen."""
+    percent, machine = part.get("own_percent"), part.get("own_machine_percent")
+    if percent is None or machine is None:
+        return ""
+    return (
+        f"the harness itself took {percent:.1f} % of the processor time that the run's processes used, "
+        f"{machine:.1f} % of the machine's"
+    )
+
+
+def _percent(part: float, whole: float) -> float:
+    return 100 * part / whole if whole else math.nan
 
 
 def bottleneck(spent: Spent) -> str:

@@ -3,9 +3,10 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 
-from bench.measures.spent import Spent, bottleneck, own_row
+from bench.measures.spent import Spent, bottleneck, own_line, own_part, own_row
 from bench.schema import TABLES
 
 LIGHT = Spent(
@@ -31,6 +32,19 @@ def test_the_own_share_is_generator_and_harness_of_what_the_run_took() -> None:
 def test_a_run_that_used_nothing_has_no_share() -> None:
     idle = replace(LIGHT, side_s=0.0, services_s=0.0, generator_s=0.0, harness_s=0.0)
     assert math.isnan(idle.own_percent)
+
+
+def test_the_share_of_a_run_weighs_its_blocks_and_leaves_out_whose_side_was_killed() -> None:
+    killed = replace(LIGHT, side_s=math.nan)
+    part = own_part(pd.DataFrame([own_row("b", "fault", "inprocess", spent) for spent in (LIGHT, killed)]))
+    assert part == pytest.approx({"own_percent": 20, "own_machine_percent": 10})
+    assert "20.0 %" in own_line(part)
+
+
+def test_a_run_without_blocks_says_nothing_of_its_own_share() -> None:
+    part = own_part(pd.DataFrame(columns=list(TABLES["own"])))
+    assert all(math.isnan(value) for value in part.values())
+    assert not own_line({"own_percent": None, "own_machine_percent": None})
 
 
 @pytest.mark.parametrize(
