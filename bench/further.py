@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bench import capacity_block, load_block
+from bench import capacity_block, cold_block, load_block
+from bench.cold_turns import cold_turns
 from bench.context import Context
 from bench.load_turns import load_turns
 from bench.plan import REQUESTED
@@ -18,7 +19,7 @@ from bench.turns import Turn
 Run = Callable[[Turn, Context], Awaitable[str]]
 
 #: What runs a turn, by its measure.
-RUNS: dict[str, Run] = {"capacity": capacity_block.run, "load": load_block.run}
+RUNS: dict[str, Run] = {"capacity": capacity_block.run, "load": load_block.run, "cold": cold_block.run}
 
 
 def further_turns(
@@ -26,7 +27,10 @@ def further_turns(
 ) -> list[Turn]:
     """The turns of those measures that were asked for and have something to measure."""
     requested = any(scenario in REQUESTED for scenario in scenarios)
-    return load_turns(sides, profile) if "load" in measures and requested else []
+    return [
+        *(load_turns(sides, profile) if "load" in measures and requested else []),
+        *(cold_turns(sides, profile) if "cold" in measures else []),
+    ]
 
 
 async def run(turn: Turn, context: Context) -> str:

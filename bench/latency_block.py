@@ -16,7 +16,7 @@ from bench import observing
 from bench import plan as plans
 from bench.context import Context
 from bench.measures import cost, latency
-from bench.measures.block import NS_PER_S
+from bench.measures.cold import first_effect_s
 from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.sides import config_lines
@@ -44,11 +44,12 @@ async def run(turn: Turn, context: Context) -> str:
     async with stack:
         seen = await observing.observe(turn, context, stack, plan, seconds=profile.latency_s)
     events, _ = context.keep_events(turn)
-    return _write(turn, context, seen, events, spawned_ns=stack.spawned_ns)
+    cold_s = first_effect_s(stack.began, stack.listened, events)
+    return _write(turn, context, seen, events, cold_s=cold_s)
 
 
 def _write(
-    turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]], *, spawned_ns: int
+    turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]], *, cold_s: float
 ) -> str:
     directory, block = context.directory, seen.block
     jobs = latency.job_frame(events, block)
@@ -58,14 +59,14 @@ def _write(
     directory.append_frame("jobs", jobs)
     directory.append_frame("requests", requests)
     directory.append_frame("latency", pd.concat([frame for frame in rows if not frame.empty]))
-    directory.append("cost", [_cost_row(turn, seen, events, spawned_ns)])
+    directory.append("cost", [_cost_row(turn, seen, events, cold_s)])
     directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     row = observing.block_row(turn, seen, jobs, requests)
     directory.append("blocks", [row])
     return str(row.get("reason", ""))
 
 
-def _cost_row(turn: Turn, seen: Observed, events: list[dict[str, Any]], spawned_ns: int) -> dict[str, object]:
+def _cost_row(turn: Turn, seen: Observed, events: list[dict[str, Any]], cold_s: float) -> dict[str, object]:
     effects = [event["t"] for event in events if event["event"] == "effect"]
     return cost.cost_row(
         seen.block,
@@ -73,5 +74,5 @@ def _cost_row(turn: Turn, seen: Observed, events: list[dict[str, Any]], spawned_
         after=seen.after,
         jobs=sum(seen.before.t_ns <= t < seen.after.t_ns for t in effects),
         config_lines=config_lines(turn.side),
-        cold_start_s=(min(effects) - spawned_ns) / NS_PER_S,
+        cold_start_s=cold_s,
     )

@@ -13,7 +13,7 @@ from bench.turns import START_AND_STOP_S, Turn
 #: Shares of a side's own capacity at which it is measured.
 SHARES = (0.1, 0.5, 0.8, 1.2)
 #: Seconds that the jobs beyond the capacity take to clear, as a guess.
-CLEAR_S = 3.0
+CLEAR_S = 1.0
 #: The part of a ramp that is climbed, as a guess.
 CLIMBED = 0.7
 

@@ -50,6 +50,8 @@ class Profile:
     #: Seconds of a block at a share of the capacity, and how often each share is measured.
     share_s: float = 5.0
     share_repetitions: int = 1
+    #: Cold starts of each side.
+    cold_starts: int = 2
     #: Blocks of these and the other further measures that may be measured again, as `spares`.
     further_spares: int = 0
     quotable: bool = False
@@ -106,6 +108,7 @@ PROFILES = {
             ramps=2,
             share_s=8.0,
             share_repetitions=2,
+            cold_starts=6,
             further_spares=8,
             quotable=True,
         ),

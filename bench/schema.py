@@ -21,6 +21,11 @@
 | ramps.csv          | one step of a ramp                                                         |
 | loads.csv          | one block at a share of its side's capacity: who used what, did it keep up |
 | load_latency.csv   | as latency.csv, at that share; nothing where the side did not keep up      |
+| cold.csv           | one cold start of one side, and what each part of it took                  |
+| owners.csv         | one block with so many periodic owners                                     |
+| hogs.csv           | one block in which CPU-heavy jobs ran beside the requests                  |
+| hog_latency.csv    | as latency.csv, without the heavy jobs and with them                       |
+| own.csv            | what the measuring itself took of the processor, in one block              |
 | micro.json         | call costs, in pytest-benchmark's own format                               |
 | report.html        | the report                                                                 |
 
@@ -48,7 +53,7 @@ SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
 TABLES: dict[str, tuple[str, ...]] = {
     "blocks": (
         "block",  # b001 …
-        "measure",  # latency | drift | fault | capacity | load
+        "measure",  # latency | capacity | load | cold | owners | hogs | drift | fault
         "side",
         "repetition",  # index of the ABBA round: blocks of one repetition are paired
         "seconds",  # length of the measured window, s
@@ -232,6 +237,59 @@ TABLES: dict[str, tuple[str, ...]] = {
         "services_cores",
         "generator_cores",
     ),
+    "cold": (
+        "block",
+        "side",
+        "repetition",
+        "broker_s",  # from the broker's spawn until it answered; NaN: the side has none
+        "app_s",  # from the app's spawn until it listened
+        "worker_s",  # from the worker's spawn until it began its first job; NaN: the side has none
+        "first_effect_s",  # from the side's spawn to its first effect, without the services' own start
+    ),
+    "owners": (
+        "block",
+        "side",
+        "policy",  # anchored | beat fan-out | beat entries
+        "repetition",
+        "owners",
+        "noted",  # owners that note their runs; the figures of ticks and phase are theirs
+        "interval_s",
+        "seconds",
+        "start_s",  # until the app had started all owners; NaN where they are beat's settings
+        "ticks_due",
+        "ticks_run",
+        "missed",
+        "duplicates",
+        "on_time_percent",
+        "phase_p50_ms",  # start - due
+        "phase_p99_ms",
+        "phase_max_ms",
+        "jitter_sd_ms",  # of the time between an owner's starts, minus the interval
+        "jitter_p1_ms",
+        "jitter_p99_ms",
+        "drift_ppm",  # median over the owners
+        "side_cores",  # cores in use, broker included
+        "pss_mb",
+        "lag_p99_ms",  # of the app's own event loop
+        "lag_max_ms",
+    ),
+    "hogs": (
+        "block",
+        "side",
+        "place",  # loop | thread | process | worker
+        "repetition",
+        "hogs",  # heavy jobs handed over
+        "hogs_done",
+        "hog_s",  # processor time that each takes, s
+        "every_s",
+        "calm_s",  # seconds without them, and with them
+        "seconds",
+        "lag_p99_calm_ms",  # of the app's own event loop
+        "lag_p99_ms",
+        "lag_max_calm_ms",
+        "lag_max_ms",
+        "side_cores",
+    ),
     "own": (
         "block",
         "measure",
@@ -248,6 +306,7 @@ TABLES: dict[str, tuple[str, ...]] = {
 
 
 TABLES["controls"] = TABLES["failures"]
+TABLES["hog_latency"] = (*TABLES["latency"], "place", "hogs")
 TABLES["load_latency"] = (*TABLES["latency"], "share", "rate_per_s")
 
 

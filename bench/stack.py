@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bench.errors import BenchError
+from bench.measures.cold import APP, BROKER
 from bench.processes import Process, ProcessTable, file_of
 from bench.sides import Side
 from bench.tail import LedgerTail
@@ -69,7 +70,9 @@ class Stack:
         self.broker: Broker | None = None
         self.world: dict[str, str] = {}
         self.app_url = ""
-        self.spawned_ns = 0
+        #: When each part was spawned first and, for broker and app, when it answered first (monotonic ns).
+        self.began: dict[str, int] = {}
+        self.listened: dict[str, int] = {}
         self.context = context
         self._table = table
         self._beat = beat
@@ -128,6 +131,7 @@ class Stack:
         ready.unlink(missing_ok=True)
         self._spawn("app", "bench.app", "--port", str(port), "--folder", str(self.folder))
         self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
+        self.listened.setdefault(APP, time.monotonic_ns())
 
     async def restart_app(self) -> None:
         """Start the app again on the port that it had."""
@@ -212,13 +216,14 @@ class Stack:
         return self._tail.events()
 
     async def _start(self) -> None:
-        self.spawned_ns = time.monotonic_ns()
         latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
         self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         if self.side.queued:
+            self.began[BROKER] = time.monotonic_ns()
             self.broker = await asyncio.to_thread(
                 Broker.start, self.folder / "broker", persistence=self.side.persistent_broker
             )
+            self.listened[BROKER] = time.monotonic_ns()
             self._guard_broker(self.broker)
             self.env |= self.broker.environment
             if self._proxied:
@@ -267,6 +272,7 @@ class Stack:
     def _spawn(self, name: str, module: str, *options: str) -> None:
         if name in self.parts:
             self._table.kill(self.parts[name])
+        self.began.setdefault(name, time.monotonic_ns())
         self.parts[name] = self._table.start(
             name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
         )

@@ -36,7 +36,7 @@ TEXTS = frozenset(
             "baseline",
         ),
         *("words", "why", "policy", "owner", "slug", "at_least_once", "at_most_once", "predicted"),
-        *("as_predicted", "note", "limited_by"),
+        *("as_predicted", "note", "limited_by", "place"),
     }
 )
 #: Columns that are true or false.

@@ -245,7 +245,7 @@ def test_the_plan_names_every_block_and_every_moment(tmp_path: Path) -> None:
     order = order_for(tmp_path, profile="full")
     agenda = make_agenda(order)
     plan = json.loads(planned(order, agenda))
-    assert set(names(agenda)) == {*plan["latency"], *chain(*plan["drift"]), *plan["faults"]}
+    assert set(names(agenda)) == {*plan["latency"], *plan["further"], *chain(*plan["drift"]), *plan["faults"]}
     assert {fault["strike_ns"] > 0 for fault in plan["faults"].values()} == {True}
     assert {turn.fault.number for turn in agenda.faults if turn.fault} == set(faults.FAULTS)
 

@@ -38,7 +38,7 @@ STRIKES = (
 )
 #: The scenario at which no fault aims, so nothing is predicted for it, and the faults that it stood beside.
 #: Tables that no figure or verdict reads yet: one row each.
-FURTHER = ("capacity", "ramps", "loads", "load_latency", "own")
+FURTHER = ("capacity", "ramps", "loads", "load_latency", "own", "cold", "owners", "hogs", "hog_latency")
 BYSTANDERS_AT = (10, 12)
 BESIDE: dict[str, Any] = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
 
