@@ -7,19 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bench import capacity_block, cold_block, load_block
+from bench import capacity_block, cold_block, load_block, owner_block
 from bench.cold_turns import cold_turns
 from bench.context import Context
 from bench.load_turns import load_turns
+from bench.owner_turns import owner_turns
 from bench.plan import REQUESTED
 from bench.profiles import Profile
 from bench.sides import Side
 from bench.turns import Turn
+from scenarios.jobs import ACCOUNT_SYNC
 
 Run = Callable[[Turn, Context], Awaitable[str]]
 
 #: What runs a turn, by its measure.
-RUNS: dict[str, Run] = {"capacity": capacity_block.run, "load": load_block.run, "cold": cold_block.run}
+RUNS: dict[str, Run] = {
+    "capacity": capacity_block.run,
+    "load": load_block.run,
+    "cold": cold_block.run,
+    "owners": owner_block.run,
+}
 
 
 def further_turns(
@@ -30,6 +37,7 @@ def further_turns(
     return [
         *(load_turns(sides, profile) if "load" in measures and requested else []),
         *(cold_turns(sides, profile) if "cold" in measures else []),
+        *(owner_turns(sides, profile) if "owners" in measures and ACCOUNT_SYNC in scenarios else []),
     ]
 
 

@@ -52,6 +52,9 @@ class Profile:
     share_repetitions: int = 1
     #: Cold starts of each side.
     cold_starts: int = 2
+    #: Periodic owners that every side has in turn, and in-process alone.
+    owner_counts: tuple[int, ...] = (1, 100)
+    owner_counts_alone: tuple[int, ...] = ()
     #: Blocks of these and the other further measures that may be measured again, as `spares`.
     further_spares: int = 0
     quotable: bool = False
@@ -109,6 +112,8 @@ PROFILES = {
             share_s=8.0,
             share_repetitions=2,
             cold_starts=6,
+            owner_counts=(1, 1_000, 10_000),
+            owner_counts_alone=(100_000,),
             further_spares=8,
             quotable=True,
         ),

@@ -61,6 +61,7 @@ class Stack:
         world_latency_ms: float | None = None,
         proxied: Literal["", "broker", "results"] = "",
         odd_jobs: bool = False,
+        celery_app: str = "celery_impl.app",
     ) -> None:
         self.side = side
         self.folder = folder
@@ -76,6 +77,7 @@ class Stack:
         self.context = context
         self._table = table
         self._beat = beat
+        self._celery_app = celery_app
         self._latency = world_latency_ms
         self._proxied = proxied
         self._worker_options = ("--include", "bench.odd.tasks") if odd_jobs else ()
@@ -145,15 +147,15 @@ class Stack:
         await asyncio.to_thread(self.broker.restart)
         self._guard_broker(self.broker)
 
-    def start_worker(self, name: str = "worker", *, app: str = "celery_impl.app") -> None:
+    def start_worker(self, name: str = "worker", *, app: str = "") -> None:
         """Start a Celery worker as its users do; the probe shows when it works."""
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
-        self._spawn(name, "celery", "-A", app, "worker", *options)
+        self._spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
 
     def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat."""
         schedule = str(self.folder / f"{name}-schedule")
-        self._spawn(name, "celery", "-A", "celery_impl.app", "beat", "--loglevel", "WARNING", "-s", schedule)
+        self._spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
 
     async def start_replica(self) -> str:
         """Start the app once more, on a port of its own, with the same database; return its URL."""
