@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bench import capacity_block, cold_block, load_block, owner_block
+from bench import capacity_block, cold_block, hog_block, load_block, owner_block
 from bench.cold_turns import cold_turns
 from bench.context import Context
+from bench.hog_turns import hog_turns
 from bench.load_turns import load_turns
 from bench.owner_turns import owner_turns
 from bench.plan import REQUESTED
@@ -26,6 +27,7 @@ RUNS: dict[str, Run] = {
     "load": load_block.run,
     "cold": cold_block.run,
     "owners": owner_block.run,
+    "hogs": hog_block.run,
 }
 
 
@@ -37,6 +39,7 @@ def further_turns(
     return [
         *(load_turns(sides, profile) if "load" in measures and requested else []),
         *(cold_turns(sides, profile) if "cold" in measures else []),
+        *(hog_turns(sides, profile) if "hogs" in measures and requested else []),
         *(owner_turns(sides, profile) if "owners" in measures and ACCOUNT_SYNC in scenarios else []),
     ]
 

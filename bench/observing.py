@@ -8,9 +8,10 @@ the processor. A job that is not finished when the drain ends counts as infinite
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,8 @@ class Observed:
     """What a block saw beside its ledger."""
 
     block: Block
+    #: The plan's zero: until then nothing was asked of the side.
+    start_ns: int
     before: Sample
     after: Sample
     lags: list[tuple[int, float]]
@@ -43,8 +46,19 @@ class Observed:
     spent: Spent
 
 
-async def observe(turn: Turn, context: Context, stack: Stack, plan: Plan, *, seconds: float) -> Observed:
-    """Offer the plan and watch; the window is its last `seconds`, what comes before is the warm-up."""
+async def observe(
+    turn: Turn,
+    context: Context,
+    stack: Stack,
+    plan: Plan,
+    *,
+    seconds: float,
+    beside: Callable[[Block], Coroutine[None, None, None]] | None = None,
+) -> Observed:
+    """Offer the plan and watch; the window is its last `seconds`, what comes before is the warm-up.
+
+    `beside` runs from the window's start on; the window is not over before it is.
+    """
     profile = context.profile
     await stack.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=profile.idle_s)
@@ -53,7 +67,10 @@ async def observe(turn: Turn, context: Context, stack: Stack, plan: Plan, *, sec
     before = sample(stack)
     await sleep_until(block.start_ns)
     used_before = usage.read(stack, generator, beside=[hiccup])
-    await sleep_until(block.end_ns)
+    async with asyncio.TaskGroup() as group:
+        if beside is not None:
+            group.create_task(beside(block))
+        await sleep_until(block.end_ns)
     used_after = usage.read(stack, generator, beside=[hiccup])
     await stack.until(lambda events: _settled(events, block), within_s=DRAIN_S)
     after = sample(stack)
@@ -62,6 +79,7 @@ async def observe(turn: Turn, context: Context, stack: Stack, plan: Plan, *, sec
     await context.table.stop(hiccup)
     return Observed(
         block=block,
+        start_ns=start_ns,
         before=before,
         after=after,
         lags=lags,
@@ -72,9 +90,8 @@ async def observe(turn: Turn, context: Context, stack: Stack, plan: Plan, *, sec
 
 def idle(seen: Observed, context: Context) -> list[tuple[int, float]]:
     """The loop's lags of the idle control."""
-    end_ns = seen.block.start_ns - int(context.profile.warmup_s * NS_PER_S)
-    start_ns = end_ns - int(context.profile.idle_s * NS_PER_S)
-    return [(t, lag) for t, lag in seen.lags if start_ns <= t < end_ns]
+    start_ns = seen.start_ns - int(context.profile.idle_s * NS_PER_S)
+    return [(t, lag) for t, lag in seen.lags if start_ns <= t < seen.start_ns]
 
 
 def block_row(

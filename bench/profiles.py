@@ -55,6 +55,10 @@ class Profile:
     #: Periodic owners that every side has in turn, and in-process alone.
     owner_counts: tuple[int, ...] = (1, 100)
     owner_counts_alone: tuple[int, ...] = ()
+    #: Seconds without heavy jobs and with them, and how often each place of them is measured.
+    calm_s: float = 5.0
+    hogs_s: float = 6.0
+    hog_repetitions: int = 1
     #: Blocks of these and the other further measures that may be measured again, as `spares`.
     further_spares: int = 0
     quotable: bool = False
@@ -112,6 +116,8 @@ PROFILES = {
             share_s=8.0,
             share_repetitions=2,
             cold_starts=6,
+            hogs_s=10.0,
+            hog_repetitions=2,
             owner_counts=(1, 1_000, 10_000),
             owner_counts_alone=(100_000,),
             further_spares=8,

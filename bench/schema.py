@@ -83,7 +83,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "side",
         "scenario",
         "repetition",
-        "metric",  # response | uncorrected | caller | pickup | service | request | lateness | host_tax
+        "metric",  # response | uncorrected | caller | pickup | service | request | lateness | host_tax | lag
         "quantile",  # 0.5, 0.9, 0.95, 0.99, 0.999; only from enough samples
         "value_ms",
         "n",

@@ -15,7 +15,7 @@ from bench.profiles import Profile
 from bench.sides import Side
 
 #: What `--measure` accepts, in the order in which a run takes them.
-MEASURES = ("latency", "load", "cold", "owners", "drift", "fault", "micro")
+MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micro")
 
 #: What the name of a turn ends with that tries a block once more.
 AGAIN = "-again"

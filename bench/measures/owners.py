@@ -14,8 +14,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bench.measures.block import NS_PER_MS, Block, Event
-from bench.measures.drift import ON_TIME_MS
+from bench.measures.block import NS_PER_MS, NS_PER_S, Block, Event
+from bench.measures.drift import ON_TIME_MS, drift_ppm
 from bench.measures.grid import GUARD_NS, Grid, estimate_origin
 from bench.measures.quantiles import MINIMUM_SAMPLES, quantile
 from bench.measures.runs import runs_by_owner
@@ -79,15 +79,16 @@ def _jitters_ms(firsts: dict[int, int], interval_ns: int) -> list[float]:
 
 
 def _drift_ppm(firsts: Sequence[dict[int, int]], interval_ns: int) -> float:
-    """The median over the owners: how much further apart their first and last start are than the ticks."""
+    """The median over the owners."""
     drifts = [_own_drift_ppm(own, interval_ns) for own in firsts if len(own) > 1]
     return float(np.median(drifts)) if drifts else math.nan
 
 
 def _own_drift_ppm(firsts: dict[int, int], interval_ns: int) -> float:
-    first, last = min(firsts), max(firsts)
-    grid_ns = (last - first) * interval_ns
-    return 1e6 * (firsts[last] - firsts[first] - grid_ns) / grid_ns
+    """As `bench.measures.drift.drift_ppm`; a run that was late once has no say in it."""
+    grid_ns = np.array(list(firsts), dtype=np.float64) * interval_ns
+    starts_ns = np.array(list(firsts.values()), dtype=np.float64) - min(firsts.values())
+    return drift_ppm(grid_ns / NS_PER_S, (starts_ns - grid_ns) / NS_PER_MS)
 
 
 def _percentile(values: _Array, q: float) -> float:
