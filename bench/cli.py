@@ -7,32 +7,22 @@ instrument; 130 interrupted (what was measured is kept and rendered).
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
-from click.core import ParameterSource
 from rich.console import Console
 from rich.table import Table
 
-from bench.errors import BenchError
-from bench.profiles import PROFILES, profile
+from bench.errors import EXIT_INTERRUPTED, BenchError
+from bench.profiles import PROFILES
 from bench.rundir import RunDirectory
-from bench.schema import MANIFEST
-
-if TYPE_CHECKING:
-    from bench.orders import Order
-    from bench.thresholds import Threshold
 
 #: Exit codes for scripts.
 EXIT_USAGE = 2
 EXIT_CROSSED = 99
 EXIT_NOISY = 75
-EXIT_INTERRUPTED = 130
 #: The seed of a run that names none: two runs with the same seed offer the same load.
 DEFAULT_SEED = 1
 RESULTS = Path("results")
@@ -120,13 +110,13 @@ def run(  # noqa: PLR0917 - click passes them by name
     Ctrl-C ends the run, keeps what was measured and still renders. `--resume RUN` goes on from there:
     blocks that are whole stay, the one that was cut off is measured again.
     """
-    from bench import run as runs  # late: --help needs no Celery and no SciPy
+    from bench import commands  # late: --help needs no Celery and no SciPy
 
     if resume is not None:
-        _refuse_beside_resume(click.get_current_context())
-        directory = _gone_on_with(resume)
+        commands.refuse_beside_resume(click.get_current_context())
+        directory = commands.gone_on_with(resume, run, console)
     else:
-        order = _order(
+        order = commands.order(
             scenarios=scenarios,
             sides=sides,
             measures=measures,
@@ -135,60 +125,9 @@ def run(  # noqa: PLR0917 - click passes them by name
             seed=seed,
             out=out,
         )
-        directory = runs.execute(order, console)
+        directory = commands.execute(order, console)
     if directory is not None:
-        _finish(directory)
-
-
-def _order(*, profile_name: str, **asked: Any) -> Order:
-    from bench.orders import make_order  # late: as in `run`
-
-    return make_order(profile=profile(profile_name), **asked)
-
-
-def _refuse_beside_resume(context: click.Context) -> None:
-    """Raise BenchError where an option stands beside `--resume`: the run has its own."""
-    for parameter in context.command.params:
-        given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
-        if given and parameter.name != "resume":
-            raise BenchError(
-                f"--resume takes everything from the run's own {MANIFEST}: leave out {parameter.opts[0]}"
-            )
-
-
-def _gone_on_with(path: Path) -> RunDirectory | None:
-    """Do what is left of an interrupted run; None where nothing was."""
-    from bench import resume  # late: as in `run`
-    from bench import run as runs
-
-    directory = resume.opened(path)
-    if resume.is_complete(directory):
-        click.echo(f"nothing to do: {_shown(directory)} is complete")
-        return None
-    with run.make_context("run", directory.manifest["command"][2:]) as recorded:
-        asked = {name: value for name, value in recorded.params.items() if name != "resume"}
-    order = _order(**{**asked, "out": directory.path.parent})
-    runs.go_on(directory, order, ["queue-or-task", "run", "--resume", str(path)], console)
-    return directory
-
-
-def _finish(directory: RunDirectory) -> None:
-    """Render; of an interrupted run say at last how to go on with it, and exit with 130."""
-    interrupted = directory.manifest.get("interrupted")
-    try:
-        _render(directory)
-    finally:
-        if interrupted:
-            words = ["queue-or-task", "run", "--resume", str(_shown(directory))]
-            click.echo(f"to go on with it: {shlex.join(words)}")
-    if interrupted:
-        sys.exit(EXIT_INTERRUPTED)
-
-
-def _shown(directory: RunDirectory) -> Path:
-    """The run's path as a person here would type it."""
-    here = Path.cwd()
-    return directory.path.relative_to(here) if directory.path.is_relative_to(here) else directory.path
+        sys.exit(commands.finish(directory))
 
 
 @main.command("list")
@@ -208,7 +147,9 @@ def list_(what: str) -> None:
 @click.argument("run_directory", type=click.Path(path_type=Path), default=RESULTS / "latest")
 def report(run_directory: Path) -> None:
     """Render a run's report again, from its files alone."""
-    _render(RunDirectory.open(run_directory))
+    from bench import commands  # late: as in `run`
+
+    sys.exit(commands.render(RunDirectory.open(run_directory)))
 
 
 _threshold = click.option(
@@ -226,7 +167,8 @@ def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool
 
     Thresholds speak of the second run.
     """
-    from bench.compare import compare_runs  # late: as in `run`
+    from bench.commands import all_met  # late: as in `run`
+    from bench.compare import compare_runs
     from bench.thresholds import parse
 
     thresholds = [parse(text) for text in texts]
@@ -234,7 +176,7 @@ def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool
     for line in lines:
         click.echo(line)
     worse = no_worse and bool((table["words"] == "higher").any())
-    if not _all_met(second, thresholds) or worse:
+    if not all_met(second, thresholds) or worse:
         sys.exit(EXIT_CROSSED)
 
 
@@ -250,12 +192,14 @@ def check(run_directory: Path, texts: tuple[str, ...]) -> None:
       p50(request){side=inprocess, scenario=welcome_email} < 0.05s
       lost == 0
       max(age_p99_ms){policy=anchored} < 3s
+      p99(response){inprocess/celery-hardened} < 0.5
     """  # noqa: D301 - as in `main`
-    from bench.thresholds import parse  # late: as in `run`
+    from bench.commands import all_met  # late: as in `run`
+    from bench.thresholds import parse
 
     if not texts:
         raise BenchError("nothing to check: give a threshold, such as -t 'lost == 0'")
-    if not _all_met(run_directory, [parse(text) for text in texts]):
+    if not all_met(run_directory, [parse(text) for text in texts]):
         sys.exit(EXIT_CROSSED)
 
 
@@ -280,24 +224,6 @@ def verify(*, short: bool, seed: int, out: Path) -> None:
     verdicts = {row.verdict for row in rows}
     if verdicts != {"held"}:
         sys.exit(EXIT_CROSSED if "NOT HELD" in verdicts else EXIT_NOISY)
-
-
-def _all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
-    """Print what became of each threshold; tell whether all are met."""
-    from bench.thresholds import outcomes  # late: as in `run`
-
-    run = RunDirectory.open(path)
-    found = [outcome for threshold in thresholds for outcome in outcomes(run, threshold)]
-    for outcome in found:
-        click.echo(outcome.line)
-    return all(outcome.met for outcome in found)
-
-
-def _render(directory: RunDirectory) -> None:
-    """Have `reports` render, as a program: a run directory is all that the two rooms share."""
-    done = subprocess.run([sys.executable, "-m", "reports", str(_shown(directory))], check=False)
-    if done.returncode:
-        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

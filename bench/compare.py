@@ -27,6 +27,8 @@ from bench.rundir import RunDirectory
 COLUMNS = ("scenario", "side", "metric", "quantile", "a", "b", "ratio", "low", "high", "words", "why")
 #: What makes two plans offer the same requests from the same seed.
 _LOAD = ("rate", "owners", "warmup_s", "latency_s")
+#: Digits of a commit that a person reads.
+COMMIT_DIGITS = 10
 _KEYS = ["scenario", "side", "metric", "quantile"]
 
 
@@ -53,7 +55,8 @@ def compare_runs(a: Path, b: Path) -> tuple[pd.DataFrame, list[str]]:
         raise BenchError(f"{a} and {b} share no figure: run both with the same scenarios and sides")
     how = f"unpaired: the runs differ in {' and '.join(unlike)}" if unlike else "paired by repetition"
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table, [f"A = {a}", f"B = {b}", how, *(_line(row) for row in rows)]
+    other = _other(*(run.manifest for run in runs))
+    return table, [f"A = {a}", f"B = {b}", how, *other, *(_line(row) for row in rows)]
 
 
 def _rows(run: RunDirectory, name: str) -> pd.DataFrame:
@@ -66,6 +69,18 @@ def _unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     same_load = all(a.get("plan", {}).get(key) == b.get("plan", {}).get(key) for key in _LOAD)
     checks = {"machine": same_machine, "seed": a.get("seed") == b.get("seed"), "load": same_load}
     return [name for name, same in checks.items() if not same]
+
+
+def _other(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What else is another in the two runs, A → B: each version, and the commit; dirty trees are marked."""
+    names = sorted({*a.get("versions", {}), *b.get("versions", {})})
+    pairs = [(name, *(run.get("versions", {}).get(name, "none") for run in (a, b))) for name in names]
+    pairs.append(("commit", *(_commit(run.get("git", {})) for run in (a, b))))
+    return [f"{name}: {one} → {two}" for name, one, two in pairs if one != two]
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return str(git.get("commit", "unknown"))[:COMMIT_DIGITS] + (" with changes" if git.get("dirty") else "")
 
 
 def _row(group: pd.DataFrame, *, is_paired: bool) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.blasts import blasts
 from bench.manifests import now
 from bench.measures import comparison, validity
 from bench.measures.spent import own_part
@@ -28,6 +29,7 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
         hiccups = dict(zip(blocks["block"], blocks["hiccup_p99_ms"].fillna(0.0), strict=True))
         rows = comparison.comparisons(counted, baseline=baseline, sides=sides, hiccup_ms=hiccups)
         directory.replace("comparisons", rows)
+    directory.replace("blast", blasts(directory))
     directory.save_manifest(
         finished_at=None if interrupted else now(),
         interrupted=interrupted,

@@ -17,14 +17,14 @@ from typing import Any
 
 import httpx
 
-from bench import usage
+from bench import moments, usage
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
-from bench.faults import moments
-from bench.faults.fault import Expected, Fault, Seen
+from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
 from bench.measures.spent import Spent, own_row
+from bench.measures.witness import example
 from bench.stack import PROBE, Stack
 from bench.turns import Turn, invalid_row, valid_row
 from scenarios import jobs
@@ -32,8 +32,6 @@ from scenarios.ledger import Ledger
 
 #: Seconds from a warm generator to its first request.
 LEAD_S = 0.2
-#: Milliseconds from due to effect after which a job is late.
-DEADLINES_MS = dict.fromkeys(jobs.SCENARIOS, 5000.0)
 #: A fact of a checker hook is told in so many digits.
 DIGITS = 4
 
@@ -82,6 +80,8 @@ async def run(turn: Turn, context: Context) -> str:
         world_latency_ms=fault.latency_ms,
         proxied=fault.proxied if turn.side.queued else "",
         odd_jobs=fault.odd_jobs,
+        beat=not fault.rabbitmq,
+        rabbitmq=fault.rabbitmq,
     )
     async with stack:
         harness = Ledger(stack.ledger, context.ledger_context(turn))
@@ -157,6 +157,8 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
     rows = [_row(turn, fault, scenario, seen, planned) for scenario in scenarios]
     facts = _facts(fault, seen, planned)
     rows[0] |= {"seen": "; ".join(f"{name} {_told(value)}" for name, value in facts.items())}
+    for row, scenario in zip(rows, scenarios, strict=True):
+        row["example"] = example(planned, scenario, deadline_ms=DEADLINE_MS)
     if not turn.control:
         rows[0] |= _prediction(turn, rows[0], facts, context)
     context.directory.append("controls" if turn.control else "failures", rows)
@@ -185,9 +187,8 @@ def _told(value: Any) -> str:
 def _row(
     turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    judged = failure.judge(
-        events, scenario=scenario, deadline_ms=DEADLINES_MS[scenario], complete=seen.complete
-    )
+    asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
+    judged = failure.judge(asked, scenario=scenario, deadline_ms=DEADLINE_MS, complete=seen.complete)
     return {
         "block": turn.name,
         "fault": fault.number,

@@ -11,8 +11,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from bench import moments
 from bench.agenda import Agenda
-from bench.faults import moments
 from bench.orders import Order
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+import httpx
 from rich.console import Console
 
 from bench import drift_block, fault_block, further, latency_block, micro_run, resume, turns
@@ -28,7 +29,7 @@ from bench.turns import Turn
 from bench.world.broker import BrokerError, check_broker
 
 #: What a block may raise without ending the run: it is listed as invalid and the run goes on.
-BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyError)
+BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyError, httpx.HTTPError)
 
 
 def execute(order: Order, console: Console) -> RunDirectory:

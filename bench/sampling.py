@@ -62,6 +62,14 @@ def _pss_mb(process: psutil.Process) -> float:
         return 0.0
 
 
+def rss_mb(process: psutil.Process) -> float:
+    """What it holds in memory, shared pages included; 0 where it has ended."""
+    try:
+        return float(process.memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0
+
+
 def _sockets(process: psutil.Process) -> int:
     try:
         return len(process.net_connections(kind="all"))

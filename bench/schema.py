@@ -16,6 +16,7 @@
 | drift.csv          | the drift of one owner in one block                                        |
 | failures.csv       | one strike of one fault at one side: each accepted job in exactly one class |
 | controls.csv       | the same without the fault, as `failures.csv`; no prediction               |
+| blast.csv          | what one strike did to the scenario that it did not aim at, against control |
 | cost.csv           | what one latency block cost to run                                         |
 | capacity.csv       | the most that one side got done, from one ramp of rates                    |
 | ramps.csv          | one step of a ramp                                                         |
@@ -174,6 +175,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "as_predicted",  # yes | no | partly
         "note",  # what was scaled down, for a person
         "seen",  # what the fault's own checker found, as text
+        "example",  # the gravest finding: class, job, and the shortest history that shows it
     ),
     "cost": (
         "block",
@@ -305,6 +307,22 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 
 
+TABLES["blast"] = (
+    "block",
+    "fault",
+    "side",
+    "strike",
+    "scenario",  # the one that the fault did not aim at
+    "lost",  # share of its jobs, struck minus control; so are the next five
+    "stuck",
+    "failed_visibly",
+    "duplicated",
+    "late",
+    "ghost",
+    "unserved",  # share refused or without an answer, struck minus control
+    "response_p50_ms",  # struck minus control
+    "lag_ms",  # longest lag of the app's loop, struck minus control
+)
 TABLES["controls"] = TABLES["failures"]
 TABLES["hog_latency"] = (*TABLES["latency"], "place", "hogs")
 TABLES["load_latency"] = (*TABLES["latency"], "share", "rate_per_s")

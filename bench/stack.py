@@ -27,6 +27,7 @@ from bench.processes import Process, ProcessTable, file_of
 from bench.sides import Side
 from bench.tail import LedgerTail
 from bench.world.broker import URL_VARIABLE, Broker, BrokerError
+from bench.world.rabbitmq import START_WITHIN_S, Node
 from scenarios import jobs
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
@@ -62,13 +63,14 @@ class Stack:
         proxied: Literal["", "broker", "results"] = "",
         odd_jobs: bool = False,
         celery_app: str = "celery_impl.app",
+        rabbitmq: bool = False,
     ) -> None:
         self.side = side
         self.folder = folder
         self.ledger = folder / "ledger"
         self._tail = LedgerTail(self.ledger)
         self.parts: dict[str, Process] = {}
-        self.broker: Broker | None = None
+        self.broker: Broker | Node | None = None
         self.world: dict[str, str] = {}
         self.app_url = ""
         #: When each part was spawned first and, for broker and app, when it answered first (monotonic ns).
@@ -78,6 +80,8 @@ class Stack:
         self._table = table
         self._beat = beat
         self._celery_app = celery_app
+        self._rabbitmq = rabbitmq
+        self._limit_s = START_LIMIT_S + (START_WITHIN_S if rabbitmq else 0.0)
         self._latency = world_latency_ms
         self._proxied = proxied
         self._worker_options = ("--include", "bench.odd.tasks") if odd_jobs else ()
@@ -90,12 +94,12 @@ class Stack:
     async def __aenter__(self) -> Self:
         self.ledger.mkdir(parents=True)
         try:
-            async with asyncio.timeout(START_LIMIT_S):
+            async with asyncio.timeout(self._limit_s):
                 await self._start()
         except TimeoutError:
             tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.parts.values())
             await self.stop()
-            raise BenchError(f"{self.side.name} was not up within {START_LIMIT_S:.0f} s\n{tails}") from None
+            raise BenchError(f"{self.side.name} was not up within {self._limit_s:.0f} s\n{tails}") from None
         except BrokerError as error:
             await self.stop()
             raise BenchError(str(error)) from error
@@ -222,9 +226,7 @@ class Stack:
         self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         if self.side.queued:
             self.began[BROKER] = time.monotonic_ns()
-            self.broker = await asyncio.to_thread(
-                Broker.start, self.folder / "broker", persistence=self.side.persistent_broker
-            )
+            self.broker = await asyncio.to_thread(self._make_broker)
             self.listened[BROKER] = time.monotonic_ns()
             self._guard_broker(self.broker)
             self.env |= self.broker.environment
@@ -254,7 +256,7 @@ class Stack:
             within_s=START_LIMIT_S,
         )
 
-    async def _start_proxy(self, broker: Broker) -> None:
+    async def _start_proxy(self, broker: Broker | Node) -> None:
         """Put a fault proxy before the broker, or before the same server as the result store."""
         address = urlsplit(broker.url)
         ready = self.folder / "proxy.json"
@@ -267,7 +269,16 @@ class Stack:
         name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
         self.env[name] = f"redis://{told['listen']}/0"
 
-    def _guard_broker(self, broker: Broker) -> None:
+    def _make_broker(self) -> Broker | Node:
+        """Blocks until it answers."""
+        folder = self.folder / "broker"
+        if not self._rabbitmq:
+            return Broker.start(folder, persistence=self.side.persistent_broker)
+        node = Node(folder, self._table)
+        node.launch()
+        return node
+
+    def _guard_broker(self, broker: Broker | Node) -> None:
         if broker.ours:
             self._table.adopt(broker.pid)
 

@@ -4,6 +4,7 @@
     p50(response){scenario=welcome_email, side=inprocess} <= 0.1s
     lost == 0
     max(age_max_ms){policy=anchored} < 3s
+    p99(response){inprocess/celery-hardened} < 0.5
 
 One side of one scenario (and policy, and fault) is one subject. A threshold speaks of every
 subject that its filter leaves, and each must meet it. What was not measured meets nothing.
@@ -18,43 +19,31 @@ subject that its filter leaves, and each must meet it. What was not measured mee
 A quantile is that of METHOD: taken in each block; the subject's is the median over its blocks
 that count. sum, min, median and max go over the rows of a table. A number without a unit is in
 the metric's own (ms for latency); with one it is converted: us, ms, s, MB, ppm, %.
+
+`{one/other}` (or `side=one/other`) is the ratio of two sides, without a unit: the median of the ratios of
+blocks that are paired (one repetition) where the table has pairs, else the ratio of the two figures. What
+became of a threshold is `bench.outcomes`.
 """
 
 from __future__ import annotations
 
 import math
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-import pandas as pd
-
 from bench.errors import BenchError
 from bench.measures.quantiles import MINIMUM_SAMPLES
-from bench.measures.validity import counted
-from bench.rundir import RunDirectory
 from bench.schema import TABLES
+from bench.sides import SIDES
 
 #: The metrics of `latency.csv`.
 LATENCY = ("response", "uncorrected", "caller", "pickup", "service", "request", "lateness", "host_tax")
 #: `p99` → 0.99.
 QUANTILES = {f"p{100 * q:g}": q for q in MINIMUM_SAMPLES}
-AGGREGATES: dict[str, Callable[[pd.Series[float]], float]] = {
-    "sum": lambda values: float(values.sum()),
-    "min": lambda values: float(values.min()),
-    "median": lambda values: float(values.median()),
-    "max": lambda values: float(values.max()),
-}
-OPERATORS: dict[str, Callable[[float, float], bool]] = {
-    "<=": operator.le,
-    ">=": operator.ge,
-    "==": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    ">": operator.gt,
-}
+#: What goes before a metric that is no distribution.
+AGGREGATES = ("sum", "min", "median", "max")
 #: What a filter may name, where the table has it.
 SUBJECTS = ("scenario", "side", "policy", "fault")
 #: Columns that are no figures.
@@ -91,31 +80,10 @@ class Threshold:
     metric: str
     aggregate: str
     subjects: Mapping[str, str]
+    #: The two sides whose ratio is meant, or None.
+    ratio: tuple[str, str] | None = None
     operator: str
     limit: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """One threshold at one subject. `value` is NaN where nothing was measured."""
-
-    threshold: Threshold
-    subject: str
-    value: float
-
-    @property
-    def met(self) -> bool:
-        """Whether the value meets the threshold; what was not measured does not."""
-        if math.isnan(self.value):
-            return False
-        return OPERATORS[self.threshold.operator](self.value, self.threshold.limit)
-
-    @property
-    def line(self) -> str:
-        """What a person reads of it."""
-        value = "not measured" if math.isnan(self.value) else f"{self.value:g}"
-        value = "> limit" if math.isinf(self.value) else value
-        return f"{'met' if self.met else 'CROSSED':8}{self.threshold.text}: {value} ({self.subject})"
 
 
 def parse(text: str) -> Threshold:
@@ -127,35 +95,20 @@ def parse(text: str) -> Threshold:
         )
     metric = found["inner"] or found["metric"]
     table = _table_of(metric, text)
+    subjects = dict(_filter(found["filter"] or "", table, text))
+    ratio = _ratio(subjects.pop("side", ""), text) if "/" in subjects.get("side", "") else None
+    if ratio and found["unit"]:
+        raise BenchError(f"{_in(text)}a ratio of two sides has no unit: leave out {found['unit']!r}")
     return Threshold(
         text=text.strip(),
         table=table,
         metric=metric,
         aggregate=_aggregate(found["aggregate"], metric, table, text),
-        subjects=dict(_filter(found["filter"] or "", table, text)),
+        subjects=subjects,
+        ratio=ratio,
         operator=found["operator"],
         limit=float(found["number"]) * _factor(found["unit"], metric, table, text),
     )
-
-
-def outcomes(run: RunDirectory, threshold: Threshold) -> list[Outcome]:
-    """The threshold at each subject that its filter leaves, or one that was not measured."""
-    rows = _rows(run, threshold)
-    if threshold.table == "latency":
-        by = ["scenario", "side"]
-        rows = rows.assign(figure=rows["value_ms"])
-    else:
-        by = [name for name in SUBJECTS if name in rows]
-        rows = rows.assign(figure=pd.to_numeric(rows[threshold.metric], errors="coerce"))
-    rows = rows.dropna(subset=["figure"])
-    if rows.empty:
-        wanted = ", ".join(threshold.subjects.values()) or "any side"
-        return [Outcome(threshold=threshold, subject=wanted, value=math.nan)]
-    aggregate = AGGREGATES.get(threshold.aggregate, AGGREGATES["median"])
-    return [
-        Outcome(threshold=threshold, subject=" ".join(map(_word, keys)), value=aggregate(group["figure"]))
-        for keys, group in rows.groupby(by)
-    ]
 
 
 def metrics() -> dict[str, str]:
@@ -167,20 +120,6 @@ def metrics() -> dict[str, str]:
         if column not in _LABELS
     }
     return columns | dict.fromkeys(LATENCY, "latency")
-
-
-def _rows(run: RunDirectory, threshold: Threshold) -> pd.DataFrame:
-    rows = counted(run.table(threshold.table), run.table("blocks"))
-    if threshold.table == "latency":
-        rows = rows[rows["metric"] == threshold.metric]
-        rows = rows[rows["quantile"] == QUANTILES[threshold.aggregate]]
-    for name, value in threshold.subjects.items():
-        rows = rows[rows[name].map(_word) == value]
-    return rows
-
-
-def _word(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _table_of(metric: str, text: str) -> str:
@@ -209,10 +148,19 @@ def _aggregate(name: str | None, metric: str, table: str, text: str) -> str:
 def _filter(text: str, table: str, whole: str) -> Iterator[tuple[str, str]]:
     allowed = [name for name in SUBJECTS if name in TABLES[table]]
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, sign, value = (piece.strip() for piece in part.partition("="))
+        named = part if "=" in part or "/" not in part else f"side={part}"
+        name, sign, value = (piece.strip() for piece in named.partition("="))
         if name not in allowed or not sign or not value:
             raise BenchError(f"{_in(whole)}{part!r} is no filter: write {allowed[0]}=…; {', '.join(allowed)}")
         yield name, value
+
+
+def _ratio(sides: str, text: str) -> tuple[str, str]:
+    one, _, other = (name.strip() for name in sides.partition("/"))
+    for name in (one, other):
+        if name not in SIDES:
+            raise BenchError(f"{_in(text)}no side is called {name!r}: {_nearest(name, SIDES)}")
+    return one, other
 
 
 def _unit_of(metric: str, table: str) -> str:
@@ -234,8 +182,8 @@ def _factor(unit: str, metric: str, table: str, text: str) -> float:
     return factor / 1e3 if own == "s" else factor
 
 
-def _nearest(metric: str, known: Mapping[str, str]) -> str:
-    near = get_close_matches(metric, known, n=3, cutoff=0.5)
+def _nearest(metric: str, known: Iterable[str]) -> str:
+    near = get_close_matches(metric, list(known), n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(sorted(known))}"
 
 

@@ -6,7 +6,7 @@ worker at hand. No sync is retried: the next tick is the retry.
 - stock: Celery's own beat, one process, since two would sync twice.
 - hardened: `sidekiq.beat`, on an absolute grid, with as many standing by as one likes; a tick is dropped
   while the one before is still fanning out. A sync that has not begun within its interval expires: a
-  backlog of stale ticks helps nobody.
+  backlog of stale ticks helps nobody. Nor is an owner synced twice at once: the job is unique.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def sync_all() -> None:
         enqueue(*(sync_owner.s(owner).set(**options) for owner in owners))
 
 
-@app.task(name=names.SYNC_OWNER, shared=False, ignore_result=True, sidekiq_retry=False)
+@app.task(
+    name=names.SYNC_OWNER, shared=False, ignore_result=True, sidekiq_retry=False, **profile.sync_options
+)
 def sync_owner(owner: str) -> None:
     """Fetch the owner's balance and store it."""
     with ledger.attempt(jobs.ACCOUNT_SYNC, jobs.sync(owner)):

@@ -50,6 +50,8 @@ def held(app: Celery) -> dict[str, str]:
 
 
 def _held(app: Celery) -> dict[str, str]:
+    if str(app.conf.broker_url).startswith("amqp"):
+        return _held_on_rabbitmq(app)
     found: dict[str, str] = {}
     options = {**app.conf.broker_transport_options, **BOUNDS}
     with app.connection_for_read(transport_options=options) as connection:
@@ -59,6 +61,16 @@ def _held(app: Celery) -> dict[str, str]:
             _note(found, where, message)
         for grave in Sets(client, prefix=channel.global_keyprefix).graves():
             _name(found, DEAD_SET, grave.task, grave.args)
+        for task in _running(app, connection):
+            _name(found, WORKER, task["name"], task["args"])
+    return found
+
+
+def _held_on_rabbitmq(app: Celery) -> dict[str, str]:
+    from celery_impl import held_on_rabbitmq  # late: most apps have no RabbitMQ
+
+    with app.connection_for_read() as connection:
+        found = held_on_rabbitmq.waiting(app, connection)
         for task in _running(app, connection):
             _name(found, WORKER, task["name"], task["args"])
     return found

@@ -3,6 +3,7 @@
 | variable                           | meaning                                    | default                  |
 |------------------------------------|--------------------------------------------|--------------------------|
 | REDIS_URL                          | the broker: redis://, rediss:// or unix:// | redis://127.0.0.1:6379/0 |
+| AMQP_URL                           | RabbitMQ instead: amqp:// or amqps://      | nothing                  |
 | QUEUE_OR_TASK_PROFILE              | stock or hardened                          | hardened                 |
 | QUEUE_OR_TASK_KEY_PREFIX           | what every key in the broker begins with   | nothing                  |
 | QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S | the visibility timeout of either profile   | 3600 stock, 5 hardened   |
@@ -18,7 +19,7 @@ renewed by `sidekiq.keeper`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 #: How hardened takes jobs: under a lease, or with kombu's visibility timeout.
@@ -59,6 +60,8 @@ class Profile:
     sidekiq: bool = False
     #: Seconds after which a queued sync is pointless and dropped; None keeps it for ever.
     sync_expires_s: float | None = None
+    #: What the task of one sync is made with beside its name.
+    sync_options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     transport_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,7 +69,7 @@ class Profile:
     def lines(self) -> int:
         """Lines that its user writes: broker URL, beat entry, expiry, `Sidekiq(app)`, settings, options."""
         written = (True, True, self.sync_expires_s is not None, self.sidekiq)
-        return sum(written) + len(self.settings) + len(self.transport_options)
+        return sum(written) + len(self.sync_options) + len(self.settings) + len(self.transport_options)
 
 
 #: How kombu looks for the jobs of dead workers, in hardened and wherever the harness scales time.
@@ -82,6 +85,8 @@ HARDENED: Final = Profile(
     name="hardened",
     sidekiq=True,
     sync_expires_s=1.0,
+    # A sync that outlasts its interval is not joined by the next: that tick is missed.
+    sync_options={"sidekiq_unique": "until_done"},
     settings={
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -110,6 +115,13 @@ HARDENED: Final = Profile(
     },
 )
 
+#: Hardened on RabbitMQ, which has neither unique jobs nor the leased beat.
+HARDENED_ON_RABBITMQ: Final = replace(
+    HARDENED,
+    sync_options={},
+    settings={name: value for name, value in HARDENED.settings.items() if name != "beat_scheduler"},
+)
+
 PROFILES: Final = {profile.name: profile for profile in (STOCK, HARDENED)}
 
 
@@ -119,11 +131,13 @@ def chosen(env: Mapping[str, str]) -> Profile:
     if name not in PROFILES:
         message = f"QUEUE_OR_TASK_PROFILE is {name!r}: expected {' or '.join(PROFILES)}"
         raise ProfileError(message)
-    return PROFILES[name]
+    return HARDENED_ON_RABBITMQ if name == HARDENED.name and env.get("AMQP_URL") else PROFILES[name]
 
 
 def celery_settings(profile: Profile, env: Mapping[str, str]) -> dict[str, Any]:
     """Celery's settings for the profile and the environment; raise ProfileError for a bad value."""
+    if amqp := env.get("AMQP_URL"):
+        return {"broker_url": amqp, **profile.settings}  # the transport options are all Redis's
     url = _broker_url(env)
     settings = {
         "broker_url": _leased(url) if profile.sidekiq and _fetch(env) == LEASE else url,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from inprocess import application
 from inprocess.supervision.child import Child, current_attempt
@@ -29,10 +30,15 @@ from scenarios.users import User
 SUPERVISOR = "account_setup"
 #: Pieces of work in memory at once, two a user; past it the caller is refused.
 MAX_CHILDREN = 10_000
+#: Attempts under way at once at each service; the others wait their turn. Without it a burst of 1,000
+#: opened 1,000 calls at once, which timed each other out; the loop was so busy that the app answered nobody.
+MAX_ATTEMPTS = 32
 #: A piece is given up at its sixth failure within a minute.
 INTENSITY = RestartIntensity(max_restarts=5, max_seconds=60.0)
 #: Waits of 0.2, 0.4, 0.8, 1.6 and 3.2 s, each up to 10 % longer at random.
 BACKOFF = Backoff(initial_s=0.2, factor=2.0, max_s=5.0, jitter=0.1)
+#: An attempt that takes longer has failed: above the 5 s that one call to an outside service may take.
+ATTEMPT_TIMEOUT_S = 7.0
 
 
 def set_up_user_account(user: User) -> None:
@@ -79,14 +85,35 @@ def _start(
 
 
 async def _create_contact(user: User) -> None:
-    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(user.id), current_attempt()):
-        crm_id = await crm.acreate_contact(user)
-        await asyncio.to_thread(users.set_crm_id, user.id, crm_id)
+    async with _slot("crm"):
+        await _attempt_contact(user)
 
 
 async def _find_center(user: User) -> None:
+    async with _slot("fulfillment"):
+        await _attempt_center(user)
+
+
+def _slot(service: str) -> asyncio.Semaphore:
+    """The running loop's MAX_ATTEMPTS for a service: one that hangs holds up no call to the other."""
+    slots = _slots.setdefault(asyncio.get_running_loop(), {})
+    return slots.setdefault(service, asyncio.Semaphore(MAX_ATTEMPTS))
+
+
+_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = WeakKeyDictionary()
+
+
+async def _attempt_contact(user: User) -> None:
+    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(user.id), current_attempt()):
+        async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            crm_id = await crm.acreate_contact(user)
+        await asyncio.to_thread(users.set_crm_id, user.id, crm_id)
+
+
+async def _attempt_center(user: User) -> None:
     with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.fulfillment(user.id), current_attempt()):
-        center_id = await fulfillment.anearest_center(user)
+        async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
+            center_id = await fulfillment.anearest_center(user)
         await asyncio.to_thread(users.set_fulfillment_center_id, user.id, center_id)
 
 

@@ -69,6 +69,8 @@ def stamps(run: Run) -> list[str]:
         found.append("interrupted: holds what was measured until then")
     elif not run.manifest.get("finished_at"):
         found.append("not finished: holds what has been measured so far")
+    if cut := run.manifest.get("cut_lines") or []:
+        found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
     if times := len(run.manifest.get("resumptions") or []):
         found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
     return found

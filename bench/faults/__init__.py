@@ -1,39 +1,23 @@
-"""The faults that a run can inject, one file each, numbered as in FAULTS.md."""
+"""The faults that a run can inject, numbered as in FAULTS.md: every module here that has a `FAULT`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import pkgutil
+from collections.abc import Iterator, Sequence
 
 from bench.errors import BenchError
-from bench.faults import (
-    always_raises,
-    app_killed,
-    broker_killed,
-    broker_refuses,
-    broker_silent,
-    child_killed,
-    deploy,
-    outlives_visibility,
-    unavailable_twice,
-    worker_killed,
-)
 from bench.faults.fault import Fault
 
-FAULTS: dict[int, Fault] = {
-    fault.number: fault
-    for fault in (
-        unavailable_twice.FAULT,
-        always_raises.FAULT,
-        app_killed.FAULT,
-        child_killed.FAULT,
-        worker_killed.FAULT,
-        deploy.FAULT,
-        broker_refuses.FAULT,
-        broker_silent.FAULT,
-        broker_killed.FAULT,
-        outlives_visibility.FAULT,
-    )
-}
+
+def _found() -> Iterator[Fault]:
+    for module in pkgutil.iter_modules(__path__):
+        fault = getattr(importlib.import_module(f"{__name__}.{module.name}"), "FAULT", None)
+        if isinstance(fault, Fault):
+            yield fault
+
+
+FAULTS: dict[int, Fault] = {fault.number: fault for fault in sorted(_found(), key=lambda each: each.number)}
 
 
 def chosen(numbers: Sequence[int]) -> list[Fault]:

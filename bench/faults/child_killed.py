@@ -1,21 +1,36 @@
-"""Fault 11: the child of the worker's pool that runs a job is killed with SIGKILL."""
+"""Fault 11: the child process that runs a job is killed with SIGKILL.
+
+In-process that is a job with process isolation; all others run in the app itself.
+"""
 
 from __future__ import annotations
 
 import psutil
 
 from bench import ledger_io
-from bench.faults.fault import Expected, Fault, amid_jobs
+from bench.faults.fault import AMID_LIMIT_S, Events, Expected, Fault, amid_jobs, nothing_lost
 from bench.stack import Stack
+
+#: Seconds of the job that runs in a process of its own.
+ISOLATED_S = 2.0
 
 
 async def strike(stack: Stack) -> None:
     """Kill a child that runs a job; the newest where each has just ended its own."""
-    await amid_jobs(stack)
-    children = psutil.Process(stack.parts["worker"].pid).children()
+    if stack.side.queued:
+        await amid_jobs(stack)
+    else:
+        await stack.odd("plain", "isolated", isolation="process", seconds=ISOLATED_S)
+        await stack.until(_isolated_started, within_s=AMID_LIMIT_S)
+    parent = stack.parts["worker" if stack.side.queued else "app"]
+    children = psutil.Process(parent.pid).children(recursive=not stack.side.queued)
     busy = [child for child in children if _runs_a_job(stack, child.pid)]
     for child in (busy or children)[-1:]:
         child.kill()
+
+
+def _isolated_started(events: Events) -> bool:
+    return any(event["event"] == "start" and "-odd-isolated/" in event["job"] for event in events)
 
 
 def _runs_a_job(stack: Stack, pid: int) -> bool:
@@ -34,7 +49,13 @@ FAULT = Fault(
     strike=strike,
     latency_ms=600.0,
     rate=2.0,
+    odd_jobs=True,
     expected={
+        "inprocess": Expected(
+            text="with process isolation: that child's job is restarted",
+            holds=lambda row: nothing_lost(row) and not row["app_died"],
+            note="one job with isolation='process'",
+        ),
         "celery-stock": Expected(text="the running job is lost", holds=lambda row: row["lost"] > 0),
         "celery-hardened": Expected(
             text="the running job runs again",

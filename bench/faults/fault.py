@@ -19,6 +19,8 @@ from scenarios import jobs
 
 #: Seconds that a strike waits for a job to be under way before it strikes all the same.
 AMID_LIMIT_S = 5.0
+#: Milliseconds from due to effect after which a job is late.
+DEADLINE_MS = 5000.0
 #: Events after which a job is no longer under way.
 ENDS = frozenset({"effect", "raised", "cancelled"})
 #: One row of `failures.csv`, with what the fault's own checker found.
@@ -45,6 +47,11 @@ class Seen:
 def noted(seen: Seen) -> Mapping[str, Any]:
     """The checker hook of most faults: what the strike noted, nothing else."""
     return seen.facts
+
+
+def nothing_lost(row: Row) -> bool:
+    """The predicate of most expectations: each accepted job had an effect, or its failure can be found."""
+    return bool(row["lost"] == row["stuck"] == 0)
 
 
 def always() -> str:
@@ -108,6 +115,8 @@ class Fault:
     owners: int = 0
     #: What stands behind the fault proxy (`bench.world.proxy`): the broker, or a result store.
     proxied: Literal["", "broker", "results"] = ""
+    #: The broker is a RabbitMQ node, and there is no beat.
+    rabbitmq: bool = False
     #: The worker knows the odd jobs (`bench.odd`).
     odd_jobs: bool = False
     #: The checker hook: what to tell beside the classes.

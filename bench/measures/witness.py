@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from bench.measures.block import Event
+from bench.measures.block import NS_PER_MS, Event
 from bench.measures.failure import CLASSES, FLAGS, judge
 from bench.measures.history import histories, names_of
 
@@ -42,6 +42,24 @@ def witness(
                 break
         else:
             return kept
+
+
+#: What a person wants to see first, gravest first.
+GRAVEST = ("lost", "duplicated", "ghost", "unexpected", "stuck", "out_of_order")
+
+
+def example(events: Sequence[Event], scenario: str, *, deadline_ms: float) -> str:
+    """The gravest finding of a scenario as text, `lost u7/crm: submit +0 ms, accepted +2 ms`, or nothing."""
+    judged = judge(events, scenario=scenario, deadline_ms=deadline_ms)
+    found = judged.classes | judged.flags
+    grave = next((name for name in GRAVEST if found[name]), None)
+    if grave is None:
+        return ""
+    job = found[grave][0]
+    history = witness(events, grave, job, deadline_ms=deadline_ms)
+    start = int(history[0]["t"])
+    told = (f"{event['event']} +{(int(event['t']) - start) / NS_PER_MS:.0f} ms" for event in history)
+    return f"{grave} {job}: {', '.join(told)}"
 
 
 def _about(events: Sequence[Event], job: str) -> list[Event]:

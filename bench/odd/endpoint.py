@@ -28,6 +28,8 @@ from bench.odd import work
 from scenarios import database, jobs, ledger
 
 SCENARIO = jobs.ACCOUNT_SETUP
+#: What the caller puts behind the key of a mutable argument once it is handed over.
+CHANGED = "-changed"
 
 
 class RolledBackError(RuntimeError):
@@ -65,7 +67,7 @@ def _hand_over(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
         with handover.odd(key):
             submit(key, kind, options, payload)
         if kind == "mutable":
-            payload["key"] = f"{key}-changed"
+            payload["key"] = f"{key}{CHANGED}"
 
 
 def _roll_back(side: str, key: str, kind: str, options: dict[str, Any]) -> None:

@@ -14,6 +14,8 @@ from kombu.utils.json import dumps
 
 from celery_impl.sidekiq import malformed
 
+Arguments = tuple[list[Any], dict[str, Any]]
+
 
 class SidekiqConsumer(Consumer):
     """The consumer that `worker_consumer` names."""
@@ -21,7 +23,8 @@ class SidekiqConsumer(Consumer):
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Bury a job whose task this worker does not know: deploy it, then retry the job."""
         name = message.headers.get("task")
-        _bury(message, ("NotRegistered", f"no task {name!r} in this worker: deploy it, then retry the job"))
+        reason = f"no task {name!r} in this worker: deploy it, then retry the job"
+        _bury(message, ("NotRegistered", reason), _arguments(message))
         if message.headers.get("id"):
             super().on_unknown_task(body, message, exc)
         else:
@@ -43,8 +46,17 @@ class SidekiqConsumer(Consumer):
         super().on_decode_error(message, exc)
 
 
-def _bury(message: Any, error: tuple[str, str]) -> None:
+def _arguments(message: Any) -> Arguments:
+    """What the task would have been called with, for the dead set; nothing where it cannot be read."""
+    try:
+        args, kwargs, _ = message.payload
+        return list(args), dict(kwargs)
+    except Exception:  # noqa: BLE001 - whatever a serialiser raises: the job is buried all the same
+        return [], {}
+
+
+def _bury(message: Any, error: tuple[str, str], arguments: Arguments = ([], {})) -> None:
     channel, raw = message.channel, message._raw  # noqa: SLF001 - pinned by a test
     queue = (message.delivery_info or {}).get("routing_key") or ""
     key = channel._key(queue, raw)  # noqa: SLF001 - our own transport's
-    channel.sets.bury(malformed.unknown(dumps(raw), key, error, headers=message.headers))
+    channel.sets.bury(malformed.unknown(dumps(raw), key, error, headers=message.headers, arguments=arguments))

@@ -32,7 +32,13 @@ def grave(item: bytes, queue_key: str, reason: str, *, now: float | None = None)
 
 
 def unknown(
-    text: str, queue_key: str, error: tuple[str, str], *, headers: Any = None, now: float | None = None
+    text: str,
+    queue_key: str,
+    error: tuple[str, str],
+    *,
+    headers: Any = None,
+    arguments: tuple[list[Any], dict[str, Any]] = ([], {}),
+    now: float | None = None,
 ) -> Grave:
     """A grave for a message that no task can run; `error` is its class and text."""
     known = headers if isinstance(headers, dict) else {}
@@ -40,8 +46,8 @@ def unknown(
     return Grave(
         id=str(known.get("id") or stand_in_id(text)),
         task=str(known.get("task") or ""),
-        args=[],
-        kwargs={},
+        args=list(arguments[0]),
+        kwargs=dict(arguments[1]),
         queue=queue_name(queue_key),
         retries=_number(known.get("retries")),
         error_class=error[0],

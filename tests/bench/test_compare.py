@@ -74,6 +74,23 @@ def test_runs_of_another_seed_or_machine_are_not_paired(
     assert row["high"] / row["low"] > 1.1
 
 
+def test_other_versions_and_another_commit_are_told_and_leave_the_pairs(tmp_path: Path) -> None:
+    a: dict[str, Any] = {
+        "versions": {"celery": "5.6.0", "python": "3.12"},
+        "git": {"commit": "a" * 40, "dirty": False},
+    }
+    b: dict[str, Any] = {
+        "versions": {"celery": "5.7.0", "python": "3.12"},
+        "git": {"commit": "b" * 40, "dirty": True},
+    }
+    _, lines = compare_runs(run(tmp_path / "a", BASE, **a), run(tmp_path / "b", SLOWER, **b))
+    assert lines[2:5] == [
+        "paired by repetition",
+        "celery: 5.6.0 → 5.7.0",
+        "commit: aaaaaaaaaa → bbbbbbbbbb with changes",
+    ]
+
+
 def test_runs_of_different_length_can_be_compared_unpaired(tmp_path: Path) -> None:
     table, _ = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", [200.0] * 9, seed=2))
     assert table.iloc[0]["words"] == "higher"

@@ -26,7 +26,7 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from bench.agenda import make_agenda
-from bench.faults import moments
+from bench import moments
 from bench.orders import make_order
 from bench.plan import make_plan
 from bench.planned import planned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from bench.cli import main
 from bench.errors import BenchError
+from bench.outcomes import outcomes
 from bench.rundir import RunDirectory
 from bench.schema import SCHEMA_VERSION, TABLES
-from bench.thresholds import metrics, outcomes, parse
+from bench.thresholds import metrics, parse
 
 SIDES = {"inprocess": (100.0, 120.0, 110.0), "celery-stock": (190.0, math.inf, 210.0)}
 
@@ -135,3 +137,41 @@ def test_compare_holds_the_second_run_against_thresholds(run: RunDirectory) -> N
     assert call("compare", path, path, "--no-worse")[0] == 0
     assert call("compare", path, path, "-t", "lost == 0")[0] == 99
     assert call("compare", path, path, "-t", "lots == 0")[0] == 2
+
+
+def ratios(run: RunDirectory, text: str) -> dict[str, float]:
+    return {outcome.subject: outcome.value for outcome in outcomes(run, parse(text))}
+
+
+def test_a_ratio_of_two_sides_is_the_median_over_their_pairs(run: RunDirectory) -> None:
+    latency = run.table("latency").assign(repetition=[0, 1, 2, 9, 0, 1, 2, 9])
+    latency.to_csv(run.path / "latency.csv", index=False)
+    [(subject, value)] = ratios(run, "p99(response){inprocess/celery-stock} < 0.6").items()
+    assert subject == "welcome_email inprocess/celery-stock 3 pairs"
+    assert value == pytest.approx(110 / 210)
+    assert met(run, "p99(response){inprocess/celery-stock, scenario=welcome_email} < 0.6") == [True]
+    assert met(run, "p99(response){side=celery-stock/inprocess} < 0.6") == [False]
+
+
+def test_a_ratio_without_pairs_is_that_of_the_figures_and_says_so(run: RunDirectory) -> None:
+    [(subject, value)] = ratios(
+        run, "max(t_90_s){celery-stock/inprocess, scenario=welcome_email} < 2"
+    ).items()
+    assert (subject, value) == ("welcome_email 12 celery-stock/inprocess unpaired", 1.0)
+
+
+def test_a_ratio_to_nothing_is_not_measured_and_so_not_met(run: RunDirectory) -> None:
+    assert met(run, "lost{inprocess/celery-stock, scenario=welcome_email} < 1") == [False]
+    assert met(run, "p99(response){inprocess/celery-hardened} < 9") == [False]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("p99(response){inproces/celery-stock} < 1", "no side is called 'inproces': did you mean inprocess"),
+        ("p99(response){inprocess/celery-stock} < 1ms", "a ratio of two sides has no unit: leave out 'ms'"),
+    ],
+)
+def test_a_ratio_that_cannot_be_had_is_refused(text: str, said: str) -> None:
+    with pytest.raises(BenchError, match=re.escape(said)):
+        parse(text)

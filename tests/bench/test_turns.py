@@ -45,7 +45,7 @@ def test_every_policy_drifts_beside_the_others() -> None:
 
 
 def test_a_fault_strikes_only_the_sides_that_it_can_hit() -> None:
-    made = turns.fault_turns(ALL, faults.chosen([11]), PROFILES["full"])
+    made = turns.fault_turns(ALL, faults.chosen([12]), PROFILES["full"])
     assert {turn.side.name for turn in made} == {"celery-stock", "celery-hardened"}
     assert len(made) == 2 * PROFILES["full"].strikes
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.world.rabbitmq import Node
 from tests.celery_impl.conftest import HERE, ROOT, Lab, Worker
-from tests.celery_impl.rabbit import Node
 
 
 class RabbitLab(Lab):

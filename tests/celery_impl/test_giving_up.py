@@ -97,6 +97,7 @@ def test_a_job_with_an_unknown_task_waits_in_the_dead_set_until_its_task_is_depl
     [grave] = lab.eventually(lambda: list(DeadSet(dying.app)))
 
     assert (grave.id, grave.task, grave.error_class) == ("j1", "gone.away", "NotRegistered")
+    assert (grave.args, grave.kwargs) == (["a"], {})
     assert "deploy it, then retry" in grave.error_message
     assert json.loads(grave.message)["headers"]["task"] == "gone.away"
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)

@@ -47,7 +47,7 @@ def test_a_visibility_timeout_scales_the_sweep_that_enforces_it_alike_in_both_pr
 def test_the_lines_of_a_profile_grow_with_what_its_user_writes() -> None:
     assert profiles.STOCK.lines == 2, "the broker's URL and beat's entry"
     settings, options = profiles.HARDENED.settings, profiles.HARDENED.transport_options
-    assert profiles.HARDENED.lines == 4 + len(settings) + len(options)
+    assert profiles.HARDENED.lines == 4 + len(settings) + len(options) + len(profiles.HARDENED.sync_options)
 
 
 def test_hardened_names_only_settings_that_celery_knows() -> None:

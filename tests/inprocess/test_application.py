@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -120,6 +121,35 @@ def test_a_piece_that_fails_for_good_is_given_up_with_a_record_and_leaves_its_si
     assert {event["where"] for event in failed} == {"log"}
     assert sorted(map(str, attempts)) == ["1"] * 6 + ["2"] * 6 + ["3"] * 6
     assert ended.stderr.count("was given up after 3 attempts") == 6
+
+
+def test_attempts_at_a_service_wait_their_turn_and_one_that_hangs_times_out(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:  # takes connections, answers nothing
+        run_scenario(
+            tmp_path,
+            f"127.0.0.1:{silent.getsockname()[1]}",
+            """
+            from inprocess import RestartIntensity
+            account_setup.MAX_ATTEMPTS = 2
+            account_setup.ATTEMPT_TIMEOUT_S = 0.2
+            account_setup.INTENSITY = RestartIntensity(0, 60.0)
+
+            async def main():
+                async with application.lifespan():
+                    for number in range(5):
+                        account_setup.set_up_user_account(users.create(params(f"u{number}")))
+                    await until(lambda: not application.held())
+
+            asyncio.run(main())
+            """,
+        )
+
+    written = sorted(events(tmp_path), key=lambda event: int(str(event["t"])))
+    for service in ("crm", "fulfillment"):
+        own = [str(event["event"]) for event in written if str(event["job"]).endswith(f"/{service}")]
+        under_way = itertools.accumulate({"start": 1, "raised": -1}.get(event, 0) for event in own)
+        assert own.count("raised") == own.count("failed") == 5
+        assert max(under_way) == 2
 
 
 def test_while_it_drains_work_is_refused_and_a_created_user_stays(

@@ -61,12 +61,23 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     failures = _failures()
     plant(folder, "failures", failures)
     plant(folder, "controls", [_unstruck(row) for row in failures])
+    plant(folder, "blast", _blast(failures))
     plant(folder, "cost", _cost(random, blocks))
     for table in FURTHER:
         plant(folder, table, [dict.fromkeys(TABLES[table], 1) | {"block": "b000", "side": "inprocess"}])
     manifest(folder, profile=profile)
     micro(folder)
     return folder
+
+
+def _blast(failures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What each strike did to the bystanders: nothing, but that they waited for a hogged loop."""
+    names = ("block", "fault", "side", "strike", "scenario")
+    harms = dict.fromkeys(("lost", "stuck", "failed_visibly", "duplicated", "late", "ghost", "unserved"), 0.0)
+    return [
+        {**{name: row[name] for name in names}, **harms, "response_p50_ms": 3.5, "lag_ms": 12.0}
+        for row in failures
+    ]
 
 
 def plant(folder: Path, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

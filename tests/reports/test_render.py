@@ -169,6 +169,11 @@ def test_an_interrupted_run_is_stamped(run: Path) -> None:
     assert "interrupted: holds what was measured until then" in words_of(run)
 
 
+def test_a_run_with_cut_ledger_lines_is_stamped(run: Path) -> None:
+    manifest(run, cut_lines=["f10-0-inprocess: events-7.jsonl, line 9", "f12-0-inprocess: events-8.jsonl"])
+    assert "ledger lines cut off and left out: 2, the first of f10-0-inprocess" in words_of(run)
+
+
 def test_unfinished_jobs_keep_the_curve_below_one(run: Path) -> None:
     from reports.figures.ecdf import curves, steps
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.measures.failure import judge
-from bench.measures.witness import FINDINGS, witness
+from bench.measures.witness import FINDINGS, example, witness
 from scenarios import jobs
 from scenarios.jobs import ACCOUNT_SETUP, WELCOME_EMAIL
 from tests.bench.measures.random_ledgers import Events, ledgers
@@ -111,3 +111,25 @@ def test_what_was_not_found_has_no_history() -> None:
         witness(events, "duplicated", "loss/email", deadline_ms=DEADLINE_MS)
     with pytest.raises(ValueError, match="no finding is called 'lots': choose from done_once"):
         witness(events, "lots", "loss/email", deadline_ms=DEADLINE_MS)
+
+
+@given(st.sampled_from(["lost", "duplicated", "ghost"]), st.integers(0, 8))
+def test_a_planted_finding_is_the_example_with_its_shortest_history(finding: str, fine: int) -> None:
+    kinds: dict[str, tuple[str, ...]] = {
+        "lost": ("submit", "accepted"),
+        "duplicated": ("submit", "accepted", "effect", "effect"),
+        "ghost": ("submit", "refused", "effect"),
+    }
+    jobs: dict[str, tuple[str, ...]] = {
+        f"u{number}/email": ("submit", "accepted", "effect") for number in range(fine)
+    }
+    jobs |= {"bad/email": kinds[finding]}
+    events = [
+        {"t": at * 1_000_000, "event": kind, "scenario": WELCOME_EMAIL, "job": job}
+        for job, own in jobs.items()
+        for at, kind in enumerate(own)
+    ]
+    told = example(events, WELCOME_EMAIL, deadline_ms=5_000)
+    assert told.startswith(f"{finding} bad/email: ")
+    assert told.count(" ms") <= len(kinds[finding])
+    assert example([e for e in events if e["job"] != "bad/email"], WELCOME_EMAIL, deadline_ms=5_000) == ""

@@ -1,0 +1,84 @@
+"""What the commands of `bench.cli` do, behind their options."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+
+from bench import resume
+from bench.errors import EXIT_INTERRUPTED, BenchError
+from bench.orders import Order, make_order
+from bench.outcomes import outcomes
+from bench.profiles import profile
+from bench.run import execute, go_on
+from bench.rundir import RunDirectory
+from bench.schema import MANIFEST
+from bench.thresholds import Threshold
+
+__all__ = ["all_met", "execute", "finish", "gone_on_with", "order", "refuse_beside_resume", "render"]
+
+
+def order(*, profile_name: str, **asked: Any) -> Order:
+    """What the options of `run` ask for; raise BenchError for what cannot be had."""
+    return make_order(profile=profile(profile_name), **asked)
+
+
+def refuse_beside_resume(context: click.Context) -> None:
+    """Raise BenchError where an option stands beside `--resume`: the run has its own."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+        if given and parameter.name != "resume":
+            raise BenchError(
+                f"--resume takes everything from the run's own {MANIFEST}: leave out {parameter.opts[0]}"
+            )
+
+
+def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirectory | None:
+    """Do what is left of an interrupted run; None where nothing was. `run` is the command that began it."""
+    directory = resume.opened(path)
+    if resume.is_complete(directory):
+        click.echo(f"nothing to do: {_shown(directory)} is complete")
+        return None
+    with run.make_context("run", directory.manifest["command"][2:]) as recorded:
+        asked = {name: value for name, value in recorded.params.items() if name != "resume"}
+    words = ["queue-or-task", "run", "--resume", str(path)]
+    go_on(directory, order(**{**asked, "out": directory.path.parent}), words, console)
+    return directory
+
+
+def finish(directory: RunDirectory) -> int:
+    """Render; of an interrupted run say at last how to go on with it. Return the exit code."""
+    interrupted = directory.manifest.get("interrupted")
+    code = render(directory)
+    if interrupted:
+        words = ["queue-or-task", "run", "--resume", str(_shown(directory))]
+        click.echo(f"to go on with it: {shlex.join(words)}")
+    return code or (EXIT_INTERRUPTED if interrupted else 0)
+
+
+def render(directory: RunDirectory) -> int:
+    """Have `reports` render, as a program: a run directory is all that the two rooms share. Its exit code."""
+    return subprocess.run([sys.executable, "-m", "reports", str(_shown(directory))], check=False).returncode
+
+
+def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
+    """Print what became of each threshold; tell whether all are met."""
+    run = RunDirectory.open(path)
+    found = [outcome for threshold in thresholds for outcome in outcomes(run, threshold)]
+    for outcome in found:
+        click.echo(outcome.line)
+    return all(outcome.met for outcome in found)
+
+
+def _shown(directory: RunDirectory) -> Path:
+    """The run's path as a person here would type it."""
+    here = Path.cwd()
+    return directory.path.relative_to(here) if directory.path.is_relative_to(here) else directory.path
