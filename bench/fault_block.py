@@ -205,6 +205,7 @@ def _row(
         "at_most_once": judged.at_most_once,
         **asdict(recovery(events, scenario)),
         "caller_max_ms": judged.caller_max_ms,
+        "user_errors": len(judged.user_errors),
         "lag_max_ms": seen.lag_max_ms,
         "app_died": seen.app_died,
         "note": fault.expected[turn.side.name].note,

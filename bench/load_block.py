@@ -19,7 +19,7 @@ from bench import plan as plans
 from bench.capacity_block import cores
 from bench.context import Context
 from bench.errors import BenchError
-from bench.load_turns import LoadTurn
+from bench.load_turns import WARMUP_S, LoadTurn
 from bench.measures import backlog, latency, load
 from bench.measures.spent import own_row
 from bench.observing import Observed
@@ -27,9 +27,6 @@ from bench.plan import MAX_RATE
 from bench.stack import Stack
 from bench.turns import Turn, invalid_row
 from scenarios.jobs import ACCOUNT_SYNC
-
-#: Seconds of load before the measured window: at 80 % a queue takes its time to settle.
-WARMUP_S = 2.0
 
 
 async def run(turn: Turn, context: Context) -> str:

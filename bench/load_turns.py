@@ -10,8 +10,8 @@ from bench.profiles import Profile
 from bench.sides import Side
 from bench.turns import START_AND_STOP_S, Turn
 
-#: Shares of a side's own capacity at which it is measured.
-SHARES = (0.1, 0.5, 0.8, 1.2)
+#: Seconds of load before the measured window: at 80 % a queue takes its time to settle.
+WARMUP_S = 2.0
 #: Seconds that the jobs beyond the capacity take to clear, as a guess.
 CLEAR_S = 1.0
 #: The part of a ramp that is climbed, as a guess.
@@ -57,10 +57,10 @@ def _shares(sides: Sequence[Side], profile: Profile) -> list[Turn]:
             side=side,
             repetition=repetition,
             share=share,
-            guess_s=profile.idle_s + profile.share_s + START_AND_STOP_S + CLEAR_S,
+            guess_s=profile.idle_s + WARMUP_S + profile.share_s + START_AND_STOP_S + CLEAR_S,
         )
         for repetition in range(profile.share_repetitions)
-        for share in SHARES
+        for share in profile.shares
         for side in _turned(sides, repetition)
     ]
 

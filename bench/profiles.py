@@ -47,7 +47,8 @@ class Profile:
     #: Seconds of each step of a ramp, and ramps a side: what a capacity is measured with.
     ramp_step_s: float = 2.0
     ramps: int = 1
-    #: Seconds of a block at a share of the capacity, and how often each share is measured.
+    #: Shares of a side's own capacity, seconds of a block at one, and how often each share is measured.
+    shares: tuple[float, ...] = (0.1, 0.5, 0.8, 1.2)
     share_s: float = 5.0
     share_repetitions: int = 1
     #: Cold starts of each side.
@@ -102,10 +103,10 @@ PROFILES = {
         ),
         Profile(
             name="full",
-            latency_s=28.0,
+            latency_s=22.0,
             repetitions=10,
             spares=10,
-            drift_s=120.0,
+            drift_s=90.0,
             drift_repetitions=3,
             strikes=5,
             controls=True,
@@ -113,8 +114,7 @@ PROFILES = {
             retry_scale=1.0,
             ramp_step_s=3.0,
             ramps=2,
-            share_s=8.0,
-            share_repetitions=2,
+            share_s=12.0,
             cold_starts=6,
             hogs_s=10.0,
             hog_repetitions=2,

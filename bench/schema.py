@@ -169,6 +169,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "t_90_s",
         "t_clear_s",
         "caller_max_ms",
+        "user_errors",  # submits refused, or whose caller waited for more than 1 s
         "lag_max_ms",  # longest lag of the app's own event loop
         "app_died",
         "predicted",  # what FAULTS.md expects, as text

@@ -20,7 +20,7 @@ MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micr
 #: What the name of a turn ends with that tries a block once more.
 AGAIN = "-again"
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
-START_AND_STOP_S = 6.0
+START_AND_STOP_S = 4.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -364,6 +364,7 @@ def strike(**changes: Any) -> dict[str, Any]:
         "t_90_s": 1.2,
         "t_clear_s": 1.4,
         "caller_max_ms": 3.0,
+        "user_errors": 0,
         "lag_max_ms": 2.0,
         "app_died": changes.get("fault") == 10,
         "predicted": "everything in memory lost" if lost else "accepted jobs safe",
