@@ -21,6 +21,8 @@ MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micr
 AGAIN = "-again"
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
 START_AND_STOP_S = 4.0
+#: The same for all the policies of a drift repetition together, with what settles before and drains after.
+DRIFT_START_AND_STOP_S = 11.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
                 side=side,
                 repetition=repetition,
                 policy=policy,
-                guess_s=profile.drift_s + START_AND_STOP_S,
+                guess_s=profile.drift_s + DRIFT_START_AND_STOP_S,
             )
             for side, policy in subjects
         ]
