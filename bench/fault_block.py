@@ -156,7 +156,7 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
     scenarios = dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL))
     rows = [_row(turn, fault, scenario, seen, planned) for scenario in scenarios]
     facts = _facts(fault, seen, planned)
-    rows[0] |= {"seen": "; ".join(f"{name} {_told(value)}" for name, value in facts.items())}
+    rows[0] |= {"seen": _seen(facts)}
     for row, scenario in zip(rows, scenarios, strict=True):
         row["example"] = example(planned, scenario, deadline_ms=DEADLINE_MS)
     if not turn.control:
@@ -178,6 +178,13 @@ def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mappin
             owners=seen.owners,
         )
     )
+
+
+def _seen(facts: Mapping[str, Any]) -> str:
+    """The checker's facts for a person; what could not be told is left out."""
+    untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
+    known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
+    return "; ".join(f"{name.replace('_', ' ')} {_told(value)}" for name, value in known.items())
 
 
 def _told(value: Any) -> str:

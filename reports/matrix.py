@@ -36,6 +36,8 @@ FLAGS = {
 }
 #: Classes that break a promise.
 BREAKS = frozenset({"duplicated", "lost"})
+#: The scenario whose ticks nobody hands over: what a fault did to them is told by its own checker.
+PERIODIC = "account_sync"
 #: Marks of the notes under the matrix.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -74,6 +76,8 @@ class Cell:
     predicted: str
     as_predicted: str
     marks: str  # of its notes
+    seen: tuple[str, ...]  # what the fault's own checker found, strike by strike
+    examples: tuple[str, ...]  # the gravest finding of each strike, with the shortest history that shows it
 
     @property
     def state(self) -> str:
@@ -180,6 +184,8 @@ def _cell(rows: pd.DataFrame, notes: dict[str, str]) -> Cell | None:
         predicted="; ".join(_distinct(rows["predicted"])),
         as_predicted=_as_predicted(_distinct(rows["as_predicted"])),
         marks=" ".join(notes[note] for note in _notes(rows["note"]) if note in notes),
+        seen=tuple(_distinct(rows["seen"])),
+        examples=tuple(_distinct(rows["example"])),
     )
 
 
@@ -188,7 +194,9 @@ def _judgements(rows: pd.DataFrame) -> tuple[Judgement, ...]:
     loses, doubles = state(rows["at_least_once"], lost), state(rows["at_most_once"], doubled)
     if loses == doubles == "unknown":
         nothing = rows["accepted"].sum() == 0
-        return (Judgement(state="unknown", told="nothing accepted" if nothing else "unknown"),)
+        ticks = nothing and (rows["scenario"] == PERIODIC).all()
+        told = "ticks, see the figures" if ticks else "nothing accepted" if nothing else "unknown"
+        return (Judgement(state="unknown", told=told),)
     if loses == doubles == "held":
         return (Judgement(state="held", told="none lost or doubled"),)
     return (

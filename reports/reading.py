@@ -36,7 +36,7 @@ TEXTS = frozenset(
             "baseline",
         ),
         *("words", "why", "policy", "owner", "slug", "at_least_once", "at_most_once", "predicted"),
-        *("as_predicted", "note", "limited_by", "place"),
+        *("as_predicted", "note", "limited_by", "place", "seen", "example"),
     }
 )
 #: Columns that are true or false.

@@ -370,6 +370,8 @@ def strike(**changes: Any) -> dict[str, Any]:
         "predicted": "everything in memory lost" if lost else "accepted jobs safe",
         "as_predicted": "yes",
         "note": "",
+        "seen": "status 202; handover s 0.3" if changes.get("fault") == 10 else "",
+        "example": "lost u7/crm: submit +0 ms, accepted +2 ms" if lost else "",
     }
     return fields | changes
 

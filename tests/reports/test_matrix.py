@@ -88,3 +88,27 @@ def test_a_side_that_accepted_nothing_is_not_praised_for_losing_nothing(bare: Pa
     cell = found(bare, odd).rows[0].cells[0]
     assert cell is not None
     assert [judgement.told for judgement in cell.judgements] == ["nothing accepted"]
+
+
+def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_cell(bare: Path) -> None:
+    strikes = [strike(fault=10, lost=1, strike=number, block=f"f{number}") for number in range(3)]
+    cell = found(bare, *strikes).rows[0].cells[0]
+    assert cell is not None
+    assert cell.seen == ("status 202; handover s 0.3",)
+    assert cell.examples == ("lost u7/crm: submit +0 ms, accepted +2 ms",)
+    text = page.html(read(bare), {})
+    assert "<summary>history</summary>" in text
+    assert cell.examples[0] in text
+
+
+def test_ticks_that_nobody_hands_over_are_not_called_nothing_accepted(bare: Path) -> None:
+    zeros = {
+        "submitted": 0,
+        "accepted": 0,
+        "done_once": 0,
+        "at_least_once": "unknown",
+        "at_most_once": "unknown",
+    }
+    cell = found(bare, strike(scenario="account_sync", **zeros)).rows[0].cells[0]
+    assert cell is not None
+    assert [judgement.told for judgement in cell.judgements] == ["ticks, see the figures"]
