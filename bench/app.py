@@ -15,6 +15,7 @@ unknown side ends it at once with one line and exit code 2.
 | GET /lag               | [[t_ns, lag_ms], …] of the loop since the last call (`bench.ticker`) |
 | GET /health            | 200 {"side", "pid"}                                                  |
 | POST /odd              | an odd job for a fault, see `bench.odd.endpoint`                     |
+| POST /owners           | many periodic owners, in-process: see `bench.many.servers`           |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
 """
@@ -77,6 +78,7 @@ class App:
                 Route("/lag", self.lag),
                 Route("/health", self.health),
                 *odd.routes(self.side),
+                *_owners(self.side),
             ],
             lifespan=self.lifespan,
             exception_handlers={
@@ -148,6 +150,14 @@ class App:
     async def health(self, _request: Request) -> Response:
         """GET /health."""
         return JSONResponse({"side": self.side, "pid": os.getpid()})
+
+
+def _owners(side: str) -> list[Route]:
+    if side != "inprocess":
+        return []
+    from bench.many import servers  # late: each side imports its own build alone
+
+    return servers.routes()
 
 
 async def _params(request: Request) -> dict[str, Any]:

@@ -74,7 +74,13 @@ def main() -> None:
 @click.option(
     "--side", "sides", multiple=True, metavar="NAME", help="One side, or 'celery' for both profiles."
 )
-@click.option("--measure", "measures", multiple=True, metavar="NAME", help="latency, drift, fault or micro.")
+@click.option(
+    "--measure",
+    "measures",
+    multiple=True,
+    metavar="NAME",
+    help="One of them, as `list measures` shows; repeat for more.",
+)
 @click.option("--fault", "faults", multiple=True, type=int, metavar="N", help="A fault by its number.")
 @click.option("--profile", "profile_name", default="quick", show_default=True, help=f"{', '.join(PROFILES)}.")
 @click.option(

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.blasts import blasts
 from bench.manifests import now
 from bench.measures import comparison, validity
+from bench.measures.spent import own_part
 from bench.rundir import RunDirectory
 
 #: Sides that the others are compared with, the first that was measured.
@@ -32,10 +33,15 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
     directory.save_manifest(
         finished_at=None if interrupted else now(),
         interrupted=interrupted,
-        noise=noise(counted, blocks, baseline),
+        noise=noise(counted, blocks, baseline) | own(directory.table("own")),
         discarded=validity.discarded(blocks, baseline),
     )
     directory.point_latest()
+
+
+def own(rows: pd.DataFrame) -> dict[str, float | None]:
+    """What the harness took itself, percent of the run's processes' time and of the machine's."""
+    return {name: part if math.isfinite(part) else None for name, part in own_part(rows).items()}
 
 
 def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str) -> dict[str, Any]:

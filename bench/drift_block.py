@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 
+from bench import usage
 from bench.context import Context, sleep_until
 from bench.measures import drift
 from bench.measures.block import Block
+from bench.measures.spent import own_row
 from bench.stack import Stack
 from bench.turns import Turn, valid_row
 
@@ -53,6 +55,10 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
             start_ns=start_ns,
             end_ns=start_ns + int(context.profile.drift_s * 1e9),
         )
+        await sleep_until(block.start_ns)
+        before = usage.read(stack, blocks=barrier.parties)
+        await sleep_until(block.end_ns)
+        spent = usage.between(before, usage.read(stack, blocks=barrier.parties))
         await sleep_until(block.end_ns + int(DRAIN_S * 1e9))
     events, _ = context.keep_events(turn)
     ticks, rows = drift.drift_frames(
@@ -60,4 +66,5 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
     )
     context.directory.append_frame("ticks", ticks)
     context.directory.append_frame("drift", rows)
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=context.profile.drift_s)])

@@ -17,12 +17,13 @@ from typing import Any
 
 import httpx
 
-from bench import moments
+from bench import moments, usage
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.recovery import recovery
+from bench.measures.spent import Spent, own_row
 from bench.measures.witness import example
 from bench.stack import PROBE, Stack
 from bench.turns import Turn, invalid_row, valid_row
@@ -50,6 +51,8 @@ class Observed:
     #: What the strike itself noted.
     facts: Mapping[str, Any]
     owners: tuple[str, ...]
+    #: From the first request until the fault was over.
+    spent: Spent
 
 
 async def run(turn: Turn, context: Context) -> str:
@@ -95,6 +98,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         await fault.prepare(stack)
     app = stack.parts["app"]
     generator, start_ns = await context.start_generator(stack, moment.plan, lead_s=LEAD_S)
+    before = usage.read(stack, generator, blocks=context.profile.lanes)
     await sleep_until(start_ns + moment.strike_ns)
     fault_on_ns = time.monotonic_ns()
     if not turn.control:
@@ -102,6 +106,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         await fault.strike(stack)
         harness.record("fault_off", fault=fault.number)
     fault_off_ns = time.monotonic_ns()
+    spent = usage.between(before, usage.read(stack, generator, blocks=context.profile.lanes))
     await context.end_generator(generator)
     await _drain(stack, limit_s=fault.drain_s(turn.side.name), linger_s=fault.linger_s)
     return Observed(
@@ -114,6 +119,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(moment.plan.owners),
+        spent=spent,
     )
 
 
@@ -156,6 +162,7 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
     if not turn.control:
         rows[0] |= _prediction(turn, rows[0], facts, context)
     context.directory.append("controls" if turn.control else "failures", rows)
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
 
 
@@ -205,6 +212,7 @@ def _row(
         "at_most_once": judged.at_most_once,
         **asdict(recovery(events, scenario)),
         "caller_max_ms": judged.caller_max_ms,
+        "user_errors": len(judged.user_errors),
         "lag_max_ms": seen.lag_max_ms,
         "app_died": seen.app_died,
         "note": fault.expected[turn.side.name].note,

@@ -15,6 +15,10 @@ SCENARIO_TEXTS = {
 }
 MEASURE_TEXTS = {
     "latency": "from due to effect, caller cost, host tax, cost to run, under an open-loop load",
+    "load": "capacity of each side, then latency at 10, 50, 80 and 120 % of it; growth where overloaded",
+    "cold": "from the spawn of a side to its first effect, and what of it each part took",
+    "owners": "1, 1,000 and 10,000 periodic owners: phase, missed ticks, processor and memory",
+    "hogs": "requests and the app's loop beside CPU-heavy jobs: on the loop, in a thread, process, worker",
     "drift": "phase, missed ticks and age of the periodic sync",
     "fault": "one fault a block; each accepted job ends in exactly one class",
     "micro": "what handing one job over costs its caller",

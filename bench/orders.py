@@ -49,7 +49,7 @@ def make_order(
         profile=profile,
         sides=all_sides.chosen(tuple(sides) or profile.sides),
         scenarios=wanted,
-        measures=_known("measure", measures, MEASURES),
+        measures=_known("measure", measures or profile.measures, MEASURES),
         faults=[fault for fault in all_faults.chosen(faults or profile.faults) if fault.scenario in wanted],
         controls=profile.controls or bool(faults),
         seed=seed,

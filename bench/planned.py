@@ -24,6 +24,7 @@ def planned(order: Order, agenda: Agenda) -> str:
         "profile": asdict(order.profile),
         "scenarios": order.scenarios,
         "latency": [turn.name for turn in agenda.latency],
+        "further": [turn.name for turn in agenda.further],
         "drift": [[turn.name for turn in together] for together in agenda.drift],
         "faults": {turn.name: faults[turn.name] for turn in agenda.faults},
         "micro": agenda.micro,

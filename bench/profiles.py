@@ -42,11 +42,35 @@ class Profile:
     #: Sides and faults that are run unless the command names others; empty for all.
     sides: tuple[str, ...] = ()
     faults: tuple[int, ...] = ()
+    #: Measures that are taken unless the command names others; empty for all.
+    measures: tuple[str, ...] = ()
+    #: Seconds of each step of a ramp, and ramps a side: what a capacity is measured with.
+    ramp_step_s: float = 2.0
+    ramps: int = 1
+    #: Shares of a side's own capacity, seconds of a block at one, and how often each share is measured.
+    shares: tuple[float, ...] = (0.1, 0.5, 0.8, 1.2)
+    share_s: float = 5.0
+    share_repetitions: int = 1
+    #: Cold starts of each side.
+    cold_starts: int = 2
+    #: Periodic owners that every side has in turn, and in-process alone.
+    owner_counts: tuple[int, ...] = (1, 100)
+    owner_counts_alone: tuple[int, ...] = ()
+    #: Seconds without heavy jobs and with them, and how often each place of them is measured.
+    calm_s: float = 5.0
+    hogs_s: float = 6.0
+    hog_repetitions: int = 1
+    #: Blocks of these and the other further measures that may be measured again, as `spares`.
+    further_spares: int = 0
     quotable: bool = False
 
 
+#: What a run takes that has no time for all; `--measure` takes the others too, coarsely.
+FEW_MEASURES = ("latency", "drift", "fault", "micro")
+
+
 #: The faults of a quick run, which has five minutes for everything; `--fault all` takes the others too.
-QUICK_FAULTS = (1, 2, 10, 11, 12, 13, 16, 17, 20, 25)
+QUICK_FAULTS = (1, 2, 10, 11, 12, 13, 16, 20)
 
 PROFILES = {
     profile.name: profile
@@ -60,6 +84,7 @@ PROFILES = {
             strikes=1,
             lanes=4,
             retry_scale=0.05,
+            measures=FEW_MEASURES,
             sides=("inprocess", "celery-hardened"),
             faults=(10, 12),
         ),
@@ -67,25 +92,34 @@ PROFILES = {
             name="quick",
             latency_s=4.0,
             repetitions=4,
-            spares=2,
-            drift_s=16.0,
+            spares=1,
+            drift_s=12.0,
             drift_repetitions=1,
             strikes=1,
             lanes=8,
             retry_scale=0.05,
+            measures=FEW_MEASURES,
             faults=QUICK_FAULTS,
         ),
         Profile(
             name="full",
-            latency_s=28.0,
+            latency_s=22.0,
             repetitions=10,
             spares=10,
-            drift_s=120.0,
+            drift_s=65.0,
             drift_repetitions=3,
             strikes=5,
             controls=True,
-            lanes=5,
+            lanes=6,
             retry_scale=1.0,
+            ramp_step_s=3.0,
+            share_s=12.0,
+            cold_starts=5,
+            hog_repetitions=2,
+            hogs_s=10.0,
+            owner_counts=(1, 1_000, 10_000),
+            owner_counts_alone=(100_000,),
+            further_spares=8,
             quotable=True,
         ),
     )

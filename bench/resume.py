@@ -3,8 +3,8 @@
 A block is whole when its row stands in `blocks.csv`, which is written last, and its events are
 there. Whole blocks are kept as they are; what a block that was cut off has left is taken out of
 every table, and it is done again, as are those that never began. What does not count follows the
-rules of the run: a latency block is tried again while there are spares; a block of drift or fault
-that failed is done again, and run.json notes why. The policies of a drift repetition ran side by
+rules of the run: a latency or further block is tried again while there are spares; a block of drift
+or fault that failed is done again, and run.json notes why. The policies of a drift repetition ran side by
 side and are kept or done again together.
 """
 
@@ -26,7 +26,7 @@ from bench.orders import Order
 from bench.planned import planned
 from bench.rundir import RunDirectory, check_space
 from bench.schema import MICRO, PLAN, SCHEMA_VERSION, TABLES
-from bench.turns import AGAIN, Turn, again
+from bench.turns import Turn, again
 
 #: Tables that are made of the others at the end of a run.
 DERIVED = ("comparisons",)
@@ -125,27 +125,44 @@ def _events(run: RunDirectory, name: str) -> Path:
 def _left(agenda: Agenda, rows: Mapping[str, Mapping[str, Any]], *, has_micro: bool) -> Agenda:
     """What of the agenda is still to do, given the rows of the blocks that are whole."""
     good = {name for name, row in rows.items() if row["valid"]}
-    spares = agenda.spares - sum(name.endswith(AGAIN) for name in rows)
-    latency = []
-    for turn in agenda.latency:
-        retry = again(turn)
-        if turn.name not in rows:
-            latency.append(turn)
-        elif turn.name not in good and retry.name not in rows and spares:
-            spares -= 1
-            latency.append(retry)
+    latency, spares = _still(agenda.latency, agenda.spares, rows)
+    others, further_spares = _still(agenda.further, agenda.further_spares, rows)
     return replace(
         agenda,
         latency=latency,
+        further=others,
         drift=[together for together in agenda.drift if any(turn.name not in good for turn in together)],
         faults=[turn for turn in agenda.faults if turn.name not in good],
         micro=agenda.micro and not has_micro,
         spares=spares,
+        further_spares=further_spares,
     )
 
 
+def _still(
+    taken: Sequence[Turn], spares: int, rows: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Turn], int]:
+    """What of the turns that may be tried again is still to do, and the spares that are left."""
+    retries = {turn.name: again(turn) for turn in taken}
+    spares -= sum(retry.name in rows for retry in retries.values())
+    left = []
+    for turn in taken:
+        retry = retries[turn.name]
+        if turn.name not in rows:
+            left.append(turn)
+        elif not rows[turn.name]["valid"] and retry.name not in rows and spares:
+            spares -= 1
+            left.append(retry)
+    return left, spares
+
+
 def _turns(agenda: Agenda) -> list[Turn]:
-    return [*agenda.latency, *(turn for together in agenda.drift for turn in together), *agenda.faults]
+    return [
+        *agenda.latency,
+        *agenda.further,
+        *(turn for together in agenda.drift for turn in together),
+        *agenda.faults,
+    ]
 
 
 def _begun(run: RunDirectory) -> list[str]:

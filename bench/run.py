@@ -12,12 +12,13 @@ from functools import partial
 import httpx
 from rich.console import Console
 
-from bench import drift_block, fault_block, latency_block, micro_run, resume, turns
+from bench import drift_block, fault_block, further, latency_block, micro_run, resume, turns
 from bench.agenda import Agenda, make_agenda
 from bench.conclusion import conclude
 from bench.context import Context
 from bench.errors import BenchError
 from bench.manifests import manifest
+from bench.measures.spent import own_line
 from bench.orders import Order
 from bench.planned import planned
 from bench.processes import ProcessTable
@@ -78,12 +79,16 @@ def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Con
     finally:
         shutil.rmtree(directory.path / "work", ignore_errors=True)
         conclude(directory, interrupted=interrupted)
+        if line := own_line(directory.manifest["noise"]):
+            console.print(line, highlight=False)
 
 
 async def _run(agenda: Agenda, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
     with RunProgress(agenda.guess_s(lanes), console) as progress:
-        await _latency(agenda.latency, agenda.spares, context, progress)
+        progress.say(agenda.told(lanes))
+        await _one_by_one(agenda.latency, context, progress, latency_block.run, agenda.spares)
+        await _one_by_one(agenda.further, context, progress, further.run, agenda.further_spares)
         for together in agenda.drift:
             work = partial(drift_block.run_together, together, context)
             await _guarded(together, context, progress, work)
@@ -102,14 +107,16 @@ async def _micro(context: Context, progress: RunProgress) -> None:
         progress.say("done    micro call costs")
 
 
-async def _latency(latency: Sequence[Turn], spares: int, context: Context, progress: RunProgress) -> None:
+async def _one_by_one(
+    taken: Sequence[Turn], context: Context, progress: RunProgress, run: further.Run, spares: int
+) -> None:
     """Measure turn by turn; a block that does not count is measured again once, while there are spares."""
-    for turn in latency:
-        valid = await _guarded([turn], context, progress, partial(latency_block.run, turn, context))
+    for turn in taken:
+        valid = await _guarded([turn], context, progress, partial(run, turn, context))
         if not valid and spares and not turn.name.endswith(turns.AGAIN):
             spares -= 1
             retry = turns.again(turn)
-            await _guarded([retry], context, progress, partial(latency_block.run, retry, context))
+            await _guarded([retry], context, progress, partial(run, retry, context))
 
 
 async def _in_lanes(faults: Sequence[Turn], context: Context, progress: RunProgress, lanes: int) -> None:

@@ -29,7 +29,7 @@ def sample(stack: Stack) -> Sample:
     family = [member for pid in stack.side_parts() for member in with_children(pid)]
     return Sample(
         t_ns=time.monotonic_ns(),
-        cpu_s=sum(_cpu_s(member) for member in family),
+        cpu_s=sum(cpu_s(member) for member in family),
         pss_mb=sum(_pss_mb(member) for member in family),
         processes=len(family),
         sockets=sum(_sockets(member) for member in family),
@@ -46,7 +46,8 @@ def with_children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
+    """The processor time that it has used; 0 where it has ended."""
     try:
         times = process.cpu_times()
     except psutil.Error:

@@ -18,6 +18,15 @@
 | controls.csv       | the same without the fault, as `failures.csv`; no prediction               |
 | blast.csv          | what one strike did to the scenario that it did not aim at, against control |
 | cost.csv           | what one latency block cost to run                                         |
+| capacity.csv       | the most that one side got done, from one ramp of rates                    |
+| ramps.csv          | one step of a ramp                                                         |
+| loads.csv          | one block at a share of its side's capacity: who used what, did it keep up |
+| load_latency.csv   | as latency.csv, at that share; nothing where the side did not keep up      |
+| cold.csv           | one cold start of one side, and what each part of it took                  |
+| owners.csv         | one block with so many periodic owners                                     |
+| hogs.csv           | one block in which CPU-heavy jobs ran beside the requests                  |
+| hog_latency.csv    | as latency.csv, without the heavy jobs and with them                       |
+| own.csv            | what the measuring itself took of the processor, in one block              |
 | micro.json         | call costs, in pytest-benchmark's own format                               |
 | report.html        | the report                                                                 |
 
@@ -45,7 +54,7 @@ SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
 TABLES: dict[str, tuple[str, ...]] = {
     "blocks": (
         "block",  # b001 …
-        "measure",  # latency | drift | fault
+        "measure",  # latency | capacity | load | cold | owners | hogs | drift | fault
         "side",
         "repetition",  # index of the ABBA round: blocks of one repetition are paired
         "seconds",  # length of the measured window, s
@@ -75,7 +84,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "side",
         "scenario",
         "repetition",
-        "metric",  # response | uncorrected | caller | pickup | service | request | lateness | host_tax
+        "metric",  # response | uncorrected | caller | pickup | service | request | lateness | host_tax | lag
         "quantile",  # 0.5, 0.9, 0.95, 0.99, 0.999; only from enough samples
         "value_ms",
         "n",
@@ -160,6 +169,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "t_90_s",
         "t_clear_s",
         "caller_max_ms",
+        "user_errors",  # submits refused, or whose caller waited for more than 1 s
         "lag_max_ms",  # longest lag of the app's own event loop
         "app_died",
         "predicted",  # what FAULTS.md expects, as text
@@ -181,6 +191,120 @@ TABLES: dict[str, tuple[str, ...]] = {
         "config_lines",  # settings that whoever runs the side has to know
         "cold_start_s",
     ),
+    "capacity": (
+        "block",
+        "side",
+        "repetition",
+        "capacity_per_s",  # requests of the common mix, a second
+        "capacity_jobs_per_s",
+        "held_per_s",  # requests a second of the steepest step that held, and …
+        "broke_per_s",  # … of the first that did not
+        "limited_by",  # side, or generator: at least so much
+        "side_cores",  # cores in use over the steps beyond
+        "services_cores",
+        "generator_cores",
+    ),
+    "ramps": (
+        "block",
+        "side",
+        "repetition",
+        "step",
+        "rate_per_s",  # requests a second
+        "seconds",
+        "due_jobs",
+        "done_jobs",
+        "backlog_start",  # jobs due and not ended
+        "backlog_end",
+        "oldest_s",  # age of the oldest of them at the end
+        "held",  # the backlog did not grow
+    ),
+    "loads": (
+        "block",
+        "side",
+        "repetition",
+        "share",  # of the side's own measured capacity: 0.1 | 0.5 | 0.8 | 1.2
+        "rate_per_s",  # requests a second
+        "capacity_per_s",
+        "seconds",
+        "due_jobs",
+        "done_jobs",
+        "refused",
+        "unknown",
+        "backlog_start",
+        "backlog_end",
+        "growth_per_s",  # jobs by which the backlog grew each second
+        "overloaded",  # it grew: no quantile of the response is told
+        "oldest_s",
+        "cleared_s",  # from the end of the load to the end of its last job; inf: not by the drain limit
+        "side_cores",
+        "services_cores",
+        "generator_cores",
+    ),
+    "cold": (
+        "block",
+        "side",
+        "repetition",
+        "broker_s",  # from the broker's spawn until it answered; NaN: the side has none
+        "app_s",  # from the app's spawn until it listened
+        "worker_s",  # from the worker's spawn until it began its first job; NaN: the side has none
+        "first_effect_s",  # from the side's spawn to its first effect, without the services' own start
+    ),
+    "owners": (
+        "block",
+        "side",
+        "policy",  # anchored | beat fan-out | beat entries
+        "repetition",
+        "owners",
+        "noted",  # owners that note their runs; the figures of ticks and phase are theirs
+        "interval_s",
+        "seconds",
+        "start_s",  # until the app had started all owners; NaN where they are beat's settings
+        "ticks_due",
+        "ticks_run",
+        "missed",
+        "duplicates",
+        "on_time_percent",
+        "phase_p50_ms",  # start - due
+        "phase_p99_ms",
+        "phase_max_ms",
+        "jitter_sd_ms",  # of the time between an owner's starts, minus the interval
+        "jitter_p1_ms",
+        "jitter_p99_ms",
+        "drift_ppm",  # median over the owners
+        "side_cores",  # cores in use, broker included
+        "pss_mb",
+        "lag_p99_ms",  # of the app's own event loop
+        "lag_max_ms",
+    ),
+    "hogs": (
+        "block",
+        "side",
+        "place",  # loop | thread | process | worker
+        "repetition",
+        "hogs",  # heavy jobs handed over
+        "hogs_done",
+        "hog_s",  # processor time that each takes, s
+        "every_s",
+        "calm_s",  # seconds without them, and with them
+        "seconds",
+        "lag_p99_calm_ms",  # of the app's own event loop
+        "lag_p99_ms",
+        "lag_max_calm_ms",
+        "lag_max_ms",
+        "side_cores",
+    ),
+    "own": (
+        "block",
+        "measure",
+        "side",
+        "seconds",
+        "side_s",  # processor time of the window, s
+        "services_s",
+        "generator_s",
+        "harness_s",
+        "own_percent",  # generator and harness, of what the run's processes used together
+        "own_machine_percent",  # the same, of all that the machine's cores offered
+    ),
 }
 
 
@@ -201,6 +325,8 @@ TABLES["blast"] = (
     "lag_ms",  # longest lag of the app's loop, struck minus control
 )
 TABLES["controls"] = TABLES["failures"]
+TABLES["hog_latency"] = (*TABLES["latency"], "place", "hogs")
+TABLES["load_latency"] = (*TABLES["latency"], "share", "rate_per_s")
 
 
 class Manifest(TypedDict, total=False):

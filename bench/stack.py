@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from bench.errors import BenchError
+from bench.measures.cold import APP, BROKER
 from bench.processes import Process, ProcessTable, file_of
 from bench.sides import Side
 from bench.tail import LedgerTail
@@ -40,6 +41,8 @@ LOOK_S = 0.05
 APP_TIMEOUT_S = 5.0
 #: Seconds that handing an odd job over may take: 50 MB through a broker are slow.
 ODD_TIMEOUT_S = 30.0
+#: Parts that are no part of the side: the services that it calls, and what the harness puts between.
+SERVICES, PROXY = "world", "proxy"
 #: Where Celery keeps results, where it is told to keep any.
 RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 
@@ -59,6 +62,7 @@ class Stack:
         world_latency_ms: float | None = None,
         proxied: Literal["", "broker", "results"] = "",
         odd_jobs: bool = False,
+        celery_app: str = "celery_impl.app",
         rabbitmq: bool = False,
     ) -> None:
         self.side = side
@@ -69,10 +73,13 @@ class Stack:
         self.broker: Broker | Node | None = None
         self.world: dict[str, str] = {}
         self.app_url = ""
-        self.spawned_ns = 0
+        #: When each part was spawned first and, for broker and app, when it answered first (monotonic ns).
+        self.began: dict[str, int] = {}
+        self.listened: dict[str, int] = {}
         self.context = context
         self._table = table
         self._beat = beat
+        self._celery_app = celery_app
         self._rabbitmq = rabbitmq
         self._limit_s = START_LIMIT_S + (START_WITHIN_S if rabbitmq else 0.0)
         self._latency = world_latency_ms
@@ -114,8 +121,12 @@ class Stack:
             await asyncio.to_thread(self.broker.stop)
 
     def side_parts(self) -> list[int]:
-        """Process ids of the side itself: everything but the services."""
-        pids = [part.pid for name, part in self.parts.items() if name != "world" and part.exit_code() is None]
+        """Process ids of the side itself: everything but the services and the fault proxy."""
+        pids = [
+            part.pid
+            for name, part in self.parts.items()
+            if name not in {SERVICES, PROXY} and part.exit_code() is None
+        ]
         if self.broker is not None and self.broker.ours:
             pids.append(self.broker.pid)
         return pids
@@ -126,6 +137,7 @@ class Stack:
         ready.unlink(missing_ok=True)
         self._spawn("app", "bench.app", "--port", str(port), "--folder", str(self.folder))
         self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
+        self.listened.setdefault(APP, time.monotonic_ns())
 
     async def restart_app(self) -> None:
         """Start the app again on the port that it had."""
@@ -139,15 +151,15 @@ class Stack:
         await asyncio.to_thread(self.broker.restart)
         self._guard_broker(self.broker)
 
-    def start_worker(self, name: str = "worker", *, app: str = "celery_impl.app") -> None:
+    def start_worker(self, name: str = "worker", *, app: str = "") -> None:
         """Start a Celery worker as its users do; the probe shows when it works."""
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
-        self._spawn(name, "celery", "-A", app, "worker", *options)
+        self._spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
 
     def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat."""
         schedule = str(self.folder / f"{name}-schedule")
-        self._spawn(name, "celery", "-A", "celery_impl.app", "beat", "--loglevel", "WARNING", "-s", schedule)
+        self._spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
 
     async def start_replica(self) -> str:
         """Start the app once more, on a port of its own, with the same database; return its URL."""
@@ -210,16 +222,17 @@ class Stack:
         return self._tail.events()
 
     async def _start(self) -> None:
-        self.spawned_ns = time.monotonic_ns()
         latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
-        self._spawn("world", "bench.world.serve", "--folder", str(self.folder), *latency)
+        self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         if self.side.queued:
+            self.began[BROKER] = time.monotonic_ns()
             self.broker = await asyncio.to_thread(self._make_broker)
+            self.listened[BROKER] = time.monotonic_ns()
             self._guard_broker(self.broker)
             self.env |= self.broker.environment
             if self._proxied:
                 await self._start_proxy(self.broker)
-        self.world = json.loads(await file_of(self.parts["world"], self.folder / "world.json"))
+        self.world = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
         self.env |= {name.upper(): url for name, url in self.world.items()}
         if self.side.queued:
             self.start_worker()
@@ -249,9 +262,9 @@ class Stack:
         ready = self.folder / "proxy.json"
         upstream = f"{address.hostname}:{address.port}"
         self._spawn(
-            "proxy", "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
+            PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
-        told = json.loads(await file_of(self.parts["proxy"], ready))
+        told = json.loads(await file_of(self.parts[PROXY], ready))
         self.proxy_url = told["control"]
         name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
         self.env[name] = f"redis://{told['listen']}/0"
@@ -272,6 +285,7 @@ class Stack:
     def _spawn(self, name: str, module: str, *options: str) -> None:
         if name in self.parts:
             self._table.kill(self.parts[name])
+        self.began.setdefault(name, time.monotonic_ns())
         self.parts[name] = self._table.start(
             name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
         )

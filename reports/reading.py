@@ -36,11 +36,11 @@ TEXTS = frozenset(
             "baseline",
         ),
         *("words", "why", "policy", "owner", "slug", "at_least_once", "at_most_once", "predicted"),
-        *("as_predicted", "note", "seen", "example"),
+        *("as_predicted", "note", "limited_by", "place", "seen", "example"),
     }
 )
 #: Columns that are true or false.
-TRUTHS = frozenset({"valid", "duplicate", "sum_ok", "app_died"})
+TRUTHS = frozenset({"valid", "duplicate", "sum_ok", "app_died", "held", "overloaded"})
 
 _TRUTH = {
     "true": True,

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.faults.fault import Seen
 from bench.measures import drift
 from bench.measures.block import NS_PER_S, Block
-from bench.measures.phase_step import phase_step
+from bench.measures.phase_step import PhaseStep, phase_step
 
 #: The sync's interval.
 INTERVAL_NS = NS_PER_S
@@ -20,7 +20,7 @@ COUNTS = ("ticks_due", "missed", "duplicates", "overlaps", "bursts")
 
 
 def ticks(seen: Seen) -> Mapping[str, Any]:
-    """Counts over all owners, the oldest balance (ms), and the largest phase step of an owner (ms).
+    """Counts over all owners, the oldest balance (ms), the largest phase step of an owner (ms) and its kind.
 
     The window is from the start of the load to the end of the drain; a step is NaN where fewer than
     five ticks lie on a side of the fault.
@@ -30,15 +30,19 @@ def ticks(seen: Seen) -> Mapping[str, Any]:
         seen.events, block, policy="", interval_ns=INTERVAL_NS, owners=seen.owners
     )
     counts = {name: int(owners[name].sum()) for name in COUNTS}
-    steps = [_step_ms(own, seen.on_ns) for _, own in runs.groupby("owner")]
+    steps = [
+        step for _, own in runs.groupby("owner") if math.isfinite((step := _step(own, seen.on_ns)).step_ms)
+    ]
+    largest = max(steps, key=lambda step: abs(step.step_ms), default=PhaseStep(math.nan, "unknown"))
     return {
         **seen.facts,
         **counts,
         "age_max_ms": float(owners["age_max_ms"].max()),
-        "step_ms": max((step for step in steps if math.isfinite(step)), key=abs, default=math.nan),
+        "step_ms": largest.step_ms,
+        "step": largest.kind,
     }
 
 
-def _step_ms(runs: pd.DataFrame, at_ns: int) -> float:
+def _step(runs: pd.DataFrame, at_ns: int) -> PhaseStep:
     own = runs.dropna(subset=["start_ns", "phase_ms"]).sort_values("start_ns")
-    return phase_step(own["start_ns"].tolist(), own["phase_ms"].tolist(), at_ns).step_ms
+    return phase_step(own["start_ns"].tolist(), own["phase_ms"].tolist(), at_ns)

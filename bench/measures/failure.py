@@ -41,6 +41,8 @@ ACCEPTANCES = ("accepted", "refused", "unknown")
 FLAGS = ("late", "ghost", "unexpected", "cancelled", "out_of_order")
 #: Where a held job counts as failed visibly: a person finds it there, and nothing runs it again.
 DEAD_SET = "dead set"
+#: Milliseconds of a hand-over beyond which its caller sees an error, whatever the answer.
+CALLER_LIMIT_MS = 1_000.0
 #: Confidence of the bounds.
 CONFIDENCE = 0.95
 
@@ -57,6 +59,8 @@ class Judgement:
     still_held: frozenset[str]
     complete: bool
     caller_max_ms: float
+    #: Jobs whose caller saw an error: refused, or kept waiting for longer than `CALLER_LIMIT_MS`.
+    user_errors: tuple[str, ...] = ()
 
     @property
     def submitted(self) -> int:
@@ -118,6 +122,7 @@ def judge(
         still_held=frozenset(job.job for job in found if _waiting(job, held)),
         complete=complete,
         caller_max_ms=max((_caller_ms(job) for job in asked if "submit" in job.times), default=float("nan")),
+        user_errors=_names(job for job in asked if acceptance(job) == "refused" or _blocked(job)),
     )
 
 
@@ -176,6 +181,10 @@ def _waiting(job: JobHistory, held: Collection[str]) -> bool:
 
 def _late(job: JobHistory, deadline_ms: float) -> bool:
     return "effect" in job.times and elapsed_ms(job.due, job.first("effect")) > deadline_ms
+
+
+def _blocked(job: JobHistory) -> bool:
+    return "submit" in job.times and _caller_ms(job) > CALLER_LIMIT_MS
 
 
 def _caller_ms(job: JobHistory) -> float:

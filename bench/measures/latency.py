@@ -19,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from bench.measures.block import Block, Event, elapsed_ms
@@ -88,6 +89,12 @@ def host_tax_frame(
         if q in control
     ]
     return pd.DataFrame(rows, columns=list(TABLES["latency"]))
+
+
+def unsent(requests: pd.DataFrame) -> str:
+    """How many requests the generator never sent (`TABLES["requests"]`), in words; empty for none."""
+    count = int(np.isinf(requests["lateness_ms"].to_numpy(dtype=np.float64)).sum())
+    return f"the generator left out {count} requests: too many were open" if count else ""
 
 
 def outcome(job: JobHistory) -> str:

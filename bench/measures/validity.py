@@ -44,7 +44,7 @@ def noise(jobs: pd.DataFrame, requests: pd.DataFrame, *, steal_percent: float, h
     The median needs no minimum of samples: a check prints nothing.
     """
     return Noise(
-        lateness_ms=_lateness_ms(requests["lateness_ms"]),
+        lateness_ms=lateness_ms(requests["lateness_ms"]),
         median_response_ms=_quantile(jobs["response_ms"], 0.5),
         steal_percent=steal_percent,
         hiccup_p99_ms=hiccup_p99_ms,
@@ -90,7 +90,8 @@ def counted(latency: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
     return latency[latency["block"].isin(blocks[blocks["valid"].astype(bool)]["block"])]
 
 
-def _lateness_ms(late: pd.Series[float]) -> float:
+def lateness_ms(late: pd.Series[float]) -> float:
+    """The lateness by which a generator is judged: its p99, or the highest percentile that is allowed."""
     allowed = [q for q in printable(late.size) if q <= HIGHEST]
     return _quantile(late, max(allowed, default=HIGHEST))
 

@@ -76,7 +76,7 @@ def begun(tmp_path: Path) -> Begun:
 
 def names(agenda: Agenda) -> list[str]:
     together = [turn for turns in agenda.drift for turn in turns]
-    return [turn.name for turn in (*agenda.latency, *together, *agenda.faults)]
+    return [turn.name for turn in (*agenda.latency, *agenda.further, *together, *agenda.faults)]
 
 
 def test_blocks_that_are_whole_are_kept_and_the_rest_is_left_to_do(tmp_path: Path, begun: Begun) -> None:
@@ -121,6 +121,24 @@ def test_a_block_whose_events_are_gone_is_not_whole(tmp_path: Path, begun: Begun
     (run.path / f"events-{agenda.latency[0].name}.jsonl").unlink()
     assert names(resume.prepare(run, agenda, COMMAND))[0] == agenda.latency[0].name
     assert run.table("blocks")["block"].tolist() == [agenda.latency[1].name]
+
+
+def test_a_further_block_that_did_not_count_is_tried_again_from_spares_of_its_own(
+    tmp_path: Path, begun: Begun
+) -> None:
+    order = order_for(tmp_path, measures=("load",), profile="full")
+    agenda = make_agenda(order)
+    first, second, third = (turn.name for turn in agenda.further[:3])
+    rows = [
+        (first, "capacity", False),
+        (f"{first}-again", "capacity", True),
+        (second, "capacity", False),
+        (third, "capacity", True),
+    ]
+    left = resume.prepare(begun(order, rows), agenda, COMMAND)
+    assert names(left) == [f"{second}-again", *(turn.name for turn in agenda.further[3:])]
+    assert left.further_spares == agenda.further_spares - 2
+    assert left.spares == agenda.spares
 
 
 def test_latency_blocks_that_did_not_count_are_tried_again_while_there_are_spares(
@@ -227,7 +245,7 @@ def test_the_plan_names_every_block_and_every_moment(tmp_path: Path) -> None:
     order = order_for(tmp_path, profile="full")
     agenda = make_agenda(order)
     plan = json.loads(planned(order, agenda))
-    assert set(names(agenda)) == {*plan["latency"], *chain(*plan["drift"]), *plan["faults"]}
+    assert set(names(agenda)) == {*plan["latency"], *plan["further"], *chain(*plan["drift"]), *plan["faults"]}
     assert {fault["strike_ns"] > 0 for fault in plan["faults"].values()} == {True}
     assert {turn.fault.number for turn in agenda.faults if turn.fault} == set(faults.FAULTS)
 

@@ -37,6 +37,8 @@ STRIKES = (
     (17, "broker-silent", {"celery-stock": 0, "celery-hardened": 0}),
 )
 #: The scenario at which no fault aims, so nothing is predicted for it, and the faults that it stood beside.
+#: Tables that no figure or verdict reads yet: one row each.
+FURTHER = ("capacity", "ramps", "loads", "load_latency", "own", "cold", "owners", "hogs", "hog_latency")
 BYSTANDERS_AT = (10, 12)
 BESIDE: dict[str, Any] = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
 
@@ -61,6 +63,8 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     plant(folder, "controls", [_unstruck(row) for row in failures])
     plant(folder, "blast", _blast(failures))
     plant(folder, "cost", _cost(random, blocks))
+    for table in FURTHER:
+        plant(folder, table, [dict.fromkeys(TABLES[table], 1) | {"block": "b000", "side": "inprocess"}])
     manifest(folder, profile=profile)
     micro(folder)
     return folder
@@ -360,6 +364,7 @@ def strike(**changes: Any) -> dict[str, Any]:
         "t_90_s": 1.2,
         "t_clear_s": 1.4,
         "caller_max_ms": 3.0,
+        "user_errors": 0,
         "lag_max_ms": 2.0,
         "app_died": changes.get("fault") == 10,
         "predicted": "everything in memory lost" if lost else "accepted jobs safe",

@@ -187,6 +187,13 @@ def test_a_call_that_was_never_answered_blocked_for_ever(email: Email) -> None:
     assert judged(email("u", submit=1)).caller_max_ms == float("inf")
 
 
+def test_a_caller_sees_an_error_where_it_is_refused_or_waits_for_more_than_a_second(email: Email) -> None:
+    quick = email(user="quick", submit=0, accepted=900, effect=950)
+    slow = email(user="slow", submit=0, accepted=1_100, effect=1_200)
+    refused = email(user="refused", submit=0, refused=5)
+    assert judged(quick + slow + refused).user_errors == ("slow/email", "refused/email")
+
+
 def test_zero_of_five_still_allows_45_percent() -> None:
     assert upper_bound(0, 5) == pytest.approx(0.451, abs=0.001)
     assert upper_bound(0, 300) == pytest.approx(3 / 300, rel=0.01)

@@ -1,0 +1,130 @@
+"""A capacity block: one side on a ramp of rates, until it no longer keeps up.
+
+    start, probe | steps, each steeper than the last … | stop
+
+What it finds is the base of the load blocks. It does not count where the generator was late, where
+the services or the machine were the bottleneck, or where a hypervisor took the processor away.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import ramp, usage
+from bench.context import Context, sleep_until
+from bench.measures import backlog, capacity, validity
+from bench.measures.block import Block
+from bench.measures.capacity import STEPS_BEYOND, Step
+from bench.measures.latency import request_frame
+from bench.measures.spent import Spent, bottleneck, own_row
+from bench.measures.validity import Noise
+from bench.plan import Plan
+from bench.ramp import Stair
+from bench.stack import Stack
+from bench.turns import Turn, invalid_row, valid_row
+from bench.usage import Usage
+from scenarios.jobs import ACCOUNT_SYNC
+
+#: Seconds from a warm generator to the first request.
+LEAD_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbed:
+    """How far a ramp went: the plan's zero (ns), its steps, and the processor's use at each one's end."""
+
+    start_ns: int
+    stairs: Sequence[Stair]
+    usages: Sequence[Usage]
+
+
+async def run(turn: Turn, context: Context) -> str:
+    """Run the ramp and append its rows; return why it does not count, or nothing."""
+    profile = context.profile
+    plan, stairs = ramp.make_ramp(
+        seed=context.draw("ramp", turn.repetition).getrandbits(32),
+        prefix=turn.name,
+        scenarios=context.requested,
+        step_s=profile.ramp_step_s,
+        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
+    )
+    stack = Stack(
+        turn.side,
+        folder=context.folder(turn),
+        table=context.table,
+        context=context.ledger_context(turn),
+    )
+    async with stack:
+        climbed = await _climb(context, stack, plan, stairs)
+    events, _ = context.keep_events(turn)
+    return _write(turn, context, climbed, events)
+
+
+async def _climb(context: Context, stack: Stack, plan: Plan, stairs: Sequence[Stair]) -> Climbed:
+    await stack.sync(plan.owners)
+    generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
+    await sleep_until(start_ns)
+    usages = [usage.read(stack, generator)]
+    for number, stair in enumerate(stairs):
+        await sleep_until(start_ns + stair.end_ns)
+        usages.append(usage.read(stack, generator))
+        if capacity.is_over(_steps(stack.events(), start_ns, stairs[: number + 1])):
+            break
+    generator.signal(signal.SIGTERM)
+    await context.end_generator(generator)
+    return Climbed(start_ns=start_ns, stairs=stairs[: len(usages) - 1], usages=usages)
+
+
+def _steps(events: Sequence[dict[str, Any]], start_ns: int, stairs: Sequence[Stair]) -> list[Step]:
+    seen = backlog.jobs(events)
+    return [
+        Step(
+            rate=stair.rate,
+            requests=stair.requests,
+            seen=backlog.backlog(seen, start_ns + stair.start_ns, start_ns + stair.end_ns),
+        )
+        for stair in stairs
+    ]
+
+
+def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str, Any]]) -> str:
+    block = Block(
+        block=turn.name,
+        side=turn.side.name,
+        repetition=turn.repetition,
+        start_ns=climbed.start_ns,
+        end_ns=climbed.start_ns + climbed.stairs[-1].end_ns,
+    )
+    steps = _steps(events, climbed.start_ns, climbed.stairs)
+    found = capacity.capacity(steps)
+    spent = usage.between(climbed.usages[-1 - min(STEPS_BEYOND, len(steps))], climbed.usages[-1])
+    rows = [capacity.step_row(block, number, step) for number, step in enumerate(steps)]
+    context.directory.append("ramps", rows)
+    context.directory.append("capacity", [capacity.capacity_row(block, found) | cores(spent)])
+    whole = usage.between(climbed.usages[0], climbed.usages[-1])
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
+    late_ms = validity.lateness_ms(request_frame(events, block)["lateness_ms"])
+    columns = {"seconds": whole.seconds, "steal_percent": whole.steal_percent, "lateness_ms": late_ms}
+    noise = Noise(
+        lateness_ms=late_ms,
+        median_response_ms=math.nan,
+        steal_percent=whole.steal_percent,
+        hiccup_p99_ms=math.nan,
+    )
+    reason = "; ".join(filter(None, [validity.reason(noise), bottleneck(spent)]))
+    row = invalid_row(turn, reason, **columns) if reason else valid_row(turn, **columns)
+    context.directory.append("blocks", [row])
+    return reason
+
+
+def cores(spent: Spent) -> dict[str, object]:
+    """How many cores each party used."""
+    return {
+        "side_cores": spent.side_s / spent.seconds,
+        "services_cores": spent.services_s / spent.seconds,
+        "generator_cores": spent.generator_s / spent.seconds,
+    }

@@ -1,0 +1,51 @@
+"""A cold start: a side is started, one request of each kind goes through it, and it is stopped.
+
+services | broker | worker, app, beat | first effect | stop
+"""
+
+from __future__ import annotations
+
+import math
+
+from bench import usage
+from bench.context import Context
+from bench.measures import validity
+from bench.measures.block import Block
+from bench.measures.cold import cold_row
+from bench.measures.spent import own_row
+from bench.measures.validity import Noise
+from bench.stack import Stack
+from bench.turns import Turn, invalid_row, valid_row
+
+
+async def run(turn: Turn, context: Context) -> str:
+    """Start the side and append its rows; return why it does not count, or nothing.
+
+    Starting fills the machine by itself, so a full one is no reason; time that a hypervisor took is.
+    """
+    stack = Stack(
+        turn.side,
+        folder=context.folder(turn),
+        table=context.table,
+        context=context.ledger_context(turn),
+    )
+    before = usage.read(stack)
+    async with stack:
+        spent = usage.between(before, usage.read(stack))
+    events, _ = context.keep_events(turn)
+    block = Block(block=turn.name, side=turn.side.name, repetition=turn.repetition, start_ns=0, end_ns=0)
+    row = cold_row(block, began=stack.began, listened=stack.listened, events=events)
+    context.directory.append("cold", [row])
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
+    reason = validity.reason(
+        Noise(
+            lateness_ms=math.nan,
+            median_response_ms=math.nan,
+            steal_percent=spent.steal_percent,
+            hiccup_p99_ms=math.nan,
+        )
+    )
+    noise = {"seconds": spent.seconds, "steal_percent": spent.steal_percent}
+    done = invalid_row(turn, reason, **noise) if reason else valid_row(turn, **noise)
+    context.directory.append("blocks", [done])
+    return reason

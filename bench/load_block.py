@@ -1,0 +1,94 @@
+"""A load block: one side at a share of its own measured capacity.
+
+    start, probe | idle control | warm-up | measured window | drain | stop
+
+As a latency block, with a rate of its own for each side. Above the capacity the backlog grows for as
+long as the load lasts: such a block tells of the growth, not of quantiles. A side none of whose ramps
+counts has no capacity, and its load blocks do not count either.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench import observing
+from bench import plan as plans
+from bench.capacity_block import cores
+from bench.context import Context
+from bench.errors import BenchError
+from bench.load_turns import WARMUP_S, LoadTurn
+from bench.measures import backlog, latency, load
+from bench.measures.spent import own_row
+from bench.observing import Observed
+from bench.plan import MAX_RATE
+from bench.stack import Stack
+from bench.turns import Turn, invalid_row
+from scenarios.jobs import ACCOUNT_SYNC
+
+
+async def run(turn: Turn, context: Context) -> str:
+    """Run the block and append its rows; return why it does not count, or nothing."""
+    if not isinstance(turn, LoadTurn):
+        raise BenchError(f"{turn.name} is no load block")
+    table = context.directory.table
+    capacity = load.capacity_of(turn.side.name, table("capacity"), table("blocks"))
+    rate = turn.share * capacity
+    if reason := _unoffered(rate):
+        context.directory.append("blocks", [invalid_row(turn, reason)])
+        return reason
+    profile = context.profile
+    plan = plans.make_plan(
+        seed=context.draw("share", turn.share, turn.repetition).getrandbits(32),
+        prefix=turn.name,
+        rates=dict.fromkeys(context.requested, rate / len(context.requested)),
+        seconds=WARMUP_S + profile.share_s,
+        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
+    )
+    stack = Stack(
+        turn.side,
+        folder=context.folder(turn),
+        table=context.table,
+        context=context.ledger_context(turn),
+    )
+    async with stack:
+        seen = await observing.observe(turn, context, stack, plan, seconds=profile.share_s)
+    events, _ = context.keep_events(turn)
+    return _write(turn, context, seen, events, rate=rate, capacity=capacity)
+
+
+def _unoffered(rate: float) -> str:
+    """Why no such rate can be offered, or nothing."""
+    if math.isnan(rate):
+        return "no ramp of this side counts, so its capacity is not known"
+    if rate > MAX_RATE:
+        return f"{rate:.0f} requests a second: one generator offers {MAX_RATE:.0f}"
+    return ""
+
+
+def _write(
+    turn: LoadTurn,
+    context: Context,
+    seen: Observed,
+    events: list[dict[str, Any]],
+    *,
+    rate: float,
+    capacity: float,
+) -> str:
+    directory, block, share = context.directory, seen.block, turn.share
+    jobs, requests = latency.job_frame(events, block), latency.request_frame(events, block)
+    waited = backlog.backlog(backlog.jobs(events), block.start_ns, block.end_ns)
+    quantiles = [
+        latency.latency_frame(jobs, requests, block),
+        latency.host_tax_frame(seen.lags, observing.idle(seen, context), block),
+    ]
+    whole = pd.concat([frame for frame in quantiles if not frame.empty])
+    directory.append_frame("load_latency", load.load_latency_frame(whole, waited, share=share, rate=rate))
+    row = load.load_row(block, jobs, waited, share=share, rate=rate, capacity=capacity)
+    directory.append("loads", [row | cores(seen.spent)])
+    directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
+    done = observing.block_row(turn, seen, jobs, requests)
+    directory.append("blocks", [done])
+    return str(done.get("reason", ""))

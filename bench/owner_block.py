@@ -1,0 +1,121 @@
+"""A block with many periodic owners (`bench.many`): a side that ticks, and no other load.
+
+start, probe | start the owners | first tick: the window begins … its last tick ends | stop
+"""
+
+from __future__ import annotations
+
+import math
+
+from bench import usage
+from bench.context import Context, sleep_until
+from bench.errors import BenchError
+from bench.many import OWNERS_VARIABLE
+from bench.measures import owners, validity
+from bench.measures.block import NS_PER_S, Block
+from bench.measures.quantiles import quantiles
+from bench.measures.spent import own_row
+from bench.measures.validity import Noise
+from bench.owner_turns import OwnerTurn, ticks
+from bench.sampling import sample
+from bench.stack import Stack
+from bench.turns import Turn, invalid_row, valid_row
+from scenarios.jobs import ACCOUNT_SYNC
+
+#: The Celery app of many owners.
+CELERY_APP = "bench.many.celery_app"
+#: Seconds that starting all owners may take, and beyond an interval the first tick.
+START_LIMIT_S = 60.0
+FIRST_TICK_LIMIT_S = 30.0
+
+
+async def run(turn: Turn, context: Context) -> str:
+    """Run the block and append its rows; return why it does not count, or nothing."""
+    if not isinstance(turn, OwnerTurn):
+        raise BenchError(f"{turn.name} is no block of owners")
+    many, queued = turn.many, turn.side.queued
+    stack = Stack(
+        turn.side,
+        folder=context.folder(turn),
+        table=context.table,
+        context=context.ledger_context(turn),
+        env={OWNERS_VARIABLE: many.to_json()},
+        beat=False,
+        celery_app=CELERY_APP if queued else "",
+    )
+    async with stack:
+        start_s = math.nan if queued else await _start(stack, turn)
+        if queued:
+            stack.start_beat()
+        block = await _first_tick(stack, turn)
+        await stack.call("GET", "/lag")  # what came before belongs to the start
+        before = usage.read(stack)
+        await sleep_until(block.end_ns)
+        spent = usage.between(before, usage.read(stack))
+        lags = [float(lag) for _, lag in (await stack.call("GET", "/lag")).json()]
+        pss_mb = sample(stack).pss_mb
+    events, _ = context.keep_events(turn)
+    seen = owners.owners_row(
+        events,
+        block,
+        owners=many.noted,
+        interval_ns=int(many.interval_s * NS_PER_S),
+        ticks=ticks(many.interval_s),
+    )
+    row = {
+        "block": turn.name,
+        "side": turn.side.name,
+        "policy": many.policy,
+        "repetition": turn.repetition,
+        "owners": many.owners,
+        "noted": len(many.noted),
+        "interval_s": many.interval_s,
+        "seconds": spent.seconds,
+        "start_s": start_s,
+        "side_cores": spent.side_s / spent.seconds,
+        "pss_mb": pss_mb,
+        "lag_p99_ms": quantiles(lags).get(0.99, math.nan),
+        "lag_max_ms": max(lags, default=math.nan),
+    }
+    context.directory.append("owners", [row | seen])
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
+    reason = validity.reason(
+        Noise(
+            lateness_ms=math.nan,
+            median_response_ms=math.nan,
+            steal_percent=spent.steal_percent,
+            hiccup_p99_ms=math.nan,
+        )
+    )
+    noise = {"seconds": spent.seconds, "steal_percent": spent.steal_percent}
+    done = invalid_row(turn, reason, **noise) if reason else valid_row(turn, **noise)
+    context.directory.append("blocks", [done])
+    return reason
+
+
+async def _start(stack: Stack, turn: OwnerTurn) -> float:
+    """Have the app start every owner; return how many seconds it took."""
+    answer = await stack.call("POST", "/owners", content=turn.many.to_json(), timeout=START_LIMIT_S)
+    answer.raise_for_status()
+    return float(answer.json()["start_s"])
+
+
+async def _first_tick(stack: Stack, turn: OwnerTurn) -> Block:
+    """Wait for the first run of any owner; return the window that begins with it."""
+
+    def first() -> int | None:
+        runs = (e["t"] for e in stack.events() if e["event"] == "start" and e.get("scenario") == ACCOUNT_SYNC)
+        return min(runs, default=None)
+
+    interval_s = turn.many.interval_s
+    if not await stack.until(lambda _events: first() is not None, within_s=interval_s + FIRST_TICK_LIMIT_S):
+        raise BenchError(f"no owner ran within {interval_s + FIRST_TICK_LIMIT_S:.0f} s")
+    start_ns = first()
+    assert start_ns is not None  # noqa: S101 - seen above
+    return Block(
+        block=turn.name,
+        side=turn.side.name,
+        repetition=turn.repetition,
+        start_ns=start_ns,
+        end_ns=start_ns + int(ticks(interval_s) * interval_s * NS_PER_S),
+    )
