@@ -127,7 +127,7 @@ def test_threads_never_cut_each_others_lines(kept: Path) -> None:
 
 
 def test_a_killed_process_loses_no_line_but_the_one_that_it_was_writing(tmp_path: Path) -> None:
-    """A line is one copy into memory, and a kill may come in the middle of that: `record` had not returned."""
+    """A line is one copy into memory; a kill may come amid it, before `record` has returned."""
     env = {**os.environ, "QUEUE_OR_TASK_LEDGER": str(tmp_path), "PYTHONPATH": str(Path.cwd())}
     with subprocess.Popen([sys.executable, "-c", WRITER], env=env, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
