@@ -4,6 +4,8 @@
 PYTHON ?= python3
 PROFILE ?= quick
 SEED ?= 1
+# Test processes side by side: the tests wait more than they compute. A file stays in one of them.
+TESTERS ?= 3
 RUN ?= results/latest
 ARGS ?=
 
@@ -69,7 +71,7 @@ compare: $(STAMP) ## Put two runs beside each other (A=results/… B=results/…
 
 test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

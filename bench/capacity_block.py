@@ -107,7 +107,7 @@ def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str
     context.directory.append("capacity", [capacity.capacity_row(block, found) | cores(spent)])
     whole = usage.between(climbed.usages[0], climbed.usages[-1])
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
-    late_ms = validity.lateness_ms(request_frame(events, block)["lateness_ms"])
+    late_ms = validity.sent_lateness_ms(request_frame(events, block)["lateness_ms"])
     columns = {"seconds": whole.seconds, "steal_percent": whole.steal_percent, "lateness_ms": late_ms}
     noise = Noise(
         lateness_ms=late_ms,

@@ -96,5 +96,14 @@ def lateness_ms(late: pd.Series[float]) -> float:
     return _quantile(late, max(allowed, default=HIGHEST))
 
 
+def sent_lateness_ms(late: pd.Series[float]) -> float:
+    """As `lateness_ms`, of the requests that were sent: in a ramp's steps beyond the capacity.
+
+    There a side that answers in the request leaves so many open that the generator sends no more.
+    That is the side's doing, and its backlog shows it.
+    """
+    return lateness_ms(late[late < math.inf])
+
+
 def _quantile(values: pd.Series[float], q: float) -> float:
     return math.nan if values.empty else quantile(values, q)

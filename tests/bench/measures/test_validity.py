@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import pytest
 
-from bench.measures.validity import Noise, counted, discarded, noise, reason
+from bench.measures.validity import Noise, counted, discarded, lateness_ms, noise, reason, sent_lateness_ms
 
 QUIET = {"lateness_ms": 0.4, "median_response_ms": 25.0, "steal_percent": 0.0, "hiccup_p99_ms": 1.2}
 
@@ -46,6 +46,13 @@ def test_lateness_is_judged_at_the_highest_percentile_that_the_requests_allow(
     late = pd.DataFrame({"lateness_ms": [float(number) for number in range(requests)]})
     seen = noise(pd.DataFrame({"response_ms": [20.0]}), late, steal_percent=0, hiccup_p99_ms=1)
     assert seen.lateness_ms == pytest.approx(percentile * (requests - 1))
+
+
+def test_in_a_ramp_what_an_overwhelmed_side_kept_from_being_sent_does_not_make_the_generator_late() -> None:
+    late = pd.Series([0.2] * 380 + [math.inf] * 20)
+    assert lateness_ms(late) == math.inf
+    assert sent_lateness_ms(late) == 0.2
+    assert sent_lateness_ms(pd.Series([3.0] * 400)) == 3.0
 
 
 def blocks(*bad: str) -> pd.DataFrame:
