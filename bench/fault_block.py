@@ -188,7 +188,7 @@ def _seen(facts: Mapping[str, Any]) -> str:
 
 
 def _told(value: Any) -> str:
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
+    return f"{float(f'{value:.{DIGITS}g}'):g}" if isinstance(value, float) else str(value)
 
 
 def _row(

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Profiles whose figures may be quoted.
 QUOTABLE = frozenset({"full"})
+#: The style sheets, in their order.
+STYLES = ("styles.css", "failure.css")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +59,14 @@ def html(run: Run, drawn: Drawn) -> str:
             problems=run.problems,
             limits=limits.limits(run),
             render_again=commands.again(run),
-            styles=Markup(resources.files("reports").joinpath("templates/styles.css").read_text("utf-8")),  # noqa: S704 - our own file
+            styles=_styles(),
         )
     )
+
+
+def _styles() -> Markup:
+    folder = resources.files("reports").joinpath("templates")
+    return Markup("".join(folder.joinpath(name).read_text("utf-8") for name in STYLES))  # noqa: S704 - our own files
 
 
 def stamps(run: Run) -> list[str]:

@@ -90,15 +90,15 @@ def test_a_side_that_accepted_nothing_is_not_praised_for_losing_nothing(bare: Pa
     assert [judgement.told for judgement in cell.judgements] == ["nothing accepted"]
 
 
-def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_cell(bare: Path) -> None:
+def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_opened_cell(bare: Path) -> None:
     strikes = [strike(fault=10, lost=1, strike=number, block=f"f{number}") for number in range(3)]
-    cell = found(bare, *strikes).rows[0].cells[0]
+    built = found(bare, *strikes)
+    cell = built.rows[0].cells[0]
     assert cell is not None
-    assert cell.seen == ("status 202; handover s 0.3",)
-    assert cell.examples == ("lost u7/crm: submit +0 ms, accepted +2 ms",)
-    text = page.html(read(bare), {})
-    assert "<summary>history</summary>" in text
-    assert cell.examples[0] in text
+    opened = built.opened[cell.slug]
+    assert opened.seen == "status 202; handover s 0.3"
+    assert opened.history == "lost u7/crm: submit +0 ms, accepted +2 ms"
+    assert opened.history in page.html(read(bare), {})
 
 
 def test_ticks_that_nobody_hands_over_are_not_called_nothing_accepted(bare: Path) -> None:
@@ -111,4 +111,4 @@ def test_ticks_that_nobody_hands_over_are_not_called_nothing_accepted(bare: Path
     }
     cell = found(bare, strike(scenario="account_sync", **zeros)).rows[0].cells[0]
     assert cell is not None
-    assert [judgement.told for judgement in cell.judgements] == ["ticks, see the figures"]
+    assert [judgement.told for judgement in cell.judgements] == ["no promise to judge"]

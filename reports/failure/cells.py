@@ -1,0 +1,194 @@
+"""A cell of the failure matrix: both promises judged, the classes that occurred, and the prediction.
+
+`unknown` outranks `held`, and a loss that was seen outranks both (METHOD.md). What is said by a
+colour is said by a symbol and in words too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports import words
+
+#: The classes of accepted jobs; each job is in exactly one.
+CLASSES = {
+    "done_once": "done once",
+    "duplicated": "doubled",
+    "failed_visibly": "failed visibly",
+    "stuck": "stuck",
+    "lost": "lost",
+}
+#: What can be said of a job beside its class.
+FLAGS = {
+    "refused": "refused",
+    "unknown": "unknown to the caller",
+    "late": "late",
+    "out_of_order": "out of order",
+    "ghost": "ghost",
+    "unexpected": "unexpected",
+    "cancelled": "cancelled by name",
+}
+#: Classes that break a promise.
+BREAKS = frozenset({"duplicated", "lost"})
+#: The scenario whose ticks nobody hands over: what a fault did to them is told by its own checker.
+PERIODIC = "account_sync"
+MS_PER_S = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """held, broken or unknown, said by a symbol, a word and a colour."""
+
+    state: str
+    told: str
+
+    @property
+    def symbol(self) -> str:
+        """A mark that needs no colour."""
+        return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(self.state, "?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """So many jobs of one class or flag; `breaks` where there should be none."""
+
+    told: str
+    breaks: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """What FAULTS.md expects, and whether the strikes bore it out: yes, no, partly, or not compared."""
+
+    held: str
+    predicted: str
+    told: str
+
+    @property
+    def symbol(self) -> str:
+        """A mark that needs no colour."""
+        return {"yes": "=", "no": "\N{NOT EQUAL TO}", "partly": "\N{ALMOST EQUAL TO}"}.get(self.held, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """All strikes of one fault at one side and scenario; classes and flags without a job are left out."""
+
+    slug: str
+    judgements: tuple[Judgement, ...]
+    accepted: str
+    classes: tuple[Count, ...]
+    flags: tuple[Count, ...]
+    sums: str  # empty where every strike's sum check holds
+    checked: str  # what the fault's own checker found, where no job is counted
+    recovery: str
+    prediction: Prediction
+    left_out: str  # the strikes that do not count, with the reason
+    marks: str  # of its notes
+
+    @property
+    def state(self) -> str:
+        """The judgements as one: broken, else unknown, else held."""
+        states = {judgement.state for judgement in self.judgements}
+        return next(state for state in ("broken", "unknown", "held") if state in states)
+
+
+def cell(rows: pd.DataFrame, *, slug: str, notes: Mapping[str, str], left_out: str = "") -> Cell:
+    """The strikes, at least one, of one fault at one side and scenario as a cell."""
+    ticks = bool((rows["scenario"] == PERIODIC).all())
+    return Cell(
+        slug=slug,
+        judgements=_judgements(rows, ticks=ticks),
+        accepted=_accepted(rows, ticks=ticks),
+        classes=counts(rows, CLASSES),
+        flags=counts(rows, FLAGS),
+        sums=_sums(rows),
+        checked=next(iter(distinct(rows["seen"])), "") if ticks else "",
+        recovery=_recovery(rows),
+        prediction=prediction(rows),
+        left_out=left_out,
+        marks=" ".join(notes[note] for note in noted(rows["note"]) if note in notes),
+    )
+
+
+def state(said: pd.Series[str], seen: float) -> str:
+    """The verdict over strikes: what was `seen` breaks it, else every strike must say held."""
+    if seen > 0 or (said == "broken").any():
+        return "broken"
+    return "held" if len(said) and (said == "held").all() else "unknown"
+
+
+def counts(rows: pd.DataFrame, names: Mapping[str, str]) -> tuple[Count, ...]:
+    """How many jobs of each class or flag, without those that no job is of."""
+    totals = rows[list(names)].sum()
+    return tuple(
+        Count(told=f"{words.count(totals[column])} {name}", breaks=column in BREAKS)
+        for column, name in names.items()
+        if totals[column] > 0
+    )
+
+
+def prediction(rows: pd.DataFrame) -> Prediction:
+    """Whether the strikes bore out what was predicted: each says yes or no."""
+    said = Counter(answer for answer in rows["as_predicted"] if answer)
+    predicted = "; ".join(distinct(rows["predicted"]))
+    if not said:
+        return Prediction(held="", predicted=predicted, told="not compared")
+    if len(said) == 1:
+        held = next(iter(said))
+        names = {"yes": "as predicted", "no": "not as predicted", "partly": "partly as predicted"}
+        return Prediction(held=held, predicted=predicted, told=names.get(held, held))
+    told = f"as predicted in {said['yes']} of {said.total()} strikes"
+    return Prediction(held="partly", predicted=predicted, told=told)
+
+
+def noted(values: pd.Series[str]) -> list[str]:
+    """The notes, taken apart at semicolons, so that the same thing is told once."""
+    return list(dict.fromkeys(part for value in distinct(values) for part in value.split("; ") if part))
+
+
+def distinct(values: pd.Series[str]) -> list[str]:
+    """Each text once, in order, without empty ones."""
+    return [str(value) for value in dict.fromkeys(values) if value]
+
+
+def _accepted(rows: pd.DataFrame, *, ticks: bool) -> str:
+    strikes = words.plural(len(rows), "strike")
+    if ticks:
+        return f"ticks, not jobs, in {strikes}"
+    accepted = f"{words.count(rows['accepted'].sum())} accepted"
+    return accepted if len(rows) == 1 else f"{accepted} in {strikes}"
+
+
+def _judgements(rows: pd.DataFrame, *, ticks: bool) -> tuple[Judgement, ...]:
+    lost, doubled = rows["lost"].sum(), rows["duplicated"].sum()
+    loses, doubles = state(rows["at_least_once"], lost), state(rows["at_most_once"], doubled)
+    if loses == doubles == "unknown" and rows["accepted"].sum() == 0:
+        told = "no promise to judge" if ticks else "nothing accepted"
+        return (Judgement(state="unknown", told=told),)
+    return (
+        _judgement("at least once", loses, f"{words.count(lost)} lost"),
+        _judgement("at most once", doubles, f"{words.count(doubled)} doubled"),
+    )
+
+
+def _judgement(promise: str, found: str, broken: str) -> Judgement:
+    told = {"held": promise, "broken": f"{promise}: {broken}"}.get(found, f"{promise}: unknown")
+    return Judgement(state=found, told=told)
+
+
+def _sums(rows: pd.DataFrame) -> str:
+    bad = int((~rows["sum_ok"].fillna(value=False).astype(bool)).sum())
+    return f"sum check fails in {bad} of {words.plural(len(rows), 'strike')}" if bad else ""
+
+
+def _recovery(rows: pd.DataFrame) -> str:
+    worst = float(rows["t_first_s"].max())
+    if worst == math.inf:
+        return "no effect after it by the limit"
+    return "" if math.isnan(worst) else f"next effect after {words.ms(worst * MS_PER_S)}"

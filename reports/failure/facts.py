@@ -1,0 +1,113 @@
+"""What is told of the strikes of one cell beside its classes: exposure, recovery, users, blast radius."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from reports import evidence, words
+from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, PERIODIC, counts, distinct
+
+#: A fact's name and what is told of it.
+Fact = tuple[str, str]
+#: Harms in `blast.csv`: shares of the other scenario's jobs, struck minus control.
+HARMS = {
+    "lost": "lost",
+    "stuck": "stuck",
+    "failed_visibly": "failed visibly",
+    "duplicated": "doubled",
+    "late": "late",
+    "ghost": "ghosts",
+    "unserved": "refused or without an answer",
+}
+#: A share below this is rounding.
+LEAST_SHARE = 0.001
+RECOVERY = {
+    "t_first_s": "next effect",
+    "t_90_s": "90 % of the rate",
+    "t_clear_s": "backlog cleared",
+}
+
+
+def facts(strikes: pd.DataFrame, blast: pd.DataFrame, control: pd.DataFrame) -> tuple[Fact, ...]:
+    """Everything that the tables hold of one cell; `blast` and `control` are its rows of those tables."""
+    found = (
+        ("exposure", _exposure(strikes)),
+        ("recovery", _recovery(strikes)),
+        ("user-visible errors", _users(strikes)),
+        ("without the fault", _control(control)),
+        ("blast radius", _blast(blast)),
+    )
+    return tuple((name, told) for name, told in found if told)
+
+
+def _exposure(strikes: pd.DataFrame) -> str:
+    """Losses per strike and per exposed job; never per day."""
+    exposed, lost = float(strikes["accepted"].sum()), float(strikes["lost"].sum())
+    if (strikes["scenario"] == PERIODIC).all() or not exposed > 0:
+        return ""
+    hit, n = int((strikes["lost"] > 0).sum()), len(strikes)
+    if lost > 0:
+        return (
+            f"{words.count(lost)} of {words.count(exposed)} exposed jobs lost "
+            f"({words.percent(lost / exposed)}), {words.number(lost / n)} a strike, "
+            f"in {hit} of {words.plural(n, 'strike')}"
+        )
+    return (
+        f"none of {words.count(exposed)} exposed jobs lost; 0 of {words.plural(n, 'strike')} "
+        f"still allows {words.percent(words.upper_bound(0, n))} of strikes to lose one"
+    )
+
+
+def _recovery(strikes: pd.DataFrame) -> str:
+    """How long after the strike's end, the median over the strikes with their range; nothing for ticks."""
+    if strikes[list(RECOVERY)].isna().all(axis=None):
+        return ""
+    return "; ".join(f"{name}: {_seconds_over(strikes[column])}" for column, name in RECOVERY.items())
+
+
+def _seconds_over(values: pd.Series[float]) -> str:
+    if values.isna().all():
+        return "cannot be told"
+    middle, low, high = evidence.middle(values), float(values.min()), float(values.max())
+    return words.spread(*(words.ms(value * MS_PER_S) for value in (middle, low, high)))
+
+
+def _users(strikes: pd.DataFrame) -> str:
+    submitted, errors = float(strikes["submitted"].sum()), float(strikes["user_errors"].sum())
+    if not submitted > 0:
+        return ""
+    longest = words.ms(float(strikes["caller_max_ms"].max()))
+    return (
+        f"{words.count(errors)} of {words.count(submitted)} submits refused or kept waiting for more "
+        f"than 1 s; longest call {longest}"
+    )
+
+
+def _control(control: pd.DataFrame) -> str:
+    if control.empty:
+        return "no control run"
+    told = [count.told for count in counts(control, CLASSES) + counts(control, FLAGS)]
+    return "; ".join(filter(None, [", ".join(told), *distinct(control["seen"])])) or "nothing to count"
+
+
+def _blast(blast: pd.DataFrame) -> str:
+    """The worst strike's harm to the other scenario, against the control run."""
+    if blast.empty:
+        return ""
+    worst = {name: float(blast[column].max()) for column, name in HARMS.items()}
+    more = [f"{words.percent(share)} more {name}" for name, share in worst.items() if share > LEAST_SHARE]
+    other = ", ".join(dict.fromkeys(words.scenario(name) for name in blast["scenario"]))
+    harms = ", ".join(more) or "no more harm than without the fault"
+    times = [
+        f"{name} {_more(float(blast[column].max()))}"
+        for name, column in (("median response", "response_p50_ms"), ("longest lag of the loop", "lag_ms"))
+    ]
+    return f"{other}, at worst: {harms}; {', '.join(times)}"
+
+
+def _more(ms: float) -> str:
+    if math.isnan(ms):
+        return "not known"
+    return f"{words.ms(abs(ms))} {'longer' if ms >= 0 else 'shorter'}"

@@ -1,0 +1,137 @@
+"""What a cell of the matrix opens to: its facts in words, and the timeline of its worst strike.
+
+The timelines of a page share a budget of bytes, gravest first: a page is passed on by e-mail. A
+cell that comes too late for it, or whose event log cannot be read, says so and names the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from reports import words
+from reports.failure.facts import Fact, facts
+from reports.failure.subjects import Subject
+from reports.frames import records
+from reports.reading import Run
+from reports.timelines import choice, drawing, events
+
+#: Bytes of all timelines of a page together; a full run's hundred take some 300 kB.
+BUDGET_BYTES = 400_000
+#: Cells with a finding whose timelines are shown in print.
+PRINTED = 3
+#: What makes one strike worse than another, gravest first.
+WORST_FIRST = ("lost", "stuck", "duplicated", "failed_visibly", "late", "ghost", "unexpected")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """One cell, opened."""
+
+    summary: str
+    facts: tuple[Fact, ...]
+    predicted: str
+    seen: str  # by the fault's own checker, in the strike that is drawn
+    history: str  # the shortest that shows its gravest finding
+    errors: tuple[str, ...]
+    svg: Markup | None
+    caption: str
+    problem: str  # why there is no timeline, or not a whole one
+    log: str
+    printed: bool
+
+
+def opened(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Opened]:
+    """Every cell opened, by its slug; the budget goes to the gravest first."""
+    left = BUDGET_BYTES
+    found: dict[str, Opened] = {}
+    tables = {name: run.table(name) for name in ("blast", "controls")}
+    for place, subject in enumerate(sorted(subjects, key=_gravity)):
+        shown = _opened(run, subject, tables, left=left, printed=place < PRINTED and _grave(subject))
+        left -= len(shown.svg or "")
+        found[subject.cell.slug] = shown
+    return found
+
+
+def worst(strikes: pd.DataFrame) -> dict[str, Any]:
+    """The strike to draw: lost before stuck, doubled, failed, late; then one that was not predicted."""
+    return min(records(strikes), key=_badness)
+
+
+def _badness(strike: Mapping[str, Any]) -> tuple[float, ...]:
+    # max() with 0 first: a count that is no number counts as none
+    return (*(-max(0.0, strike[name]) for name in WORST_FIRST), strike["as_predicted"] != "no")
+
+
+def _gravity(subject: Subject) -> tuple[Any, ...]:
+    broken = subject.cell.state != "broken"
+    return (broken, subject.cell.prediction.held not in {"no", "partly"}, *_badness(worst(subject.strikes)))
+
+
+def _grave(subject: Subject) -> bool:
+    return subject.cell.state == "broken" or subject.cell.prediction.held in {"no", "partly"}
+
+
+def _opened(
+    run: Run, subject: Subject, tables: Mapping[str, pd.DataFrame], *, left: int, printed: bool
+) -> Opened:
+    strike = worst(subject.strikes)
+    log = events.read(run.directory, strike["block"])
+    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario)
+    svg = _svg(subject, strike, drawn) if drawn else None
+    fits = svg is not None and len(svg) <= left
+    return Opened(
+        summary=words.side(subject.side),
+        facts=facts(
+            subject.strikes,
+            *(_of(tables[name], subject, other=name == "blast") for name in ("blast", "controls")),
+        ),
+        predicted=subject.cell.prediction.predicted,
+        seen=strike["seen"],
+        history=strike["example"] or (drawn.history if drawn else ""),
+        errors=drawn.errors if drawn else (),
+        svg=svg if fits else None,
+        caption=_caption(subject, strike, drawn) if drawn and fits else "",
+        problem=_problem(log, drawn, fits=fits),
+        log=events.file_name(strike["block"]),
+        printed=printed,
+    )
+
+
+def _of(table: pd.DataFrame, subject: Subject, *, other: bool) -> pd.DataFrame:
+    """The rows of this fault and side; of the scenario itself, or of the `other` ones."""
+    own = table["scenario"] == subject.scenario
+    return table[(table["fault"] == subject.fault) & (table["side"] == subject.side) & (own != other)]
+
+
+def _svg(subject: Subject, strike: Mapping[str, Any], drawn: choice.Timeline) -> Markup:
+    found = ", ".join(count.told for count in subject.cell.classes) or "no accepted job"
+    return drawing.svg(
+        drawn,
+        title=f"Timeline: {subject.name}",
+        description=f"{words.plural(len(drawn.rows), 'row')}, each a job or an owner. "
+        f"{_caption(subject, strike, drawn)} All strikes together: {found}. {drawn.history}",
+    )
+
+
+def _caption(subject: Subject, strike: Mapping[str, Any], drawn: choice.Timeline) -> str:
+    n = len(subject.strikes)
+    which = (
+        "The only strike." if n == 1 else f"The worst of {n} strikes, number {words.count(strike['strike'])}."
+    )
+    struck = (
+        "The strike is shaded, and time counts from it." if drawn.fault_ns else "The log names no strike."
+    )
+    return " ".join(filter(None, [which, struck, drawn.left_out]))
+
+
+def _problem(log: events.Log, drawn: choice.Timeline | None, *, fits: bool) -> str:
+    if drawn is None:
+        return f"No timeline: {log.problem or 'the log has no job of this scenario'}."
+    if not fits:
+        return "No timeline: left out to keep the page small enough to pass on; graver ones come first."
+    return f"{log.problem}." if log.problem else ""

@@ -1,0 +1,39 @@
+"""The predictions of FAULTS.md that did not hold in a run: findings, told before the matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reports.failure.cells import CLASSES, FLAGS, counts
+from reports.failure.subjects import Subject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """One prediction that did not hold: at whom, what was said, what was seen, and where to read on."""
+
+    subject: str
+    slug: str
+    predicted: str
+    seen: str
+    strikes: str  # how many of them, where there was more than one
+
+
+def failed(subjects: Iterable[Subject]) -> tuple[Failed, ...]:
+    """Every subject with a strike that did not bear out its prediction, in the order of the matrix."""
+    return tuple(_failed(subject) for subject in subjects if subject.cell.prediction.held in {"no", "partly"})
+
+
+def _failed(subject: Subject) -> Failed:
+    rows = subject.strikes[subject.strikes["as_predicted"] != "yes"]
+    seen = [count.told for count in counts(rows, CLASSES) + counts(rows, FLAGS)]
+    checked = next((text for text in rows["seen"] if text), "")
+    told = "; ".join(filter(None, [", ".join(seen), checked]))
+    return Failed(
+        subject=subject.name,
+        slug=subject.cell.slug,
+        predicted=subject.cell.prediction.predicted,
+        seen=told or "nothing that a count tells",
+        strikes=f"in {len(rows)} of {n} strikes" if (n := len(subject.strikes)) > 1 else "",
+    )

@@ -1,0 +1,172 @@
+"""Which jobs of a block are drawn, and what is said of each: the gravest first, a few unharmed beside."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from reports import words
+from reports.timelines.events import Event, Log
+from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, History, finding, histories, response_ms
+
+#: Rows at most, and rows that a timeline is filled up to with jobs that nothing befell.
+MOST_ROWS = 40
+ENOUGH_ROWS = 12
+#: What an owner's row is found to be: its runs are not jobs of which each ends in a class.
+PERIODIC = "periodic"
+#: Findings that need no row each: those nearest to the strike have one.
+MANY = frozenset({"done_once", "refused", "unknown", PERIODIC})
+#: Errors told under a timeline, and letters of each.
+MOST_ERRORS = 3
+ERROR_LETTERS = 160
+#: Findings whose row goes on to the end of the block: nothing more came.
+OPEN_ENDED = frozenset({"lost", "stuck", PERIODIC})
+NS_PER_S = 1_000_000_000
+
+TOLD = {
+    "lost": "lost",
+    "stuck": "stuck",
+    "duplicated": "done {effects} times",
+    "ghost": "ghost",
+    "unexpected": "unexpected",
+    "failed_visibly": "failed",
+    "late": "late",
+    "cancelled": "cancelled, then done",
+    "unknown": "no answer",
+    "refused": "refused",
+    "done_once": "done once",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One job: its name without the block's, what became of it, and its events."""
+
+    label: str
+    finding: str
+    told: str
+    history: History
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """The rows of one block, the window that shows them, and what is said beside them."""
+
+    rows: tuple[Row, ...]
+    start_ns: int
+    end_ns: int
+    fault_ns: tuple[int, int] | None
+    left_out: str
+    errors: tuple[str, ...]
+    history: str  # of the gravest row, in words
+
+
+def timeline(log: Log, *, block: str, scenario: str) -> Timeline | None:
+    """The rows worth showing of a block's jobs of `scenario`; None where the log has none."""
+    found = histories(log.events, scenario)
+    if not found:
+        return None
+    fault = fault_window(log.events)
+    over = int(log.events[-1]["t"])
+    sync = scenario == ACCOUNT_SYNC
+    rows = [_owner_row(history, block, over) if sync else _job_row(history, block) for history in found]
+    kept = chosen(rows, fault[0] if fault else found[len(found) // 2].first)
+    start, end = _window(kept, fault, over)
+    return Timeline(
+        rows=tuple(sorted(kept, key=lambda row: row.history.first)),
+        start_ns=start,
+        end_ns=end,
+        fault_ns=fault,
+        left_out=_left_out(rows, kept),
+        errors=_errors(found),
+        history="" if sync else told_history(kept[0]),
+    )
+
+
+def fault_window(events: Iterable[Event]) -> tuple[int, int] | None:
+    """From the strike's beginning to its end; to the beginning again where the end is not there."""
+    on = [int(event["t"]) for event in events if event["event"] == "fault_on"]
+    off = [int(event["t"]) for event in events if event["event"] == "fault_off"]
+    return (min(on), max([*on, *off])) if on else None
+
+
+def chosen(rows: Sequence[Row], middle_ns: int) -> list[Row]:
+    """Up to MOST_ROWS with a finding, gravest and then nearest to the strike; else ENOUGH_ROWS in all."""
+    near = sorted(rows, key=lambda row: abs(row.history.first - middle_ns))
+    harmed = [row for row in near if row.finding not in MANY]
+    grave = sorted(harmed, key=lambda row: _gravity(row.finding))[:MOST_ROWS]
+    others = [row for row in near if row.finding in MANY]
+    return grave + others[: max(0, ENOUGH_ROWS - len(grave))]
+
+
+def _window(kept: Sequence[Row], fault: tuple[int, int] | None, over: int) -> tuple[int, int]:
+    """From the first event to the last; to the log's own end where a row waits for what never came."""
+    times = [t for row in kept for t in (row.history.first, row.history.last)] + list(fault or ())
+    waits = any(row.finding in OPEN_ENDED for row in kept)
+    start, end = min(times), max([*times, over] if waits else times)
+    return start, max(end, start + 1)
+
+
+def told_history(row: Row) -> str:
+    """All that the log has of a job, in words: `lost 12 crm: due +0 ms, submit +2 ms`."""
+    events = sorted((t, kind) for kind, times in row.history.times.items() for t in times)
+    start = events[0][0]
+    told = (f"{kind} +{(t - start) / 1e6:.0f} ms" for t, kind in events)
+    return f"{row.told} {row.label}: {', '.join(told)}"
+
+
+def _job_row(history: History, block: str) -> Row:
+    found = finding(history)
+    told = TOLD[found].format(effects=len(history.times.get("effect", ())))
+    where = history.failed_where if found == "failed_visibly" else history.held_where
+    if found == "late":
+        told += f", {words.seconds(response_ms(history) / 1000)}"
+    elif found in {"stuck", "failed_visibly"} and any(where):
+        told += f": {where[-1]}"
+    return Row(label=_label(history.job, block), finding=found, told=_plain(told), history=history)
+
+
+def _owner_row(history: History, block: str, over: int) -> Row:
+    """A periodic sync has no jobs that end: its owner's row shows every run until the block was `over`."""
+    effects = history.times.get("effect", [])
+    pause = max((after - before for before, after in pairwise([*effects, over])), default=math.nan)
+    told = f"{len(effects)} runs, gap {words.seconds(pause / NS_PER_S)}"
+    return Row(label=_label(history.job, block), finding=PERIODIC, told=told, history=history)
+
+
+def _label(job: str, block: str) -> str:
+    name, _, part = _plain(job).removeprefix(f"{block}-").rpartition("/")
+    return f"{name.lstrip('0') or '0'} {part}" if name else part
+
+
+def _gravity(found: str) -> int:
+    return GRAVITY.index(found) if found in GRAVITY else len(GRAVITY)
+
+
+def _left_out(rows: Sequence[Row], kept: Sequence[Row]) -> str:
+    left = Counter(row.finding for row in rows) - Counter(row.finding for row in kept)
+    if not left:
+        return ""
+    parts = [f"{left[name]} {name.replace('_', ' ')}" for name in sorted(left, key=_gravity)]
+    return f"{left.total()} more rows are not drawn: {', '.join(parts)}."
+
+
+def _errors(found: Iterable[History]) -> tuple[str, ...]:
+    """The errors recorded by failed jobs, the most frequent first, each with its number of jobs."""
+    counted = Counter(error for history in found for error in set(history.errors) if error)
+    return tuple(
+        f"{_cut(_plain(' '.join(error.split())))} ({words.plural(jobs, 'job')})"
+        for error, jobs in counted.most_common(MOST_ERRORS)
+    )
+
+
+def _plain(text: str) -> str:
+    """Without what no page can show: a log is what a process that was being killed wrote."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= ERROR_LETTERS else f"{text[: ERROR_LETTERS - 1]}…"

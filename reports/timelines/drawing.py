@@ -1,0 +1,155 @@
+"""The SVG of a timeline: small, in the page's own colours, with every kind of mark in one path.
+
+A page holds a hundred of these, so nothing is drawn twice: coordinates are whole pixels, a kind's
+marks of all rows are one path, and the key is drawn once a page and used by every timeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from reports.timelines.choice import OPEN_ENDED, Row, Timeline
+
+#: Pixels: of the whole, of the plot within it, of a row, and of what stands above the first row.
+WIDTH = 630
+LEFT, RIGHT = 104, 476
+ROW = 16
+HEAD = 22
+#: The key below the rows.
+KEY_HEIGHT = 40
+KEY_ID = "timeline-key"
+#: Pixels that a shaded fault is wide at least.
+LEAST_SHADE = 2
+#: Seconds between the lines of the grid; the first that makes no more than GRID_LINES of them.
+STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+GRID_LINES = 8
+LABEL_LETTERS, TOLD_LETTERS = 16, 22
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """How one kind of event is drawn, from where it happened on its row's line."""
+
+    style: str
+    path: str
+    told: str
+
+
+MARKS = {
+    "accepted": Mark(style="k", path="v-6", told="accepted"),
+    "start": Mark(style="h", path="l-5-3v6z", told="start of a run"),
+    "effect": Mark(style="e", path="h0", told="effect"),
+    "done": Mark(style="k", path="v6", told="run done"),
+    "raised": Mark(style="x", path="m-3 3l3-6 3 6", told="run raised"),
+    "failed": Mark(style="x", path="m-3-3l6 6m0-6l-6 6", told="given up"),
+    "cancelled": Mark(style="x", path="m-2-4v8m4-8v8", told="cancelled"),
+    "refused": Mark(style="h", path="m-3-3h6v6h-6z", told="refused"),
+    "unknown": Mark(style="h", path="m0-4l4 4-4 4-4-4z", told="no answer"),
+    "held": Mark(style="h", path="m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", told="still held"),
+}
+#: Marks in each line of the key.
+KEY_COLUMNS = 5
+#: Findings told in the colour of a broken promise, beside their words.
+GRAVE = frozenset({"lost", "duplicated"})
+
+
+def svg(timeline: Timeline, *, title: str, description: str) -> Markup:
+    """The timeline as one `<svg>` with a title and a description for those who do not see it."""
+    height = HEAD + ROW * len(timeline.rows) + KEY_HEIGHT
+    parts = [
+        f'<svg class="tl" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
+        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>",
+        *_fault(timeline),
+        *_grid(timeline),
+        *(_text(row, number) for number, row in enumerate(timeline.rows)),
+        *_paths(timeline),
+        f'<use href="#{KEY_ID}" y="{height - KEY_HEIGHT}"/></svg>',
+    ]
+    return Markup("".join(parts))  # noqa: S704 - every text in it has been escaped
+
+
+def key() -> Markup:
+    """The key to the marks, drawn once a page for all timelines to use; it shows nothing by itself."""
+    step = WIDTH // KEY_COLUMNS
+    places = [(9 + at % KEY_COLUMNS * step, 12 + at // KEY_COLUMNS * 18) for at in range(len(MARKS))]
+    marks = [
+        f'<path class="{mark.style}" d="M{x} {y}{mark.path}"/>'
+        f'<text x="{x + 10}" y="{y + 4}">{mark.told}</text>'
+        for (x, y), mark in zip(places, MARKS.values(), strict=True)
+    ]
+    return Markup(  # noqa: S704 - our own words
+        f'<svg class="tl-key" aria-hidden="true" width="0" height="0"><defs><g class="tl" id="{KEY_ID}">'
+        f"{''.join(marks)}</g></defs></svg>"
+    )
+
+
+def _fault(timeline: Timeline) -> Iterator[str]:
+    if timeline.fault_ns is None:
+        return
+    left, right = (_x(timeline, t) for t in timeline.fault_ns)
+    width, height = max(LEAST_SHADE, right - left), ROW * len(timeline.rows) + 4
+    yield f'<rect class="f" x="{left}" y="{HEAD - 4}" width="{width}" height="{height}"/>'
+
+
+def _grid(timeline: Timeline) -> Iterator[str]:
+    """Lines at whole steps, counted from the strike, or from the first event where there was none."""
+    zero = timeline.fault_ns[0] if timeline.fault_ns else timeline.start_ns
+    first, last = ((t - zero) / NS_PER_S for t in (timeline.start_ns, timeline.end_ns))
+    widest = (last - first) / GRID_LINES
+    step = next((step for step in STEPS_S if step >= widest), widest)
+    numbers = range(-int(-first // step), int(last // step) + 1)
+    places = [(_x(timeline, zero + int(number * step * NS_PER_S)), number * step) for number in numbers]
+    bottom = HEAD + ROW * len(timeline.rows)
+    yield f'<path class="g" d="{"".join(f"M{x} {HEAD - 4}V{bottom}" for x, _ in places)}"/>'
+    yield from (f'<text class="n" x="{x}" y="12">{_seconds(value)}</text>' for x, value in places)
+
+
+def _seconds(value: float) -> str:
+    return f"{value:+g} s".replace("-", "\N{MINUS SIGN}") if abs(value) > 1e-9 else "0"  # noqa: PLR2004 - rounding
+
+
+def _text(row: Row, number: int) -> str:
+    y = HEAD + ROW * number + 12
+    grave = ' class="b"' if row.finding in GRAVE else ""
+    told = escape(_cut(row.told, TOLD_LETTERS))
+    return (
+        f'<text y="{y}">{escape(_cut(row.label, LABEL_LETTERS))}</text>'
+        f'<text{grave} x="{RIGHT + 10}" y="{y}">{told}</text>'
+    )
+
+
+def _paths(timeline: Timeline) -> Iterator[str]:
+    rows = list(enumerate(timeline.rows))
+    lasts = {number: _x(timeline, row.history.last) for number, row in rows}
+    known = (f"M{_x(timeline, row.history.first)} {_y(n)}H{lasts[n]}" for n, row in rows)
+    yield f'<path class="l" d="{"".join(known)}"/>'
+    awaited = [f"M{lasts[n]} {_y(n)}H{RIGHT}" for n, row in rows if row.finding in OPEN_ENDED]
+    if awaited:
+        yield f'<path class="o" d="{"".join(awaited)}"/>'
+    for event, mark in MARKS.items():
+        if places := list(_places(timeline, event)):
+            yield f'<path class="{mark.style}" d="{"".join(f"M{x} {y}{mark.path}" for x, y in places)}"/>'
+
+
+def _places(timeline: Timeline, event: str) -> Iterable[tuple[int, int]]:
+    """Where this kind of event happened, each pixel of a row once."""
+    for number, row in enumerate(timeline.rows):
+        times = row.history.times.get(event, ())
+        yield from ((x, _y(number)) for x in dict.fromkeys(_x(timeline, t) for t in times))
+
+
+def _x(timeline: Timeline, t: int) -> int:
+    share = (t - timeline.start_ns) / (timeline.end_ns - timeline.start_ns)
+    return LEFT + round(min(1.0, max(0.0, share)) * (RIGHT - LEFT))
+
+
+def _y(number: int) -> int:
+    return HEAD + ROW * number + ROW // 2
+
+
+def _cut(text: str, letters: int) -> str:
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"

@@ -1,0 +1,67 @@
+"""The event log of one block, read for drawing: what cannot be read is left out and told.
+
+The checker refuses a damaged log, because a verdict rests on it; a picture does not, so here every
+whole line is used. `bench` writes the files (`bench.schema`: `events-<block>.jsonl`).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: One event: `t` in monotonic nanoseconds, `event`, and what else its line holds.
+Event = dict[str, Any]
+#: Nanoseconds beyond which a time is a broken number: 300 years.
+LATEST_NS = 2**63
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """The events of a block by time, and what could not be read of them, or nothing."""
+
+    events: tuple[Event, ...]
+    problem: str
+
+
+def file_name(block: str) -> str:
+    """The name of a block's event log within its run directory."""
+    return f"events-{block}.jsonl"
+
+
+def read(directory: Path, block: str) -> Log:
+    """The log of `block`; never raises: an absent or empty file is a log without events and its reason."""
+    name = file_name(block)
+    if Path(name).name != name:  # a block's name comes from a table, and must not lead elsewhere
+        return Log(events=(), problem=f"{block} is no name of a block")
+    try:
+        lines = (directory / name).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return Log(events=(), problem=f"{name} is not in the run directory")
+    except (OSError, ValueError) as error:
+        return Log(events=(), problem=f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
+    written = [line for line in lines if line.strip(b"\0 \r")]
+    events = [event for line in written if (event := _event(line)) is not None]
+    events.sort(key=lambda event: int(event["t"]))
+    return Log(events=tuple(events), problem=_problem(name, len(written), len(events)))
+
+
+def _problem(name: str, written: int, events: int) -> str:
+    if not written:
+        return f"{name} is empty"
+    broken = written - events
+    return f"{name}: {broken} of {written} lines cannot be read and are left out" if broken else ""
+
+
+def _event(line: bytes) -> Event | None:
+    """One line as an event, or None where it is cut or is not one."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("event"), str):
+        return None
+    t = found.get("t")
+    whole = isinstance(t, int) and not isinstance(t, bool) and abs(t) < LATEST_NS
+    return found if whole else None

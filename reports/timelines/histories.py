@@ -1,0 +1,136 @@
+"""What became of each job of a block, from its events: one class a job, and what else is to be told.
+
+The counts of the report are the checker's (`failures.csv`); this sorts the same events in the same
+way (the table in `bench.measures.failure`) to find the jobs that belong to a count. A test holds
+the two against each other.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from reports.timelines.events import Event
+
+ACCOUNT_SETUP = "account_setup"
+ACCOUNT_SYNC = "account_sync"
+WELCOME_EMAIL = "welcome_email"
+#: The jobs that a request stands for, by what stands behind the user's id in their names.
+PARTS = {ACCOUNT_SETUP: ("/crm", "/fulfillment"), WELCOME_EMAIL: ("/email",)}
+#: Within the names of the jobs that only tried whether the side was up; no count holds them.
+PROBE = "-probe-"
+#: The lowest HTTP status that tells a client no.
+FIRST_ERROR_STATUS = 400
+#: Where a job that was given up waits for a person.
+DEAD_SET = "dead set"
+#: Milliseconds from due to effect after which a job is late (`bench.faults.fault`).
+DEADLINE_MS = 5000.0
+
+NS_PER_MS = 1_000_000
+
+#: What a job can be found to be, gravest first.
+GRAVITY = (
+    "lost",
+    "stuck",
+    "duplicated",
+    "ghost",
+    "unexpected",
+    "failed_visibly",
+    "late",
+    "cancelled",
+    "unknown",
+    "refused",
+    "done_once",
+)
+
+
+@dataclass(slots=True)
+class History:
+    """One job, or one owner of a periodic sync: the times of each kind of event, ascending."""
+
+    job: str
+    times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    statuses: list[int] = field(default_factory=list)
+    held_where: list[str] = field(default_factory=list)
+    failed_where: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def first(self) -> int:
+        """When the job was due; where no plan is kept, its first event."""
+        return min(self.times.get("due") or (times[0] for times in self.times.values()))
+
+    @property
+    def last(self) -> int:
+        """Its last event."""
+        return max(times[-1] for times in self.times.values())
+
+
+def histories(events: Sequence[Event], scenario: str) -> list[History]:
+    """Every job of the scenario but the probes, in the order of first mention."""
+    found: dict[str, History] = {}
+    for event in events:
+        if event.get("scenario") == scenario:
+            for job in _jobs_of(event, scenario):
+                _add(found.setdefault(job, History(job)), event)
+    return list(found.values())
+
+
+def finding(history: History) -> str:
+    """The gravest of what the job was found to be, one of GRAVITY."""
+    effects = len(history.times.get("effect", ()))
+    if not {"submit", "request"} & history.times.keys():
+        return "unexpected" if effects else "unknown"
+    answer = acceptance(history)
+    if answer != "accepted":
+        return "ghost" if effects else answer
+    if effects > 1:
+        return "duplicated"
+    if effects:
+        return _done(history)
+    if "failed" in history.times or DEAD_SET in history.held_where:
+        return "failed_visibly"
+    return "stuck" if history.held_where else "lost"
+
+
+def acceptance(history: History) -> str:
+    """accepted, refused or unknown, as the client knows it; where no client spoke, as the side knows it."""
+    times, statuses = history.times, history.statuses
+    answered_yes = any(status < FIRST_ERROR_STATUS for status in statuses)
+    if (statuses and not answered_yes) or ("refused" in times and "accepted" not in times):
+        return "refused"
+    in_vain = not answered_yes and ("request" in times or "unknown" in times)
+    return "accepted" if "accepted" in times and not in_vain else "unknown"
+
+
+def response_ms(history: History) -> float:
+    """From due, or else submit, to the first effect of a job that had one."""
+    due = history.times.get("due") or history.times.get("submit") or [history.first]
+    return (history.times["effect"][0] - due[0]) / NS_PER_MS
+
+
+def _done(history: History) -> str:
+    if response_ms(history) > DEADLINE_MS:
+        return "late"
+    return "cancelled" if "cancelled" in history.times else "done_once"
+
+
+def _jobs_of(event: Event, scenario: str) -> Iterable[str]:
+    if "job" in event:
+        job = str(event["job"])
+        return () if PROBE in job else (job,)
+    request = event.get("request")
+    return () if request is None else (f"{request}{part}" for part in PARTS.get(scenario, ()))
+
+
+def _add(history: History, event: Event) -> None:
+    kind = str(event["event"])
+    history.times[kind].append(int(event["t"]))
+    if kind == "response" and isinstance(event.get("status"), int):
+        history.statuses.append(event["status"])
+    if kind == "held":
+        history.held_where.append(str(event.get("where", "")))
+    if kind == "failed":
+        history.failed_where.append(str(event.get("where", "")))
+        history.errors.append(str(event.get("error", "")))
