@@ -63,10 +63,10 @@ soak-sidekiq: $(STAMP) ## 150 times kill -9 of a child, the worker or the broker
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
 
-report: $(STAMP) ## Render a run's report again (RUN=results/latest)
+report: $(STAMP) ## Render a run's report again, and the list of all runs (RUN=results/latest)
 	$(BIN)/queue-or-task report $(RUN)
 
-compare: $(STAMP) ## Put two runs beside each other (A=results/… B=results/…)
+compare: $(STAMP) ## Put two runs beside each other, as text and as a page (A=results/… B=results/…)
 	$(BIN)/queue-or-task compare $(A) $(B)
 
 test: $(STAMP) ## Run the tests; a missing service is skipped with its install line

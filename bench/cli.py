@@ -64,7 +64,8 @@ def main() -> None:
       queue-or-task run --scenario account_sync           the drift of the periodic sync alone
       queue-or-task run --resume results/latest           go on with a run that was interrupted
       queue-or-task report results/latest                 render the report again
-      queue-or-task compare results/A results/B           two runs beside each other
+      queue-or-task report results/latest --format md     in short, for a comment under a change
+      queue-or-task compare results/A results/B           two runs beside each other, as a page too
       queue-or-task check -t 'p99(response) < 200ms' -t 'lost == 0'   a gate for CI
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
 
@@ -145,11 +146,26 @@ def list_(what: str) -> None:
 
 @main.command()
 @click.argument("run_directory", type=click.Path(path_type=Path), default=RESULTS / "latest")
-def report(run_directory: Path) -> None:
-    """Render a run's report again, from its files alone."""
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md", "json"]),
+    default="html",
+    show_default=True,
+    help="html writes report, summaries and the list of all runs; md and json print a summary.",
+)
+def report(run_directory: Path, form: str) -> None:
+    """Render a run's report again, from its files alone.
+
+    \b
+    Examples:
+      queue-or-task report results/latest                  report.html, and index.html beside the runs
+      queue-or-task report results/latest --format md      for a comment under a change
+      queue-or-task report results/latest --format json | jq '.verdicts[].choice'
+    """  # noqa: D301 - as in `main`
     from bench import commands  # late: as in `run`
 
-    sys.exit(commands.render(RunDirectory.open(run_directory)))
+    sys.exit(commands.render(RunDirectory.open(run_directory), form=form))
 
 
 _threshold = click.option(
@@ -162,20 +178,30 @@ _threshold = click.option(
 @click.argument("second", type=click.Path(path_type=Path))
 @_threshold
 @click.option("--no-worse", is_flag=True, help="Exit with 99 where a figure of the second run is higher.")
-def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="PAGE",
+    help="Where the page goes, its figures beside it.  [default: compare-A-B.html beside the first run]",
+)
+def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool, out: Path | None) -> None:
     """Put two runs beside each other: two machines, two versions, two commits.
 
+    Prints each figure that both have, and writes a page that shows them side by side.
     Thresholds speak of the second run.
     """
-    from bench.commands import all_met  # late: as in `run`
+    from bench import beside  # late: as in `run`
+    from bench.commands import all_met
     from bench.compare import compare_runs
     from bench.thresholds import parse
 
     thresholds = [parse(text) for text in texts]
-    table, lines = compare_runs(first, second)
-    for line in lines:
+    found = compare_runs(first, second)
+    for line in found.lines:
         click.echo(line)
-    worse = no_worse and bool((table["words"] == "higher").any())
+    if code := beside.write_page(found, out or beside.page_path(first, second)):
+        sys.exit(code)
+    worse = no_worse and bool((found.table["words"] == "higher").any())
     if not all_met(second, thresholds) or worse:
         sys.exit(EXIT_CROSSED)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -14,13 +15,14 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from bench import resume
+from bench.beside import plain, shown
 from bench.errors import EXIT_INTERRUPTED, BenchError
 from bench.orders import Order, make_order
-from bench.outcomes import outcomes
+from bench.outcomes import Outcome, outcomes
 from bench.profiles import profile
 from bench.run import execute, go_on
-from bench.rundir import RunDirectory
-from bench.schema import MANIFEST
+from bench.rundir import RunDirectory, write_atomically
+from bench.schema import CHECKS, MANIFEST
 from bench.thresholds import Threshold
 
 __all__ = ["all_met", "execute", "finish", "gone_on_with", "order", "refuse_beside_resume", "render"]
@@ -45,7 +47,7 @@ def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirecto
     """Do what is left of an interrupted run; None where nothing was. `run` is the command that began it."""
     directory = resume.opened(path)
     if resume.is_complete(directory):
-        click.echo(f"nothing to do: {_shown(directory)} is complete")
+        click.echo(f"nothing to do: {shown(directory.path)} is complete")
         return None
     with run.make_context("run", directory.manifest["command"][2:]) as recorded:
         asked = {name: value for name, value in recorded.params.items() if name != "resume"}
@@ -59,26 +61,43 @@ def finish(directory: RunDirectory) -> int:
     interrupted = directory.manifest.get("interrupted")
     code = render(directory)
     if interrupted:
-        words = ["queue-or-task", "run", "--resume", str(_shown(directory))]
+        words = ["queue-or-task", "run", "--resume", str(shown(directory.path))]
         click.echo(f"to go on with it: {shlex.join(words)}")
     return code or (EXIT_INTERRUPTED if interrupted else 0)
 
 
-def render(directory: RunDirectory) -> int:
-    """Have `reports` render, as a program: a run directory is all that the two rooms share. Its exit code."""
-    return subprocess.run([sys.executable, "-m", "reports", str(_shown(directory))], check=False).returncode
+def render(directory: RunDirectory, *, form: str = "html") -> int:
+    """Have `reports` render, as a program: a run directory is all that the two rooms share. Its exit code.
+
+    "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
+    """
+    command = [sys.executable, "-m", "reports", str(shown(directory.path)), "--format", form]
+    return subprocess.run(command, check=False).returncode
 
 
 def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
-    """Print what became of each threshold; tell whether all are met."""
+    """Print what became of each threshold, and note it in the run; tell whether all are met."""
     run = RunDirectory.open(path)
     found = [outcome for threshold in thresholds for outcome in outcomes(run, threshold)]
     for outcome in found:
         click.echo(outcome.line)
+    if found:
+        _note(run, found)
     return all(outcome.met for outcome in found)
 
 
-def _shown(directory: RunDirectory) -> Path:
-    """The run's path as a person here would type it."""
-    here = Path.cwd()
-    return directory.path.relative_to(here) if directory.path.is_relative_to(here) else directory.path
+def _note(run: RunDirectory, found: Sequence[Outcome]) -> None:
+    """Keep the outcomes for the run's summary; one that cannot be written is judged all the same."""
+    rows = [
+        {
+            "text": outcome.threshold.text,
+            "subject": outcome.subject,
+            "value": plain(outcome.value),
+            "met": outcome.met,
+        }
+        for outcome in found
+    ]
+    try:
+        write_atomically(run.path / CHECKS, json.dumps(rows, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        click.echo(f"queue-or-task: not noted in {run.path / CHECKS}: {error.strerror}", err=True)

@@ -10,30 +10,47 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
 from bench.errors import BenchError
-from bench.machine import IDENTITY
 from bench.measures.comparison import NOT_COMPARED, pair_blocks
 from bench.measures.validity import counted
 from bench.measures.words import Comparison, compare
 from bench.rundir import RunDirectory
+from bench.schema import COMPARED, MACHINE_IDENTITY
 
-#: The columns of the table, in order; `a` and `b` are medians over the blocks, in ms.
-COLUMNS = ("scenario", "side", "metric", "quantile", "a", "b", "ratio", "low", "high", "words", "why")
 #: What makes two plans offer the same requests from the same seed.
 _LOAD = ("rate", "owners", "warmup_s", "latency_s")
 #: Digits of a commit that a person reads.
 COMMIT_DIGITS = 10
 _KEYS = ["scenario", "side", "metric", "quantile"]
+#: Columns of `latency.csv` that are numbers; a cell that is none is left out with its row.
+_NUMBERS = ["repetition", "quantile", "value_ms"]
 
 
-def compare_runs(a: Path, b: Path) -> tuple[pd.DataFrame, list[str]]:
-    """The table of `COLUMNS` and the lines to print, B against A.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """B against A: the table of `COMPARED`, how it was made, and what else is another in the two runs."""
+
+    a: Path
+    b: Path
+    table: pd.DataFrame
+    how: str
+    others: tuple[str, ...]
+
+    @property
+    def lines(self) -> list[str]:
+        """What a terminal shows."""
+        figures = [_line(row) for row in records(self.table)]
+        return [f"A = {self.a}", f"B = {self.b}", self.how, *self.others, *figures]
+
+
+def compare_runs(a: Path, b: Path) -> Compared:
+    """Compare B with A.
 
     Raise BenchError where one is no run, their schemas differ, or they share no figure.
     """
@@ -53,30 +70,49 @@ def compare_runs(a: Path, b: Path) -> tuple[pd.DataFrame, list[str]]:
     ]
     if not rows:
         raise BenchError(f"{a} and {b} share no figure: run both with the same scenarios and sides")
-    how = f"unpaired: the runs differ in {' and '.join(unlike)}" if unlike else "paired by repetition"
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    other = _other(*(run.manifest for run in runs))
-    return table, [f"A = {a}", f"B = {b}", how, *other, *(_line(row) for row in rows)]
+    return Compared(
+        a=a,
+        b=b,
+        table=pd.DataFrame(rows, columns=list(COMPARED)),
+        how=f"unpaired: the runs differ in {' and '.join(unlike)}" if unlike else "paired by repetition",
+        others=tuple(_others(*(run.manifest for run in runs))),
+    )
+
+
+def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows as mappings from column to value."""
+    return cast("list[dict[str, Any]]", table.to_dict("records"))
 
 
 def _rows(run: RunDirectory, name: str) -> pd.DataFrame:
     latency = counted(run.table("latency"), run.table("blocks"))
+    numbers = latency[_NUMBERS].apply(pd.to_numeric, errors="coerce")
+    latency = latency.assign(**numbers).dropna(subset=_NUMBERS)
     return latency[~latency["metric"].isin(NOT_COMPARED)].assign(run=name)
 
 
 def _unlike(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    same_machine = all(a.get("machine", {}).get(key) == b.get("machine", {}).get(key) for key in IDENTITY)
-    same_load = all(a.get("plan", {}).get(key) == b.get("plan", {}).get(key) for key in _LOAD)
+    same_machine = all(
+        _part(a, "machine").get(key) == _part(b, "machine").get(key) for key in MACHINE_IDENTITY
+    )
+    same_load = all(_part(a, "plan").get(key) == _part(b, "plan").get(key) for key in _LOAD)
     checks = {"machine": same_machine, "seed": a.get("seed") == b.get("seed"), "load": same_load}
     return [name for name, same in checks.items() if not same]
 
 
-def _other(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+def _others(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
     """What else is another in the two runs, A → B: each version, and the commit; dirty trees are marked."""
-    names = sorted({*a.get("versions", {}), *b.get("versions", {})})
-    pairs = [(name, *(run.get("versions", {}).get(name, "none") for run in (a, b))) for name in names]
-    pairs.append(("commit", *(_commit(run.get("git", {})) for run in (a, b))))
+    versions = [_part(run, "versions") for run in (a, b)]
+    names = sorted({name for run in versions for name in run})
+    pairs = [(name, *(str(run.get(name, "none")) for run in versions)) for name in names]
+    pairs.append(("commit", *(_commit(_part(run, "git")) for run in (a, b))))
     return [f"{name}: {one} → {two}" for name, one, two in pairs if one != two]
+
+
+def _part(manifest: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """A field of the manifest that is an object; empty where it is absent or something else."""
+    value = manifest.get(field)
+    return value if isinstance(value, dict) else {}
 
 
 def _commit(git: Mapping[str, Any]) -> str:
@@ -94,7 +130,7 @@ def _row(group: pd.DataFrame, *, is_paired: bool) -> dict[str, Any]:
 
 
 def _figures(found: Comparison) -> dict[str, Any]:
-    return {key: value for key, value in asdict(found).items() if key in COLUMNS}
+    return {key: value for key, value in asdict(found).items() if key in COMPARED}
 
 
 def _line(row: Mapping[str, Any]) -> str:

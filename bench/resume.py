@@ -25,7 +25,7 @@ from bench.mending import mend
 from bench.orders import Order
 from bench.planned import planned
 from bench.rundir import RunDirectory, check_space
-from bench.schema import MICRO, PLAN, SCHEMA_VERSION, TABLES
+from bench.schema import MACHINE_IDENTITY, MICRO, PLAN, SCHEMA_VERSION, TABLES
 from bench.turns import Turn, again
 
 #: Tables that are made of the others at the end of a run.
@@ -59,7 +59,7 @@ def check_same(run: RunDirectory, order: Order, agenda: Agenda, broker: str) -> 
     """Raise BenchError where what is measured from here on would not fit what was measured before."""
     manifest = run.manifest
     here, there = machine.machine(), manifest.get("machine", {})
-    _check("machine", {key: there.get(key) for key in machine.IDENTITY}, here)
+    _check("machine", {key: there.get(key) for key in MACHINE_IDENTITY}, here)
     _check("version", manifest.get("versions", {}), machine.versions())
     _check("broker", {"broker": manifest.get("broker")}, {"broker": broker})
     try:

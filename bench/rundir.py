@@ -98,9 +98,18 @@ class RunDirectory:
         write_atomically(self.path / f"{table}.csv", frame.to_csv(index=False, columns=list(TABLES[table])))
 
     def table(self, table: str) -> pd.DataFrame:
-        """Read a table; an absent one is empty, with its columns."""
-        path = self.path / f"{table}.csv"
-        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(TABLES[table]))
+        """Read a table; an absent one is empty, and a column that it lacks holds nothing.
+
+        Raise BenchError where the file is no table.
+        """
+        path, columns = self.path / f"{table}.csv", TABLES[table]
+        try:
+            found = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(columns))
+        except (OSError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
+            raise BenchError(
+                f"{path} cannot be read ({' '.join(str(error).split())}): mend the line, or measure again"
+            ) from error
+        return found.reindex(columns=[*columns, *(name for name in found if name not in columns)])
 
     def point_latest(self) -> None:
         """Let `latest` beside this directory point at it."""

@@ -28,7 +28,13 @@
 | hog_latency.csv    | as latency.csv, without the heavy jobs and with them                       |
 | own.csv            | what the measuring itself took of the processor, in one block              |
 | micro.json         | call costs, in pytest-benchmark's own format                               |
+| checks.json        | what became of the thresholds that the run was last held against           |
 | report.html        | the report                                                                 |
+| summary.json       | the same in figures, for scripts; see `reports.summary.content`            |
+| summary.md         | the same for a comment under a change                                      |
+
+Beside the runs stand `index.html`, the list of all of them, and what `compare` wrote: `compare-A-B.json`
+(`COMPARED`) and `compare-A-B.html`.
 
 A table that a run has nothing for is absent. Times are milliseconds unless the name says
 otherwise; `inf` is a job that was not finished by the drain limit.
@@ -45,8 +51,16 @@ MANIFEST = "run.json"
 PLAN = "plan.json"
 REPORT = "report.html"
 MICRO = "micro.json"
+CHECKS = "checks.json"
+SUMMARY_JSON = "summary.json"
+SUMMARY_MD = "summary.md"
+#: Beside the runs: the list of all of them.
+INDEX = "index.html"
 #: Beside the runs: what the last verification of the instrument found.
 INSTRUMENT = "instrument.json"
+
+#: What makes two machines the same one, in the manifest's `machine`; the load of the moment does not.
+MACHINE_IDENTITY = ("cores", "memory_gb", "processor", "system")
 
 #: Every side that a run can measure, in the order of the reports.
 SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
@@ -327,6 +341,21 @@ TABLES["blast"] = (
 TABLES["controls"] = TABLES["failures"]
 TABLES["hog_latency"] = (*TABLES["latency"], "place", "hogs")
 TABLES["load_latency"] = (*TABLES["latency"], "share", "rate_per_s")
+#: A row of `compare-A-B.json`: one figure that both runs have; `a` and `b` are medians over blocks in ms.
+COMPARED = (
+    "scenario",
+    "side",
+    "metric",
+    "quantile",
+    "a",
+    "b",
+    "pairs",
+    "ratio",  # b / a
+    "low",  # 95 % interval of the ratio
+    "high",
+    "words",  # lower | higher | no clear difference | too noisy to say
+    "why",
+)
 
 
 class Manifest(TypedDict, total=False):

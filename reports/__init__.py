@@ -3,39 +3,45 @@
 Reads the CSVs, `run.json` and `micro.json` of `bench.schema` and nothing else. What a run lacks is
 told in place with the command that fills it; only a directory without a readable manifest, or of a
 newer schema, raises RunError. The same run directory gives the same bytes.
+
+Beside `report.html` stand the run in short, `summary.json` and `summary.md` (`reports.summary`), and
+over all runs the list of them (`reports.index`) and two of them side by side (`reports.versus`).
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-from bench.schema import REPORT
+from bench.schema import REPORT, SUMMARY_JSON, SUMMARY_MD
 from reports import page
 from reports.drawings import drawings
 from reports.errors import RunError
 from reports.reading import read
+from reports.summary import dumps, markdown, summary
 from reports.verdicts import verdicts
+from reports.writing import write
 
-__all__ = ["RunError", "headlines", "render"]
+__all__ = ["RunError", "headlines", "in_short", "render"]
 
 
 def render(run_directory: Path) -> Path:
-    """Write `report.html` into the run directory in one step and return its path.
+    """Write `report.html` and the summaries into the run directory; return the report's path.
 
-    Raise RunError where the directory holds no run that can be read, or cannot be written to.
+    Each file in one step. Raise RunError where the directory holds no run that can be read, or
+    cannot be written to.
     """
     run = read(run_directory)
-    target, fresh = run_directory / REPORT, run_directory / f".{REPORT}.{os.getpid()}"
-    try:
-        fresh.write_text(page.html(run, drawings(run)), encoding="utf-8")
-        fresh.replace(target)
-    except OSError as error:
-        fresh.unlink(missing_ok=True)
-        raise RunError(
-            f"{target} cannot be written: {error.strerror}; free some space or copy the run"
-        ) from error
-    return target
+    text, short = page.html(run, drawings(run)), summary(run)
+    write(run_directory / REPORT, text)
+    write(run_directory / SUMMARY_JSON, dumps(short))
+    write(run_directory / SUMMARY_MD, markdown(short))
+    return run_directory / REPORT
+
+
+def in_short(run_directory: Path, *, form: str) -> str:
+    """The run as the text of its summary, "md" or "json"; nothing is written. Raise RunError as `render`."""
+    short = summary(read(run_directory))
+    return markdown(short) if form == "md" else dumps(short)
 
 
 def headlines(run_directory: Path) -> list[str]:

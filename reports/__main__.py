@@ -1,6 +1,8 @@
 """`python -m reports RUN_DIRECTORY`: render a run, print its verdicts and the path of its report.
 
-Exit code 2 with one line on standard error where the directory holds no run that can be read.
+The list of all runs beside it is written anew. With `--format md` or `json` the run in short is
+printed, and nothing is written. Exit code 2 with one line on standard error where the directory
+holds no run that can be read.
 """
 
 from __future__ import annotations
@@ -9,23 +11,30 @@ import argparse
 import sys
 from pathlib import Path
 
-from reports import RunError, headlines, render
-
-#: Something that the caller can mend, told in one line.
-EXIT_USAGE = 2
+from reports import RunError, headlines, in_short, index, render
+from reports.programs import EXIT_USAGE, complain
 
 
 def main() -> int:
-    """Render what the command line names; return the exit code."""
+    """Do what the command line asks; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m reports", description="Render a run's report.")
     parser.add_argument("run_directory", type=Path, help="a folder under results/, or results/latest")
-    directory = parser.parse_args().run_directory
+    parser.add_argument("--format", choices=("html", "md", "json"), default="html", help="html writes files")
+    asked = parser.parse_args()
     try:
-        page, lines = render(directory), headlines(directory)
+        if asked.format != "html":
+            sys.stdout.write(in_short(asked.run_directory, form=asked.format))
+            return 0
+        page, lines = render(asked.run_directory), headlines(asked.run_directory)
     except RunError as error:
-        sys.stderr.write(f"queue-or-task: {' '.join(str(error).split())}\n")
+        complain(error)
         return EXIT_USAGE
-    sys.stdout.write("\n".join([*lines, "", f"report: {page}", ""]))
+    lines = [*lines, "", f"report: {page}"]
+    try:
+        lines.append(f"all runs: {index.write_index(index.runs_beside(asked.run_directory))}")
+    except RunError as error:
+        complain(error)  # the report stands; only the list of runs does not know of it
+    sys.stdout.write("\n".join([*lines, ""]))
     return 0
 
 

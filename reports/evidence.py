@@ -133,7 +133,7 @@ def losses(failures: pd.DataFrame, *, scenario: str, fault: int, side: str) -> L
     rows = failures[
         (failures["scenario"] == scenario) & (failures["fault"] == fault) & (failures["side"] == side)
     ]
-    accepted = _total(rows["accepted"])
+    accepted = total(rows["accepted"])
     if not accepted:
         return None
     judged = rows["sum_ok"].fillna(value=False).astype(bool) & rows["at_least_once"].isin(["held", "broken"])
@@ -143,9 +143,9 @@ def losses(failures: pd.DataFrame, *, scenario: str, fault: int, side: str) -> L
         strikes=len(rows),
         strikes_with_loss=int((rows["lost"] > 0).sum()),
         accepted=accepted,
-        lost=_total(rows["lost"]),
-        stuck=_total(rows["stuck"]),
-        duplicated=_total(rows["duplicated"]),
+        lost=total(rows["lost"]),
+        stuck=total(rows["stuck"]),
+        duplicated=total(rows["duplicated"]),
         checked=bool(judged.all()) and bool(rows["lost"].notna().all()),
     )
 
@@ -185,9 +185,9 @@ def freshness(drift: pd.DataFrame) -> list[Freshness]:
             age_p99_low_ms=float(rows["age_p99_ms"].min()),
             age_p99_high_ms=float(rows["age_p99_ms"].max()),
             age_max_ms=float(rows["age_max_ms"].max()),
-            ticks_due=_total(rows["ticks_due"]),
-            missed=_total(rows["missed"]),
-            duplicates=_total(rows["duplicates"]),
+            ticks_due=total(rows["ticks_due"]),
+            missed=total(rows["missed"]),
+            duplicates=total(rows["duplicates"]),
             drift_ppm=middle(rows["drift_ppm"]),
         )
         for (side, policy), rows in groups(known, "side", "policy")
@@ -216,7 +216,8 @@ def middle(values: pd.Series[float]) -> float:
     return float(low if low == high else (low + high) / 2)
 
 
-def _total(values: pd.Series[float]) -> int:
+def total(values: pd.Series[float]) -> int:
+    """The sum of what is a number."""
     finite = values[values.notna() & (values.abs() != math.inf)]
     return int(finite.sum())
 

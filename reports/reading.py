@@ -2,22 +2,27 @@
 
 Every table comes back with all columns of `bench.schema.TABLES` and their types: text, true or
 false, or number (`inf` kept). A table that is absent is empty. What could not be read is told in
-`Run.problems`, and the report prints it where the reader looks for the figure.
+`Run.problems`, and the report prints it where the reader looks for the figure. Text is cut at
+`LONGEST_TEXT`, and a last line without its end is left out: the number in it may be cut too.
 """
 
 from __future__ import annotations
 
+import csv
+import hashlib
+import io
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
+from bench.schema import CHECKS, MANIFEST, MICRO, SCHEMA_VERSION, TABLES
 from reports.errors import RunError
 
 #: Columns that hold words; every other column is a number, but for TRUTHS.
@@ -42,6 +47,13 @@ TEXTS = frozenset(
 #: Columns that are true or false.
 TRUTHS = frozenset({"valid", "duplicate", "sum_ok", "app_died", "held", "overloaded"})
 
+#: Characters of one cell that are kept; a longer text is cut.
+LONGEST_TEXT = 2_000
+#: Characters of one cell that are read at all; Python's csv stops at 131,072.
+LONGEST_FIELD = 50_000_000
+#: What a threshold's outcome has to tell.
+CHECK_FIELDS = ("text", "subject", "value", "met")
+
 _TRUTH = {
     "true": True,
     "1": True,
@@ -56,13 +68,19 @@ _TRUTH = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: its manifest, its tables, its call costs, and what could not be read."""
+    """One run: its manifest, its tables, its call costs, and what could not be read.
+
+    `checks` is what became of the thresholds that it was last held against, and `fingerprint` the
+    SHA-256 of its manifest.
+    """
 
     directory: Path
     manifest: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
     micro: tuple[Mapping[str, Any], ...]
     problems: tuple[str, ...]
+    checks: tuple[Mapping[str, Any], ...] = ()
+    fingerprint: str = ""
 
     def table(self, name: str) -> pd.DataFrame:
         """A table without the rows of blocks that do not count."""
@@ -92,6 +110,11 @@ class Run:
         value = self.manifest.get(field)
         return value if isinstance(value, dict) else {}
 
+    def text(self, field: str) -> str | None:
+        """A manifest field that is text; None where it is absent or something else."""
+        value = self.manifest.get(field)
+        return value if isinstance(value, str) else None
+
     @property
     def profile(self) -> str:
         """The profile's name; "unknown" where the manifest has none."""
@@ -100,19 +123,22 @@ class Run:
 
 def read(directory: Path) -> Run:
     """Read a run directory; raise RunError where it has no manifest that this version can read."""
-    manifest = _manifest(directory)
+    manifest, fingerprint = read_manifest(directory)
     problems: list[str] = []
     tables = {name: _table(directory, name, problems) for name in TABLES}
     micro = _micro(directory / MICRO, problems)
-    return Run(directory, manifest, tables, micro, tuple(problems))
+    checks = _checks(directory / CHECKS, problems)
+    return Run(directory, manifest, tables, micro, tuple(problems), checks, fingerprint)
 
 
-def _manifest(directory: Path) -> dict[str, Any]:
+def read_manifest(directory: Path) -> tuple[dict[str, Any], str]:
+    """The manifest and the SHA-256 of its bytes; raise RunError where this version cannot read it."""
     path = directory / MANIFEST
     if not path.is_file():
         raise RunError(f"{directory} is not a complete run: no {MANIFEST} in it; name a run under results/")
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        manifest = _json(content)
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({_one_line(error)}); run the bench again") from error
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
@@ -122,7 +148,30 @@ def _manifest(directory: Path) -> dict[str, Any]:
         raise RunError(
             f"{path} has schema {schema}, this version reads up to {SCHEMA_VERSION}: upgrade queue-or-task"
         )
-    return dict(manifest)
+    return dict(manifest), hashlib.sha256(content).hexdigest()
+
+
+def _json(content: bytes) -> Any:
+    """What a JSON file holds, its text fit to be printed; raise ValueError where it is none."""
+    try:
+        return _printable(json.loads(content.decode("utf-8")))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def _printable(value: Any) -> Any:
+    """The value with text that UTF-8 can hold, cut where it is longer than anybody reads."""
+    if isinstance(value, str):
+        return _cut(value.encode("utf-8", "replace").decode("utf-8"))
+    if isinstance(value, list):
+        return [_printable(item) for item in value]
+    if isinstance(value, dict):
+        return {_printable(key): _printable(item) for key, item in value.items()}
+    return value
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"
 
 
 def _table(directory: Path, name: str, problems: list[str]) -> pd.DataFrame:
@@ -138,10 +187,10 @@ def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
     """The rows as text; a line with too many fields is left out and told."""
     left_out: list[list[str]] = []
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _long_fields():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields without a word
             frame = pd.read_csv(
-                path,
+                io.StringIO(_whole_lines(path, problems)),
                 dtype=str,
                 keep_default_na=False,
                 index_col=False,
@@ -156,6 +205,36 @@ def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
     return frame
 
 
+def _whole_lines(path: Path, problems: list[str]) -> str:
+    """The text of a table up to the end of its last whole line."""
+    content = path.read_bytes()
+    text = content.decode("utf-8", "replace")
+    if "\N{REPLACEMENT CHARACTER}" in text and not _is_utf8(content):
+        problems.append(f"{path.name} holds bytes that are no UTF-8, shown as \N{REPLACEMENT CHARACTER}")
+    whole, end, cut = text.rpartition("\n")
+    if cut:
+        problems.append(f"{path.name}: its last line is cut off and left out")
+    return whole + end
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@contextmanager
+def _long_fields() -> Iterator[None]:
+    """Let one enormous cell not cost the whole table."""
+    before = csv.field_size_limit(LONGEST_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
     kind = _kind(column)
     if column not in frame:
@@ -163,7 +242,7 @@ def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
         return pd.Series([filler] * len(frame), index=frame.index, dtype=kind)
     values = frame[column].fillna("").astype(str)
     if kind == "object":
-        return values.astype(object)
+        return values.map(_cut).astype(object)
     if kind == "boolean":
         return values.str.strip().str.lower().map(_TRUTH).astype("boolean")
     return pd.to_numeric(values, errors="coerce").astype("float64")
@@ -180,12 +259,23 @@ def _micro(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
     if not path.exists():
         return ()
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = _json(path.read_bytes())
         benchmarks = [item for item in found["benchmarks"] if math.isfinite(float(item["stats"]["median"]))]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         problems.append(f"{path.name} cannot be read: {_one_line(error)}")
         return ()
     return tuple(benchmarks)
+
+
+def _checks(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    if not path.exists():
+        return ()
+    try:
+        found = _json(path.read_bytes())
+        return tuple({field: item[field] for field in CHECK_FIELDS} for item in found)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        problems.append(f"{path.name} cannot be read: {_one_line(error)}")
+        return ()
 
 
 def _one_line(error: BaseException) -> str:

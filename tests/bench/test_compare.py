@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.compare import COLUMNS, compare_runs
+from bench.compare import compare_runs
 from bench.errors import BenchError
-from bench.schema import SCHEMA_VERSION, TABLES
+from bench.schema import COMPARED, SCHEMA_VERSION, TABLES
 
 MACHINE = {"cores": 2, "memory_gb": 8.0, "processor": "x", "system": "Linux", "load_before": [0.1]}
 
@@ -47,9 +47,10 @@ SLOWER = [value * 1.5 for value in BASE]
 
 def test_runs_of_one_machine_and_seed_are_paired_by_repetition(tmp_path: Path) -> None:
     loaded = {**MACHINE, "load_before": [9.0]}
-    table, lines = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", SLOWER, machine=loaded))
+    found = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", SLOWER, machine=loaded))
+    table, lines = found.table, found.lines
     row = table.iloc[0]
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(COMPARED)
     assert (row["words"], row["a"], row["b"]) == ("higher", 105, 157.5)
     assert row["low"] == pytest.approx(1.5)
     assert "paired by repetition" in lines
@@ -67,7 +68,8 @@ def test_runs_of_one_machine_and_seed_are_paired_by_repetition(tmp_path: Path) -
 def test_runs_of_another_seed_or_machine_are_not_paired(
     tmp_path: Path, change: dict[str, Any], word: str
 ) -> None:
-    table, lines = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", SLOWER, **change))
+    found = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", SLOWER, **change))
+    table, lines = found.table, found.lines
     row = table.iloc[0]
     assert f"unpaired: the runs differ in {word}" in lines
     assert row["ratio"] == pytest.approx(1.5)
@@ -83,7 +85,7 @@ def test_other_versions_and_another_commit_are_told_and_leave_the_pairs(tmp_path
         "versions": {"celery": "5.7.0", "python": "3.12"},
         "git": {"commit": "b" * 40, "dirty": True},
     }
-    _, lines = compare_runs(run(tmp_path / "a", BASE, **a), run(tmp_path / "b", SLOWER, **b))
+    lines = compare_runs(run(tmp_path / "a", BASE, **a), run(tmp_path / "b", SLOWER, **b)).lines
     assert lines[2:5] == [
         "paired by repetition",
         "celery: 5.6.0 → 5.7.0",
@@ -92,18 +94,19 @@ def test_other_versions_and_another_commit_are_told_and_leave_the_pairs(tmp_path
 
 
 def test_runs_of_different_length_can_be_compared_unpaired(tmp_path: Path) -> None:
-    table, _ = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", [200.0] * 9, seed=2))
+    table = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", [200.0] * 9, seed=2)).table
     assert table.iloc[0]["words"] == "higher"
 
 
 def test_blocks_that_do_not_count_are_left_out(tmp_path: Path) -> None:
     b = run(tmp_path / "b", [*BASE[:4], 9e9], invalid=(4,))
-    table, _ = compare_runs(run(tmp_path / "a", BASE), b)
+    table = compare_runs(run(tmp_path / "a", BASE), b).table
     assert table.iloc[0]["ratio"] == 1
 
 
 def test_a_run_that_did_not_finish_its_jobs_says_so(tmp_path: Path) -> None:
-    table, lines = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", [math.inf] * 5))
+    found = compare_runs(run(tmp_path / "a", BASE), run(tmp_path / "b", [math.inf] * 5))
+    table, lines = found.table, found.lines
     assert table.iloc[0]["words"] == "higher"
     assert any("> limit" in line for line in lines)
 

@@ -12,6 +12,8 @@ import pytest
 import reports
 
 ROOT = Path(reports.__file__).parents[1]
+#: What rendering adds to a run directory.
+WRITTEN = ("report.html", "summary.json", "summary.md")
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Rendered:
     run: Path
     home: Path
     before: frozenset[Path]
+    beside: frozenset[Path]
     done: subprocess.CompletedProcess[str]
 
     @property
@@ -28,8 +31,8 @@ class Rendered:
         return self.run / "report.html"
 
 
-def program(directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "reports", str(directory)]
+def program(directory: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "reports", str(directory), *options]
     return subprocess.run(
         command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
@@ -38,26 +41,28 @@ def program(directory: Path, **environment: str) -> subprocess.CompletedProcess[
 @pytest.fixture(scope="module")
 def rendered(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Rendered:
     folder = tmp_path_factory.mktemp("program")
-    run, home = shutil.copytree(whole_run, folder / "run"), folder / "home"
-    (run / "report.html").unlink(missing_ok=True)
+    run, home = shutil.copytree(whole_run, folder / "runs" / "run"), folder / "home"
+    for name in WRITTEN:
+        (run / name).unlink(missing_ok=True)
     home.mkdir()
-    before = frozenset(run.iterdir())
-    return Rendered(run, home, before, program(run, HOME=str(home), MPLCONFIGDIR=""))
+    before, beside = frozenset(run.iterdir()), frozenset(run.parent.iterdir())
+    return Rendered(run, home, before, beside, program(run, HOME=str(home), MPLCONFIGDIR=""))
 
 
-def test_the_program_prints_the_verdicts_a_blank_line_and_the_reports_path(rendered: Rendered) -> None:
+def test_the_program_prints_the_verdicts_a_blank_line_and_where_the_pages_are(rendered: Rendered) -> None:
     done = rendered.done
     assert (done.returncode, done.stderr) == (0, "")
-    lines = [*reports.headlines(rendered.run), "", f"report: {rendered.report}"]
-    assert done.stdout.splitlines() == lines
+    pages = [f"report: {rendered.report}", f"all runs: {rendered.run.parent / 'index.html'}"]
+    assert done.stdout.splitlines() == [*reports.headlines(rendered.run), "", *pages]
 
 
 def test_the_report_tells_how_to_render_it_again_with_the_path_as_given(rendered: Rendered) -> None:
     assert f"queue-or-task report {rendered.run}" in rendered.report.read_text(encoding="utf-8")
 
 
-def test_rendering_writes_the_report_and_nothing_else(rendered: Rendered) -> None:
-    assert set(rendered.run.iterdir()) - rendered.before == {rendered.report}
+def test_rendering_writes_the_report_the_summaries_the_list_and_nothing_else(rendered: Rendered) -> None:
+    assert set(rendered.run.iterdir()) - rendered.before == {rendered.run / name for name in WRITTEN}
+    assert set(rendered.run.parent.iterdir()) - rendered.beside == {rendered.run.parent / "index.html"}
     assert not list(rendered.home.rglob("*"))
 
 
@@ -73,3 +78,21 @@ def test_a_directory_that_is_no_run_ends_with_one_line_and_exit_code_2(tmp_path:
     assert done.stderr.startswith("queue-or-task: ")
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", ["md", "json"])
+def test_a_summary_is_printed_as_it_was_written_and_nothing_is_written(rendered: Rendered, form: str) -> None:
+    before = {path: path.stat().st_mtime_ns for path in rendered.run.iterdir()}
+    done = program(rendered.run, "--format", form)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (rendered.run / f"summary.{form}").read_text(encoding="utf-8")
+    assert {path: path.stat().st_mtime_ns for path in rendered.run.iterdir()} == before
+
+
+def test_a_page_of_someone_else_is_not_written_over_and_the_report_stands(run: Path) -> None:
+    theirs = run.parent / "index.html"
+    theirs.write_text("<p>mine</p>")
+    done = program(run)
+    assert (done.returncode, (run / "report.html").exists()) == (0, True)
+    assert done.stderr == f"queue-or-task: {theirs} is not a list of runs: move it away to have one written\n"
+    assert theirs.read_text() == "<p>mine</p>"

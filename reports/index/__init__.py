@@ -1,0 +1,55 @@
+"""`index.html` beside the runs: all of them, newest first, and how their headline figures went.
+
+Written anew after every run and every report, in one step and by one process at a time, so that of
+two runs that end together none is missing. A run that cannot be read is listed with the reason.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.schema import INDEX
+from reports import caches
+from reports.errors import RunError
+from reports.index.entries import entries
+from reports.index.lock import held
+from reports.index.page import html
+from reports.index.trends import trends
+from reports.templating import GENERATOR
+from reports.writing import write
+
+__all__ = ["runs_beside", "write_index"]
+
+#: What `queue-or-task compare` calls its pages.
+PAIRS = "compare-*.html"
+#: Bytes at the start of a page that tell whether it is ours.
+_HEAD = 2_000
+
+
+def runs_beside(run_directory: Path) -> Path:
+    """The folder that a run's directory really is in, named as the caller named it where that is the same."""
+    named, real = run_directory.parent, run_directory.resolve().parent
+    return named if named.resolve() == real else real
+
+
+def write_index(folder: Path) -> Path:
+    """Write the list of all runs in `folder` and return its path.
+
+    Raise RunError where the folder cannot be read or written, or where an `index.html` is in it
+    that this program did not make.
+    """
+    target = folder / INDEX
+    try:
+        with held(folder):
+            _check_ours(target)
+            found, pairs = entries(folder), sorted(path.name for path in folder.glob(PAIRS))
+            with caches.kept_in(folder):
+                write(target, html(found, trends(found), where=folder, pairs=pairs))
+    except OSError as error:
+        raise RunError(f"{folder} cannot be read: {error.strerror}; name a folder that holds runs") from error
+    return target
+
+
+def _check_ours(target: Path) -> None:
+    if target.exists() and f'content="{GENERATOR}"'.encode() not in target.read_bytes()[:_HEAD]:
+        raise RunError(f"{target} is not a list of runs: move it away to have one written")

@@ -1,0 +1,112 @@
+"""The page of all runs, put into its template."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markupsafe import Markup
+
+from reports import evidence, words
+from reports.index.entries import Entry, Point, Unreadable
+from reports.index.trends import MOST_GROUPS, MOST_RUNS, Group
+from reports.summary.figures import shown
+from reports.templating import rendered
+
+#: What a verdict's cell shows beneath: for each scenario the keys of its figures, and how they are called.
+BENEATH = {
+    "account_setup": {"response_p50": "response", "lost_10": "lost at kill -9 of the app"},
+    "account_sync": {"age_p99": "age p99"},
+    "welcome_email": {"caller_p50": "caller cost"},
+}
+_CHOICES = {"no queue": "no queue needed", "neither": "neither is enough"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """The choice of one scenario in one run, and the two sides' figures that go with it."""
+
+    choice: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A run and its cells, one a scenario; None where the run was not asked for it."""
+
+    entry: Entry
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A group with its figures drawn."""
+
+    group: Group
+    figures: tuple[tuple[str, Markup], ...]
+
+
+def html(
+    found: Sequence[Entry | Unreadable], groups: Sequence[Group], *, where: Path, pairs: Sequence[str]
+) -> str:
+    """The whole page of the folder `where`, with links to the `pairs` that stand side by side.
+
+    The same entries give the same text.
+    """
+    runs = [entry for entry in found if isinstance(entry, Entry)]
+    return rendered(
+        "index.html.j2",
+        scenarios=[words.scenario(scenario) for scenario in BENEATH],
+        rows=[row(entry) for entry in runs],
+        unreadable=[entry for entry in found if isinstance(entry, Unreadable)],
+        groups=_drawn(groups),
+        where=where,
+        pairs=pairs,
+        most_runs=MOST_RUNS,
+        most_groups=MOST_GROUPS,
+    )
+
+
+def row(entry: Entry) -> Row:
+    """A run with what its cells say."""
+    choices = dict(entry.choices)
+    return Row(
+        entry=entry,
+        cells=tuple(
+            Cell(
+                choice=_CHOICES.get(choices[scenario], choices[scenario]),
+                lines=tuple(filter(None, (_line(entry, scenario, key, name) for key, name in names.items()))),
+            )
+            if scenario in choices
+            else None
+            for scenario, names in BENEATH.items()
+        ),
+    )
+
+
+def _line(entry: Entry, scenario: str, key: str, name: str) -> str:
+    """As in "response: 31 ms in-process, 39 ms hardened Celery"; empty without a figure."""
+    own = [point for point in entry.points if (point.key, point.scenario) == (key, scenario)]
+    task = _best(own, evidence.TASK)
+    queue = next((best for side in evidence.QUEUES if (best := _best(own, side)) is not None), None)
+    told = [f"{shown(point.value, point.key)} {words.side(point.side)}" for point in (task, queue) if point]
+    return f"{name}: {', '.join(told)}" if told else ""
+
+
+def _best(points: Sequence[Point], side: str) -> Point | None:
+    """The side's lowest figure over its policies, as the verdicts take it."""
+    return min((point for point in points if point.side == side), key=lambda point: point.value, default=None)
+
+
+def _drawn(groups: Sequence[Group]) -> list[Drawn]:
+    if not groups:
+        return []
+    from reports import figures  # matplotlib is slow to import and writes a cache
+    from reports.index import drawing
+
+    with figures.drawing():
+        return [
+            Drawn(group=group, figures=tuple((trend.title, drawing.draw(trend)) for trend in group.trends))
+            for group in groups
+        ]

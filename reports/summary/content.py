@@ -1,0 +1,121 @@
+"""`summary.json`: a run in figures, for scripts. Its keys stay as they are while `summary` is 1.
+
+| key           | value                                                                              |
+|---------------|------------------------------------------------------------------------------------|
+| summary       | the version of this shape                                                          |
+| schema        | the version of the run directory's files (`bench.schema`)                          |
+| run           | the run's name                                                                     |
+| started_at, finished_at | ISO 8601, UTC; finished_at is null while a run is not whole               |
+| interrupted   | whether Ctrl-C ended it                                                            |
+| profile, seed, command | what was asked for; the command as one line                               |
+| commit, dirty | the tree that measured, and whether files differed from it                         |
+| machine       | cores, memory_gb, processor, system                                                |
+| versions      | version of Python and of each package that matters                                 |
+| stamps        | what has to be known before a figure is quoted                                     |
+| problems      | files that could not be read in full                                               |
+| missing       | `what` the run lacks, and the `command` that fills it                              |
+| blocks        | `total`, and how many were left out as `invalid`                                   |
+| verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), sentence,    |
+|               | question, numbers (label, value, detail), caveat                                   |
+| figures       | key, scenario, side, policy, unit, value, low, high, n: `reports.summary.figures`  |
+| comparisons   | a metric's quantile of side over baseline: pairs, ratio with low and high (95 %),  |
+|               | difference_ms, words, why                                                          |
+| faults        | fault, name, scenario, side, aimed (whether the fault aims at the scenario),       |
+|               | strikes, accepted and what became of those: done_once, duplicated, failed_visibly, |
+|               | stuck, lost; at_least_once, at_most_once (held, broken, unknown), lost_bound (the  |
+|               | largest share of strikes that may lose a job, 95 %)                                |
+| thresholds    | text, subject, value, met: what `queue-or-task check` last found                   |
+| manifest_sha256 | of the run.json that all this was made from                                      |
+
+A number that was not measured is null; one that was not reached by the limit is the text "inf".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bench.schema import MACHINE_IDENTITY
+from reports import commands, evidence, matrix, page, words
+from reports.frames import groups
+from reports.reading import Run
+from reports.summary.figures import figures
+from reports.summary.plain import plain
+from reports.verdicts import Verdict, verdicts
+
+#: Raised by one when a key changes its meaning or goes.
+SUMMARY_VERSION = 1
+#: What an accepted job may have become, with the counts that a fault's row sums.
+_COUNTS = ("accepted", "done_once", "duplicated", "failed_visibly", "stuck", "lost")
+_COMPARED = ("scenario", "metric", "quantile", "baseline", "side", "pairs", "ratio", "low", "high")
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """The whole summary, ready for JSON; the same run gives the same summary."""
+    judged = verdicts(run)
+    git, machine = run.mapping("git"), run.mapping("machine")
+    dirty = git.get("dirty")
+    whole: dict[str, Any] = plain(
+        {
+            "summary": SUMMARY_VERSION,
+            "schema": run.manifest["schema"],
+            "run": run.text("run") or run.directory.name,
+            "started_at": run.text("started_at"),
+            "finished_at": run.text("finished_at"),
+            "interrupted": bool(run.manifest.get("interrupted")),
+            "profile": run.profile,
+            "seed": run.manifest.get("seed"),
+            "command": commands.whole(run),
+            "commit": str(git.get("commit") or "unknown"),
+            "dirty": dirty if isinstance(dirty, bool) else None,
+            "machine": {name: machine.get(name) for name in MACHINE_IDENTITY},
+            "versions": {name: str(version) for name, version in run.mapping("versions").items()},
+            "stamps": page.stamps(run),
+            "problems": run.problems,
+            "missing": [gap for verdict in judged for gap in verdict.gaps],
+            "blocks": {"total": len(run.tables["blocks"]), "invalid": len(run.invalid_blocks())},
+            "verdicts": [_verdict(verdict) for verdict in judged],
+            "figures": figures(run),
+            "comparisons": _comparisons(run),
+            "faults": _faults(run),
+            "thresholds": run.checks,
+            "manifest_sha256": run.fingerprint,
+        }
+    )
+    return whole
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    names = ("scenario", "choice", "sentence", "question", "numbers", "caveat")
+    return {name: getattr(verdict, name) for name in names}
+
+
+def _comparisons(run: Run) -> list[dict[str, Any]]:
+    found = run.table("comparisons")
+    found = found[found["metric"] != "host_tax"]  # a ratio of two differences near zero says nothing
+    kept = (*_COMPARED, "difference_ms", "words", "why")
+    return [{name: row[name] for name in kept} for row in found.to_dict("records")]
+
+
+def _faults(run: Run) -> list[dict[str, Any]]:
+    """A row for each fault, scenario and side: sums over its strikes, in the order of the faults."""
+    failures = run.table("failures").dropna(subset=["fault"]).sort_values("fault", kind="stable")
+    rows = []
+    for (number, scenario, side), group in groups(failures, "fault", "scenario", "side"):
+        counts = {name: evidence.total(group[name]) for name in _COUNTS}
+        struck = int((group["lost"] > 0).sum())
+        rows.append(
+            {
+                "fault": int(number) if math.isfinite(number) else None,
+                "name": words.fault(number, group["slug"].iloc[0]),
+                "scenario": scenario,
+                "side": side,
+                "aimed": bool((group["predicted"] != "").any()),
+                "strikes": len(group),
+                **counts,
+                "at_least_once": matrix.state(group["at_least_once"], counts["lost"]),
+                "at_most_once": matrix.state(group["at_most_once"], counts["duplicated"]),
+                "lost_bound": words.upper_bound(struck, len(group)),
+            }
+        )
+    return rows

@@ -1,0 +1,79 @@
+"""What is another in the two runs beside their figures: what was asked for, where, and with what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from reports import commands, words
+from reports.reading import Run
+from reports.versus.pair import Pair
+
+#: Fields of the manifest, in the order in which a reader asks: what changes a figure comes first.
+FIELDS = (
+    "git",
+    "versions",
+    "machine",
+    "plan",
+    "seed",
+    "profile",
+    "sides",
+    "scenarios",
+    "measures",
+    "broker",
+    "schema",
+)
+#: What is another at every moment of one machine, and so tells no two machines apart.
+PASSING = ("machine: load_before",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """One thing that both manifests may tell."""
+
+    what: str
+    a: str
+    b: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether it is another in the two runs."""
+        return self.a != self.b
+
+
+def facts(pair: Pair) -> list[Fact]:
+    """Every such thing that one of the runs tells, in the order of `FIELDS`."""
+    told = [dict(_told(run)) for run in (pair.a, pair.b)]
+    names = dict.fromkeys(name for one in told for name in one)
+    ordered = sorted(names, key=lambda name: FIELDS.index(name.partition(":")[0]))
+    return [Fact(what=name, a=_value(told[0], name), b=_value(told[1], name)) for name in ordered]
+
+
+def both_commands(pair: Pair) -> list[tuple[str, str]]:
+    """The command that made each run."""
+    return [(letter, commands.whole(run)) for letter, run in pair.runs]
+
+
+def _told(run: Run) -> Iterator[tuple[str, str]]:
+    for field in FIELDS:
+        value = run.manifest.get(field)
+        if isinstance(value, Mapping):
+            yield from (
+                (f"{field}: {key}", _text(item))
+                for key, item in value.items()
+                if f"{field}: {key}" not in PASSING
+            )
+        elif value is not None:
+            yield field, _text(value)
+
+
+def _value(told: Mapping[str, str], name: str) -> str:
+    return told.get(name, words.NOTHING)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return words.NOTHING if value is None else str(value)

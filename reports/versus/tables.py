@@ -1,0 +1,120 @@
+"""The tables of two runs side by side: ratios with words, the sync, and what faults did."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+
+from reports import evidence, words
+from reports.frames import groups, records
+from reports.tables import Table, table
+from reports.versus.pair import Pair
+
+#: The words that mean a difference, so that those rows can be seen at a glance.
+DIFFERENT = frozenset({"lower", "higher"})
+
+
+def ratios(pair: Pair) -> Table | None:
+    """Every figure that both runs have: its medians, B over A with its interval, and the words."""
+    rows = [
+        {
+            "figure": f"{words.scenario(row['scenario'])}: {words.metric(row['metric'], row['quantile'])}",
+            "side": words.side(row["side"]),
+            "A": words.ms(row["a"]),
+            "B": words.ms(row["b"]),
+            "B over A (95 %)": words.times(row["ratio"], row["low"], row["high"]),
+            "blocks": words.count(row["pairs"]),
+            "B is": row["words"],
+            "why": row["why"],
+        }
+        for row in records(pair.rows)
+    ]
+    return table(f"Every figure that both have; {pair.how}", rows, ("side", "B is", "why"), folded=True)
+
+
+def differing(found: Table | None) -> Table | None:
+    """Of the ratios those that came out lower or higher; None where none did."""
+    rows = tuple(row for row in found.rows if DIFFERENT.intersection(row)) if found else ()
+    return replace(found, caption="Figures that differ", rows=rows, folded=False) if found and rows else None
+
+
+def counted(pair: Pair) -> str:
+    """How many figures came out which way, in a sentence."""
+    said = pair.rows["words"].value_counts()
+    parts = [
+        f"{said[word]} {word}"
+        for word in ("lower", "higher", "no clear difference", "too noisy to say")
+        if word in said
+    ]
+    return (
+        f"Of {words.plural(len(pair.rows), 'figure')} in B: {', '.join(parts)}."
+        if parts
+        else "No figure in common."
+    )
+
+
+def drift(pair: Pair) -> Table | None:
+    """Each side and policy that synced in one of the runs: the age of the balance and the drift."""
+    found = {
+        letter: {(f.side, f.policy): f for f in evidence.freshness(run.table("drift"))}
+        for letter, run in pair.runs
+    }
+    subjects = dict.fromkeys(subject for one in found.values() for subject in one)
+    rows = [
+        {"side and policy": f"{words.side(subject[0])}, {words.policy(subject[1])}"}
+        | _freshness("A", found["A"].get(subject))
+        | _freshness("B", found["B"].get(subject))
+        for subject in subjects
+    ]
+    return table("The sync's grid: medians over owners and blocks; ticks are sums", rows)
+
+
+def _freshness(letter: str, found: evidence.Freshness | None) -> dict[str, str]:
+    missed = f"{words.count(found.missed)} of {words.count(found.ticks_due)}" if found else words.NOTHING
+    return {
+        f"{letter}: age p99": words.age(found.age_p99_ms) if found else words.NOTHING,
+        f"{letter}: drift, ppm": words.number(found.drift_ppm) if found else words.NOTHING,
+        f"{letter}: missed": missed,
+    }
+
+
+def faults(pair: Pair) -> Table | None:
+    """Each fault at each side and scenario: accepted jobs, and how many were lost or doubled."""
+    frames = [run.table("failures").dropna(subset=["fault"]).assign(run=letter) for letter, run in pair.runs]
+    both = pd.concat(frames, ignore_index=True).sort_values("fault", kind="stable")
+    struck = [
+        (number, scenario, side, group)
+        for (number, scenario, side), group in groups(both, "fault", "scenario", "side")
+        if evidence.total(group["accepted"])
+    ]
+    rows = [
+        {
+            "fault": f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}",
+            "side": words.side(side),
+            **_fates(group),
+        }
+        for number, scenario, side, group in struck
+        if any(evidence.total(group[column]) for column in _FATES.values())
+    ]
+    caption = "Accepted jobs that a fault lost, doubled or held back, in either run: sums over strikes"
+    return table(caption, rows, ("side",))
+
+
+def _fates(group: pd.DataFrame) -> dict[str, str]:
+    runs = {letter: group[group["run"] == letter] for letter in "AB"}
+    return {
+        f"{what} {letter}": _share(rows, column)
+        for what, column in _FATES.items()
+        for letter, rows in runs.items()
+    }
+
+
+_FATES = {"lost": "lost", "doubled": "duplicated", "stuck": "stuck"}
+
+
+def _share(rows: pd.DataFrame, column: str) -> str:
+    if rows.empty or math.isnan(rows["accepted"].max()):
+        return words.NOTHING
+    return f"{words.count(evidence.total(rows[column]))} of {words.count(evidence.total(rows['accepted']))}"
