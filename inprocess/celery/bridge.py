@@ -1,0 +1,130 @@
+"""The bridge on which Celery's tracer, which is plain code, runs a coroutine task on the loop.
+
+1. `crossing(tracer)` runs the tracer in a greenlet, in the context of the asyncio task that awaits it.
+2. Where the tracer calls the task's `run`, a bridged task hands its coroutine to the loop's side
+   (`over`) and the greenlet sleeps; the loop's side awaits it and wakes the greenlet with the result.
+3. So retries, results, callbacks and signals are Celery's own, and none of them knows.
+
+Called by anybody else, a bridged task returns its coroutine, as before: `await other_task(1)`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any
+
+from celery.exceptions import SoftTimeLimitExceeded
+from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # as it says
+
+#: Where autoretry keeps the function that it wraps.
+_WRAPPED = "_orig_run"
+
+
+class _Tracer(greenlet):  # type: ignore[misc]  # greenlet has no stubs
+    """A greenlet that runs the tracer; `home` is where its coroutine is awaited."""
+
+    is_across = False
+
+
+class Crossing:
+    """One run of the tracer for a coroutine task: await it once."""
+
+    def __init__(self) -> None:
+        self._is_late = False
+        self._task: asyncio.Task[Any] | None = None
+
+    async def run(self, tracer: Callable[[], Any]) -> Any:
+        """Run the tracer to its end and return what it returns; raise what it raises."""
+        self._task = asyncio.current_task()
+        inside = _Tracer(tracer)
+        inside.gr_context = getcurrent().gr_context
+        handed = inside.switch()
+        while not inside.dead:
+            try:
+                value = await _Driven(handed, self._exchange)
+            except BaseException:  # noqa: BLE001 - the tracer's to deal with, whatever it is
+                inside.is_across = False
+                handed = inside.throw(*sys.exc_info())
+            else:
+                inside.is_across = False
+                handed = inside.switch(value)
+        return handed
+
+    def interrupt(self) -> None:
+        """Raise SoftTimeLimitExceeded where the coroutine waits. Loop's thread only."""
+        if self._task is not None:
+            self._is_late = True
+            self._task.cancel()
+
+    def _exchange(self, error: BaseException) -> BaseException:
+        """What the coroutine is to see instead of an error that is thrown into it."""
+        if self._is_late and isinstance(error, asyncio.CancelledError):
+            self._is_late = False
+            if self._task is not None:
+                self._task.uncancel()
+            return SoftTimeLimitExceeded()
+        return error
+
+
+class _Driven:
+    """Awaits a coroutine; what is thrown in goes through `exchange` first."""
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any], exchange: Callable[[BaseException], BaseException]
+    ) -> None:
+        self._coroutine = coroutine
+        self._exchange = exchange
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step: Callable[[Any], Any] = self._coroutine.send
+        value: Any = None
+        while True:
+            try:
+                waits_for = step(value)
+            except StopIteration as end:
+                return end.value
+            try:
+                value = yield waits_for
+                step = self._coroutine.send
+            except GeneratorExit:
+                self._coroutine.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - the coroutine's to deal with
+                value, step = self._exchange(error), self._coroutine.throw
+
+
+def bridge(task: Any, function: Callable[..., Coroutine[Any, Any, Any]] | None = None) -> None:
+    """Have the task's `run` cross the bridge where the tracer calls it; `function` may take its place."""
+    name = _WRAPPED if hasattr(task, _WRAPPED) else "run"
+    original = getattr(task, name)
+    inner = function or original
+
+    @wraps(original)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        here = getcurrent()
+        if isinstance(here, _Tracer) and not here.is_across:
+            here.is_across = True
+            return here.parent.switch(inner(*args, **kwargs))
+        return original(*args, **kwargs)
+
+    run.unbridged = name, original  # type: ignore[attr-defined]
+    setattr(task, name, run)
+
+
+def unbridge(task: Any) -> None:
+    """Give the task back the function that it had."""
+    for name in (_WRAPPED, "run"):
+        found = getattr(getattr(task, name, None), "unbridged", None)
+        if found is not None:
+            setattr(task, *found)
+
+
+def is_coroutine_task(task: Any) -> bool:
+    """Whether the task's own function is `async def`."""
+    function = getattr(task, _WRAPPED, task.run)
+    _, original = getattr(function, "unbridged", (None, function))
+    return iscoroutinefunction(original)

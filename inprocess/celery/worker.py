@@ -1,0 +1,151 @@
+"""The worker: Celery's WorkController, living in a GenServer of the app's supervision tree.
+
+The server's messages: a wake-up when something was sent or a slot is free, and remote control. A
+crash of the consumer crashes the server; its supervisor starts both it and the running tasks' supervisor
+anew, and the messages that were not acknowledged are delivered again.
+
+At a drain (`quiet`) only running tasks may send more tasks; what waits is still run, and so are ETAs
+that come within the grace; the rest is reported as cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from celery import signals
+from celery.utils.nodenames import default_nodename
+
+from inprocess.celery.broker import Broker, Envelope
+from inprocess.celery.consumer import InProcessConsumer
+from inprocess.celery.internals import TERMINATE, WorkController, worker_state
+from inprocess.celery.job import JobChild, described
+from inprocess.celery.pool import TaskPool, Tasks
+from inprocess.celery.timer import LoopTimer
+from inprocess.supervision.clock import sleep
+from inprocess.supervision.exits import Exit
+from inprocess.supervision.gen_server import GenServer
+from inprocess.supervision.process import Held
+from inprocess.supervision.scheduler import Scheduler
+
+#: The message that wakes the server.
+PUMP: Final = "pump"
+
+
+class Controller(WorkController):  # type: ignore[misc]  # see internals
+    """Celery's, with a pool, a consumer and a timer of ours. Loop's thread only."""
+
+    def __init__(
+        self, app: Any, server: Worker, *, supervisor: Tasks, broker: Broker, concurrency: int
+    ) -> None:
+        super().__init__(
+            app=app,
+            hostname=default_nodename(""),
+            concurrency=concurrency,
+            pool=partial(TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.wake),
+            consumer_cls=partial(InProcessConsumer, broker=broker),
+            timer_cls=partial(_timer, server.scheduler),
+            use_eventloop=False,
+            statedb=None,
+        )
+
+    def _process_task(self, request: Any) -> None:
+        self.pool.admit(request, super()._process_task)
+
+    def on_consumer_ready(self, consumer: Any) -> None:
+        """Tell the app."""
+        signals.worker_ready.send(sender=consumer)
+
+
+def _timer(scheduler: Scheduler, *, on_error: Callable[[Exception], object], **_: Any) -> LoopTimer:
+    return LoopTimer(scheduler, on_error)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task that waits, as reports show it."""
+
+    envelope: Envelope
+    attempt: int = 1
+    state: str = "waiting"
+
+    @property
+    def name(self) -> str:
+        """`task[id]`."""
+        headers = self.envelope.headers
+        return f"{headers.get('task')}[{headers.get('id')}]"
+
+    def describe(self) -> str:
+        """`task[id]: task(arguments)`."""
+        return f"{self.name}: {described(self.envelope.headers)}"
+
+
+class Worker(GenServer):
+    """See the module. `init` is called by its supervisor."""
+
+    __slots__ = ("_pumping", "app", "broker", "controller", "grace_s", "supervisor")
+
+    def init(self, app: Any, broker: Broker, supervisor: Tasks, concurrency: int, grace_s: float) -> None:
+        """Start Celery's worker, and take back what an earlier one had not finished."""
+        self.app, self.broker, self.supervisor, self.grace_s = app, broker, supervisor, grace_s
+        self._pumping = False
+        broker.restore()
+        self.controller = Controller(app, self, supervisor=supervisor, broker=broker, concurrency=concurrency)
+        self.controller.blueprint.start(self.controller)
+        broker.wake = self.wake
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the queues looked at, soon. Any thread."""
+        if not self._pumping:
+            self._pumping = True
+            self.info(PUMP)
+
+    def handle_info(self, message: Any) -> None:
+        """Look at the queues."""
+        if message != PUMP:
+            super().handle_info(message)
+            return
+        self._pumping = False
+        if self.controller.consumer.pump():
+            self.wake()
+
+    def handle_call(self, request: Callable[[Any], Any], _caller: Any) -> Any:
+        """Remote control."""
+        return request(self.controller)
+
+    def terminate(self, _ended: Exit) -> None:
+        """Stop Celery's worker; the running tasks are their supervisor's."""
+        self.broker.wake = bool
+        self.controller.consumer.timer.stop()
+        self.controller.blueprint.state = TERMINATE
+        signals.worker_shutdown.send(sender=self.controller)
+        for envelope in self.broker.taken():
+            worker_state.requests.pop(envelope.headers.get("id"), None)
+
+    def quiet(self) -> None:
+        """Take tasks from running ones alone."""
+        self.broker.refusal = (
+            f"{self.app.main or 'the app'} is draining: it is shutting down and takes no new task"
+        )
+
+    def held(self) -> Sequence[Held]:
+        """What waits, for a slot, for its moment or for its turn."""
+        running = {child.job.id for child in self.supervisor.children() if isinstance(child, JobChild)}
+        taken = [envelope for envelope in self.broker.taken() if envelope.headers.get("id") not in running]
+        return [Waiting(envelope) for envelope in (*self.broker.waiting(), *taken)]
+
+    async def idle(self) -> None:
+        """Wait until nothing runs and nothing waits, but for ETAs that come too late for the grace."""
+        end = self.scheduler.monotonic() + self.grace_s
+        while True:
+            await self.supervisor.idle()
+            due = self.controller.consumer.timer.due_before(end)
+            if due is not None:
+                await sleep(self.clock, max(0.0, due - self.scheduler.monotonic()))
+            elif not self.broker.ready() and not self.supervisor.count:
+                return
+            await asyncio.sleep(0)
