@@ -1,24 +1,25 @@
-"""The pages' templates, their style sheet, and the one script of the lists with its hash for the CSP."""
+"""The pages' templates, their style sheets, and their one script with its hash for the CSP."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-#: The look of the report, and what the lists add to it.
-SHEETS = ("styles.css", "lists.css")
+#: The look of the lists; the report has its own.
+SHEETS = ("base", "figures", "tables", "foot", "lists", "print")
 SCRIPT = "sort.js"
 #: What marks a page as ours, so that no other file of its name is ever written over.
 GENERATOR = "queue-or-task"
 
 
-def rendered(template: str, **values: object) -> str:
-    """A page of the lists; every value is escaped, and the same values give the same text."""
+def rendered(template: str, *, sheets: Sequence[str] = SHEETS, **values: object) -> str:
+    """A page in the look of these sheets; every value is escaped, and the same values give the same text."""
     script = _file(SCRIPT)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
@@ -27,7 +28,7 @@ def rendered(template: str, **values: object) -> str:
         .render(
             **values,
             generator=GENERATOR,
-            styles=Markup("\n".join(map(_file, SHEETS))),  # noqa: S704 - our own files
+            styles=Markup("\n".join(_file(f"styles/{sheet}.css") for sheet in sheets)),  # noqa: S704 - our own files
             script=Markup(script),  # noqa: S704 - our own file
             script_hash=f"sha256-{digest}",
         )

@@ -1,0 +1,25 @@
+"""The sections of the page under the verdicts: one module each, in the order that a reader asks.
+
+A module has `section(run, drawn)`. To add one, write it and name it in `_MODULES`.
+"""
+
+from __future__ import annotations
+
+from reports.reading import Run
+from reports.sections import cost, drift, failure, latency, validity
+from reports.sections.kinds import Drawn, Section
+
+__all__ = ["Drawn", "Section", "sections"]
+
+_MODULES = (
+    latency,
+    drift,
+    failure,
+    cost,
+    validity,
+)
+
+
+def sections(run: Run, drawn: Drawn) -> list[Section]:
+    """Every section of this run, with the figures `drawn` for it."""
+    return [module.section(run, drawn) for module in _MODULES]

@@ -1,0 +1,22 @@
+"""Memory, processor, processes, and the price of a call."""
+
+from __future__ import annotations
+
+from reports import commands, tables
+from reports.reading import Run
+from reports.sections.kinds import Drawn, Section, lacking, there
+
+
+def section(run: Run, drawn: Drawn) -> Section:
+    """Memory, processor, processes, and the price of a call."""
+    return Section(
+        slug="cost",
+        title="Cost",
+        intro="What each side eats while it runs, what there is to break, and what a call costs its caller.",
+        figures=drawn.get("cost", ()),
+        tables=there(tables.cost(run), tables.calls(run)),
+        gaps=lacking(
+            ("the cost of the sides", run.table("cost").empty, commands.measure(run, "latency")),
+            ("call costs", not run.micro, commands.measure(run, "micro")),
+        ),
+    )
