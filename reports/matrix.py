@@ -19,6 +19,7 @@ from reports.failure.left_out import LeftOut, left_out
 from reports.failure.opened import Opened, opened
 from reports.failure.predictions import Failed, failed
 from reports.failure.subjects import Subject, notes, subjects
+from reports.frames import records
 from reports.reading import Run
 from reports.timelines import drawing
 
@@ -71,14 +72,15 @@ def matrix(run: Run) -> Matrix | None:
     if failures.empty and not unmade:
         return None
     sides = _ordered({*failures["side"], *(side for _, side in unmade)})
-    found = subjects(failures, unmade)
+    table = records(failures)
+    found = subjects(table, unmade)
     aimed = [subject for subject in found if subject.aimed]
     strikes = failures.groupby(["fault", "side", "scenario"])["lost"].agg(["size", "sum"])
     return Matrix(
         sides=tuple(words.side(side) for side in sides),
         rows=_rows(run, aimed, sides, unmade),
         beside=_rows(run, [subject for subject in found if not subject.aimed], sides, {}),
-        notes=tuple((mark, note) for note, mark in notes(failures).items()),
+        notes=tuple((mark, note) for note, mark in notes(table).items()),
         room_left=words.room_left(strikes[strikes["sum"] == 0]["size"]),
         sums=sum_checks(run),
         opened=opened(run, aimed),
@@ -104,7 +106,7 @@ def _rows(run: Run, found: Sequence[Subject], sides: Sequence[str], unmade: Left
 def _row(
     run: Run, fault: float, scenario: str, across: Sequence[Subject | None], absent: Sequence[str]
 ) -> Row:
-    slug = next((str(subject.strikes["slug"].iloc[0]) for subject in across if subject), "")
+    slug = next((str(subject.strikes[0]["slug"]) for subject in across if subject), "")
     return Row(
         fault=words.fault(fault, slug),
         scenario=words.scenario(scenario) if scenario or slug else "",

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from reports import words
+from reports.failure.strikes import Strike, distinct, noted, peak, total
 
 #: The classes of accepted jobs; each job is in exactly one.
 CLASSES = {
@@ -98,9 +97,9 @@ class Cell:
         return next(state for state in ("broken", "unknown", "held") if state in states)
 
 
-def cell(rows: pd.DataFrame, *, slug: str, notes: Mapping[str, str], left_out: str = "") -> Cell:
+def cell(rows: Sequence[Strike], *, slug: str, notes: Mapping[str, str], left_out: str = "") -> Cell:
     """The strikes, at least one, of one fault at one side and scenario as a cell."""
-    ticks = bool((rows["scenario"] == PERIODIC).all())
+    ticks = periodic(rows)
     return Cell(
         slug=slug,
         judgements=_judgements(rows, ticks=ticks),
@@ -108,24 +107,30 @@ def cell(rows: pd.DataFrame, *, slug: str, notes: Mapping[str, str], left_out: s
         classes=counts(rows, CLASSES),
         flags=counts(rows, FLAGS),
         sums=_sums(rows),
-        checked=next(iter(distinct(rows["seen"])), "") if ticks else "",
+        checked=next(iter(distinct(rows, "seen")), "") if ticks else "",
         recovery=_recovery(rows),
         prediction=prediction(rows),
         left_out=left_out,
-        marks=" ".join(notes[note] for note in noted(rows["note"]) if note in notes),
+        marks=" ".join(notes[note] for note in noted(rows) if note in notes),
     )
 
 
-def state(said: pd.Series[str], seen: float) -> str:
+def periodic(rows: Sequence[Strike]) -> bool:
+    """Whether nobody hands a job over, so that there are ticks and no accepted jobs."""
+    return all(row["scenario"] == PERIODIC for row in rows)
+
+
+def state(rows: Sequence[Strike], promise: str, seen: float) -> str:
     """The verdict over strikes: what was `seen` breaks it, else every strike must say held."""
-    if seen > 0 or (said == "broken").any():
+    said = {row[promise] for row in rows}
+    if seen > 0 or "broken" in said:
         return "broken"
-    return "held" if len(said) and (said == "held").all() else "unknown"
+    return "held" if said == {"held"} else "unknown"
 
 
-def counts(rows: pd.DataFrame, names: Mapping[str, str]) -> tuple[Count, ...]:
+def counts(rows: Sequence[Strike], names: Mapping[str, str]) -> tuple[Count, ...]:
     """How many jobs of each class or flag, without those that no job is of."""
-    totals = rows[list(names)].sum()
+    totals = {column: total(rows, column) for column in names}
     return tuple(
         Count(told=f"{words.count(totals[column])} {name}", breaks=column in BREAKS)
         for column, name in names.items()
@@ -133,10 +138,10 @@ def counts(rows: pd.DataFrame, names: Mapping[str, str]) -> tuple[Count, ...]:
     )
 
 
-def prediction(rows: pd.DataFrame) -> Prediction:
+def prediction(rows: Sequence[Strike]) -> Prediction:
     """Whether the strikes bore out what was predicted: each says yes or no."""
-    said = Counter(answer for answer in rows["as_predicted"] if answer)
-    predicted = "; ".join(distinct(rows["predicted"]))
+    said = Counter(row["as_predicted"] for row in rows if row["as_predicted"])
+    predicted = "; ".join(distinct(rows, "predicted"))
     if not said:
         return Prediction(held="", predicted=predicted, told="not compared")
     if len(said) == 1:
@@ -147,28 +152,18 @@ def prediction(rows: pd.DataFrame) -> Prediction:
     return Prediction(held="partly", predicted=predicted, told=told)
 
 
-def noted(values: pd.Series[str]) -> list[str]:
-    """The notes, taken apart at semicolons, so that the same thing is told once."""
-    return list(dict.fromkeys(part for value in distinct(values) for part in value.split("; ") if part))
-
-
-def distinct(values: pd.Series[str]) -> list[str]:
-    """Each text once, in order, without empty ones."""
-    return [str(value) for value in dict.fromkeys(values) if value]
-
-
-def _accepted(rows: pd.DataFrame, *, ticks: bool) -> str:
+def _accepted(rows: Sequence[Strike], *, ticks: bool) -> str:
     strikes = words.plural(len(rows), "strike")
     if ticks:
         return f"ticks, not jobs, in {strikes}"
-    accepted = f"{words.count(rows['accepted'].sum())} accepted"
+    accepted = f"{words.count(total(rows, 'accepted'))} accepted"
     return accepted if len(rows) == 1 else f"{accepted} in {strikes}"
 
 
-def _judgements(rows: pd.DataFrame, *, ticks: bool) -> tuple[Judgement, ...]:
-    lost, doubled = rows["lost"].sum(), rows["duplicated"].sum()
-    loses, doubles = state(rows["at_least_once"], lost), state(rows["at_most_once"], doubled)
-    if loses == doubles == "unknown" and rows["accepted"].sum() == 0:
+def _judgements(rows: Sequence[Strike], *, ticks: bool) -> tuple[Judgement, ...]:
+    lost, doubled = total(rows, "lost"), total(rows, "duplicated")
+    loses, doubles = state(rows, "at_least_once", lost), state(rows, "at_most_once", doubled)
+    if loses == doubles == "unknown" and total(rows, "accepted") == 0:
         told = "no promise to judge" if ticks else "nothing accepted"
         return (Judgement(state="unknown", told=told),)
     return (
@@ -182,13 +177,13 @@ def _judgement(promise: str, found: str, broken: str) -> Judgement:
     return Judgement(state=found, told=told)
 
 
-def _sums(rows: pd.DataFrame) -> str:
-    bad = int((~rows["sum_ok"].fillna(value=False).astype(bool)).sum())
+def _sums(rows: Sequence[Strike]) -> str:
+    bad = sum(row["sum_ok"] is not True for row in rows)  # what is not said counts as failed
     return f"sum check fails in {bad} of {words.plural(len(rows), 'strike')}" if bad else ""
 
 
-def _recovery(rows: pd.DataFrame) -> str:
-    worst = float(rows["t_first_s"].max())
+def _recovery(rows: Sequence[Strike]) -> str:
+    worst = peak(rows, "t_first_s")
     if worst == math.inf:
         return "no effect after it by the limit"
     return "" if math.isnan(worst) else f"next effect after {words.ms(worst * MS_PER_S)}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pandas as pd
 
 from reports import evidence, words
-from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, PERIODIC, counts, distinct
+from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, counts, periodic
+from reports.failure.strikes import Strike, distinct, numbers, peak, total
 
 #: A fact's name and what is told of it.
 Fact = tuple[str, str]
@@ -30,7 +32,7 @@ RECOVERY = {
 }
 
 
-def facts(strikes: pd.DataFrame, blast: pd.DataFrame, control: pd.DataFrame) -> tuple[Fact, ...]:
+def facts(strikes: Sequence[Strike], blast: Sequence[Strike], control: Sequence[Strike]) -> tuple[Fact, ...]:
     """Everything that the tables hold of one cell; `blast` and `control` are its rows of those tables."""
     found = (
         ("exposure", _exposure(strikes)),
@@ -42,12 +44,12 @@ def facts(strikes: pd.DataFrame, blast: pd.DataFrame, control: pd.DataFrame) -> 
     return tuple((name, told) for name, told in found if told)
 
 
-def _exposure(strikes: pd.DataFrame) -> str:
+def _exposure(strikes: Sequence[Strike]) -> str:
     """Losses per strike and per exposed job; never per day."""
-    exposed, lost = float(strikes["accepted"].sum()), float(strikes["lost"].sum())
-    if (strikes["scenario"] == PERIODIC).all() or not exposed > 0:
+    exposed, lost = total(strikes, "accepted"), total(strikes, "lost")
+    if periodic(strikes) or not exposed > 0:
         return ""
-    hit, n = int((strikes["lost"] > 0).sum()), len(strikes)
+    hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes)
     if lost > 0:
         return (
             f"{words.count(lost)} of {words.count(exposed)} exposed jobs lost "
@@ -60,48 +62,51 @@ def _exposure(strikes: pd.DataFrame) -> str:
     )
 
 
-def _recovery(strikes: pd.DataFrame) -> str:
+def _recovery(strikes: Sequence[Strike]) -> str:
     """How long after the strike's end, the median over the strikes with their range; nothing for ticks."""
-    if strikes[list(RECOVERY)].isna().all(axis=None):
-        return ""
-    return "; ".join(f"{name}: {_seconds_over(strikes[column])}" for column, name in RECOVERY.items())
+    times = {name: numbers(strikes, column) for column, name in RECOVERY.items()}
+    return (
+        "; ".join(f"{name}: {_over(seconds)}" for name, seconds in times.items())
+        if any(times.values())
+        else ""
+    )
 
 
-def _seconds_over(values: pd.Series[float]) -> str:
-    if values.isna().all():
+def _over(seconds: Sequence[float]) -> str:
+    if not seconds:
         return "cannot be told"
-    middle, low, high = evidence.middle(values), float(values.min()), float(values.max())
-    return words.spread(*(words.ms(value * MS_PER_S) for value in (middle, low, high)))
+    middle = evidence.middle(pd.Series(seconds))
+    return words.spread(*(words.ms(value * MS_PER_S) for value in (middle, seconds[0], seconds[-1])))
 
 
-def _users(strikes: pd.DataFrame) -> str:
-    submitted, errors = float(strikes["submitted"].sum()), float(strikes["user_errors"].sum())
+def _users(strikes: Sequence[Strike]) -> str:
+    submitted, errors = total(strikes, "submitted"), total(strikes, "user_errors")
     if not submitted > 0:
         return ""
-    longest = words.ms(float(strikes["caller_max_ms"].max()))
+    longest = words.ms(peak(strikes, "caller_max_ms"))
     return (
         f"{words.count(errors)} of {words.count(submitted)} submits refused or kept waiting for more "
         f"than 1 s; longest call {longest}"
     )
 
 
-def _control(control: pd.DataFrame) -> str:
-    if control.empty:
+def _control(control: Sequence[Strike]) -> str:
+    if not control:
         return "no control run"
     told = [count.told for count in counts(control, CLASSES) + counts(control, FLAGS)]
-    return "; ".join(filter(None, [", ".join(told), *distinct(control["seen"])])) or "nothing to count"
+    return "; ".join(filter(None, [", ".join(told), *distinct(control, "seen")])) or "nothing to count"
 
 
-def _blast(blast: pd.DataFrame) -> str:
+def _blast(blast: Sequence[Strike]) -> str:
     """The worst strike's harm to the other scenario, against the control run."""
-    if blast.empty:
+    if not blast:
         return ""
-    worst = {name: float(blast[column].max()) for column, name in HARMS.items()}
+    worst = {name: peak(blast, column) for column, name in HARMS.items()}
     more = [f"{words.percent(share)} more {name}" for name, share in worst.items() if share > LEAST_SHARE]
-    other = ", ".join(dict.fromkeys(words.scenario(name) for name in blast["scenario"]))
+    other = ", ".join(map(words.scenario, distinct(blast, "scenario")))
     harms = ", ".join(more) or "no more harm than without the fault"
     times = [
-        f"{name} {_more(float(blast[column].max()))}"
+        f"{name} {_more(peak(blast, column))}"
         for name, column in (("median response", "response_p50_ms"), ("longest lag of the loop", "lag_ms"))
     ]
     return f"{other}, at worst: {harms}; {', '.join(times)}"

@@ -6,15 +6,16 @@ cell that comes too late for it, or whose event log cannot be read, says so and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 from markupsafe import Markup
 
 from reports import words
 from reports.failure.facts import Fact, facts
+from reports.failure.strikes import Strike
 from reports.failure.subjects import Subject
 from reports.frames import records
 from reports.reading import Run
@@ -49,20 +50,20 @@ def opened(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Opened]:
     """Every cell opened, by its slug; the budget goes to the gravest first."""
     left = BUDGET_BYTES
     found: dict[str, Opened] = {}
-    tables = {name: run.table(name) for name in ("blast", "controls")}
+    beside = _Beside(blast=_by_place(run, "blast"), controls=_by_place(run, "controls"))
     for place, subject in enumerate(sorted(subjects, key=_gravity)):
-        shown = _opened(run, subject, tables, left=left, printed=place < PRINTED and _grave(subject))
+        shown = _opened(run, subject, beside, left=left, printed=place < PRINTED and _grave(subject))
         left -= len(shown.svg or "")
         found[subject.cell.slug] = shown
     return found
 
 
-def worst(strikes: pd.DataFrame) -> dict[str, Any]:
+def worst(strikes: Sequence[Strike]) -> Strike:
     """The strike to draw: lost before stuck, doubled, failed, late; then one that was not predicted."""
-    return min(records(strikes), key=_badness)
+    return min(strikes, key=_badness)
 
 
-def _badness(strike: Mapping[str, Any]) -> tuple[float, ...]:
+def _badness(strike: Strike) -> tuple[float, ...]:
     # max() with 0 first: a count that is no number counts as none
     return (*(-max(0.0, strike[name]) for name in WORST_FIRST), strike["as_predicted"] != "no")
 
@@ -76,10 +77,9 @@ def _grave(subject: Subject) -> bool:
     return subject.cell.state == "broken" or subject.cell.prediction.held in {"no", "partly"}
 
 
-def _opened(
-    run: Run, subject: Subject, tables: Mapping[str, pd.DataFrame], *, left: int, printed: bool
-) -> Opened:
+def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: bool) -> Opened:
     strike = worst(subject.strikes)
+    place = (subject.fault, subject.side)
     log = events.read(run.directory, strike["block"])
     drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario)
     svg = _svg(subject, strike, drawn) if drawn else None
@@ -88,7 +88,8 @@ def _opened(
         summary=words.side(subject.side),
         facts=facts(
             subject.strikes,
-            *(_of(tables[name], subject, other=name == "blast") for name in ("blast", "controls")),
+            [row for row in beside.blast[place] if row["scenario"] != subject.scenario],
+            [row for row in beside.controls[place] if row["scenario"] == subject.scenario],
         ),
         predicted=subject.cell.prediction.predicted,
         seen=strike["seen"],
@@ -102,23 +103,32 @@ def _opened(
     )
 
 
-def _of(table: pd.DataFrame, subject: Subject, *, other: bool) -> pd.DataFrame:
-    """The rows of this fault and side; of the scenario itself, or of the `other` ones."""
-    own = table["scenario"] == subject.scenario
-    return table[(table["fault"] == subject.fault) & (table["side"] == subject.side) & (own != other)]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """What stands beside the strikes of a fault at a side."""
+
+    blast: Mapping[tuple[float, str], list[Strike]]
+    controls: Mapping[tuple[float, str], list[Strike]]
 
 
-def _svg(subject: Subject, strike: Mapping[str, Any], drawn: choice.Timeline) -> Markup:
+def _by_place(run: Run, name: str) -> Mapping[tuple[float, str], list[Strike]]:
+    found: defaultdict[tuple[float, str], list[Strike]] = defaultdict(list)
+    for row in records(run.table(name)):
+        found[row["fault"], row["side"]].append(row)
+    return found
+
+
+def _svg(subject: Subject, strike: Strike, drawn: choice.Timeline) -> Markup:
     found = ", ".join(count.told for count in subject.cell.classes) or "no accepted job"
     return drawing.svg(
         drawn,
         title=f"Timeline: {subject.name}",
         description=f"{words.plural(len(drawn.rows), 'row')}, each a job or an owner. "
-        f"{_caption(subject, strike, drawn)} All strikes together: {found}. {drawn.history}",
+        f"{_caption(subject, strike, drawn)} All strikes together: {found}.",
     )
 
 
-def _caption(subject: Subject, strike: Mapping[str, Any], drawn: choice.Timeline) -> str:
+def _caption(subject: Subject, strike: Strike, drawn: choice.Timeline) -> str:
     n = len(subject.strikes)
     which = (
         "The only strike." if n == 1 else f"The worst of {n} strikes, number {words.count(strike['strike'])}."

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.failure.cells import CLASSES, FLAGS, counts
+from reports.failure.strikes import distinct
 from reports.failure.subjects import Subject
 
 
@@ -26,9 +27,9 @@ def failed(subjects: Iterable[Subject]) -> tuple[Failed, ...]:
 
 
 def _failed(subject: Subject) -> Failed:
-    rows = subject.strikes[subject.strikes["as_predicted"] != "yes"]
+    rows = [strike for strike in subject.strikes if strike["as_predicted"] != "yes"]
     seen = [count.told for count in counts(rows, CLASSES) + counts(rows, FLAGS)]
-    checked = next((text for text in rows["seen"] if text), "")
+    checked = next(iter(distinct(rows, "seen")), "")
     told = "; ".join(filter(None, [", ".join(seen), checked]))
     return Failed(
         subject=subject.name,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import pandas as pd
-
 from reports import words
-from reports.failure.cells import Cell, cell, noted
+from reports.failure.cells import Cell, cell
 from reports.failure.left_out import LeftOut
-from reports.frames import groups
+from reports.failure.strikes import Strike, noted
 
 #: Marks of the notes under the matrix.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -24,45 +23,51 @@ class Subject:
     fault: float
     scenario: str
     side: str
-    strikes: pd.DataFrame
+    strikes: tuple[Strike, ...]
     cell: Cell
     aimed: bool  # the fault aims at this scenario
 
     @property
     def name(self) -> str:
         """The fault and the side in plain words."""
-        return f"{words.fault(self.fault, self.strikes['slug'].iloc[0])}, {words.side(self.side)}"
+        return f"{words.fault(self.fault, self.strikes[0]['slug'])}, {words.side(self.side)}"
 
 
-def subjects(failures: pd.DataFrame, left_out: LeftOut) -> list[Subject]:
+def subjects(failures: Sequence[Strike], left_out: LeftOut) -> list[Subject]:
     """Every subject of the table, by fault; a fault without any prediction aims at all its scenarios."""
     marks = notes(failures)
     aimed = _aimed_at(failures)
     found: dict[str, Subject] = {}
-    for (fault, scenario, side), strikes in groups(failures, "fault", "scenario", "side"):
+    for (fault, scenario, side), strikes in _gathered(failures).items():
         main = (fault, scenario) in aimed
         slug = _slug(f"f{fault:g}-{side}" if main else f"f{fault:g}-{side}-{scenario}", found)
         told = left_out.get((fault, side), "") if main else ""
         shown = cell(strikes, slug=slug, notes=marks, left_out=told)
         found[slug] = Subject(
-            fault=fault, scenario=scenario, side=side, strikes=strikes, cell=shown, aimed=main
+            fault=fault, scenario=scenario, side=side, strikes=tuple(strikes), cell=shown, aimed=main
         )
     return list(found.values())
 
 
-def notes(failures: pd.DataFrame) -> dict[str, str]:
+def notes(failures: Sequence[Strike]) -> dict[str, str]:
     """Each note with its mark, in order."""
     marks = [*LETTERS, *(first + second for first in LETTERS for second in LETTERS)]
-    return dict(zip(noted(failures["note"]), marks, strict=False))
+    return dict(zip(noted(failures), marks, strict=False))
 
 
-def _aimed_at(failures: pd.DataFrame) -> set[tuple[float, str]]:
+def _gathered(failures: Sequence[Strike]) -> Mapping[tuple[float, str, str], list[Strike]]:
+    found: defaultdict[tuple[float, str, str], list[Strike]] = defaultdict(list)
+    for strike in failures:
+        found[strike["fault"], strike["scenario"], strike["side"]].append(strike)
+    return found
+
+
+def _aimed_at(failures: Sequence[Strike]) -> set[tuple[float, str]]:
     """The faults with the scenarios that have a prediction; all scenarios of a fault without any."""
-    aimed: set[tuple[float, str]] = set()
-    for fault, group in groups(failures, "fault"):
-        predicted = group[group["predicted"] != ""]
-        aimed |= {(fault, scenario) for scenario in (predicted if len(predicted) else group)["scenario"]}
-    return aimed
+    predicted = {(strike["fault"], strike["scenario"]) for strike in failures if strike["predicted"]}
+    with_one = {fault for fault, _ in predicted}
+    others = {(strike["fault"], strike["scenario"]) for strike in failures if strike["fault"] not in with_one}
+    return predicted | others
 
 
 def _slug(text: str, taken: Mapping[str, object]) -> str:

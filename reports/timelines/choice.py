@@ -14,7 +14,7 @@ from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, History, finding,
 
 #: Rows at most, and rows that a timeline is filled up to with jobs that nothing befell.
 MOST_ROWS = 40
-ENOUGH_ROWS = 12
+ENOUGH_ROWS = 10
 #: What an owner's row is found to be: its runs are not jobs of which each ends in a class.
 PERIODIC = "periodic"
 #: Findings that need no row each: those nearest to the strike have one.

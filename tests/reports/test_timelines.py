@@ -95,7 +95,7 @@ def test_forty_rows_are_the_most_and_the_gravest_are_kept() -> None:
 def test_the_unharmed_nearest_to_the_strike_fill_a_timeline_up() -> None:
     jobs = [fate(f"{number:06}/crm", number / 10, "done_once") for number in range(60)]
     made = timeline_of(*jobs, strike(on_s=3.0))
-    assert {row.label for row in made.rows} == {f"{number} crm" for number in range(24, 36)}
+    assert {row.label for row in made.rows} == {f"{number} crm" for number in range(25, 35)}
 
 
 def test_a_row_says_where_a_job_waits_where_its_failure_is_found_and_how_late_it_was() -> None:

@@ -1,0 +1,44 @@
+"""Rows of `failures.csv` as mappings: sums and extremes that pass over what is no number.
+
+A cell takes a dozen sums over some five strikes; a frame for each would take as long as the rest of
+the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+#: One strike, as a row of `failures.csv`.
+Strike = Mapping[str, Any]
+
+
+def total(strikes: Iterable[Strike], column: str) -> float:
+    """The sum of what there is."""
+    return float(sum(_there(strikes, column)))
+
+
+def peak(strikes: Iterable[Strike], column: str) -> float:
+    """The largest of what there is; NaN where there is nothing."""
+    return max(_there(strikes, column), default=math.nan)
+
+
+def numbers(strikes: Iterable[Strike], column: str) -> list[float]:
+    """What there is, ascending."""
+    return sorted(_there(strikes, column))
+
+
+def distinct(strikes: Sequence[Strike], column: str) -> list[str]:
+    """Each text once, in order, without empty ones."""
+    return [str(text) for text in dict.fromkeys(strike[column] for strike in strikes) if text]
+
+
+def noted(strikes: Sequence[Strike]) -> list[str]:
+    """The notes, taken apart at semicolons, so that the same thing is told once."""
+    notes = distinct(strikes, "note")
+    return list(dict.fromkeys(part for note in notes for part in note.split("; ") if part))
+
+
+def _there(strikes: Iterable[Strike], column: str) -> list[float]:
+    return [value for strike in strikes if not math.isnan(value := float(strike[column]))]
