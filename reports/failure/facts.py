@@ -65,11 +65,9 @@ def _exposure(strikes: Sequence[Strike]) -> str:
 def _recovery(strikes: Sequence[Strike]) -> str:
     """How long after the strike's end, the median over the strikes with their range; nothing for ticks."""
     times = {name: numbers(strikes, column) for column, name in RECOVERY.items()}
-    return (
-        "; ".join(f"{name}: {_over(seconds)}" for name, seconds in times.items())
-        if any(times.values())
-        else ""
-    )
+    if not any(times.values()):
+        return ""
+    return "; ".join(f"{name}: {_over(seconds)}" for name, seconds in times.items())
 
 
 def _over(seconds: Sequence[float]) -> str:
