@@ -6,6 +6,10 @@ Needs the `celery` extra. See `run` for the ways in, docs/celery-without-a-broke
 keeps and what one loses.
 """
 
+from inprocess.celery.awaiting import result
 from inprocess.celery.run import InProcess, run_in_process
+from inprocess.celery.standby import watch_for_apps
 
-__all__ = ["InProcess", "run_in_process"]
+watch_for_apps()
+
+__all__ = ["InProcess", "result", "run_in_process"]

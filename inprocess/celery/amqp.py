@@ -37,6 +37,12 @@ class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
         """What the app gets its producers from."""
         return self._pool
 
+    def serialised(
+        self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
+    ) -> tuple[Any, str, str]:
+        """The body as it would travel, its content type and encoding; raise EncodeError where it cannot."""
+        return self._pool.acquire().serialised(task, body, serializer, compression, headers)
+
     def as_task_v2(
         self, task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
     ) -> Any:
@@ -97,14 +103,21 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
             properties["expiration"] = str(int(expiration * 1000))
         content_type = encoding = None
         if self._strict:
-            try:
-                body, content_type, encoding = self._prepare(
-                    body, serializer, None, None, compression, headers
-                )
-            except (EncodeError, TypeError, ValueError) as error:
-                raise unserialisable(headers.get("task"), body, serializer, error) from error
+            body, content_type, encoding = self.serialised(
+                headers["task"], body, serializer, compression, headers
+            )
         queue = routing_key or ""
         self._broker.put(Envelope(queue, body, content_type, encoding, headers, properties, "", queue))
+
+    def serialised(
+        self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
+    ) -> tuple[Any, str, str]:
+        """As `InProcessAMQP.serialised`."""
+        try:
+            content: tuple[Any, str, str] = self._prepare(body, serializer, None, None, compression, headers)
+        except (EncodeError, TypeError, ValueError) as error:
+            raise unserialisable(task, body, serializer, error) from error
+        return content
 
     def _is_task(self, headers: dict[str, Any], body: Any) -> bool:
         """Whether it is a task in protocol 2; others are for the transport to wrap as they need."""

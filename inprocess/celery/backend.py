@@ -31,6 +31,7 @@ class Store:
 
     def __init__(self, max_results: int = MAX_RESULTS, now: Callable[[], float] = time.monotonic) -> None:
         self.changed = threading.Condition()
+        self.waiters: Any = None
         self._max = max_results
         self._now = now
         self._values: dict[str, tuple[float, Any]] = {}  # in the order of their first writing
@@ -114,7 +115,10 @@ class InProcessBackend(Chords, AsyncBackendMixin, BaseKeyValueStoreBackend):  # 
         self.strict = strict
         super().__init__(app, url=url)
         self.thread_safe = True  # one for all threads of the app
-        self.result_consumer = Waiters(self, app, self.accept, self._pending_results, self._pending_messages)
+        if store.waiters is None:
+            store.waiters = Waiters(self, app, self.accept, self._pending_results, self._pending_messages)
+        self.result_consumer = store.waiters
+        self._pending_results: Any = store.waiters._pending_results  # noqa: SLF001 - all apps wait in one place
 
     def get(self, key: str) -> Any:
         """As Celery's key-value backends have it."""

@@ -199,6 +199,11 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
                 message.body, message.content_type, message.content_encoding, accept=self._accept
             )
             message.content_type = message.content_encoding = None
+        elif (
+            type(message.body) is list
+        ):  # plain values: the message may be delivered again, so it keeps its own
+            args, kwargs, links = message.body
+            message.body = [list(args), dict(kwargs), links]
         message._decoded_cache = message.body  # noqa: SLF001 - see the pins
 
 

@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from celery import Celery
+
 from inprocess.celery.amqp import InProcessAMQP
 from inprocess.celery.backend import InProcessBackend, Store
 from inprocess.celery.broker import Broker
 from inprocess.celery.control import InProcessControl
+from inprocess.celery.errors import refused
+from inprocess.celery.express import Express
 from inprocess.celery.settings import remembered
 from inprocess.celery.taskwise import restore
-from inprocess.celery.transport import url_of
+from inprocess.celery.transport import SCHEME, url_of
 
 #: Has a function called with the worker's controller, and gives what it returned.
 Ask = Callable[[Callable[[Any], Any]], Any]
@@ -47,6 +51,9 @@ def hooked(
             "use_fast_trace_task": False,  # it ignores tasks that are registered later
         }
         _exchange(stack, app, exchanged)
+        if type(app).send_task is Celery.send_task:
+            app.__dict__.pop("send_task", None)
+            _exchange(stack, app, {"send_task": Express(app, amqp)})
         _exchange(stack, app, {"control": InProcessControl(app, ask)})  # which looks for the others
         if store is not None:
             backend = InProcessBackend(app, store=store, strict=strict, url=f"{url}results")
@@ -54,6 +61,25 @@ def hooked(
             _exchange(stack, app, {"_backend_cache": backend})
         stack.callback(_restore_tasks, app)
         yield
+    if not _has_broker(app):
+        app.__dict__["send_task"] = Ended(broker)
+
+
+class Ended:
+    """Stands in the place of `send_task` after a run, of an app that has no broker to go back to."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    def __call__(self, *_: Any, **__: Any) -> None:
+        """Say that the run has ended, instead of looking for a broker that is not there."""
+        raise refused(self._broker.refusal or "the in-process run of this app has ended")
+
+
+def _has_broker(app: Any) -> bool:
+    """Whether the app is set up with a broker that is not this process."""
+    url = app.conf.broker_write_url
+    return bool(url) and not str(url).startswith(SCHEME)
 
 
 def _exchange(stack: ExitStack, app: Any, attributes: dict[str, Any]) -> None:

@@ -14,7 +14,10 @@ import celery.backends.asynchronous
 import celery.backends.base
 import celery.bootsteps
 import celery.result
+import celery.signals
 import celery.utils.functional
+import celery.utils.imports
+import celery.utils.nodenames
 import celery.utils.saferepr
 import celery.utils.threads
 import celery.worker
@@ -51,10 +54,20 @@ VirtualTransport: Final[Any] = kombu.transport.virtual.Transport
 # What is called.
 build_tracer: Final[Any] = celery.app.trace.build_tracer
 create_chord_error: Final[Any] = celery.backends.base._create_chord_error_with_cause  # type: ignore[attr-defined]  # noqa: SLF001 - pinned
+anon_nodename: Final[Any] = celery.utils.nodenames.anon_nodename
+get_current_worker_task: Final[Any] = celery._state.get_current_worker_task  # noqa: SLF001 - pinned
 get_ident: Final[Any] = celery.utils.threads.get_ident
+instantiate: Final[Any] = celery.utils.imports.instantiate
 loads: Final[Any] = kombu.serialization.loads
 prepare_accept_content: Final[Any] = kombu.serialization.prepare_accept_content
 saferepr: Final[Any] = celery.utils.saferepr.saferepr
+
+#: Whose receivers are told of each message that is sent.
+SENDING_SIGNALS: Final[Any] = (
+    celery.signals.before_task_publish,
+    celery.signals.after_task_publish,
+    celery.signals.task_sent,
+)
 
 # What is looked at, or replaced for a while.
 LazyHeader: Final[Any] = celery.utils.functional._regen  # type: ignore[attr-defined]  # noqa: SLF001 - pinned

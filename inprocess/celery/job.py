@@ -26,6 +26,7 @@ from celery.exceptions import SoftTimeLimitExceeded, WorkerLostError
 
 from inprocess.celery.identity import begin_coroutine_task, begin_thread_task
 from inprocess.celery.interrupt import Interruptible, Stopped
+from inprocess.celery.joining import begin_task
 from inprocess.supervision.child import Child
 from inprocess.supervision.exits import Exit
 
@@ -96,6 +97,7 @@ class Job:
     def run_in_thread(self) -> None:
         """Run the tracer in this thread. Called by the pool's supervisor."""
         begin_thread_task()
+        begin_task()
         self.pool.app.set_current()
         try:
             with self._interruptible:
@@ -110,6 +112,7 @@ class Job:
         from inprocess.celery.bridge import Crossing  # late: plain tasks need no greenlet
 
         begin_coroutine_task()
+        begin_task()
         self._accept()
         self._crossing = Crossing()
         self._succeed(await self._crossing.run(self.call))

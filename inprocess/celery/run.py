@@ -3,49 +3,47 @@
     with run_in_process(app):
         send_receipt.delay(42)
 
-    celery                        Supervisor, one_for_all
+    celery:<app>                  Supervisor, one_for_all
     ├── celery.tasks              TaskSupervisor: one child a running task
     ├── celery.worker             GenServer: Celery's worker, its queues and timer
-    └── celery.beat               GenServer: the app's beat_schedule, if it has one
+    └── celery.beat               GenServer: the app's beat_schedule, where it has one
 
 `with` gives the tree a loop on a thread of its own; `async with` and `await` put it on the running
-loop; `lifespan` ties it to an ASGI app; `tree` starts it as part of a tree of yours. At the end the
-tree is drained: what runs and waits gets `grace_s` seconds, what is left is named in the log and in
-`report`, and lost.
+loop; `lifespan` ties it to an ASGI app. At the end the tree is drained: what runs and waits gets
+`grace_s` seconds, what is left is named in the log and in `report`, and lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Any, Final, Self
 
 from inprocess.celery.backend import Store
-from inprocess.celery.broker import Broker, Lane
 from inprocess.celery.hooks import hooked
 from inprocess.celery.identity import followed
-from inprocess.celery.pool import Tasks
-from inprocess.celery.taskwise import lane_of
-from inprocess.celery.worker import Worker
-from inprocess.supervision.child_spec import ChildSpec
+from inprocess.celery.joining import told_apart
+from inprocess.celery.tree import Tree
 from inprocess.supervision.drain import DrainReport, drain
-from inprocess.supervision.errors import ServerDiedError
 from inprocess.supervision.process import Process
 from inprocess.supervision.runtime import Runtime, attach
 from inprocess.supervision.supervisor import Supervisor
-from inprocess.supervision.threads import hop
 
 #: Plain tasks that run at once, each in a thread.
 CONCURRENCY: Final = 10
 #: Seconds that running and waiting tasks get at the end before they are cut off.
 GRACE_S: Final = 10.0
-
-_running: dict[int, InProcess] = {}
-_lock = threading.Lock()
+#: Under this name requests find the tree in their state.
+STATE_KEY: Final = "celery"
 
 
 def run_in_process(
@@ -55,15 +53,17 @@ def run_in_process(
     concurrency: int = CONCURRENCY,
     grace_s: float = GRACE_S,
     memory_results: bool = True,
+    beat: bool = True,
     name: str | None = None,
 ) -> InProcess:
     """Make a run of the app; it begins with `with`, `async with`, `await`, `start` or `lifespan`.
 
-    - `strict`: arguments and results go through the app's serialiser, as on their way to a broker; else
-      they are passed by reference.
+    - `strict`: arguments and results go through the app's serialiser, as on their way to a broker;
+      else they are passed by reference.
     - `concurrency`: plain tasks that run at once. Coroutine tasks have slots of their own.
     - `memory_results`: results are kept in memory; else in the backend that the app is set up with.
-    - `name`: of the tree, for the observer.
+    - `beat`: whether to run the app's `beat_schedule`.
+    - `name`: of the tree, for the observer; `celery:` and the app's name by default.
 
     Raise ValueError for options that make no run.
     """
@@ -71,58 +71,50 @@ def run_in_process(
         raise ValueError(
             f"concurrency is {concurrency} and grace_s {grace_s:g}: they must be at least 1 and 0"
         )
-    return InProcess(
-        app,
-        strict,
-        concurrency,
-        grace_s,
-        Store() if memory_results else None,
-        name or f"celery:{app.main or 'app'}",
-    )
+    tree = Tree(app, concurrency=concurrency, grace_s=grace_s, beat=beat)
+    store = Store() if memory_results else None
+    return InProcess(app, tree, strict=strict, store=store, name=name or f"celery:{app.main or 'app'}")
 
 
-@dataclass(eq=False)
 class InProcess:
-    """A run of an app; see the module. Used once: make another for another run."""
+    """A run of an app, made by `run_in_process`. Used once: make another for another run."""
 
-    app: Any
-    strict: bool
-    concurrency: int
-    grace_s: float
-    store: Store | None
-    name: str
-    #: What became of the tasks at the end; None until then.
-    report: DrainReport | None = None
-    broker: Broker = field(init=False)
-    _tree: Supervisor | None = None
-    _lanes: dict[str | None, Lane] = field(default_factory=dict)
-    _stack: ExitStack = field(default_factory=ExitStack)
-    _runtime: Runtime | None = None
-
-    def __post_init__(self) -> None:
-        self.broker = Broker(self._lane_of)
+    def __init__(self, app: Any, tree: Tree, *, strict: bool, store: Store | None, name: str) -> None:
+        self.app = app
+        self.name = name
+        #: What became of the tasks at the end; None until then.
+        self.report: DrainReport | None = None
+        #: Whether it waits for a first task to begin.
+        self.stands_by = False
+        self._has_ended = False
+        self._parts = tree
+        self._strict = strict
+        self._store = store
+        self._undo = ExitStack()
+        self._supervisor: Supervisor | None = None
+        self._runtime = Runtime(self._application, name=name)
 
     @property
     def tree(self) -> Supervisor:
-        """The supervision tree; raise RuntimeError before the start."""
-        if self._tree is None:
+        """The supervision tree, for `snapshot`; raise RuntimeError where it does not run."""
+        if self._supervisor is None:
             raise RuntimeError(f"{self.name} does not run: enter it with `with` or `async with` first")
-        return self._tree
+        return self._supervisor
+
+    @property
+    def worker(self) -> Any:
+        """Celery's worker object; raise RuntimeError where it does not run."""
+        _ = self.tree  # raises where there is none
+        return self._parts.worker.controller
 
     def start(self) -> Self:
         """Begin, on a loop on a thread of its own; raise RuntimeError where the app runs here already."""
-        self._runtime = Runtime(self._application, name=self.name)
-        try:
-            self._runtime.start()
-        except BaseException:
-            self._runtime = None
-            raise
+        self._runtime.start()
         return self
 
     def stop(self) -> DrainReport | None:
         """Drain and end; what became of the tasks. Raise RuntimeError on the run's own thread."""
-        if self._runtime is not None:
-            self._runtime.stop()
+        self._runtime.stop()
         return self.report
 
     def __enter__(self) -> Self:
@@ -133,22 +125,25 @@ class InProcess:
 
     async def astart(self) -> Self:
         """Begin, on the running loop; errors as those of `start`."""
-        self._claim()
+        self.hook()
+        self.stands_by = False
         try:
-            self._stack.enter_context(attach(asyncio.get_running_loop()))
-            self._tree = Supervisor.start(self._children(), strategy="one_for_all", name=self.name)
-            await self._tree.ready()
+            self._undo.enter_context(attach(asyncio.get_running_loop()))
+            supervisor = Supervisor.start(self._parts.children(), strategy="one_for_all", name=self.name)
+            await supervisor.ready()
         except BaseException:
-            self._release()
+            self._undo.close()
             raise
+        self._supervisor = supervisor
         return self
 
     async def astop(self) -> DrainReport:
         """Drain and end; what became of the tasks."""
         try:
-            self.report = await drain(self.tree, grace_s=self.grace_s)
+            self.report = await drain(self.tree, grace_s=self._parts.grace_s)
         finally:
-            self._release()
+            self._supervisor = None
+            self._undo.close()
         return self.report
 
     def __await__(self) -> Generator[Any, Any, Self]:
@@ -164,64 +159,74 @@ class InProcess:
         """The `lifespan=` of Starlette or FastAPI; requests find the tree as `request.state.celery`."""
         return self._lifespan()
 
+    @contextmanager
+    def attached(self, app: Any) -> Iterator[None]:
+        """Have another app of this process send to this run, and share its results, within the block."""
+        with self._hooked(app):
+            yield
+
+    def hook(self) -> None:
+        """Have the app send to this run, which may begin later. Doing it twice does no harm.
+
+        Raise RuntimeError where another run has the app, and where this one has ended.
+        """
+        self.app.finalize()  # before the claim: an app whose broker is this process stands by from then on
+        if self._has_ended:
+            raise RuntimeError(f"{self.name} has ended: make another run with run_in_process")
+        with _claiming:
+            other = _running.get(id(self.app))
+            if other is self:
+                return
+            if other is not None and other.stands_by:
+                other._undo.close()  # noqa: SLF001 - of one class
+            elif other is not None:
+                raise RuntimeError(f"{other.name} runs already: leave that run first, or use it")
+            _running[id(self.app)] = self
+        self._undo.callback(_running.pop, id(self.app))
+        self._undo.enter_context(followed())
+        self._undo.enter_context(told_apart())
+        self._undo.enter_context(self._hooked(self.app))
+        self._undo.callback(self._end)
+
+    def stand_by(self) -> None:
+        """Have the app send to this run, which begins, as by `start`, with the first task."""
+        self.hook()
+        self.stands_by = True
+        self._parts.broker.wake = self.start
+
+    def forked(self) -> None:
+        """Refuse what is sent in a fork of the process: the run belongs to the original."""
+        self._close("runs in the process that this one was forked from: begin a run of its own here")
+
+    def _end(self) -> None:
+        self._has_ended = True
+        self._close("has ended and takes no task any more: begin another run")
+
+    def _close(self, why: str) -> None:
+        self._parts.broker.refusal = f"{self.name} {why}"
+
+    def _hooked(self, app: Any) -> AbstractContextManager[None]:
+        parts = self._parts
+        return hooked(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask)
+
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[dict[str, Process]]:
         async with self:
-            yield {"celery": self.tree}
+            yield {STATE_KEY: self.tree}
 
     @asynccontextmanager
     async def _application(self) -> AsyncIterator[Self]:
         async with self:
             yield self
 
-    def _children(self) -> list[ChildSpec]:
-        return [
-            ChildSpec("celery.tasks", self._start_tasks, type="supervisor"),
-            ChildSpec("celery.worker", self._start_worker),
-        ]
 
-    def _start_tasks(self) -> Process:
-        self._tasks = Tasks.start()
-        return self._tasks
+_running: dict[int, InProcess] = {}
+_claiming = threading.Lock()
 
-    def _start_worker(self) -> Process:
-        self._worker = Worker.start(self.app, self.broker, self._tasks, self.concurrency, self.grace_s)
-        return self._worker
 
-    def _claim(self) -> None:
-        with _lock:
-            if id(self.app) in _running:
-                raise RuntimeError(
-                    f"{_running[id(self.app)].name} runs already: leave that run first, or use it"
-                )
-            _running[id(self.app)] = self
-        self._stack.callback(_running.pop, id(self.app), None)
-        self._stack.enter_context(followed())
-        self._stack.enter_context(
-            hooked(self.app, self.broker, strict=self.strict, store=self.store, ask=self._ask)
-        )
-        self._stack.callback(self._close)
+def _after_fork() -> None:
+    for run in list(_running.values()):
+        run.forked()
 
-    def _close(self) -> None:
-        self.broker.refusal = f"{self.name} has ended: no task is taken in any more"
 
-    def _release(self) -> None:
-        self._stack.close()
-
-    def _ask(self, question: Callable[[Any], Any]) -> Any:
-        """Have the worker answer a question, on its loop's thread. Any thread."""
-        worker = self._worker
-        if worker.exit is not None:
-            return None
-        if worker.is_here:
-            return question(worker.controller)
-        try:
-            return hop(worker.loop, partial(question, worker.controller))
-        except (ServerDiedError, RuntimeError):
-            return None
-
-    def _lane_of(self, name: str | None) -> Lane:
-        lane = self._lanes.get(name)
-        if lane is None:
-            lane = self._lanes[name] = lane_of(self.app._tasks.get(name))  # noqa: SLF001 - `tasks` would finalise the app
-        return lane
+os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,59 @@
+"""Beat: the app's `beat_schedule`, crontabs among it, in a GenServer of the app's supervision tree.
+
+When an entry is due is Celery's own affair. What differs from a beat process: nothing spins before a
+tick, the last runs are kept in memory for as long as the run lasts, not in a file, and each
+process that runs the app has a beat: see `Leased` for one of several replicas.
+
+A tick that fails is logged by Celery and the entry goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from celery.beat import Scheduler
+
+from inprocess.supervision.clock import Timer
+from inprocess.supervision.exits import Exit
+from inprocess.supervision.gen_server import GenServer
+
+#: The message that has the schedule looked at.
+TICK: Final = "tick"
+#: Seconds between two looks at most, so that entries added meanwhile are noticed.
+LOOK_S: Final = 5.0
+
+
+class InMemoryScheduler(Scheduler):
+    """Celery's scheduler; its times are exact here, so it need not wake early and spin."""
+
+    def adjust(self, n: float, drift: float = 0.0) -> float:
+        """Seconds to wait, as they are."""
+        return n + drift if n and n > 0 else n
+
+
+class Beat(GenServer):
+    """See the module."""
+
+    __slots__ = ("_scheduler", "_timer")
+
+    def init(self, scheduler: Any) -> None:
+        """Begin to tick."""
+        self._scheduler = scheduler
+        self._timer: Timer | None = self.send_after(0.0, TICK)
+
+    def handle_info(self, message: Any) -> None:
+        """Send what is due, and come back when the next entry is."""
+        if message != TICK:
+            super().handle_info(message)
+        elif self._timer is not None:
+            self._timer = self.send_after(min(self._scheduler.tick(), LOOK_S), TICK)
+
+    def quiet(self) -> None:
+        """Send no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def terminate(self, _ended: Exit) -> None:
+        """As `quiet`."""
+        self.quiet()

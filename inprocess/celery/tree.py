@@ -1,0 +1,81 @@
+"""The processes of a run, and how others reach them.
+
+If one of them crashes, all are started anew (one_for_all): a worker without the record of what runs
+would run it twice. The broker and the results are no processes and outlive that; what was not
+acknowledged is delivered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from inprocess.celery.beat import Beat, InMemoryScheduler
+from inprocess.celery.broker import Broker, Lane
+from inprocess.celery.pool import Tasks
+from inprocess.celery.taskwise import lane_of
+from inprocess.celery.worker import Worker
+from inprocess.supervision.child_spec import ChildSpec
+from inprocess.supervision.process import Process
+from inprocess.supervision.threads import hop
+
+
+class Tree:
+    """See the module."""
+
+    tasks: Tasks
+    worker: Worker
+
+    def __init__(self, app: Any, *, concurrency: int, grace_s: float, beat: bool) -> None:
+        self.app = app
+        self.grace_s = grace_s
+        self.broker = Broker(self._lane_of)
+        self._concurrency = concurrency
+        self._beat = beat
+        self._scheduler: InMemoryScheduler | None = None
+        self._lanes: dict[str | None, Lane] = {}
+
+    def children(self) -> list[ChildSpec]:
+        """What a supervisor is to start, in this order."""
+        specs = [
+            ChildSpec("celery.tasks", self._start_tasks, type="supervisor"),
+            ChildSpec("celery.worker", self._start_worker, shutdown="infinity"),
+        ]
+        if self._beat and self.app.conf.beat_schedule:
+            specs.append(ChildSpec("celery.beat", self._start_beat))
+        return specs
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Have Celery's worker answer, on its loop's thread; None where it does not run. Any thread."""
+        worker: Worker | None = getattr(self, "worker", None)
+        if worker is None or worker.exit is not None:
+            return None
+        if worker.is_here:
+            return question(worker.controller)
+        try:
+            return hop(worker.loop, partial(question, worker.controller))
+        except RuntimeError:  # the loop is closed
+            return None
+
+    def _start_tasks(self) -> Process:
+        self.tasks = Tasks.start()
+        return self.tasks
+
+    def _start_worker(self) -> Process:
+        self.worker = Worker.start(self.app, self.broker, self.tasks, self._concurrency, self.grace_s)
+        return self.worker
+
+    def _start_beat(self) -> Process:
+        if self._scheduler is None:
+            self._scheduler = InMemoryScheduler(self.app)
+        return Beat.start(self._scheduler)
+
+    def _lane_of(self, name: str | None) -> Lane:
+        lane = self._lanes.get(name)
+        if lane is None:
+            task = self.app._tasks.get(name)  # noqa: SLF001 - `tasks` would finalise the app
+            lane = lane_of(task)
+            if task is not None:
+                self._lanes[name] = lane
+        return lane
