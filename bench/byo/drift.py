@@ -1,6 +1,7 @@
 """A drift block of an app of your own: every entry of its schedule that is measured, and nothing else to do.
 
-In-process they are run by the beat of `inprocess.celery`, on the other side by Celery's own. Both sides run side by side and begin to count together. The grid has the entry's own interval.
+In-process they are run by the beat of `inprocess.celery`, on the other side by Celery's own. The sides
+run side by side and begin to count together. The grid has the entry's own interval.
 """
 
 from __future__ import annotations
