@@ -53,9 +53,10 @@ class Agenda:
 
 def make_agenda(order: Order) -> Agenda:
     """What the order comes to; raise BenchError where nothing is left to measure."""
-    measures, profile = order.measures, order.profile
-    requested = any(scenario in REQUESTED for scenario in order.scenarios)
-    drift = drift_turns(order.sides, profile) if ACCOUNT_SYNC in order.scenarios else []
+    measures, profile, own = order.measures, order.profile, order.own
+    requested = own is not None or any(scenario in REQUESTED for scenario in order.scenarios)
+    periodic = ACCOUNT_SYNC in order.scenarios if own is None else bool(own.entries)
+    drift = drift_turns(order.sides, profile) if periodic else []
     agenda = Agenda(
         latency=latency_turns(order.sides, profile) if requested and "latency" in measures else [],
         further=further_turns(measures, order.sides, order.scenarios, profile),

@@ -43,7 +43,7 @@ from starlette.routing import Route
 from bench import builds, handover
 from bench.lifeline import end_with_parent
 from bench.odd import endpoint as odd
-from bench.serving import PortTakenError, Server, listening_socket, stop_on_signals, url_of, write_json
+from bench.serving import PortTakenError, serve
 from bench.ticker import Ticker
 from scenarios import database, settings, users
 from scenarios.contract import RefusedError
@@ -52,8 +52,6 @@ from scenarios.users import ValidationError
 SIDE_VARIABLE = "QUEUE_OR_TASK_SIDE"
 #: Exit code for what the person who started the app can mend.
 USAGE_ERROR = 2
-#: Seconds that requests under way may take after SIGTERM; the build's own grace comes on top.
-REQUEST_GRACE_S = 5
 
 _log = logging.getLogger(__name__)
 
@@ -185,22 +183,6 @@ async def _failed(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=500)
 
 
-async def serve(app: App, port: int, folder: Path) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; raise PortTakenError where the port is in use."""
-    bound = listening_socket(port)
-    asked = stop_on_signals()
-    server = Server(app.asgi(), lifespan=True, grace_s=REQUEST_GRACE_S)
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
-    listening = asyncio.create_task(server.listening.wait())
-    await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
-    if not serving.done():
-        write_json(folder / "app.json", {"url": url_of(bound), "pid": os.getpid()})
-        stopping = asyncio.create_task(asked.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        server.stop()
-    await serving
-
-
 def main() -> None:
     """Read the command line and the environment, then serve."""
     end_with_parent()
@@ -217,7 +199,7 @@ def main() -> None:
     except ValueError as error:  # a variable of the environment that this side cannot use
         _give_up(str(error))
     try:
-        asyncio.run(serve(App(side, build), options.port, options.folder))
+        asyncio.run(serve(App(side, build).asgi(), options.port, options.folder))
     except PortTakenError as error:
         _give_up(str(error))
 

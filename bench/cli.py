@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from bench.byo.options import own_options
 from bench.errors import EXIT_INTERRUPTED, BenchError
 from bench.profiles import PROFILES
 from bench.rundir import RunDirectory
@@ -62,6 +63,8 @@ def main() -> None:
       queue-or-task run --profile full                    figures that may be quoted
       queue-or-task run --measure fault --fault 12        kill -9 the worker, count the jobs
       queue-or-task run --scenario account_sync           the drift of the periodic sync alone
+      queue-or-task run --app shop.celery:app --task shop.tasks.send_receipt --args '[42]'
+                                                          your own Celery task; see `run --help`
       queue-or-task run --resume results/latest           go on with a run that was interrupted
       queue-or-task report results/latest                 render the report again
       queue-or-task report results/latest --format md     in short, for a comment under a change
@@ -96,37 +99,26 @@ def main() -> None:
     metavar="RUN",
     help="Go on with an interrupted run; it knows its own options.",
 )
-def run(  # noqa: PLR0917 - click passes them by name
-    scenarios: tuple[str, ...],
-    sides: tuple[str, ...],
-    measures: tuple[str, ...],
-    faults: tuple[int, ...],
-    profile_name: str,
-    seed: int,
-    out: Path,
-    resume: Path | None,
-) -> None:
+@own_options
+def run(resume: Path | None, **asked: Any) -> None:
     """Measure, write results after every block, render the report.
 
     Ctrl-C ends the run, keeps what was measured and still renders. `--resume RUN` goes on from there:
     blocks that are whole stay, the one that was cut off is measured again.
-    """
+
+    \b
+    Your own Celery app, in your project's folder (docs/bring-your-own.md):
+      queue-or-task run --app shop.celery:app --task shop.tasks.send_receipt --args '[42]' --rate 50/s
+      queue-or-task run --app shop.celery:app --task shop.tasks.a=3 --task shop.tasks.b=1 --beat-every 1s
+      queue-or-task run --workload checkout.toml --measure fault --fault 12
+    """  # noqa: D301 - as in `main`
     from bench import commands  # late: --help needs no Celery and no SciPy
 
     if resume is not None:
         commands.refuse_beside_resume(click.get_current_context())
         directory = commands.gone_on_with(resume, run, console)
     else:
-        order = commands.order(
-            scenarios=scenarios,
-            sides=sides,
-            measures=measures,
-            faults=faults,
-            profile_name=profile_name,
-            seed=seed,
-            out=out,
-        )
-        directory = commands.execute(order, console)
+        directory = commands.execute(commands.order(**commands.sorted_out(asked)), console)
     if directory is not None:
         sys.exit(commands.finish(directory))
 

@@ -14,7 +14,6 @@ from bench.measures.block import Block
 from bench.measures.cold import cold_row
 from bench.measures.spent import own_row
 from bench.measures.validity import Noise
-from bench.stack import Stack
 from bench.turns import Turn, invalid_row, valid_row
 
 
@@ -23,12 +22,7 @@ async def run(turn: Turn, context: Context) -> str:
 
     Starting fills the machine by itself, so a full one is no reason; time that a hypervisor took is.
     """
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
-    )
+    stack = context.make_stack(turn)
     before = usage.read(stack)
     async with stack:
         spent = usage.between(before, usage.read(stack))

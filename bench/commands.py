@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from rich.console import Console
 
 from bench import resume
 from bench.beside import plain, shown
+from bench.byo.orders import Asked, refuse_without_app
+from bench.byo.orders import make_order as make_own_order
 from bench.errors import EXIT_INTERRUPTED, BenchError
 from bench.orders import Order, make_order
 from bench.outcomes import Outcome, outcomes
@@ -25,12 +28,31 @@ from bench.rundir import RunDirectory, write_atomically
 from bench.schema import CHECKS, MANIFEST
 from bench.thresholds import Threshold
 
-__all__ = ["all_met", "execute", "finish", "gone_on_with", "order", "refuse_beside_resume", "render"]
+__all__ = [
+    "all_met",
+    "execute",
+    "finish",
+    "gone_on_with",
+    "order",
+    "refuse_beside_resume",
+    "render",
+    "sorted_out",
+]
 
 
-def order(*, profile_name: str, **asked: Any) -> Order:
+def order(*, profile_name: str, own: Asked, **asked: Any) -> Order:
     """What the options of `run` ask for; raise BenchError for what cannot be had."""
+    if own.any:
+        return make_own_order(own, profile=profile(profile_name), **asked)
+    refuse_without_app(own)
     return make_order(profile=profile(profile_name), **asked)
+
+
+def sorted_out(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `run` as `order` takes them: those for an app of one's own together."""
+    own = {field.name for field in dataclasses.fields(Asked)}
+    shared = {name: value for name, value in params.items() if name not in own and name != "resume"}
+    return {**shared, "own": Asked(**{name: value for name, value in params.items() if name in own})}
 
 
 def refuse_beside_resume(context: click.Context) -> None:
@@ -50,9 +72,9 @@ def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirecto
         click.echo(f"nothing to do: {shown(directory.path)} is complete")
         return None
     with run.make_context("run", directory.manifest["command"][2:]) as recorded:
-        asked = {name: value for name, value in recorded.params.items() if name != "resume"}
+        asked = sorted_out({**recorded.params, "out": directory.path.parent})
     words = ["queue-or-task", "run", "--resume", str(path)]
-    go_on(directory, order(**{**asked, "out": directory.path.parent}), words, console)
+    go_on(directory, order(**asked), words, console)
     return directory
 
 

@@ -15,8 +15,8 @@ from bench.rundir import RunDirectory
 
 #: Sides that the others are compared with, the first that was measured.
 BASELINES = ("inprocess", "inline", "celery-stock")
-#: The figure whose blocks give the A/A noise floor.
-FLOOR_FIGURE = {"scenario": "account_setup", "metric": "response", "quantile": 0.5}
+#: The figure whose blocks give the A/A noise floor, of the run's first scenario.
+FLOOR_FIGURE = {"metric": "response", "quantile": 0.5}
 
 
 def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
@@ -33,7 +33,8 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
     directory.save_manifest(
         finished_at=None if interrupted else now(),
         interrupted=interrupted,
-        noise=noise(counted, blocks, baseline) | own(directory.table("own")),
+        noise=noise(counted, blocks, baseline, directory.manifest["scenarios"][0])
+        | own(directory.table("own")),
         discarded=validity.discarded(blocks, baseline),
     )
     directory.point_latest()
@@ -44,15 +45,15 @@ def own(rows: pd.DataFrame) -> dict[str, float | None]:
     return {name: part if math.isfinite(part) else None for name, part in own_part(rows).items()}
 
 
-def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str) -> dict[str, Any]:
+def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str, scenario: str) -> dict[str, Any]:
     """The A/A noise floor of the baseline's median response, and the hiccups of all blocks in ms."""
-    figure = counted[counted["side"] == baseline]
+    figure = counted[(counted["side"] == baseline) & (counted["scenario"] == scenario)]
     for column, value in FLOOR_FIGURE.items():
         figure = figure[figure[column] == value]
     floor = comparison.noise_floor(figure.sort_values("repetition")["value_ms"].tolist())
     hiccups = blocks["hiccup_p99_ms"].dropna()
     return {
         "aa_factor": floor if math.isfinite(floor) else None,
-        "aa_figure": " ".join(map(str, (baseline, *FLOOR_FIGURE.values()))),
+        "aa_figure": " ".join(map(str, (baseline, scenario, *FLOOR_FIGURE.values()))),
         "hiccup_p99_ms": float(hiccups.median()) if len(hiccups) else None,
     }

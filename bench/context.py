@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from bench import ledger_io
+from bench.byo import effects
+from bench.byo.own import OwnApp
+from bench.byo.stack import OwnStack
 from bench.errors import BenchError
-from bench.plan import REQUESTED, Plan
+from bench.plan import REQUESTED, Plan, make_plan
 from bench.processes import Process, ProcessTable, file_of
 from bench.profiles import Profile
 from bench.rundir import RunDirectory
 from bench.stack import Stack
 from bench.turns import Turn
+from scenarios.jobs import ACCOUNT_SYNC
 
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0
@@ -36,6 +40,8 @@ class Context:
     profile: Profile
     seed: int
     scenarios: list[str]
+    #: The app of one's own that is measured in place of ours.
+    own: OwnApp | None = None
 
     @property
     def requested(self) -> list[str]:
@@ -49,6 +55,30 @@ class Context:
     def ledger_context(self, turn: Turn) -> dict[str, str]:
         """What every event of the block carries."""
         return {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
+
+    def make_stack(self, turn: Turn, **options: Any) -> Stack:
+        """The turn's side, to be started; the options are those of Stack."""
+        shared = {
+            "folder": self.folder(turn),
+            "table": self.table,
+            "context": self.ledger_context(turn),
+        }
+        if self.own is None:
+            return Stack(turn.side, **shared, **options)
+        return OwnStack(self.own, turn.side, **shared, **options)
+
+    def load(self, turn: Turn, *, seconds: float) -> Plan:
+        """The common load of a turn: the same for every side of its round."""
+        seed = self.draw("load", turn.repetition).getrandbits(32)
+        if self.own is not None:
+            return self.own.load(seed=seed, prefix=turn.name, seconds=seconds)
+        return make_plan(
+            seed=seed,
+            prefix=turn.name,
+            rates=dict.fromkeys(self.requested, self.profile.rate),
+            seconds=seconds,
+            owners=self.profile.owners if ACCOUNT_SYNC in self.scenarios else 0,
+        )
 
     def draw(self, *parts: object) -> random.Random:
         """A generator of its own for each part of the run, from the run's seed."""
@@ -86,6 +116,8 @@ class Context:
             told = [f"{turn.name}: {warning.removeprefix(f'{folder}/')}" for warning in warnings]
             self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *told])
         events, _ = ledger_io.read_events(target)
+        if self.own is not None:
+            events = effects.counted(events)
         shutil.rmtree(folder, ignore_errors=True)
         return events, warnings
 

@@ -22,6 +22,7 @@ from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
+from bench.measures.history import histories
 from bench.measures.recovery import recovery
 from bench.measures.spent import Spent, own_row
 from bench.measures.witness import example
@@ -67,16 +68,9 @@ async def run(turn: Turn, context: Context) -> str:
         context.directory.append("blocks", [invalid_row(turn, reason)])
         return reason
     expected = fault.expected[turn.side.name]
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
-        env={
-            "SIDEKIQ_RETRY_SCALE": str(context.profile.retry_scale),
-            **expected.env,
-            **fault.environment(context.folder(turn)),
-        },
+    stack = context.make_stack(
+        turn,
+        env={**_scale(context), **expected.env, **fault.environment(context.folder(turn))},
         world_latency_ms=fault.latency_ms,
         proxied=fault.proxied if turn.side.queued else "",
         odd_jobs=fault.odd_jobs,
@@ -91,8 +85,13 @@ async def run(turn: Turn, context: Context) -> str:
     return ""
 
 
+def _scale(context: Context) -> dict[str, str]:
+    """Our retries run at a part of their time; those of somebody's own app are not touched."""
+    return {} if context.own else {"SIDEKIQ_RETRY_SCALE": str(context.profile.retry_scale)}
+
+
 async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
-    moment = moments.moment(turn, context.seed)
+    moment = moments.moment(turn, context.seed, context.own)
     await stack.sync(moment.plan.owners)
     if not turn.control:
         await fault.prepare(stack)
@@ -145,25 +144,33 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
         answer = (await stack.call("GET", "/held")).raise_for_status()
     except httpx.HTTPError:
         return False
+    known = histories(stack.events())
     for job, where in answer.json().items():
-        scenario = jobs.WELCOME_EMAIL if job.endswith("/email") else jobs.ACCOUNT_SETUP
-        harness.record("held", scenario=scenario, job=job, where=where)
+        if job in known:
+            harness.record("held", scenario=known[job].scenario, job=job, where=where)
     return True
 
 
 def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> None:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    scenarios = dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL))
-    rows = [_row(turn, fault, scenario, seen, planned) for scenario in scenarios]
+    deadlines_ms = _deadlines_ms(fault, context)
+    rows = [_row(turn, fault, name, seen, planned, limit_ms) for name, limit_ms in deadlines_ms.items()]
     facts = _facts(fault, seen, planned)
     rows[0] |= {"seen": _seen(facts)}
-    for row, scenario in zip(rows, scenarios, strict=True):
-        row["example"] = example(planned, scenario, deadline_ms=DEADLINE_MS)
-    if not turn.control:
+    for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
+        row["example"] = example(planned, scenario, deadline_ms=limit_ms)
+    if not turn.control and context.own is None:
         rows[0] |= _prediction(turn, rows[0], facts, context)
     context.directory.append("controls" if turn.control else "failures", rows)
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
+
+
+def _deadlines_ms(fault: Fault, context: Context) -> dict[str, float]:
+    """The scenarios that have a row, each with the milliseconds after which its jobs are late."""
+    if context.own is not None:
+        return {task: context.own.deadline_ms(task) for task in context.scenarios}
+    return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
 
 
 def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:
@@ -191,11 +198,11 @@ def _told(value: Any) -> str:
     return f"{float(f'{value:.{DIGITS}g}'):g}" if isinstance(value, float) else str(value)
 
 
-def _row(
-    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
+def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
+    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]], deadline_ms: float
 ) -> dict[str, Any]:
     asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
-    judged = failure.judge(asked, scenario=scenario, deadline_ms=DEADLINE_MS, complete=seen.complete)
+    judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=seen.complete)
     return {
         "block": turn.name,
         "fault": fault.number,

@@ -36,6 +36,8 @@ from scenarios.ledger import Event
 
 #: Where each scenario's requests go.
 PATHS = {jobs.ACCOUNT_SETUP: "/account-setup", jobs.WELCOME_EMAIL: "/users"}
+#: Where the calls of tasks of somebody's own app go (`bench.byo.host`).
+TASKS_PATH = "/tasks"
 #: Seconds after which a request that is not answered is `unknown`.
 DEFAULT_TIMEOUT_S = 10.0
 #: Requests open at once; one due beyond that is not sent, and `unknown`.
@@ -62,13 +64,14 @@ class Generator:
     def __init__(self, session: aiohttp.ClientSession, url: str, plan: Plan) -> None:
         self._session = session
         self._plan = plan
-        self._urls = {scenario: f"{url}{path}" for scenario, path in PATHS.items()}
+        scenarios = dict.fromkeys(arrival.scenario for arrival in plan.arrivals)
+        self._urls = {name: f"{url}{PATHS.get(name, TASKS_PATH)}" for name in scenarios}
         self._bodies = [json.dumps(arrival.params).encode() for arrival in plan.arrivals]
         self._open: set[asyncio.Task[None]] = set()
 
     async def warm(self) -> None:
         """Open the connections and use them; an app that is away is the plan's own business."""
-        urls = [url for url in self._urls.values() for _ in range(WARM_EACH)]
+        urls = [url for url in dict.fromkeys(self._urls.values()) for _ in range(WARM_EACH)]
         for _ in range(WARM_ROUNDS):
             if not all(await asyncio.gather(*map(self._touch, urls))):
                 return

@@ -24,6 +24,11 @@ def odd(key: str) -> AbstractContextManager[None]:
     return _handover(jobs.ACCOUNT_SETUP, (jobs.crm(key),))
 
 
+def call(task: str, name: str) -> AbstractContextManager[None]:
+    """Around a call of a task of somebody's own app (`bench.byo`)."""
+    return _handover(task, (name,))
+
+
 @contextmanager
 def _handover(scenario: str, names: Sequence[str]) -> Iterator[None]:
     """Write `submit` before the call: a call that never returns has left that much."""

@@ -13,34 +13,20 @@ from typing import Any
 import pandas as pd
 
 from bench import observing
-from bench import plan as plans
 from bench.context import Context
 from bench.measures import cost, latency
 from bench.measures.cold import first_effect_s
 from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.sides import config_lines
-from bench.stack import Stack
 from bench.turns import Turn
-from scenarios.jobs import ACCOUNT_SYNC
 
 
 async def run(turn: Turn, context: Context) -> str:
     """Run the block and append its rows to the run's tables; return why it does not count, or nothing."""
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
-    )
     profile = context.profile
-    plan = plans.make_plan(
-        seed=context.draw("load", turn.repetition).getrandbits(32),
-        prefix=turn.name,
-        rates=dict.fromkeys(context.requested, profile.rate),
-        seconds=profile.warmup_s + profile.latency_s,
-        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
-    )
+    plan = context.load(turn, seconds=profile.warmup_s + profile.latency_s)
+    stack = context.make_stack(turn)
     async with stack:
         seen = await observing.observe(turn, context, stack, plan, seconds=profile.latency_s)
     events, _ = context.keep_events(turn)
@@ -59,20 +45,22 @@ def _write(
     directory.append_frame("jobs", jobs)
     directory.append_frame("requests", requests)
     directory.append_frame("latency", pd.concat([frame for frame in rows if not frame.empty]))
-    directory.append("cost", [_cost_row(turn, seen, events, cold_s)])
+    directory.append("cost", [_cost_row(turn, context, seen, events, cold_s)])
     directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     row = observing.block_row(turn, seen, jobs, requests)
     directory.append("blocks", [row])
     return str(row.get("reason", ""))
 
 
-def _cost_row(turn: Turn, seen: Observed, events: list[dict[str, Any]], cold_s: float) -> dict[str, object]:
+def _cost_row(
+    turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]], cold_s: float
+) -> dict[str, object]:
     effects = [event["t"] for event in events if event["event"] == "effect"]
     return cost.cost_row(
         seen.block,
         before=seen.before,
         after=seen.after,
         jobs=sum(seen.before.t_ns <= t < seen.after.t_ns for t in effects),
-        config_lines=config_lines(turn.side),
+        config_lines=config_lines(turn.side) if context.own is None else context.own.config_lines(turn.side),
         cold_start_s=cold_s,
     )

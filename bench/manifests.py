@@ -15,7 +15,7 @@ from bench.schema import INSTRUMENT, Manifest
 
 def manifest(order: Order, broker: str) -> Manifest:
     """What `run.json` holds at the start of a run."""
-    return Manifest(
+    made = Manifest(
         started_at=now(),
         finished_at=None,
         interrupted=False,
@@ -34,6 +34,9 @@ def manifest(order: Order, broker: str) -> Manifest:
         discarded=[],
         instrument=instrument(order.out),
     )
+    if order.own is not None:
+        made["own"] = order.own.told()
+    return made
 
 
 def instrument(out: Path) -> dict[str, Any]:

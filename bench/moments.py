@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench import plan as plans
+from bench.byo.own import OwnApp
+from bench.faults.fault import Fault
 from bench.plan import Plan
 from bench.turns import Turn
 from scenarios import jobs
@@ -32,27 +34,31 @@ class Moment:
     strike_ns: int
 
 
-def moment(turn: Turn, seed: int) -> Moment:
+def moment(turn: Turn, seed: int, own: OwnApp | None = None) -> Moment:
     """The load and the moment of a fault's turn; raise ValueError for another turn."""
     fault = turn.fault
     if fault is None:
         raise ValueError(f"{turn.name} is no fault block")
     load = draw(seed, "load", fault.number, turn.repetition).getrandbits(32)
-    plan = plans.make_plan(
-        seed=load,
+    share = draw(seed, "strike", fault.number, turn.repetition).uniform(*STRIKE_BETWEEN)
+    at_s = fault.load_s * (1.0 if fault.after_load else share)
+    plan = _ours(fault, turn, load) if own is None else own.struck(fault, seed=load, prefix=turn.name)
+    return Moment(plan=plan, strike_ns=int(at_s * 1e9))
+
+
+def _ours(fault: Fault, turn: Turn, seed: int) -> Plan:
+    return plans.make_plan(
+        seed=seed,
         prefix=turn.name,
         rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
         seconds=fault.load_s,
         owners=fault.owners,
     )
-    share = draw(seed, "strike", fault.number, turn.repetition).uniform(*STRIKE_BETWEEN)
-    at_s = fault.load_s * (1.0 if fault.after_load else share)
-    return Moment(plan=plan, strike_ns=int(at_s * 1e9))
 
 
-def to_json(turns: Iterable[Turn], seed: int) -> str:
+def to_json(turns: Iterable[Turn], seed: int, own: OwnApp | None = None) -> str:
     """The moment of every block, in the order of their names, with a hash of its load."""
-    made = {turn.name: moment(turn, seed) for turn in turns}
+    made = {turn.name: moment(turn, seed, own) for turn in turns}
     rows = {
         name: {"strike_ns": one.strike_ns, "load_sha256": _sha256(one.plan.to_json())}
         for name, one in sorted(made.items())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench import faults as all_faults
 from bench import sides as all_sides
+from bench.byo.own import OwnApp
 from bench.errors import BenchError
 from bench.faults.fault import Fault
 from bench.profiles import Profile
@@ -31,6 +32,8 @@ class Order:
     out: Path
     #: What gives the same run again.
     command: list[str]
+    #: The app of one's own that is measured in place of ours.
+    own: OwnApp | None = None
 
 
 def make_order(

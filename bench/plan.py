@@ -39,16 +39,16 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """One request: its scenario, when it is due (ns after the start) and the user's parameters."""
+    """One request: its scenario, when it is due (ns after the start) and its parameters."""
 
     due_ns: int
     scenario: str
-    params: dict[str, str]
+    params: dict[str, Any]
 
     @property
     def request(self) -> str:
-        """What the request is called in the ledger: the user's id."""
-        return self.params["id"]
+        """What the request is called in the ledger: the user's id, or a call's."""
+        return str(self.params["id"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +88,7 @@ def make_plan(*, seed: int, prefix: str, rates: Mapping[str, float], seconds: fl
         (due_ns, scenario)
         for scenario in REQUESTED
         if scenario in rates
-        for due_ns in _poisson(random.Random(f"{seed}/{scenario}"), rates[scenario], seconds)  # noqa: S311 - a load
+        for due_ns in poisson(random.Random(f"{seed}/{scenario}"), rates[scenario], seconds)  # noqa: S311 - a load
     )
     people = random.Random(f"{seed}/people")  # noqa: S311 - made-up people are no secret
     return Plan(
@@ -109,7 +109,8 @@ def owner_names(prefix: str, count: int) -> tuple[str, ...]:
     return tuple(f"{prefix}-owner-{number:02}" for number in range(count))
 
 
-def _poisson(draw: random.Random, rate: float, seconds: float) -> Iterator[int]:
+def poisson(draw: random.Random, rate: float, seconds: float) -> Iterator[int]:
+    """Poisson arrivals at `rate` a second, ns after the start."""
     due = draw.expovariate(rate)
     while due < seconds:
         yield int(due * 1e9)
@@ -134,11 +135,18 @@ def _pick(draw: random.Random, names: Sequence[str]) -> str:
     return names[draw.randrange(len(names))]
 
 
-def _check(*, prefix: str, rates: Mapping[str, float], seconds: float, owners: int) -> None:
+def check_window(*, prefix: str, seconds: float) -> None:
+    """Raise PlanError for a block that no plan can be made of."""
     if not _PREFIX.fullmatch(prefix):
         raise PlanError(
             f"the prefix is {prefix!r}: expected 1 to {MAX_PREFIX} letters, digits, dots or dashes"
         )
+    if not 0 < seconds <= MAX_SECONDS:
+        raise PlanError(f"the window is {seconds} s: expected above 0 and at most {MAX_SECONDS:g}")
+
+
+def _check(*, prefix: str, rates: Mapping[str, float], seconds: float, owners: int) -> None:
+    check_window(prefix=prefix, seconds=seconds)
     if unknown := sorted(set(rates) - set(REQUESTED)):
         raise PlanError(f"no requests are planned for {unknown[0]!r}: choose from {', '.join(REQUESTED)}")
     for scenario, rate in rates.items():
@@ -150,8 +158,6 @@ def _check(*, prefix: str, rates: Mapping[str, float], seconds: float, owners: i
         raise PlanError(
             f"the rates add up to {sum(rates.values()):g}: one generator offers {MAX_RATE:g} a second"
         )
-    if not 0 < seconds <= MAX_SECONDS:
-        raise PlanError(f"the window is {seconds} s: expected above 0 and at most {MAX_SECONDS:g}")
     if owners < 0:
         raise PlanError(f"{owners} owners are to be synced: expected 0 or more")
     if not rates and not owners:

@@ -18,7 +18,7 @@ from bench.orders import Order
 
 def planned(order: Order, agenda: Agenda) -> str:
     """Every block in its order; for each block of a fault its load, as a hash, and when it strikes."""
-    faults: dict[str, Any] = json.loads(moments.to_json(agenda.faults, order.seed))["blocks"]
+    faults: dict[str, Any] = json.loads(moments.to_json(agenda.faults, order.seed, order.own))["blocks"]
     plan = {
         "seed": order.seed,
         "profile": asdict(order.profile),
@@ -29,4 +29,6 @@ def planned(order: Order, agenda: Agenda) -> str:
         "faults": {turn.name: faults[turn.name] for turn in agenda.faults},
         "micro": agenda.micro,
     }
+    if order.own is not None:
+        plan["own"] = order.own.told()
     return json.dumps(plan, indent=1) + "\n"

@@ -95,14 +95,22 @@ class ProcessTable:
         for process in self._processes:
             process.kill()
 
-    def start(self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path) -> Process:
-        """Start a process whose output goes to `<folder>/<name>.log`; it runs in that folder."""
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path,
+        cwd: Path | None = None,
+    ) -> Process:
+        """Start a process whose output goes to `<folder>/<name>.log`; it runs in that folder, or in `cwd`."""
         log = folder / f"{name}.log"
         with log.open("ab") as output:
             popen = subprocess.Popen(
                 command,
                 env=dict(env),
-                cwd=folder,
+                cwd=cwd or folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

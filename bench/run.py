@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import drift_block, fault_block, further, latency_block, micro_run, resume, turns
 from bench.agenda import Agenda, make_agenda
+from bench.byo import drift as own_drift
 from bench.conclusion import conclude
 from bench.context import Context
 from bench.errors import BenchError
@@ -71,6 +72,7 @@ def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Con
                 profile=order.profile,
                 seed=order.seed,
                 scenarios=order.scenarios,
+                own=order.own,
             )
             asyncio.run(_run(agenda, context, console))
     except KeyboardInterrupt:
@@ -90,7 +92,8 @@ async def _run(agenda: Agenda, context: Context, console: Console) -> None:
         await _one_by_one(agenda.latency, context, progress, latency_block.run, agenda.spares)
         await _one_by_one(agenda.further, context, progress, further.run, agenda.further_spares)
         for together in agenda.drift:
-            work = partial(drift_block.run_together, together, context)
+            run_together = own_drift.run_together if context.own else drift_block.run_together
+            work = partial(run_together, together, context)
             await _guarded(together, context, progress, work)
         await _in_lanes(agenda.faults, context, progress, lanes)
         if agenda.micro:
@@ -176,7 +179,10 @@ def _check_broker(order: Order) -> str:
     """Where the broker comes from, as text; raise BenchError where a queue is asked for and there is none."""
     if not any(side.queued for side in order.sides):
         return "none needed"
+    if order.own is not None and order.own.use_app_broker:
+        return f"the app's own, {order.own.answer.broker}"
     try:
-        return check_broker(os.environ)
+        ours_alone = {"PATH": os.environ.get("PATH", "")}
+        return check_broker(os.environ if order.own is None else ours_alone)
     except BrokerError as error:
         raise BenchError(str(error)) from error

@@ -63,7 +63,7 @@ INSTRUMENT = "instrument.json"
 MACHINE_IDENTITY = ("cores", "memory_gb", "processor", "system")
 
 #: Every side that a run can measure, in the order of the reports.
-SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
+SIDES = ("inprocess", "celery-stock", "celery-hardened", "celery-app", "inline")
 
 TABLES: dict[str, tuple[str, ...]] = {
     "blocks": (
@@ -381,6 +381,7 @@ class Manifest(TypedDict, total=False):
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     cut_lines: list[str]  # ledger lines that a killed process left unfinished; they are left out
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.known_truth`
+    own: dict[str, Any]  # of an app of one's own, see `bench.byo.own`; absent for our scenarios
     resumptions: list[
         dict[str, Any]
     ]  # at, command, git, kept, redone: each time that the run was gone on with

@@ -19,6 +19,8 @@ from starlette.types import ASGIApp
 HOST = "127.0.0.1"
 #: Seconds that an idle connection is kept: longer than any block, so that no client meets a closed one.
 KEEP_ALIVE_S = 3600
+#: Seconds that requests under way may take after SIGTERM; what the app's lifespan drains comes on top.
+REQUEST_GRACE_S = 5
 #: Connections that wait to be accepted.
 BACKLOG = 2048
 
@@ -91,6 +93,25 @@ def stop_on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     return asked
+
+
+async def serve(app: ASGIApp, port: int, folder: Path) -> None:
+    """Serve an app with its lifespan until SIGTERM or SIGINT, then drain; raise PortTakenError.
+
+    `app.json` (url, pid) appears in the folder when it listens.
+    """
+    bound = listening_socket(port)
+    asked = stop_on_signals()
+    server = Server(app, lifespan=True, grace_s=REQUEST_GRACE_S)
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    listening = asyncio.create_task(server.listening.wait())
+    await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
+    if not serving.done():
+        write_json(folder / "app.json", {"url": url_of(bound), "pid": os.getpid()})
+        stopping = asyncio.create_task(asked.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.stop()
+    await serving
 
 
 def write_json(path: Path, value: Any) -> None:

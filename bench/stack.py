@@ -50,6 +50,11 @@ RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 class Stack:
     """A side under test and everything that it needs, for one block."""
 
+    #: The module that is the app.
+    host = "bench.app"
+    #: Seconds that a strike waits for a job to be under way before it strikes all the same.
+    amid_s = 5.0
+
     def __init__(
         self,
         side: Side,
@@ -135,7 +140,7 @@ class Stack:
         """Start the app and wait until it listens."""
         ready = self.folder / "app.json"
         ready.unlink(missing_ok=True)
-        self._spawn("app", "bench.app", "--port", str(port), "--folder", str(self.folder))
+        self._spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
         self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
         self.listened.setdefault(APP, time.monotonic_ns())
 
@@ -225,13 +230,11 @@ class Stack:
         latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
         self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         if self.side.queued:
-            self.began[BROKER] = time.monotonic_ns()
-            self.broker = await asyncio.to_thread(self._make_broker)
-            self.listened[BROKER] = time.monotonic_ns()
-            self._guard_broker(self.broker)
-            self.env |= self.broker.environment
+            broker = await self._start_broker()
+            self.env |= broker.environment
             if self._proxied:
-                await self._start_proxy(self.broker)
+                name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
+                self.env[name] = await self._start_proxy(broker)
         self.world = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
         self.env |= {name.upper(): url for name, url in self.world.items()}
         if self.side.queued:
@@ -256,8 +259,15 @@ class Stack:
             within_s=START_LIMIT_S,
         )
 
-    async def _start_proxy(self, broker: Broker | Node) -> None:
-        """Put a fault proxy before the broker, or before the same server as the result store."""
+    async def _start_broker(self) -> Broker | Node:
+        self.began[BROKER] = time.monotonic_ns()
+        self.broker = await asyncio.to_thread(self._make_broker)
+        self.listened[BROKER] = time.monotonic_ns()
+        self._guard_broker(self.broker)
+        return self.broker
+
+    async def _start_proxy(self, broker: Broker | Node) -> str:
+        """Put a fault proxy before the broker, or before the same server as the result store; its URL."""
         address = urlsplit(broker.url)
         ready = self.folder / "proxy.json"
         upstream = f"{address.hostname}:{address.port}"
@@ -266,8 +276,7 @@ class Stack:
         )
         told = json.loads(await file_of(self.parts[PROXY], ready))
         self.proxy_url = told["control"]
-        name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
-        self.env[name] = f"redis://{told['listen']}/0"
+        return f"redis://{told['listen']}/0"
 
     def _make_broker(self) -> Broker | Node:
         """Blocks until it answers."""

@@ -57,11 +57,11 @@ def _held(app: Celery) -> dict[str, str]:
     with app.connection_for_read(transport_options=options) as connection:
         channel: Any = connection.default_channel
         client = redis.Redis(connection_pool=channel.pool)
-        for where, message in _messages(app, channel, client):
+        for where, message in messages(app, channel, client):
             _note(found, where, message)
         for grave in Sets(client, prefix=channel.global_keyprefix).graves():
             _name(found, DEAD_SET, grave.task, grave.args)
-        for task in _running(app, connection):
+        for task in running(app, connection):
             _name(found, WORKER, task["name"], task["args"])
     return found
 
@@ -71,12 +71,13 @@ def _held_on_rabbitmq(app: Celery) -> dict[str, str]:
 
     with app.connection_for_read() as connection:
         found = held_on_rabbitmq.waiting(app, connection)
-        for task in _running(app, connection):
+        for task in running(app, connection):
             _name(found, WORKER, task["name"], task["args"])
     return found
 
 
-def _messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[str, dict[str, Any]]]:
+def messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every message of the app that waits on Redis, with where it is, as kombu wrote it."""
     prefix = channel.global_keyprefix
     for queue in app.amqp.queues:
         for step in channel.priority_steps:
@@ -93,7 +94,8 @@ def _messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[
             yield where, json.loads(waiting)
 
 
-def _running(app: Celery, connection: Connection) -> list[dict[str, Any]]:
+def running(app: Celery, connection: Connection) -> list[dict[str, Any]]:
+    """The tasks that living workers run."""
     answers: Any = app.control.inspect(timeout=INSPECT_S, connection=connection).active() or {}
     return [task for tasks in answers.values() for task in tasks]
 

@@ -14,15 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.measures.runs import PERIODIC
 from bench.stack import Stack
 from scenarios import jobs
 
-#: Seconds that a strike waits for a job to be under way before it strikes all the same.
+#: Seconds that a strike waits for what it strikes amid before it strikes all the same.
 AMID_LIMIT_S = 5.0
 #: Milliseconds from due to effect after which a job is late.
 DEADLINE_MS = 5000.0
 #: Events after which a job is no longer under way.
 ENDS = frozenset({"effect", "raised", "cancelled"})
+#: Scenarios at which no such strike aims.
+_BYSTANDERS = PERIODIC | {jobs.WELCOME_EMAIL}
 #: One row of `failures.csv`, with what the fault's own checker found.
 Row = Mapping[str, Any]
 #: The events of a block.
@@ -73,12 +76,12 @@ class Expected:
 
 
 async def amid_jobs(stack: Stack) -> None:
-    """Wait until a job of account set-up has begun and had no effect yet, so that a strike hits one."""
-    await stack.until(_one_under_way, within_s=AMID_LIMIT_S)
+    """Wait until a job has begun and had no effect yet, so that a strike hits one; no bystander's counts."""
+    await stack.until(_one_under_way, within_s=stack.amid_s)
 
 
 def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
-    own = [event for event in events if event.get("scenario") == jobs.ACCOUNT_SETUP]
+    own = [event for event in events if event.get("scenario") not in _BYSTANDERS]
     started = {event["job"] for event in own if event["event"] == "start"}
     return bool(started - {event["job"] for event in own if event["event"] in ENDS})
 

@@ -3,7 +3,8 @@
 The load generator knows requests and the sides know jobs: a request of account set-up is two
 jobs, one of the welcome e-mail is one. Here each job's history holds the generator's events
 (due, request, response, unknown) beside its own (submit, accepted, refused, start, effect,
-done, failed, cancelled, held). The runs of a periodic sync are in `bench.measures.runs`.
+done, failed, cancelled, held). The runs of a periodic sync are in `bench.measures.runs`. A call of a
+task of somebody's own app (`bench.byo`) is a request and a job of one name.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench.measures.block import Event
+from bench.measures.runs import PERIODIC
 from scenarios import jobs
 
 #: The lowest HTTP status that tells the client no.
@@ -48,16 +50,16 @@ class JobHistory:
 
 
 def jobs_of(scenario: str, request: str) -> tuple[str, ...]:
-    """The jobs that one request stands for; `request` is the user's id."""
+    """The jobs that one request stands for; `request` is the user's id, or a call's own name."""
     if scenario == jobs.ACCOUNT_SETUP:
         return jobs.crm(request), jobs.fulfillment(request)
     if scenario == jobs.WELCOME_EMAIL:
         return (jobs.email(request),)
-    raise ValueError(f"scenario {scenario!r} has no requests; expected account_setup or welcome_email")
+    return (request,)
 
 
 def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
-    """Every job of the two request scenarios that any event names, in the order of first mention."""
+    """Every job of the request scenarios that any event names, in the order of first mention."""
     found: dict[str, JobHistory] = {}
     for event in sorted(events, key=lambda event: int(event["t"])):
         for job in names_of(event):
@@ -73,7 +75,7 @@ def user_of(job: str) -> str:
 def names_of(event: Event) -> tuple[str, ...]:
     """The jobs that an event is about: none for a fault or a periodic sync."""
     scenario = event.get("scenario")
-    if scenario is None or scenario == jobs.ACCOUNT_SYNC:
+    if scenario is None or scenario in PERIODIC:
         return ()
     if "job" in event:
         return (str(event["job"]),)

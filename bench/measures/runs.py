@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from bench.measures.block import Event
 from scenarios import jobs
 
+#: What a tick of an entry of somebody's own `beat_schedule` is called; its job is named as a sync's.
+BEAT = "beat_schedule"
+#: Scenarios whose runs nobody hands over.
+PERIODIC = frozenset({jobs.ACCOUNT_SYNC, BEAT})
+
 _ENDS = ("done", "cancelled", "raised")
 
 
@@ -30,7 +35,7 @@ def runs_by_owner(events: Iterable[Event]) -> dict[str, list[Run]]:
     runs: dict[str, list[Run]] = defaultdict(list)
     open_runs: dict[tuple[str, object], deque[Run]] = defaultdict(deque)
     for event in sorted(events, key=lambda event: int(event["t"])):
-        if event.get("scenario") != jobs.ACCOUNT_SYNC or "job" not in event:
+        if event.get("scenario") not in PERIODIC or "job" not in event:
             continue
         owner = str(event["job"]).removesuffix(jobs.sync(""))
         waiting = open_runs[owner, event.get("attempt")]

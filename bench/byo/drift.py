@@ -1,0 +1,75 @@
+"""A drift block of an app of your own: every entry of its schedule that is measured, and nothing else to do.
+
+In-process they are run by the beat of `inprocess.celery`, on the other side by Celery's own. The sides
+run side by side and begin to count together. The grid has the entry's own interval.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pandas as pd
+
+from bench import usage
+from bench.byo.own import OwnApp
+from bench.context import Context, sleep_until
+from bench.drift_block import DRAIN_S, SETTLE_S
+from bench.errors import BenchError
+from bench.measures import drift
+from bench.measures.block import NS_PER_S, Block, Event
+from bench.measures.spent import own_row
+from bench.turns import Turn, valid_row
+
+
+async def run_together(turns: list[Turn], context: Context) -> str:
+    """Run both sides of one repetition side by side and append their rows; they count: return nothing."""
+    barrier = asyncio.Barrier(len(turns))
+    async with asyncio.TaskGroup() as group:
+        for turn in turns:
+            group.create_task(_run(turn, context, barrier))
+    return ""
+
+
+async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
+    own, seconds = context.own, context.profile.drift_s
+    if own is None:
+        raise BenchError(f"{turn.name} is no block of an app of one's own")
+    stack = context.make_stack(turn, periodic=True)
+    async with stack:
+        await barrier.wait()
+        start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
+        block = Block(
+            block=turn.name,
+            side=turn.side.name,
+            repetition=turn.repetition,
+            start_ns=start_ns,
+            end_ns=start_ns + int(seconds * NS_PER_S),
+        )
+        await sleep_until(block.start_ns)
+        before = usage.read(stack, blocks=barrier.parties)
+        await sleep_until(block.end_ns)
+        spent = usage.between(before, usage.read(stack, blocks=barrier.parties))
+        await sleep_until(block.end_ns + int(DRAIN_S * NS_PER_S))
+    events, _ = context.keep_events(turn)
+    ticks, rows = _frames(own, events, block)
+    context.directory.append_frame("ticks", ticks)
+    context.directory.append_frame("drift", rows)
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
+    context.directory.append("blocks", [valid_row(turn, seconds=seconds)])
+
+
+def _frames(own: OwnApp, events: list[Event], block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Ticks and drift of each entry, whose name stands where a policy's does: each has its own interval."""
+    made = [
+        drift.drift_frames(
+            events,
+            block,
+            policy=entry.name,
+            interval_ns=int(own.interval_s(entry) * NS_PER_S),
+            owners=[entry.name],
+        )
+        for entry in own.answer.entries
+        if entry.name in own.entries
+    ]
+    return pd.concat([ticks for ticks, _ in made]), pd.concat([rows for _, rows in made])

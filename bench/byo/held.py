@@ -1,0 +1,34 @@
+"""Where the calls of your tasks wait that have not ended, by their Celery ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from celery_impl.held import BOUNDS, WORKER, messages, running
+
+
+def held(app: Celery) -> dict[str, str]:
+    """Each call that the broker or a living worker holds, with where; takes about a second.
+
+    Redis alone can be looked into: raise OperationalError for another broker, as where it is away.
+    """
+    with app.connection_for_read() as connection:
+        if connection.transport.driver_type != "redis":
+            raise OperationalError(f"a broker of type {connection.transport.driver_type} is not looked into")
+    try:
+        return _held_on_redis(app)
+    except (redis.RedisError, OSError) as error:
+        raise OperationalError(str(error)) from error
+
+
+def _held_on_redis(app: Celery) -> dict[str, str]:
+    options = {**app.conf.broker_transport_options, **BOUNDS}
+    with app.connection_for_read(transport_options=options) as connection:
+        channel: Any = connection.default_channel
+        client = redis.Redis(connection_pool=channel.pool)
+        found = {str(message["headers"]["id"]): where for where, message in messages(app, channel, client)}
+        return found | {str(task["id"]): WORKER for task in running(app, connection)}

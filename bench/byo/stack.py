@@ -1,0 +1,138 @@
+"""One side of an app of your own, in fresh processes, for one block.
+
+    broker | worker, beat | host | one call of each task: the probe
+
+The host is `bench.byo.host`, worker and beat are Celery's own (`bench.byo.worker`); they run in the
+project's folder. There are no services of ours: whom a task calls is the task's own business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench.byo.adopted import NOWHERE, RESULTS_NOWHERE, Adoption
+from bench.errors import BenchError
+from bench.processes import STOP_GRACE_S
+from bench.sides import Side
+from bench.stack import PROBE, START_LIMIT_S, Stack
+from bench.world.broker import URL_VARIABLE, Broker
+from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
+
+if TYPE_CHECKING:
+    from bench.byo.own import OwnApp
+
+#: Events that show that a call has come through: how it ended does not matter.
+CAME_THROUGH = frozenset({"effect", "done", "raised", "failed", "cancelled"})
+#: What the queue is called that the run has to itself on the app's own broker.
+QUEUE_PREFIX = "queue-or-task-"
+#: What takes that queue away again.
+CLEANER = "cleaner"
+
+
+class OwnStack(Stack):
+    """An app of your own under test, and everything that it needs, for one block."""
+
+    host = "bench.byo.host"
+    #: A short task is seldom seen under way; at the rates of a load one mostly is.
+    amid_s = 1.0
+
+    def __init__(self, own: OwnApp, side: Side, *, periodic: bool = False, **options: Any) -> None:
+        """`periodic` runs the entries of `beat_schedule`; the options are those of Stack."""
+        self._own = own
+        self._periodic = periodic
+        self._on_app_broker = own.use_app_broker and side.queued
+        self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
+        super().__init__(side, **{**options, "beat": periodic, "odd_jobs": False})
+
+    async def stop(self) -> None:
+        """End every part; on the app's own broker let the worker end its calls, and leave no queue behind."""
+        if self._on_app_broker and "worker" in self.parts:
+            await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
+            self._spawn(CLEANER, "bench.byo.worker", "amqp", "queue.delete", self._queue)
+            await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
+        await super().stop()
+
+    def start_worker(self, name: str = "worker", *, app: str = "") -> None:
+        """Start a Celery worker on every queue that the app's routes lead to."""
+        queues = [self._queue] if self._queue else self._own.answer.queues
+        options = ["--loglevel", "WARNING", "-n", f"{name}@%h", "-Q", ",".join(queues)]
+        self._spawn(name, app or "bench.byo.worker", "worker", *options, *self._own.worker_options)
+
+    def start_beat(self, name: str = "beat") -> None:
+        """Start Celery beat on the entries that are measured."""
+        schedule = str(self.folder / f"{name}-schedule")
+        self._spawn(name, "bench.byo.worker", "beat", "--loglevel", "WARNING", "-s", schedule)
+
+    async def probe(self) -> None:
+        """Call each task once through the whole side, and wait until every call has ended somehow.
+
+        Raise BenchError where one does not come through.
+        """
+        stamp = time.monotonic_ns()
+        calls = self._own.first_calls()
+        names = {task: f"{self.context['block']}{PROBE}{stamp}-{place}" for place, task in enumerate(calls)}
+        for task, name in names.items():
+            args, kwargs = calls[task]
+            body = {"id": name, "task": task, "args": args, "kwargs": kwargs}
+            (await self.call("POST", "/tasks", json=body, timeout=START_LIMIT_S)).raise_for_status()
+        if not await self.until(lambda events: self._left(events, names) == [], within_s=START_LIMIT_S):
+            left = ", ".join(self._left(self.events(), names))
+            raise BenchError(
+                f"{self.side.name}: a first call of {left} did not end within {START_LIMIT_S:.0f} s"
+            )
+
+    def _left(self, events: list[dict[str, Any]], names: dict[str, str]) -> list[str]:
+        through = {event.get("job") for event in events if event["event"] in CAME_THROUGH}
+        return [task for task, name in names.items() if name not in through]
+
+    async def _start(self) -> None:
+        self.env |= (await self._adoption()).environment
+        if self.side.queued:
+            self.start_worker()
+        await self.start_app()
+        if self.side.queued and self._beat:
+            self.start_beat()
+        await self.probe()
+
+    async def _adoption(self) -> Adoption:
+        """What the side's processes are told; starts the broker where it is ours."""
+        told = Adoption(
+            app=self._own.workload.app,
+            folder=str(self._own.folder),
+            broker=NOWHERE,
+            results=RESULTS_NOWHERE,
+            queue=self._queue,
+            entries=self._own.entries if self._periodic else {},
+        )
+        if self._on_app_broker:
+            return replace(told, broker="", results="")
+        if not self.side.queued:
+            return told
+        broker = await self._start_broker()
+        url = await self._start_proxy(broker) if self._proxied == "broker" else broker.url
+        return replace(told, broker=url, results=broker.url)
+
+    def _make_broker(self) -> Broker:
+        """A server of our own, whatever REDIS_URL says: that one may be the app's."""
+        env = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
+        return Broker.start(self.folder / "broker", persistence=self.side.persistent_broker, env=env)
+
+    def _spawn(self, name: str, module: str, *options: str) -> None:
+        if name in self.parts:
+            self._table.kill(self.parts[name])
+        self.began.setdefault(name, time.monotonic_ns())
+        command = [sys.executable, "-P", "-m", module, *options]
+        self.parts[name] = self._table.start(
+            name, command, env=self.env, folder=self.folder, cwd=self._own.folder
+        )
+
+    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
+        """The user's own environment, untouched but for what a run needs to know."""
+        told = {LEDGER_VARIABLE: str(self.ledger), CONTEXT_VARIABLE: json.dumps(context)}
+        return {**os.environ, **told, **extra}

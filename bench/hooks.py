@@ -1,0 +1,24 @@
+"""The one line by which a task of yours tells a run what it did: `effect("receipt", 42)`.
+
+    from bench.hooks import effect
+
+    @app.task
+    def send_receipt(order_id):
+        mail.send(...)
+        effect("receipt", order_id)
+
+Outside a run of `queue-or-task run --app …` it does nothing and costs one comparison. This module
+imports nothing, so it may stand in code that is served. Call it right after the thing is done; a job
+that did it twice is then counted as duplicated, which a task's completion alone cannot show.
+"""
+
+from __future__ import annotations
+
+#: Set by a run in the processes that it starts (`bench.byo.recording`).
+_note = None
+
+
+def effect(kind: str, key: object = "") -> None:
+    """Note that the running task has had an effect: what kind, and for whom or what."""
+    if _note is not None:
+        _note(kind, key)
