@@ -52,12 +52,7 @@ async def run(turn: Turn, context: Context) -> str:
         step_s=profile.ramp_step_s,
         owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
     )
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
-    )
+    stack = context.make_stack(turn)
     async with stack:
         climbed = await _climb(context, stack, plan, stairs)
     events, _ = context.keep_events(turn)

@@ -27,6 +27,8 @@ EXIT_NOISY = 75
 #: The seed of a run that names none: two runs with the same seed offer the same load.
 DEFAULT_SEED = 1
 RESULTS = Path("results")
+#: Where `world` listens, and at the four ports after it.
+WORLD_PORT = 8100
 
 console = Console()
 
@@ -100,6 +102,11 @@ def main() -> None:
     help="Go on with an interrupted run; it knows its own options.",
 )
 @own_options
+@click.option(
+    "--broker-url", default="", metavar="URL", help="A Redis elsewhere; see docs/several-machines.md."
+)
+@click.option("--world-url", default="", metavar="URL", help="Services elsewhere: `queue-or-task world`.")
+@click.option("--external-workers", is_flag=True, help="Workers elsewhere: `queue-or-task worker`.")
 def run(resume: Path | None, **asked: Any) -> None:
     """Measure, write results after every block, render the report.
 
@@ -121,6 +128,43 @@ def run(resume: Path | None, **asked: Any) -> None:
         directory = commands.execute(commands.order(**commands.sorted_out(asked)), console)
     if directory is not None:
         sys.exit(commands.finish(directory))
+
+
+@main.command()
+@click.option(
+    "--bind", "address", required=True, metavar="ADDRESS", help="Of this host, as the run reaches it."
+)
+@click.option("--port", type=int, default=WORLD_PORT, show_default=True, help="The first of five in a row.")
+def world(address: str, port: int) -> None:
+    """Serve the outside services for runs on other hosts, until Ctrl-C.
+
+    There is no password: whoever reaches the address can use them. See docs/several-machines.md.
+    """
+    from bench import hosting  # late: as in `run`
+
+    hosting.world(address, port, say=click.echo)
+
+
+@main.command()
+@click.option("--side", "side_name", required=True, metavar="NAME", help="The queue whose jobs it takes.")
+@click.option("--world-url", required=True, metavar="URL", help="As the run has it.")
+@click.option("--broker-url", default="", metavar="URL", help="As the run has it; else REDIS_URL.")
+@click.option("--profile", "profile_name", default="quick", show_default=True, help="As the run has it.")
+@click.option("--concurrency", type=int, help="Jobs at once; Celery's own default where it is left out.")
+def worker(
+    side_name: str, world_url: str, broker_url: str, profile_name: str, concurrency: int | None
+) -> None:
+    """Run a Celery worker for runs on other hosts, until Ctrl-C; DATABASE_URL is that of the run."""
+    from bench import hosting  # late: as in `run`
+
+    hosting.worker(
+        side_name=side_name,
+        world_url=world_url,
+        broker_url=broker_url,
+        profile_name=profile_name,
+        concurrency=concurrency,
+        say=click.echo,
+    )
 
 
 @main.command("list")

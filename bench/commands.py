@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from bench import resume
 from bench.beside import plain, shown
 from bench.byo.orders import Asked, refuse_without_app
 from bench.byo.orders import make_order as make_own_order
+from bench.elsewhere import Elsewhere
 from bench.errors import EXIT_INTERRUPTED, BenchError
 from bench.orders import Order, make_order
 from bench.outcomes import Outcome, outcomes
@@ -40,12 +42,24 @@ __all__ = [
 ]
 
 
-def order(*, profile_name: str, own: Asked, **asked: Any) -> Order:
+def order(
+    *,
+    profile_name: str,
+    own: Asked,
+    broker_url: str,
+    world_url: str,
+    external_workers: bool,
+    **asked: Any,
+) -> Order:
     """What the options of `run` ask for; raise BenchError for what cannot be had."""
+    elsewhere = Elsewhere(broker_url=broker_url, world_url=world_url, workers=external_workers)
+    elsewhere.check(os.environ)
     if own.any:
+        if words := elsewhere.options():
+            raise BenchError(f"{words[0]} is for the sides of ours: leave it out beside an app of your own")
         return make_own_order(own, profile=profile(profile_name), **asked)
     refuse_without_app(own)
-    return make_order(profile=profile(profile_name), **asked)
+    return make_order(profile=profile(profile_name), elsewhere=elsewhere, **asked)
 
 
 def sorted_out(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from bench import ledger_io
 from bench.byo import effects
 from bench.byo.own import OwnApp
 from bench.byo.stack import OwnStack
+from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
 from bench.plan import REQUESTED, Plan, make_plan
 from bench.processes import Process, ProcessTable, file_of
@@ -42,6 +43,7 @@ class Context:
     scenarios: list[str]
     #: The app of one's own that is measured in place of ours.
     own: OwnApp | None = None
+    elsewhere: Found = ALL_HERE
 
     @property
     def requested(self) -> list[str]:
@@ -54,7 +56,8 @@ class Context:
 
     def ledger_context(self, turn: Turn) -> dict[str, str]:
         """What every event of the block carries."""
-        return {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
+        told = {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
+        return told | ({"host": self.elsewhere.host} if self.elsewhere.host else {})
 
     def make_stack(self, turn: Turn, **options: Any) -> Stack:
         """The turn's side, to be started; the options are those of Stack."""
@@ -64,7 +67,7 @@ class Context:
             "context": self.ledger_context(turn),
         }
         if self.own is None:
-            return Stack(turn.side, **shared, **options)
+            return Stack(turn.side, elsewhere=self.elsewhere, **shared, **options)
         return OwnStack(self.own, turn.side, **shared, **options)
 
     def load(self, turn: Turn, *, seconds: float) -> Plan:

@@ -14,7 +14,6 @@ from bench.context import Context, sleep_until
 from bench.measures import drift
 from bench.measures.block import Block
 from bench.measures.spent import own_row
-from bench.stack import Stack
 from bench.turns import Turn, valid_row
 
 #: Nanoseconds between two syncs of an owner.
@@ -35,11 +34,8 @@ async def run_together(turns: list[Turn], context: Context) -> str:
 
 
 async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
+    stack = context.make_stack(
+        turn,
         env={"QUEUE_OR_TASK_SYNC_POLICY": turn.policy},
     )
     async with stack:

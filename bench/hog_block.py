@@ -42,11 +42,8 @@ async def run(turn: Turn, context: Context) -> str:
         rates=dict.fromkeys(context.requested, profile.rate),
         seconds=profile.warmup_s + profile.calm_s + profile.hogs_s,
     )
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
+    stack = context.make_stack(
+        turn,
         odd_jobs=True,
     )
 

@@ -8,6 +8,7 @@ drain ends counts as infinitely late; it is never dropped.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from bench import observing
 from bench.context import Context
 from bench.measures import cost, latency
+from bench.measures.clocks import Clocks
 from bench.measures.cold import first_effect_s
 from bench.measures.spent import own_row
 from bench.observing import Observed
@@ -55,12 +57,14 @@ def _write(
 def _cost_row(
     turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]], cold_s: float
 ) -> dict[str, object]:
-    effects = [event["t"] for event in events if event["event"] == "effect"]
+    clocks = Clocks(events)
+    kind = next((kind for kind in ("effect", "done") if clocks.shared("submit", kind)), "")
+    done = [event["t"] for event in events if event["event"] == kind]
     return cost.cost_row(
         seen.block,
         before=seen.before,
         after=seen.after,
-        jobs=sum(seen.before.t_ns <= t < seen.after.t_ns for t in effects),
+        jobs=sum(seen.before.t_ns <= t < seen.after.t_ns for t in done) if kind else math.nan,
         config_lines=config_lines(turn.side) if context.own is None else context.own.config_lines(turn.side),
         cold_start_s=cold_s,
     )

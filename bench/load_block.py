@@ -24,7 +24,6 @@ from bench.measures import backlog, latency, load
 from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.plan import MAX_RATE
-from bench.stack import Stack
 from bench.turns import Turn, invalid_row
 from scenarios.jobs import ACCOUNT_SYNC
 
@@ -47,12 +46,7 @@ async def run(turn: Turn, context: Context) -> str:
         seconds=WARMUP_S + profile.share_s,
         owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
     )
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
-    )
+    stack = context.make_stack(turn)
     async with stack:
         seen = await observing.observe(turn, context, stack, plan, seconds=profile.share_s)
     events, _ = context.keep_events(turn)

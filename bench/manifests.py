@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.elsewhere import Found
 from bench.orders import Order
 from bench.schema import INSTRUMENT, Manifest
 
 
-def manifest(order: Order, broker: str) -> Manifest:
+def manifest(order: Order, broker: str, here: Found) -> Manifest:
     """What `run.json` holds at the start of a run."""
     made = Manifest(
         started_at=now(),
@@ -30,6 +31,7 @@ def manifest(order: Order, broker: str) -> Manifest:
         machine=machine.machine(),
         git=machine.commit(Path(__file__).parent),
         broker=broker,
+        external=here.manifest(),
         noise={},
         discarded=[],
         instrument=instrument(order.out),

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import faults as all_faults
 from bench import sides as all_sides
 from bench.byo.own import OwnApp
+from bench.elsewhere import Elsewhere
 from bench.errors import BenchError
 from bench.faults.fault import Fault
 from bench.profiles import Profile
 from bench.sides import Side
 from bench.turns import MEASURES
 from scenarios.jobs import SCENARIOS
+
+#: A run all of whose parts are its own.
+HERE = Elsewhere()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class Order:
     controls: bool
     seed: int
     out: Path
+    elsewhere: Elsewhere = HERE
     #: What gives the same run again.
     command: list[str]
     #: The app of one's own that is measured in place of ours.
@@ -45,9 +50,12 @@ def make_order(
     profile: Profile,
     seed: int,
     out: Path,
+    elsewhere: Elsewhere = HERE,
 ) -> Order:
     """Check every name and fill in the profile's choice for those left out; raise BenchError."""
     wanted = _known("scenario", scenarios, SCENARIOS)
+    if elsewhere.world_url:  # one set of services for all: what a fault does to them is one block's alone
+        profile = replace(profile, lanes=1)
     return Order(
         profile=profile,
         sides=all_sides.chosen(tuple(sides) or profile.sides),
@@ -57,7 +65,8 @@ def make_order(
         controls=profile.controls or bool(faults),
         seed=seed,
         out=out,
-        command=_command(scenarios, sides, measures, faults, profile, seed),
+        elsewhere=elsewhere,
+        command=[*_command(scenarios, sides, measures, faults, profile, seed), *elsewhere.options()],
     )
 
 

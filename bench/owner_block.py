@@ -34,11 +34,8 @@ async def run(turn: Turn, context: Context) -> str:
     if not isinstance(turn, OwnerTurn):
         raise BenchError(f"{turn.name} is no block of owners")
     many, queued = turn.many, turn.side.queued
-    stack = Stack(
-        turn.side,
-        folder=context.folder(turn),
-        table=context.table,
-        context=context.ledger_context(turn),
+    stack = context.make_stack(
+        turn,
         env={OWNERS_VARIABLE: many.to_json()},
         beat=False,
         celery_app=CELERY_APP if queued else "",

@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from bench import machine
 from bench.agenda import Agenda
+from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
 from bench.manifests import now
 from bench.mending import mend
@@ -55,13 +56,16 @@ def is_complete(run: RunDirectory) -> bool:
     return bool(run.manifest.get("finished_at")) and not run.manifest.get("interrupted")
 
 
-def check_same(run: RunDirectory, order: Order, agenda: Agenda, broker: str) -> None:
+def check_same(
+    run: RunDirectory, order: Order, agenda: Agenda, broker: str, elsewhere: Found = ALL_HERE
+) -> None:
     """Raise BenchError where what is measured from here on would not fit what was measured before."""
     manifest = run.manifest
     here, there = machine.machine(), manifest.get("machine", {})
     _check("machine", {key: there.get(key) for key in MACHINE_IDENTITY}, here)
     _check("version", manifest.get("versions", {}), machine.versions())
     _check("broker", {"broker": manifest.get("broker")}, {"broker": broker})
+    _check("set of hosts", manifest.get("external", {}), elsewhere.manifest())
     try:
         before = (run.path / PLAN).read_text()
     except OSError as error:

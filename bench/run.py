@@ -17,7 +17,9 @@ from bench.agenda import Agenda, make_agenda
 from bench.byo import drift as own_drift
 from bench.conclusion import conclude
 from bench.context import Context
+from bench.elsewhere import Found
 from bench.errors import BenchError
+from bench.finding import found
 from bench.manifests import manifest
 from bench.measures.spent import own_line
 from bench.orders import Order
@@ -27,7 +29,8 @@ from bench.progress import RunProgress
 from bench.rundir import RunDirectory, write_atomically
 from bench.schema import PLAN
 from bench.turns import Turn
-from bench.world.broker import BrokerError, check_broker
+from bench.unmeasurable import possible
+from bench.world.broker import URL_VARIABLE, BrokerError, check_broker
 
 #: What a block may raise without ending the run: it is listed as invalid and the run goes on.
 BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyError, httpx.HTTPError)
@@ -40,11 +43,13 @@ def execute(order: Order, console: Console) -> RunDirectory:
     """
     agenda = make_agenda(order)
     broker = _check_broker(order)
-    directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker))
+    here = found(order, os.environ)
+    possible(agenda, here)
+    directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker, here))
     write_atomically(directory.path / PLAN, planned(order, agenda))
     console.print(f"writing to {directory.path}", highlight=False)
     with directory.claimed():
-        _measure(agenda, order, directory, console)
+        _measure(agenda, order, here, directory, console)
     return directory
 
 
@@ -55,15 +60,18 @@ def go_on(directory: RunDirectory, order: Order, command: Sequence[str], console
     """
     agenda = make_agenda(order)
     with directory.claimed():
-        resume.check_same(directory, order, agenda, _check_broker(order))
+        broker, here = _check_broker(order), found(order, os.environ)
+        resume.check_same(directory, order, agenda, broker, here)
         left = resume.prepare(directory, agenda, command)
         kept = directory.manifest["resumptions"][-1]["kept"]
         console.print(f"going on in {directory.path}: blocks kept: {kept}", highlight=False)
-        _measure(left, order, directory, console)
+        _measure(left, order, here, directory, console)
 
 
-def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Console) -> None:
+def _measure(agenda: Agenda, order: Order, here: Found, directory: RunDirectory, console: Console) -> None:
     interrupted = False
+    if untold := here.manifest().get("not told"):
+        console.print(f"parts are elsewhere; not told: {untold}", highlight=False)
     try:
         with ProcessTable() as table:
             context = Context(
@@ -73,12 +81,15 @@ def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Con
                 seed=order.seed,
                 scenarios=order.scenarios,
                 own=order.own,
+                elsewhere=here,
             )
             asyncio.run(_run(agenda, context, console))
     except KeyboardInterrupt:
         interrupted = True
         console.print("interrupted: what was measured so far is kept")
     finally:
+        if here.world:
+            here.world.leave(directory.manifest["run"])
         shutil.rmtree(directory.path / "work", ignore_errors=True)
         conclude(directory, interrupted=interrupted)
         if line := own_line(directory.manifest["noise"]):
@@ -87,8 +98,12 @@ def _measure(agenda: Agenda, order: Order, directory: RunDirectory, console: Con
 
 async def _run(agenda: Agenda, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
+    agenda, refused = possible(agenda, context.elsewhere)
     with RunProgress(agenda.guess_s(lanes), console) as progress:
         progress.say(agenda.told(lanes))
+        for turn, reason in refused:
+            context.directory.append("blocks", [turns.invalid_row(turn, reason)])
+            progress.say(f"invalid {turn.label}: {reason}")
         await _one_by_one(agenda.latency, context, progress, latency_block.run, agenda.spares)
         await _one_by_one(agenda.further, context, progress, further.run, agenda.further_spares)
         for together in agenda.drift:
@@ -181,8 +196,11 @@ def _check_broker(order: Order) -> str:
         return "none needed"
     if order.own is not None and order.own.use_app_broker:
         return f"the app's own, {order.own.answer.broker}"
+    asked = order.elsewhere
+    named = "--broker-url" if asked.broker_url else URL_VARIABLE
     try:
         ours_alone = {"PATH": os.environ.get("PATH", "")}
-        return check_broker(os.environ if order.own is None else ours_alone)
+        env = asked.environment(os.environ) if order.own is None else ours_alone
+        return check_broker(env, named=named)
     except BrokerError as error:
         raise BenchError(str(error)) from error

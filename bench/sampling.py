@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -13,26 +14,30 @@ from bench.stack import Stack
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A side's use of the machine at one moment, summed over its processes, broker included."""
+    """A side's use of the machine at one moment, summed over its processes, broker included.
+
+    NaN, but for the broker's commands, where one of them is not the run's own.
+    """
 
     #: When it was taken, monotonic nanoseconds.
     t_ns: int
     cpu_s: float
     pss_mb: float
-    processes: int
-    sockets: int
+    processes: float
+    sockets: float
     broker_commands: int
 
 
 def sample(stack: Stack) -> Sample:
     """Take a sample; a process that ended meanwhile counts nothing."""
     family = [member for pid in stack.side_parts() for member in with_children(pid)]
+    whole = stack.whole
     return Sample(
         t_ns=time.monotonic_ns(),
-        cpu_s=sum(cpu_s(member) for member in family),
-        pss_mb=sum(_pss_mb(member) for member in family),
-        processes=len(family),
-        sockets=sum(_sockets(member) for member in family),
+        cpu_s=sum(cpu_s(member) for member in family) if whole else math.nan,
+        pss_mb=sum(_pss_mb(member) for member in family) if whole else math.nan,
+        processes=len(family) if whole else math.nan,
+        sockets=sum(_sockets(member) for member in family) if whole else math.nan,
         broker_commands=_broker_commands(stack),
     )
 

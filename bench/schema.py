@@ -90,6 +90,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "caller_ms",  # accepted - submit
         "pickup_ms",  # start - due
         "service_ms",  # done - start
+        "seen_ms",  # done - due, where two hosts stamped effect and due; else NaN
         "outcome",  # done | unfinished | refused | unknown | failed
     ),
     "requests": ("block", "side", "scenario", "request", "due_ns", "latency_ms", "lateness_ms", "status"),
@@ -98,7 +99,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         "side",
         "scenario",
         "repetition",
-        "metric",  # response | uncorrected | caller | pickup | service | request | lateness | host_tax | lag
+        # response | uncorrected | caller | pickup | service | seen | request | lateness | host_tax | lag
+        "metric",
         "quantile",  # 0.5, 0.9, 0.95, 0.99, 0.999; only from enough samples
         "value_ms",
         "n",
@@ -171,7 +173,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "failed_visibly",
         "stuck",
         "lost",
-        "late",
+        "late",  # NaN: two hosts stamped due and effect
         "ghost",
         "unexpected",
         "cancelled",
@@ -187,7 +189,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "lag_max_ms",  # longest lag of the app's own event loop
         "app_died",
         "predicted",  # what FAULTS.md expects, as text
-        "as_predicted",  # yes | no | partly
+        "as_predicted",  # yes | no | partly | unknown: it hangs on `late`, which is not told
         "note",  # what was scaled down, for a person
         "seen",  # what the fault's own checker found, as text
         "example",  # the gravest finding: class, job, and the shortest history that shows it
@@ -377,6 +379,7 @@ class Manifest(TypedDict, total=False):
     machine: dict[str, Any]
     git: dict[str, Any]  # commit, dirty
     broker: str
+    external: dict[str, Any]  # what of the run is on other hosts, and what is not told therefore
     noise: dict[str, Any]  # idle hiccups before the run, A/A floor
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     cut_lines: list[str]  # ledger lines that a killed process left unfinished; they are left out

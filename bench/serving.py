@@ -15,7 +15,7 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-#: Every server of a run listens here and nowhere else.
+#: Every server of a run listens here and nowhere else, but for a world that is told another address.
 HOST = "127.0.0.1"
 #: Seconds that an idle connection is kept: longer than any block, so that no client meets a closed one.
 KEEP_ALIVE_S = 3600
@@ -29,17 +29,18 @@ class PortTakenError(RuntimeError):
     """The port that was asked for is in use."""
 
 
-def listening_socket(port: int = 0) -> socket.socket:
-    """A socket bound to the port, or to a free one for 0; raise PortTakenError where it is in use."""
+def listening_socket(port: int = 0, *, host: str = HOST) -> socket.socket:
+    """A socket bound to the port, or to a free one for 0; raise PortTakenError where that cannot be."""
     # With no protocol named, asyncio leaves Nagle's algorithm on: 40 ms on every answer in two writes.
     made = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        made.bind((HOST, port))
+        made.bind((host, port))
         made.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         made.close()
-        raise PortTakenError(f"port {port} on {HOST} cannot be used: {error.strerror}") from error
+        why = getattr(error, "strerror", None) or error
+        raise PortTakenError(f"port {port} on {host} cannot be used: {why}") from error
     made.setblocking(False)
     return made
 
@@ -51,7 +52,13 @@ def port_of(bound: socket.socket) -> int:
 
 def url_of(bound: socket.socket) -> str:
     """The base URL that a server on this socket answers at."""
-    return f"http://{HOST}:{port_of(bound)}"
+    return "http://{}:{}".format(*address_of(bound))
+
+
+def address_of(bound: socket.socket) -> tuple[str, int]:
+    """The address and port that a socket is bound to."""
+    address, port = bound.getsockname()[:2]
+    return str(address), int(port)
 
 
 class Server(uvicorn.Server):

@@ -13,7 +13,9 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -21,9 +23,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from bench import leftovers
+from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
 from bench.measures.cold import APP, BROKER
 from bench.processes import Process, ProcessTable, file_of
+from bench.remote import RemoteLedger
 from bench.sides import Side
 from bench.tail import LedgerTail
 from bench.world.broker import URL_VARIABLE, Broker, BrokerError
@@ -35,6 +40,10 @@ from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 PROBE = "-probe-"
 #: Seconds within which every part of a side must be up and a probe job through.
 START_LIMIT_S = 40.0
+#: Seconds after a block within which a run that a worker elsewhere has begun may end.
+WORKERS_END_S = 2.0
+#: What a run of a job ends with.
+ENDS = frozenset({"done", "raised", "cancelled"})
 #: Seconds between two looks at the ledger.
 LOOK_S = 0.05
 #: Seconds that one call to the app's own endpoints may take.
@@ -69,6 +78,7 @@ class Stack:
         odd_jobs: bool = False,
         celery_app: str = "celery_impl.app",
         rabbitmq: bool = False,
+        elsewhere: Found = ALL_HERE,
     ) -> None:
         self.side = side
         self.folder = folder
@@ -86,6 +96,9 @@ class Stack:
         self._beat = beat
         self._celery_app = celery_app
         self._rabbitmq = rabbitmq
+        self._elsewhere = elsewhere
+        self._workers_elsewhere = elsewhere.workers_of(side)
+        self._remote: RemoteLedger | None = None
         self._limit_s = START_LIMIT_S + (START_WITHIN_S if rabbitmq else 0.0)
         self._latency = world_latency_ms
         self._proxied = proxied
@@ -104,7 +117,10 @@ class Stack:
         except TimeoutError:
             tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.parts.values())
             await self.stop()
-            raise BenchError(f"{self.side.name} was not up within {self._limit_s:.0f} s\n{tails}") from None
+            hint = ": does its worker, which is elsewhere, still run?" if self._workers_elsewhere else ""
+            raise BenchError(
+                f"{self.side.name} was not up within {self._limit_s:.0f} s{hint}\n{tails}"
+            ) from None
         except BrokerError as error:
             await self.stop()
             raise BenchError(str(error)) from error
@@ -116,14 +132,36 @@ class Stack:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.stop()
+        try:
+            if error is None and self._remote is not None:
+                await self._fetch_rest(self._remote)
+        finally:
+            await self.stop()
 
     async def stop(self) -> None:
         """End every part at once: the block has drained, what happens from here on counts no more."""
         for name in list(self.parts):
             self._table.kill(self.parts.pop(name))
+        if self._remote is not None:
+            await self._remote.end()
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
+        await self._clear_database()
+
+    @property
+    def own_services(self) -> bool:
+        """Whether the services are a process of the block's own."""
+        return self._elsewhere.world is None
+
+    @property
+    def whole(self) -> bool:
+        """Whether every process of the side is the run's own, so that what the side uses can be told."""
+        return not self._workers_elsewhere and (self.broker is None or self.broker.ours)
+
+    async def mark(self, event: Literal["fault_on", "fault_off"], fault: int) -> None:
+        """Have a world on another host stamp the moment too: the effects are on its clock."""
+        if self._remote is not None and self._elsewhere.world_apart:
+            await self._remote.mark(event, fault)
 
     def side_parts(self) -> list[int]:
         """Process ids of the side itself: everything but the services and the fault proxy."""
@@ -157,7 +195,12 @@ class Stack:
         self._guard_broker(self.broker)
 
     def start_worker(self, name: str = "worker", *, app: str = "") -> None:
-        """Start a Celery worker as its users do; the probe shows when it works."""
+        """Start a Celery worker as its users do; the probe shows when it works.
+
+        Raise BenchError where the run's workers are somebody else's.
+        """
+        if self._workers_elsewhere:
+            raise BenchError("the workers are elsewhere and not ours to start: leave out --external-workers")
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
         self._spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
 
@@ -227,17 +270,22 @@ class Stack:
         return self._tail.events()
 
     async def _start(self) -> None:
-        latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
-        self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
+        await self._clear_database()
+        if self._elsewhere.world is None:
+            latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
+            self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
+        else:
+            self._remote = RemoteLedger(self._elsewhere.world, self.ledger, self.context)
+            await self._remote.begin(self._latency)
         if self.side.queued:
             broker = await self._start_broker()
             self.env |= broker.environment
             if self._proxied:
                 name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
                 self.env[name] = await self._start_proxy(broker)
-        self.world = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
+        self.world = await self._services()
         self.env |= {name.upper(): url for name, url in self.world.items()}
-        if self.side.queued:
+        if self.side.queued and not self._workers_elsewhere:
             self.start_worker()
         await self.start_app()
         if self.side.queued and self._beat:
@@ -254,10 +302,26 @@ class Stack:
             )
             answer.raise_for_status()
         wanted = {jobs.crm(f"{user}s"), jobs.fulfillment(f"{user}s"), jobs.email(f"{user}e")}
-        await self.until(
-            lambda events: wanted <= {e["job"] for e in events if e["event"] == "effect"},
-            within_s=START_LIMIT_S,
-        )
+        # Of workers elsewhere the own events must come through as well: without them nobody sees a failure.
+        for event in ("effect", *(("done",) if self._workers_elsewhere else ())):
+            await self.until(partial(_have, event, wanted), within_s=START_LIMIT_S)
+
+    async def _services(self) -> dict[str, str]:
+        """Where the services are, once they listen."""
+        if self._elsewhere.world is not None:
+            return dict(self._elsewhere.world.urls)
+        told: dict[str, str] = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
+        return told
+
+    async def _fetch_rest(self, remote: RemoteLedger) -> None:
+        """Fetch what another host has still to tell; raise BenchError where it is away."""
+        await self.until(_all_ended, within_s=WORKERS_END_S)
+        await remote.fetch()
+
+    async def _clear_database(self) -> None:
+        """Of a database that outlives the block take the block's own rows: its names come again."""
+        if url := os.environ.get("DATABASE_URL"):
+            await asyncio.to_thread(leftovers.clear, url, self.context["block"])
 
     async def _start_broker(self) -> Broker | Node:
         self.began[BROKER] = time.monotonic_ns()
@@ -282,7 +346,15 @@ class Stack:
         """Blocks until it answers."""
         folder = self.folder / "broker"
         if not self._rabbitmq:
-            return Broker.start(folder, persistence=self.side.persistent_broker)
+            return Broker.start(
+                folder,
+                persistence=self.side.persistent_broker,
+                env={
+                    **os.environ,
+                    URL_VARIABLE: self._elsewhere.broker_url or os.environ.get(URL_VARIABLE, ""),
+                },
+                key_prefix=self._elsewhere.key_prefix(self.side),
+            )
         node = Node(folder, self._table)
         node.launch()
         return node
@@ -310,3 +382,14 @@ class Stack:
             **self.side.env,
             **extra,
         }
+
+
+def _have(event: str, wanted: set[str], events: Iterable[dict[str, Any]]) -> bool:
+    """Whether each of these jobs has such an event."""
+    return wanted <= {e["job"] for e in events if e["event"] == event}
+
+
+def _all_ended(events: list[dict[str, Any]]) -> bool:
+    """Whether every run of a job that began has ended; runs of one job are not told apart."""
+    begun = Counter(e["job"] for e in events if e["event"] == "start")
+    return begun <= Counter(e["job"] for e in events if e["event"] in ENDS)

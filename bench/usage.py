@@ -23,7 +23,9 @@ class Usage:
     t_ns: int
     #: The side's parts that were alive, by process id.
     side: frozenset[int]
+    #: NaN where a part of the side is on another host or not ours.
     side_s: float
+    #: NaN where the services are no process of the block's own.
     services_s: float
     generator_s: float
     harness_s: float
@@ -40,13 +42,14 @@ def read(
     """
     machine = psutil.cpu_times()
     measuring = [*beside, *(part for name, part in stack.parts.items() if name == PROXY)]
+    services = [part.pid for name, part in stack.parts.items() if name == SERVICES]
     idle_s = machine.idle + getattr(machine, "iowait", 0.0)
     stolen_s = getattr(machine, "steal", 0.0)
     return Usage(
         t_ns=time.monotonic_ns(),
         side=frozenset(side := stack.side_parts()),
-        side_s=_family(side),
-        services_s=_family(part.pid for name, part in stack.parts.items() if name == SERVICES),
+        side_s=_family(side) if stack.whole else math.nan,
+        services_s=_family(services) if stack.own_services else math.nan,
         generator_s=_alone([generator.pid] if generator else []),
         harness_s=_alone([os.getpid()]) / blocks + _alone(process.pid for process in measuring),
         busy_s=sum(_counted(machine)) - idle_s - stolen_s,

@@ -225,6 +225,12 @@ def _from_environment() -> Ledger | None:
 _ledger = _from_environment()
 
 
+def keep(folder: Path, context: dict[str, Any]) -> None:
+    """Keep this process's ledger in the folder from here on, whatever the environment says."""
+    global _ledger  # noqa: PLW0603 - one ledger a process, and this is where it lives
+    _ledger = Ledger(folder, context)
+
+
 def record(
     event: Event,
     *,

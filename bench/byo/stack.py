@@ -91,6 +91,9 @@ class OwnStack(Stack):
         through = {event.get("job") for event in events if event["event"] in CAME_THROUGH}
         return [task for task, name in names.items() if name not in through]
 
+    async def _clear_database(self) -> None:
+        """Leave it alone: the database is the app's own."""
+
     async def _start(self) -> None:
         self.env |= (await self._adoption()).environment
         if self.side.queued:

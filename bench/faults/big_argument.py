@@ -48,6 +48,7 @@ FAULT = Fault(
     slug="big-argument",
     title=f"an argument of {SIZE_MB} MB",
     strike=strike,
+    hits=frozenset({"broker"}),
     odd_jobs=True,
     rate=2.0,
     expected={

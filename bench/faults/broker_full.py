@@ -69,6 +69,7 @@ FAULT = Fault(
     slug="broker-full",
     title="the broker is out of memory",
     strike=strike,
+    hits=frozenset({"broker", "worker"}),
     look=look,
     rate=6.0,
     load_s=10.0,

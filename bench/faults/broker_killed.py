@@ -29,6 +29,7 @@ FAULT = Fault(
     title="kill -9 the broker with jobs queued",
     prepare=prepare,
     strike=strike,
+    hits=frozenset({"broker", "worker"}),
     after_load=True,
     rate=8.0,
     load_s=4.0,

@@ -25,6 +25,7 @@ FAULT = Fault(
     slug="broker-restarted",
     title="the broker is restarted under its workers",
     strike=strike,
+    hits=frozenset({"broker"}),
     latency_ms=300.0,
     rate=2.0,
     load_s=8.0,

@@ -47,6 +47,7 @@ FAULT = Fault(
     slug="child-killed",
     title="kill -9 a worker's child",
     strike=strike,
+    hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,
     odd_jobs=True,

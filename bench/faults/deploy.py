@@ -36,6 +36,7 @@ FAULT = Fault(
     slug="deploy",
     title="SIGTERM amid jobs (a deploy)",
     strike=strike,
+    hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,
     expected={

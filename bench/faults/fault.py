@@ -26,6 +26,8 @@ DEADLINE_MS = 5000.0
 ENDS = frozenset({"effect", "raised", "cancelled"})
 #: Scenarios at which no such strike aims.
 _BYSTANDERS = PERIODIC | {jobs.WELCOME_EMAIL}
+#: A part that may be somebody else's.
+Part = Literal["broker", "worker"]
 #: One row of `failures.csv`, with what the fault's own checker found.
 Row = Mapping[str, Any]
 #: The events of a block.
@@ -116,6 +118,8 @@ class Fault:
     latency_ms: float = 20.0
     #: Owners whose balance is synced every second from before the load on.
     owners: int = 0
+    #: Parts of a queue that it kills, pauses or changes: they must be the run's own.
+    hits: frozenset[Part] = frozenset()
     #: What stands behind the fault proxy (`bench.world.proxy`): the broker, or a result store.
     proxied: Literal["", "broker", "results"] = ""
     #: The broker is a RabbitMQ node, and there is no beat.

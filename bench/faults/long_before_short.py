@@ -40,6 +40,7 @@ FAULT = Fault(
     title="long jobs ahead of short ones",
     prepare=prepare,
     strike=strike,
+    hits=frozenset({"worker"}),
     look=look,
     odd_jobs=True,
     rate=3.0,

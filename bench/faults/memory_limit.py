@@ -58,6 +58,7 @@ FAULT = Fault(
     slug="memory-limit",
     title="a job passes the memory limit",
     strike=strike,
+    hits=frozenset({"worker"}),
     odd_jobs=True,
     latency_ms=600.0,
     rate=2.0,

@@ -27,6 +27,7 @@ FAULT = Fault(
     slug="task-renamed",
     title="a deploy renames a task",
     strike=strike,
+    hits=frozenset({"worker"}),
     rate=3.0,
     expected={
         "inprocess": Expected(

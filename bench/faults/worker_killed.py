@@ -24,6 +24,7 @@ FAULT = Fault(
     slug="worker-killed",
     title="kill -9 the whole worker",
     strike=strike,
+    hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,
     linger_s=8.0,

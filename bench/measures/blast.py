@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.measures.block import Event, elapsed_ms
+from bench.measures.clocks import Clocks
 from bench.measures.failure import Judgement, judge
-from bench.measures.history import histories
+from bench.measures.history import DUE, histories
 from bench.measures.quantiles import quantile
 
 #: Classes and flags that a bystander should not see more of.
@@ -56,6 +57,8 @@ def blast(
 
 
 def _share(judged: Judgement, name: str) -> float:
+    if name == "late" and not judged.timed:
+        return math.nan
     return len((judged.classes | judged.flags)[name]) / judged.submitted
 
 
@@ -64,6 +67,8 @@ def _unserved(judged: Judgement) -> float:
 
 
 def _median_ms(events: Sequence[Event], scenario: str) -> float:
+    if not Clocks(events).shared(*DUE, "effect"):
+        return math.nan
     own = [job for job in histories(events).values() if job.scenario == scenario and job.due is not None]
     return quantile([elapsed_ms(job.due, job.first("effect")) for job in own], 0.5)
 

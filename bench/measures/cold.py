@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bench.measures.block import NS_PER_S, Block, Event
+from bench.measures.clocks import Clocks
 
 #: What the parts of a side are called.
 BROKER, APP, WORKER = "broker", "app", "worker"
@@ -18,12 +19,15 @@ _NEVER = float("nan")
 
 
 def first_effect_s(began: Mapping[str, int], listened: Mapping[str, int], events: Iterable[Event]) -> float:
-    """Seconds from the spawn of a side to its first effect; `inf` where there was none.
+    """Seconds from the spawn of a side to its first effect; `inf` where there was none, NaN on another host.
 
     `began` and `listened` have the moments (ns) at which a part was spawned and, for broker and app,
     at which it answered.
     """
-    effects = [int(event["t"]) for event in events if event["event"] == "effect"]
+    seen = list(events)
+    if not Clocks(seen).shared("submit", "effect"):  # the app submits, and its host spawned it
+        return _NEVER
+    effects = [int(event["t"]) for event in seen if event["event"] == "effect"]
     spawned = min(t for part, t in began.items() if part in {APP, WORKER})
     rest_s = (min(effects) - spawned) / NS_PER_S if effects else float("inf")
     return rest_s + (_took_s(BROKER, began, listened) if BROKER in began else 0.0)

@@ -18,20 +18,21 @@ class Use(Protocol):
     @property
     def pss_mb(self) -> float: ...  # noqa: D102 - the class says it
     @property
-    def processes(self) -> int: ...  # noqa: D102 - the class says it
+    def processes(self) -> float: ...  # noqa: D102 - the class says it
     @property
-    def sockets(self) -> int: ...  # noqa: D102 - the class says it
+    def sockets(self) -> float: ...  # noqa: D102 - the class says it
     @property
     def broker_commands(self) -> int: ...  # noqa: D102 - the class says it
 
 
 def cost_row(
-    block: Block, *, before: Use, after: Use, jobs: int, config_lines: int, cold_start_s: float
+    block: Block, *, before: Use, after: Use, jobs: float, config_lines: int, cold_start_s: float
 ) -> dict[str, object]:
-    """`TABLES["cost"]`: `jobs` is how many had their effect between the samples.
+    """`TABLES["cost"]`: `jobs` is how many were done between the samples, as the run's host saw it.
 
-    Processor time and broker commands are what was used in between, and NaN where no job was
-    done; memory, processes and sockets are those of the later sample, taken right after the load.
+    It is NaN where another host stamped all that would tell. Processor time and broker commands are
+    what was used in between, and NaN where no job was done; memory, processes and sockets are those of
+    the later sample, taken right after the load.
     """
     return {
         "block": block.block,
@@ -48,5 +49,5 @@ def cost_row(
     }
 
 
-def _per_job(used: float, jobs: int) -> float:
+def _per_job(used: float, jobs: float) -> float:
     return used / jobs if jobs else float("nan")

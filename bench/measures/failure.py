@@ -16,7 +16,8 @@ class; the first that fits, in this order:
 Flags stand beside the classes: late (it had its effect, but after the deadline), ghost (refused
 or unknown, yet an effect), unexpected (an effect that nobody submitted), cancelled (a run of it
 was cut off by the side, by name), out_of_order (it overtook a job of its key, see
-`bench.measures.order`). The shortest history of each finding is in `bench.measures.witness`.
+`bench.measures.order`). Where two hosts stamped due and effect nobody is late: `timed` is False, and
+it is not known. The shortest history of each finding is in `bench.measures.witness`.
 
 A verdict of held rests on what was not seen, so it needs all of it: it is unknown without an
 accepted job, while a job may still run (stuck: at least once; done but still held: at most
@@ -33,7 +34,8 @@ from typing import Literal
 from scipy import stats
 
 from bench.measures.block import Event, elapsed_ms
-from bench.measures.history import JobHistory, histories, names_of
+from bench.measures.clocks import Clocks, in_order
+from bench.measures.history import DUE, JobHistory, histories, names_of
 from bench.measures.order import inversions
 
 CLASSES = ("done_once", "duplicated", "failed_visibly", "stuck", "lost")
@@ -61,6 +63,8 @@ class Judgement:
     caller_max_ms: float
     #: Jobs whose caller saw an error: refused, or kept waiting for longer than `CALLER_LIMIT_MS`.
     user_errors: tuple[str, ...] = ()
+    #: Whether one clock stamped due and effect, so that `late` is known.
+    timed: bool = True
 
     @property
     def submitted(self) -> int:
@@ -104,7 +108,9 @@ def judge(
     `held` names jobs found waiting beside those of the `held` events. `complete` is False where
     a ledger was cut or the places where jobs are held could not be looked into.
     """
-    found = [job for job in histories(events).values() if job.scenario == scenario]
+    seen = list(events)
+    timed = Clocks(seen).shared(*DUE, "effect")
+    found = [job for job in histories(seen).values() if job.scenario == scenario]
     asked = [job for job in found if _asked_for(job)]
     told = {name: [job for job in asked if acceptance(job) == name] for name in ACCEPTANCES}
     accepted, others = told["accepted"], told["refused"] + told["unknown"]
@@ -113,7 +119,7 @@ def judge(
         acceptance={name: _names(members) for name, members in told.items()},
         classes={name: _names(job for job in accepted if classify(job, held) == name) for name in CLASSES},
         flags={
-            "late": _names(job for job in accepted if _late(job, deadline_ms)),
+            "late": _names(job for job in accepted if timed and _late(job, deadline_ms)),
             "ghost": _names(job for job in others if "effect" in job.times),
             "unexpected": _names(job for job in unasked if "effect" in job.times),
             "cancelled": _names(job for job in accepted if "cancelled" in job.times),
@@ -123,6 +129,7 @@ def judge(
         complete=complete,
         caller_max_ms=max((_caller_ms(job) for job in asked if "submit" in job.times), default=float("nan")),
         user_errors=_names(job for job in asked if acceptance(job) == "refused" or _blocked(job)),
+        timed=timed,
     )
 
 
@@ -153,7 +160,7 @@ def settled(events: Iterable[Event]) -> bool:
 
 def history_of(events: Iterable[Event], job: str) -> list[Event]:
     """The whole history of a job: its own events and its request's, by time."""
-    return sorted((event for event in events if job in names_of(event)), key=lambda event: int(event["t"]))
+    return in_order(event for event in events if job in names_of(event))
 
 
 def upper_bound(count: int, n: int) -> float:

@@ -14,9 +14,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bench.measures.block import Event
+from bench.measures.clocks import in_order
 from bench.measures.runs import PERIODIC
 from scenarios import jobs
 
+#: The events that `JobHistory.due` may be the moment of.
+DUE = ("due", "submit")
 #: The lowest HTTP status that tells the client no.
 FIRST_ERROR_STATUS = 400
 
@@ -61,7 +64,7 @@ def jobs_of(scenario: str, request: str) -> tuple[str, ...]:
 def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
     """Every job of the request scenarios that any event names, in the order of first mention."""
     found: dict[str, JobHistory] = {}
-    for event in sorted(events, key=lambda event: int(event["t"])):
+    for event in in_order(events):
         for job in names_of(event):
             _add(found.setdefault(job, JobHistory(event["scenario"], job, key=user_of(job))), event)
     return found

@@ -7,11 +7,15 @@
 | caller      | submit → accepted   | inf                                                    |
 | pickup      | due → first start   | inf; for a job with an effect, does not apply          |
 | service     | start → done        | inf; where nothing started, does not apply             |
+| seen        | due → done          | inf; told only where response is not (see below)       |
 | request     | due → response      | inf                                                    |
 | lateness    | due → request       | inf: the generator never sent it                       |
 
 "Does not apply" is NaN in the frames of jobs and is left out of the quantiles. The service of a
 job that was retried is that of the attempt that got done.
+
+A metric between two events that two hosts stamped is not told: NaN for the whole block. Where that is
+the response, `seen` stands for it if it can: until the side itself, on the caller's host, was done.
 """
 
 from __future__ import annotations
@@ -23,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from bench.measures.block import Block, Event, elapsed_ms
-from bench.measures.history import JobHistory, histories
+from bench.measures.clocks import Clocks
+from bench.measures.history import DUE, JobHistory, histories
 from bench.measures.quantiles import quantiles
 from bench.schema import TABLES
 
@@ -32,18 +37,33 @@ WHOLE_APP = "all"
 #: What stands in the column `status` of a request that got no answer.
 NO_ANSWER = 0
 
-_JOB_METRICS = ("response", "uncorrected", "caller", "pickup", "service")
+#: The events that each metric of a job may lie between.
+_JOB_METRICS = {
+    "response": (*DUE, "effect"),
+    "uncorrected": ("submit", "effect"),
+    "caller": ("submit", "accepted"),
+    "pickup": (*DUE, "start"),
+    "service": ("start", "done"),
+    "seen": (*DUE, "done"),
+}
 _REQUEST_METRICS = {"request": "latency_ms", "lateness": "lateness_ms"}
 
 
 def job_frame(events: Iterable[Event], block: Block) -> pd.DataFrame:
     """`TABLES["jobs"]`: one row a job that was due inside the block's window."""
+    seen = list(events)
+    clocks = Clocks(seen)
     rows = [
         _job_row(job, block, due)
-        for job in histories(events).values()
+        for job in histories(seen).values()
         if (due := job.due) is not None and block.holds(due)
     ]
-    return pd.DataFrame(rows, columns=list(TABLES["jobs"]))
+    frame = pd.DataFrame(rows, columns=list(TABLES["jobs"]))
+    untold = [f"{metric}_ms" for metric, ends in _JOB_METRICS.items() if not clocks.shared(*ends)]
+    if clocks.shared(*_JOB_METRICS["response"]):
+        untold.append("seen_ms")
+    frame[untold] = math.nan
+    return frame
 
 
 def request_frame(events: Iterable[Event], block: Block) -> pd.DataFrame:
@@ -124,6 +144,7 @@ def _job_row(job: JobHistory, block: Block, due: int) -> dict[str, object]:
         "caller_ms": elapsed_ms(submit, job.first("accepted")),
         "pickup_ms": math.nan if math.isinf(pickup) and effect is not None else pickup,
         "service_ms": _service_ms(job),
+        "seen_ms": elapsed_ms(due, job.first("done")),
         "outcome": outcome(job),
     }
 

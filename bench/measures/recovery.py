@@ -1,7 +1,8 @@
 """Recovery: how long after a fault's end a scenario is back where it was before the fault.
 
 The baseline is the part of the block before the fault. `inf` is "not within this block"; NaN is
-"cannot be told from this block": nothing ran before the fault, or no load was left after it.
+"cannot be told from this block": nothing ran before the fault, no load was left after it, or two hosts
+stamped what it would take. The fault's moments are those of the clock that stamped the effects.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.measures.block import NS_PER_MS, NS_PER_S, Event
+from bench.measures.clocks import Clocks, host_of
 from bench.measures.failure import acceptance, classify
-from bench.measures.history import JobHistory, histories
+from bench.measures.history import DUE, JobHistory, histories
 from bench.measures.quantiles import quantile
 
 #: Share of the baseline rate that counts as back.
@@ -38,9 +40,11 @@ class Recovery:
 
 def recovery(events: Sequence[Event], scenario: str) -> Recovery:
     """How the scenario's jobs recovered from the block's fault; all NaN without a fault."""
-    on = min((int(event["t"]) for event in events if event["event"] == "fault_on"), default=None)
-    off = max((int(event["t"]) for event in events if event["event"] == "fault_off"), default=None)
-    if on is None or off is None:
+    clocks = Clocks(events)
+    marks = [event for event in events if not (by := clocks.hosts("effect")) or host_of(event) in by]
+    on = min((int(event["t"]) for event in marks if event["event"] == "fault_on"), default=None)
+    off = max((int(event["t"]) for event in marks if event["event"] == "fault_off"), default=None)
+    if on is None or off is None or not clocks.shared("effect"):
         return Recovery()
     jobs = [
         job
@@ -49,6 +53,8 @@ def recovery(events: Sequence[Event], scenario: str) -> Recovery:
     ]
     effects = sorted(t for job in jobs for t in job.times.get("effect", ()))
     dues = sorted(job.due for job in jobs if job.due is not None)
+    if not clocks.shared(*DUE, "effect"):
+        return Recovery(t_first_s=_t_first(jobs, effects, off))
     return Recovery(
         t_first_s=_t_first(jobs, effects, off),
         t_90_s=_t_90(effects, dues, on, off),

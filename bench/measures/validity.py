@@ -45,7 +45,7 @@ def noise(jobs: pd.DataFrame, requests: pd.DataFrame, *, steal_percent: float, h
     """
     return Noise(
         lateness_ms=lateness_ms(requests["lateness_ms"]),
-        median_response_ms=_quantile(jobs["response_ms"], 0.5),
+        median_response_ms=_quantile(jobs["response_ms"].dropna(), 0.5),
         steal_percent=steal_percent,
         hiccup_p99_ms=hiccup_p99_ms,
     )

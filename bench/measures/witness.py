@@ -8,9 +8,10 @@ by what is missing, so its history is what made the job an accepted one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bench.measures.block import NS_PER_MS, Event
+from bench.measures.clocks import host_of, in_order
 from bench.measures.failure import CLASSES, FLAGS, judge
 from bench.measures.history import histories, names_of
 
@@ -57,9 +58,17 @@ def example(events: Sequence[Event], scenario: str, *, deadline_ms: float) -> st
         return ""
     job = found[grave][0]
     history = witness(events, grave, job, deadline_ms=deadline_ms)
-    start = int(history[0]["t"])
-    told = (f"{event['event']} +{(int(event['t']) - start) / NS_PER_MS:.0f} ms" for event in history)
-    return f"{grave} {job}: {', '.join(told)}"
+    return f"{grave} {job}: {', '.join(_told(history))}"
+
+
+def _told(history: Sequence[Event]) -> Iterator[str]:
+    """Each event with its time since the first that the same host stamped."""
+    starts: dict[str, int] = {}
+    for event in history:
+        host, t = host_of(event), int(event["t"])
+        on = f" on {host}" if starts and host not in starts else ""
+        since_ms = (t - starts.setdefault(host, t)) / NS_PER_MS
+        yield f"{event['event']} +{since_ms:.0f} ms{on}"
 
 
 def _about(events: Sequence[Event], job: str) -> list[Event]:
@@ -70,7 +79,7 @@ def _about(events: Sequence[Event], job: str) -> list[Event]:
         return []
     of_key = {name for name, other in found.items() if (other.key, other.scenario) == (own.key, own.scenario)}
     about = [event for event in events if of_key.intersection(names_of(event))]
-    return sorted(about, key=lambda event: int(event["t"]))
+    return in_order(about)
 
 
 def _is_found(

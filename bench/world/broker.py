@@ -35,6 +35,9 @@ URL_VARIABLE: Final = "REDIS_URL"
 KEY_PREFIX_VARIABLE: Final = "QUEUE_OR_TASK_KEY_PREFIX"
 #: URL schemes that redis-py and Celery both understand.
 SCHEMES: Final = ("redis", "rediss", "unix")
+#: Celery's own queue, and what `celery_impl.sidekiq` keeps jobs in that wait for something.
+QUEUE: Final = "celery"
+SETS: Final = ("sidekiq:schedule", "sidekiq:retry", "sidekiq:dead")
 #: Seconds that the server of REDIS_URL may take to answer PING.
 REACHABLE_WITHIN_S: Final = 2.0
 
@@ -42,9 +45,10 @@ REACHABLE_WITHIN_S: Final = 2.0
 class Broker:
     """One broker, ours or that of REDIS_URL; make it with `Broker.start`."""
 
-    def __init__(self, url: str, server: Server | None) -> None:
+    def __init__(self, url: str, server: Server | None, key_prefix: str | None = None) -> None:
         self.url = url
-        self.key_prefix = "" if server else f"queue-or-task:{uuid.uuid4().hex[:8]}:"
+        self.key_prefix = "" if server else key_prefix or f"queue-or-task:{uuid.uuid4().hex[:8]}:"
+        self._stays = key_prefix is not None
         self._server = server
 
     @classmethod
@@ -55,18 +59,20 @@ class Broker:
         persistence: bool = False,
         port: int | None = None,
         env: Mapping[str, str] = os.environ,
+        key_prefix: str | None = None,
     ) -> Self:
         """Resolve or start a broker and wait for its PONG; raise BrokerError with one clear line.
 
         `persistence` is an append-only file, written and synced before each answer; without it nothing
         is kept. The server's own default, a sync every second, is not enough to keep all that was
         answered: 5 of 60 kills right after a write lost it, since writes wait while a sync is under way.
+        `key_prefix` is one that workers of somebody else share: `stop` leaves them what they hold.
         `port` asks for that port of 127.0.0.1 and for a server of our own whatever REDIS_URL says.
         """
         url = env.get(URL_VARIABLE)
         if url and port is None:
             _check_reachable(url)
-            return cls(url, None)
+            return cls(url, None, key_prefix)
         server = started(folder, persistence=persistence, port=port, path=env.get("PATH"))
         return cls(f"redis://127.0.0.1:{server.port}/0", server)
 
@@ -107,8 +113,10 @@ class Broker:
         """End the server, or delete our keys from somebody else's; stopping twice is no error."""
         if self._server is not None:
             self._server.end(signal.SIGTERM)
+        elif self._stays:
+            delete_waiting(self.url, self.key_prefix)
         else:
-            _delete_keys(self.url, self.key_prefix)
+            delete_keys(self.url, self.key_prefix)
 
     def __enter__(self) -> Self:
         return self
@@ -123,34 +131,42 @@ class Broker:
         return self._server
 
 
-def check_broker(env: Mapping[str, str]) -> str:
-    """Where the broker would come from, as text; raise BrokerError where it cannot be had."""
+def check_broker(env: Mapping[str, str], *, named: str = URL_VARIABLE) -> str:
+    """Where the broker would come from, as text; raise BrokerError where it cannot be had.
+
+    `named` is what its caller was told the URL by.
+    """
     url = env.get(URL_VARIABLE)
     if url:
-        _check_reachable(url)
-        return f"{URL_VARIABLE} {_without_password(url)}"
+        _check_reachable(url, named)
+        return f"{named} {_without_password(url)}"
     return Path(server_binary(env.get("PATH"))).name
 
 
-def _check_reachable(url: str) -> None:
+def _check_reachable(url: str, named: str = URL_VARIABLE) -> None:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
-        message = (
-            f"{URL_VARIABLE} is {_without_password(url)!r}: its scheme must be one of {', '.join(SCHEMES)}"
-        )
+        message = f"{named} is {_without_password(url)!r}: its scheme must be one of {', '.join(SCHEMES)}"
         raise BrokerError(message)
     try:
         with client(url, within_s=REACHABLE_WITHIN_S) as connected:
             connected.ping()
     except (redis.RedisError, OSError, ValueError) as error:
         shown = _without_password(url)
-        message = (
-            f"{URL_VARIABLE} is {shown!r}, which does not answer ({error}): start it, or unset the variable"
-        )
+        message = f"{named} is {shown!r}, which does not answer ({error}): start it, or leave {named} out"
         raise BrokerError(message) from error
 
 
-def _delete_keys(url: str, prefix: str) -> None:
+def delete_waiting(url: str, prefix: str) -> None:
+    """Delete the jobs that wait under the prefix, are scheduled or dead; what workers hold stays theirs."""
+    with client(url, within_s=REACHABLE_WITHIN_S) as connected:
+        queues = connected.scan_iter(match=f"{prefix}{QUEUE}*", count=1000, _type="list")
+        for key in [*queues, *(f"{prefix}{name}" for name in SETS)]:
+            connected.delete(key)
+
+
+def delete_keys(url: str, prefix: str) -> None:
+    """Delete every key that begins with the prefix."""
     with client(url, within_s=REACHABLE_WITHIN_S) as connected:
         for key in connected.scan_iter(match=f"{prefix}*", count=1000):
             connected.delete(key)

@@ -9,14 +9,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from json import JSONDecodeError
 from typing import Protocol
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from bench.world.faults import Fault, FaultError, Faults
 from bench.world.mail import MailService
@@ -29,8 +29,10 @@ class Counting(Protocol):
     waiting: int
 
 
-def control(faults: Faults, services: Mapping[str, Counting], mail: MailService) -> Starlette:
-    """The control server of these services."""
+def control(
+    faults: Faults, services: Mapping[str, Counting], mail: MailService, more: Iterable[BaseRoute] = ()
+) -> Starlette:
+    """The control server of these services; `more` are requests of a standing world."""
 
     async def set_fault(request: Request) -> Response:
         try:
@@ -56,5 +58,6 @@ def control(faults: Faults, services: Mapping[str, Counting], mail: MailService)
             Route("/faults", set_fault, methods=["POST"]),
             Route("/services", tell),
             Route("/mails/{user_id}", mails),
+            *more,
         ]
     )

@@ -30,7 +30,7 @@ class MailService:
         self.waiting = 0  # messages that hang now
         self.requests = 0
         self._faults = faults
-        self._latency_s = latency_s
+        self.latency_s = latency_s
         self._kept: deque[tuple[str, EmailMessage]] = deque(maxlen=KEPT)
 
     def protocol(self) -> Any:
@@ -45,7 +45,7 @@ class MailService:
         fault = self._faults.meet("mail", key)
         if fault and fault.mode == "hang":
             await self._hang()
-        await asyncio.sleep(self._latency_s)
+        await asyncio.sleep(self.latency_s)
         if fault and fault.mode == "status":
             return f"{fault.status or DEFAULT_STATUS} told to fail"
         if fault and fault.mode == "slow":

@@ -1,61 +1,116 @@
-"""`python -m bench.world.serve --folder F`: the services of one block, in one process of their own.
+"""The services of one block, or of many: in one process of their own.
 
-Writes `F/world.json` when all of them are listening: crm_url, fulfillment_url, node_url,
-smtp_url and control_url. Ends on SIGTERM, on SIGINT and when its parent is gone.
+`python -m bench.world.serve --folder F` serves one block on 127.0.0.1. It writes `F/world.json` when all
+services are listening: crm_url, fulfillment_url, node_url, smtp_url and control_url. It ends on SIGTERM,
+on SIGINT and when its parent is gone.
+
+`stand` (the command `queue-or-task world`) serves the runs of other hosts until it is stopped, at an
+address that its caller names: see `bench.world.standing`. Nothing asks for a password there.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from starlette.applications import Starlette
+
+from bench import hosts
 from bench.lifeline import end_with_parent
-from bench.serving import HOST, Server, listening_socket, port_of, stop_on_signals, url_of, write_json
+from bench.serving import Server, address_of, listening_socket, stop_on_signals, url_of, write_json
 from bench.world import services
 from bench.world.control import Counting, control
 from bench.world.faults import Faults
 from bench.world.mail import MailService
+from bench.world.standing import Standing
+from scenarios import ledger
 
 #: Milliseconds that each service takes over a request.
 DEFAULT_LATENCY_MS = 20.0
+#: Sockets of a world, in the order of their ports: the control server, the three services, the mail.
+NAMES = ("control_url", "crm_url", "fulfillment_url", "node_url", "smtp_url")
 
 
-async def serve(folder: Path, latency_s: float) -> None:
-    """Serve until SIGTERM or SIGINT; `world.json` appears in the folder once all are listening."""
-    asked = stop_on_signals()
-    faults = Faults()
-    crm, fulfillment, node = (
-        services.HttpService(name, faults, latency_s) for name in ("crm", "fulfillment", "node")
-    )
-    mail = MailService(faults, latency_s)
-    counted: dict[str, Counting] = {"crm": crm, "fulfillment": fulfillment, "node": node, "mail": mail}
-    apps = {
-        "crm_url": services.crm(crm),
-        "fulfillment_url": services.fulfillment(fulfillment),
-        "node_url": services.node(node),
-        "control_url": control(faults, counted, mail),
-    }
-    sockets = {name: listening_socket() for name in apps}
-    servers = {name: Server(app) for name, app in apps.items()}
-    smtp_socket = listening_socket()
-    smtp = await asyncio.get_running_loop().create_server(mail.protocol, sock=smtp_socket)
-    async with asyncio.TaskGroup() as group:
-        for name, server in servers.items():
-            group.create_task(server.serve(sockets=[sockets[name]]))
-        urls = {name: url_of(bound) for name, bound in sockets.items()}
-        for server in servers.values():
-            await server.listening.wait()
-        smtp_url = f"smtp://{HOST}:{port_of(smtp_socket)}"
-        write_json(folder / "world.json", {**urls, "smtp_url": smtp_url})
-        await asked.wait()
-        smtp.close()
-        for server in servers.values():
-            server.stop()
+class World:
+    """The services and their control server, not yet listening."""
+
+    def __init__(self, latency_s: float) -> None:
+        self.faults = Faults()
+        self.crm, self.fulfillment, self.node = (
+            services.HttpService(name, self.faults, latency_s) for name in ("crm", "fulfillment", "node")
+        )
+        self.mail = MailService(self.faults, latency_s)
+        self.standing: Standing | None = None
+
+    def stand(self, folder: Path, host: str, latency_s: float) -> Standing:
+        """Serve block after block, with the ledger of that folder."""
+        slow = (self.crm, self.fulfillment, self.node, self.mail)
+        self.standing = Standing(folder, host, self.faults, slow, latency_s)
+        return self.standing
+
+    async def serve(self, sockets: Sequence[socket.socket], ready: Callable[[dict[str, str]], None]) -> None:
+        """Serve on the sockets of `NAMES` until SIGTERM or SIGINT; `ready` is told the URLs."""
+        asked = stop_on_signals()
+        bound = dict(zip(NAMES, sockets, strict=True))
+        servers = {name: Server(app) for name, app in self._apps().items()}
+        smtp = await asyncio.get_running_loop().create_server(self.mail.protocol, sock=bound["smtp_url"])
+        async with asyncio.TaskGroup() as group:
+            for name, server in servers.items():
+                group.create_task(server.serve(sockets=[bound[name]]))
+            for server in servers.values():
+                await server.listening.wait()
+            ready(
+                {name: url_of(bound[name]) for name in servers}
+                | {"smtp_url": "smtp://{}:{}".format(*address_of(bound["smtp_url"]))}
+            )
+            await asked.wait()
+            smtp.close()
+            for server in servers.values():
+                server.stop()
+
+    def _apps(self) -> dict[str, Starlette]:
+        counted: dict[str, Counting] = {
+            "crm": self.crm,
+            "fulfillment": self.fulfillment,
+            "node": self.node,
+            "mail": self.mail,
+        }
+        more = self.standing.routes() if self.standing else []
+        return {
+            "crm_url": services.crm(self.crm),
+            "fulfillment_url": services.fulfillment(self.fulfillment),
+            "node_url": services.node(self.node),
+            "control_url": control(self.faults, counted, self.mail, more),
+        }
+
+
+def stand(address: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve the runs of other hosts at ports `port`, `port` + 1, … of the address until stopped.
+
+    Raise PortTakenError where one of them cannot be used. `say` is told each line for a person.
+    """
+    sockets = [listening_socket(port + number, host=address) for number in range(len(NAMES))]
+    latency_s = DEFAULT_LATENCY_MS / 1000
+    with tempfile.TemporaryDirectory(prefix="queue-or-task-world-") as folder:
+        host = hosts.label(os.environ)
+        ledger.keep(Path(folder), {"host": host})
+        world = World(latency_s)
+        standing = world.stand(Path(folder), host, latency_s)
+
+        def ready(urls: dict[str, str]) -> None:
+            standing.urls = urls
+            say(f"the services of host {host} are up; for the run: --world-url {urls['control_url']}")
+
+        asyncio.run(world.serve(sockets, ready))
 
 
 def main() -> None:
-    """Read the command line and serve."""
+    """Read the command line and serve one block."""
     end_with_parent()
     parser = argparse.ArgumentParser(
         prog="python -m bench.world.serve", description="The services of one block."
@@ -63,7 +118,9 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where world.json is written")
     parser.add_argument("--latency-ms", type=float, default=DEFAULT_LATENCY_MS, help="of each service")
     options = parser.parse_args()
-    asyncio.run(serve(options.folder, options.latency_ms / 1000))
+    world = World(options.latency_ms / 1000)
+    sockets = [listening_socket() for _ in NAMES]
+    asyncio.run(world.serve(sockets, lambda urls: write_json(options.folder / "world.json", urls)))
 
 
 if __name__ == "__main__":

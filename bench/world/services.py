@@ -50,7 +50,7 @@ class HttpService:
         self.requests = 0
         self._name = name
         self._faults = faults
-        self._latency_s = latency_s
+        self.latency_s = latency_s
 
     async def answer(self, request: Request, key: str, work: Work) -> Response:
         """Answer one request of an idempotency key by doing the work, or by what the fault says."""
@@ -59,7 +59,7 @@ class HttpService:
         fault = self._faults.meet(self._name, key)
         if fault and fault.mode == "hang":
             return await self._hang(request)
-        await asyncio.sleep(self._latency_s)
+        await asyncio.sleep(self.latency_s)
         if fault and fault.mode == "status":
             return _failure(fault)
         if fault and fault.mode == "slow":
