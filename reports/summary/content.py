@@ -36,7 +36,8 @@ import math
 from typing import Any
 
 from bench.schema import MACHINE_IDENTITY
-from reports import commands, evidence, matrix, page, words
+from reports import commands, evidence, page, words
+from reports.failure.cells import state
 from reports.frames import groups
 from reports.reading import Run
 from reports.summary.figures import figures
@@ -113,8 +114,8 @@ def _faults(run: Run) -> list[dict[str, Any]]:
                 "aimed": bool((group["predicted"] != "").any()),
                 "strikes": len(group),
                 **counts,
-                "at_least_once": matrix.state(group["at_least_once"], counts["lost"]),
-                "at_most_once": matrix.state(group["at_most_once"], counts["duplicated"]),
+                "at_least_once": state(group["at_least_once"], counts["lost"]),
+                "at_most_once": state(group["at_most_once"], counts["duplicated"]),
                 "lost_bound": words.upper_bound(struck, len(group)),
             }
         )
