@@ -103,7 +103,7 @@ def test_what_does_not_import_is_named_with_its_place(project: Any) -> None:
 def test_a_task_that_is_not_there_brings_the_nearest_names(project: Any) -> None:
     folder = project(shop=APP)
     assert told(folder, "shop:app", {"shop.pya": []}) == (
-        "no task of the app is called 'shop.pya': the nearest are shop.pay"
+        "no task of the app is called 'shop.pya': the nearest are shop.pay, shop.retry"
     )
     assert told(folder, "shop:application").endswith("the Celery apps in it: app")
 
