@@ -130,9 +130,12 @@ def test_a_broker_that_does_not_answer_is_told_without_its_password(project: Any
 
 def test_a_task_sent_while_modules_are_imported_goes_nowhere(project: Any) -> None:
     with listening_socket() as silent:
-        source = APP.replace("127.0.0.1:1/0", f"127.0.0.1:{port_of(silent)}/0")
-        answer = ask("shop:app", project(shop=f"{source}\n    pay.delay(1)\n"), {"shop.pay": []}, reach=False)
-    assert answer.broker.startswith(f"redis://user:**@127.0.0.1:{port_of(silent)}")
+        address = f"127.0.0.1:{port_of(silent)}"
+        source = f"{APP.replace('127.0.0.1:1', address)}\n    pay.delay(1)\n"
+        answer = ask("shop:app", project(shop=source), {"shop.pay": []}, reach=False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+    assert answer.broker.startswith(f"redis://user:**@{address}")
 
 
 def test_an_import_that_never_ends_is_ended_and_leaves_no_process(project: Any) -> None:
