@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.blasts import blasts
+from bench.byo import tally
 from bench.manifests import now
 from bench.measures import comparison, validity
 from bench.measures.spent import own_part
@@ -37,6 +38,9 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
         | own(directory.table("own")),
         discarded=validity.discarded(blocks, baseline),
     )
+    if "own_app" in directory.manifest:
+        seen = tally.tally(directory.path)
+        directory.save_manifest(own_app={**directory.manifest["own_app"], "seen": seen})
     directory.point_latest()
 
 

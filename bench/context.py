@@ -61,7 +61,7 @@ class Context:
 
     def make_stack(self, turn: Turn, **options: Any) -> Stack:
         """The turn's side, to be started; the options are those of Stack."""
-        shared = {
+        shared: dict[str, Any] = {
             "folder": self.folder(turn),
             "table": self.table,
             "context": self.ledger_context(turn),

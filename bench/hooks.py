@@ -14,8 +14,12 @@ that did it twice is then counted as duplicated, which a task's completion alone
 
 from __future__ import annotations
 
+TYPE_CHECKING = False  # as typing's, which is not imported here
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 #: Set by a run in the processes that it starts (`bench.byo.recording`).
-_note = None
+_note: Callable[[str, object], None] | None = None
 
 
 def effect(kind: str, key: object = "") -> None:

@@ -37,7 +37,7 @@ def manifest(order: Order, broker: str, here: Found) -> Manifest:
         instrument=instrument(order.out),
     )
     if order.own is not None:
-        made["own"] = order.own.told()
+        made["own_app"] = order.own.told()
     return made
 
 

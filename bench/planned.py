@@ -30,5 +30,5 @@ def planned(order: Order, agenda: Agenda) -> str:
         "micro": agenda.micro,
     }
     if order.own is not None:
-        plan["own"] = order.own.told()
+        plan["own_app"] = order.own.told()
     return json.dumps(plan, indent=1) + "\n"

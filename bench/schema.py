@@ -384,7 +384,7 @@ class Manifest(TypedDict, total=False):
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     cut_lines: list[str]  # ledger lines that a killed process left unfinished; they are left out
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.known_truth`
-    own: dict[str, Any]  # of an app of one's own, see `bench.byo.own`; absent for our scenarios
+    own_app: dict[str, Any]  # of an app of one's own, see `bench.byo.own`; absent for our scenarios
     resumptions: list[
         dict[str, Any]
     ]  # at, command, git, kept, redone: each time that the run was gone on with

@@ -8,14 +8,16 @@ from reports.reading import Run
 
 #: The program that a person types.
 PROGRAM = "queue-or-task"
+#: Options that choose what is measured; each has a value.
+_CHOSEN = frozenset({"--measure", "--fault", "--side", "--profile", "--seed"})
 
 
 def measure(run: Run, measure: str, scenario: str = "", fault: int | None = None) -> str:
     """The command that measures this again, with the run's own profile and seed."""
-    words = [PROGRAM, "run", "--measure", measure]
+    words = [*_beginning(run), "--measure", measure]
     if fault is not None:
         words += ["--fault", str(fault)]
-    if scenario:
+    if scenario and not run.mapping("own_app"):
         words += ["--scenario", scenario]
     if run.profile != "unknown":
         words += ["--profile", run.profile]
@@ -23,6 +25,15 @@ def measure(run: Run, measure: str, scenario: str = "", fault: int | None = None
     if isinstance(seed, int):
         words += ["--seed", str(seed)]
     return shlex.join(words)
+
+
+def _beginning(run: Run) -> list[str]:
+    """The program; for an app of one's own with what its run was asked of it, and nothing of what it took."""
+    if not run.mapping("own_app"):
+        return [PROGRAM, "run"]
+    given = run.texts("command")
+    left_out = [place for place, word in enumerate(given) if word in _CHOSEN]
+    return [word for place, word in enumerate(given) if place not in left_out and place - 1 not in left_out]
 
 
 def whole(run: Run) -> str:

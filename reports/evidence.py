@@ -16,7 +16,7 @@ import pandas as pd
 from reports.frames import groups, records
 
 #: The sides that are a queue; the first that was measured speaks for queues.
-QUEUES = ("celery-hardened", "celery-stock")
+QUEUES = ("celery-hardened", "celery-stock", "celery-app")
 #: The side without a queue.
 TASK = "inprocess"
 

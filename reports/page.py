@@ -27,7 +27,7 @@ def html(run: Run, drawn: Drawn) -> str:
         verdicts=judged,
         answer=answer(judged),
         basis=basis(run),
-        scenario_name=words.scenario,
+        scenario_title=words.title,
         sections=sections(run, drawn),
         provenance=provenance(run),
         problems=run.problems,

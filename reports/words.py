@@ -25,6 +25,7 @@ SIDE_NAMES = {
     "inprocess": "in-process",
     "celery-stock": "stock Celery",
     "celery-hardened": "hardened Celery",
+    "celery-app": "your Celery settings",
     "inline": "inline control",
 }
 SCENARIO_NAMES = {
@@ -97,7 +98,14 @@ def side(name: str) -> str:
 
 def scenario(name: str) -> str:
     """A scenario's name in plain words."""
+    if "." in name:  # a task of an app of one's own
+        return name
     return SCENARIO_NAMES.get(name, name.replace("_", " ") or "all scenarios")
+
+
+def title(name: str) -> str:
+    """As `scenario`, at the head of a part of the page; a task's name is left as it is."""
+    return name if "." in name else scenario(name).capitalize()
 
 
 def call(name: str) -> str:

@@ -11,6 +11,7 @@
 | recording      | in a child: Celery's signals and `bench.hooks` written into the ledger            |
 | host, worker   | the processes: the app's web host on either side; worker and beat                 |
 | held           | where jobs wait that have not ended                                               |
+| forget         | takes the run's own queue off the app's own broker                                |
 | stack          | those processes as one side, for one block                                        |
 
 The app's code is imported in child processes alone, never in the harness.

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from typing import Any
 
 from celery import Celery, Task
+from celery.app.defaults import DEFAULTS
 from celery.schedules import schedule as interval
 from kombu.exceptions import OperationalError
 
@@ -25,7 +26,7 @@ from bench.byo.answer import Answer, Entry
 from bench.byo.loading import AppError, load
 
 #: Seconds that the app's own broker may take to answer.
-REACHABLE_WITHIN_S = 3.0
+REACHABLE_WITHIN_S = 3
 #: Names that are offered for one that is not known.
 OFFERED = 3
 #: The nearest of them may be this unlike.
@@ -58,14 +59,16 @@ def answer(question: Mapping[str, Any]) -> Answer:
         _check_calls(tasks[name], calls)
     if question["reach"]:
         _reach(app)
-    entries = [_entry(name, entry) for name, entry in (app.conf.beat_schedule or {}).items()]
+    entries = [_entry(name, entry) for name, entry in dict(app.conf.beat_schedule or {}).items()]
     for entry in entries:
         _task(app, entry.task, f"beat_schedule has {entry.name!r}, and ")
-    settings = sorted(
-        name for name in app.conf.changes if name not in {"deprecated_settings", "beat_schedule"}
-    )
+    settings = [
+        name
+        for name, default in DEFAULTS.items()
+        if name != "beat_schedule" and app.conf.get(name, default) != default
+    ]
     return Answer(
-        signatures={name: _signature(task) for name, task in tasks.items()},
+        signatures={name: str(_signature(task)) for name, task in tasks.items()},
         queues=_queues(app, [*tasks, *(entry.task for entry in entries)]),
         entries=entries,
         broker=app.connection_for_write().as_uri() if app.conf.broker_url else "",
@@ -99,7 +102,7 @@ def _task(app: Celery, name: str, beginning: str = "") -> Task[Any, Any]:
 
 def _check_calls(task: Task[Any, Any], calls: Sequence[Sequence[Any]]) -> None:
     """Bind each call to the task's own function, as Python would."""
-    signature = inspect.signature(task.run)
+    signature = _signature(task)
     for args, kwargs in calls:
         try:
             signature.bind(*args, **kwargs)
@@ -108,8 +111,12 @@ def _check_calls(task: Task[Any, Any], calls: Sequence[Sequence[Any]]) -> None:
             raise AppError(f"{told} do not fit {task.name}{signature}: {error}") from error
 
 
-def _signature(task: Task[Any, Any]) -> str:
-    return str(inspect.signature(task.run))
+def _signature(task: Task[Any, Any]) -> inspect.Signature:
+    """As a person would write it, where the names of its types are known at run time."""
+    try:
+        return inspect.signature(task.run, eval_str=True)
+    except Exception:  # noqa: BLE001 - an annotation may be any expression
+        return inspect.signature(task.run)
 
 
 def _reach(app: Celery) -> None:
@@ -117,7 +124,6 @@ def _reach(app: Celery) -> None:
     uri = connection.as_uri()
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=REACHABLE_WITHIN_S)
-        connection.default_channel.close()
     except (OperationalError, OSError, ConnectionError) as error:
         told = " ".join(str(error).split())
         raise AppError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -18,8 +19,12 @@ from bench.drift_block import DRAIN_S, SETTLE_S
 from bench.errors import BenchError
 from bench.measures import drift
 from bench.measures.block import NS_PER_S, Block, Event
+from bench.measures.runs import runs_by_owner
 from bench.measures.spent import own_row
 from bench.turns import Turn, valid_row
+
+#: Seconds within which each entry should have run once; one that has not is missed from the first tick on.
+FIRST_TICK_S = 15.0
 
 
 async def run_together(turns: list[Turn], context: Context) -> str:
@@ -37,6 +42,7 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
         raise BenchError(f"{turn.name} is no block of an app of one's own")
     stack = context.make_stack(turn, periodic=True)
     async with stack:
+        await stack.until(lambda seen: own.entries.keys() <= _ticking(seen), within_s=FIRST_TICK_S)
         await barrier.wait()
         start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
         block = Block(
@@ -59,7 +65,11 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
     context.directory.append("blocks", [valid_row(turn, seconds=seconds)])
 
 
-def _frames(own: OwnApp, events: list[Event], block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _ticking(events: Iterable[Event]) -> set[str]:
+    return {entry for entry, runs in runs_by_owner(events).items() if runs}
+
+
+def _frames(own: OwnApp, events: Iterable[Event], block: Block) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Ticks and drift of each entry, whose name stands where a policy's does: each has its own interval."""
     made = [
         drift.drift_frames(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from bench.byo import COMPLETION
 from bench.measures.block import Event
 
 
-def counted(events: Sequence[Event]) -> list[Event]:
+def counted(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The events, with the effects of one kind and subject left of each job: those that came most often.
 
     A task may note several effects, a mail and a row; done once, the job is done once, and a job is
@@ -21,15 +22,6 @@ def counted(events: Sequence[Event]) -> list[Event]:
         for event in events
         if event["event"] != "effect" or "kind" not in event or _what(event) == most[event["job"]]
     ]
-
-
-def counted_by(events: Iterable[Event]) -> dict[str, dict[str, int]]:
-    """For each task how many effects of each kind there were; `events` as `counted` returns them."""
-    found: dict[str, Counter[str]] = {}
-    for event in events:
-        if event["event"] == "effect" and "kind" in event:
-            found.setdefault(str(event["scenario"]), Counter())[str(event["kind"])] += 1
-    return {task: dict(kinds) for task, kinds in found.items()}
 
 
 def _effects(events: Iterable[Event]) -> dict[str, list[Event]]:

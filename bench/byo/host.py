@@ -35,7 +35,6 @@ from starlette.routing import Route
 
 from bench import handover
 from bench.byo import adopted
-from bench.byo.held import held
 from bench.byo.loading import AppError
 from bench.byo.recording import Recorder, recorder
 from bench.lifeline import end_with_parent
@@ -106,6 +105,8 @@ class Host:
         """GET /held."""
         if self.side == INPROCESS:
             return JSONResponse(dict.fromkeys(self._recording.open, IN_MEMORY))
+        from bench.byo.held import held  # late: each side imports its own build alone
+
         return JSONResponse(await run_in_threadpool(held, self._app))
 
     async def lag(self, _request: Request) -> Response:

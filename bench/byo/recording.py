@@ -96,7 +96,8 @@ class Recorder:
 
     def _effect(self, kind: str, key: object) -> None:
         """An effect noted in a subtask is its root's."""
-        task_id = str(current_task.request.root_id or current_task.request.id) if current_task else ""
+        request = getattr(current_task, "request", None)  # outside a task there is none
+        task_id = str(request.root_id or request.id) if request else ""
         if self._ours(task_id):
             self._noted.add(task_id)
             ledger.record("effect", scenario=current_task.name, job=task_id, kind=kind, of=str(key))

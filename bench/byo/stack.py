@@ -54,7 +54,7 @@ class OwnStack(Stack):
         """End every part; on the app's own broker let the worker end its calls, and leave no queue behind."""
         if self._on_app_broker and "worker" in self.parts:
             await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
-            self._spawn(CLEANER, "bench.byo.worker", "amqp", "queue.delete", self._queue)
+            self._spawn(CLEANER, "bench.byo.forget")
             await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
         await super().stop()
 

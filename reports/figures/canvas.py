@@ -33,6 +33,7 @@ _SIDES = {
     "celery-stock": "#000012",
     "celery-hardened": "#000013",
     "inline": "#000014",
+    "celery-app": "#000015",
 }
 _VARIABLES = {
     INK: "var(--ink)",
@@ -42,8 +43,8 @@ _VARIABLES = {
     PAPER: "var(--paper)",
     **{stand_in: f"var(--side-{name})" for name, stand_in in _SIDES.items()},
 }
-_MARKERS = {"inprocess": "o", "celery-stock": "s", "celery-hardened": "D", "inline": "^"}
-_DASHES = {"inprocess": "-", "celery-stock": ":", "celery-hardened": "--", "inline": "-."}
+_MARKERS = {"inprocess": "o", "celery-stock": "s", "celery-hardened": "D", "celery-app": "D", "inline": "^"}
+_DASHES = {"inprocess": "-", "celery-stock": ":", "celery-hardened": "--", "celery-app": "--", "inline": "-."}
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": LINE,

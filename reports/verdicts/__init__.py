@@ -16,7 +16,7 @@ stock where that alone was measured.
 from __future__ import annotations
 
 from reports.reading import Run
-from reports.verdicts import account_setup, account_sync, welcome_email
+from reports.verdicts import account_setup, account_sync, own_app, welcome_email
 from reports.verdicts.kinds import Choice, Number, Verdict
 
 __all__ = ["Choice", "Number", "Verdict", "verdicts"]
@@ -29,6 +29,11 @@ _JUDGES = {
 
 
 def verdicts(run: Run) -> list[Verdict]:
-    """A verdict for each scenario that the run was asked for, in the order of the article."""
+    """A verdict for each scenario that the run was asked for, in the order of the article.
+
+    Of an app of one's own: one for each task, and for each entry of its schedule.
+    """
+    if run.mapping("own_app"):
+        return own_app.verdicts(run)
     chosen = run.texts("scenarios") or list(_JUDGES)
     return [judge(run) for name, judge in _JUDGES.items() if name in chosen]

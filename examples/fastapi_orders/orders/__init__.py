@@ -1,0 +1,1 @@
+"""A FastAPI service that takes orders and confirms them in the background."""

@@ -1,0 +1,213 @@
+"""An app of one's own: the stakes are its owner's, so each verdict says for which stakes it holds.
+
+A task is decided by what a killed process loses, as account set-up is; where none was killed, by what it
+costs the caller, as the welcome e-mail is. An entry of the schedule is decided by the age of its last run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from reports import commands, evidence, words
+from reports.evidence import TASK, Comparison, Freshness, Losses
+from reports.reading import Run
+from reports.verdicts import account_setup, account_sync, welcome_email
+from reports.verdicts.kinds import (
+    Choice,
+    Gap,
+    Number,
+    Verdict,
+    compared,
+    comparison_number,
+    cost_number,
+    filled,
+    median_of,
+)
+
+#: The side that is the app's own settings.
+QUEUE = "celery-app"
+#: What an effect is called that is a task's completion (`bench.byo`).
+COMPLETION = "completion"
+
+
+def verdicts(run: Run) -> list[Verdict]:
+    """One for each task, then one for each entry that was measured."""
+    app = run.mapping("own_app")
+    entries = [entry for entry in app.get("entries") or [] if isinstance(entry, dict)]
+    return [
+        *(_task(run, name) for name in run.texts("scenarios")),
+        *(_entry(run, entry) for entry in entries),
+    ]
+
+
+def _task(run: Run, name: str) -> Verdict:
+    task, queue = _endings(run, name, TASK), _endings(run, name, QUEUE)
+    caller, response = (median_of(run, name, metric, QUEUE) for metric in ("caller", "response"))
+    durable = account_setup.choose(
+        account_setup.durability(task, TASK), account_setup.durability(queue, QUEUE)
+    )
+    killed = durable != "not measured"
+    choice = durable if killed else welcome_email.choose(caller, response)
+    return Verdict(
+        scenario=name,
+        choice=choice,
+        sentence=_ended(name, choice, [*task, *queue]) if killed else _paced(name, choice, caller, response),
+        question="May a call that was accepted be lost when a process dies?",
+        numbers=tuple(map(_lost, (*task, *queue))),
+        beside=filled(
+            comparison_number(caller), comparison_number(response), cost_number(run, QUEUE), *_seen(run, name)
+        ),
+        caveat=words.room_left(ends.strikes for ends in (*task, *queue) if ends.state == "held"),
+        flips=_flips(run, choice),
+        gaps=_gaps(run, task, queue, response),
+    )
+
+
+def _endings(run: Run, name: str, side: str) -> list[Losses]:
+    failures = run.table("failures")
+    found = [
+        evidence.losses(failures, scenario=name, fault=fault, side=side) for fault in account_setup.ENDINGS
+    ]
+    return [losses for losses in found if losses is not None]
+
+
+def _ended(name: str, choice: Choice, ends: Sequence[Losses]) -> str:
+    beginnings = {
+        "queue": f"Take a queue for {name} when no accepted call may be lost",
+        "no queue": f"You do not need a queue for {name} if your processes end as they did here",
+        "neither": f"Neither the app's process nor your Celery settings keep every accepted {name}",
+    }
+    beginning = beginnings.get(choice, f"Not settled for {name}")
+    return f"{beginning}: {account_setup.told(ends)}."
+
+
+def _paced(name: str, choice: Choice, caller: Comparison | None, response: Comparison | None) -> str:
+    both = [item for item in (caller, response) if item is not None]
+    if not both:
+        return f"Not measured: no process was killed under {name}, and no load compared its sides."
+    beginnings = {
+        "queue": f"Take a queue for {name} when that time counts",
+        "no queue": f"You do not need a queue for {name} if losing a call at a crash is acceptable",
+    }
+    beginning = beginnings.get(choice, f"Not settled for {name}")
+    return f"{beginning}: {'; '.join(compared(item) for item in both)}."
+
+
+def _lost(ends: Losses) -> Number:
+    doubled = f"; {ends.duplicated} done twice" if ends.duplicated else ""
+    held = f"; {ends.stuck} still held at the limit" if ends.stuck else ""
+    return Number(
+        label=f"{words.side(ends.side)}: calls lost at {words.FAULT_NAMES[ends.fault]}",
+        value=f"{ends.lost} of {ends.accepted}",
+        detail=f"in {words.plural(ends.strikes, 'strike')}{held}{doubled}",
+    )
+
+
+def _seen(run: Run, name: str) -> list[Number]:
+    """By what the effects were counted, and what the task did that a reader should know."""
+    seen = (run.mapping("own_app").get("seen") or {}).get(name)
+    if not isinstance(seen, Mapping):
+        return []
+    return [*_counted_by(seen), *_failed(seen)]
+
+
+def _counted_by(seen: Mapping[str, Any]) -> list[Number]:
+    kinds = {str(kind): int(number) for kind, number in dict(seen.get("effects") or {}).items()}
+    if not kinds:
+        return []
+    noted = {kind: number for kind, number in kinds.items() if kind != COMPLETION}
+    value = "bench.hooks.effect" if noted else "the task's completion"
+    told = ", ".join(f"{number} of {kind}" for kind, number in kinds.items())
+    by = (
+        "noted by the task itself"
+        if noted
+        else "Celery's task_success: what was done twice inside is not seen"
+    )
+    return [Number(label="effects counted by", value=value, detail=f"{told}; {by}")]
+
+
+def _failed(seen: Mapping[str, Any]) -> list[Number]:
+    exits, failed = int(seen.get("exits") or 0), int(seen.get("failed") or 0)
+    found = []
+    if exits:
+        told = "each ends the process that runs it: a worker's child, or the app"
+        found.append(Number(label="runs that called sys.exit", value=str(exits), detail=told))
+    if failed:
+        first = str(seen.get("first_failure") or "")
+        found.append(Number(label="calls that failed", value=str(failed), detail=f"the first: {first}"))
+    return found
+
+
+def _flips(run: Run, choice: Choice) -> tuple[str, ...]:
+    if choice in {"queue", "neither"}:
+        acks = run.mapping("own_app").get("worker") or {}
+        late = bool(acks.get("task_acks_late") and acks.get("task_reject_on_worker_lost"))
+        own = "A loss you can live with: then the task in the app is enough."
+        if choice == "queue" or late:
+            return (own,)
+        return (
+            own,
+            "task_acks_late with task_reject_on_worker_lost: without both a killed child loses its call.",
+        )
+    if choice == "no queue":
+        return (
+            "One lost call that cannot be made good: zero seen is not zero.",
+            "Calls that must go on while the app is down, or be retried for longer than it stays up.",
+        )
+    return ()
+
+
+def _gaps(
+    run: Run, task: Sequence[Losses], queue: Sequence[Losses], response: Comparison | None
+) -> tuple[Gap, ...]:
+    needed = [(TASK, fault) for fault in account_setup.NEEDED[TASK]]
+    needed += [(QUEUE, fault) for fault in account_setup.NEEDED[QUEUE]]
+    there = {(ends.side, ends.fault) for ends in (*task, *queue)}
+    gaps = [
+        Gap(
+            what=f"{words.FAULT_NAMES[fault]}: {words.side(side)}",
+            command=commands.measure(run, "fault", fault=fault),
+        )
+        for side, fault in needed
+        if (side, fault) not in there
+    ]
+    if response is None:
+        gaps.append(Gap(what="the response of both sides", command=commands.measure(run, "latency")))
+    return tuple(gaps)
+
+
+def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
+    name = str(entry.get("name", ""))
+    found = [item for item in evidence.freshness(run.table("drift")) if item.policy == name]
+    task, queue = account_sync.freshest(found, TASK), account_sync.freshest(found, QUEUE)
+    choice = account_sync.choose(task, queue)
+    both = [item for item in (task, queue) if item is not None]
+    ages = " and ".join(f"{words.age(item.age_p99_ms)} with {words.side(item.side)}" for item in both)
+    beginnings = {
+        "queue": f"Take a queue for the entry {name} when its last run must be as fresh as it can be",
+        "no queue": f"You do not need a queue for the entry {name} if this freshness will do",
+        "unsettled": f"Not settled for the entry {name}",
+    }
+    told = f"{beginnings.get(choice)}: for 99 % of the time its last run is no older than {ages}."
+    pace = (
+        f"every {words.number(float(entry.get('every_s') or 0))} s here; its own: {entry.get('own_schedule')}"
+    )
+    return Verdict(
+        scenario=f"{entry.get('task', '')} ({name})",
+        choice=choice,
+        sentence=told if both else f"Not measured: no block ran the entry {name}.",
+        question="How old may the last run of this entry be?",
+        numbers=tuple(map(_age, both)),
+        beside=(Number(label="pace", value=pace),),
+        flips=(),
+        gaps=(),
+    )
+
+
+def _age(found: Freshness) -> Number:
+    return Number(
+        label=f"{words.side(found.side)}: age of the last run, p99",
+        value=words.age(found.age_p99_ms),
+        detail=f"{found.missed} of {found.ticks_due} ticks missed; drift {words.number(found.drift_ppm)} ppm",
+    )
