@@ -146,6 +146,43 @@ def test_the_failure_matrix_needs_no_scrolling_at_1200_pixels(shown: Page) -> No
     assert needed <= there
 
 
+def test_a_cell_opens_its_timeline_by_the_keyboard(shown: Page) -> None:
+    timeline = shown.locator("#f10-inprocess svg.tl")
+    assert not timeline.is_visible()
+    shown.locator("details:has(#f10-inprocess) > summary").focus()
+    shown.keyboard.press("Enter")
+    assert timeline.is_visible()
+
+
+def test_an_opened_cell_is_as_wide_as_the_matrix_and_stands_under_its_row(shown: Page) -> None:
+    shown.set_viewport_size({"width": 1200, "height": 900})
+    opened_cell = shown.locator("#f10-inprocess")
+    shown.locator("details:has(#f10-inprocess) > summary").click()
+    box, table = opened_cell.bounding_box(), shown.locator("table.matrix").bounding_box()
+    next_row = shown.locator("tr:has(> td #f10-inprocess) + tr").bounding_box()
+    assert box and table and next_row
+    assert box["width"] > 0.9 * table["width"]
+    assert next_row["y"] >= box["y"] + box["height"]
+
+
+def test_a_link_to_a_cell_opens_it(shown: Page) -> None:
+    shown.evaluate("location.hash = '#f12-celery-stock'")
+    shown.locator("#f12-celery-stock").wait_for(state="visible")
+
+
+def test_print_shows_the_worst_timelines_and_no_other(shown: Page) -> None:
+    shown.emulate_media(media="print")
+    drawn = shown.locator(".opened svg.tl").evaluate_all("all => all.filter(s => s.checkVisibility()).length")
+    shown.emulate_media(media="screen")
+    assert drawn == 2  # the two cells with a loss
+
+
+def test_no_text_of_a_timeline_runs_into_another(shown: Page) -> None:
+    shown.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+    assert shown.locator("#f10-inprocess svg.tl").is_visible()
+    assert shown.evaluate(OVERLAPS.replace("figure svg", "svg.tl[role=img]")) == []
+
+
 def test_no_text_of_a_figure_runs_into_another(shown: Page) -> None:
     overlaps = shown.evaluate(OVERLAPS)
     assert overlaps == []
