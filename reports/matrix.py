@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from bench.schema import SIDES
 from reports import commands, words
-from reports.failure.cells import CLASSES, FLAGS, Cell
+from reports.failure.cells import CLASSES, FLAGS, Cell, state
 from reports.failure.left_out import LeftOut, left_out
 from reports.failure.opened import Opened, opened
 from reports.failure.predictions import Failed, failed
@@ -23,7 +23,7 @@ from reports.frames import records
 from reports.reading import Run
 from reports.timelines import drawing
 
-__all__ = ["CLASSES", "FLAGS", "Matrix", "Row", "matrix", "sum_checks"]
+__all__ = ["CLASSES", "FLAGS", "Matrix", "Row", "matrix", "state", "sum_checks"]
 
 #: Said where a fault did not strike a side.
 ABSENT = "did not strike"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from reports import words
@@ -120,12 +120,12 @@ def periodic(rows: Sequence[Strike]) -> bool:
     return all(row["scenario"] == PERIODIC for row in rows)
 
 
-def state(rows: Sequence[Strike], promise: str, seen: float) -> str:
-    """The verdict over strikes: what was `seen` breaks it, else every strike must say held."""
-    said = {row[promise] for row in rows}
-    if seen > 0 or "broken" in said:
+def state(said: Iterable[str], seen: float) -> str:
+    """The verdict over strikes: what was `seen` breaks it, else every strike must have `said` held."""
+    words_said = set(said)
+    if seen > 0 or "broken" in words_said:
         return "broken"
-    return "held" if said == {"held"} else "unknown"
+    return "held" if words_said == {"held"} else "unknown"
 
 
 def counts(rows: Sequence[Strike], names: Mapping[str, str]) -> tuple[Count, ...]:
@@ -162,7 +162,8 @@ def _accepted(rows: Sequence[Strike], *, ticks: bool) -> str:
 
 def _judgements(rows: Sequence[Strike], *, ticks: bool) -> tuple[Judgement, ...]:
     lost, doubled = total(rows, "lost"), total(rows, "duplicated")
-    loses, doubles = state(rows, "at_least_once", lost), state(rows, "at_most_once", doubled)
+    loses = state((row["at_least_once"] for row in rows), lost)
+    doubles = state((row["at_most_once"] for row in rows), doubled)
     if loses == doubles == "unknown" and total(rows, "accepted") == 0:
         told = "no promise to judge" if ticks else "nothing accepted"
         return (Judgement(state="unknown", told=told),)

@@ -57,9 +57,16 @@ def fate(name: str, at_s: float, found: str) -> Events:
     }[found]
 
 
+def struck(lost: int, jobs: int = 10) -> Events:
+    """The log of a strike with so many jobs, of which the first `lost` are lost."""
+    fates = ["lost" if number < lost else "done_once" for number in range(jobs)]
+    made = [fate(f"{number:06}/crm", 2.5 + number / 10, found) for number, found in enumerate(fates)]
+    return [event for events in (*made, strike()) for event in events]
+
+
 def write(folder: Path, events: Sequence[Mapping[str, Any]], block: str = BLOCK) -> Path:
-    """Write the log of a block and return its path."""
+    """Write the log of a block, whose jobs are named after it, and return its path."""
     path = folder / f"events-{block}.jsonl"
     ordered = sorted(events, key=lambda event: int(event["t"]))
-    path.write_text("".join(f"{json.dumps(event)}\n" for event in ordered))
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in ordered).replace(BLOCK, block))
     return path

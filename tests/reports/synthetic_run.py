@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
+from tests.reports import synthetic_events
 
 SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
 REPETITIONS = 4
@@ -60,6 +61,9 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     plant(folder, "drift", drift)
     failures = _failures()
     plant(folder, "failures", failures)
+    for row in failures:
+        if row["strike"] == 0 and row["scenario"] == synthetic_events.SCENARIO:
+            synthetic_events.write(folder, synthetic_events.struck(int(row["lost"])), row["block"])
     plant(folder, "controls", [_unstruck(row) for row in failures])
     plant(folder, "blast", _blast(failures))
     plant(folder, "cost", _cost(random, blocks))

@@ -53,6 +53,8 @@ OVERLAPS = """
 })
 """
 
+BOX = "element => element.getBoundingClientRect().toJSON()"
+
 Scheme = Literal["light", "dark"]
 
 
@@ -144,6 +146,41 @@ def test_the_failure_matrix_needs_no_scrolling_at_1200_pixels(shown: Page) -> No
     needed, there = shown.eval_on_selector(".scroll:has(.matrix)", widths)
     assert shown.eval_on_selector_all(".matrix thead th", "all => all.length - 1") == 4
     assert needed <= there
+
+
+def test_a_cell_opens_its_timeline_by_the_keyboard(shown: Page) -> None:
+    timeline = shown.locator("#f10-inprocess svg.tl")
+    assert not timeline.is_visible()
+    shown.locator("details:has(#f10-inprocess) > summary").focus()
+    shown.keyboard.press("Enter")
+    assert timeline.is_visible()
+
+
+def test_an_opened_cell_is_as_wide_as_the_matrix_and_stands_under_its_row(shown: Page) -> None:
+    shown.set_viewport_size({"width": 1200, "height": 900})
+    shown.locator("details:has(#f10-inprocess) > summary").click()
+    places = ("#f10-inprocess", "table.matrix", "tr:has(> td #f10-inprocess) + tr")
+    cell, table, next_row = (shown.locator(place).evaluate(BOX) for place in places)
+    assert cell["width"] > 0.9 * table["width"]
+    assert next_row["y"] >= cell["bottom"]
+
+
+def test_a_link_to_a_cell_opens_it(shown: Page) -> None:
+    shown.evaluate("location.hash = '#f12-celery-stock'")
+    shown.locator("#f12-celery-stock").wait_for(state="visible")
+
+
+def test_print_shows_the_worst_timelines_and_no_other(shown: Page) -> None:
+    shown.emulate_media(media="print")
+    drawn = shown.locator(".opened svg.tl").evaluate_all("all => all.filter(s => s.checkVisibility()).length")
+    shown.emulate_media(media="screen")
+    assert drawn == 2  # the two cells with a loss
+
+
+def test_no_text_of_a_timeline_runs_into_another(shown: Page) -> None:
+    shown.eval_on_selector_all("details", "all => all.forEach(d => d.open = true)")
+    assert shown.locator("#f10-inprocess svg.tl").is_visible()
+    assert shown.evaluate(OVERLAPS.replace("figure svg", "svg.tl[role=img]")) == []
 
 
 def test_no_text_of_a_figure_runs_into_another(shown: Page) -> None:
