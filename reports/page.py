@@ -2,37 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from reports import commands, limits, words
+from reports.cases import cases
+from reports.instrument import instrument
+from reports.provenance import provenance
 from reports.reading import Run
-from reports.sections import Drawn, sections
+from reports.sections import Drawn, Section, sections
 from reports.templating import rendered
+from reports.thresholds import thresholds
 from reports.verdicts import Verdict, verdicts
 
 #: Profiles whose figures may be quoted.
 QUOTABLE = frozenset({"full"})
 #: The style sheets in the order in which they are put into the page.
-SHEETS = ("base", "verdicts", "figures", "tables", "matrix", "failure", "foot", "print")
+SHEETS = ("base", "verdicts", "case", "figures", "tables", "matrix", "failure", "foot", "print")
+#: What helps a reader who lets scripts run; the page says the same without them.
+SCRIPTS = ("theme", "case", "sort")
 
 
 def html(run: Run, drawn: Drawn) -> str:
     """The whole page as text, with the figures `drawn` for each section; the same run gives the same text."""
-    judged = verdicts(run)
+    judged, shown = verdicts(run), sections(run, drawn)
     return rendered(
         "report.html.j2",
         sheets=SHEETS,
+        scripts=SCRIPTS,
         run=run,
         stamps=stamps(run),
         verdicts=judged,
         answer=answer(judged),
         basis=basis(run),
         scenario_title=words.title,
-        sections=sections(run, drawn),
+        scenario_name=words.scenario,
+        questions=cases(run),
+        targets=targets(shown),
+        thresholds=thresholds(run),
+        sections=shown,
+        command=commands.whole(run),
         provenance=provenance(run),
+        instrument=instrument(run),
         problems=run.problems,
         limits=limits.limits(run),
         render_again=commands.again(run),
+    )
+
+
+def targets(shown: Sequence[Section]) -> frozenset[str]:
+    """The ids that evidence can be found under: sections, figures, and the opened cells of the matrix."""
+    return frozenset(
+        [section.slug for section in shown]
+        + [figure.slug for section in shown for figure in section.figures]
+        + [slug for section in shown if section.matrix for slug in section.matrix.opened]
     )
 
 
@@ -47,6 +69,10 @@ def stamps(run: Run) -> list[str]:
         found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
     if times := len(run.manifest.get("resumptions") or []):
         found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
+    if run.mapping("git").get("dirty"):
+        found.append("files differed from the commit")
+    if wrong := instrument(run).failed:
+        found.append(f"the instrument misreported {words.plural(wrong, 'known truth')}")
     return found
 
 
@@ -79,20 +105,3 @@ def basis(run: Run) -> str:
         f"From {len(blocks)} blocks{where}, {len(run.invalid_blocks())} of them left out as invalid, "
         f"and {strikes} strikes of faults."
     )
-
-
-def provenance(run: Run) -> list[tuple[str, str]]:
-    """The manifest, flattened for a person."""
-    known = [("command", commands.whole(run))]
-    fields = [name for name in run.manifest if name not in {"command", "discarded"}]
-    return known + [pair for name in fields for pair in _flat(name.replace("_", " "), run.manifest[name])]
-
-
-def _flat(name: str, value: object) -> list[tuple[str, str]]:
-    if isinstance(value, Mapping):
-        return [pair for key, item in value.items() for pair in _flat(f"{name}: {key}", item)]
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-        return [pair for number, item in enumerate(value, 1) for pair in _flat(f"{name} {number}", item)]
-    if isinstance(value, list):
-        return [(name, ", ".join(map(str, value)))]
-    return [(name, words.NOTHING if value is None else str(value))]

@@ -1,4 +1,4 @@
-"""The pages' templates, their style sheets, and their one script with its hash for the CSP."""
+"""The pages' templates, their style sheets, and their scripts with the hashes for the CSP."""
 
 from __future__ import annotations
 
@@ -13,26 +13,37 @@ from markupsafe import Markup
 
 #: The look of the lists; the report has its own.
 SHEETS = ("base", "figures", "tables", "foot", "lists", "print")
-SCRIPT = "sort.js"
+SCRIPTS = ("sort",)
 #: What marks a page as ours, so that no other file of its name is ever written over.
 GENERATOR = "queue-or-task"
 
 
-def rendered(template: str, *, sheets: Sequence[str] = SHEETS, **values: object) -> str:
-    """A page in the look of these sheets; every value is escaped, and the same values give the same text."""
-    script = _file(SCRIPT)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+def rendered(
+    template: str, *, sheets: Sequence[str] = SHEETS, scripts: Sequence[str] = SCRIPTS, **values: object
+) -> str:
+    """A page in the look of these sheets, with these scripts; every value is escaped.
+
+    The same values give the same text.
+    """
+    style = "\n".join(_file(f"styles/{sheet}.css") for sheet in sheets)
+    script = "\n".join(_file(f"{name}.js") for name in scripts)
     return (
         _environment()
         .get_template(template)
         .render(
             **values,
             generator=GENERATOR,
-            styles=Markup("\n".join(_file(f"styles/{sheet}.css") for sheet in sheets)),  # noqa: S704 - our own files
-            script=Markup(script),  # noqa: S704 - our own file
-            script_hash=f"sha256-{digest}",
+            styles=Markup(style),  # noqa: S704 - our own files
+            style_hash=_hash(style),
+            script=Markup(script),  # noqa: S704 - our own files
+            script_hash=_hash(script),
         )
     )
+
+
+def _hash(text: str) -> str:
+    """What a content security policy knows this text by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
 def _file(name: str) -> str:

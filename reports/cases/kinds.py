@@ -1,0 +1,62 @@
+"""What "your case" is made of: questions, their answers, and the evidence under each answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from reports import words
+from reports.evidence import Losses
+from reports.verdicts.kinds import Gap
+
+#: What an answer asks for, by this run's figures; `open` where they do not tell.
+Points = Literal["queue", "task", "either", "neither", "open"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A finding of this run in words, and the id on the page under which it stands."""
+
+    told: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer: what it asks for, why, on what evidence, and what is lacking to tell."""
+
+    key: str
+    label: str
+    short: str  # the answer as a reason, as in "it must survive the end of the app"
+    points: Points
+    implies: str
+    evidence: tuple[Evidence, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    scenario: str = ""  # whose verdict it lights up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One question about the reader's job."""
+
+    key: str
+    text: str
+    answers: tuple[Answer, ...]
+
+
+def losses_told(losses: Losses) -> str:
+    """The losses of one side at one fault; where none was seen, what that still allows."""
+    at = f"at {words.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
+    stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
+    told = f"{words.side(losses.side)} lost {losses.lost} of {losses.accepted} accepted jobs {at}{stuck}"
+    if losses.lost:
+        return told
+    bound = words.percent(words.upper_bound(0, losses.strikes))
+    return (
+        f"{told}; 0 of {words.plural(losses.strikes, 'strike')} still allows {bound} of strikes to lose one"
+    )
+
+
+def cell_of(fault: int, side: str) -> str:
+    """The id under which the failure section opens a fault at a side."""
+    return f"f{fault}-{side}"

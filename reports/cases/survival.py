@@ -1,0 +1,201 @@
+"""Answers that faults decide: the end of the app, more than one process of it, retries for hours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from reports import commands, evidence, words
+from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told
+from reports.evidence import TASK, Losses, State
+from reports.reading import Run
+from reports.verdicts.kinds import Gap, queue_in
+
+SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
+#: Faults of FAULTS.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
+RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
+_BURSTS = re.compile(r"\bbursts (\d+)")
+
+
+def restart(run: Run) -> Question:
+    """Whether an accepted job must survive the end of the app."""
+    task, queue = _losses(run, KILLED, STOPPED)
+    points = weigh(_state(task, KILLED), _state(queue, KILLED))
+    because = {
+        "queue": "What waits in the app's memory ended with the app here; the queue kept every accepted job.",
+        "task": "The app's side lost nothing here, the queue did.",
+        "either": "Neither side lost an accepted job here.",
+        "neither": "Both sides lost accepted jobs when the app ended.",
+        "open": "This run does not tell what the end of the app does to both sides.",
+    }
+    return Question(
+        key="restart",
+        text="Must an accepted job survive the end of the app: a crash, a deploy?",
+        answers=(
+            Answer(
+                key="yes",
+                label="yes",
+                short="it must survive the end of the app",
+                points=points,
+                implies=because[points],
+                evidence=_found(task, queue),
+                gaps=_unmeasured(run, KILLED, task, queue),
+                scenario=SETUP,
+            ),
+            Answer(
+                key="no",
+                label="no, losing one is acceptable",
+                short="losing one is acceptable",
+                points="either",
+                implies="The strongest reason for a queue falls away: what decides is cost and response.",
+                scenario=MAIL,
+            ),
+        ),
+    )
+
+
+def weigh(task: State | None, queue: State | None) -> Points:
+    """What a promise asks for that each side held or broke; open where one is not known."""
+    if task is None or queue is None or "unknown" in (task, queue):
+        return "open"
+    if task == queue:
+        return "either" if task == "held" else "neither"
+    return "task" if task == "held" else "queue"
+
+
+def replicas(run: Run) -> Question:
+    """Whether more than one process of the app runs."""
+    rows = run.table("failures").query("fault == @REPLICAS and scenario == @SYNC")
+    bursts = {
+        str(side): [int(found[1]) for text in group["seen"] if (found := _BURSTS.search(text))]
+        for side, group in rows.groupby("side", sort=False)
+    }
+    queue = next((side for side in evidence.QUEUES if bursts.get(side)), evidence.QUEUES[0])
+    task_twice, queue_twice = (_twice(bursts.get(side, [])) for side in (TASK, queue))
+    points = weigh(task_twice, queue_twice)
+    because = {
+        "queue": "A periodic job needs one schedule for all processes: here each app ticked for itself, and "
+        "the queue's scheduler kept to one.",
+        "task": "Here the app's ticks came once and those of the queue's schedulers twice.",
+        "either": "Neither side ran a tick twice here.",
+        "neither": "Both sides ran ticks twice here: give the periodic job a lease, or one owner.",
+        "open": "This run does not tell what two schedules of one periodic job do.",
+    }
+    alone = " A job that is handed over once lives in the process that took it, so replicas do not double it."
+    return Question(
+        key="replicas",
+        text="Does the app run as more than one process, with a periodic job?",
+        answers=(
+            Answer(
+                key="yes",
+                label="yes",
+                short="more than one process runs a periodic job",
+                points=points,
+                implies=because[points] + alone,
+                evidence=tuple(
+                    Evidence(
+                        told=f"{words.side(side)}: {sum(seen)} ticks twice within half an interval, "
+                        f"two replicas, {words.plural(len(seen), 'strike')}",
+                        at=cell_of(REPLICAS, side),
+                    )
+                    for side, seen in bursts.items()
+                    if seen
+                ),
+                gaps=_gap(run, points, "two replicas, two schedulers", REPLICAS, SYNC),
+                scenario=SYNC,
+            ),
+            Answer(
+                key="no",
+                label="no",
+                short="one process runs every periodic job",
+                points="either",
+                implies="One process has one schedule; nothing here asks for a queue.",
+            ),
+        ),
+    )
+
+
+def retries(run: Run) -> Question:
+    """Whether a job must be retried for hours."""
+    short_task, short_queue = _losses(run, RETRIED)
+    task, queue = _losses(run, KILLED)
+    points = weigh(_state(task, KILLED), _state(queue, KILLED))
+    because = {
+        "queue": "A retry that waits in the app's memory ends with the app, and within hours apps are "
+        "deployed; the queue kept what waited.",
+        "task": "What waited in the app was kept here, what waited in the queue was not.",
+        "either": "Both sides kept what waited when the app was killed.",
+        "neither": "Neither side kept everything that waited when the app was killed.",
+        "open": "Where a retry waits, and what the end of the app does to it, this run does not tell.",
+    }
+    inferred = " Inferred from kills of the app: no run retries for hours."
+    return Question(
+        key="retries",
+        text="Must a failed job be retried for hours?",
+        answers=(
+            Answer(
+                key="yes",
+                label="yes",
+                short="it must be retried for hours",
+                points=points,
+                implies=because[points] + inferred,
+                evidence=(*_found(task, queue), *_found(short_task, short_queue)),
+                gaps=_unmeasured(run, KILLED, task, queue),
+                scenario=SETUP,
+            ),
+            Answer(
+                key="no",
+                label="no, a few tries in seconds",
+                short="a few tries in seconds will do",
+                points=weigh(_state(short_task, RETRIED), _state(short_queue, RETRIED)),
+                implies="Both builds retry within seconds, here after a dependency had failed twice.",
+                evidence=_found(short_task, short_queue),
+                gaps=_unmeasured(run, RETRIED, short_task, short_queue),
+            ),
+        ),
+    )
+
+
+def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
+    """The set-ups of the task and of the queue at these faults."""
+    table = run.table("failures")
+    queue = queue_in(table, SETUP)
+    task, other = (
+        [evidence.losses(table, scenario=SETUP, fault=fault, side=side) for fault in faults]
+        for side in (TASK, queue)
+    )
+    return [item for item in task if item], [item for item in other if item]
+
+
+def _state(found: Sequence[Losses], needed: int) -> State | None:
+    """Broken where anything was lost; None where the needed fault was not measured."""
+    states = {losses.state for losses in found}
+    if needed not in {losses.fault for losses in found}:
+        return "broken" if "broken" in states else None
+    return next((state for state in ("broken", "unknown", "held") if state in states), None)
+
+
+def _twice(bursts: Sequence[int]) -> State | None:
+    if not bursts:
+        return None
+    return "broken" if any(bursts) else "held"
+
+
+def _found(*sides: Sequence[Losses]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(told=losses_told(losses), at=cell_of(losses.fault, losses.side))
+        for found in sides
+        for losses in found
+    )
+
+
+def _unmeasured(run: Run, fault: int, *sides: Sequence[Losses]) -> tuple[Gap, ...]:
+    """The gap where a side did not meet this fault."""
+    met = all(fault in {losses.fault for losses in found} for found in sides)
+    return () if met else _gap(run, "open", words.FAULT_NAMES[fault], fault, SETUP)
+
+
+def _gap(run: Run, points: Points, what: str, fault: int, scenario: str) -> tuple[Gap, ...]:
+    if points != "open":
+        return ()
+    return (Gap(what=what, command=commands.measure(run, "fault", scenario, fault)),)
