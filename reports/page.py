@@ -35,7 +35,6 @@ def html(run: Run, drawn: Drawn) -> str:
         answer=answer(judged),
         basis=basis(run),
         scenario_title=words.title,
-        scenario_name=words.scenario,
         questions=cases(run),
         targets=targets(shown),
         thresholds=thresholds(run),
