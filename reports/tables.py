@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -36,41 +35,6 @@ def table(
     cells = tuple(tuple(map(str, row)) for row in frame.itertuples(index=False, name=None))
     columns = tuple(map(str, frame.columns))
     return Table(caption=caption, columns=columns, rows=cells, texts=frozenset(texts), folded=folded)
-
-
-def quantiles(run: Run) -> Table | None:
-    """Every quantile that the blocks had samples enough for: median over blocks, with the range."""
-    found = run.table("latency").dropna(subset=["value_ms"])
-    sides = _ordered(found["side"])
-    rows = [
-        {"what": f"{words.scenario(key[0])}: {words.metric(key[1], key[2])}"}
-        | {words.side(side): _over_blocks(group[group["side"] == side]["value_ms"]) for side in sides}
-        for key, group in groups(found, "scenario", "metric", "quantile")
-    ]
-    return table("Quantiles: the median over blocks, with the range of the blocks", rows, folded=True)
-
-
-def comparisons(run: Run) -> Table | None:
-    """Every comparison with its interval, words and what led to them."""
-    rows = [
-        {
-            "what": f"{words.scenario(row['scenario'])}: {words.metric(row['metric'], row['quantile'])}",
-            "side": f"{words.side(row['side'])} over {words.side(row['baseline'])}",
-            "ratio (95 %)": words.times(row["ratio"], row["low"], row["high"]),
-            "difference": words.ms(row["difference_ms"]),
-            "pairs": words.count(row["pairs"]),
-            "in words": row["words"],
-            "why": row["why"],
-        }
-        for row in records(run.table("comparisons"))
-        if row["metric"] != "host_tax"  # a ratio of two differences near zero says nothing
-    ]
-    return table(
-        "Comparisons over pairs of blocks, with 95 % t-intervals",
-        rows,
-        ("side", "in words", "why"),
-        folded=True,
-    )
 
 
 def drift(run: Run) -> Table | None:
@@ -145,21 +109,6 @@ def cost(run: Run) -> Table | None:
     return table("Cost to run under the same load: the median over blocks, with the range", rows)
 
 
-def calls(run: Run) -> Table | None:
-    """The plotted numbers of the call costs."""
-    rows = []
-    for benchmark in run.micro:
-        stats: Mapping[str, Any] = benchmark["stats"]
-        times = {"q1": "25 %", "median": "median", "q3": "75 %", "min": "least"}
-        rows.append(
-            {"call": words.call(str(benchmark.get("name", "")))}
-            | {"to": str(benchmark.get("group") or words.NOTHING)}
-            | {title: words.ms(_milliseconds(stats.get(field))) for field, title in times.items()}
-            | {"rounds": words.count(_milliseconds(stats.get("rounds")) / 1000)}
-        )
-    return table("Call costs", rows, ("to",), folded=True)
-
-
 def invalid(run: Run) -> Table | None:
     """The blocks that do not count, and why."""
     rows = [
@@ -213,7 +162,8 @@ def _ordered(sides: pd.Series[Any]) -> list[str]:
     return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]
 
 
-def _over_blocks(values: pd.Series[float]) -> str:
+def over_blocks(values: pd.Series[float]) -> str:
+    """A time in ms: the median over blocks with their range; a dash where there is none."""
     if values.empty:
         return words.NOTHING
     return words.spread(
@@ -224,7 +174,3 @@ def _over_blocks(values: pd.Series[float]) -> str:
 def _middle_and_range(values: pd.Series[float]) -> str:
     low, high = float(values.min()), float(values.max())
     return words.spread(words.amount(evidence.middle(values)), words.amount(low), words.amount(high))
-
-
-def _milliseconds(seconds: object) -> float:
-    return float(seconds) * 1000 if isinstance(seconds, int | float) else math.nan

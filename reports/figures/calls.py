@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bench.schema import MICRO as MICRO_FILE
 from reports import commands, words
 from reports.figures import canvas
 from reports.figures.rows import Row, draw, told
 from reports.reading import Run
+from reports.tables import Table, table
 
 MICRO = "\N{MICRO SIGN}"
 _MS = 1000.0
@@ -32,17 +34,29 @@ def _group(benchmark: Mapping[str, Any]) -> str:
 
 
 def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
-    slug, title = canvas.slug("calls", group), f"The time to {group}"
-    description = canvas.sentences([told(row) for row in rows])
-    sheet = draw(rows, label=f"{MICRO}s (log)", log=True)
-    return canvas.Figure(
-        slug=slug,
-        title=title,
-        description=description,
-        caption="Median over the rounds, with their middle half as a bar. Nothing else runs meanwhile.",
+    return canvas.figure(
+        draw(rows, label=f"{MICRO}s (log)", log=True),
+        slug=canvas.slug("calls", group),
+        title=f"The time to {group}",
+        told=[told(row) for row in rows],
+        caption="What one call costs the code that makes it, with nothing else running: the median over the "
+        "rounds, with their middle half as a bar.",
         command=commands.measure(run, "micro"),
-        svg=canvas.svg(sheet, slug=slug, title=title, description=description),
+        numbers=numbers([benchmark for benchmark in run.micro if _group(benchmark) == group]),
+        raw=(MICRO_FILE,),
     )
+
+
+def numbers(benchmarks: Sequence[Mapping[str, Any]]) -> Table | None:
+    """The plotted numbers, and what stands beside them."""
+    times = {"25 %": "q1", "median": "median", "75 %": "q3", "least": "min"}
+    rows = [
+        {"call": call_name(benchmark)}
+        | {title: words.ms(stat(benchmark, field) * _MS) for title, field in times.items()}
+        | {"rounds": words.count(stat(benchmark, "rounds"))}
+        for benchmark in benchmarks
+    ]
+    return table("Call costs", rows, folded=True)
 
 
 def call_name(benchmark: Mapping[str, Any]) -> str:

@@ -19,6 +19,8 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 
+from reports.tables import Table
+
 #: Width of every figure in inches: a phone's, so that 11 pt text stays legible there.
 WIDTH = 5.0
 
@@ -71,14 +73,46 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """A drawn figure: `description` says in words what the picture shows, `command` measures it again."""
+    """A drawn figure and what stands under it.
+
+    `description` says in words what the picture shows, `caption` what it is and why it matters, with
+    n and interval; `command` measures it again, `numbers` are those that are plotted, and `raw` names
+    the files of the run directory that hold the rows behind them.
+    """
 
     slug: str
     title: str
     description: str
     caption: str
     command: str
+    numbers: Table | None
+    raw: tuple[str, ...]
     svg: Markup
+
+
+def figure(
+    drawn: Sheet,
+    *,
+    slug: str,
+    title: str,
+    told: Sequence[str],
+    caption: str,
+    command: str,
+    numbers: Table | None,
+    raw: Sequence[str],
+) -> Figure:
+    """A figure of what is `drawn`; `told` are the parts of its description."""
+    description = sentences(told)
+    return Figure(
+        slug=slug,
+        title=title,
+        description=description,
+        caption=caption,
+        command=command,
+        numbers=numbers,
+        raw=tuple(f"{name}.csv" if "." not in name else name for name in raw),
+        svg=svg(drawn, slug=slug, title=title, description=description),
+    )
 
 
 def drawing() -> AbstractContextManager[None]:

@@ -12,15 +12,20 @@ from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import PercentFormatter
 
 from bench.schema import SIDES
-from reports import commands, words
+from reports import commands, quantiles, words
 from reports.figures import canvas, rows
 from reports.frames import groups
 from reports.reading import Run
+from reports.tables import Table, table
 
 #: Points of a drawn curve; more look the same and only make the file larger.
-MOST_POINTS = 250
+MOST_POINTS = 200
+#: The same of the thin curve beside it.
+FEW_POINTS = 80
 #: Inches under the plot for the axis, and for the legend under it.
 AXIS_HEIGHT, LEGEND_HEIGHT = 0.55, 0.75
+
+_Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,10 @@ class Curve:
     """The finished jobs' responses in order, out of `total` jobs that were due."""
 
     side: str
-    finished_ms: npt.NDArray[np.float64]
+    finished_ms: _Array
     total: int
+    blocks: int
+    uncorrected_ms: _Array  # the same from submit instead of from due, in order
 
     @property
     def unfinished(self) -> int:
@@ -51,49 +58,81 @@ def curves(jobs: pd.DataFrame) -> list[Curve]:
     """The curve of each side in which at least one job finished, in the order of the schema."""
     found = []
     for side in SIDES:
-        response = jobs[jobs["side"] == side]["response_ms"].to_numpy(dtype=float)
-        finished = np.sort(response[(response > canvas.SMALLEST) & (response < canvas.LARGEST)])
+        own = jobs[jobs["side"] == side]
+        finished = _finished(own["response_ms"])
         if len(finished):
-            found.append(Curve(side, finished, len(response)))
+            uncorrected = _finished(own["uncorrected_ms"])
+            found.append(Curve(side, finished, len(own), own["block"].nunique(), uncorrected))
     return found
 
 
-def steps(curve: Curve) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def steps(curve: Curve) -> tuple[_Array, _Array]:
     """The curve's corners: times, and the share of all jobs done by then; ends below 1 if some never were."""
-    ranks = np.unique(np.linspace(0, len(curve.finished_ms) - 1, MOST_POINTS).astype(int))
-    return curve.finished_ms[ranks], (ranks + 1) / curve.total
+    return _corners(curve.finished_ms, curve.total, MOST_POINTS)
+
+
+def _corners(finished: _Array, total: int, most: int) -> tuple[_Array, _Array]:
+    ranks = np.unique(np.linspace(0, len(finished) - 1, most).astype(int))
+    return finished[ranks], (ranks + 1) / total
+
+
+def _finished(values: pd.Series[float]) -> _Array:
+    given = values.to_numpy(dtype=float)
+    return np.sort(given[(given > canvas.SMALLEST) & (given < canvas.LARGEST)])
 
 
 def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
-    slug, hiccup = canvas.slug("ecdf", scenario), hiccup_ms(run)
-    title = f"Response of {words.scenario(scenario)}"
-    description = canvas.sentences([_told(curve) for curve in found])
-    return canvas.Figure(
-        slug=slug,
-        title=title,
-        description=description,
-        caption="How long after it was due a job had its effect; further left is sooner, and a curve that "
-        f"stops below 100 % has jobs that were not finished by the drain limit. {description}",
+    told = [_told(curve) for curve in found]
+    return canvas.figure(
+        _sheet(found, hiccup_ms(run)),
+        slug=canvas.slug("ecdf", scenario),
+        title=f"Response of {words.scenario(scenario)}",
+        told=told,
+        caption="How long after it was due a job had its effect: further left is sooner, and a curve that "
+        "stops below 100 % has jobs that were not finished by the drain limit. The thin curve counts from "
+        "submit instead, which forgives a side what its caller had to wait before. "
+        f"n: {canvas.sentences(told)}",
         command=commands.measure(run, "latency", scenario),
-        svg=canvas.svg(_sheet(found, hiccup), slug=slug, title=title, description=description),
+        numbers=numbers(found),
+        raw=("jobs", "blocks"),
     )
+
+
+def numbers(found: list[Curve]) -> Table | None:
+    """The time by which a share of all jobs had their effect; only shares that n samples may speak of."""
+    rows = []
+    for share in quantiles.MINIMUM_SAMPLES:
+        row = {"share of jobs": f"{share * 100:g} %"}
+        for curve in found:
+            for kind, times in (("", curve.finished_ms), (", from submit", curve.uncorrected_ms)):
+                row[f"{words.side(curve.side)}{kind}"] = _by(times, curve.total, share)
+        rows.append(row)
+    return table("The time by which so many had their effect, all blocks together", rows, folded=True)
+
+
+def _by(finished: _Array, total: int, share: float) -> str:
+    if share not in quantiles.printable(total):
+        return words.NOTHING
+    unfinished = np.full(total - len(finished), np.inf)
+    return words.ms(quantiles.quantile(np.concatenate([finished, unfinished]), share))
 
 
 def _told(curve: Curve) -> str:
     unfinished = f", {curve.unfinished} unfinished" if curve.unfinished else ""
-    return f"{words.side(curve.side)}: {curve.total} jobs{unfinished}"
+    blocks = words.plural(curve.blocks, "block")
+    return f"{words.side(curve.side)}: {words.count(curve.total)} jobs in {blocks}{unfinished}"
 
 
 def _sheet(found: list[Curve], hiccup: float) -> Sheet:
     figure, (axes,) = canvas.sheet(3.9, left=0.6, top=0.3, bottom=AXIS_HEIGHT + LEGEND_HEIGHT)
-    low = min(float(curve.finished_ms[0]) for curve in found)
+    low = min(float(times[0]) for curve in found for times in (curve.finished_ms, curve.uncorrected_ms[:1]) if len(times))
     high = max(float(curve.finished_ms[-1]) for curve in found)
     axes.set_xscale("log")
     axes.set_xlim(min(low, hiccup or low) / 1.3, high * 1.3)
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("response, ms (log)")
-    axes.set_title("share of jobs whose effect was there")
+    axes.set_xlabel("response, ms (log); thin: from submit")
+    axes.set_title("share of jobs whose effect was there", fontsize=10, fontweight="bold")
     rows.log_ticks(axes)
     if hiccup:
         axes.axvspan(axes.get_xlim()[0], hiccup, color=canvas.BAND, linewidth=0, label="machine's hiccup p99")
@@ -104,6 +143,9 @@ def _sheet(found: list[Curve], hiccup: float) -> Sheet:
 
 
 def _line(axes: Axes, curve: Curve) -> None:
+    if len(curve.uncorrected_ms):
+        thin = _corners(curve.uncorrected_ms, curve.total, FEW_POINTS)
+        axes.step(*thin, where="post", color=canvas.colour(curve.side), linewidth=0.7, alpha=0.7)
     times, shares = steps(curve)
     axes.step(
         [times[0], *times, *([axes.get_xlim()[1]] if curve.unfinished else [])],

@@ -14,9 +14,10 @@ import pandas as pd
 from reports import commands, evidence, words
 from reports.evidence import ROUNDING, TASK, Comparison
 from reports.figures import canvas
-from reports.figures.forest_sheet import Line, draw
+from reports.figures.forest_sheet import FARTHEST, Line, draw
 from reports.frames import groups, records
 from reports.reading import Run
+from reports.tables import Table, table
 
 #: Metrics that are shown, in this order; the table under the figure has all of them.
 SHOWN = ("response", "caller", "request")
@@ -83,21 +84,60 @@ def _line(item: Comparison, latency: pd.DataFrame, hiccups: Mapping[str, float])
 
 
 def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
-    slug = canvas.slug("forest", scenario)
-    title = f"Every side against in-process: {words.scenario(scenario)}"
-    description = canvas.sentences(
-        [
-            f"{line.heading}, {words.side(line.side)}: {words.fold(line.middle)}, {line.words}"
-            for line in lines
-        ]
-    )
-    return canvas.Figure(
-        slug=slug,
-        title=title,
-        description=description,
-        caption="Right of the line is slower than in-process. The bar is the 95 % interval over pairs of "
-        "blocks, with an arrow where it goes on; each pale dot is one pair, and a single pair has no "
-        "interval. Nothing counts for less than the machine's own hiccup. The table has every quantile.",
+    told = [
+        f"{line.heading}, {words.side(line.side)}: {words.fold(line.middle)}, {line.words}" for line in lines
+    ]
+    pairs = sorted({len(line.dots) for line in lines})
+    return canvas.figure(
+        draw(lines, floor=floor(run)),
+        slug=canvas.slug("forest", scenario),
+        title=f"Every side against in-process: {words.scenario(scenario)}",
+        told=told,
+        caption="How many times as long as in-process: right of the line is higher. The bar is the 95 % "
+        "t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, and a "
+        f"single pair has no interval. {_floor_told(run)}Nothing counts for less than the machine's own "
+        f"hiccup. n: {' to '.join(words.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs.",
         command=commands.measure(run, "latency", scenario),
-        svg=canvas.svg(draw(lines), slug=slug, title=title, description=description),
+        numbers=numbers(run, scenario),
+        raw=("comparisons", "latency", "blocks"),
+    )
+
+
+def floor(run: Run) -> float:
+    """The factor by which two blocks of one side differ by noise alone; 1.0 where it was not measured."""
+    factor = run.mapping("noise").get("aa_factor")
+    return float(factor) if isinstance(factor, int | float) and 1 < factor < FARTHEST else 1.0
+
+
+def _floor_told(run: Run) -> str:
+    factor = floor(run)
+    if factor == 1:
+        return ""
+    return (
+        "Shaded is the A/A floor: by so much two blocks of in-process itself differ, "
+        f"{words.fold(factor)} in the median response of account set-up. "
+    )
+
+
+def numbers(run: Run, scenario: str) -> Table | None:
+    """Every comparison of the scenario with its interval, words and what led to them."""
+    found = run.table("comparisons")
+    rows = [
+        {
+            "what": words.metric(row["metric"], row["quantile"]),
+            "side": f"{words.side(row['side'])} over {words.side(row['baseline'])}",
+            "ratio (95 %)": words.times(row["ratio"], row["low"], row["high"]),
+            "difference": words.ms(row["difference_ms"]),
+            "pairs": words.count(row["pairs"]),
+            "in words": row["words"],
+            "why": row["why"],
+        }
+        for row in records(found[found["scenario"] == scenario])
+        if row["metric"] != "host_tax"  # a ratio of two differences near zero says nothing
+    ]
+    return table(
+        "Comparisons over pairs of blocks, with 95 % t-intervals",
+        rows,
+        ("side", "in words", "why"),
+        folded=True,
     )

@@ -47,12 +47,14 @@ class Line:
         return 0 < self.low <= self.high < math.inf
 
 
-def draw(lines: Sequence[Line]) -> Sheet:
-    """Draw the lines under their headings, top down; heights are inches."""
+def draw(lines: Sequence[Line], *, floor: float = 1.0) -> Sheet:
+    """Draw the lines under their headings, top down, over a band from 1 / floor to floor; heights are inches."""
     headings = [(heading, list(group)) for heading, group in groupby(lines, key=lambda line: line.heading)]
     height = HEADING * len(headings) + LINE * len(lines)
     figure, (axes,) = canvas.sheet(height + AXIS, left=NAMES, right=RATIOS + WORDS, top=0.0, bottom=AXIS)
     _axis(axes, lines, height)
+    if floor > 1:
+        axes.axvspan(1 / floor, floor, color=canvas.BAND, linewidth=0)
     across = blended_transform_factory(figure.transFigure, axes.transData)
     place = 0.0
     for heading, group in headings:

@@ -6,7 +6,9 @@ from bench.schema import SIDES
 from reports import commands, evidence, words
 from reports.figures import canvas
 from reports.figures.rows import Row, draw, in_blocks, span, told
+from reports.frames import groups
 from reports.reading import Run
+from reports.tables import Table, over_blocks, table
 
 
 def host_tax(run: Run) -> canvas.Figure | None:
@@ -37,16 +39,31 @@ def host_tax(run: Run) -> canvas.Figure | None:
 
 
 def _figure(run: Run, quantile: float, rows: list[Row]) -> canvas.Figure:
-    slug, title = "host-tax", f"Host tax, {words.percentile(quantile)}"
-    description = canvas.sentences([told(row) for row in rows])
-    sheet = draw(rows, label="lag of the app's event loop beyond idle, ms", log=False)
-    return canvas.Figure(
-        slug=slug,
-        title=title,
-        description=description,
+    return canvas.figure(
+        draw(rows, label="lag of the app's event loop beyond idle, ms", log=False),
+        slug="host-tax",
+        title=f"Host tax, {words.percentile(quantile)}",
+        told=[told(row) for row in rows],
         caption="How late a 10 ms ticker in the app's own event loop ran, less the idle control: what the "
-        "side takes from every other request. The mark is the median of the blocks, the bar their range. "
-        "It is a difference, so it can come out below zero, and a ratio of two of them would say nothing.",
+        "side takes from every other request. The mark is the median of the blocks (n beside it), the bar "
+        "their range. It is a difference, so it can come out below zero, and a ratio of two of them would "
+        "say nothing.",
         command=commands.measure(run, "latency"),
-        svg=canvas.svg(sheet, slug=slug, title=title, description=description),
+        numbers=numbers(run),
+        raw=("latency", "blocks"),
     )
+
+
+def numbers(run: Run) -> Table | None:
+    """Every quantile of the host tax: the median over blocks, with their range."""
+    latency = run.table("latency")
+    found = latency[latency["metric"] == "host_tax"].drop_duplicates(["block", "side", "quantile"])
+    rows = [
+        {"side": words.side(str(side))}
+        | {
+            words.percentile(float(share)): over_blocks(group[group["quantile"] == share]["value_ms"].dropna())
+            for share in sorted(found["quantile"].dropna().unique())
+        }
+        for side, group in groups(found, "side")
+    ]
+    return table("Host tax: the median over blocks, with the range of the blocks", rows, folded=True)

@@ -1,0 +1,21 @@
+"""Quantiles for figures that pool jobs: infinities kept, and only from enough samples (METHOD.md)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+#: Fewest samples from which each quantile may be printed; a test holds it equal to the harness's own.
+MINIMUM_SAMPLES: dict[float, int] = {0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368, 0.999: 3_688}
+
+
+def printable(n: int) -> tuple[float, ...]:
+    """The quantiles that n samples may speak of, ascending."""
+    return tuple(q for q, minimum in MINIMUM_SAMPLES.items() if n >= minimum)
+
+
+def quantile(ordered: npt.NDArray[np.float64], q: float) -> float:
+    """The q-quantile of ascending values (shape (n,), n > 0); `inf` where it lands on an unfinished job."""
+    return float(ordered[math.ceil(q * (len(ordered) - 1))])
