@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reports import caches
 from reports.reading import Run
+from reports.sections.kinds import there
 
 if TYPE_CHECKING:
     from reports.figures import Figure
@@ -18,9 +19,18 @@ def drawings(run: Run) -> Mapping[str, tuple[Figure, ...]]:
         from reports import figures  # matplotlib is slow to import and writes a cache
 
         with figures.drawing():
-            phase, tax = figures.phase(run), figures.host_tax(run)
             return {
-                "latency": (*figures.ecdfs(run), *figures.forests(run)),
-                "drift": (phase,) if phase else (),
-                "cost": (*((tax,) if tax else ()), *figures.calls(run)),
+                "latency": (
+                    *figures.ecdfs(run),
+                    *figures.responses(run),
+                    *figures.callers(run),
+                    *figures.forests(run),
+                ),
+                "load": there(figures.capacity(run), figures.ramps(run), *figures.loads(run)),
+                "responsiveness": there(figures.hogs(run), figures.host_tax(run)),
+                "drift": there(figures.phase(run), figures.age(run)),
+                "owners": there(figures.owners(run)),
+                "cost": there(figures.eats(run), figures.runs(run), *figures.calls(run)),
+                "cold-start": there(figures.cold(run)),
+                "own": there(figures.own(run)),
             }

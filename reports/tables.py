@@ -64,7 +64,7 @@ def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
 def failures(run: Run) -> Table | None:
     """Every class and flag of every fault, with the times that go with them."""
     found = run.table("failures").dropna(subset=["fault"])
-    place = {side: number for number, side in enumerate(_ordered(found["side"]))}
+    place = {side: number for number, side in enumerate(ordered(found["side"]))}
     found = found.assign(place=found["side"].map(place)).sort_values(
         ["fault", "scenario", "place"], kind="stable"
     )
@@ -89,24 +89,24 @@ def failures(run: Run) -> Table | None:
     return table("Every count: sums over strikes, and the worst time of any", rows, ("side",), folded=True)
 
 
-def cost(run: Run) -> Table | None:
-    """What each side eats and what there is to break."""
-    found = run.table("cost")
-    columns = {
-        "CPU s for 1,000 jobs": "cpu_s_per_1000",
-        "memory (PSS), MB": "pss_mb",
-        "broker commands a job": "broker_commands_per_job",
-        "processes": "processes",
-        "sockets": "sockets",
-        "configuration lines": "config_lines",
-        "cold start, s": "cold_start_s",
-    }
+def breakable(run: Run) -> Table | None:
+    """What there is to break at each side, and what the faults of this run made of it."""
+    cost, struck = run.table("cost"), run.table("failures").dropna(subset=["fault"])
+    broken = struck[(struck["at_least_once"] == "broken") | (struck["at_most_once"] == "broken")]
     rows = []
-    for side in _ordered(found["side"]):
-        own = found[found["side"] == side]
-        cells = {name: _middle_and_range(own[column]) for name, column in columns.items()}
-        rows.append({"side": words.side(side), "blocks": words.count(len(own))} | cells)
-    return table("Cost to run under the same load: the median over blocks, with the range", rows)
+    for side in ordered(cost["side"]):
+        own, faults = cost[cost["side"] == side], struck[struck["side"] == side]["fault"].nunique()
+        rows.append(
+            {
+                "side": words.side(side),
+                "processes": _middle_and_range(own["processes"]),
+                "sockets": _middle_and_range(own["sockets"]),
+                "configuration lines": _middle_and_range(own["config_lines"]),
+                "faults with something to strike": words.count(faults),
+                "of them broke a guarantee": words.count(broken[broken["side"] == side]["fault"].nunique()),
+            }
+        )
+    return table("What there is to break: the median over blocks, with the range", rows)
 
 
 def invalid(run: Run) -> Table | None:
@@ -156,7 +156,7 @@ def hiccups(run: Run) -> Table | None:
     return table("The machine beside the blocks", rows)
 
 
-def _ordered(sides: pd.Series[Any]) -> list[str]:
+def ordered(sides: pd.Series[Any]) -> list[str]:
     """The sides that are there: the schema's order, then any other as it comes."""
     there = [str(side) for side in sides.unique()]
     return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]

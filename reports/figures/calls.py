@@ -56,7 +56,7 @@ def numbers(benchmarks: Sequence[Mapping[str, Any]]) -> Table | None:
         | {"rounds": words.count(stat(benchmark, "rounds"))}
         for benchmark in benchmarks
     ]
-    return table("Call costs", rows, folded=True)
+    return table("the plotted numbers", rows, folded=True)
 
 
 def call_name(benchmark: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -85,9 +85,9 @@ class Figure:
     description: str
     caption: str
     command: str
-    numbers: Table | None
-    raw: tuple[str, ...]
     svg: Markup
+    numbers: Table | None = None
+    raw: tuple[str, ...] = ()
 
 
 def figure(
@@ -109,7 +109,7 @@ def figure(
         description=description,
         caption=caption,
         command=command,
-        numbers=numbers,
+        numbers=numbers and replace(numbers, caption=f"{title}: {numbers.caption}"),
         raw=tuple(f"{name}.csv" if "." not in name else name for name in raw),
         svg=svg(drawn, slug=slug, title=title, description=description),
     )
@@ -175,7 +175,8 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
     body = buffer.getvalue()
     body = body[body.index("<svg") :]
-    body = re.sub(r"<(metadata|style)\b.*?</\1>\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r"<(metadata|style)\b.*?</\1>\s*|<!--.*?-->", "", body, flags=re.DOTALL)
+    body = re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r"\n\s*", "\n", body))  # a hundredth of a point is enough
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{slug}-", body)
     body = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], body)
     opening, _, rest = body.partition(">")

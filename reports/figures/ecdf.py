@@ -107,7 +107,7 @@ def numbers(found: list[Curve]) -> Table | None:
             for kind, times in (("", curve.finished_ms), (", from submit", curve.uncorrected_ms)):
                 row[f"{words.side(curve.side)}{kind}"] = _by(times, curve.total, share)
         rows.append(row)
-    return table("The time by which so many had their effect, all blocks together", rows, folded=True)
+    return table("the time by which so many had their effect", rows, folded=True)
 
 
 def _by(finished: _Array, total: int, share: float) -> str:
@@ -125,7 +125,12 @@ def _told(curve: Curve) -> str:
 
 def _sheet(found: list[Curve], hiccup: float) -> Sheet:
     figure, (axes,) = canvas.sheet(3.9, left=0.6, top=0.3, bottom=AXIS_HEIGHT + LEGEND_HEIGHT)
-    low = min(float(times[0]) for curve in found for times in (curve.finished_ms, curve.uncorrected_ms[:1]) if len(times))
+    low = min(
+        float(times[0])
+        for curve in found
+        for times in (curve.finished_ms, curve.uncorrected_ms[:1])
+        if len(times)
+    )
     high = max(float(curve.finished_ms[-1]) for curve in found)
     axes.set_xscale("log")
     axes.set_xlim(min(low, hiccup or low) / 1.3, high * 1.3)

@@ -136,7 +136,7 @@ def numbers(run: Run, scenario: str) -> Table | None:
         if row["metric"] != "host_tax"  # a ratio of two differences near zero says nothing
     ]
     return table(
-        "Comparisons over pairs of blocks, with 95 % t-intervals",
+        "every comparison over pairs of blocks, with its 95 % t-interval",
         rows,
         ("side", "in words", "why"),
         folded=True,

@@ -48,7 +48,7 @@ class Line:
 
 
 def draw(lines: Sequence[Line], *, floor: float = 1.0) -> Sheet:
-    """Draw the lines under their headings, top down, over a band from 1 / floor to floor; heights are inches."""
+    """Draw the lines under their headings, top down, on a band from 1 / floor to floor (a factor)."""
     headings = [(heading, list(group)) for heading, group in groupby(lines, key=lambda line: line.heading)]
     height = HEADING * len(headings) + LINE * len(lines)
     figure, (axes,) = canvas.sheet(height + AXIS, left=NAMES, right=RATIOS + WORDS, top=0.0, bottom=AXIS)

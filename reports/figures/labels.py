@@ -11,7 +11,7 @@ from reports.figures import canvas
 
 #: Inches between two names, one above the other, and the column of names right of a plot.
 GAP = 0.175
-COLUMN = 1.3
+COLUMN = 1.42
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,9 +92,7 @@ def line(values: npt.NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
     return tuple(point for point in found if canvas.on_log_axis(point[1]))
 
 
-def _figures(
-    run: Run, kind: str, title: str, shown: Sequence[Shown], caption: str
-) -> list[canvas.Figure]:
+def _figures(run: Run, kind: str, title: str, shown: Sequence[Shown], caption: str) -> list[canvas.Figure]:
     found = []
     for scenario in dict.fromkeys(map(str, run.table("jobs")["scenario"])):
         plots = [drawn for one in shown if (drawn := _plot(run, one, scenario))]
@@ -162,7 +160,7 @@ def numbers(run: Run, shown: Sequence[Shown], scenario: str) -> Table | None:
                 if side in set(found["side"])
             }
             rows.append({"quantile": words.metric(one.metric, float(share))} | cells)
-    return table("The median over blocks, with the range of the blocks", rows, folded=True)
+    return table("the median over blocks, with the range of the blocks", rows, folded=True)
 
 
 def _told(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
@@ -177,11 +175,12 @@ def _told(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
 
 
 def _counts(run: Run, scenario: str) -> str:
-    """As in "n: 4,960 jobs in-process in 10 blocks, …"."""
+    """As in "n: in-process 4,960 jobs in 10 blocks, …"."""
     jobs = run.table("jobs")
     jobs = jobs[jobs["scenario"] == scenario]
     parts = [
-        f"{words.count(len(rows))} jobs {words.side(side)} in {words.plural(rows['block'].nunique(), 'block')}"
+        f"{words.side(side)} {words.count(len(rows))} jobs in "
+        f"{words.plural(rows['block'].nunique(), 'block')}"
         for side in SIDES
         if len(rows := jobs[jobs["side"] == side])
     ]

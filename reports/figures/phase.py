@@ -1,35 +1,59 @@
-"""When each tick of the sync began, against its grid, over time: drift is a line that leaves the band."""
+"""When each tick of the sync began, against its grid, over time: drift is a line that leaves the band.
+
+Every moment of the grid has a mark at the median of its owners and blocks and a bar over their range.
+What disturbed a policy is marked where it happened: a tick that never ran, one that ran twice, and a
+phase that stepped by more than a tick may be late.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from reports import commands, words
+from reports import commands, evidence, words
 from reports.figures import canvas
 from reports.frames import groups
 from reports.reading import Run
+from reports.tables import Table, table
 
 #: A tick that starts this late is still on time, ms (METHOD.md).
 ON_TIME_MS = 50.0
-#: Ticks drawn of one side and policy.
-MOST_TICKS = 300
+#: Moments drawn of one side and policy; of a longer run neighbours are drawn together.
+MOST_MOMENTS = 140
 #: Inches of one plot, of the title above each, of the axis under the last, and of the scale on the left.
-PLOT_HEIGHT, TITLE_HEIGHT = 1.0, 0.35
-AXIS_HEIGHT, SCALE_WIDTH = 0.5, 0.75
+PLOT_HEIGHT, TITLE_HEIGHT = 1.05, 0.42
+AXIS_HEIGHT, SCALE_WIDTH = 0.5, 0.62
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """One side's policy: its ticks with `at` (s since the first of the block), its rows of `drift.csv`."""
+
+    side: str
+    policy: str
+    ticks: pd.DataFrame
+    drift: pd.DataFrame
+
+    @property
+    def name(self) -> str:
+        """Side and policy in plain words."""
+        return f"{words.side(self.side)}, {words.policy(self.policy)}"
+
+    @property
+    def missed(self) -> float:
+        """Ticks that no run began in, over all owners and blocks; NaN where it was not counted."""
+        return float(self.drift["missed"].sum(min_count=1))
 
 
 def phase(run: Run) -> canvas.Figure | None:
     """A plot for each side and policy that synced, one above the other; None where none did."""
-    ticks = run.table("ticks")
-    ticks = ticks[(ticks["due_ns"].abs() < math.inf) & (ticks["phase_ms"].abs() < canvas.LARGEST)]
-    found = [(side, policy, rows) for (side, policy), rows in groups(ticks, "side", "policy")]
+    found = policies(run)
     if not found:
         return None
-    slug, title = "phase", "Phase of the periodic sync over time"
-    description = canvas.sentences([_told(*group) for group in found])
     figure, plots = canvas.sheet(
         AXIS_HEIGHT + (PLOT_HEIGHT + TITLE_HEIGHT) * len(found),
         len(found),
@@ -38,51 +62,135 @@ def phase(run: Run) -> canvas.Figure | None:
         bottom=AXIS_HEIGHT,
         gap=TITLE_HEIGHT,
     )
-    seconds = max(float(_elapsed(rows).max()) for _, _, rows in found)
-    for axes, group in zip(plots, found, strict=True):
-        _plot(axes, *group)
-        axes.set_xlim(-0.5, seconds + 0.5)
+    seconds = max(float(policy.ticks["at"].max()) for policy in found)
+    for axes, policy in zip(plots, found, strict=True):
+        _plot(axes, policy)
+        axes.set_xlim(-0.02 * seconds - 0.5, seconds + 0.5)
     for axes in plots[:-1]:
         axes.tick_params(labelbottom=False)
     plots[-1].set_xlabel("time since the first tick, s")
-    return canvas.Figure(
-        slug=slug,
-        title=title,
-        description=description,
-        caption="How many milliseconds after its moment on the grid each tick began. Inside the shade (0 to "
-        "50 ms) is on time; a line that climbs drifts. Each plot has its own scale.",
+    ticks = sum(len(policy.ticks) for policy in found)
+    return canvas.figure(
+        figure,
+        slug="phase",
+        title="Phase of the periodic sync over time",
+        told=[_told(policy) for policy in found],
+        caption="How many milliseconds after its moment on the grid each tick began: a line that climbs is a "
+        "sync that comes later and later. Shaded (0 to 50 ms) is on time; the mark is the median over owners "
+        "and blocks, the bar their range; each plot has its own scale. Marked at the foot: a cross where a "
+        "tick of an owner never ran, a plus where one ran twice; a dashed line where the median phase stepped "
+        f"by more than 50 ms. n: {words.count(ticks)} ticks.",
         command=commands.measure(run, "drift"),
-        svg=canvas.svg(figure, slug=slug, title=title, description=description),
+        numbers=numbers(found),
+        raw=("ticks", "drift"),
     )
 
 
-def _plot(axes: Axes, side: str, policy: str, rows: pd.DataFrame) -> None:
-    thinned = rows.iloc[:: max(1, len(rows) // MOST_TICKS + 1)] if len(rows) > MOST_TICKS else rows
+def policies(run: Run) -> list[Policy]:
+    """Every side and policy that has ticks with a phase."""
+    ticks, drift = run.table("ticks"), run.table("drift")
+    ticks = ticks[(ticks["due_ns"].abs() < math.inf) & (ticks["phase_ms"].abs() < canvas.LARGEST)]
+    ticks = ticks.assign(at=(ticks["due_ns"] - ticks.groupby("block")["due_ns"].transform("min")) / 1e9)
+    return [
+        Policy(
+            side=str(side),
+            policy=str(policy),
+            ticks=rows,
+            drift=drift[(drift["side"] == side) & (drift["policy"] == policy)],
+        )
+        for (side, policy), rows in groups(ticks, "side", "policy")
+    ]
+
+
+def moments(ticks: pd.DataFrame) -> pd.DataFrame:
+    """Columns at, low, middle and high of the phase over time, at most MOST_MOMENTS of them."""
+    span = float(ticks["at"].max())
+    width = max(1.0, span / MOST_MOMENTS)
+    found = ticks.groupby(np.floor(ticks["at"] / width) * width)["phase_ms"]
+    return pd.DataFrame({"low": found.min(), "middle": found.median(), "high": found.max()}).rename_axis("at")
+
+
+def steps(shown: pd.DataFrame) -> dict[float, float]:
+    """The moments at which the median phase stepped by more than a tick may be late, with the step in ms."""
+    change = shown["middle"].diff()
+    return {float(at): float(ms) for at, ms in change[change.abs() > ON_TIME_MS].items()}
+
+
+def missing(ticks: pd.DataFrame) -> list[float]:
+    """Seconds since the first tick at which an owner's tick has no run, between two that have."""
+    found: set[float] = set()
+    for _, own in groups(ticks, "block", "owner"):
+        numbers = own["tick"].dropna().astype(int)
+        if len(numbers) > 1 and numbers.max() - numbers.min() < MOST_MOMENTS * 100:
+            lacking = set(range(numbers.min(), numbers.max())) - set(numbers)
+            interval = float(own["at"].max() - own["at"].min()) / float(numbers.max() - numbers.min())
+            found |= {round(float(own["at"].min()) + (at - numbers.min()) * interval, 3) for at in lacking}
+    return sorted(found)
+
+
+def _plot(axes: Axes, policy: Policy) -> None:
+    colour, shown = canvas.colour(policy.side), moments(policy.ticks)
     axes.axhspan(0, ON_TIME_MS, color=canvas.BAND, linewidth=0)
+    low, high = min(-5.0, float(shown["low"].min())), max(60.0, float(shown["high"].max()))
+    room = 0.08 * (high - low)
+    axes.set_ylim(low - 2 * room, high + room)
+    axes.vlines(shown.index, shown["low"], shown["high"], color=colour, linewidth=1, alpha=0.5)
     axes.plot(
-        _elapsed(rows).loc[thinned.index],
-        thinned["phase_ms"],
-        canvas.marker(side),
-        color=canvas.colour(side),
-        markersize=3,
-        alpha=0.7,
+        shown.index,
+        shown["middle"],
+        canvas.marker(policy.side),
+        color=colour,
+        markersize=2.5,
         markeredgewidth=0,
     )
-    axes.set_ylim(
-        min(-5.0, float(rows["phase_ms"].min()) * 1.1), max(60.0, float(rows["phase_ms"].max()) * 1.1)
-    )
-    axes.set_title(canvas.plain(f"{words.side(side)}, {words.policy(policy)}", 60))
-    axes.set_ylabel("phase, ms")
+    doubled = policy.ticks[policy.ticks["duplicate"].fillna(value=False).astype(bool)]["at"].round(3)
+    foot = axes.get_ylim()[0]
+    for mark, places in (("x", missing(policy.ticks)), ("+", sorted(set(doubled)))):
+        near = {"color": canvas.INK, "markersize": 5, "clip_on": False}
+        axes.plot(places[:MOST_MOMENTS], [foot] * len(places[:MOST_MOMENTS]), mark, **near)
+    for at in list(steps(shown))[:MOST_MOMENTS]:
+        axes.axvline(at, color=canvas.MUTED, linewidth=0.8, linestyle="--")
+    axes.set_title(canvas.plain(policy.name, 40), fontsize=10, fontweight="bold")
+    beside = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
+    axes.text(1, 1.04, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
+    axes.set_ylabel("phase, ms", fontsize=9.5)
+    axes.tick_params(labelsize=9.5)
 
 
-def _elapsed(rows: pd.DataFrame) -> pd.Series[float]:
-    """Seconds since the first tick of the tick's own block."""
-    return (rows["due_ns"] - rows.groupby("block")["due_ns"].transform("min")) / 1e9
+def _short(policy: Policy) -> str:
+    rate = words.number(evidence.middle(policy.drift["drift_ppm"]))
+    return f"{rate} ppm, {words.count(policy.missed)} missed"
 
 
-def _told(side: str, policy: str, rows: pd.DataFrame) -> str:
-    ordered = rows.sort_values("due_ns")["phase_ms"]
-    return (
-        f"{words.side(side)}, {words.policy(policy)}: {len(rows)} ticks, "
-        f"first at {words.ms(float(ordered.iloc[0]))}, last at {words.ms(float(ordered.iloc[-1]))}"
-    )
+def _told(policy: Policy) -> str:
+    ordered = policy.ticks.sort_values("due_ns", kind="stable")["phase_ms"]
+    first, last = (words.ms(float(ordered.iloc[end])) for end in (0, -1))
+    count = words.count(len(ordered))
+    return f"{policy.name}: {count} ticks, first at {first}, last at {last}, {_short(policy)}"
+
+
+def numbers(found: list[Policy]) -> Table | None:
+    """The phase at the start, in the middle and at the end, and what disturbed it."""
+    rows = []
+    for policy in found:
+        shown = moments(policy.ticks)
+        middle = shown["middle"]
+        stepped = steps(shown)
+        rows.append(
+            {
+                "side and policy": policy.name,
+                "blocks": words.count(policy.ticks["block"].nunique()),
+                "owners": words.count(policy.ticks[["block", "owner"]].drop_duplicates().shape[0]),
+                "ticks": words.count(len(policy.ticks)),
+                "phase at the start": words.ms(float(middle.iloc[0])),
+                "half-way": words.ms(float(middle.iloc[len(middle) // 2])),
+                "at the end": words.ms(float(middle.iloc[-1])),
+                "least": words.ms(float(shown["low"].min())),
+                "most": words.ms(float(shown["high"].max())),
+                "missed": words.count(policy.missed),
+                "doubled": words.count(float(policy.drift["duplicates"].sum(min_count=1))),
+                "steps over 50 ms": words.count(len(stepped)),
+                "largest step": words.ms(max(stepped.values(), key=abs, default=math.nan)),
+            }
+        )
+    return table("medians over owners and blocks", rows, folded=True)

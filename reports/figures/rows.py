@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
@@ -17,6 +18,8 @@ from reports.figures import canvas
 #: Inches that a row and the axis under it take.
 ROW_HEIGHT = 0.46
 AXIS_HEIGHT = 0.55
+#: Where a log axis of fewer decades has its ticks.
+TICKS = ((1.6, (1.0, 2.0, 5.0)), (3.0, (1.0, 3.0)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,11 +57,16 @@ def draw(rows: Sequence[Row], *, label: str, log: bool) -> Sheet:
 def log_ticks(axes: Axes) -> None:
     """Ticks at 1, 2 and 5 where the axis is short, at powers of ten where it is long; plain numbers."""
     low, high = axes.get_xlim()
+    plain_log(axes.xaxis, low, high)
+
+
+def plain_log(axis: Axis, low: float, high: float) -> None:
+    """The ticks of `log_ticks` for either axis, which reaches from `low` to `high`."""
     decades = math.log10(high / low)
-    few = 1.6
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < few else (1.0,), numticks=9))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+    subs = next((subs for most, subs in TICKS if decades < most), (1.0,))
+    axis.set_major_locator(LogLocator(subs=subs, numticks=9))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def _axis(axes: Axes, rows: int, label: str) -> None:

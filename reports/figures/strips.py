@@ -39,7 +39,7 @@ class Line:
     before: float = float("nan")
 
     @property
-    def values(self) -> tuple[float, ...]:
+    def drawn(self) -> tuple[float, ...]:
         """Everything that the line draws."""
         return (self.middle, self.low, self.high, self.before, *self.dots)
 
@@ -59,7 +59,12 @@ class Panel:
 
 
 def line(
-    values: pd.Series[float], *, name: str, side: str, unit: Callable[[float], str], before: float = float("nan")
+    values: pd.Series[float],
+    *,
+    name: str,
+    side: str,
+    unit: Callable[[float], str],
+    before: float = float("nan"),
 ) -> Line:
     """A line of one value a block: the median, the range, and the median told in its unit."""
     known = values.dropna()
@@ -101,7 +106,7 @@ def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMB
         figure.text(
             0, (top - HEADING + 0.07) / height, canvas.plain(item.heading, 62), fontweight="bold", fontsize=10
         )
-        _plot(axes, item, numbers)
+        _plot(axes, item)
         top = foot - SCALE
     return figure
 
@@ -111,8 +116,8 @@ def told(panels: Sequence[Panel]) -> list[str]:
     return [f"{item.heading}, {line.name}: {line.told}" for item in panels for line in item.lines]
 
 
-def _plot(axes: Axes, item: Panel, numbers: float) -> None:
-    values = [value for line in item.lines for value in line.values if item.shows(value)]
+def _plot(axes: Axes, item: Panel) -> None:
+    values = [value for line in item.lines for value in line.drawn if item.shows(value)]
     if item.log:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
@@ -149,4 +154,3 @@ def _line(axes: Axes, line: Line, place: int, shows: Callable[[float], bool]) ->
         hollow = {"markerfacecolor": canvas.PAPER, "markersize": 6.5, "clip_on": False}
         axes.plot([line.before], [place], mark, color=colour, **hollow)
     axes.plot([line.middle], [place], mark, color=colour, markersize=6.5, clip_on=False)
-

@@ -61,9 +61,11 @@ def numbers(run: Run) -> Table | None:
     rows = [
         {"side": words.side(str(side))}
         | {
-            words.percentile(float(share)): over_blocks(group[group["quantile"] == share]["value_ms"].dropna())
+            words.percentile(float(share)): over_blocks(
+                group[group["quantile"] == share]["value_ms"].dropna()
+            )
             for share in sorted(found["quantile"].dropna().unique())
         }
         for side, group in groups(found, "side")
     ]
-    return table("Host tax: the median over blocks, with the range of the blocks", rows, folded=True)
+    return table("the median over blocks, with the range of the blocks", rows, folded=True)

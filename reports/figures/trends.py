@@ -8,9 +8,10 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from reports.figures import canvas, labels
+from reports.figures.rows import log_ticks, plain_log
 
 #: Inches: a plot, the heading above it, the scale and its name below the last, the scale on the left.
 PLOT, HEADING, SCALE, LEFT = 1.55, 0.34, 0.55, 0.62
@@ -101,12 +102,13 @@ def _across(axes: Axes, scale: Scale, low: float, high: float) -> None:
     if scale.log:
         axes.set_xscale("log")
         axes.set_xlim(low / 1.3, high * 1.3)
-        axes.xaxis.set_minor_locator(NullLocator())
+        log_ticks(axes)
     else:
         room = 0.04 * (high - low) or 0.5
         axes.set_xlim(low - room, high + room)
     if scale.places is not None:
         axes.set_xticks(list(scale.places), list(scale.places.values()))
+        axes.xaxis.set_minor_locator(NullLocator())
 
 
 def _plot(axes: Axes, item: Plot, height: float) -> None:
@@ -129,16 +131,13 @@ def _upwards(axes: Axes, item: Plot) -> None:
         axes.set_yscale("log")
         low = min(*ys, item.floor or min(ys))
         axes.set_ylim(low / 1.4, max(ys) * 1.6)
-        few = 1.6
-        subs = (1.0, 2.0, 5.0) if max(ys) / low < 10**few else (1.0,)
-        axes.yaxis.set_major_locator(LogLocator(subs=subs, numticks=MOST_TICKS + 2))
-        axes.yaxis.set_minor_locator(NullLocator())
+        plain_log(axes.yaxis, low, max(ys))
     else:
         high, low = max(0.0, *ys), min(0.0, *ys)
         room = 0.08 * (high - low) or 1.0
         axes.set_ylim(low - (room if low < 0 else 0.03 * room), high + room)
         axes.yaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
 def _trend(axes: Axes, trend: Trend) -> None:

@@ -6,17 +6,33 @@ A module has `section(run, drawn)`. To add one, write it and name it in `_MODULE
 from __future__ import annotations
 
 from reports.reading import Run
-from reports.sections import cost, drift, failure, latency, validity
+from reports.sections import (
+    cold_start,
+    cost,
+    drift,
+    failure,
+    latency,
+    load,
+    own,
+    owners,
+    responsiveness,
+    validity,
+)
 from reports.sections.kinds import Drawn, Section
 
 __all__ = ["Drawn", "Section", "sections"]
 
 _MODULES = (
     latency,
+    load,
+    responsiveness,
     drift,
+    owners,
     failure,
     cost,
+    cold_start,
     validity,
+    own,
 )
 
 

@@ -1,4 +1,4 @@
-"""Memory, processor, processes, and the price of a call."""
+"""What each side eats, what there is to break, and the price of a call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from reports.sections.kinds import Drawn, Section, lacking, there
 
 
 def section(run: Run, drawn: Drawn) -> Section:
-    """Memory, processor, processes, and the price of a call."""
+    """What each side eats, what there is to break, and the price of a call."""
     return Section(
         slug="cost",
         title="Cost",
         intro="What each side eats while it runs, what there is to break, and what a call costs its caller.",
         figures=drawn.get("cost", ()),
-        tables=there(tables.cost(run), tables.calls(run)),
+        tables=there(tables.breakable(run)),
         gaps=lacking(
             ("the cost of the sides", run.table("cost").empty, commands.measure(run, "latency")),
             ("call costs", not run.micro, commands.measure(run, "micro")),

@@ -18,6 +18,7 @@ import pandas as pd
 
 from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
 from tests.reports import synthetic_events
+from tests.reports.synthetic_further import further
 
 SIDES = ("inprocess", "celery-stock", "celery-hardened", "inline")
 REPETITIONS = 4
@@ -38,8 +39,6 @@ STRIKES = (
     (17, "broker-silent", {"celery-stock": 0, "celery-hardened": 0}),
 )
 #: The scenario at which no fault aims, so nothing is predicted for it, and the faults that it stood beside.
-#: Tables that no figure or verdict reads yet: one row each.
-FURTHER = ("capacity", "ramps", "loads", "load_latency", "own", "cold", "owners", "hogs", "hog_latency")
 BYSTANDERS_AT = (10, 12)
 BESIDE: dict[str, Any] = {"scenario": "welcome_email", "predicted": "", "as_predicted": ""}
 
@@ -67,8 +66,8 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     plant(folder, "controls", [_unstruck(row) for row in failures])
     plant(folder, "blast", _blast(failures))
     plant(folder, "cost", _cost(random, blocks))
-    for table in FURTHER:
-        plant(folder, table, [dict.fromkeys(TABLES[table], 1) | {"block": "b000", "side": "inprocess"}])
+    for table, rows in further(random).items():
+        plant(folder, table, rows)
     manifest(folder, profile=profile)
     micro(folder)
     return folder
@@ -109,7 +108,11 @@ def manifest(folder: Path, **changes: Any) -> None:
         "machine": {"cores": 2, "system": "TEST INPUT, not a machine"},
         "git": {"commit": "0" * 40, "dirty": False},
         "broker": "none: TEST INPUT",
-        "noise": {"idle_hiccup_p99_ms": 0.4, "aa_floor_percent": 3.1},
+        "noise": {
+            "aa_factor": 1.06,
+            "aa_figure": "inprocess account_setup response 0.5",
+            "hiccup_p99_ms": 0.4,
+        },
         "discarded": [{"repetition": "3", "reason": "hiccup p99 of b013 above the limit"}],
     }
     (folder / MANIFEST).write_text(json.dumps(fields | changes, indent=2))

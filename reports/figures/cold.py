@@ -1,0 +1,73 @@
+"""From the spawn of a side to its first effect: one dot a cold start."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports import commands, evidence, words
+from reports.figures import canvas
+from reports.figures.strips import draw, line, panel, told
+from reports.reading import Run
+from reports.tables import Table, ordered, table
+
+#: The plots: heading and column.
+SHOWN = {
+    "spawn of the side to its first effect, s": "first_effect_s",
+    "the app's spawn until it listens, s": "app_s",
+    "the worker's spawn until its first job, s": "worker_s",
+    "the broker's spawn until it answers, s": "broker_s",
+}
+
+
+def cold(run: Run) -> canvas.Figure | None:
+    """The whole start and its parts; None where no cold start was measured."""
+    found = run.table("cold")
+    plots = [
+        drawn
+        for heading, column in SHOWN.items()
+        if (
+            drawn := panel(
+                heading,
+                [
+                    line(
+                        found[found["side"] == side][column],
+                        name=words.side(side),
+                        side=side,
+                        unit=words.seconds,
+                    )
+                    for side in ordered(found["side"])
+                ],
+            )
+        )
+    ]
+    if not plots:
+        return None
+    return canvas.figure(
+        draw(plots),
+        slug="cold-start",
+        title="Cold start",
+        told=told(plots),
+        caption="How long nothing is served after a deploy or a crash of the machine. The parts start together, "
+        "so they do not add up; the services that every side calls are not counted. The mark is the "
+        f"median, each pale dot one start, the bar their range. n: {words.plural(len(found), 'start')}.",
+        command=commands.measure(run, "cold"),
+        numbers=numbers(found),
+        raw=("cold",),
+    )
+
+
+def numbers(found: pd.DataFrame) -> Table | None:
+    """The plotted times, with their ranges."""
+    rows = []
+    for side in ordered(found["side"]):
+        own = found[found["side"] == side]
+        cells = {
+            heading.removesuffix(", s"): words.spread(
+                words.seconds(evidence.middle(own[column])),
+                words.seconds(float(own[column].min())),
+                words.seconds(float(own[column].max())),
+            )
+            for heading, column in SHOWN.items()
+        }
+        rows.append({"side": words.side(side), "starts": words.count(len(own))} | cells)
+    return table("the median over starts, with the range", rows, folded=True)

@@ -1,0 +1,128 @@
+"""Latency at shares of each side's own capacity, and where it did not keep up."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from reports import commands, evidence, quantiles, words
+from reports.figures import canvas
+from reports.figures.trends import Plot, Scale, Trend, draw, plot
+from reports.frames import groups
+from reports.reading import Run
+from reports.tables import Table, ordered, over_blocks, table
+
+#: How far apart the sides stand at one share, as a part of the distance of two shares.
+APART = 0.12
+
+
+def loads(run: Run) -> list[canvas.Figure]:
+    """A figure for each scenario that was measured under load."""
+    latency = run.table("load_latency")
+    found = latency[(latency["metric"] == "response") & latency["quantile"].isin(quantiles.MINIMUM_SAMPLES)]
+    shares = sorted(
+        share for share in {*found["share"], *run.table("loads")["share"]} if canvas.on_log_axis(share)
+    )
+    return [
+        figure
+        for scenario, rows in groups(found, "scenario")
+        if (figure := _figure(run, str(scenario), rows, shares))
+    ]
+
+
+def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) -> canvas.Figure | None:
+    plots = [
+        drawn
+        for share in _two(rows)
+        if (
+            drawn := _plot(
+                run, rows[rows["quantile"] == share], f"{words.metric('response', share)}, ms (log)", shares
+            )
+        )
+    ]
+    if not plots:
+        return None
+    scale = Scale(
+        name="share of the side's own capacity",
+        places={float(at): words.percent(share) for at, share in enumerate(shares)},
+    )
+    blocks = rows["block"].nunique()
+    return canvas.figure(
+        draw(plots, scale),
+        slug=canvas.slug("load", scenario),
+        title=f"Response under load: {words.scenario(scenario)}",
+        told=_told(rows, shares),
+        caption="Each side is asked for the same shares of what it can do itself, so the loads differ in "
+        "requests a second: how soon a job has its effect when the side is busy. A cross at the top: the "
+        "backlog grew, so a percentile would only tell how long the block was, and none is drawn; the table "
+        f"has the growth. n: {words.plural(blocks, 'block')}.",
+        command=commands.measure(run, "load", scenario),
+        numbers=numbers(run, rows),
+        raw=("load_latency", "loads"),
+    )
+
+
+def _two(rows: pd.DataFrame) -> list[float]:
+    """The median, and the highest quantile that every side has."""
+    common = set.intersection(*({*own["quantile"]} for _, own in groups(rows, "side")))
+    return sorted({min(common), max(common)}) if common else []
+
+
+def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Plot | None:
+    sides = ordered(rows["side"])
+    overloaded = run.table("loads")
+    overloaded = overloaded[overloaded["overloaded"].fillna(value=False).astype(bool)]
+    found = []
+    for number, side in enumerate(sides):
+        aside = APART * (number - (len(sides) - 1) / 2)
+        own = rows[rows["side"] == side]
+        middles = own.groupby("share")["value_ms"].median()
+        found.append(
+            Trend(
+                name=words.side(side),
+                side=side,
+                points=tuple(
+                    (shares.index(share) + aside, ms) for share, ms in middles.items() if share in shares
+                ),
+                dots=tuple(
+                    (shares.index(share) + aside, ms)
+                    for share, ms in own[["share", "value_ms"]].to_numpy()
+                    if share in shares
+                ),
+                crosses=tuple(
+                    (shares.index(share) + aside, 0.0)
+                    for share in sorted(set(overloaded[overloaded["side"] == side]["share"]))
+                    if share in shares
+                ),
+            )
+        )
+    return plot(heading, found)
+
+
+def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
+    middle = rows[rows["quantile"] == words.MEDIAN]
+    return [
+        f"{words.side(side)} at {words.percent(share)}: median {words.ms(evidence.middle(own['value_ms']))}"
+        for (side, share), own in groups(middle, "side", "share")
+        if share in shares
+    ]
+
+
+def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
+    """Rate, backlog and quantiles of every side at every share."""
+    found = []
+    for (side, share), own in groups(run.table("loads"), "side", "share"):
+        values = rows[(rows["side"] == side) & (rows["share"] == share)]
+        cells = {
+            "at": f"{words.side(str(side))}, {words.percent(share)}",
+            "requests/s": words.number(evidence.middle(own["rate_per_s"])),
+            "jobs done": f"{words.count(own['done_jobs'].sum())} of {words.count(own['due_jobs'].sum())}",
+            "refused": words.count(own["refused"].sum()),
+            "backlog grew by": f"{words.number(evidence.middle(own['growth_per_s']))} jobs/s",
+            "cleared after": words.seconds(evidence.middle(own["cleared_s"])),
+            "cores of the side": words.number(evidence.middle(own["side_cores"])),
+        }
+        for quantile in sorted(rows["quantile"].unique()):
+            name = words.metric("response", float(quantile))
+            cells[name] = over_blocks(values[values["quantile"] == quantile]["value_ms"].dropna())
+        found.append(cells)
+    return table("every side at every share", found, folded=True)

@@ -1,0 +1,66 @@
+"""What the measuring itself took of the processor, by measure: one dot a block."""
+
+from __future__ import annotations
+
+from reports import commands, evidence, words
+from reports.figures import canvas
+from reports.figures.strips import draw, line, panel, told
+from reports.frames import groups
+from reports.reading import Run
+from reports.tables import Table, table
+
+#: The plots: heading and column.
+SHOWN = {
+    "generator and harness, % of what the run's processes used": "own_percent",
+    "the same, % of all that the machine's cores offered": "own_machine_percent",
+}
+
+
+def own(run: Run) -> canvas.Figure | None:
+    """The harness's part, by measure; None where it was not recorded."""
+    found = [(str(measure) or "unnamed", rows) for measure, rows in groups(run.table("own"), "measure")]
+    plots = [
+        drawn
+        for heading, column in SHOWN.items()
+        if (
+            drawn := panel(
+                heading, [line(rows[column], name=name, side="", unit=_percent) for name, rows in found]
+            )
+        )
+    ]
+    if not plots:
+        return None
+    return canvas.figure(
+        draw(plots),
+        slug="own",
+        title="What the measuring itself took",
+        told=told(plots),
+        caption="The generator and the harness share the machine with the side, and what they take it lacks: "
+        "a side that is short of processor time would have been better off alone. The mark is the median, "
+        f"each pale dot one block, the bar their range. n: {words.plural(len(run.table('own')), 'block')}.",
+        command=commands.whole(run),
+        numbers=numbers(run),
+        raw=("own",),
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{words.number(value)} %"
+
+
+def numbers(run: Run) -> Table | None:
+    """Seconds of processor time of every party, and the harness's part, by measure and side."""
+    rows = [
+        {
+            "measure and side": f"{measure}: {words.side(str(side))}",
+            "blocks": words.count(len(rows)),
+            "window": words.seconds(evidence.middle(rows["seconds"])),
+            "the side": words.seconds(evidence.middle(rows["side_s"])),
+            "the services": words.seconds(evidence.middle(rows["services_s"])),
+            "generator": words.seconds(evidence.middle(rows["generator_s"])),
+            "harness": words.seconds(evidence.middle(rows["harness_s"])),
+            "own part": _percent(evidence.middle(rows["own_percent"])),
+        }
+        for (measure, side), rows in groups(run.table("own"), "measure", "side")
+    ]
+    return table("processor time a block, medians", rows, folded=True)

@@ -1,0 +1,27 @@
+"""What the app's other users feel of the background work."""
+
+from __future__ import annotations
+
+from reports import commands
+from reports.reading import Run
+from reports.sections.kinds import Drawn, Section, lacking
+
+
+def section(run: Run, drawn: Drawn) -> Section:
+    """What the app's other users feel of the background work."""
+    tax = run.table("latency")["metric"] == "host_tax"
+    return Section(
+        slug="responsiveness",
+        title="Responsiveness",
+        intro="A task in the app runs where requests are served. What it takes from them: little while it "
+        "waits for others, all of it while it computes on the loop.",
+        figures=drawn.get("responsiveness", ()),
+        gaps=lacking(
+            (
+                "requests beside CPU-heavy jobs",
+                run.table("hog_latency").empty,
+                commands.measure(run, "hogs"),
+            ),
+            ("the host tax", not tax.any(), commands.measure(run, "latency")),
+        ),
+    )
