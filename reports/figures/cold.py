@@ -47,8 +47,8 @@ def cold(run: Run) -> canvas.Figure | None:
         slug="cold-start",
         title="Cold start",
         told=told(plots),
-        caption="How long nothing is served after a deploy or a crash of the machine. The parts start together, "
-        "so they do not add up; the services that every side calls are not counted. The mark is the "
+        caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
+        "together, so they do not add up; the services that every side calls are not counted. The mark is the "
         f"median, each pale dot one start, the bar their range. n: {words.plural(len(found), 'start')}.",
         command=commands.measure(run, "cold"),
         numbers=numbers(found),

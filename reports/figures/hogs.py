@@ -37,8 +37,8 @@ def hogs(run: Run) -> canvas.Figure | None:
         title="Responsiveness beside CPU-heavy jobs",
         told=told(plots),
         caption="What people at the app feel while it also computes: the hollow mark is the same block "
-        f"without heavy jobs, the full one with them{_load(blocks)}. Each pale dot is one block with them, the bar "
-        f"their range. n: {words.plural(found['block'].nunique(), 'block')}.",
+        f"without heavy jobs, the full one with them{_load(blocks)}. Each pale dot is one block with "
+        f"them, the bar their range. n: {words.plural(found['block'].nunique(), 'block')}.",
         command=commands.measure(run, "hogs"),
         numbers=numbers(found, blocks),
         raw=("hog_latency", "hogs"),

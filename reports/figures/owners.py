@@ -42,8 +42,8 @@ def owners(run: Run) -> canvas.Figure | None:
         title="Many periodic owners",
         told=_told(found),
         caption="Each owner has a sync of its own, and all are due at once: whether a timer for each "
-        "customer scales. The more owners, the longer the interval (see the table), as no side here could run ten "
-        "thousand a second. A missed tick is one in which no run began. "
+        "customer scales. The more owners, the longer the interval (see the table), as no side here could "
+        "run ten thousand a second. A missed tick is one in which no run began. "
         f"n: {words.plural(len(found), 'block')}, a dot each.",
         command=commands.measure(run, "owners"),
         numbers=numbers(found),

@@ -78,8 +78,8 @@ def phase(run: Run) -> canvas.Figure | None:
         caption="How many milliseconds after its moment on the grid each tick began: a line that climbs is a "
         "sync that comes later and later. Shaded (0 to 50 ms) is on time; the mark is the median over owners "
         "and blocks, the bar their range; each plot has its own scale. Marked at the foot: a cross where a "
-        "tick of an owner never ran, a plus where one ran twice; a dashed line where the median phase stepped "
-        f"by more than 50 ms. n: {words.count(ticks)} ticks.",
+        "tick of an owner never ran, a plus where one ran twice; a dashed line where the median phase "
+        f"stepped by more than 50 ms. n: {words.count(ticks)} ticks.",
         command=commands.measure(run, "drift"),
         numbers=numbers(found),
         raw=("ticks", "drift"),
