@@ -48,8 +48,8 @@ def cold(run: Run) -> canvas.Figure | None:
         title="Cold start",
         told=told(plots),
         caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
-        "together, so they do not add up; the services that every side calls are not counted. The mark is the "
-        f"median, each pale dot one start, the bar their range. n: {words.plural(len(found), 'start')}.",
+        "together, so they do not add up; the services that every side calls are not counted. The mark is "
+        f"the median, a pale dot one start, the bar their range. n: {words.plural(len(found), 'start')}.",
         command=commands.measure(run, "cold"),
         numbers=numbers(found),
         raw=("cold",),
