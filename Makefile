@@ -12,15 +12,19 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# The accessibility checker that the report's test runs in Chromium.
+AXE_VERSION := 4.14.1
+AXE := .cache/axe/node_modules/axe-core/axe.min.js
 
 export PIP_CACHE_DIR := $(CURDIR)/.cache/pip
 export XDG_CACHE_HOME := $(CURDIR)/.cache
 export MPLCONFIGDIR := $(CURDIR)/.cache/matplotlib
 export TMPDIR := $(CURDIR)/.cache/tmp
+export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench bench-full smoke bench-micro verify-instrument soak soak-inprocess soak-sidekiq report compare test lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-inprocess soak-sidekiq report compare test lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +38,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+axe: $(AXE) ## Fetch axe-core, with which a test checks the report's accessibility
+
+$(AXE):
+	@command -v npm >/dev/null || { echo "make: npm is not on PATH; apt-get install npm" >&2; exit 2; }
+	@mkdir -p .cache/axe
+	npm install --prefix .cache/axe --no-save --no-audit --no-fund --silent axe-core@$(AXE_VERSION)
 
 bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)

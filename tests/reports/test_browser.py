@@ -19,6 +19,20 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+#: Where `make axe` puts axe-core.
+AXE = Path(__file__).parents[2] / ".cache/axe/node_modules/axe-core/axe.min.js"
+#: Opens what is folded, since axe sees only what is shown, and answers a question of "your case".
+UNFOLD = """
+() => {
+  document.querySelectorAll("details").forEach(d => d.open = true);
+  document.querySelector("#case-form input").click();
+  document.querySelector("#case-all").click();
+}
+"""
+VIOLATIONS = """
+async () => (await axe.run(document, { resultTypes: ["violations"] })).violations
+  .map(v => [v.id, v.help, v.nodes.slice(0, 5).map(n => n.html.slice(0, 160))])
+"""
 #: The least contrast that text of this size must have with what is behind it (WCAG 2 AA).
 LEAST_CONTRAST = 4.5
 CONTRASTS = """
@@ -222,3 +236,89 @@ def test_tables_have_captions_and_scopes(shown: Page) -> None:
     bare = shown.eval_on_selector_all("table", "all => all.filter(t => !t.caption).length")
     unscoped = shown.eval_on_selector_all("th", "all => all.filter(h => !h.scope).length")
     assert (bare, unscoped) == (0, 0)
+
+
+def what_is_chosen(page: Page) -> list[str]:
+    return page.eval_on_selector_all(
+        "#case-form input:checked", "all => all.map(i => `${i.name}=${i.value}`)"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(browser: Browser, whole_report: Path, scheme: Scheme) -> None:
+    if not AXE.is_file():
+        missing = "no axe-core: make axe"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(whole_report.as_uri())
+    page.evaluate(UNFOLD)
+    page.evaluate(AXE.read_text())
+    assert page.evaluate(VIOLATIONS) == []
+    page.close()
+
+
+def test_an_answer_is_told_lights_up_its_verdict_and_stands_in_the_address(
+    browser: Browser, whole_report: Path
+) -> None:
+    page = opened(browser, whole_report)
+    page.check("#case-form input[name=restart][value=yes]")
+    page.check("#case-form input[name=heavy][value=no]")
+    told = page.inner_text("#case-told[role=status]")
+    assert told.startswith("A queue is called for: it must survive the end of the app.")
+    lit = page.eval_on_selector_all(".verdict.lit", "all => all.map(v => v.dataset.scenario)")
+    assert lit == ["account_setup"]
+    assert page.get_attribute("#f10-inprocess", "class") == "opened lit-evidence"
+    shown_rows = page.eval_on_selector_all(".answer-row:not([hidden])", "all => all.length")
+    again = browser.new_page()
+    again.goto(page.url)
+    assert (shown_rows, what_is_chosen(again)) == (2, ["restart=yes", "heavy=no"])
+    assert again.inner_text("#case-told") == told
+    page.close()
+    again.close()
+
+
+def test_evidence_opens_what_it_leads_to(browser: Browser, whole_report: Path) -> None:
+    page = opened(browser, whole_report)
+    page.check("#case-form input[name=restart][value=yes]")
+    page.click("#case-table a[href='#f10-inprocess'] >> visible=true")
+    page.wait_for_function("document.querySelector('#f10-inprocess').closest('details').open")
+    page.close()
+
+
+def test_without_scripts_every_answer_stands_there(browser: Browser, whole_report: Path) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(whole_report.as_uri())
+    assert not page.is_visible("#case-form")
+    assert page.locator(".answer-row").count() > 10
+    assert all(row.is_visible() for row in page.locator(".answer-row").all())
+    context.close()
+
+
+def test_a_table_is_sorted_by_its_numbers_with_the_keyboard(shown: Page) -> None:
+    button = shown.locator("#cost table.sortable th button").nth(3)
+    cells = "#cost table.sortable tbody tr td:nth-child(4)"
+    for direction in ("ascending", "descending"):
+        button.focus()
+        shown.keyboard.press("Enter")
+        numbers = [float(text.split()[0]) for text in shown.locator(cells).all_inner_texts()]
+        assert numbers == sorted(numbers, reverse=direction == "descending")
+        assert shown.get_attribute("#cost th:nth-child(4)", "aria-sort") == direction
+
+
+def test_the_button_turns_light_into_dark(browser: Browser, whole_report: Path) -> None:
+    page = opened(browser, whole_report)
+    paper = "body => getComputedStyle(body).backgroundColor"
+    before = page.eval_on_selector("body", paper)
+    page.click("#theme")
+    assert page.eval_on_selector("body", paper) != before
+    page.close()
+
+
+def test_every_link_within_the_page_leads_somewhere(shown: Page) -> None:
+    astray = shown.eval_on_selector_all(
+        "a[href^='#']", "all => all.map(a => a.hash.slice(1)).filter(id => !document.getElementById(id))"
+    )
+    assert astray == []
