@@ -36,6 +36,10 @@ def html(run: Run, drawn: Drawn) -> str:
     )
 
 
+#: What a manifest says of a run over several hosts whose figures are all told.
+NOTHING_UNTOLD = "nothing"
+
+
 def stamps(run: Run) -> list[str]:
     """What a reader must know before quoting a figure."""
     found = [] if run.profile in QUOTABLE else [f"{run.profile}: not for quoting"]
@@ -45,6 +49,8 @@ def stamps(run: Run) -> list[str]:
         found.append("not finished: holds what has been measured so far")
     if cut := run.manifest.get("cut_lines") or []:
         found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
+    if (untold := run.mapping("external").get("not told", NOTHING_UNTOLD)) != NOTHING_UNTOLD:
+        found.append(f"parts were elsewhere; not told: {untold}")
     if times := len(run.manifest.get("resumptions") or []):
         found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
     return found
