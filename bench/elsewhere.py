@@ -89,7 +89,7 @@ class Found:
             UNTOLD_COST: bool(self.broker_url),
         }
         return {
-            "host": self.host,
+            **({"host": self.host} if self.host else {}),
             "services": f"{self.world.url} on host {self.world.host}" if self.world else "own",
             "workers": "started elsewhere" if self.workers else "own",
             "not told": "; ".join(text for text, applies in untold.items() if applies) or "nothing",

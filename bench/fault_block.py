@@ -244,10 +244,10 @@ def _prediction(
 
 
 def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:
-    """Whether the prediction came true; unknown where that hangs on how many were late, which is not."""
+    """Whether the prediction came true; empty where that hangs on how many were late, and it is not known."""
     lates = (0, row["accepted"]) if math.isnan(row["late"]) else (row["late"],)
     told = {expected.holds({**row, "late": late}) for late in lates}
-    return "unknown" if len(told) > 1 else "yes" if told.pop() else "no"
+    return "" if len(told) > 1 else "yes" if told.pop() else "no"
 
 
 def _expected(turn: Turn) -> Expected:

@@ -61,7 +61,10 @@ class World:
                 f"--world-url {url} speaks protocol {told['world']}, this version {PROTOCOL}: "
                 "use the same version of queue-or-task on both hosts"
             )
-        return cls(url=url, **{name: told[name] for name in ("id", "host", "urls", "run")})
+        try:
+            return cls(url=url, **{name: told[name] for name in ("id", "host", "urls", "run")})
+        except KeyError as error:
+            raise BenchError(f"--world-url {url} tells no {error}: start another world there") from error
 
     def leave(self, run: str) -> None:
         """Say that the run is over; a world that is away will find out by itself."""

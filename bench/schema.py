@@ -189,7 +189,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "lag_max_ms",  # longest lag of the app's own event loop
         "app_died",
         "predicted",  # what FAULTS.md expects, as text
-        "as_predicted",  # yes | no | partly | unknown: it hangs on `late`, which is not told
+        "as_predicted",  # yes | no | partly; empty: it hangs on `late`, which is not told
         "note",  # what was scaled down, for a person
         "seen",  # what the fault's own checker found, as text
         "example",  # the gravest finding: class, job, and the shortest history that shows it

@@ -16,6 +16,8 @@ from reports.verdicts import Verdict, verdicts
 
 #: Profiles whose figures may be quoted.
 QUOTABLE = frozenset({"full"})
+#: What a manifest says of a run over several hosts whose figures are all told.
+NOTHING_UNTOLD = "nothing"
 #: The style sheets in the order in which they are put into the page.
 SHEETS = ("base", "verdicts", "case", "figures", "tables", "matrix", "failure", "foot", "print")
 #: What helps a reader who lets scripts run; the page says the same without them.
@@ -66,6 +68,8 @@ def stamps(run: Run) -> list[str]:
         found.append("not finished: holds what has been measured so far")
     if cut := run.manifest.get("cut_lines") or []:
         found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
+    if (untold := run.mapping("external").get("not told", NOTHING_UNTOLD)) != NOTHING_UNTOLD:
+        found.append(f"parts were elsewhere; not told: {untold}")
     if times := len(run.manifest.get("resumptions") or []):
         found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
     if run.mapping("git").get("dirty"):

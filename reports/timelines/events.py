@@ -43,6 +43,8 @@ def read(directory: Path, block: str) -> Log:
         return Log(events=(), problem=f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
     written = [line for line in lines if line.strip(b"\0 \r")]
     events = [event for line in written if (event := _event(line)) is not None]
+    if len({event.get("host") for event in events}) > 1:
+        return Log(events=(), problem=f"{name} has stamps of two hosts, whose clocks cannot be compared")
     events.sort(key=lambda event: int(event["t"]))
     return Log(events=tuple(events), problem=_problem(name, len(written), len(events)))
 

@@ -74,6 +74,14 @@ def test_a_world_that_another_run_has_is_refused(tmp_path: Path, server: http.se
     assert "serves run r1: wait for its end" in line
 
 
+def test_a_world_that_tells_half_of_what_it_should_is_refused(
+    tmp_path: Path, server: http.server.HTTPServer
+) -> None:
+    server.body = b'{"world": 1, "id": "x"}'  # type: ignore[attr-defined] # as above
+    line = refused(tmp_path, "--world-url", f"http://127.0.0.1:{server.server_port}")
+    assert "tells no 'host'" in line
+
+
 @pytest.mark.parametrize("url", ["nonsense", "http://127.0.0.1:1", "ftp://127.0.0.1"])
 def test_an_unreachable_world_is_refused_with_what_starts_one(tmp_path: Path, url: str) -> None:
     line = refused(tmp_path, "--world-url", url)

@@ -174,6 +174,13 @@ def test_a_run_with_cut_ledger_lines_is_stamped(run: Path) -> None:
     assert "ledger lines cut off and left out: 2, the first of f10-0-inprocess" in words_of(run)
 
 
+def test_a_run_over_several_hosts_is_stamped_with_what_it_does_not_tell(run: Path) -> None:
+    manifest(run, external={"host": "A", "not told": "response, late"})
+    assert "parts were elsewhere; not told: response, late" in words_of(run)
+    manifest(run, external={"host": "A", "not told": "nothing"})
+    assert "parts were elsewhere" not in words_of(run)
+
+
 def test_unfinished_jobs_keep_the_curve_below_one(run: Path) -> None:
     from reports.figures.ecdf import curves, steps
 

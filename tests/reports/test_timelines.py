@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,14 @@ def test_an_empty_log_is_told(tmp_path: Path, content: bytes) -> None:
 def test_a_log_that_is_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / f"events-{BLOCK}.jsonl").mkdir()
     assert "cannot be read" in events.read(tmp_path, BLOCK).problem
+
+
+def test_a_log_with_stamps_of_two_hosts_is_not_drawn_on_one_axis(tmp_path: Path) -> None:
+    lines = [{"t": t, "event": "submit", "job": "u/email", "host": host} for t, host in ((1, "A"), (2, "B"))]
+    (tmp_path / "events-f1-0-x.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    log = events.read(tmp_path, "f1-0-x")
+    assert log.events == ()
+    assert "stamps of two hosts" in log.problem
 
 
 def test_a_log_cut_in_mid_line_keeps_its_whole_lines(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_a_job_that_was_never_done_does_not_make_a_response_of_its_own(email: Em
 
 
 def test_the_next_effect_after_a_fault_is_counted_on_the_clock_of_the_effects(email: Email) -> None:
-    marks = [{"t": 1_000 * MS, "event": "fault_on"}, {"t": 2_005 * MS, "event": "fault_off"}]
+    marks: Events = [{"t": 1_000 * MS, "event": "fault_on"}, {"t": 2_005 * MS, "event": "fault_off"}]
     here = on_two_hosts(block_of_40(email) + marks, 50 * S)
     there = [{**mark, "t": mark["t"] + 50 * S, "host": "B"} for mark in marks]
     assert np.isnan(recovery(here, WELCOME_EMAIL).t_first_s)
