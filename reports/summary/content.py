@@ -38,7 +38,7 @@ from typing import Any
 from bench.schema import MACHINE_IDENTITY
 from reports import commands, evidence, page, words
 from reports.failure.cells import state
-from reports.frames import groups, records
+from reports.frames import groups
 from reports.reading import Run
 from reports.summary.figures import figures
 from reports.summary.plain import plain
@@ -104,7 +104,7 @@ def _faults(run: Run) -> list[dict[str, Any]]:
     rows = []
     for (number, scenario, side), group in groups(failures, "fault", "scenario", "side"):
         counts = {name: evidence.total(group[name]) for name in _COUNTS}
-        strikes, struck = records(group), int((group["lost"] > 0).sum())
+        struck = int((group["lost"] > 0).sum())
         rows.append(
             {
                 "fault": int(number) if math.isfinite(number) else None,
@@ -114,8 +114,8 @@ def _faults(run: Run) -> list[dict[str, Any]]:
                 "aimed": bool((group["predicted"] != "").any()),
                 "strikes": len(group),
                 **counts,
-                "at_least_once": state(strikes, "at_least_once", counts["lost"]),
-                "at_most_once": state(strikes, "at_most_once", counts["duplicated"]),
+                "at_least_once": state(group["at_least_once"], counts["lost"]),
+                "at_most_once": state(group["at_most_once"], counts["duplicated"]),
                 "lost_bound": words.upper_bound(struck, len(group)),
             }
         )
