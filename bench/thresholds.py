@@ -35,8 +35,7 @@ from difflib import get_close_matches
 
 from bench.errors import BenchError
 from bench.measures.quantiles import MINIMUM_SAMPLES
-from bench.schema import TABLES
-from bench.sides import SIDES
+from bench.schema import SIDES, TABLES
 
 #: The metrics of `latency.csv`.
 LATENCY = ("response", "uncorrected", "caller", "pickup", "service", "request", "lateness", "host_tax")

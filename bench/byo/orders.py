@@ -124,14 +124,15 @@ def _own_app(asked: Asked, profile: Profile) -> OwnApp:
     for name in load.names:
         if name in SCENARIOS:
             raise BenchError(f"a task called {name!r} has the name of a scenario of ours: give it another")
+    worker_options = _split(asked.worker_options)
+    every_s = amounts.seconds(asked.beat_every, where="--beat-every") if asked.beat_every else None
     draw = random.Random(0)  # noqa: S311 - a load, no secret
     calls: dict[str, list[Any]] = {name: [] for name in load.names}
     for task in load.tasks:
         make = task.maker()
         calls[task.name] += [make(draw, number) for number in range(TRIED)]
     answer = ask(load.app, folder, calls, reach=asked.use_app_broker)
-    every_s = asked.beat_every and amounts.seconds(asked.beat_every, where="--beat-every")
-    entries, left_out = _entries(answer.entries, every_s or None, profile)
+    entries, left_out = _entries(answer.entries, every_s, profile)
     return OwnApp(
         workload=load,
         folder=folder,
@@ -139,8 +140,15 @@ def _own_app(asked: Asked, profile: Profile) -> OwnApp:
         use_app_broker=asked.use_app_broker,
         entries=entries,
         left_out=left_out,
-        worker_options=tuple(shlex.split(asked.worker_options)),
+        worker_options=worker_options,
     )
+
+
+def _split(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise BenchError(f"--worker-options is {text!r}, which no shell would take ({error})") from error
 
 
 def _workload(asked: Asked) -> Workload:

@@ -50,6 +50,11 @@ class OwnStack(Stack):
         self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
         super().__init__(side, **{**options, "beat": periodic, "odd_jobs": False})
 
+    @property
+    def whole(self) -> bool:
+        """As Stack's: the app's own broker is nobody's to measure."""
+        return not self._on_app_broker
+
     async def stop(self) -> None:
         """End every part; on the app's own broker let the worker end its calls, and leave no queue behind."""
         if self._on_app_broker and "worker" in self.parts:
@@ -120,6 +125,9 @@ class OwnStack(Stack):
         broker = await self._start_broker()
         url = await self._start_proxy(broker) if self._proxied == "broker" else broker.url
         return replace(told, broker=url, results=broker.url)
+
+    async def _clear_database(self) -> None:
+        """Whatever DATABASE_URL names is the app's: no row of it is ours."""
 
     def _make_broker(self) -> Broker:
         """A server of our own, whatever REDIS_URL says: that one may be the app's."""

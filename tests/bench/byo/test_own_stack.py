@@ -127,9 +127,13 @@ def test_every_call_is_counted_for_what_it_became(own: OwnApp, side: str, tmp_pa
     assert starts == [1, 2]
 
 
-def test_a_call_that_waits_is_held_in_the_queue_and_nothing_reaches_the_apps_own_broker(
-    own: OwnApp, tmp_path: Path
+def test_a_call_that_waits_is_held_in_the_queue_and_the_apps_own_servers_are_not_touched(
+    own: OwnApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    database = tmp_path / "theirs.db"
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{database}")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+
     async def work(stack: OwnStack) -> None:
         await stack.until(ended, within_s=PATIENCE_S)
         await stack.parts["worker"].stop()
@@ -138,3 +142,4 @@ def test_a_call_that_waits_is_held_in_the_queue_and_nothing_reaches_the_apps_own
         assert (await stack.call("GET", "/held")).json() == {"b0-late": "queue"}
 
     run(own, CELERY_APP, tmp_path, work)
+    assert not database.exists()
