@@ -66,11 +66,11 @@ def stamps(run: Run) -> list[str]:
         found.append("interrupted: holds what was measured until then")
     elif not run.manifest.get("finished_at"):
         found.append("not finished: holds what has been measured so far")
-    if cut := run.manifest.get("cut_lines") or []:
+    if cut := run.texts("cut_lines"):
         found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
     if (untold := run.mapping("external").get("not told", NOTHING_UNTOLD)) != NOTHING_UNTOLD:
         found.append(f"parts were elsewhere; not told: {untold}")
-    if times := len(run.manifest.get("resumptions") or []):
+    if times := len(run.texts("resumptions")):
         found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
     if run.mapping("git").get("dirty"):
         found.append("files differed from the commit")

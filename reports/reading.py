@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 import math
+import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -160,7 +161,12 @@ def _json(content: bytes) -> Any:
 
 
 def _printable(value: Any) -> Any:
-    """The value with text that UTF-8 can hold, cut where it is longer than anybody reads."""
+    """The value with text that UTF-8 can hold, cut where it is longer than anybody reads.
+
+    A whole number too large for arithmetic becomes text.
+    """
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return _cut(str(value))
     if isinstance(value, str):
         return _cut(value.encode("utf-8", "replace").decode("utf-8"))
     if isinstance(value, list):

@@ -47,7 +47,7 @@ class Entry:
     folder: str
     name: str
     started: str  # as "2026-11-28 17:06", UTC
-    order: str  # newest last
+    order: float  # the moment in seconds since 1970; 0 where it is not recorded
     minutes: float
     profile: str
     commit: str
@@ -126,7 +126,7 @@ def _entry(folder: str, found: dict[str, Any], files: tuple[str, ...]) -> Entry:
         folder=folder,
         name=str(found["run"]),
         started=f"{started:%Y-%m-%d %H:%M}" if started else "start not recorded",
-        order=started.isoformat() if started else "",
+        order=started.timestamp() if started else 0.0,
         minutes=seconds / 60,
         profile=str(found["profile"]),
         commit=commit,

@@ -53,8 +53,9 @@ def escape(value: object) -> str:
     """Text as text: one line, no markup, no tag, no mention."""
     line = " ".join(str(value).split())
     line = line if len(line) <= LONGEST_CELL else f"{line[:LONGEST_CELL]}…"
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    return _MARKUP.sub(r"\\\1", line).replace("://", ":&#47;/")
+    line = _MARKUP.sub(r"\\\1", line)
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return line.replace("@", "&#64;").replace("://", ":&#47;/")
 
 
 def code(text: str) -> str:

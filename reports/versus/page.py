@@ -34,11 +34,7 @@ def html(pair: Pair) -> str:
     from reports.versus import drawing
 
     with figures.drawing():
-        drawn = {
-            "ratios": drawing.ratios(pair),
-            "responses": drawing.responses(pair),
-            "phases": drawing.phases(pair),
-        }
+        ratios, responses, phases = drawing.ratios(pair), drawing.responses(pair), drawing.phases(pair)
     told, every = differences.facts(pair), tables.ratios(pair)
     return rendered(
         "versus.html.j2",
@@ -56,7 +52,9 @@ def html(pair: Pair) -> str:
         same=[fact for fact in told if not fact.differs],
         commands=differences.both_commands(pair),
         started=[(letter, run.text("started_at") or "not recorded") for letter, run in pair.runs],
-        **drawn,
+        ratios=ratios,
+        responses=responses,
+        phases=phases,
     )
 
 

@@ -73,6 +73,18 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
     return folder
 
 
+def shortened(run: Path, folder: Path, *, rows: int) -> Path:
+    """A copy of a run with the first and the last rows of each table, `rows` in all."""
+    folder.mkdir(parents=True)
+    for table in TABLES:
+        frame = pd.read_csv(run / f"{table}.csv", dtype=str, keep_default_na=False)
+        few = frame if len(frame) <= rows else pd.concat([frame.head(rows // 2), frame.tail(rows // 2)])
+        few.to_csv(folder / f"{table}.csv", index=False)
+    for name in (MANIFEST, MICRO):
+        (folder / name).write_bytes((run / name).read_bytes())
+    return folder
+
+
 def _blast(failures: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What each strike did to the bystanders: nothing, but that they waited for a hogged loop."""
     names = ("block", "fault", "side", "strike", "scenario")
