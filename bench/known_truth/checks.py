@@ -1,26 +1,33 @@
 """What the harness reported, held against the truth. Pure: tables in, rows out.
 
-A time may be off by 2 % or by 1 ms, whichever is larger, a count by nothing. A figure from a block
-that does not count says nothing of the harness: too noisy to say.
+A time may be off by 2 % or by 1 ms, whichever is larger (in the short form by 10 %), a count by nothing.
+A figure from a block that does not count says nothing of the harness: too noisy to say. Nor does one
+that is known to no more than what it may be off by, or that is off by more and may be so by chance.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
+from scipy import stats
 
+from bench.known_truth.same import AA_SHARE, chance
 from bench.known_truth.truths import TRUTHS
 
 #: The stated error: this part of the truth …
 ERROR_SHARE = 0.02
 #: … or this many ms, whichever is larger.
 ERROR_MS = 1.0
-#: Most of the A/A runs that may be called different.
-AA_SHARE = 0.05
+#: How sure it is that a time is off by more than it may be, where it is not held.
+CONFIDENCE = 0.95
+#: Largest part of a ratio by which one of two labels may be favoured: rounding.
+LEAN_SHARE = 1e-6
+#: Why an A/A block says nothing.
+TOO_FEW = "too few windows with samples enough"
 #: The quantile at which the corrected latency must show a stall that the uncorrected one hides.
 STALL_QUANTILE = 0.9
 #: Most of a stall that may be left in the uncorrected p90: the jobs that waited hold each other up after it.
@@ -38,44 +45,67 @@ class Row:
     expected: float
     reported: float
     allowed: float
+    #: By how much more it may be off by chance.
+    doubt: float = 0.0
     #: Why nothing can be said; empty where something can.
     noise: str = ""
 
     @property
     def verdict(self) -> Literal["held", "NOT HELD", "too noisy to say"]:
         """Whether the report told the truth."""
-        if self.noise:
+        off = abs(self.reported - self.expected)
+        if self.noise or self.allowed < off <= self.allowed + self.doubt:
             return "too noisy to say"
-        return "held" if abs(self.reported - self.expected) <= self.allowed else "NOT HELD"
+        return "held" if off <= self.allowed else "NOT HELD"
 
 
-def allowed_ms(expected_ms: float) -> float:
+def allowed_ms(expected_ms: float, share: float = ERROR_SHARE) -> float:
     """The stated error of a time."""
-    return max(ERROR_SHARE * abs(expected_ms), ERROR_MS)
+    return max(share * abs(expected_ms), ERROR_MS)
 
 
-def delay(jobs: pd.DataFrame, *, noise: str = "") -> list[Row]:
-    """`truth-delay` against `truth-base`: medians of response and of pickup, from `jobs.csv`."""
-    expected = TRUTHS["truth-delay"].delay_ms
-    rows = []
-    for metric in ("response", "uncorrected", "pickup"):
-        groups = jobs.groupby(["scenario", "side"])[f"{metric}_ms"]
-        medians = groups.median().reset_index().pivot_table(index="scenario", columns="side")
-        found = medians[f"{metric}_ms", "truth-delay"] - medians[f"{metric}_ms", "truth-base"]
-        spread = spread_ms(list(groups))
-        unsure = f"known to {spread:.1f} ms" if not spread <= allowed_ms(expected) / 2 else ""
-        truth = f"each job {expected:g} ms later: {metric}"
-        rows.append(_time(truth, expected, float(found.mean()), noise or unsure))
-    return rows
+def delay(jobs: pd.DataFrame, *, noise: str = "", share: float = ERROR_SHARE) -> list[Row]:
+    """`truth-delay` against `truth-base`: medians of response and of pickup.
 
-
-def spread_ms(groups: Sequence[tuple[object, pd.Series[float]]]) -> float:
-    """The standard error of a mean of differences of medians, from the quartiles of what they are of.
-
-    Of a median it is 1.25 s / √n, and s is the interquartile range / 1.35 (both for a normal sample).
+    `jobs` has the columns of `TABLES["jobs"]` and `repetition`, the number of the pair of blocks.
     """
-    errors = [1.2533 * (v.quantile(0.75) - v.quantile(0.25)) / 1.349 / math.sqrt(len(v)) for _, v in groups]
-    return 2 * math.sqrt(sum(error**2 for error in errors)) / len(errors)
+    expected = TRUTHS["truth-delay"].delay_ms
+    return [
+        _delay_row(jobs.rename(columns={f"{metric}_ms": "value"}), metric, expected, noise=noise, share=share)
+        for metric in ("response", "uncorrected", "pickup")
+    ]
+
+
+def _delay_row(jobs: pd.DataFrame, metric: str, expected: float, *, noise: str, share: float) -> Row:
+    medians = jobs.groupby(["repetition", "scenario", "side"])["value"].median().reset_index()
+    by_block = medians.pivot_table(index=["repetition", "scenario"], columns="side", values="value")
+    pairs = (by_block["truth-delay"] - by_block["truth-base"]).groupby("repetition").mean()
+    doubt = max(within_ms([v for _, v in jobs.groupby(["scenario", "side"])["value"]]), between_ms(pairs))
+    found, allowed = float(pairs.mean()), allowed_ms(expected, share)
+    if doubt > allowed and abs(found - expected) <= allowed + doubt:
+        noise = noise or f"known to {doubt:.1f} ms"
+    truth = f"each job {expected:g} ms later: {metric}"
+    return Row(
+        truth=truth, unit="ms", expected=expected, reported=found, allowed=allowed, doubt=doubt, noise=noise
+    )
+
+
+def within_ms(groups: Sequence[pd.Series[float]]) -> float:
+    """Half the 95 % interval of a mean of differences of medians, from the quartiles of what they are of.
+
+    The standard error of a median is 1.25 s / √n, and s is the interquartile range / 1.35 (both for a
+    normal sample).
+    """
+    errors = [1.2533 * (v.quantile(0.75) - v.quantile(0.25)) / 1.349 / math.sqrt(len(v)) for v in groups]
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    return z * 2 * math.sqrt(sum(error**2 for error in errors)) / len(errors)
+
+
+def between_ms(pairs: pd.Series[float]) -> float:
+    """Half the t-interval of the mean over pairs of blocks; 0 where there is one: it cannot tell."""
+    if len(pairs) < 2:  # noqa: PLR2004 - no spread from one
+        return 0.0
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * float(pairs.sem())
 
 
 def counts(failures: pd.DataFrame) -> list[Row]:
@@ -158,15 +188,28 @@ def jitter(rows: pd.DataFrame, factor: float = 1.0, allowed: float = ERROR_MS) -
     return "" if factor * found <= allowed / 2 else f"jitter of {found:.2f} ms"
 
 
-def same(different: int, runs: int, *, noise: str = "") -> Row:
-    """A/A: how many of the runs called a side different from itself."""
+def same(different: Mapping[tuple[str, float], int], runs: int, *, noise: str = "") -> Row:
+    """A/A: how many of the runs called a side different from itself, at the figure where most did."""
     return Row(
         truth=f"A/A over {runs} seeded runs: called different",
         unit="runs",
         expected=0.0,
-        reported=float(different),
+        reported=float(max(different.values(), default=0)),
         allowed=math.floor(AA_SHARE * runs),
-        noise=noise,
+        doubt=chance(runs, len(different)) - math.floor(AA_SHARE * runs) if different else 0.0,
+        noise=noise or ("" if different else TOO_FEW),
+    )
+
+
+def leans(factor: float) -> Row:
+    """A/A with the labels swapped: by how much one label is favoured, whoever bears it."""
+    return Row(
+        truth="A/A, labels swapped: one label favoured by",
+        unit="%",
+        expected=0.0,
+        reported=100 * (factor - 1),
+        allowed=100 * LEAN_SHARE,
+        noise=TOO_FEW if math.isnan(factor) else "",
     )
 
 
