@@ -22,6 +22,7 @@ from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
+from bench.measures.exposure import exposure
 from bench.measures.history import histories
 from bench.measures.recovery import recovery
 from bench.measures.spent import Spent, own_row
@@ -163,6 +164,9 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
         row["example"] = example(planned, scenario, deadline_ms=limit_ms)
     if not turn.control and context.own is None:
         rows[0] |= _prediction(turn, rows[0], facts, context)
+    if not turn.control:
+        exposures = [_exposure(turn, fault, scenario, seen, planned) for scenario in deadlines_ms]
+        context.directory.append("exposure", exposures)
     context.directory.append("controls" if turn.control else "failures", rows)
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
@@ -226,6 +230,26 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
         "lag_max_ms": seen.lag_max_ms,
         "app_died": seen.app_died,
         "note": fault.expected[turn.side.name].note,
+    }
+
+
+def _exposure(
+    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    found = exposure(
+        events,
+        scenario=scenario,
+        from_ns=seen.start_ns if fault.whole else seen.fault_on_ns,
+        until_ns=seen.drained_ns if fault.whole or fault.lasting else seen.fault_off_ns,
+    )
+    return {
+        "block": turn.name,
+        "fault": fault.number,
+        "side": turn.side.name,
+        "strike": turn.repetition,
+        "scenario": scenario,
+        "exposed": len(found.exposed),
+        "lost": len(found.lost),
     }
 
 

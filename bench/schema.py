@@ -16,6 +16,7 @@
 | drift.csv          | the drift of one owner in one block                                        |
 | failures.csv       | one strike of one fault at one side: each accepted job in exactly one class |
 | controls.csv       | the same without the fault, as `failures.csv`; no prediction               |
+| exposure.csv       | how many jobs one strike could reach, and how many of those were lost       |
 | blast.csv          | what one strike did to the scenario that it did not aim at, against control |
 | cost.csv           | what one latency block cost to run                                         |
 | capacity.csv       | the most that one side got done, from one ramp of rates                    |
@@ -134,7 +135,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "drift": (
         "block",
         "side",
-        "policy",  # work-then-rearm | anchored | beat
+        "policy",  # work-then-rearm | anchored | anchored-spawn | anchored-catch-up | beat | anchored-beat
         "owner",
         "ticks_due",
         "ticks_run",
@@ -324,6 +325,15 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 
 
+TABLES["exposure"] = (
+    "block",
+    "fault",
+    "side",
+    "strike",
+    "scenario",
+    "exposed",  # accepted jobs that the fault could reach: not done before it, accepted before its end
+    "lost",  # of those
+)
 TABLES["blast"] = (
     "block",
     "fault",

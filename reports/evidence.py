@@ -40,6 +40,7 @@ class Losses:
     strikes: int
     strikes_with_loss: int
     accepted: int
+    exposed: int  # of the accepted; all of them in a run that did not tell
     lost: int
     stuck: int
     duplicated: int
@@ -54,8 +55,8 @@ class Losses:
 
     @property
     def share(self) -> float:
-        """Lost jobs per accepted job."""
-        return self.lost / self.accepted
+        """Lost jobs per exposed job."""
+        return self.lost / self.exposed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,9 @@ class Cost:
     processes: float
 
 
-def losses(failures: pd.DataFrame, *, scenario: str, fault: int, side: str) -> Losses | None:
+def losses(
+    failures: pd.DataFrame, exposure: pd.DataFrame, *, scenario: str, fault: int, side: str
+) -> Losses | None:
     """The losses at one fault; None where it did not strike or no job was exposed to it."""
     rows = failures[
         (failures["scenario"] == scenario) & (failures["fault"] == fault) & (failures["side"] == side)
@@ -136,6 +139,9 @@ def losses(failures: pd.DataFrame, *, scenario: str, fault: int, side: str) -> L
     accepted = total(rows["accepted"])
     if not accepted:
         return None
+    lost = total(rows["lost"])
+    reached = exposure[exposure["block"].isin(rows["block"]) & (exposure["scenario"] == scenario)]
+    exposed = total(reached["exposed"])
     judged = rows["sum_ok"].fillna(value=False).astype(bool) & rows["at_least_once"].isin(["held", "broken"])
     return Losses(
         fault=fault,
@@ -143,7 +149,8 @@ def losses(failures: pd.DataFrame, *, scenario: str, fault: int, side: str) -> L
         strikes=len(rows),
         strikes_with_loss=int((rows["lost"] > 0).sum()),
         accepted=accepted,
-        lost=total(rows["lost"]),
+        exposed=max(exposed, lost) if exposed else accepted,
+        lost=lost,
         stuck=total(rows["stuck"]),
         duplicated=total(rows["duplicated"]),
         checked=bool(judged.all()) and bool(rows["lost"].notna().all()),

@@ -35,9 +35,12 @@ SCENARIO_NAMES = {
     "welcome_email": "welcome e-mail",
 }
 POLICY_NAMES = {
-    "work-then-rearm": "work, then re-arm",
-    "anchored": "anchored",
+    "work-then-rearm": "fixed delay after completion",
+    "anchored": "anchored + skip",
+    "anchored-spawn": "anchored + spawn",
+    "anchored-catch-up": "anchored + catch up",
     "beat": "beat",
+    "anchored-beat": "anchored beat",
 }
 METRIC_NAMES = {
     "response": "response",

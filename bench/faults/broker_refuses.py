@@ -40,7 +40,8 @@ FAULT = Fault(
             text="bounded; kept in a local buffer and sent later",
             holds=lambda row: row["refused"] == 0 and row["lost"] == 0 and row["caller_max_ms"] < BOUND_MS,
             drain_s=25.0,
-            note="the local buffer is not built yet: the caller gets an error within its bound",
+            note="the profile leaves Sidekiq(buffer=…) off, as what it keeps dies with the app: the caller "
+            "gets an error within its bound",
         ),
     },
 )

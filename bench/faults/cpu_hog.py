@@ -1,6 +1,6 @@
 """Fault 15: a job burns the processor for 2 s.
 
-In-process it runs on the loop, since that is the fault; offloaded to a process it is the measure `cpu`.
+In-process it runs on the loop, since that is the fault; offloaded to a process it is the measure `hogs`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ FAULT = Fault(
     slug="cpu-hog",
     title="a job burns the processor for 2 s",
     strike=strike,
+    lasting=True,
     look=ticks,
     odd_jobs=True,
     owners=2,

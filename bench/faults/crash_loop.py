@@ -29,6 +29,7 @@ FAULT = Fault(
     slug="crash-loop",
     title="a job that crashes at once, for ever",
     strike=strike,
+    lasting=True,
     look=look,
     odd_jobs=True,
     rate=2.0,

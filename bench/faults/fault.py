@@ -114,6 +114,8 @@ class Fault:
     load_s: float = 6.0
     #: The fault strikes when all of the load is in, instead of amid it.
     after_load: bool = False
+    #: What it does outlasts the strike, so that every job after it is exposed too.
+    lasting: bool = False
     #: Milliseconds that each service takes to answer.
     latency_ms: float = 20.0
     #: Owners whose balance is synced every second from before the load on.
@@ -134,6 +136,11 @@ class Fault:
     environment: Callable[[Path], Mapping[str, str]] = no_environment
     #: Seconds that the drain lasts even where every job is done: a duplicate may still come.
     linger_s: float = 1.5
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is there from before the load until the end, so that no moment is its own."""
+        return self.strike is nothing
 
     def drain_s(self, side: str) -> float:
         """Seconds after the load until a job that is not done counts as stuck or lost."""

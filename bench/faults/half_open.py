@@ -22,6 +22,7 @@ FAULT = Fault(
     slug="half-open",
     title="half-open connections to the broker",
     strike=strike,
+    lasting=True,
     proxied="broker",
     rate=2.0,
     load_s=6.0,

@@ -41,6 +41,7 @@ FAULT = Fault(
     prepare=prepare,
     strike=strike,
     hits=frozenset({"worker"}),
+    lasting=True,
     look=look,
     odd_jobs=True,
     rate=3.0,

@@ -28,6 +28,7 @@ FAULT = Fault(
     title="a deploy renames a task",
     strike=strike,
     hits=frozenset({"worker"}),
+    lasting=True,
     rate=3.0,
     expected={
         "inprocess": Expected(

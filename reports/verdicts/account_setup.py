@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pandas as pd
-
 from reports import commands, evidence, words
 from reports.evidence import QUEUES, TASK, Comparison, Losses, State
 from reports.reading import Run
@@ -30,9 +28,8 @@ NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}
 
 def judge(run: Run) -> Verdict:
     """The verdict on account set-up."""
-    failures = run.table("failures")
-    queue = queue_in(failures, SCENARIO)
-    task_ends, queue_ends = endings(failures, TASK), endings(failures, queue)
+    queue = queue_in(run.table("failures"), SCENARIO)
+    task_ends, queue_ends = endings(run, TASK), endings(run, queue)
     choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
     shown = _shown(task_ends, queue_ends)
     response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
@@ -49,9 +46,10 @@ def judge(run: Run) -> Verdict:
     )
 
 
-def endings(failures: pd.DataFrame, side: str) -> list[Losses]:
+def endings(run: Run, side: str) -> list[Losses]:
     """What each measured ending did to the accepted set-ups of a side."""
-    found = [evidence.losses(failures, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
+    tables = run.table("failures"), run.table("exposure")
+    found = [evidence.losses(*tables, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
     return [losses for losses in found if losses is not None]
 
 
@@ -125,7 +123,7 @@ def _why_open(task: Sequence[Losses], queue: Sequence[Losses]) -> str:
 def _number(losses: Losses) -> Number:
     if losses.lost:
         strikes = f"{losses.strikes_with_loss} of {words.plural(losses.strikes, 'strike')}"
-        detail = f"{words.percent(losses.share)} of the jobs exposed, in {strikes}"
+        detail = f"{words.percent(losses.share)} of the {losses.exposed} jobs exposed, in {strikes}"
     elif losses.checked:
         detail = f"none lost in {words.plural(losses.strikes, 'strike')}"
     else:

@@ -68,7 +68,7 @@ def _flips(run: Run, choice: Choice, queue: str) -> tuple[str, ...]:
     if choice in {"unsettled", "not measured"}:
         return ()
     kills = [
-        evidence.losses(run.table("failures"), scenario=SCENARIO, fault=10, side=side)
+        evidence.losses(run.table("failures"), run.table("exposure"), scenario=SCENARIO, fault=10, side=side)
         for side in (TASK, queue)
     ]
     seen = told([losses for losses in kills if losses is not None])

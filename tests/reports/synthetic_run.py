@@ -28,7 +28,7 @@ DRIFTS = (
     ("inprocess", "work-then-rearm", 22_000.0, 4.0),
     ("inprocess", "anchored", 2.0, 1.5),
     ("celery-stock", "beat", 45.0, 6.0),
-    ("celery-hardened", "beat", 40.0, 5.0),
+    ("celery-hardened", "anchored-beat", 40.0, 5.0),
 )
 #: fault, slug, lost of 10 a strike at each side that it strikes
 STRIKES = (

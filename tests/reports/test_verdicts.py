@@ -43,6 +43,15 @@ def test_a_task_that_loses_jobs_where_the_queue_keeps_them_asks_for_a_queue(bare
     assert "A loss you can live with" in verdict.flips[0]
 
 
+def test_losses_are_told_per_job_that_was_exposed(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 3, (QUEUE, 10): 0, (QUEUE, 12): 0}, times=1)))
+    lost = judged(bare, "account_setup").numbers[0]
+    assert (lost.value, lost.detail) == ("3 of 10", "30 % of the 10 jobs exposed, in 1 of 1 strike")
+    reached = {"block": "f001", "scenario": "account_setup", "exposed": 4, "lost": 3}
+    plant(bare, "exposure", [reached, reached | {"scenario": "welcome_email"}, reached | {"block": "other"}])
+    assert judged(bare, "account_setup").numbers[0].detail == "75 % of the 4 jobs exposed, in 1 of 1 strike"
+
+
 def test_a_task_that_keeps_its_jobs_needs_no_queue(bare: Path) -> None:
     plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 3})))
     verdict = judged(bare, "account_setup")
@@ -131,7 +140,7 @@ def test_the_freshest_policy_speaks_for_the_task_and_the_strongest_drift_is_told
         ],
     )
     verdict = judged(bare, "account_sync")
-    assert "1,020 ms with in-process (anchored)" in verdict.sentence
+    assert "1,020 ms with in-process (anchored + skip)" in verdict.sentence
     assert any(number.value == "22,000 ppm" for number in verdict.beside)
 
 
