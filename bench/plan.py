@@ -68,14 +68,18 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
-        """Read what `to_json` wrote; raise PlanError for anything else."""
+        """Read what `to_json` wrote; raise PlanError for anything else, or for what cannot be offered."""
         try:
             value: dict[str, Any] = json.loads(text)
             arrivals = tuple(Arrival(**arrival) for arrival in value.pop("arrivals"))
             owners = tuple(value.pop("owners"))
-            return cls(**value, owners=owners, arrivals=arrivals)
+            plan = cls(**value, owners=owners, arrivals=arrivals)
+            _check(prefix=plan.prefix, rates=plan.rates, seconds=plan.seconds, owners=len(owners))
+        except PlanError:
+            raise
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise PlanError(f"not a plan of bench.plan: {type(error).__name__}: {error}") from error
+        return plan
 
 
 def make_plan(*, seed: int, prefix: str, rates: Mapping[str, float], seconds: float, owners: int = 0) -> Plan:

@@ -29,6 +29,8 @@ class Profile:
     #: Seconds of a drift block, and how often it is run.
     drift_s: float
     drift_repetitions: int
+    #: Every periodic policy that a side has, or only those that differ without a stall or a slow sync.
+    every_policy: bool = False
     #: Owners synced in a drift block.
     drift_owners: int = 3
     #: Strikes of each fault at each side.
@@ -108,6 +110,7 @@ PROFILES = {
             spares=10,
             drift_s=65.0,
             drift_repetitions=3,
+            every_policy=True,
             strikes=5,
             controls=True,
             lanes=6,

@@ -15,8 +15,9 @@ class Side:
     name: str
     #: Names of processes beside the app: broker, worker, beat.
     parts: tuple[str, ...] = ()
-    #: Periodic policies that it offers, the best one last.
+    #: Periodic policies that every run of the drift measures, and those that only a full one does besides.
     policies: tuple[str, ...] = ()
+    further_policies: tuple[str, ...] = ()
     #: The broker writes an append-only file, so that what it accepted survives its own death.
     persistent_broker: bool = False
     env: dict[str, str] = field(default_factory=dict)
@@ -32,7 +33,11 @@ QUEUE_PARTS = ("broker", "worker", "beat")
 SIDES = {
     side.name: side
     for side in (
-        Side(name="inprocess", policies=("work-then-rearm", "anchored")),
+        Side(
+            name="inprocess",
+            policies=("work-then-rearm", "anchored"),
+            further_policies=("anchored-spawn", "anchored-catch-up"),
+        ),
         Side(
             name="celery-stock",
             parts=QUEUE_PARTS,
@@ -42,7 +47,7 @@ SIDES = {
         Side(
             name="celery-hardened",
             parts=QUEUE_PARTS,
-            policies=("beat",),
+            policies=("anchored-beat",),
             persistent_broker=True,
             env={"QUEUE_OR_TASK_PROFILE": "hardened"},
         ),

@@ -72,7 +72,11 @@ def latency_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
 
 def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
     """For each repetition the turns that run side by side: one for each policy of each side."""
-    subjects = [(side, policy) for side in sides for policy in side.policies]
+    subjects = [
+        (side, policy)
+        for side in sides
+        for policy in (*side.policies, *(side.further_policies if profile.every_policy else ()))
+    ]
     return [
         [
             Turn(

@@ -1,8 +1,13 @@
-"""Periodic sync: one GenServer an owner, by one of two policies.
+"""Periodic sync: one GenServer an owner, by one of four policies.
 
-- anchored (default): ticks on the grid t0 + kT and starts a run at each, unless the last is
-  still running. The grid is kept over the server's restarts.
-- work-then-rearm: the article's naive one, which waits for its work and then for the interval.
+| policy            | what it is                                                                        |
+|-------------------|-----------------------------------------------------------------------------------|
+| anchored          | the default, anchored + skip: on the grid t0 + kT, none while the last run lasts    |
+| anchored-spawn    | anchored + spawn: a run at each tick, beside the last one where that still runs     |
+| anchored-catch-up | anchored + catch up: the ticks that a stall has passed over are run one by one      |
+| work-then-rearm   | fixed delay after completion, the article's: it works, then waits for the interval  |
+
+The grid of an anchored one is kept over the server's restarts.
 
 A run that fails is logged and the next tick goes on. `start` and `stop` may be called from a
 coroutine and so do no database work: they send a cast to one server, which deals with them in
@@ -14,8 +19,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal, get_args
+from typing import Final, Literal, TypedDict, get_args
 
 from inprocess import application
 from inprocess.supervision.child import Child
@@ -27,16 +33,29 @@ from inprocess.supervision.periodic import Periodic
 from inprocess.supervision.process import log
 from inprocess.supervision.supervisor import ChildSpec, Supervisor
 from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.ticks import Misfire, Overlap
 from scenarios import balances, jobs, ledger, node
 from scenarios.balances import Balance
 from scenarios.contract import RefusedError
 
-Policy = Literal["anchored", "work-then-rearm"]
+Policy = Literal["anchored", "anchored-spawn", "anchored-catch-up", "work-then-rearm"]
+
+
+class _Options(TypedDict, total=False):
+    overlap: Overlap
+    misfire: Misfire
+
 
 #: Seconds between two syncs of an owner.
 INTERVAL_S = 1.0
 #: Names of the processes, see `application`.
 SYNC, RUNS, SERVERS = "account_sync", "account_sync.runs", "account_sync.servers"
+#: What sets the anchored policies apart, as options of `Periodic`.
+_ANCHORED: Final[Mapping[str, _Options]] = {
+    "anchored": {},
+    "anchored-spawn": {"overlap": "allow"},
+    "anchored-catch-up": {"misfire": "catch_up"},
+}
 #: Environment variable that names the policy of owners started without one.
 POLICY_VARIABLE = "QUEUE_OR_TASK_SYNC_POLICY"
 
@@ -60,7 +79,7 @@ def stop(owner: str) -> None:
     """Sync the owner no longer; see `scenarios.contract.AccountSync`."""
     server = application.process(SYNC)
     assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
-    server.cast(("stop", owner, None))
+    server.cast(("stop", owner, ""))
 
 
 def state(owner: str) -> Balance | None:
@@ -86,7 +105,7 @@ class AccountSync(GenServer):
         """Refuse new owners."""
         self.is_quiet = True
 
-    async def handle_cast(self, message: tuple[str, str, str | None], /) -> None:
+    async def handle_cast(self, message: tuple[str, str, str], /) -> None:
         """Serve `start` and `stop`; a failure is logged and the next request served."""
         action, owner, policy = message
         servers = whereis(SERVERS)
@@ -101,7 +120,7 @@ class AccountSync(GenServer):
             log.exception("could not %s the sync of %s", action, owner)
 
 
-async def _start(servers: Supervisor, owner: str, policy: str | None) -> None:
+async def _start(servers: Supervisor, owner: str, policy: str) -> None:
     try:
         await servers.start_child(_spec(owner, policy))
     except AlreadyStartedError:
@@ -118,12 +137,13 @@ async def _stop(servers: Supervisor, owner: str) -> None:
         return
 
 
-def _spec(owner: str, policy: str | None) -> ChildSpec:
+def _spec(owner: str, policy: str) -> ChildSpec:
     spawn = partial(_spawn, owner)
     if policy == "work-then-rearm":
         return ChildSpec(owner, partial(WorkThenRearm.start, spawn, interval_s=INTERVAL_S))
     t0 = asyncio.get_running_loop().time()
-    return ChildSpec(owner, partial(Periodic.start, spawn, interval_s=INTERVAL_S, t0=t0))
+    options = _ANCHORED[policy]
+    return ChildSpec(owner, partial(Periodic.start, spawn, interval_s=INTERVAL_S, t0=t0, **options))
 
 
 def _spawn(owner: str) -> Child | Refused:

@@ -39,7 +39,8 @@ def comparisons(
             if side == baseline:
                 continue
             pairs = pair_blocks(group, baseline, side)
-            hiccups = [(hiccup_ms or {}).get(block, 0.0) for block in group["block"]]
+            both = group[group["side"].isin([baseline, side])]
+            hiccups = [(hiccup_ms or {}).get(block, 0.0) for block in both["block"]]
             found = compare(
                 pairs["baseline"].tolist(),
                 pairs["side"].tolist(),

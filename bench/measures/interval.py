@@ -1,4 +1,8 @@
-"""The t-interval of a ratio, from logarithms of ratios or of values. Pure arithmetic on blocks."""
+"""The t-interval of a ratio, from logarithms of ratios or of values. Pure arithmetic on blocks.
+
+The intervals are those of SciPy's `ttest_1samp` and `ttest_ind`, which warn of lost precision, and so
+end a test, where a side's blocks are all alike but for rounding: here they have an interval of no width.
+"""
 
 from __future__ import annotations
 

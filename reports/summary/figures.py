@@ -128,10 +128,10 @@ def _ages(run: Run) -> Iterator[Figure]:
 
 
 def _losses(run: Run) -> Iterator[Figure]:
-    failures = run.table("failures")
+    tables = run.table("failures"), run.table("exposure")
     for fault in KILLS:
         for side in SIDES:
-            found = evidence.losses(failures, scenario=KEPT, fault=fault, side=side)
+            found = evidence.losses(*tables, scenario=KEPT, fault=fault, side=side)
             if found is None:
                 continue
             yield Figure(

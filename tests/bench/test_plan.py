@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import Any
 
 import pytest
@@ -91,3 +92,9 @@ def test_a_plan_that_cannot_be_offered_says_which_figure(options: dict[str, Any]
 def test_a_file_that_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(PlanError, match="not a plan"):
         Plan.from_json(text)
+
+
+def test_a_file_that_asks_for_more_than_one_generator_offers_is_refused() -> None:
+    steep = json.loads(plan().to_json()) | {"rates": {jobs.WELCOME_EMAIL: 9999.0}}
+    with pytest.raises(PlanError, match=f"the rate of {jobs.WELCOME_EMAIL} is 9999"):
+        Plan.from_json(json.dumps(steep))

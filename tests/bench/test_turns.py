@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ from bench import faults, sides, turns
 from bench.errors import BenchError
 from bench.plan import MAX_PREFIX
 from bench.profiles import PROFILES
+from inprocess import account_sync
 
 ALL = list(sides.SIDES.values())
 
@@ -40,8 +42,12 @@ def test_every_policy_drifts_beside_the_others() -> None:
         ("inprocess", "work-then-rearm"),
         ("inprocess", "anchored"),
         ("celery-stock", "beat"),
-        ("celery-hardened", "beat"),
+        ("celery-hardened", "anchored-beat"),
     ]
+    (more, *_) = turns.drift_turns(ALL, PROFILES["full"])
+    inprocess = [turn.policy for turn in more if turn.side.name == "inprocess"]
+    assert inprocess == ["work-then-rearm", "anchored", "anchored-spawn", "anchored-catch-up"]
+    assert set(inprocess) == set(get_args(account_sync.Policy))
 
 
 def test_a_fault_strikes_only_the_sides_that_it_can_hit() -> None:

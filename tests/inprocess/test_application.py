@@ -245,12 +245,20 @@ def test_the_row_of_a_sync_follows_its_starts_and_stops_in_order(tmp_path: Path,
                 await until(lambda: balances.active_owners() == ["b", "last"])
                 servers = whereis(account_sync.SERVERS)
                 assert [owner for owner, _ in servers.which_children()] == ["b", "last"]
+                for policy in ("anchored-spawn", "anchored-catch-up"):
+                    account_sync.start(policy, policy)
+                await until(lambda: len(servers.which_children()) == 4)
+                kept = {owner: server.schedule for owner, server in servers.which_children() if owner != "b"}
+                assert (kept["last"].overlap, kept["last"].misfire) == ("skip", "skip")
+                assert kept["anchored-spawn"].overlap == "allow"
+                assert kept["anchored-catch-up"].misfire == "catch_up"
 
         try:
             account_sync.start("a", "no such policy")
             raise SystemExit("was taken")
         except ValueError as error:
-            assert "expected one of anchored, work-then-rearm" in str(error)
+            known = "anchored, anchored-spawn, anchored-catch-up, work-then-rearm"
+            assert f"expected one of {known}" in str(error)
         asyncio.run(main())
         """,
     )

@@ -5,9 +5,12 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
 from bench.measures.comparison import comparisons, noise_floor, pair_blocks
-from bench.measures.interval import paired, unpaired
+from bench.measures.interval import CONFIDENCE, paired, unpaired
 from bench.measures.words import compare
 from bench.schema import TABLES
 
@@ -33,6 +36,15 @@ def rows(**sides: list[float]) -> pd.DataFrame:
             for metric in ("response", "lateness")
         ]
     )
+
+
+@given(*[st.lists(st.floats(-3, 3).map(lambda x: round(x, 3)), min_size=2, max_size=12, unique=True)] * 2)
+def test_the_intervals_are_those_of_scipy(one: list[float], other: list[float]) -> None:
+    ours, theirs = paired(one), stats.ttest_1samp(one, 0.0).confidence_interval(CONFIDENCE)
+    assert (ours.low, ours.high) == pytest.approx(np.exp(theirs), rel=1e-6)
+    ours = unpaired(one, other)
+    theirs = stats.ttest_ind(one, other, equal_var=False).confidence_interval(CONFIDENCE)
+    assert (ours.low, ours.high) == pytest.approx(np.exp(theirs), rel=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,24 @@ def test_every_job_asked_for_is_accepted_refused_or_unknown(events: Events) -> N
     assert {job for jobs in found.acceptance.values() for job in jobs} == asked
 
 
-@given(ledgers, st.permutations(range(3)))
+def ended(user: str, event: str, where: str = "") -> Events:
+    """An accepted job without an effect, and what was the last of it."""
+    last = {"t": 20, "event": event, "where": where, "scenario": WELCOME_EMAIL, "job": f"{user}/email"}
+    return [*accepted_job(user, effects=0), last]
+
+
+@given(ledgers, st.permutations(range(7)))
 def test_a_planted_loss_double_and_ghost_are_always_found_and_named(events: Events, order: list[int]) -> None:
     ghost = [e for e in accepted_job("ghost") if e["event"] != "accepted"]
     planted = [accepted_job("loss", effects=0), accepted_job("double", effects=2), ghost]
+    planted += [ended("cut", "cancelled"), ended("failed", "failed")]
+    planted += [ended("waiting", "held", "queue"), ended("buried", "held", "dead set")]
     found = judged(events + [e for index in order for e in planted[index]])
-    assert "loss/email" in found.classes["lost"]
+    assert {"loss/email", "cut/email"} <= set(found.classes["lost"])
+    assert {"failed/email", "buried/email"} <= set(found.classes["failed_visibly"])
+    assert "waiting/email" in found.classes["stuck"]
+    assert "cut/email" in found.flags["cancelled"]
+    assert ("waiting/email" in found.still_held, "buried/email" in found.still_held) == (True, False)
     assert "double/email" in found.classes["duplicated"]
     assert "ghost/email" in found.flags["ghost"]
     assert (found.at_least_once, found.at_most_once) == ("broken", "broken")
