@@ -3,7 +3,7 @@
 Two runs of the same plan (same machine, seed and load) are paired by repetition: their blocks
 carried the same load. Any others are compared as independent samples (Welch), and the text says
 that they are unpaired.
-Blocks that do not count are left out.
+Blocks that do not count are left out, and no figure counts as less than the hiccups of the blocks compared.
 """
 
 from __future__ import annotations
@@ -85,9 +85,12 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _rows(run: RunDirectory, name: str) -> pd.DataFrame:
-    latency = counted(run.table("latency"), run.table("blocks"))
+    blocks = run.table("blocks")
+    latency = counted(run.table("latency"), blocks)
     numbers = latency[_NUMBERS].apply(pd.to_numeric, errors="coerce")
-    latency = latency.assign(**numbers).dropna(subset=_NUMBERS)
+    seen = dict(zip(blocks["block"], pd.to_numeric(blocks["hiccup_p99_ms"], errors="coerce"), strict=True))
+    hiccups = latency["block"].map(seen).fillna(0.0)
+    latency = latency.assign(**numbers, hiccup_ms=hiccups).dropna(subset=_NUMBERS)
     return latency[~latency["metric"].isin(NOT_COMPARED)].assign(run=name)
 
 
@@ -121,11 +124,13 @@ def _commit(git: Mapping[str, Any]) -> str:
 
 def _row(group: pd.DataFrame, *, is_paired: bool) -> dict[str, Any]:
     values = {name: group[group["run"] == name]["value_ms"] for name in "ab"}
+    floor_ms = float(group["hiccup_ms"].median())
     if is_paired:
         pairs = pair_blocks(group.assign(side=group["run"]), "a", "b")
-        found = compare(pairs["baseline"].tolist(), pairs["side"].tolist())
+        found = compare(pairs["baseline"].tolist(), pairs["side"].tolist(), floor_ms=floor_ms)
     else:
-        found = compare(values["a"].tolist(), values["b"].tolist(), is_paired=False)
+        a, b = (values[name].tolist() for name in "ab")
+        found = compare(a, b, floor_ms=floor_ms, is_paired=False)
     return {name: float(series.median()) for name, series in values.items()} | _figures(found)
 
 

@@ -94,7 +94,8 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
             seed=seed,
             scenarios=[job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL],
         )
-        rows = asyncio.run(_measure(context, size))
+        made = asyncio.run(_measure(context, size))
+    rows = found(directory, made, size)
     directory.save_manifest(finished_at=now(), instrument=told(rows, directory.manifest))
     record = json.dumps(directory.manifest["instrument"], indent=2, ensure_ascii=False)
     write_atomically(out / INSTRUMENT, f"{record}\n")
@@ -122,7 +123,29 @@ def line(row: Row) -> str:
     )
 
 
-async def _measure(context: Context, size: Size) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A block that was measured, and why it does not count."""
+
+    block: str
+    noise: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The blocks that the rows are read from."""
+
+    #: Base and delayed side by side, two by two.
+    compared: list[Made]
+    stalled: Made
+    #: Why the lag of a stalled block says nothing, where none says anything.
+    lag_noise: str
+    drifted: str
+    #: The long block for A/A.
+    alike: Made
+
+
+async def _measure(context: Context, size: Size) -> Measured:
     compared = [
         await _latency(context, name, repetition, size.tries)
         for repetition in range(size.pairs)
@@ -137,45 +160,40 @@ async def _measure(context: Context, size: Size) -> list[Row]:
     drifted = await _drift(context, size.tries)
     long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))
     alike = await _latency(long, "truth-base", size.pairs, size.tries)
+    return Measured(compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, alike=alike)
 
-    table = context.directory.table
-    jobs, drift = table("jobs"), table("drift")
-    repetition = {made.block: number // 2 for number, made in enumerate(compared)}
+
+def found(directory: RunDirectory, made: Measured, size: Size) -> list[Row]:
+    """What the run's tables say of each truth."""
+    jobs, failures, drift = (directory.table(name) for name in ("jobs", "failures", "drift"))
+    repetition = {one.block: number // 2 for number, one in enumerate(made.compared)}
     pairs = jobs[jobs["block"].isin(repetition)].assign(repetition=jobs["block"].map(repetition))
-    noise = next((made.noise for made in compared if made.noise), "")
+    noise = next((one.noise for one in made.compared if one.noise), "")
     base_ms = float(pairs[pairs["side"] == "truth-base"]["response_ms"].median())
-    count = min(AA_WINDOWS, int(size.aa_s / AA_WINDOW_S))
-    cut = same.windows(jobs[jobs["block"] == alike.block], count)
+    windows = min(AA_WINDOWS, int(size.aa_s / AA_WINDOW_S))
+    cut = same.windows(jobs[jobs["block"] == made.alike.block], windows)
     return [
         *checks.delay(pairs, noise=noise, share=size.error_share),
-        *checks.counts(table("failures")),
+        *checks.counts(failures),
         *checks.stall(
-            table("failures"),
-            jobs[jobs["block"] == stalled.block],
+            failures,
+            jobs[jobs["block"] == made.stalled.block],
             base_ms=base_ms,
-            noise=stalled.noise or noise,
-            lag_noise=min(lagged),
+            noise=made.stalled.noise or noise,
+            lag_noise=made.lag_noise,
         ),
-        *checks.drift(drift[drift["block"] == drifted]),
-        checks.same(same.called_different(cut, AA_RUNS), AA_RUNS, noise=alike.noise),
+        *checks.drift(drift[drift["block"] == made.drifted]),
+        checks.same(same.called_different(cut, AA_RUNS), AA_RUNS, noise=made.alike.noise),
         checks.leans(same.lean(cut)),
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A block that was measured, and why it does not count."""
-
-    block: str
-    noise: str
-
-
-async def _latency(context: Context, name: str, repetition: int, tries: int) -> _Made:
+async def _latency(context: Context, name: str, repetition: int, tries: int) -> Made:
     """Measure a block until it counts, so many times at most."""
-    made = _Made("", "never measured")
+    made = Made("", "never measured")
     for attempt in range(tries):
         turn = _turn(name, "latency", repetition, attempt)
-        made = _Made(turn.name, await latency_block.run(turn, context))
+        made = Made(turn.name, await latency_block.run(turn, context))
         if not made.noise:
             break
     return made

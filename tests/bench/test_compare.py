@@ -15,7 +15,13 @@ from bench.schema import COMPARED, SCHEMA_VERSION, TABLES
 MACHINE = {"cores": 2, "memory_gb": 8.0, "processor": "x", "system": "Linux", "load_before": [0.1]}
 
 
-def run(path: Path, values: list[float], invalid: tuple[int, ...] = (), **manifest: Any) -> Path:
+def run(
+    path: Path,
+    values: list[float],
+    invalid: tuple[int, ...] = (),
+    hiccup_ms: float | None = None,
+    **manifest: Any,
+) -> Path:
     path.mkdir()
     whole = {"schema": SCHEMA_VERSION, "seed": 1, "machine": MACHINE, **manifest}
     (path / "run.json").write_text(json.dumps(whole))
@@ -34,6 +40,7 @@ def run(path: Path, values: list[float], invalid: tuple[int, ...] = (), **manife
     ]
     blocks = [
         {"block": f"r{number}", "measure": "latency", "valid": number not in invalid}
+        | {"hiccup_p99_ms": hiccup_ms}
         for number in range(len(values))
     ]
     for name, rows in (("latency", latency), ("blocks", blocks)):
@@ -109,6 +116,16 @@ def test_a_run_that_did_not_finish_its_jobs_says_so(tmp_path: Path) -> None:
     table, lines = found.table, found.lines
     assert table.iloc[0]["words"] == "higher"
     assert any("> limit" in line for line in lines)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_no_run_is_charged_for_less_than_the_hiccups_of_its_machine(tmp_path: Path, seed: int) -> None:
+    a, b = [4.0, 4.1, 4.2, 4.0], [8.0, 8.2, 8.4, 8.0]
+    assert compare_runs(run(tmp_path / "a", a), run(tmp_path / "b", b))[0].iloc[0]["words"] == "higher"
+    c, d = (run(tmp_path / n, v, hiccup_ms=9.0, seed=s) for n, v, s in (("c", a, 1), ("d", b, seed)))
+    row = compare_runs(c, d)[0].iloc[0]
+    assert row["words"] == "no clear difference"
+    assert "hiccup of 9 ms count as that" in row["why"]
 
 
 def test_another_schema_is_a_clear_error(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def synthetic_run(folder: Path, *, profile: str = "quick", seed: int = 7) -> Pat
         if row["strike"] == 0 and row["scenario"] == synthetic_events.SCENARIO:
             synthetic_events.write(folder, synthetic_events.struck(int(row["lost"])), row["block"])
     plant(folder, "controls", [_unstruck(row) for row in failures])
+    plant(folder, "exposure", [row | {"exposed": row["accepted"]} for row in failures])
     plant(folder, "blast", _blast(failures))
     plant(folder, "cost", _cost(random, blocks))
     for table, rows in further(random).items():
