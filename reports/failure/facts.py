@@ -32,10 +32,15 @@ RECOVERY = {
 }
 
 
-def facts(strikes: Sequence[Strike], blast: Sequence[Strike], control: Sequence[Strike]) -> tuple[Fact, ...]:
-    """Everything that the tables hold of one cell; `blast` and `control` are its rows of those tables."""
+def facts(
+    strikes: Sequence[Strike],
+    blast: Sequence[Strike],
+    control: Sequence[Strike],
+    exposure: Sequence[Strike],
+) -> tuple[Fact, ...]:
+    """Everything that the tables hold of one cell; the others are its rows of the tables of that name."""
     found = (
-        ("exposure", _exposure(strikes)),
+        ("exposure", _exposure(strikes, exposure)),
         ("recovery", _recovery(strikes)),
         ("user-visible errors", _users(strikes)),
         ("without the fault", _control(control)),
@@ -44,9 +49,10 @@ def facts(strikes: Sequence[Strike], blast: Sequence[Strike], control: Sequence[
     return tuple((name, told) for name, told in found if told)
 
 
-def _exposure(strikes: Sequence[Strike]) -> str:
-    """Losses per strike and per exposed job; never per day."""
-    exposed, lost = total(strikes, "accepted"), total(strikes, "lost")
+def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
+    """Losses per strike and per exposed job; never per day. Where none was told every accepted job counts."""
+    lost, reached = total(strikes, "lost"), total(exposure, "exposed")
+    exposed = max(reached, lost) if reached > 0 else total(strikes, "accepted")
     if periodic(strikes) or not exposed > 0:
         return ""
     hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes)

@@ -50,7 +50,7 @@ def opened(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Opened]:
     """Every cell opened, by its slug; the budget goes to the gravest first."""
     left = BUDGET_BYTES
     found: dict[str, Opened] = {}
-    beside = _Beside(blast=_by_place(run, "blast"), controls=_by_place(run, "controls"))
+    beside = _Beside(**{name: _by_place(run, name) for name in ("blast", "controls", "exposure")})
     for place, subject in enumerate(sorted(subjects, key=_gravity)):
         shown = _opened(run, subject, beside, left=left, printed=place < PRINTED and _grave(subject))
         left -= len(shown.svg or "")
@@ -90,6 +90,7 @@ def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: 
             subject.strikes,
             [row for row in beside.blast[place] if row["scenario"] != subject.scenario],
             [row for row in beside.controls[place] if row["scenario"] == subject.scenario],
+            [row for row in beside.exposure[place] if row["scenario"] == subject.scenario],
         ),
         predicted=subject.cell.prediction.predicted,
         seen=strike["seen"],
@@ -109,6 +110,7 @@ class _Beside:
 
     blast: Mapping[tuple[float, str], list[Strike]]
     controls: Mapping[tuple[float, str], list[Strike]]
+    exposure: Mapping[tuple[float, str], list[Strike]]
 
 
 def _by_place(run: Run, name: str) -> Mapping[tuple[float, str], list[Strike]]:

@@ -121,9 +121,9 @@ def test_a_run_that_did_not_finish_its_jobs_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_no_run_is_charged_for_less_than_the_hiccups_of_its_machine(tmp_path: Path, seed: int) -> None:
     a, b = [4.0, 4.1, 4.2, 4.0], [8.0, 8.2, 8.4, 8.0]
-    assert compare_runs(run(tmp_path / "a", a), run(tmp_path / "b", b))[0].iloc[0]["words"] == "higher"
+    assert compare_runs(run(tmp_path / "a", a), run(tmp_path / "b", b)).table.iloc[0]["words"] == "higher"
     c, d = (run(tmp_path / n, v, hiccup_ms=9.0, seed=s) for n, v, s in (("c", a, 1), ("d", b, seed)))
-    row = compare_runs(c, d)[0].iloc[0]
+    row = compare_runs(c, d).table.iloc[0]
     assert row["words"] == "no clear difference"
     assert "hiccup of 9 ms count as that" in row["why"]
 
