@@ -22,6 +22,7 @@ from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
 from bench.measures import failure
+from bench.measures.clocks import Clocks
 from bench.measures.exposure import exposure
 from bench.measures.history import histories
 from bench.measures.recovery import recovery
@@ -164,7 +165,7 @@ def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: l
         row["example"] = example(planned, scenario, deadline_ms=limit_ms)
     if not turn.control and context.own is None:
         rows[0] |= _prediction(turn, rows[0], facts, context)
-    if not turn.control:
+    if not turn.control and Clocks(planned).shared("accepted", "effect", "fault_on"):
         exposures = [_exposure(turn, fault, scenario, seen, planned) for scenario in deadlines_ms]
         context.directory.append("exposure", exposures)
     context.directory.append("controls" if turn.control else "failures", rows)

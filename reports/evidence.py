@@ -14,6 +14,7 @@ from typing import Literal
 import pandas as pd
 
 from reports.frames import groups, records
+from reports.reading import Run
 
 #: The sides that are a queue; the first that was measured speaks for queues.
 QUEUES = ("celery-hardened", "celery-stock", "celery-app")
@@ -129,10 +130,9 @@ class Cost:
     processes: float
 
 
-def losses(
-    failures: pd.DataFrame, exposure: pd.DataFrame, *, scenario: str, fault: int, side: str
-) -> Losses | None:
+def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
     """The losses at one fault; None where it did not strike or no job was exposed to it."""
+    failures, exposure = run.table("failures"), run.table("exposure")
     rows = failures[
         (failures["scenario"] == scenario) & (failures["fault"] == fault) & (failures["side"] == side)
     ]

@@ -158,10 +158,9 @@ def retries(run: Run) -> Question:
 
 def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
     """The set-ups of the task and of the queue at these faults."""
-    table = run.table("failures")
-    queue = queue_in(table, SETUP)
+    queue = queue_in(run.table("failures"), SETUP)
     task, other = (
-        [evidence.losses(table, scenario=SETUP, fault=fault, side=side) for fault in faults]
+        [evidence.losses(run, scenario=SETUP, fault=fault, side=side) for fault in faults]
         for side in (TASK, queue)
     )
     return [item for item in task if item], [item for item in other if item]

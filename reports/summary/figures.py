@@ -128,10 +128,9 @@ def _ages(run: Run) -> Iterator[Figure]:
 
 
 def _losses(run: Run) -> Iterator[Figure]:
-    tables = run.table("failures"), run.table("exposure")
     for fault in KILLS:
         for side in SIDES:
-            found = evidence.losses(*tables, scenario=KEPT, fault=fault, side=side)
+            found = evidence.losses(run, scenario=KEPT, fault=fault, side=side)
             if found is None:
                 continue
             yield Figure(
@@ -143,5 +142,5 @@ def _losses(run: Run) -> Iterator[Figure]:
                 value=found.share if found.checked or found.lost else math.nan,
                 low=found.share,
                 high=words.upper_bound(found.strikes_with_loss, found.strikes),
-                n=found.accepted,
+                n=found.exposed,
             )

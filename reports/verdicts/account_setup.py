@@ -48,8 +48,7 @@ def judge(run: Run) -> Verdict:
 
 def endings(run: Run, side: str) -> list[Losses]:
     """What each measured ending did to the accepted set-ups of a side."""
-    tables = run.table("failures"), run.table("exposure")
-    found = [evidence.losses(*tables, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
+    found = [evidence.losses(run, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
     return [losses for losses in found if losses is not None]
 
 

@@ -65,10 +65,7 @@ def _task(run: Run, name: str) -> Verdict:
 
 
 def _endings(run: Run, name: str, side: str) -> list[Losses]:
-    failures = run.table("failures")
-    found = [
-        evidence.losses(failures, scenario=name, fault=fault, side=side) for fault in account_setup.ENDINGS
-    ]
+    found = [evidence.losses(run, scenario=name, fault=fault, side=side) for fault in account_setup.ENDINGS]
     return [losses for losses in found if losses is not None]
 
 

@@ -67,10 +67,7 @@ def _sentence(choice: Choice, caller: Comparison | None, response: Comparison | 
 def _flips(run: Run, choice: Choice, queue: str) -> tuple[str, ...]:
     if choice in {"unsettled", "not measured"}:
         return ()
-    kills = [
-        evidence.losses(run.table("failures"), run.table("exposure"), scenario=SCENARIO, fault=10, side=side)
-        for side in (TASK, queue)
-    ]
+    kills = [evidence.losses(run, scenario=SCENARIO, fault=10, side=side) for side in (TASK, queue)]
     seen = told([losses for losses in kills if losses is not None])
     stakes = f"A mail that must go out: {seen or 'what a crash loses was not measured in this run'}."
     if choice == "queue":
