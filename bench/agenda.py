@@ -59,7 +59,7 @@ def make_agenda(order: Order) -> Agenda:
     drift = drift_turns(order.sides, profile) if periodic else []
     agenda = Agenda(
         latency=latency_turns(order.sides, profile) if requested and "latency" in measures else [],
-        further=further_turns(measures, order.sides, order.scenarios, profile),
+        further=further_turns(measures, order.sides, order.scenarios, profile, own=own is not None),
         drift=[together for together in drift if together] if "drift" in measures else [],
         faults=fault_turns(order.sides, order.faults, profile, controls=order.controls)
         if "fault" in measures

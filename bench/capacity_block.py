@@ -51,6 +51,7 @@ async def run(turn: Turn, context: Context) -> str:
         scenarios=context.requested,
         step_s=profile.ramp_step_s,
         owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
+        own=context.own,
     )
     stack = context.make_stack(turn)
     async with stack:

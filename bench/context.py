@@ -70,15 +70,19 @@ class Context:
             return Stack(turn.side, elsewhere=self.elsewhere, **shared, **options)
         return OwnStack(self.own, turn.side, **shared, **options)
 
-    def load(self, turn: Turn, *, seconds: float) -> Plan:
-        """The common load of a turn: the same for every side of its round."""
-        seed = self.draw("load", turn.repetition).getrandbits(32)
+    def load(self, turn: Turn, *, seconds: float, seed: int | None = None, rate: float | None = None) -> Plan:
+        """The load of a turn, the same for every side of its round unless it has a `seed` of its own.
+
+        `rate` is of all scenarios together; without it each has the common rate.
+        """
+        drawn = self.draw("load", turn.repetition).getrandbits(32) if seed is None else seed
         if self.own is not None:
-            return self.own.load(seed=seed, prefix=turn.name, seconds=seconds)
+            return self.own.load(seed=drawn, prefix=turn.name, seconds=seconds, rate=rate)
+        each = self.profile.rate if rate is None else rate / len(self.requested)
         return make_plan(
-            seed=seed,
+            seed=drawn,
             prefix=turn.name,
-            rates=dict.fromkeys(self.requested, self.profile.rate),
+            rates=dict.fromkeys(self.requested, each),
             seconds=seconds,
             owners=self.profile.owners if ACCOUNT_SYNC in self.scenarios else 0,
         )

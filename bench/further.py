@@ -32,10 +32,18 @@ RUNS: dict[str, Run] = {
 
 
 def further_turns(
-    measures: Sequence[str], sides: Sequence[Side], scenarios: Sequence[str], profile: Profile
+    measures: Sequence[str],
+    sides: Sequence[Side],
+    scenarios: Sequence[str],
+    profile: Profile,
+    *,
+    own: bool = False,
 ) -> list[Turn]:
-    """The turns of those measures that were asked for and have something to measure."""
-    requested = any(scenario in REQUESTED for scenario in scenarios)
+    """The turns of those measures that were asked for and have something to measure.
+
+    The tasks of an app of one's `own` arrive as requests, whatever they are called.
+    """
+    requested = own or any(scenario in REQUESTED for scenario in scenarios)
     return [
         *(load_turns(sides, profile) if "load" in measures and requested else []),
         *(cold_turns(sides, profile) if "cold" in measures else []),

@@ -15,7 +15,6 @@ from typing import Any
 import pandas as pd
 
 from bench import observing
-from bench import plan as plans
 from bench.capacity_block import cores
 from bench.context import Context
 from bench.errors import BenchError
@@ -25,7 +24,6 @@ from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.plan import MAX_RATE
 from bench.turns import Turn, invalid_row
-from scenarios.jobs import ACCOUNT_SYNC
 
 
 async def run(turn: Turn, context: Context) -> str:
@@ -39,13 +37,8 @@ async def run(turn: Turn, context: Context) -> str:
         context.directory.append("blocks", [invalid_row(turn, reason)])
         return reason
     profile = context.profile
-    plan = plans.make_plan(
-        seed=context.draw("share", turn.share, turn.repetition).getrandbits(32),
-        prefix=turn.name,
-        rates=dict.fromkeys(context.requested, rate / len(context.requested)),
-        seconds=WARMUP_S + profile.share_s,
-        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
-    )
+    seed = context.draw("share", turn.share, turn.repetition).getrandbits(32)
+    plan = context.load(turn, seconds=WARMUP_S + profile.share_s, seed=seed, rate=rate)
     stack = context.make_stack(turn)
     async with stack:
         seen = await observing.observe(turn, context, stack, plan, seconds=profile.share_s)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
+from bench.byo.own import OwnApp
 from bench.plan import MAX_RATE, Plan, make_plan
 
 #: Requests a second of the first step, all scenarios together.
@@ -37,25 +38,33 @@ def rates(first: float = FIRST_RATE, factor: float = FACTOR, top: float = MAX_RA
 
 
 def make_ramp(
-    *, seed: int, prefix: str, scenarios: Sequence[str], step_s: float, owners: int = 0
+    *,
+    seed: int,
+    prefix: str,
+    scenarios: Sequence[str],
+    step_s: float,
+    owners: int = 0,
+    own: OwnApp | None = None,
 ) -> tuple[Plan, list[Stair]]:
-    """The plan and its steps; each step's rate is shared evenly by the scenarios."""
+    """The plan and its steps; each step's rate is shared evenly by the scenarios.
+
+    The tasks of an app of one's `own` share it as its workload says.
+    """
     step_ns = int(step_s * 1e9)
-    steps = [
-        make_plan(
-            seed=seed + number,
-            prefix=f"{prefix}-s{number:02}",
-            rates=dict.fromkeys(scenarios, rate / len(scenarios)),
-            seconds=step_s,
-        )
-        for number, rate in enumerate(rates())
-    ]
+
+    def plan(seed: int, prefix: str, rate: float, owners: int = 0) -> Plan:
+        if own is not None:
+            return own.load(seed=seed, prefix=prefix, seconds=step_s, rate=rate)
+        shares = dict.fromkeys(scenarios, rate / len(scenarios))
+        return make_plan(seed=seed, prefix=prefix, rates=shares, seconds=step_s, owners=owners)
+
+    steps = [plan(seed + number, f"{prefix}-s{number:02}", rate) for number, rate in enumerate(rates())]
     arrivals = tuple(
         replace(arrival, due_ns=arrival.due_ns + number * step_ns)
         for number, step in enumerate(steps)
         for arrival in step.arrivals
     )
-    whole = make_plan(seed=seed, prefix=prefix, rates=steps[-1].rates, seconds=step_s, owners=owners)
+    whole = plan(seed, prefix, rates()[-1], owners)
     stairs = [
         Stair(
             rate=rate, start_ns=number * step_ns, end_ns=(number + 1) * step_ns, requests=len(step.arrivals)

@@ -22,7 +22,7 @@ from bench.profiles import Profile
 from scenarios.jobs import SCENARIOS
 
 #: Measures that say something of tasks that are not ours, in the order in which a run takes them.
-MEASURES = ("latency", "cold", "drift", "fault")
+MEASURES = ("latency", "load", "cold", "drift", "fault")
 #: Ticks that an entry of the schedule must have in a drift block to be measured at its own pace.
 LEAST_TICKS = 5
 #: Calls of each task whose arguments are tried on its signature.
