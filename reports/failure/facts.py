@@ -119,4 +119,6 @@ def _blast(blast: Sequence[Strike]) -> str:
 def _more(ms: float) -> str:
     if math.isnan(ms):
         return "not known"
+    if math.isinf(ms):
+        return "beyond the limit" if ms > 0 else "back within the limit"
     return f"{words.ms(abs(ms))} {'longer' if ms >= 0 else 'shorter'}"

@@ -12,13 +12,14 @@ from reports import words
 from reports.timelines.events import Event, Log
 from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, History, finding, histories, response_ms
 
-#: Rows at most, and rows that a timeline is filled up to with jobs that nothing befell.
-MOST_ROWS = 40
-ENOUGH_ROWS = 10
 #: What an owner's row is found to be: its runs are not jobs of which each ends in a class.
 PERIODIC = "periodic"
-#: Findings that need no row each: those nearest to the strike have one.
-MANY = frozenset({"done_once", "refused", "unknown", PERIODIC})
+#: The findings in three tiers, each with the rows up to which it may fill a timeline: what breaks a
+#: promise, what a person would want to know of, and what befalls most jobs.
+GRAVE = frozenset({"lost", "stuck", "duplicated", "ghost", "unexpected"})
+LESSER = frozenset({"failed_visibly", "late", "cancelled"})
+ORDINARY = frozenset({"done_once", "refused", "unknown", PERIODIC})
+TIERS = ((GRAVE, 40), (LESSER, 16), (ORDINARY, 8))
 #: Errors told under a timeline, and letters of each.
 MOST_ERRORS = 3
 ERROR_LETTERS = 160
@@ -61,7 +62,7 @@ class Timeline:
     fault_ns: tuple[int, int] | None
     left_out: str
     errors: tuple[str, ...]
-    history: str  # of the gravest row, in words
+    history: str  # of the gravest row, in words; empty where nothing befell it
 
 
 def timeline(log: Log, *, block: str, scenario: str) -> Timeline | None:
@@ -82,7 +83,7 @@ def timeline(log: Log, *, block: str, scenario: str) -> Timeline | None:
         fault_ns=fault,
         left_out=_left_out(rows, kept),
         errors=_errors(found),
-        history="" if sync else told_history(kept[0]),
+        history="" if kept[0].finding in ORDINARY else told_history(kept[0]),
     )
 
 
@@ -94,12 +95,15 @@ def fault_window(events: Iterable[Event]) -> tuple[int, int] | None:
 
 
 def chosen(rows: Sequence[Row], middle_ns: int) -> list[Row]:
-    """Up to MOST_ROWS with a finding, gravest and then nearest to the strike; else ENOUGH_ROWS in all."""
+    """The rows of TIERS, tier by tier: the gravest first, and of these the nearest to the strike."""
     near = sorted(rows, key=lambda row: abs(row.history.first - middle_ns))
-    harmed = [row for row in near if row.finding not in MANY]
-    grave = sorted(harmed, key=lambda row: _gravity(row.finding))[:MOST_ROWS]
-    others = [row for row in near if row.finding in MANY]
-    return grave + others[: max(0, ENOUGH_ROWS - len(grave))]
+    kept: list[Row] = []
+    for tier, most in TIERS:
+        found = [row for row in near if row.finding in tier]
+        if tier is not ORDINARY:
+            found.sort(key=lambda row: GRAVITY.index(row.finding))
+        kept += found[: max(0, most - len(kept))]
+    return kept
 
 
 def _window(kept: Sequence[Row], fault: tuple[int, int] | None, over: int) -> tuple[int, int]:
@@ -142,16 +146,12 @@ def _label(job: str, block: str) -> str:
     return f"{name.lstrip('0') or '0'} {part}" if name else part
 
 
-def _gravity(found: str) -> int:
-    return GRAVITY.index(found) if found in GRAVITY else len(GRAVITY)
-
-
 def _left_out(rows: Sequence[Row], kept: Sequence[Row]) -> str:
     left = Counter(row.finding for row in rows) - Counter(row.finding for row in kept)
     if not left:
         return ""
-    parts = [f"{left[name]} {name.replace('_', ' ')}" for name in sorted(left, key=_gravity)]
-    return f"{left.total()} more rows are not drawn: {', '.join(parts)}."
+    parts = [f"{left[name]} {name.replace('_', ' ')}" for name in (*GRAVITY, PERIODIC) if left[name]]
+    return f"Not drawn: {', '.join(parts)}."
 
 
 def _errors(found: Iterable[History]) -> tuple[str, ...]:

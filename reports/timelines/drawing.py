@@ -54,7 +54,7 @@ MARKS = {
 #: Marks in each line of the key.
 KEY_COLUMNS = 5
 #: Findings told in the colour of a broken promise, beside their words.
-GRAVE = frozenset({"lost", "duplicated"})
+BROKEN = frozenset({"lost", "duplicated"})
 
 
 def svg(timeline: Timeline, *, title: str, description: str) -> Markup:
@@ -114,7 +114,7 @@ def _seconds(value: float) -> str:
 
 def _text(row: Row, number: int) -> str:
     y = HEAD + ROW * number + 12
-    grave = ' class="b"' if row.finding in GRAVE else ""
+    grave = ' class="b"' if row.finding in BROKEN else ""
     told = escape(_cut(row.told, TOLD_LETTERS))
     return (
         f'<text y="{y}">{escape(_cut(row.label, LABEL_LETTERS))}</text>'

@@ -81,7 +81,7 @@ def test_every_job_that_something_befell_has_a_row_before_the_unharmed() -> None
     made = timeline_of(*harmed, *unharmed, strike())
     assert {row.finding for row in made.rows} == {"lost"}
     assert len(made.rows) == 20
-    assert made.left_out == "40 more rows are not drawn: 40 done once."
+    assert made.left_out == "Not drawn: 40 done once."
 
 
 def test_forty_rows_are_the_most_and_the_gravest_are_kept() -> None:
@@ -90,13 +90,21 @@ def test_forty_rows_are_the_most_and_the_gravest_are_kept() -> None:
     made = timeline_of(*grave, *lesser, strike())
     found = [row.finding for row in made.rows]
     assert (found.count("lost"), found.count("stuck")) == (30, 10)
-    assert made.left_out == "20 more rows are not drawn: 20 stuck."
+    assert made.left_out == "Not drawn: 20 stuck."
+
+
+def test_late_jobs_have_fewer_rows_than_lost_ones() -> None:
+    made = timeline_of(
+        *(fate(f"{number:06}/crm", 1, "late") for number in range(30)), fate("99/crm", 2, "lost")
+    )
+    found = [row.finding for row in made.rows]
+    assert (found.count("lost"), found.count("late")) == (1, 15)
 
 
 def test_the_unharmed_nearest_to_the_strike_fill_a_timeline_up() -> None:
     jobs = [fate(f"{number:06}/crm", number / 10, "done_once") for number in range(60)]
     made = timeline_of(*jobs, strike(on_s=3.0))
-    assert {row.label for row in made.rows} == {f"{number} crm" for number in range(25, 35)}
+    assert {row.label for row in made.rows} == {f"{number} crm" for number in range(26, 34)}
 
 
 def test_a_row_says_where_a_job_waits_where_its_failure_is_found_and_how_late_it_was() -> None:
