@@ -21,13 +21,15 @@ from reports import words
 from reports.figures import canvas
 from reports.figures.ecdf import Curve, curves, steps
 from reports.figures.forest_sheet import SHORT
-from reports.figures.phase import MOST_TICKS, ON_TIME_MS
+from reports.figures.phase import ON_TIME_MS
 from reports.figures.rows import Row, draw, log_ticks
 from reports.frames import groups, records
 from reports.versus.pair import Pair
 
 #: Inches of one plot, of the title above each, of the axis with the legend under the last, of the scale.
 PLOT_HEIGHT, TITLE_HEIGHT, FOOT_HEIGHT, SCALE_WIDTH = 1.15, 0.35, 0.8, 0.75
+#: Ticks drawn of one run, side and policy.
+MOST_TICKS = 300
 #: The metrics whose ratios are drawn; the table has all.
 RATIOS = ("response", "caller", "request")
 
