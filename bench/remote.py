@@ -80,6 +80,7 @@ class RemoteLedger:
         self._file = folder / FETCHED
         self._context = dict(context)
         self._after = 0
+        self._one_at_a_time = asyncio.Lock()
         self._client = httpx.AsyncClient(trust_env=False, timeout=ANSWER_S)
         self._fetching: asyncio.Task[None] | None = None
 
@@ -96,13 +97,14 @@ class RemoteLedger:
         await self._ask("POST", "/marks", json=body)
 
     async def fetch(self) -> None:
-        """Append what is new to the block's ledger."""
-        params = {"run": self._context["run"], "after": str(self._after)}
-        told = await self._ask("GET", "/events", params=params)
-        lines = [self._line(event) for event in told["events"] if self._is_ours(event)]
-        with self._file.open("a") as file:
-            file.writelines(lines)
-        self._after = int(told["next"])
+        """Append what is new to the block's ledger, each event once."""
+        async with self._one_at_a_time:
+            params = {"run": self._context["run"], "after": str(self._after)}
+            told = await self._ask("GET", "/events", params=params)
+            lines = [self._line(event) for event in told["events"] if self._is_ours(event)]
+            with self._file.open("a") as file:
+                file.writelines(lines)
+            self._after = int(told["next"])
 
     async def end(self) -> None:
         """Fetch no more. Twice is the same as once."""

@@ -29,7 +29,7 @@ from bench.progress import RunProgress
 from bench.rundir import RunDirectory, write_atomically
 from bench.schema import PLAN
 from bench.turns import Turn
-from bench.unmeasurable import possible
+from bench.unmeasurable import check_some_is_possible, possible
 from bench.world.broker import URL_VARIABLE, BrokerError, check_broker
 
 #: What a block may raise without ending the run: it is listed as invalid and the run goes on.
@@ -44,7 +44,7 @@ def execute(order: Order, console: Console) -> RunDirectory:
     agenda = make_agenda(order)
     broker = _check_broker(order)
     here = found(order, os.environ)
-    possible(agenda, here)
+    check_some_is_possible(agenda, here)
     directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker, here))
     write_atomically(directory.path / PLAN, planned(order, agenda))
     console.print(f"writing to {directory.path}", highlight=False)

@@ -21,10 +21,7 @@ OWN_WORKERS = ("capacity", "load", "cold", "owners", "hogs", "drift")
 
 
 def possible(agenda: Agenda, here: Found) -> tuple[Agenda, list[tuple[Turn, str]]]:
-    """What of the agenda can be measured with these parts, and the rest: each turn with the reason.
-
-    Raise BenchError where nothing can.
-    """
+    """What of the agenda can be measured with these parts, and the rest: each turn with the reason."""
     refused: list[tuple[Turn, str]] = []
 
     def able(turn: Turn) -> bool:
@@ -39,10 +36,15 @@ def possible(agenda: Agenda, here: Found) -> tuple[Agenda, list[tuple[Turn, str]
         drift=[turns for turns in together if turns],
         faults=[turn for turn in agenda.faults if able(turn)],
     )
+    return left, refused
+
+
+def check_some_is_possible(agenda: Agenda, here: Found) -> None:
+    """Raise BenchError where nothing of the agenda can be measured with these parts."""
+    left, refused = possible(agenda, here)
     if refused and not (left.latency or left.further or left.drift or left.faults or left.micro):
         turn, reason = refused[0]
         raise BenchError(f"nothing can be measured so: {turn.label}: {reason}")
-    return left, refused
 
 
 def unmeasurable(turn: Turn, here: Found) -> str:

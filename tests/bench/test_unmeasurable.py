@@ -15,7 +15,7 @@ from bench.planned import planned
 from bench.profiles import PROFILES
 from bench.remote import World
 from bench.turns import fault_turns
-from bench.unmeasurable import possible, unmeasurable
+from bench.unmeasurable import check_some_is_possible, possible, unmeasurable
 
 BROKER = "redis://10.0.0.2:6379/0"
 WORLD = World(url="http://10.0.0.2:8100", id="1", host="B", urls={}, run="")
@@ -95,7 +95,13 @@ def test_measures_against_the_services_and_those_that_need_own_workers_are_left_
 
 def test_a_run_of_which_nothing_is_left_is_refused_with_the_reason() -> None:
     with pytest.raises(BenchError, match="cold would subtract stamps of two hosts: leave out --world-url"):
-        possible(make_agenda(order("cold")), REMOTE_WORLD)
+        check_some_is_possible(make_agenda(order("cold")), REMOTE_WORLD)
+
+
+def test_a_run_that_is_gone_on_with_may_have_nothing_left_but_what_is_left_out() -> None:
+    left, refused = possible(make_agenda(order("cold")), REMOTE_WORLD)
+    assert left.further == []
+    assert len(refused) > 1
 
 
 def test_the_same_seed_gives_the_same_load_and_strikes_wherever_the_parts_are() -> None:
