@@ -126,9 +126,6 @@ class OwnStack(Stack):
         url = await self._start_proxy(broker) if self._proxied == "broker" else broker.url
         return replace(told, broker=url, results=broker.url)
 
-    async def _clear_database(self) -> None:
-        """Whatever DATABASE_URL names is the app's: no row of it is ours."""
-
     def _make_broker(self) -> Broker:
         """A server of our own, whatever REDIS_URL says: that one may be the app's."""
         env = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}

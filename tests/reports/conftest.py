@@ -9,8 +9,8 @@ import pytest
 from bench.schema import REPORT
 from reports import page
 from reports.drawings import drawings
-from reports.page import Drawn
 from reports.reading import read
+from reports.sections import Drawn
 from tests.reports.synthetic_run import synthetic_run
 
 
