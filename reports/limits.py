@@ -17,6 +17,16 @@ _LOCAL = (
         "double the job."
     ),
 )
+#: Of an app of one's own, in place of what is said of our services.
+_OWN = (
+    "Another machine, another load, another network: what your tasks call is wherever they find it.",
+    _LOCAL[1],
+    (
+        "An effect that its witness missed: the task itself notes it, or comes to its end. A mail that left "
+        "in the instant before a kill was sent all the same."
+    ),
+    "Subtasks, chains and chords beyond the task that was called.",
+)
 _ELSEWHERE = (
     "How often your processes die. Losses are given per strike and per exposed job, never per day.",
     "More than one replica of the app, or a broker that is itself replicated.",
@@ -26,6 +36,9 @@ _ELSEWHERE = (
 
 def limits(run: Run) -> tuple[str, ...]:
     """A sentence or two for each thing; those about faults only where faults struck."""
+    if app := run.mapping("own_app"):
+        left_out = tuple(f"An entry of the schedule: {told}." for told in app.get("left_out") or ())
+        return (*_OWN, *_strikes(run), *left_out, *_ELSEWHERE)
     scaled = () if run.table("failures").empty else (*_strikes(run), *_retries(run))
     return (*_LOCAL, *scaled, *_ELSEWHERE)
 

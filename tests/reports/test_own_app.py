@@ -127,10 +127,11 @@ def test_an_entry_of_the_schedule_has_a_verdict_of_its_own(bare: Path) -> None:
 
 
 def test_the_page_renders_and_keeps_the_tasks_name(bare: Path) -> None:
-    described(bare, entries=[ENTRY], seen={PAY: SEEN})
+    described(bare, entries=[ENTRY], seen={PAY: SEEN}, left_out=["nightly: every day has too few ticks"])
     struck(bare, {(TASK, 10): 4, (QUEUE, 10): 0, (QUEUE, 12): 0})
     text = page.html(read(bare), {})
     assert PAY in text
     assert "Send_pay" not in text
+    assert "An entry of the schedule: nightly: every day has too few ticks." in text
     assert "your Celery settings" in text
     assert commands.whole(read(bare)).startswith("queue-or-task run --app shop.celery:app")
