@@ -11,6 +11,7 @@ from bench.faults.fault import DEADLINE_MS
 from bench.measures.blast import blast
 from bench.rundir import RunDirectory
 from bench.schema import TABLES
+from bench.stack import PROBE
 from scenarios.jobs import WELCOME_EMAIL
 
 #: The scenario that no fault aims at, whose jobs are the bystanders.
@@ -56,5 +57,6 @@ def _row(directory: RunDirectory, struck: dict[str, Any], control: dict[str, Any
 
 
 def _events(directory: RunDirectory, block: str) -> list[dict[str, Any]]:
+    """The block's events without the probes': how long a side takes to get going is no harm of the fault."""
     events, _ = ledger_io.read_events(directory.path / f"events-{block}.jsonl")
-    return events
+    return [event for event in events if PROBE not in str(event.get("job", ""))]

@@ -52,3 +52,15 @@ def test_without_a_control_or_without_bystanders_there_is_no_row(run: RunDirecto
     assert blasts(run).empty
     write(run, "controls", "f06-c-inprocess", lost=0, lag_ms=1.0, mails=0)
     assert blasts(run).empty
+
+
+def test_the_probe_that_tried_whether_a_side_was_up_is_no_bystander(run: RunDirectory) -> None:
+    write(run, "failures", "f06-0-inprocess", lost=0, lag_ms=1.0)
+    write(run, "controls", "f06-c-inprocess", lost=0, lag_ms=1.0)
+    probe = {"scenario": WELCOME_EMAIL, "job": "f06-0-inprocess-probe-1e/email"}
+    with (run.path / "events-f06-0-inprocess.jsonl").open("a") as log:
+        log.writelines(
+            json.dumps({"t": 1, "event": event, **probe}) + "\n" for event in ("submit", "accepted")
+        )
+    [row] = blasts(run).to_dict("records")
+    assert row["lost"] == 0

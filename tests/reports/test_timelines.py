@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree  # noqa: ICN001 - its own name says more than ET
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.measures import failure
@@ -17,6 +17,10 @@ from tests.reports.synthetic_events import BLOCK, SCENARIO, Events, event, fate,
 
 #: Kinds of events that a job can have.
 KINDS = ("due", "submit", "accepted", "refused", "unknown", "start", "effect", "done", "failed", "cancelled")
+
+
+#: On a machine that is busy with something else, slow says nothing.
+PATIENT = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def log_of(*parts: Events) -> events.Log:
@@ -50,6 +54,7 @@ def test_each_fate_is_found_and_told_in_its_row(found: str) -> None:
     assert choice.TOLD[found].partition(" {")[0] in rows[0].told
 
 
+@PATIENT
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 12)), min_size=1, max_size=9))
 def test_the_report_sorts_a_job_as_the_checker_does(made: list[tuple[str, int]]) -> None:
     history = [event(kind, at_s, "7/crm", where="log") for kind, at_s in made]
@@ -271,6 +276,7 @@ ODD: tuple[Any, ...] = (
 FIELDS = ("job", "request", "scenario", "status", "where", "error", "attempt")
 
 
+@PATIENT
 @given(
     st.lists(
         st.tuples(
