@@ -44,6 +44,7 @@ def owners(run: Run) -> canvas.Figure | None:
         caption="Each owner has a sync of its own, and all are due at once: whether a timer for each "
         "customer scales. The more owners, the longer the interval (see the table), as no side here could "
         "run ten thousand a second. A missed tick is one in which no run began. "
+        "Celery's beat fans out from one entry; hollow is an entry of its own for each owner. "
         f"n: {words.plural(len(found), 'block')}, a dot each.",
         command=commands.measure(run, "owners"),
         numbers=numbers(found),
@@ -71,7 +72,7 @@ def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | N
 
 
 def _name(side: str, policy: str) -> str:
-    return "stock, beat entries" if policy == SECOND else words.side(side)
+    return "stock, entries" if policy == SECOND else words.side(side)
 
 
 def _told(found: pd.DataFrame) -> list[str]:
