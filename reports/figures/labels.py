@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -32,9 +33,14 @@ def beside(axes: Axes, labels: Sequence[Label], *, inches: float) -> None:
     places = spread([height for _, height in ends], GAP / inches)
     for label, (across, height), place in zip(ordered, ends, places, strict=True):
         colour = canvas.colour(label.side)
-        lead = {"color": colour, "linewidth": 0.7, "clip_on": False, "transform": axes.transAxes}
+        lead: dict[str, Any] = {
+            "color": colour,
+            "linewidth": 0.7,
+            "clip_on": False,
+            "transform": axes.transAxes,
+        }
         axes.plot([across, 1.03], [height, place], **lead)
-        mark = {"markersize": 5, "markerfacecolor": canvas.PAPER if label.hollow else colour}
+        mark: dict[str, Any] = {"markersize": 5, "markerfacecolor": canvas.PAPER if label.hollow else colour}
         axes.plot([1.045], [place], canvas.marker(label.side), **mark, **lead)
         axes.text(
             1.07, place, canvas.plain(label.name, 17), va="center", fontsize=9.5, transform=axes.transAxes

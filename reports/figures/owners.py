@@ -61,7 +61,10 @@ def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | N
             Trend(
                 name=_name(str(side), str(policy)),
                 side=str(side),
-                points=tuple((float(count), float(value)) for count, value in middles.items()),
+                points=tuple(
+                    (float(count), float(value))
+                    for count, value in zip(middles.index.to_numpy(), middles, strict=True)
+                ),
                 dots=tuple(zip(known["owners"], known[column], strict=True))
                 if len(known) > len(middles)
                 else (),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -113,14 +113,15 @@ def moments(ticks: pd.DataFrame) -> pd.DataFrame:
 def steps(shown: pd.DataFrame) -> dict[float, float]:
     """The moments at which the median phase stepped by more than a tick may be late, with the step in ms."""
     change = shown["middle"].diff()
-    return {float(at): float(ms) for at, ms in change[change.abs() > ON_TIME_MS].items()}
+    large = change[change.abs() > ON_TIME_MS]
+    return dict(zip(map(float, large.index.to_numpy()), map(float, large.to_numpy()), strict=True))
 
 
 def missing(ticks: pd.DataFrame) -> list[float]:
     """Seconds since the first tick at which an owner's tick has no run, between two that have."""
     found: set[float] = set()
     for _, own in groups(ticks, "block", "owner"):
-        numbers = own["tick"].dropna().astype(int)
+        numbers = own["tick"][own["tick"].abs() < canvas.LARGEST].astype(int)
         if len(numbers) > 1 and numbers.max() - numbers.min() < MOST_MOMENTS * 100:
             lacking = set(range(numbers.min(), numbers.max())) - set(numbers)
             interval = float(own["at"].max() - own["at"].min()) / float(numbers.max() - numbers.min())
@@ -131,7 +132,7 @@ def missing(ticks: pd.DataFrame) -> list[float]:
 def _moment(at: pd.Series[float], ticks: pd.DataFrame) -> pd.Series[float]:
     """The moment that each time is drawn at: a second of its own, or one that it shares in a long run."""
     width = max(1.0, float(ticks["at"].max()) / MOST_MOMENTS)
-    return np.floor(at / width + NEARLY) * width
+    return ((at / width + NEARLY) // 1) * width
 
 
 def _plot(axes: Axes, policy: Policy) -> None:
@@ -154,12 +155,12 @@ def _plot(axes: Axes, policy: Policy) -> None:
     foot = axes.get_ylim()[0]
     for mark, at in disturbed:
         places = sorted(set(_moment(at, policy.ticks)))[: 2 * MOST_MOMENTS]
-        near = {"color": canvas.INK, "markersize": 4.5, "clip_on": False}
+        near: dict[str, Any] = {"color": canvas.INK, "markersize": 4.5, "clip_on": False}
         axes.plot(places, [foot] * len(places), mark, **near)
     for at in list(steps(shown))[:MOST_MOMENTS]:
         axes.axvline(at, color=canvas.MUTED, linewidth=0.8, linestyle="--")
     axes.set_title(canvas.plain(policy.name, 40), fontsize=10, fontweight="bold")
-    beside = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
+    beside: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
     axes.text(1, 1.02, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
     axes.set_ylabel("phase, ms", fontsize=9.5)
     axes.tick_params(labelsize=9.5)

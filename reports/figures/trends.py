@@ -154,7 +154,11 @@ def _trend(axes: Axes, trend: Trend) -> None:
         axes.plot(xs, ys, "o", alpha=0.4, markersize=3.5, markeredgewidth=0, **inside)
     if trend.crosses:
         xs, _ = zip(*trend.crosses, strict=True)
-        high = {"transform": axes.get_xaxis_transform(), "markersize": 7, "markeredgewidth": 1.8}
+        high: dict[str, Any] = {
+            "transform": axes.get_xaxis_transform(),
+            "markersize": 7,
+            "markeredgewidth": 1.8,
+        }
         axes.plot(xs, [0.94] * len(xs), "x", **high, **inside)
     marks: dict[str, Any] = {
         "marker": canvas.marker(trend.side) if trend.marked else "",
