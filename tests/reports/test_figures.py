@@ -21,7 +21,6 @@ from bench.schema import MICRO, TABLES
 from reports import figures, quantiles
 from reports.figures import Figure, labels, percentiles
 from reports.figures import phase as phases
-
 from reports.reading import Run, read
 from reports.sections import Drawn as Sections
 from tests.reports.synthetic_run import plant
