@@ -22,6 +22,7 @@ SHOWN = (
 SECOND = "beat entries"
 #: Inches of a plot.
 HEIGHT = 1.2
+THOUSAND = 1_000
 
 
 def owners(run: Run) -> canvas.Figure | None:
@@ -35,7 +36,7 @@ def owners(run: Run) -> canvas.Figure | None:
     if not plots:
         return None
     counts = sorted({point[0] for item in plots for trend in item.trends for point in trend.points})
-    places = {count: words.count(count) for count in counts}
+    places = {count: _short(count) for count in counts}
     return canvas.figure(
         draw(plots, Scale(name="periodic owners (log)", places=places, log=True), height=HEIGHT),
         slug="owners",
@@ -72,6 +73,11 @@ def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | N
             )
         )
     return plot(heading, trends, log=log)
+
+
+def _short(count: float) -> str:
+    """A count as its scale has room for it: 1, 100, 1 k, 100 k."""
+    return words.count(count) if count < THOUSAND else f"{words.count(count / THOUSAND)} k"
 
 
 def _name(side: str, policy: str) -> str:
