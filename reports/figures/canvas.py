@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 
+from reports.figures.small import smaller
 from reports.tables import Table
 
 #: Width of every figure in inches: a phone's, so that 11 pt text stays legible there.
@@ -56,6 +57,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
+    "axes.titley": 1.02,  # else it is worked out anew for every plot
     "font.family": "DejaVu Sans",
     "font.size": 10.5,
     "grid.color": LINE,
@@ -173,11 +175,7 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     """The sheet as an inline SVG with a title and a description for those who cannot see it."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
-    body = buffer.getvalue()
-    body = body[body.index("<svg") :]
-    body = re.sub(r"<(metadata|style)\b.*?</\1>\s*|<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r"\n\s*", "\n", body))  # a hundredth of a point is enough
-    body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{slug}-", body)
+    body = smaller(buffer.getvalue(), slug)
     body = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], body)
     opening, _, rest = body.partition(">")
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)

@@ -110,12 +110,13 @@ def floor(run: Run) -> float:
 
 
 def _floor_told(run: Run) -> str:
-    factor = floor(run)
+    factor, figure = floor(run), str(run.mapping("noise").get("aa_figure", "")).split()
     if factor == 1:
         return ""
+    of = f" in the median response of {words.scenario(figure[1])}" if len(figure) > 1 else ""
     return (
-        "Shaded is the A/A floor: by so much two blocks of in-process itself differ, "
-        f"{words.fold(factor)} in the median response of account set-up. "
+        "Shaded is the A/A floor: by so much two blocks of one side differ by noise alone, "
+        f"{words.fold(factor)}{of}. "
     )
 
 

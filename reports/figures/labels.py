@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 
@@ -16,8 +17,9 @@ COLUMN = 1.42
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
-    """A name for the line that ends at `height`, in the data's own unit."""
+    """A name for the line that ends at `across` and `height`, in the data's own units."""
 
+    across: float
     height: float
     name: str
     side: str
@@ -27,12 +29,18 @@ class Label:
 def beside(axes: Axes, labels: Sequence[Label], *, inches: float) -> None:
     """Write each name right of a plot of so many inches, with a thin lead from the end of its line."""
     ordered = sorted(labels, key=lambda label: label.height)
-    ends = [_share(axes, label.height) for label in ordered]
-    for label, end, place in zip(ordered, ends, spread(ends, GAP / inches), strict=True):
+    ends = [_shares(axes, label) for label in ordered]
+    places = spread([height for _, height in ends], GAP / inches)
+    for label, (across, height), place in zip(ordered, ends, places, strict=True):
         colour = canvas.colour(label.side)
-        lead = {"color": colour, "linewidth": 0.8, "clip_on": False, "transform": axes.transAxes}
-        axes.plot([1.0, 1.03], [end, place], **lead)
-        mark = {"markersize": 5, "markerfacecolor": canvas.PAPER if label.hollow else colour}
+        lead: dict[str, Any] = {
+            "color": colour,
+            "linewidth": 0.7,
+            "clip_on": False,
+            "transform": axes.transAxes,
+        }
+        axes.plot([across, 1.03], [height, place], **lead)
+        mark: dict[str, Any] = {"markersize": 5, "markerfacecolor": canvas.PAPER if label.hollow else colour}
         axes.plot([1.045], [place], canvas.marker(label.side), **mark, **lead)
         axes.text(
             1.07, place, canvas.plain(label.name, 17), va="center", fontsize=9.5, transform=axes.transAxes
@@ -53,7 +61,8 @@ def spread(places: Sequence[float], gap: float) -> list[float]:
     return moved
 
 
-def _share(axes: Axes, height: float) -> float:
-    """Where a height of the data lies on the plot: 0 at its foot, 1 at its top, never beyond."""
-    _, place = axes.transLimits.transform(axes.transScale.transform((axes.get_xlim()[0], height)))
-    return min(max(float(place), 0.0), 1.0)
+def _shares(axes: Axes, label: Label) -> tuple[float, float]:
+    """Where a line ends on the plot: 0 at its left and foot, 1 at its right and top, never beyond."""
+    found = axes.transLimits.transform(axes.transScale.transform((label.across, label.height)))
+    across, height = (min(max(float(share), 0.0), 1.0) for share in found)
+    return across, height

@@ -81,7 +81,9 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
                 name=words.side(side),
                 side=side,
                 points=tuple(
-                    (shares.index(share) + aside, ms) for share, ms in middles.items() if share in shares
+                    (shares.index(share) + aside, ms)
+                    for share, ms in zip(middles.index.to_numpy(), middles, strict=True)
+                    if share in shares
                 ),
                 dots=tuple(
                     (shares.index(share) + aside, ms)

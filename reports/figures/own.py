@@ -15,10 +15,15 @@ SHOWN = {
     "the same, % of all that the machine's cores offered": "own_machine_percent",
 }
 
+MEASURE_NAMES = {"cold": "cold start", "hogs": "CPU-heavy jobs", "owners": "many owners", "fault": "faults"}
+
 
 def own(run: Run) -> canvas.Figure | None:
     """The harness's part, by measure; None where it was not recorded."""
-    found = [(str(measure) or "unnamed", rows) for measure, rows in groups(run.table("own"), "measure")]
+    found = [
+        (MEASURE_NAMES.get(measure, str(measure)) or "unnamed", rows)
+        for measure, rows in groups(run.table("own"), "measure")
+    ]
     plots = [
         drawn
         for heading, column in SHOWN.items()

@@ -22,6 +22,7 @@ SHOWN = (
 SECOND = "beat entries"
 #: Inches of a plot.
 HEIGHT = 1.2
+THOUSAND = 1_000
 
 
 def owners(run: Run) -> canvas.Figure | None:
@@ -35,7 +36,7 @@ def owners(run: Run) -> canvas.Figure | None:
     if not plots:
         return None
     counts = sorted({point[0] for item in plots for trend in item.trends for point in trend.points})
-    places = {count: words.count(count) for count in counts}
+    places = {count: _short(count) for count in counts}
     return canvas.figure(
         draw(plots, Scale(name="periodic owners (log)", places=places, log=True), height=HEIGHT),
         slug="owners",
@@ -44,6 +45,7 @@ def owners(run: Run) -> canvas.Figure | None:
         caption="Each owner has a sync of its own, and all are due at once: whether a timer for each "
         "customer scales. The more owners, the longer the interval (see the table), as no side here could "
         "run ten thousand a second. A missed tick is one in which no run began. "
+        "Celery's beat fans out from one entry; hollow is an entry of its own for each owner. "
         f"n: {words.plural(len(found), 'block')}, a dot each.",
         command=commands.measure(run, "owners"),
         numbers=numbers(found),
@@ -60,7 +62,10 @@ def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | N
             Trend(
                 name=_name(str(side), str(policy)),
                 side=str(side),
-                points=tuple((float(count), float(value)) for count, value in middles.items()),
+                points=tuple(
+                    (float(count), float(value))
+                    for count, value in zip(middles.index.to_numpy(), middles, strict=True)
+                ),
                 dots=tuple(zip(known["owners"], known[column], strict=True))
                 if len(known) > len(middles)
                 else (),
@@ -70,8 +75,13 @@ def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | N
     return plot(heading, trends, log=log)
 
 
+def _short(count: float) -> str:
+    """A count as its scale has room for it: 1, 100, 1 k, 100 k."""
+    return words.count(count) if count < THOUSAND else f"{words.count(count / THOUSAND)} k"
+
+
 def _name(side: str, policy: str) -> str:
-    return "stock, beat entries" if policy == SECOND else words.side(side)
+    return "stock, entries" if policy == SECOND else words.side(side)
 
 
 def _told(found: pd.DataFrame) -> list[str]:

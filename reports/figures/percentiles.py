@@ -69,7 +69,7 @@ def callers(run: Run) -> list[canvas.Figure]:
         "What the caller pays: {}",
         (CALLER, REQUEST),
         "Caller cost is the time that handing the job over takes; the request is all that its client waits "
-        "for, from when it was due. Only the first can be the queue's doing alone.",
+        "for, from when it was due.",
     )
 
 

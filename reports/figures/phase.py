@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -24,9 +24,11 @@ from reports.tables import Table, table
 ON_TIME_MS = 50.0
 #: Moments drawn of one side and policy; of a longer run neighbours are drawn together.
 MOST_MOMENTS = 140
+#: How far before a moment a tick still belongs to it, as a part of the distance of two.
+NEARLY = 0.05
 #: Inches of one plot, of the title above each, of the axis under the last, and of the scale on the left.
 PLOT_HEIGHT, TITLE_HEIGHT = 1.05, 0.42
-AXIS_HEIGHT, SCALE_WIDTH = 0.5, 0.62
+AXIS_HEIGHT, SCALE_WIDTH = 0.5, 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,28 +106,33 @@ def policies(run: Run) -> list[Policy]:
 
 def moments(ticks: pd.DataFrame) -> pd.DataFrame:
     """Columns at, low, middle and high of the phase over time, at most MOST_MOMENTS of them."""
-    span = float(ticks["at"].max())
-    width = max(1.0, span / MOST_MOMENTS)
-    found = ticks.groupby(np.floor(ticks["at"] / width) * width)["phase_ms"]
+    found = ticks.groupby(_moment(ticks["at"], ticks))["phase_ms"]
     return pd.DataFrame({"low": found.min(), "middle": found.median(), "high": found.max()}).rename_axis("at")
 
 
 def steps(shown: pd.DataFrame) -> dict[float, float]:
     """The moments at which the median phase stepped by more than a tick may be late, with the step in ms."""
     change = shown["middle"].diff()
-    return {float(at): float(ms) for at, ms in change[change.abs() > ON_TIME_MS].items()}
+    large = change[change.abs() > ON_TIME_MS]
+    return dict(zip(map(float, large.index.to_numpy()), map(float, large.to_numpy()), strict=True))
 
 
 def missing(ticks: pd.DataFrame) -> list[float]:
     """Seconds since the first tick at which an owner's tick has no run, between two that have."""
     found: set[float] = set()
     for _, own in groups(ticks, "block", "owner"):
-        numbers = own["tick"].dropna().astype(int)
+        numbers = own["tick"][own["tick"].abs() < canvas.LARGEST].astype(int)
         if len(numbers) > 1 and numbers.max() - numbers.min() < MOST_MOMENTS * 100:
             lacking = set(range(numbers.min(), numbers.max())) - set(numbers)
             interval = float(own["at"].max() - own["at"].min()) / float(numbers.max() - numbers.min())
             found |= {round(float(own["at"].min()) + (at - numbers.min()) * interval, 3) for at in lacking}
     return sorted(found)
+
+
+def _moment(at: pd.Series[float], ticks: pd.DataFrame) -> pd.Series[float]:
+    """The moment that each time is drawn at: a second of its own, or one that it shares in a long run."""
+    width = max(1.0, float(ticks["at"].max()) / MOST_MOMENTS)
+    return ((at / width + NEARLY) // 1) * width
 
 
 def _plot(axes: Axes, policy: Policy) -> None:
@@ -143,16 +150,18 @@ def _plot(axes: Axes, policy: Policy) -> None:
         markersize=2.5,
         markeredgewidth=0,
     )
-    doubled = policy.ticks[policy.ticks["duplicate"].fillna(value=False).astype(bool)]["at"].round(3)
+    twice = policy.ticks["duplicate"].fillna(value=False).astype(bool)
+    disturbed = (("x", pd.Series(missing(policy.ticks), dtype=float)), ("+", policy.ticks[twice]["at"]))
     foot = axes.get_ylim()[0]
-    for mark, places in (("x", missing(policy.ticks)), ("+", sorted(set(doubled)))):
-        near = {"color": canvas.INK, "markersize": 5, "clip_on": False}
-        axes.plot(places[:MOST_MOMENTS], [foot] * len(places[:MOST_MOMENTS]), mark, **near)
+    for mark, at in disturbed:
+        places = sorted(set(_moment(at, policy.ticks)))[: 2 * MOST_MOMENTS]
+        near: dict[str, Any] = {"color": canvas.INK, "markersize": 4.5, "clip_on": False}
+        axes.plot(places, [foot] * len(places), mark, **near)
     for at in list(steps(shown))[:MOST_MOMENTS]:
         axes.axvline(at, color=canvas.MUTED, linewidth=0.8, linestyle="--")
     axes.set_title(canvas.plain(policy.name, 40), fontsize=10, fontweight="bold")
-    beside = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
-    axes.text(1, 1.04, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
+    beside: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
+    axes.text(1, 1.02, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
     axes.set_ylabel("phase, ms", fontsize=9.5)
     axes.tick_params(labelsize=9.5)
 

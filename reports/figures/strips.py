@@ -151,6 +151,6 @@ def _line(axes: Axes, line: Line, place: int, shows: Callable[[float], bool]) ->
     mark = canvas.marker(line.side)
     if shows(line.before):
         axes.plot([line.before, line.middle], [place, place], color=colour, linewidth=1, linestyle=":")
-        hollow = {"markerfacecolor": canvas.PAPER, "markersize": 6.5, "clip_on": False}
+        hollow: dict[str, Any] = {"markerfacecolor": canvas.PAPER, "markersize": 6.5, "clip_on": False}
         axes.plot([line.before], [place], mark, color=colour, **hollow)
     axes.plot([line.middle], [place], mark, color=colour, markersize=6.5, clip_on=False)

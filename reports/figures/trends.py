@@ -119,7 +119,13 @@ def _plot(axes: Axes, item: Plot, height: float) -> None:
     for trend in item.trends:
         _trend(axes, trend)
     ends = [
-        labels.Label(height=trend.points[-1][1], name=trend.name, side=trend.side, hollow=trend.hollow)
+        labels.Label(
+            across=trend.points[-1][0],
+            height=trend.points[-1][1],
+            name=trend.name,
+            side=trend.side,
+            hollow=trend.hollow,
+        )
         for trend in item.trends
     ]
     labels.beside(axes, ends, inches=height)
@@ -148,8 +154,12 @@ def _trend(axes: Axes, trend: Trend) -> None:
         axes.plot(xs, ys, "o", alpha=0.4, markersize=3.5, markeredgewidth=0, **inside)
     if trend.crosses:
         xs, _ = zip(*trend.crosses, strict=True)
-        top = axes.get_ylim()[1]
-        axes.plot(xs, [top] * len(xs), "x", markersize=7, markeredgewidth=1.8, **inside)
+        high: dict[str, Any] = {
+            "transform": axes.get_xaxis_transform(),
+            "markersize": 7,
+            "markeredgewidth": 1.8,
+        }
+        axes.plot(xs, [0.94] * len(xs), "x", **high, **inside)
     marks: dict[str, Any] = {
         "marker": canvas.marker(trend.side) if trend.marked else "",
         "markersize": 5.5,

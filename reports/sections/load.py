@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reports import commands
+from reports import commands, words
+from reports.frames import groups
 from reports.reading import Run
 from reports.sections.kinds import Drawn, Section, lacking
 
@@ -20,5 +21,17 @@ def section(run: Run, drawn: Drawn) -> Section:
             ("the capacity of the sides", run.table("capacity").empty, command),
             ("the ramps that found it", run.table("ramps").empty, command),
             ("latency at shares of the capacity", run.table("load_latency").empty, command),
+            *((f"the capacity of {side}: {reason}", True, command) for side, reason in _uncounted(run)),
         ),
     )
+
+
+def _uncounted(run: Run) -> list[tuple[str, str]]:
+    """The sides none of whose ramps counts, each with the reason of the last."""
+    ramps = run.tables["blocks"][run.tables["blocks"]["measure"] == "capacity"]
+    counting = set(run.valid_blocks()["block"])
+    return [
+        (words.side(str(side)), str(rows["reason"].iloc[-1]) or "no reason recorded")
+        for side, rows in groups(ramps, "side")
+        if not counting & set(rows["block"])
+    ]

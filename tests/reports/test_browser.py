@@ -10,6 +10,8 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from reports.sections import Drawn
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -202,7 +204,7 @@ def test_no_text_of_a_figure_runs_into_another(shown: Page) -> None:
     assert overlaps == []
 
 
-def test_every_figure_has_a_title_a_description_and_a_caption(shown: Page) -> None:
+def test_every_figure_has_a_title_a_description_and_a_caption(shown: Page, whole_drawn: Drawn) -> None:
     told = shown.eval_on_selector_all(
         "figure",
         """all => all.map(f => {
@@ -211,7 +213,7 @@ def test_every_figure_has_a_title_a_description_and_a_caption(shown: Page) -> No
           return [...named, f.querySelector("figcaption")].map(e => e.textContent.trim().length);
         })""",
     )
-    assert len(told) == 7
+    assert len(told) >= sum(map(len, whole_drawn.values())) > 0
     assert all(length > 0 for lengths in told for length in lengths)
 
 

@@ -21,7 +21,6 @@ from bench.schema import MICRO, TABLES
 from reports import figures, quantiles
 from reports.figures import Figure, labels, percentiles
 from reports.figures import phase as phases
-from reports.figures.canvas import Figure as Drawn
 from reports.reading import Run, read
 from reports.sections import Drawn as Sections
 from tests.reports.synthetic_run import plant
@@ -91,7 +90,7 @@ def test_a_figure_without_one_of_its_files_is_drawn_only_where_the_file_can_be_s
     assert bool(figures_of(name, run)) == ((name, file) in SPARED)
 
 
-def every(whole_drawn: Sections) -> list[Drawn]:
+def every(whole_drawn: Sections) -> list[Figure]:
     return [figure for section in whole_drawn.values() for figure in section]
 
 
