@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports import words
-from reports.evidence import Losses
+from reports.evidence import QUEUES, Losses
+from reports.reading import Run
+from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
 #: What an answer asks for, by this run's figures; `open` where they do not tell.
@@ -42,6 +44,11 @@ class Question:
     key: str
     text: str
     answers: tuple[Answer, ...]
+
+
+def queues(run: Run) -> tuple[str, ...]:
+    """The sides that may speak for queues, the first that was measured first; of one's own app, its own."""
+    return (own_app.QUEUE,) if run.mapping("own_app") else QUEUES
 
 
 def losses_told(losses: Losses) -> str:

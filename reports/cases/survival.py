@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from reports import commands, evidence, words
-from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told
+from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told, queues
 from reports.evidence import TASK, Losses, State
 from reports.reading import Run
 from reports.verdicts.kinds import Gap, queue_in
@@ -70,7 +70,7 @@ def replicas(run: Run) -> Question:
         str(side): [int(found[1]) for text in group["seen"] if (found := _BURSTS.search(text))]
         for side, group in rows.groupby("side", sort=False)
     }
-    queue = next((side for side in evidence.QUEUES if bursts.get(side)), evidence.QUEUES[0])
+    queue = next((side for side in queues(run) if bursts.get(side)), queues(run)[0])
     task_twice, queue_twice = (_twice(bursts.get(side, [])) for side in (TASK, queue))
     points = weigh(task_twice, queue_twice)
     because = {
@@ -157,10 +157,16 @@ def retries(run: Run) -> Question:
 
 
 def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
-    """The set-ups of the task and of the queue at these faults."""
-    queue = queue_in(run.table("failures"), SETUP)
+    """What must be kept, at these faults, of the task and of the queue: set-ups, or one's own tasks."""
+    own = bool(run.mapping("own_app"))
+    scenarios = run.texts("scenarios") if own else [SETUP]
+    queue = queues(run)[0] if own else queue_in(run.table("failures"), SETUP)
     task, other = (
-        [evidence.losses(run, scenario=SETUP, fault=fault, side=side) for fault in faults]
+        [
+            evidence.losses(run, scenario=scenario, fault=fault, side=side)
+            for scenario in scenarios
+            for fault in faults
+        ]
         for side in (TASK, queue)
     )
     return [item for item in task if item], [item for item in other if item]
