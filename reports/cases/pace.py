@@ -60,7 +60,7 @@ def heavy(run: Run) -> Question:
                     Evidence(
                         told=f"{words.side(side)}, {_PLACES.get(place, place)}: "
                         f"lag of the app's loop p99 {words.ms(lag)}",
-                        at="hogs",
+                        at="responsiveness",
                     )
                     for (place, side), lag in lags.items()
                 ),

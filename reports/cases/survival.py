@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from reports import commands, evidence, words
@@ -14,7 +13,6 @@ from reports.verdicts.kinds import Gap, queue_in
 SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
 #: Faults of FAULTS.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
 RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
-_BURSTS = re.compile(r"\bbursts (\d+)")
 
 
 def restart(run: Run) -> Question:
@@ -65,11 +63,7 @@ def weigh(task: State | None, queue: State | None) -> Points:
 
 def replicas(run: Run) -> Question:
     """Whether more than one process of the app runs."""
-    rows = run.table("failures").query("fault == @REPLICAS and scenario == @SYNC")
-    bursts = {
-        str(side): [int(found[1]) for text in group["seen"] if (found := _BURSTS.search(text))]
-        for side, group in rows.groupby("side", sort=False)
-    }
+    bursts = evidence.bursts(run.table("failures"), scenario=SYNC, fault=REPLICAS)
     queue = next((side for side in queues(run) if bursts.get(side)), queues(run)[0])
     task_twice, queue_twice = (_twice(bursts.get(side, [])) for side in (TASK, queue))
     points = weigh(task_twice, queue_twice)
@@ -99,7 +93,6 @@ def replicas(run: Run) -> Question:
                         at=cell_of(REPLICAS, side),
                     )
                     for side, seen in bursts.items()
-                    if seen
                 ),
                 gaps=_gap(run, points, "two replicas, two schedulers", REPLICAS, SYNC),
                 scenario=SYNC,
