@@ -55,7 +55,10 @@ def losses_told(losses: Losses) -> str:
     """The losses of one side at one fault; where none was seen, what that still allows."""
     at = f"at {words.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
     stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
-    told = f"{words.side(losses.side)} lost {losses.lost} of {losses.accepted} accepted jobs {at}{stuck}"
+    jobs = f"{losses.accepted} accepted jobs"
+    if losses.exposed != losses.accepted:
+        jobs = f"{losses.exposed} jobs that were exposed ({losses.accepted} accepted)"
+    told = f"{words.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
     if losses.lost:
         return told
     bound = words.percent(words.upper_bound(0, losses.strikes))
