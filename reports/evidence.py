@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +30,7 @@ WIDEST = 1.5
 #: Quantiles nearer than this are the same.
 ROUNDING = 1e-9
 
+_BURSTS = re.compile(r"\bbursts (\d+)")
 _OPPOSITE = {"lower": "higher", "higher": "lower"}
 
 
@@ -199,6 +201,16 @@ def freshness(drift: pd.DataFrame) -> list[Freshness]:
         )
         for (side, policy), rows in groups(known, "side", "policy")
     ]
+
+
+def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, list[int]]:
+    """For each side the ticks that came twice within half an interval, a strike each, as its checker saw."""
+    rows = failures[(failures["fault"] == fault) & (failures["scenario"] == scenario)]
+    found = {
+        str(side): [int(seen[1]) for text in group["seen"] if (seen := _BURSTS.search(text))]
+        for side, group in groups(rows, "side")
+    }
+    return {side: seen for side, seen in found.items() if seen}
 
 
 def cost(table: pd.DataFrame, side: str) -> Cost | None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from reports import words
 from reports.reading import Run
 
-_LOCAL = (
+_LOOPBACK = (
     "Another machine, another load, another network: the dependencies here answer over loopback.",
     (
         "Sides with a machine of their own: app, worker, broker, load generator and services share one, and "
         "what one takes the others lack."
     ),
+)
+_ASUNDER = ("Other machines, another load, another network than those between these hosts.",)
+_SERVICES = (
     (
         "Work that goes on for nobody: a service here cancels a request whose client goes away before the "
         "work is done, and then there is no effect. A service that finishes it all the same lets a retry "
@@ -29,7 +32,7 @@ _OWN = (
 )
 _ELSEWHERE = (
     "How often your processes die. Losses are given per strike and per exposed job, never per day.",
-    "More than one replica of the app, or a broker that is itself replicated.",
+    "More than one replica of the app, but where fault 29 started a second; a broker that is replicated.",
     "What people pay to run a broker: being paged for it, upgrading it, and reading its dashboards.",
 )
 
@@ -40,7 +43,8 @@ def limits(run: Run) -> tuple[str, ...]:
         left_out = tuple(f"An entry of the schedule: {told}." for told in app.get("left_out") or ())
         return (*_OWN, *_strikes(run), *left_out, *_ELSEWHERE)
     scaled = () if run.table("failures").empty else (*_strikes(run), *_retries(run))
-    return (*_LOCAL, *scaled, *_ELSEWHERE)
+    where = _ASUNDER if run.mapping("external") else _LOOPBACK
+    return (*where, *_SERVICES, *scaled, *_ELSEWHERE)
 
 
 def _strikes(run: Run) -> tuple[str, ...]:

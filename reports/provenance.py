@@ -21,7 +21,7 @@ _GROUPS = {
         *("run", "profile", "seed", "started_at", "finished_at", "interrupted", "resumptions"),
         *("sides", "scenarios", "measures", "schema"),
     ),
-    "Machine": ("machine", "limits"),
+    "Machine": ("machine", "limits", "external"),
     "Software": ("git", "versions", "broker", "database"),
     "Noise and what was left out": ("noise", "discarded", "cut_lines"),
     "Plan": ("plan",),

@@ -84,34 +84,26 @@ def thresholds(run: Run) -> Thresholds:
     )
 
 
-def _none_of(column: str, noun: str, judged: str) -> Callable[[Run, str], Sequence[Mark]]:
+def _none_of(column: str, noun: str, *, of: str, judged: str = "") -> Callable[[Run, str], Sequence[Mark]]:
     """A judge of a count over all strikes that must be zero; a strike that is not known leaves it open."""
 
     def judge(run: Run, side: str) -> Sequence[Mark]:
         failures = run.table("failures")
-        rows = failures[failures["side"] == side]
-        accepted = evidence.total(rows["accepted"])
-        if not accepted:
+        rows = failures[(failures["side"] == side) & (failures[of] > 0)]
+        if rows.empty:
             return [_absent("no strike")]
-        seen = evidence.total(rows[column])
-        strikes = len(rows.drop_duplicates(["fault", "strike"]))
-        told = f"{seen} of {accepted} {noun} in {words.plural(strikes, 'strike')}"
-        unknown = int((rows[rows["accepted"] > 0][judged] == "unknown").sum())
-        if unknown and not seen:
+        hit = sorted({f"{fault:g}" for fault in rows[rows[column] > 0]["fault"]}, key=float)
+        told = (
+            f"{words.count(rows[column].sum())} of {words.count(rows[of].sum())} {noun}, "
+            f"at {len(hit)} of {words.plural(rows['fault'].nunique(), 'fault')}"
+            + (f" ({', '.join(hit)})" if hit else "")
+        )
+        unknown = int((rows[judged] == "unknown").sum()) if judged else 0
+        if unknown and not hit:
             return [Mark(state="unknown", told=f"{told}; not known in {unknown}")]
-        return [_mark(not seen, told)]
+        return [_mark(not hit, told)]
 
     return judge
-
-
-def _user_errors(run: Run, side: str) -> Sequence[Mark]:
-    failures = run.table("failures")
-    rows = failures[failures["side"] == side]
-    submitted = evidence.total(rows["submitted"])
-    if not submitted:
-        return [_absent("no strike")]
-    seen = evidence.total(rows["user_errors"])
-    return [_mark(not seen, f"{seen} of {submitted} submits refused or over 1 s")]
 
 
 def _callers(run: Run, side: str) -> Sequence[Mark]:
@@ -139,9 +131,15 @@ def _on_time(policy: str, rows: pd.DataFrame) -> Mark:
 
 
 _PROMISES: dict[str, Callable[[Run, str], Sequence[Mark]]] = {
-    "No accepted job lost, over every strike": _none_of("lost", "lost", "at_least_once"),
-    "No job done twice, over every strike": _none_of("duplicated", "doubled", "at_most_once"),
-    "No caller refused or kept for over 1 s, over every strike": _user_errors,
+    "No accepted job lost, over every strike": _none_of(
+        "lost", "jobs", of="accepted", judged="at_least_once"
+    ),
+    "No job done twice, over every strike": _none_of(
+        "duplicated", "jobs", of="accepted", judged="at_most_once"
+    ),
+    "No caller refused or kept for over 1 s, over every strike": _none_of(
+        "user_errors", "submits", of="submitted"
+    ),
     "No caller kept for over 1 s, without a fault": _callers,
     "Every tick on time (within 50 ms), without a fault": _ticks,
 }

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports import words
-from reports.evidence import Losses
+from reports.evidence import QUEUES, Losses
+from reports.reading import Run
+from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
 #: What an answer asks for, by this run's figures; `open` where they do not tell.
@@ -44,11 +46,19 @@ class Question:
     answers: tuple[Answer, ...]
 
 
+def queues(run: Run) -> tuple[str, ...]:
+    """The sides that may speak for queues, the first that was measured first; of one's own app, its own."""
+    return (own_app.QUEUE,) if run.mapping("own_app") else QUEUES
+
+
 def losses_told(losses: Losses) -> str:
     """The losses of one side at one fault; where none was seen, what that still allows."""
     at = f"at {words.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
     stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
-    told = f"{words.side(losses.side)} lost {losses.lost} of {losses.accepted} accepted jobs {at}{stuck}"
+    jobs = f"{losses.accepted} accepted jobs"
+    if losses.exposed != losses.accepted:
+        jobs = f"{losses.exposed} jobs that were exposed ({losses.accepted} accepted)"
+    told = f"{words.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
     if losses.lost:
         return told
     bound = words.percent(words.upper_bound(0, losses.strikes))

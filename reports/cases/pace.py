@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 
 from reports import commands, evidence, words
-from reports.cases.kinds import Answer, Evidence, Points, Question
-from reports.evidence import QUEUES, TASK, Freshness
+from reports.cases.kinds import Answer, Evidence, Points, Question, queues
+from reports.evidence import TASK, Freshness
 from reports.reading import Run
 from reports.verdicts.account_sync import choose, freshest
 from reports.verdicts.kinds import Gap
@@ -60,7 +60,7 @@ def heavy(run: Run) -> Question:
                     Evidence(
                         told=f"{words.side(side)}, {_PLACES.get(place, place)}: "
                         f"lag of the app's loop p99 {words.ms(lag)}",
-                        at="hogs",
+                        at="responsiveness",
                     )
                     for (place, side), lag in lags.items()
                 ),
@@ -107,7 +107,7 @@ def rate(run: Run) -> Question:
 
 
 def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
-    queue = next((side for side in QUEUES if side in most), QUEUES[0])
+    queue = next((side for side in queues(run) if side in most), queues(run)[0])
     task_most, queue_most = (most.get(side, math.nan) for side in (TASK, queue))
     measured = math.isfinite(task_most) and math.isfinite(queue_most)
     points: Points = "open"
@@ -145,7 +145,7 @@ def on_time(run: Run) -> Question:
     table = run.table("drift")
     found = evidence.freshness(table)
     task = freshest(found, TASK)
-    queue = next((best for side in QUEUES if (best := freshest(found, side)) is not None), None)
+    queue = next((best for side in queues(run) if (best := freshest(found, side)) is not None), None)
     points = _freshest_points(task, queue)
     because = {
         "queue": "The queue's schedule kept the balance younger.",
@@ -167,7 +167,7 @@ def on_time(run: Run) -> Question:
                 evidence=tuple(
                     Evidence(told=_kept(item, _share(run, item)), at="drift")
                     for item in found
-                    if item.side in (TASK, *QUEUES)
+                    if item.side in (TASK, *queues(run))
                 ),
                 gaps=_gaps(run, "either" if task and queue else "open", "the grid of the sync", "drift"),
                 scenario=SYNC,

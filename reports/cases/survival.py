@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from reports import commands, evidence, words
-from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told
+from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told, queues
 from reports.evidence import TASK, Losses, State
 from reports.reading import Run
 from reports.verdicts.kinds import Gap, queue_in
@@ -14,7 +13,6 @@ from reports.verdicts.kinds import Gap, queue_in
 SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
 #: Faults of FAULTS.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
 RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
-_BURSTS = re.compile(r"\bbursts (\d+)")
 
 
 def restart(run: Run) -> Question:
@@ -65,12 +63,8 @@ def weigh(task: State | None, queue: State | None) -> Points:
 
 def replicas(run: Run) -> Question:
     """Whether more than one process of the app runs."""
-    rows = run.table("failures").query("fault == @REPLICAS and scenario == @SYNC")
-    bursts = {
-        str(side): [int(found[1]) for text in group["seen"] if (found := _BURSTS.search(text))]
-        for side, group in rows.groupby("side", sort=False)
-    }
-    queue = next((side for side in evidence.QUEUES if bursts.get(side)), evidence.QUEUES[0])
+    bursts = evidence.bursts(run.table("failures"), scenario=SYNC, fault=REPLICAS)
+    queue = next((side for side in queues(run) if bursts.get(side)), queues(run)[0])
     task_twice, queue_twice = (_twice(bursts.get(side, [])) for side in (TASK, queue))
     points = weigh(task_twice, queue_twice)
     because = {
@@ -99,7 +93,6 @@ def replicas(run: Run) -> Question:
                         at=cell_of(REPLICAS, side),
                     )
                     for side, seen in bursts.items()
-                    if seen
                 ),
                 gaps=_gap(run, points, "two replicas, two schedulers", REPLICAS, SYNC),
                 scenario=SYNC,
@@ -157,10 +150,16 @@ def retries(run: Run) -> Question:
 
 
 def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
-    """The set-ups of the task and of the queue at these faults."""
-    queue = queue_in(run.table("failures"), SETUP)
+    """What must be kept, at these faults, of the task and of the queue: set-ups, or one's own tasks."""
+    own = bool(run.mapping("own_app"))
+    scenarios = run.texts("scenarios") if own else [SETUP]
+    queue = queues(run)[0] if own else queue_in(run.table("failures"), SETUP)
     task, other = (
-        [evidence.losses(run, scenario=SETUP, fault=fault, side=side) for fault in faults]
+        [
+            evidence.losses(run, scenario=scenario, fault=fault, side=side)
+            for scenario in scenarios
+            for fault in faults
+        ]
         for side in (TASK, queue)
     )
     return [item for item in task if item], [item for item in other if item]

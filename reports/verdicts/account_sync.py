@@ -11,6 +11,8 @@ from reports.reading import Run
 from reports.verdicts.kinds import Choice, Gap, Number, Verdict, filled
 
 SCENARIO = "account_sync"
+#: The fault of FAULTS.md that starts a second app and a second scheduler.
+REPLICAS = 29
 #: A smaller difference is of no practical use: the larger of this share and this time (METHOD.md).
 MARGIN_SHARE = 0.1
 MARGIN_MS = 1.0
@@ -31,7 +33,7 @@ def judge(run: Run) -> Verdict:
         question="How old may the balance be that a reader sees?",
         numbers=filled(_age(task), _age(queue)),
         beside=filled(_drift(found)),
-        flips=_flips(choice, found),
+        flips=_flips(run, choice, found),
         gaps=_gaps(run, task, queue),
     )
 
@@ -94,10 +96,8 @@ def _drift(found: Sequence[Freshness]) -> Number | None:
     )
 
 
-def _flips(choice: Choice, found: Sequence[Freshness]) -> tuple[str, ...]:
-    replicas = (
-        "More than one process of the app: each ticks, unless one holds a lease (fault 29, not measured)."
-    )
+def _flips(run: Run, choice: Choice, found: Sequence[Freshness]) -> tuple[str, ...]:
+    replicas = f"More than one process of the app, unless one of them holds a lease: {_twice(run)}."
     if choice == "queue":
         return ("A reader who does not mind the difference in age.", replicas)
     if choice == "no queue":
@@ -108,6 +108,16 @@ def _flips(choice: Choice, found: Sequence[Freshness]) -> tuple[str, ...]:
         )
         return ("A sync that must go on while the app is down.", replicas, *seen)
     return ()
+
+
+def _twice(run: Run) -> str:
+    """What two replicas did to the ticks."""
+    seen = evidence.bursts(run.table("failures"), scenario=SCENARIO, fault=REPLICAS)
+    told = [
+        f"{words.side(side)} ran {sum(counts)} ticks twice in {words.plural(len(counts), 'strike')}"
+        for side, counts in seen.items()
+    ]
+    return "; ".join(told) or f"fault {REPLICAS}, not measured"
 
 
 def _gaps(run: Run, task: Freshness | None, queue: Freshness | None) -> tuple[Gap, ...]:

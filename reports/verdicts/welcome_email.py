@@ -55,7 +55,7 @@ def choose(caller: Comparison | None, response: Comparison | None) -> Choice:
 def _sentence(choice: Choice, caller: Comparison | None, response: Comparison | None) -> str:
     name, both = words.scenario(SCENARIO), [item for item in (caller, response) if item is not None]
     if not both:
-        return f"Not measured: the {name} is decided by what it costs the caller, and no load was run."
+        return f"Not measured: the {name} is decided by what it costs the caller, and no sides were compared."
     beginnings = {
         "queue": f"Take a queue for the {name} when that time counts",
         "no queue": f"You do not need a queue for the {name} if losing one at a crash is acceptable",

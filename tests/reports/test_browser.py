@@ -241,9 +241,8 @@ def test_tables_have_captions_and_scopes(shown: Page) -> None:
 
 
 def what_is_chosen(page: Page) -> list[str]:
-    return page.eval_on_selector_all(
-        "#case-form input:checked", "all => all.map(i => `${i.name}=${i.value}`)"
-    )
+    checked = page.locator("#case-form input:checked").all()
+    return [f"{item.get_attribute('name')}={item.get_attribute('value')}" for item in checked]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

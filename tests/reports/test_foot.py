@@ -33,11 +33,11 @@ def marks(folder: Path, promise: str, side: str) -> tuple[Mark, ...]:
     return row.cells[found.sides.index(side)]
 
 
-@pytest.mark.parametrize(("lost", "state"), [(0, "held"), (1, "broken")])
-def test_a_lost_job_is_a_cross(run: Path, lost: int, state: str) -> None:
+@pytest.mark.parametrize(("lost", "state", "told"), [(0, "held", ""), (1, "broken", " (10)")])
+def test_a_lost_job_is_a_cross(run: Path, lost: int, state: str, told: str) -> None:
     plant(run, "failures", [strike(lost=lost)])
     (mark,) = marks(run, "job lost", "in-process")
-    assert (mark.state, mark.told) == (state, f"{lost} of 10 lost in 1 strike")
+    assert (mark.state, mark.told) == (state, f"{lost} of 10 jobs, at {lost} of 1 fault{told}")
 
 
 def test_a_strike_that_is_not_known_is_no_tick(run: Path) -> None:
