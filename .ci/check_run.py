@@ -34,6 +34,8 @@ def check_files(run: Path) -> None:
         assert not pd.read_csv(run / f"{name}.csv").empty, f"{name}.csv is empty"
     assert pd.read_csv(run / "failures.csv")["sum_ok"].all(), "a sum check does not hold"
     assert json.loads((run / "micro.json").read_text())["benchmarks"], "no call costs"
+    assert json.loads((run / "summary.json").read_text())["run"] == manifest["run"], "no summary"
+    assert manifest["run"] in (run.resolve().parent / "index.html").read_text(), "not in the list of runs"
 
 
 def check_report(run: Path) -> None:

@@ -274,14 +274,15 @@ def _micro(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
 
 
 def _checks(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
+    """The outcomes of thresholds; a value that JSON tells as "inf" is one again."""
     if not path.exists():
         return ()
     try:
-        found = _json(path.read_bytes())
-        return tuple({field: item[field] for field in CHECK_FIELDS} for item in found)
+        found = [{field: item[field] for field in CHECK_FIELDS} for item in _json(path.read_bytes())]
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"{path.name} cannot be read: {_one_line(error)}")
         return ()
+    return tuple(item | {"value": math.inf} if item["value"] == "inf" else item for item in found)
 
 
 def _one_line(error: BaseException) -> str:

@@ -156,5 +156,6 @@ def _absent(what: str) -> Mark:
 def _check(text: object, subject: object, value: object, met: object) -> Check:
     known = isinstance(value, int | float) and not math.isnan(value)
     told = words.amount(float(value)) if known and isinstance(value, int | float) else "not measured"
+    told = words.OVER_LIMIT if value == math.inf else told
     state: State = "held" if met is True else ("broken" if known else "unknown")
     return Check(text=str(text), subject=str(subject), mark=Mark(state=state, told=told))

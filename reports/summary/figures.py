@@ -5,7 +5,7 @@
 | response_p50 | median response of a scenario, ms                       | blocks: median and range  |
 | caller_p50   | what the request pays in the median, ms                 | blocks: median and range  |
 | age_p99      | age of the synced balance at p99, ms, a policy each     | owners and blocks         |
-| lost_10 …    | share of the accepted set-ups lost at a fault           | strikes; high is the bound |
+| lost_10 …    | share of the exposed set-ups lost at a fault            | strikes; high is the bound |
 | pss          | memory over all processes, MB                           | blocks: median and range  |
 """
 

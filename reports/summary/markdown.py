@@ -114,7 +114,7 @@ def _figures(summary: _Summary) -> str:
         (title(*key), *(cells.get(side, words.NOTHING) for side in sides)) for key, cells in rows.items()
     ]
     table = _table(("", *map(words.side, sides)), cells_of)
-    told = "Figures: the median over blocks with their range; losses in percent of accepted jobs"
+    told = "Figures: the median over blocks with their range; losses in percent of the jobs exposed"
     return _titled(f"{told}, with what so few strikes still allow", table)
 
 

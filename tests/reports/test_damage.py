@@ -189,17 +189,29 @@ def test_a_manifest_with_fields_missing_or_of_any_kind_renders(
         assert tiny.name in write_index(tiny.parent).read_text(encoding="utf-8")
 
 
+def benchmarks(one: Any, other: Any) -> dict[str, Any]:
+    stats = {"median": 1e-5, "q1": one, "q3": other, "min": one, "rounds": other}
+    return {"benchmarks": [{"name": one, "group": other, "stats": stats}]}
+
+
+def checks(one: Any, other: Any) -> list[Any]:
+    return [{"text": one, "subject": other, "value": one, "met": other}]
+
+
 @FUZZ
-@given(content=JSONS, benchmark=JSONS, name=st.sampled_from([MICRO, CHECKS]))
-def test_call_costs_and_checks_of_any_kind_render(
-    tiny: Path, content: Any, benchmark: Any, name: str
-) -> None:
-    path = tiny / name
-    before = path.read_bytes() if path.exists() else b"[]"
-    path.write_bytes(before)
-    for whole in (content, {"benchmarks": [benchmark, {"name": content, "stats": benchmark}]}, [benchmark]):
-        with damaged(path, lambda _, whole=whole: json.dumps(whole).encode()):
-            renders(tiny)
+@given(
+    found=st.one_of(
+        st.tuples(st.sampled_from([MICRO, CHECKS]), JSONS),
+        st.tuples(st.just(MICRO), st.builds(benchmarks, JSONS, JSONS)),
+        st.tuples(st.just(CHECKS), st.builds(checks, JSONS, JSONS)),
+    )
+)
+def test_call_costs_and_checks_of_any_kind_render(tiny: Path, found: tuple[str, Any]) -> None:
+    name, content = found
+    if not (tiny / name).exists():
+        (tiny / name).write_text("[]")
+    with damaged(tiny / name, lambda _: json.dumps(content).encode()):
+        renders(tiny)
 
 
 @st.composite
