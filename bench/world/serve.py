@@ -16,6 +16,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -94,9 +95,11 @@ def stand(address: str, port: int, say: Callable[[str], None]) -> None:
 
     Raise PortTakenError where one of them cannot be used. `say` is told each line for a person.
     """
-    sockets = [listening_socket(port + number, host=address) for number in range(len(NAMES))]
     latency_s = DEFAULT_LATENCY_MS / 1000
-    with tempfile.TemporaryDirectory(prefix="queue-or-task-world-") as folder:
+    with ExitStack() as held:
+        ports = range(port, port + len(NAMES))
+        sockets = [held.enter_context(listening_socket(number, host=address)) for number in ports]
+        folder = held.enter_context(tempfile.TemporaryDirectory(prefix="queue-or-task-world-"))
         host = hosts.label(os.environ)
         ledger.keep(Path(folder), {"host": host})
         world = World(latency_s)
