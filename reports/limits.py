@@ -23,7 +23,7 @@ _SERVICES = (
 #: Of an app of one's own, in place of what is said of our services.
 _OWN = (
     "Another machine, another load, another network: what your tasks call is wherever they find it.",
-    _LOCAL[1],
+    _LOOPBACK[1],
     (
         "An effect that its witness missed: the task itself notes it, or comes to its end. A mail that left "
         "in the instant before a kill was sent all the same."

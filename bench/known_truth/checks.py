@@ -105,7 +105,7 @@ def between_ms(pairs: pd.Series[float]) -> float:
     """Half the t-interval of the mean over pairs of blocks; 0 where there is one: it cannot tell."""
     if len(pairs) < 2:  # noqa: PLR2004 - no spread from one
         return 0.0
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * float(pairs.sem())
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * float(stats.sem(pairs))
 
 
 def counts(failures: pd.DataFrame) -> list[Row]:

@@ -21,6 +21,8 @@ With the labels swapped every ratio must turn into its inverse; `lean` is by how
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -98,9 +100,10 @@ def chance(runs: int, figures: int) -> int:
 
 def _pairs(cut: pd.DataFrame) -> dict[tuple[str, float], npt.NDArray[np.float64]]:
     """The values of each figure, shape (pairs, 2), in the order of time."""
+    figures: Iterable[tuple[Any, pd.DataFrame]] = cut.groupby(_FIGURE)
     return {
         (str(scenario), float(q)): group.sort_values("window")["value_ms"].to_numpy().reshape(-1, 2)
-        for (scenario, q), group in cut.groupby(_FIGURE)
+        for (scenario, q), group in figures
     }
 
 

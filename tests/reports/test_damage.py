@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_a_number_that_was_cut_is_not_taken_for_another(tiny: Path) -> None:
 def test_nan_in_every_number_renders(tiny: Path) -> None:
     for table in ("latency", "comparisons", "drift", "failures", "cost", "blocks"):
         numbers = [name for name in TABLES[table] if name.endswith(("ms", "_s", "lost", "accepted", "ratio"))]
-        with damaged(tiny / f"{table}.csv", lambda content, numbers=numbers: _all_nan(content, numbers)):
+        with damaged(tiny / f"{table}.csv", partial(_all_nan, names=numbers)):
             renders(tiny)
 
 

@@ -41,7 +41,9 @@ def test_the_intervals_are_those_of_scipy(seed: int) -> None:
     draw = np.random.default_rng(seed)
     one, other = draw.normal(0, 1, 2 + seed), draw.normal(1, 0.3, 10 - seed)
     ours, theirs = paired(one), stats.ttest_1samp(one, 0.0).confidence_interval(CONFIDENCE)
-    assert (ours.low, ours.high) == pytest.approx(np.exp([theirs.low, theirs.high]), rel=1e-6)
+    assert (ours.low, ours.high) == pytest.approx(
+        np.exp(np.array([float(theirs.low), float(theirs.high)])), rel=1e-6
+    )
     ours = unpaired(one, other)
     theirs = stats.ttest_ind(one, other, equal_var=False).confidence_interval(CONFIDENCE)
     assert (ours.low, ours.high) == pytest.approx(np.exp([theirs.low, theirs.high]), rel=1e-6)
