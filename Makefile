@@ -24,7 +24,7 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-inprocess soak-sidekiq report compare test lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-inprocess soak-sidekiq celery-suite report compare test lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ soak-inprocess: $(STAMP) ## The same for the in-process runtime alone (a quarter
 soak-sidekiq: $(STAMP) ## 150 times kill -9 of a child, the worker or the broker, under load
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
+
+celery-suite: $(STAMP) ## Celery's own integration suite: Redis with a worker beside in-process (a quarter of an hour)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m bench.celery_suite $(ARGS)
 
 report: $(STAMP) ## Render a run's report again, and the list of all runs (RUN=results/latest)
 	$(BIN)/queue-or-task report $(RUN)

@@ -29,6 +29,7 @@ from contextlib import (
 from typing import Any, Final, Self
 
 from inprocess.celery.backend import Store
+from inprocess.celery.broker import Broker
 from inprocess.celery.hooks import hooked
 from inprocess.celery.identity import followed
 from inprocess.celery.joining import told_apart
@@ -100,6 +101,11 @@ class InProcess:
         if self._supervisor is None:
             raise RuntimeError(f"{self.name} does not run: enter it with `with` or `async with` first")
         return self._supervisor
+
+    @property
+    def broker(self) -> Broker:
+        """The queues."""
+        return self._parts.broker
 
     @property
     def worker(self) -> Any:

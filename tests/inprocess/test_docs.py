@@ -1,4 +1,4 @@
-"""The page that teaches the runtime: each block is run as a program, and prints what the page says."""
+"""The pages that teach the runtime: each block is run as a program, and prints what the page says."""
 
 from __future__ import annotations
 
@@ -17,11 +17,15 @@ import inprocess.supervision
 import inprocess.testing
 
 ROOT = Path(__file__).parent.parent.parent
-PAGE = ROOT / "docs" / "runtime.md"
+PAGES = [ROOT / "docs" / name for name in ("runtime.md", "celery-without-a-broker.md")]
 #: A program, and what it prints.
 BLOCK = re.compile(r"```python\n(?P<code>.*?)```\n\n```text\n(?P<output>.*?)```", re.DOTALL)
 
-BLOCKS = [(match["code"], match["output"]) for match in BLOCK.finditer(PAGE.read_text())]
+BLOCKS = [
+    pytest.param(match["code"], match["output"], id=f"{page.stem} {number}")
+    for page in PAGES
+    for number, match in enumerate(BLOCK.finditer(page.read_text()), 1)
+]
 MODULES = sorted(
     found.name
     for package in (inprocess.supervision, inprocess.testing)
@@ -29,11 +33,11 @@ MODULES = sorted(
 )
 
 
-def test_every_block_of_the_page_is_followed_by_what_it_prints() -> None:
-    assert len(BLOCKS) == PAGE.read_text().count("```python") > 10
+def test_every_block_of_a_page_is_followed_by_what_it_prints() -> None:
+    assert len(BLOCKS) == sum(page.read_text().count("```python") for page in PAGES) > 15
 
 
-@pytest.mark.parametrize(("code", "output"), BLOCKS, ids=[f"block {k}" for k, _ in enumerate(BLOCKS, 1)])
+@pytest.mark.parametrize(("code", "output"), BLOCKS)
 def test_a_block_of_the_page_prints_what_the_page_says(code: str, output: str, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(code)

@@ -1,0 +1,38 @@
+"""What a pytest run of the suite came to, read from what it printed; and what cannot apply in-process."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_RAW = "it replaces a method of the producer's channel, and in-process nothing is sent through a channel"
+_PUBSUB = "it looks for the backend's subscription in Redis, and results in memory have none"
+
+#: Cases that in-process cannot pass, each with its reason.
+CANNOT_APPLY: Final = {
+    "test_tasks.py::test_task_redis_result_backend::test_asyncresult_forget_cancels_subscription": _PUBSUB,
+    "test_tasks.py::test_task_redis_result_backend::test_asyncresult_get_cancels_subscription": _PUBSUB,
+}
+
+_FAILED = re.compile(r"^(?:FAILED|ERROR|SUBFAILED\S*) (?:\S*/)?(test_\w+\.py::\S+)", re.MULTILINE)
+_PASSED = re.compile(r"(\d+) (passed|xpassed)")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """pytest's closing line, how many cases passed (unexpectedly too), and which failed."""
+
+    closing: str
+    passed: int
+    failed: frozenset[str]
+
+
+def read(log: Path) -> Outcome:
+    """The outcome in a log; where pytest did not come to its end the closing line says so."""
+    text = log.read_text(errors="replace")
+    closings = re.findall(r"^=* ?(\d+ (?:passed|failed).* in [\d.]+s.*?) ?=*$", text, re.MULTILINE)
+    closing = closings[-1] if closings else f"did not end by itself: see {log}"
+    passed = sum(int(count) for count, _ in _PASSED.findall(closing.replace("subtests passed", "")))
+    return Outcome(closing, passed, frozenset(_FAILED.findall(text)))
