@@ -28,7 +28,7 @@ THOUSAND = 1_000
 def owners(run: Run) -> canvas.Figure | None:
     """A line for each side and policy over the number of owners; None where none was measured."""
     found = run.table("owners")
-    found = found[found["owners"].map(canvas.on_log_axis)]
+    found = found[found["owners"].map(canvas.on_log_axis).astype(bool)]
     found = found.assign(
         missed_percent=100 * found["missed"] / found["ticks_due"].where(found["ticks_due"] > 0)
     )

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from bench import commands
 from bench.byo import sides
 from bench.byo.orders import Asked, make_order
 from bench.cli import main
@@ -77,8 +78,13 @@ def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
     assert made.own is not None
     assert made.own.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
     parsed = main.commands["run"].make_context("run", made.command[2:])
-    assert parsed.params["tasks"] == ("shop.tasks.send_receipt",)
-    assert (parsed.params["rate"], parsed.params["beat_every"]) == ("20/s", "1s")
+    assert commands.sorted_out(parsed.params)["own"] == Asked(
+        app="shop.celery:app",
+        tasks=("shop.tasks.send_receipt",),
+        args=("[42]",),
+        rate="20/s",
+        beat_every="1s",
+    )
 
 
 def test_an_entry_that_comes_too_seldom_is_left_out_with_the_way_to_measure_it() -> None:
