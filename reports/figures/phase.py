@@ -157,8 +157,8 @@ def _plot(axes: Axes, policy: Policy) -> None:
         places = sorted(set(_moment(at, policy.ticks)))[: 2 * MOST_MOMENTS]
         near: dict[str, Any] = {"color": canvas.INK, "markersize": 4.5, "clip_on": False}
         axes.plot(places, [foot] * len(places), mark, **near)
-    for at in list(steps(shown))[:MOST_MOMENTS]:
-        axes.axvline(at, color=canvas.MUTED, linewidth=0.8, linestyle="--")
+    for stepped in list(steps(shown))[:MOST_MOMENTS]:
+        axes.axvline(stepped, color=canvas.MUTED, linewidth=0.8, linestyle="--")
     axes.set_title(canvas.plain(policy.name, 40), fontsize=10, fontweight="bold")
     beside: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
     axes.text(1, 1.02, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
