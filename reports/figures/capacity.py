@@ -6,7 +6,7 @@ import pandas as pd
 
 from reports import commands, evidence, words
 from reports.figures import canvas, strips, trends
-from reports.frames import groups
+from reports.frames import groups, records
 from reports.reading import Run
 from reports.tables import Table, ordered, table
 
@@ -109,15 +109,15 @@ def steps(found: pd.DataFrame) -> Table | None:
     """Every step of every ramp."""
     rows = [
         {
-            "side": f"{words.side(str(row.side))}, step {words.count(row.step)}",
-            "requests/s": words.number(row.rate_per_s),
-            "jobs due/s": words.number(row.due),
-            "jobs done/s": words.number(row.done),
-            "backlog before": words.count(row.backlog_start),
-            "backlog after": words.count(row.backlog_end),
-            "oldest": words.seconds(row.oldest_s),
-            "kept up": {True: "yes", False: "no"}.get(row.held, words.NOTHING),
+            "side": f"{words.side(row['side'])}, step {words.count(row['step'])}",
+            "requests/s": words.number(row["rate_per_s"]),
+            "jobs due/s": words.number(row["due"]),
+            "jobs done/s": words.number(row["done"]),
+            "backlog before": words.count(row["backlog_start"]),
+            "backlog after": words.count(row["backlog_end"]),
+            "oldest": words.seconds(row["oldest_s"]),
+            "kept up": {True: "yes", False: "no"}.get(row["held"], words.NOTHING),
         }
-        for row in found.itertuples()
+        for row in records(found)
     ]
     return table("every step", rows, ("kept up",), folded=True)

@@ -19,9 +19,9 @@ from reports.reading import Run
 from reports.tables import Table, table
 
 #: Points of a drawn curve; more look the same and only make the file larger.
-MOST_POINTS = 200
+MOST_POINTS = 130
 #: The same of the thin curve beside it.
-FEW_POINTS = 80
+FEW_POINTS = 50
 #: Inches under the plot for the axis, and for the legend under it.
 AXIS_HEIGHT, LEGEND_HEIGHT = 0.55, 0.75
 

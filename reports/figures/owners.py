@@ -7,7 +7,7 @@ import pandas as pd
 from reports import commands, evidence, words
 from reports.figures import canvas
 from reports.figures.trends import Plot, Scale, Trend, draw, plot
-from reports.frames import groups
+from reports.frames import groups, records
 from reports.reading import Run
 from reports.tables import Table, table
 
@@ -86,9 +86,9 @@ def _name(side: str, policy: str) -> str:
 
 def _told(found: pd.DataFrame) -> list[str]:
     return [
-        f"{words.side(str(row.side))}, {row.policy}, {words.count(row.owners)} owners: "
-        f"{words.number(row.missed_percent)} % missed, phase p99 {words.ms(row.phase_p99_ms)}"
-        for row in found.itertuples()
+        f"{words.side(row['side'])}, {row['policy']}, {words.count(row['owners'])} owners: "
+        f"{words.number(row['missed_percent'])} % missed, phase p99 {words.ms(row['phase_p99_ms'])}"
+        for row in records(found)
     ]
 
 

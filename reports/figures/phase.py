@@ -141,7 +141,7 @@ def _plot(axes: Axes, policy: Policy) -> None:
     low, high = min(-5.0, float(shown["low"].min())), max(60.0, float(shown["high"].max()))
     room = 0.08 * (high - low)
     axes.set_ylim(low - 2 * room, high + room)
-    axes.vlines(shown.index, shown["low"], shown["high"], color=colour, linewidth=1, alpha=0.5)
+    axes.plot(*_bars(shown), color=colour, linewidth=1, alpha=0.5)
     axes.plot(
         shown.index,
         shown["middle"],
@@ -157,13 +157,20 @@ def _plot(axes: Axes, policy: Policy) -> None:
         places = sorted(set(_moment(at, policy.ticks)))[: 2 * MOST_MOMENTS]
         near: dict[str, Any] = {"color": canvas.INK, "markersize": 4.5, "clip_on": False}
         axes.plot(places, [foot] * len(places), mark, **near)
-    for at in list(steps(shown))[:MOST_MOMENTS]:
-        axes.axvline(at, color=canvas.MUTED, linewidth=0.8, linestyle="--")
+    for stepped in list(steps(shown))[:MOST_MOMENTS]:
+        axes.axvline(stepped, color=canvas.MUTED, linewidth=0.8, linestyle="--")
     axes.set_title(canvas.plain(policy.name, 40), fontsize=10, fontweight="bold")
     beside: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
     axes.text(1, 1.02, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
     axes.set_ylabel("phase, ms", fontsize=9.5)
     axes.tick_params(labelsize=9.5)
+
+
+def _bars(shown: pd.DataFrame) -> tuple[list[float], list[float]]:
+    """Every range as one broken line: a third of the bytes that single ones take."""
+    across = [place for at in shown.index.to_numpy() for place in (float(at), float(at), math.nan)]
+    ranges = shown[["low", "high"]].to_numpy()
+    return across, [value for low, high in ranges for value in (float(low), float(high), math.nan)]
 
 
 def _short(policy: Policy) -> str:

@@ -27,7 +27,9 @@ def smaller(svg: str, slug: str) -> str:
 def _rounded(tag: str) -> str:
     """A tag without digits that nobody sees, a turn by nothing, and the font that the page's own replaces."""
     tag = re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r"(\d\d\.\d)\d+", r"\1", tag))
+    tag = re.sub(r"; stroke-linejoin: miter|; stroke-linecap: square", "", tag)
     tag = re.sub(r' transform="rotate\(-?0 [^"]*"|font-family: [^;"]*; ?', "", tag)
+    tag = re.sub(r"(?<=[;:]) ", "", tag)
     return re.sub(r' d="([^"]*)"', lambda path: f' d="{_COMMAND.sub(_bare, path[1]).strip()}"', tag)
 
 

@@ -20,7 +20,7 @@ from bench.measures import quantiles as measured
 from bench.schema import MICRO, TABLES
 from reports import figures, quantiles
 from reports.figures import Figure, labels, percentiles
-from reports.figures import phase as phases
+from reports.figures.phase import missing, moments, policies, steps
 from reports.reading import Run, read
 from reports.sections import Drawn as Sections
 from tests.reports.synthetic_run import plant
@@ -176,6 +176,6 @@ def ticks(phases_ms: Sequence[float], *, left_out: Sequence[int] = ()) -> list[d
 
 def test_a_tick_that_never_ran_and_a_step_of_the_phase_are_marked_where_they_happened(run: Path) -> None:
     plant(run, "ticks", ticks([5.0] * 10 + [305.0] * 10, left_out=[4]))
-    (policy,) = phases.policies(read(run))
-    assert phases.missing(policy.ticks) == [4.0]
-    assert phases.steps(phases.moments(policy.ticks)) == {10.0: 300.0}
+    (policy,) = policies(read(run))
+    assert missing(policy.ticks) == [4.0]
+    assert steps(moments(policy.ticks)) == {10.0: 300.0}
