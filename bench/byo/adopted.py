@@ -76,7 +76,7 @@ def adopted(adoption: Adoption) -> Celery:
     if adoption.broker:
         _turn_away(app, adoption)
     if adoption.queue:
-        app.conf.update(task_routes=None, task_queues=None, task_default_queue=adoption.queue)
+        _gather(app, adoption.queue)
     app.conf.beat_schedule = _schedule(app, adoption)
     return app
 
@@ -91,6 +91,14 @@ def _turn_away(app: Celery, adoption: Adoption) -> None:
         result_backend=results,
         **{name: None for name in _SERVER_SETTINGS if app.conf.get(name) is not None},
     )
+
+
+def _gather(app: Celery, queue: str) -> None:
+    """Send everything to one queue, but for calls that name another themselves."""
+    app.conf.update(task_routes=None, task_queues=None, task_default_queue=queue)
+    for task in app.tasks.values():
+        if getattr(task, "queue", None):
+            task.queue, task.exchange, task.routing_key = queue, None, None
 
 
 def _schedule(app: Celery, adoption: Adoption) -> dict[str, Any]:

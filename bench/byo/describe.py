@@ -146,11 +146,14 @@ def _entry(name: str, entry: Mapping[str, Any]) -> Entry:
 
 
 def _queues(app: Celery, names: Sequence[str]) -> list[str]:
-    """Where the app's routes lead, and the queues that it declares."""
+    """The queues that it declares, and where its routes and its tasks' and entries' options lead."""
     found = list(app.amqp.queues)
+    entries = dict(app.conf.beat_schedule or {}).values()
+    found += [queue for entry in entries if (queue := (entry.get("options") or {}).get("queue"))]
     for name in names:
-        options = app.amqp.router.route({}, name, (), {})
-        queue = options.get("queue")
+        own = {key: getattr(app.tasks[name], key, None) for key in ("queue", "exchange", "routing_key")}
+        given = {key: value for key, value in own.items() if value is not None}
+        queue = app.amqp.router.route(given, name, (), {}).get("queue")
         found.append(getattr(queue, "name", queue) or app.conf.task_default_queue)
     return list(dict.fromkeys(str(queue) for queue in found))
 
