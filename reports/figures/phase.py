@@ -122,7 +122,7 @@ def missing(ticks: pd.DataFrame) -> list[float]:
     found: set[float] = set()
     for _, own in groups(ticks, "block", "owner"):
         numbers = own["tick"][own["tick"].abs() < canvas.LARGEST].astype(int)
-        if len(numbers) > 1 and numbers.max() - numbers.min() < MOST_MOMENTS * 100:
+        if len(numbers) > 1 and 0 < numbers.max() - numbers.min() < MOST_MOMENTS * 100:
             lacking = set(range(numbers.min(), numbers.max())) - set(numbers)
             interval = float(own["at"].max() - own["at"].min()) / float(numbers.max() - numbers.min())
             found |= {round(float(own["at"].min()) + (at - numbers.min()) * interval, 3) for at in lacking}
