@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.schema import SIDES
-from reports import evidence, matrix, words
+from reports import evidence, words
 from reports.frames import groups, records
 from reports.reading import Run
 
@@ -59,34 +59,6 @@ def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
         "doubled": words.count(rows["duplicates"].sum()),
         "overlaps": words.count(rows["overlaps"].sum()),
     }
-
-
-def failures(run: Run) -> Table | None:
-    """Every class and flag of every fault, with the times that go with them."""
-    found = run.table("failures").dropna(subset=["fault"])
-    place = {side: number for number, side in enumerate(ordered(found["side"]))}
-    found = found.assign(place=found["side"].map(place)).sort_values(
-        ["fault", "scenario", "place"], kind="stable"
-    )
-    counted = matrix.CLASSES | matrix.FLAGS
-    rows = [
-        {
-            "fault": f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}",
-            "side": words.side(side),
-            "strikes": words.count(len(group)),
-            "accepted": words.count(group["accepted"].sum()),
-        }
-        | dict(zip(counted.values(), map(words.count, group[list(counted)].sum()), strict=True))
-        | {
-            "next effect": words.seconds(float(group["t_first_s"].max())),
-            "90 % of the rate": words.seconds(float(group["t_90_s"].max())),
-            "backlog cleared": words.seconds(float(group["t_clear_s"].max())),
-            "longest call": words.ms(float(group["caller_max_ms"].max())),
-            "longest loop lag": words.ms(float(group["lag_max_ms"].max())),
-        }
-        for (number, scenario, side), group in groups(found, "fault", "scenario", "side")
-    ]
-    return table("Every count: sums over strikes, and the worst time of any", rows, ("side",), folded=True)
 
 
 def breakable(run: Run) -> Table | None:

@@ -21,8 +21,8 @@ from reports.frames import records
 from reports.reading import Run
 from reports.timelines import choice, drawing, events
 
-#: Bytes of all timelines of a page together; a full run's hundred take some 200 kB.
-BUDGET_BYTES = 250_000
+#: Bytes of all timelines of a page together: a full run's hundred would take 200 kB of its megabyte.
+BUDGET_BYTES = 130_000
 #: Cells with a finding whose timelines are shown in print.
 PRINTED = 3
 #: What makes one strike worse than another, gravest first.

@@ -8,6 +8,7 @@ import zlib
 _USES = re.compile(r"<g>((?:\s*<use [^>]*/>)+)\s*</g>")
 _STYLE = re.compile(r' style="[^"]*"')
 _COMMAND = re.compile(r"\s*([A-Za-z])\s*")
+_GROUP = re.compile(r"<g(>| [^>]*>)|</g>")
 _REFERRED = re.compile(r'(?<=href="#)[^"]+|(?<=url\(#)[^)]+')
 
 
@@ -15,13 +16,13 @@ def smaller(svg: str, slug: str) -> str:
     """The `<svg>` element alone, with short ids that no other figure of the page has.
 
     Numbers keep a tenth of a point, small ones a hundredth; marks of one line share their style; ids
-    that nothing refers to go.
+    that nothing refers to go, and so do groups that say nothing.
     """
     body = svg[svg.index("<svg") :].replace("xlink:href", "href")
     body = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r"<[^>]+>", lambda tag: _rounded(tag[0]), body)  # in tags alone: text stays as it is
     body = _USES.sub(_shared, re.sub(r"\n\s*", "\n", body))
-    return _short_ids(body, f"s{zlib.crc32(slug.encode()):x}-")
+    return _ungrouped(_short_ids(body, f"s{zlib.crc32(slug.encode()) & 0xFFFF:x}-")).replace("\n", "")
 
 
 def _rounded(tag: str) -> str:
@@ -43,6 +44,19 @@ def _shared(group: re.Match[str]) -> str:
     if len(styles) != 1:
         return group[0]
     return f"<g{styles.pop()}>{_STYLE.sub('', group[1])}\n</g>"
+
+
+def _ungrouped(body: str) -> str:
+    """The same without groups that have no attribute."""
+    bare: list[bool] = []
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[0] != "</g>":
+            bare.append(tag[1] == ">")
+            return "" if bare[-1] else tag[0]
+        return "" if bare.pop() else tag[0]
+
+    return _GROUP.sub(kept, body)
 
 
 def _short_ids(body: str, prefix: str) -> str:

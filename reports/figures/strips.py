@@ -5,6 +5,7 @@ Every plot has an axis of its own, so that what is counted in different units st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ HEADING, LINE, SCALE = 0.3, 0.26, 0.34
 NAMES, NUMBERS = 1.3, 0.85
 #: Points of a plain scale, at most.
 MOST_TICKS = 5
+#: Dots that an axis has room for, side by side; those that would lie on each other are drawn once.
+DOTS_ACROSS = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +144,16 @@ def _plot(axes: Axes, item: Panel) -> None:
         axes.text(1.03, place, canvas.plain(line.told, 20), ha="left", transform=across, **beside)
 
 
+def apart(dots: Sequence[float], low: float, high: float, *, log: bool) -> list[float]:
+    """The dots that can be told apart on an axis from `low` to `high`, in order: a full run has hundreds."""
+    of = math.log if log else float
+    cell = (of(high) - of(low)) / DOTS_ACROSS
+    return list({round(of(dot) / cell): dot for dot in sorted(dots)}.values())
+
+
 def _line(axes: Axes, line: Line, place: int, shows: Callable[[float], bool]) -> None:
     colour = canvas.colour(line.side)
-    dots = [dot for dot in line.dots if shows(dot)]
+    dots = apart([dot for dot in line.dots if shows(dot)], *axes.get_xlim(), log=axes.get_xscale() == "log")
     pale: dict[str, Any] = {"alpha": 0.4, "markersize": 4.5, "markeredgewidth": 0, "clip_on": False}
     axes.plot(dots, [place] * len(dots), "o", color=colour, **pale)
     if shows(line.low) and shows(line.high):

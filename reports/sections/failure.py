@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reports import commands, matrix, tables
+from reports import commands, matrix
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking, there
+from reports.sections.kinds import Drawn, Section, lacking
 
 
 def section(run: Run, drawn: Drawn) -> Section:
@@ -17,6 +17,5 @@ def section(run: Run, drawn: Drawn) -> Section:
         "nowhere. Stuck: still held somewhere at the drain limit. Failed visibly: a person can find it.",
         matrix=found,
         figures=drawn.get("failure", ()),
-        tables=there(tables.failures(run)),
         gaps=lacking(("strikes of faults", found is None, commands.measure(run, "fault"))),
     )

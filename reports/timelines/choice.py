@@ -19,7 +19,7 @@ PERIODIC = "periodic"
 GRAVE = frozenset({"lost", "stuck", "duplicated", "ghost", "unexpected"})
 LESSER = frozenset({"failed_visibly", "late", "cancelled"})
 ORDINARY = frozenset({"done_once", "refused", "unknown", PERIODIC})
-TIERS = ((GRAVE, 40), (LESSER, 16), (ORDINARY, 8))
+TIERS = ((GRAVE, 20), (LESSER, 10), (ORDINARY, 4))
 #: Errors told under a timeline, and letters of each.
 MOST_ERRORS = 3
 ERROR_LETTERS = 160

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bench.measures import quantiles as measured
 from bench.schema import MICRO, TABLES
 from reports import figures, quantiles
-from reports.figures import Figure, labels, percentiles
+from reports.figures import Figure, labels, percentiles, strips
 from reports.figures.phase import missing, moments, policies, steps
 from reports.reading import Run, read
 from reports.sections import Drawn as Sections
@@ -179,3 +179,9 @@ def test_a_tick_that_never_ran_and_a_step_of_the_phase_are_marked_where_they_hap
     (policy,) = policies(read(run))
     assert missing(policy.ticks) == [4.0]
     assert steps(moments(policy.ticks)) == {10.0: 300.0}
+
+
+def test_dots_that_would_lie_on_each_other_are_drawn_once() -> None:
+    assert len(strips.apart([n / 1000 for n in range(1000)], 0.0, 1.0, log=False)) <= strips.DOTS_ACROSS + 1
+    assert strips.apart([1.0, 10.0, 100.0, 100.01], 1.0, 1000.0, log=True) == [1.0, 10.0, 100.01]
+    assert strips.apart([], 0.0, 1.0, log=False) == []
