@@ -87,6 +87,8 @@ def make_plan(*, seed: int, prefix: str, rates: Mapping[str, float], seconds: fl
 
     Raise PlanError for a plan that this machine cannot offer or that offers nothing.
     """
+    if unknown := sorted(set(rates) - set(REQUESTED)):
+        raise PlanError(f"no requests are planned for {unknown[0]!r}: choose from {', '.join(REQUESTED)}")
     _check(prefix=prefix, rates=rates, seconds=seconds, owners=owners)
     due = sorted(
         (due_ns, scenario)
@@ -151,8 +153,6 @@ def check_window(*, prefix: str, seconds: float) -> None:
 
 def _check(*, prefix: str, rates: Mapping[str, float], seconds: float, owners: int) -> None:
     check_window(prefix=prefix, seconds=seconds)
-    if unknown := sorted(set(rates) - set(REQUESTED)):
-        raise PlanError(f"no requests are planned for {unknown[0]!r}: choose from {', '.join(REQUESTED)}")
     for scenario, rate in rates.items():
         if not 0 < rate <= MAX_RATE:
             raise PlanError(

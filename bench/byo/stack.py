@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 #: Events that show that a call has come through: how it ended does not matter.
 CAME_THROUGH = frozenset({"effect", "done", "raised", "failed", "cancelled"})
-#: Seconds that the first call of each task may take.
-PROBE_S = 15.0
+#: Seconds that the first calls have to end once each has begun; a longer one is waited for no more.
+FIRST_END_S = 5.0
 #: What the queue is called that the run has to itself on the app's own broker.
 QUEUE_PREFIX = "queue-or-task-"
 #: What takes that queue away again.
@@ -53,6 +53,7 @@ class OwnStack(Stack):
         self._on_app_broker = own.use_app_broker and side.queued
         self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
         super().__init__(side, **{**options, "beat": periodic, "odd_jobs": False})
+        self._limit_s += START_LIMIT_S  # an app takes its time to be imported, three times over
 
     @property
     def whole(self) -> bool:
@@ -90,10 +91,15 @@ class OwnStack(Stack):
             args, kwargs = calls[task]
             body = {"id": name, "task": task, "args": args, "kwargs": kwargs}
             (await self.call("POST", "/tasks", json=body, timeout=START_LIMIT_S)).raise_for_status()
-        await self.until(lambda events: not _left(events, names, CAME_THROUGH), within_s=PROBE_S)
-        if left := _left(self.events(), names, CAME_THROUGH | {"start"}):
-            told = f"a first call of {', '.join(left)} did not begin within {PROBE_S:g} s"
-            raise BenchError(f"{self.side.name}: {told}")
+        begun = CAME_THROUGH | {"start"}
+        if not await self.until(lambda events: not _left(events, names, begun), within_s=START_LIMIT_S):
+            left = ", ".join(_left(self.events(), names, begun))
+            told = f"a first call of {left} did not begin within {START_LIMIT_S:g} s"
+            raise BenchError(f"{self.side.name}: {told}; its worker: {self._last_words()}")
+        await self.until(lambda events: not _left(events, names, CAME_THROUGH), within_s=FIRST_END_S)
+
+    def _last_words(self) -> str:
+        return self.parts["worker"].tail(1) if "worker" in self.parts else "the host"
 
     async def _clear_database(self) -> None:
         """Leave it alone: the database is the app's own."""

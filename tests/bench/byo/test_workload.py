@@ -121,6 +121,11 @@ def test_the_same_seed_plans_the_same_calls_for_every_side(tmp_path: Path) -> No
     ]
 
 
+def test_a_load_can_be_read_again_by_the_generator(tmp_path: Path) -> None:
+    plan = planned(read(tmp_path, FILE))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
 def test_a_task_more_moves_no_call_of_the_others(tmp_path: Path) -> None:
     whole, alone = read(tmp_path, FILE), read(tmp_path, FILE.partition('[[task]]\nname = "shop.tasks.c"')[0])
     of_a = [
