@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -96,7 +96,8 @@ def _turn_away(app: Celery, adoption: Adoption) -> None:
 def _gather(app: Celery, queue: str) -> None:
     """Send everything to one queue, but for calls that name another themselves."""
     app.conf.update(task_routes=None, task_queues=None, task_default_queue=queue)
-    for task in app.tasks.values():
+    tasks: Iterable[Any] = app.tasks.values()
+    for task in tasks:
         if getattr(task, "queue", None):
             task.queue, task.exchange, task.routing_key = queue, None, None
 
