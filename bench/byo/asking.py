@@ -32,7 +32,7 @@ def ask(
     `calls` has [args, kwargs] of some calls of each task. With `reach` its own broker must answer.
     """
     question = json.dumps({"app": app, "folder": str(folder), "calls": calls, "reach": reach})
-    child = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-P", "-m", "bench.byo.describe"],
         cwd=folder,
         stdin=subprocess.PIPE,
@@ -40,17 +40,15 @@ def ask(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
-    try:
-        answered, said = child.communicate(question, timeout=within_s)
-    except subprocess.TimeoutExpired as error:
-        raise BenchError(
-            f"importing {app} took longer than {within_s:g} s: does it wait for a server?"
-        ) from error
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    ) as child:
+        try:
+            answered, said = child.communicate(question, timeout=within_s)
+        except subprocess.TimeoutExpired as error:
+            told = f"importing {app} took longer than {within_s:g} s: does it wait for a server?"
+            raise BenchError(told) from error
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
     return _read(app, answered, said, child.returncode)
 
 
