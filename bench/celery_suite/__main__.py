@@ -119,8 +119,9 @@ def _start(side: str, broker: Broker, source: Path, arguments: list[str]) -> sub
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(CACHE / "lib")]),
         "REDIS_HOST": host,
         "REDIS_PORT": port,
-        "TEST_BROKER": broker.url if side == "redis" else "inprocess://",
-        "TEST_BACKEND": broker.url,  # a third of the cases asks for its name; in-process never calls it
+        # One set-up for both: in-process, an app's broker and backend are not called, whatever they are.
+        "TEST_BROKER": broker.url,
+        "TEST_BACKEND": broker.url,
         "WORKER_LOGLEVEL": "INFO",  # two cases read the log
     }
     plugin = [] if side == "redis" else ["-p", "bench.celery_suite.plugin"]

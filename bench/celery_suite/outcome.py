@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_RAW = "it replaces a method of the producer's channel, and in-process nothing is sent through a channel"
 _PUBSUB = "it looks for the backend's subscription in Redis, and results in memory have none"
 
 #: Cases that in-process cannot pass, each with its reason.

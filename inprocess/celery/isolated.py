@@ -14,7 +14,10 @@ from __future__ import annotations
 import asyncio
 import importlib
 from collections.abc import Callable, Coroutine
+from types import ModuleType
 from typing import Any, Final, NamedTuple, cast
+
+from celery import Task
 
 from inprocess.celery.broker import Broker, Envelope
 from inprocess.celery.hooks import hooked
@@ -94,11 +97,10 @@ class _Order(NamedTuple):
 
 def _call(order: _Order) -> _Answer:
     """Call the task's function, in the worker process."""
-    importlib.import_module(order.module)
-    app = state_module.get_current_app()  # the one that Celery unpickles tasks into
-    broker, states = Broker(), Outbox(app)
+    task = _found(importlib.import_module(order.module), order.task)
+    app, broker = task.app, Broker()
+    states = Outbox(app)
     with hooked(app, broker, strict=order.strict, backend=states, ask=_nobody):
-        task = app.tasks[order.task]
         task.push_request(**order.request, called_directly=False)
         try:
             value = task.run(*order.args, **order.kwargs)
@@ -109,6 +111,12 @@ def _call(order: _Order) -> _Answer:
         finally:
             task.pop_request()
     return _Answer(value, False, broker.waiting(), states.stored)
+
+
+def _found(module: ModuleType, name: str) -> Any:
+    """The task of that name: of the module's own, else, as Celery unpickles tasks, of the current app."""
+    own = (value for value in vars(module).values() if isinstance(value, Task) and value.name == name)
+    return next(own, None) or state_module.get_current_app().tasks[name]
 
 
 def _nobody(_question: Callable[[Any], Any]) -> None:

@@ -73,6 +73,7 @@ def _remembering(plain: type) -> type:
 
 def _forgetting(change: Callable[..., Any]) -> Callable[..., Any]:
     def changed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        _forget(self)  # who is told of the change, within it, is to see it
         try:
             return change(self, *args, **kwargs)
         finally:

@@ -1,6 +1,6 @@
 """The worker: Celery's WorkController, living in a GenServer of the app's supervision tree.
 
-The server's messages: a wake-up when something was sent or a slot is free, and remote control. A
+It is woken when something was sent or a slot is free, and answers remote control. A
 crash of the consumer crashes the server; its supervisor starts both it and the running tasks' supervisor
 anew, and the messages that were not acknowledged are delivered again.
 
@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from celery import signals
 from celery.utils.nodenames import default_nodename
@@ -31,9 +33,6 @@ from inprocess.supervision.gen_server import GenServer
 from inprocess.supervision.process import Held
 from inprocess.supervision.scheduler import Scheduler
 
-#: The message that wakes the server.
-PUMP: Final = "pump"
-
 
 class Controller(WorkController):  # type: ignore[misc]  # see internals
     """Celery's, with a pool, a consumer and a timer of ours. Loop's thread only."""
@@ -45,7 +44,7 @@ class Controller(WorkController):  # type: ignore[misc]  # see internals
             app=app,
             hostname=default_nodename(""),
             concurrency=concurrency,
-            pool=partial(TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.wake),
+            pool=partial(TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.freed),
             consumer_cls=partial(InProcessConsumer, broker=broker),
             timer_cls=partial(_timer, server.scheduler),
             use_eventloop=False,
@@ -86,12 +85,13 @@ class Waiting:
 class Worker(GenServer):
     """See the module. `init` is called by its supervisor."""
 
-    __slots__ = ("_pumping", "app", "broker", "controller", "grace_s", "supervisor")
+    __slots__ = ("_home", "_pumping", "app", "broker", "controller", "grace_s", "supervisor")
 
     def init(self, app: Any, broker: Broker, supervisor: Tasks, concurrency: int, grace_s: float) -> None:
         """Start Celery's worker, and take back what an earlier one had not finished."""
         self.app, self.broker, self.supervisor, self.grace_s = app, broker, supervisor, grace_s
         self._pumping = False
+        self._home = copy_context()  # not that of whoever sends a task
         broker.restore()
         self.controller = Controller(app, self, supervisor=supervisor, broker=broker, concurrency=concurrency)
         self.controller.blueprint.start(self.controller)
@@ -99,19 +99,36 @@ class Worker(GenServer):
         self.wake()
 
     def wake(self) -> None:
-        """Have the queues looked at, soon. Any thread."""
-        if not self._pumping:
-            self._pumping = True
-            self.info(PUMP)
+        """Have the queues looked at, in the loop's next turn. Any thread."""
+        if self._pumping:
+            return
+        self._pumping = True
+        if self.is_here:
+            self.loop.call_soon(self._pump, context=self._home)
+        else:
+            with suppress(RuntimeError):  # the loop is closed, and nothing runs any more
+                self.loop.call_soon_threadsafe(self._pump, context=self._home)
+
+    def freed(self) -> None:
+        """A slot is free. Loop's thread only."""
+        if self.broker.ready():
+            self.wake()
 
     def handle_info(self, message: Any) -> None:
-        """Look at the queues."""
-        if message != PUMP:
-            super().handle_info(message)
-            return
+        """Crash with what the consumer raised."""
+        if isinstance(message, Exception):
+            raise message
+        super().handle_info(message)
+
+    def _pump(self) -> None:
         self._pumping = False
-        if self.controller.consumer.pump():
-            self.wake()
+        if self.exit is not None:
+            return
+        try:
+            if self.controller.consumer.pump():
+                self.wake()
+        except Exception as error:  # noqa: BLE001 - a crash of the server, by the one way that there is
+            self.info(error)
 
     def handle_call(self, request: Callable[[Any], Any], _caller: Any) -> Any:
         """Remote control."""

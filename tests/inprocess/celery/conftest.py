@@ -19,22 +19,22 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def app() -> Celery[Any]:
+def app() -> Any:
     """An app of its own name, whose tasks no other app shares; where it is set up nobody listens."""
     made: Any = Celery(f"app{next(_numbers)}", broker="amqp://127.0.0.1:1//", set_as_current=False)
     made.task = partial(made.task, shared=False)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 @pytest.fixture
-def run(app: Celery[Any]) -> Iterator[InProcess]:
+def run(app: Any) -> Iterator[InProcess]:
     """The app, run in this process; tasks may be added later."""
     with run_in_process(app, grace_s=1.0) as running:
         yield running
 
 
 @pytest.fixture
-def make(app: Celery[Any]) -> Callable[..., Any]:
+def make(app: Any) -> Callable[..., Any]:
     """Make a task of any function, a lambda too, under a name."""
 
     def task(function: Any, *, name: str, **options: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from celery import Celery, chain, chord, group
+from celery import chain, chord, group
 from celery.exceptions import ChordError
 
 from inprocess.celery import InProcess
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("run")
 
 
 def test_a_chain_hands_each_result_on(add: Any, got: Got) -> None:
-    result = chain(add.s(1, 2), add.s(3), add.s(4)).delay()
+    result: Any = chain(add.s(1, 2), add.s(3), add.s(4)).delay()
     assert got(result) == 10
     assert result.parent.get() == 6
 
@@ -65,7 +65,7 @@ def test_chunks_are_run_in_pieces(add: Any, got: Got) -> None:
     assert got(add.chunks(zip(range(6), range(6), strict=True), 2)()) == [[0, 2], [4, 6], [8, 10]]
 
 
-def test_a_task_may_replace_itself(app: Celery[Any], add: Any, got: Got) -> None:
+def test_a_task_may_replace_itself(app: Any, add: Any, got: Got) -> None:
     @app.task(bind=True)
     def instead(self: Any, x: int) -> None:
         raise self.replace(chain(add.s(x, 1), add.s(1)))
@@ -74,7 +74,7 @@ def test_a_task_may_replace_itself(app: Celery[Any], add: Any, got: Got) -> None
 
 
 def test_a_part_that_returns_twice_counts_once(
-    run: InProcess, app: Celery[Any], add: Any, total: Any, got: Got
+    run: InProcess, app: Any, add: Any, total: Any, got: Got
 ) -> None:
     sent: list[Any] = []
 

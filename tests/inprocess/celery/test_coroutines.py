@@ -19,7 +19,7 @@ Got = Callable[[Any], Any]
 Make = Callable[..., Any]
 
 
-def test_a_coroutine_task_runs_on_the_runs_loop(run: InProcess, app: Celery[Any], got: Got) -> None:
+def test_a_coroutine_task_runs_on_the_runs_loop(run: InProcess, app: Any, got: Got) -> None:
     @app.task
     async def where() -> list[Any]:
         await asyncio.sleep(0)
@@ -29,7 +29,7 @@ def test_a_coroutine_task_runs_on_the_runs_loop(run: InProcess, app: Celery[Any]
 
 
 @pytest.mark.usefixtures("run")
-def test_each_of_many_at_once_has_its_own_request(app: Celery[Any], got: Got) -> None:
+def test_each_of_many_at_once_has_its_own_request(app: Any, got: Got) -> None:
     async def inner() -> Any:
         await asyncio.sleep(0.001)
         return current_task.request.id
@@ -46,7 +46,7 @@ def test_each_of_many_at_once_has_its_own_request(app: Celery[Any], got: Got) ->
 
 
 @pytest.mark.usefixtures("run")
-def test_it_retries_and_fails_as_any_task(app: Celery[Any], got: Got) -> None:
+def test_it_retries_and_fails_as_any_task(app: Any, got: Got) -> None:
     @app.task(bind=True, max_retries=3)
     async def third_time(self: Any) -> int:
         await asyncio.sleep(0)
@@ -65,7 +65,7 @@ def test_it_retries_and_fails_as_any_task(app: Celery[Any], got: Got) -> None:
 
 
 @pytest.mark.usefixtures("run")
-def test_it_takes_part_in_a_chain_with_plain_tasks(app: Celery[Any], make: Make, got: Got) -> None:
+def test_it_takes_part_in_a_chain_with_plain_tasks(app: Any, make: Make, got: Got) -> None:
     @app.task
     async def double(x: int) -> int:
         await asyncio.sleep(0)
@@ -75,21 +75,21 @@ def test_it_takes_part_in_a_chain_with_plain_tasks(app: Celery[Any], make: Make,
 
 
 @pytest.mark.usefixtures("run")
-def test_called_directly_it_is_a_coroutine_as_ever(app: Celery[Any], got: Got) -> None:
+def test_called_directly_it_is_a_coroutine_as_ever(app: Any, got: Got) -> None:
     @app.task
     async def one() -> int:
         return 1
 
     @app.task
     async def both() -> int:
-        return await one() + await one()
+        return int(await one() + await one())
 
     assert got(both.delay()) == 2
     assert asyncio.run(one()) == 1
 
 
 @pytest.mark.usefixtures("run")
-def test_a_soft_limit_is_raised_where_it_waits(app: Celery[Any], got: Got) -> None:
+def test_a_soft_limit_is_raised_where_it_waits(app: Any, got: Got) -> None:
     @app.task(soft_time_limit=0.05)
     async def slow() -> str:
         try:
@@ -103,7 +103,7 @@ def test_a_soft_limit_is_raised_where_it_waits(app: Celery[Any], got: Got) -> No
 
 
 @pytest.mark.usefixtures("run")
-def test_a_hard_limit_and_a_termination_cancel_it(app: Celery[Any], got: Got) -> None:
+def test_a_hard_limit_and_a_termination_cancel_it(app: Any, got: Got) -> None:
     cancelled = threading.Semaphore(0)
     began = threading.Event()
 
@@ -128,7 +128,7 @@ def test_a_hard_limit_and_a_termination_cancel_it(app: Celery[Any], got: Got) ->
 
 
 def test_plain_tasks_do_not_wait_for_the_slots_of_coroutine_tasks(
-    run: InProcess, app: Celery[Any], make: Make, got: Got
+    run: InProcess, app: Any, make: Make, got: Got
 ) -> None:
     opened = asyncio.Event()
 
@@ -143,7 +143,7 @@ def test_plain_tasks_do_not_wait_for_the_slots_of_coroutine_tasks(
         got(sent)
 
 
-def test_on_the_apps_own_loop_results_are_awaited(app: Celery[Any], make: Make) -> None:
+def test_on_the_apps_own_loop_results_are_awaited(app: Any, make: Make) -> None:
     add = make(lambda x, y: x + y, name="add")
 
     @app.task
@@ -162,7 +162,7 @@ def test_on_the_apps_own_loop_results_are_awaited(app: Celery[Any], make: Make) 
 
 
 @pytest.mark.usefixtures("run")
-def test_after_the_run_the_task_is_what_it_was(app: Celery[Any]) -> None:
+def test_after_the_run_the_task_is_what_it_was(app: Any) -> None:
     other: Any = Celery("other", set_as_current=False)
 
     @other.task(shared=False)

@@ -10,14 +10,18 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import celery
-import kombu
+import celery as typed_celery
+import kombu as typed_kombu
 import pytest
 from celery import Celery
 from celery.app.task import Task
 
 from inprocess.celery import internals, joining, settings, standby
 from inprocess.celery.express import USUAL
+
+#: Their stubs leave out what is looked at here.
+celery: Any = typed_celery
+kombu: Any = typed_kombu
 
 #: The release lines that this package was written against and tried with.
 CELERY, KOMBU = "5.7", "5.7"
@@ -112,7 +116,7 @@ def test_a_tracer_takes_a_body_without_a_content_type_as_it_is() -> None:
 
 
 def test_stacks_take_another_identity() -> None:
-    stack = celery.utils.threads._LocalStack()
+    stack: Any = celery.utils.threads._LocalStack()
     stack.__ident_func__ = lambda: "one"
     stack.push(1)
     stack.__ident_func__ = lambda: "two"
@@ -149,7 +153,7 @@ def test_the_size_of_a_chord_is_told_before_its_last_part_is_sent() -> None:
 
 def test_a_fixup_is_called_with_the_app() -> None:
     seen: list[Any] = []
-    app: Any = Celery("pin", set_as_current=False, fixups=[seen.append])
+    app: Any = celery.Celery("pin", set_as_current=False, fixups=[seen.append])
     assert seen == [app]
-    assert standby.FIXUP in Celery.builtin_fixups  # type: ignore[attr-defined]  # not in the stubs
+    assert standby.FIXUP in celery.Celery.builtin_fixups
     assert all(hasattr(app, maker) for maker in standby.LATE)

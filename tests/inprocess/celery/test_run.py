@@ -28,7 +28,7 @@ Make = Callable[..., Any]
 
 def test_the_observer_sees_the_tree_and_the_running_task(run: InProcess, make: Make, got: Got) -> None:
     began, go = threading.Event(), threading.Event()
-    sent = make(lambda _x: (began.set(), go.wait(PATIENCE_S)), name="busy").delay(7)
+    sent = make(lambda _x: signal_and_wait(began, go), name="busy").delay(7)
     assert began.wait(PATIENCE_S)
     root = snapshot(run.name).roots[0]
     children = {child.id: child for child in root.children}
@@ -40,7 +40,7 @@ def test_the_observer_sees_the_tree_and_the_running_task(run: InProcess, make: M
     got(sent)
 
 
-def test_a_run_that_ends_waits_for_what_runs_and_what_waits(app: Celery[Any], make: Make) -> None:
+def test_a_run_that_ends_waits_for_what_runs_and_what_waits(app: Any, make: Make) -> None:
     ran: list[int] = []
     task = make(lambda x: ran.append(x), name="note")  # noqa: PLW0108 - a method has no name to set
     with run_in_process(app, concurrency=1) as run:
@@ -52,10 +52,10 @@ def test_a_run_that_ends_waits_for_what_runs_and_what_waits(app: Celery[Any], ma
     assert run.report.cut_off == ()
 
 
-def test_the_drain_names_what_it_cut_off(app: Celery[Any], make: Make) -> None:
+def test_the_drain_names_what_it_cut_off(app: Any, make: Make) -> None:
     stop = threading.Event()
     began = threading.Event()
-    stuck = make(lambda: (began.set(), stop.wait(PATIENCE_S)), name="stuck")
+    stuck = make(lambda: signal_and_wait(began, stop), name="stuck")
     quick = make(lambda x: x, name="quick")
     run = run_in_process(app, concurrency=1, grace_s=0.0).start()
     stuck.delay()
@@ -69,11 +69,11 @@ def test_the_drain_names_what_it_cut_off(app: Celery[Any], make: Make) -> None:
     assert cut == ["quick args=(3,)", "quick args=(4,)"]
 
 
-def test_while_it_drains_only_running_tasks_may_send(app: Celery[Any], make: Make) -> None:
+def test_while_it_drains_only_running_tasks_may_send(app: Any, make: Make) -> None:
     began, go = threading.Event(), threading.Event()
     ran: list[str] = []
     after = make(lambda: ran.append("after"), name="after")
-    first = make(lambda: [began.set(), go.wait(PATIENCE_S), str(after.delay())], name="first")
+    first = make(lambda: [signal_and_wait(began, go), str(after.delay())], name="first")
     run = run_in_process(app).start()
     first.delay()
     assert began.wait(PATIENCE_S)
@@ -88,7 +88,7 @@ def test_while_it_drains_only_running_tasks_may_send(app: Celery[Any], make: Mak
     assert ran == ["after"]
 
 
-def test_an_app_runs_here_once_at_a_time(run: InProcess, app: Celery[Any]) -> None:
+def test_an_app_runs_here_once_at_a_time(run: InProcess, app: Any) -> None:
     with pytest.raises(RuntimeError, match=f"{run.name} runs already"), run_in_process(app):
         pass
     run.stop()
@@ -103,6 +103,12 @@ def test_two_apps_run_side_by_side(run: InProcess, make: Make, got: Got) -> None
         assert got(make(lambda: 1, name="who").delay()) == 1
         assert got(twin.delay()) == "other"
     assert run.report is None
+
+
+def signal_and_wait(began: threading.Event, go: threading.Event) -> bool:
+    """Say that the task runs, and wait to be let go."""
+    began.set()
+    return go.wait(PATIENCE_S)
 
 
 def who() -> str:
@@ -141,7 +147,7 @@ def test_unserialisable_arguments_are_refused_with_their_path(make: Make) -> Non
         task.delay(user={"tags": [1, {2}]})
 
 
-def test_without_strict_arguments_and_results_go_by_reference(app: Celery[Any], make: Make, got: Got) -> None:
+def test_without_strict_arguments_and_results_go_by_reference(app: Any, make: Make, got: Got) -> None:
     given = {"a": {1, 2}}
     task = make(lambda x: x, name="same")
     with run_in_process(app, strict=False):
@@ -149,12 +155,12 @@ def test_without_strict_arguments_and_results_go_by_reference(app: Celery[Any], 
 
 
 @pytest.mark.parametrize("options", [{"concurrency": 0}, {"grace_s": -1}])
-def test_options_that_make_no_run_are_refused(app: Celery[Any], options: dict[str, Any]) -> None:
+def test_options_that_make_no_run_are_refused(app: Any, options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="must be at least 1 and 0"):
         run_in_process(app, **options)
 
 
-def test_a_lifespan_runs_the_app_beside_an_asgi_server(app: Celery[Any], make: Make) -> None:
+def test_a_lifespan_runs_the_app_beside_an_asgi_server(app: Any, make: Make) -> None:
     task = make(lambda: 4, name="four")
 
     async def main() -> None:
@@ -166,7 +172,7 @@ def test_a_lifespan_runs_the_app_beside_an_asgi_server(app: Celery[Any], make: M
     asyncio.run(main())
 
 
-def test_await_begins_a_run_that_astop_ends(app: Celery[Any], make: Make) -> None:
+def test_await_begins_a_run_that_astop_ends(app: Any, make: Make) -> None:
     task = make(lambda: 4, name="four")
 
     async def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 import celery
 import pytest
-from celery import Celery, shared_task, signals
+from celery import shared_task, signals
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 from inprocess.celery import InProcess
@@ -25,7 +26,7 @@ class TestCalls:
     def test_delay_runs_the_task_and_get_returns_what_it_returned(self, make: Make, got: Got) -> None:
         assert got(make(lambda x, y: x + y, name="add").delay(2, y=3)) == 5
 
-    def test_a_shared_task_runs_on_the_app(self, app: Celery[Any], got: Got) -> None:
+    def test_a_shared_task_runs_on_the_app(self, app: Any, got: Got) -> None:
         @shared_task(name="shared.double")
         def double(x: int) -> int:
             return 2 * x
@@ -34,20 +35,17 @@ class TestCalls:
         assert got(app.send_task("shared.double", (5,))) == 10
 
     def test_arguments_and_results_go_through_the_serialiser(self, make: Make, got: Got) -> None:
-        seen: list[Any] = []
-        task = make(lambda x: (seen.append(x), x), name="pair")
-        given = {"a": (1, 2)}
-        assert got(task.delay(given)) == [None, {"a": [1, 2]}]
-        assert seen == [{"a": [1, 2]}]
+        task = make(lambda x: (type(x["a"]).__name__, x), name="pair")
+        assert got(task.delay({"a": (1, 2)})) == ["list", {"a": [1, 2]}]
 
-    def test_plain_arguments_are_a_list_and_no_longer_the_callers(self, app: Celery[Any], got: Got) -> None:
+    def test_plain_arguments_are_a_list_and_no_longer_the_callers(self, app: Any, got: Got) -> None:
         @app.task(bind=True)
         def look(self: Any, *_: Any, **__: Any) -> Any:
             return [type(self.request.args).__name__, self.request.args, self.request.kwargs]
 
         assert got(look.delay(1, "b", c=None)) == ["list", [1, "b"], {"c": None}]
 
-    def test_the_request_is_that_of_a_worker(self, app: Celery[Any], got: Got) -> None:
+    def test_the_request_is_that_of_a_worker(self, app: Any, got: Got) -> None:
         @app.task(bind=True)
         def look(self: Any) -> Any:
             request = self.request
@@ -83,17 +81,16 @@ class TestCalls:
         assert ran == []
 
     def test_links_are_called_with_what_they_expect(self, make: Make, got: Got) -> None:
-        linked, failed = threading.Event(), threading.Event()
-        on = make(lambda value: value == 3 and linked.set(), name="on")
-        off = make(lambda _request, exc, _traceback: "no" in str(exc) and failed.set(), name="off")
+        linked, failed = queue.Queue[int](), queue.Queue[str]()
+        on = make(lambda value: linked.put(value), name="on")  # noqa: PLW0108 - a method has no name to set
+        off = make(lambda _request, exc, _traceback: failed.put(str(exc)), name="off")
         fine = make(lambda: 3, name="fine")
         bad = make(lambda: _raise(ValueError("no")), name="bad")
         got(fine.apply_async(link=on.s()))
         bad.apply_async(link_error=off.s()).get(propagate=False, timeout=PATIENCE_S)
-        assert linked.wait(PATIENCE_S)
-        assert failed.wait(PATIENCE_S)
+        assert (linked.get(timeout=PATIENCE_S), failed.get(timeout=PATIENCE_S)) == (3, "no")
 
-    def test_an_ignored_result_is_not_kept(self, app: Celery[Any], make: Make, got: Got) -> None:
+    def test_an_ignored_result_is_not_kept(self, app: Any, make: Make, got: Got) -> None:
         task = make(lambda: 7, name="seven")
         ignored = task.apply_async(ignore_result=True)
         assert ignored.get() is None
@@ -129,13 +126,13 @@ class TestCalls:
 @pytest.mark.usefixtures("run")
 class TestFailures:
     def test_an_error_comes_back_as_its_own_type(self, make: Make, got: Got) -> None:
-        result = make(lambda: {}[1], name="bad").delay()
+        result = make(lambda: dict[int, int]()[1], name="bad").delay()
         with pytest.raises(KeyError):
             got(result)
         assert (result.state, result.failed()) == ("FAILURE", True)
         assert "KeyError" in result.traceback
 
-    def test_retry_runs_it_again_with_its_count(self, app: Celery[Any], got: Got) -> None:
+    def test_retry_runs_it_again_with_its_count(self, app: Any, got: Got) -> None:
         @app.task(bind=True, max_retries=2)
         def twice(self: Any) -> int:
             if self.request.retries < 2:
@@ -144,7 +141,7 @@ class TestFailures:
 
         assert got(twice.delay()) == 2
 
-    def test_past_max_retries_the_error_is_the_tasks(self, app: Celery[Any], got: Got) -> None:
+    def test_past_max_retries_the_error_is_the_tasks(self, app: Any, got: Got) -> None:
         @app.task(bind=True, max_retries=1)
         def never(self: Any) -> None:
             raise self.retry(exc=KeyError("gone"), countdown=0)
@@ -152,7 +149,7 @@ class TestFailures:
         with pytest.raises(KeyError, match="gone"):
             got(never.delay())
 
-    def test_autoretry_backs_off_and_gives_up(self, app: Celery[Any], got: Got) -> None:
+    def test_autoretry_backs_off_and_gives_up(self, app: Any, got: Got) -> None:
         runs: list[int] = []
 
         @app.task(autoretry_for=(OSError,), retry_backoff=0.01, retry_jitter=False, max_retries=1)
@@ -164,7 +161,7 @@ class TestFailures:
             got(flaky.delay())
         assert len(runs) == 2
 
-    def test_a_late_acknowledged_task_that_is_rejected_comes_again(self, app: Celery[Any], got: Got) -> None:
+    def test_a_late_acknowledged_task_that_is_rejected_comes_again(self, app: Any, got: Got) -> None:
         @app.task(bind=True, acks_late=True)
         def second_time(self: Any) -> str:
             if not self.request.delivery_info["redelivered"]:
@@ -188,7 +185,7 @@ class TestFailures:
 
         assert got(make(leaves_once, restart="transient", name="leaves").delay()) == 2
 
-    def test_a_crashed_late_acknowledged_task_is_delivered_again(self, app: Celery[Any], got: Got) -> None:
+    def test_a_crashed_late_acknowledged_task_is_delivered_again(self, app: Any, got: Got) -> None:
         @app.task(bind=True, acks_late=True, reject_on_worker_lost=True)
         def second_time(self: Any) -> bool:
             redelivered: bool = self.request.delivery_info["redelivered"]
@@ -198,9 +195,12 @@ class TestFailures:
 
     def test_a_restart_budget_that_is_spent_fails_the_task(self, make: Make, got: Got) -> None:
         runs: list[int] = []
-        result = make(
-            lambda: (runs.append(1), _raise(SystemExit(3))), restart="transient", name="hopeless"
-        ).delay()
+
+        def crashes() -> None:
+            runs.append(1)
+            raise SystemExit(3)
+
+        result = make(crashes, restart="transient", name="hopeless").delay()
         with pytest.raises(Exception, match="Worker exited prematurely"):
             got(result)
         assert len(runs) == 4
@@ -208,7 +208,7 @@ class TestFailures:
 
 @pytest.mark.usefixtures("run")
 class TestLimits:
-    def test_a_soft_limit_is_raised_in_a_thread(self, app: Celery[Any], got: Got) -> None:
+    def test_a_soft_limit_is_raised_in_a_thread(self, app: Any, got: Got) -> None:
         entered = threading.Event()
 
         @app.task(soft_time_limit=0.1)
@@ -248,7 +248,7 @@ class TestLimits:
 
 @pytest.mark.usefixtures("run")
 class TestStates:
-    def test_states_of_the_tasks_own_making_are_seen(self, app: Celery[Any], got: Got) -> None:
+    def test_states_of_the_tasks_own_making_are_seen(self, app: Any, got: Got) -> None:
         half, go = threading.Event(), threading.Event()
 
         @app.task(bind=True)
@@ -263,7 +263,7 @@ class TestStates:
         go.set()
         got(result)
 
-    def test_a_forgotten_result_is_gone(self, app: Celery[Any], make: Make, got: Got) -> None:
+    def test_a_forgotten_result_is_gone(self, app: Any, make: Make, got: Got) -> None:
         result = make(lambda: 1, name="one").delay()
         got(result)
         result.forget()
@@ -295,9 +295,7 @@ class TestStates:
         assert got(insists.delay()) == 1
 
 
-def test_the_signals_of_a_task_come_in_their_order(
-    run: InProcess, app: Celery[Any], make: Make, got: Got
-) -> None:
+def test_the_signals_of_a_task_come_in_their_order(run: InProcess, app: Any, make: Make, got: Got) -> None:
     names = [
         "before_task_publish", "after_task_publish", "task_received", "task_prerun", "task_success",
         "task_postrun",
