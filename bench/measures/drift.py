@@ -23,7 +23,7 @@ from scipy import stats
 
 from bench.measures.age import age_ms
 from bench.measures.block import NS_PER_MS, NS_PER_S, Block, Event
-from bench.measures.grid import GUARD_NS, Grid, estimate_origin, make_grid, wraps
+from bench.measures.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin, make_grid, wraps
 from bench.measures.quantiles import MINIMUM_SAMPLES, quantile
 from bench.measures.runs import Run, runs_by_owner
 from bench.schema import TABLES
@@ -93,8 +93,10 @@ def drift_ppm(due_s: _Array, phase_ms: _Array) -> float:
 
 def _grid(runs: Sequence[Run], block: Block, interval_ns: int, origin_ns: int | None) -> Grid:
     starts = [run.start for run in runs if run.start >= block.start_ns] or [block.start_ns]
-    origin = estimate_origin(starts, interval_ns) if origin_ns is None else origin_ns
-    return make_grid(block.start_ns, block.end_ns, interval_ns, origin)
+    if origin_ns is not None:
+        return make_grid(block.start_ns, block.end_ns, interval_ns, origin_ns)
+    origin = estimate_origin(starts, interval_ns)
+    return make_grid(block.start_ns, block.end_ns, interval_ns, origin, guard_ns=ESTIMATED_GUARD_NS)
 
 
 def _tick_frame(runs: Sequence[Run], grid: Grid) -> pd.DataFrame:
@@ -125,7 +127,7 @@ def _row(frame: pd.DataFrame, runs: Sequence[Run], grid: Grid, on_time_ms: float
     sequence = (firsts["tick"] - firsts["wraps"]).to_numpy(dtype=np.float64)
     start_s = ((firsts["start_ns"] - grid.first_ns) / NS_PER_S).to_numpy(dtype=np.float64)
     jitter = np.diff(phase)[np.diff(sequence) == 1]
-    on_time = int(((matched >= -GUARD_NS / NS_PER_MS) & (matched <= on_time_ms)).sum())
+    on_time = int(((matched >= -grid.guard_ns / NS_PER_MS) & (matched <= on_time_ms)).sum())
     inside = [run for run in runs if 0 <= grid.tick(run.start) < grid.count]
     return {
         "ticks_due": grid.count,

@@ -1,8 +1,9 @@
 """The grid of a periodic job: which tick a run belongs to, and its phase without the wraps.
 
 A run belongs to tick k if g_k ≤ s < g_k + T, with g_k = t0 + k·T. A start may come `GUARD_NS`
-before its tick and still belong to it: timers fire a hair early, and an estimated origin is as
-uncertain as the starts that it was estimated from.
+before its tick and still belong to it, since timers fire a hair early; `ESTIMATED_GUARD_NS` where the
+origin is estimated. That is as uncertain as the starts that it was estimated from: a start that comes
+some ms before the earliest of them is neither a duplicate of the tick before nor the miss of its own.
 
 **Unwrapping.** A policy that drifts slides through the tick: once its phase exceeds T, a run
 falls into the tick after the next, that tick's neighbour counts as missed (there is one run
@@ -22,6 +23,8 @@ from itertools import pairwise
 
 #: Nanoseconds that a start may come before its tick and still belong to it.
 GUARD_NS = 5_000_000
+#: The same where the origin is estimated: as far as a start may be late and on time.
+ESTIMATED_GUARD_NS = 50_000_000
 #: How many of the first starts the origin is estimated from.
 ORIGIN_STARTS = 5
 #: Starts closer than this part of T to the one before are duplicates and tell nothing of the origin.
@@ -35,6 +38,7 @@ class Grid:
     first_ns: int
     interval_ns: int
     count: int
+    guard_ns: int = GUARD_NS
 
     def due(self, tick: int) -> int:
         """The moment of a tick, in ns."""
@@ -42,13 +46,16 @@ class Grid:
 
     def tick(self, start: int) -> int:
         """The tick that a start belongs to; outside 0 … count - 1 for a start outside the window."""
-        return (start - self.first_ns + GUARD_NS) // self.interval_ns
+        return (start - self.first_ns + self.guard_ns) // self.interval_ns
 
 
-def make_grid(start_ns: int, end_ns: int, interval_ns: int, origin_ns: int) -> Grid:
+def make_grid(
+    start_ns: int, end_ns: int, interval_ns: int, origin_ns: int, *, guard_ns: int = GUARD_NS
+) -> Grid:
     """The ticks in phase with the origin that lie, with their whole interval, in start … end."""
     first = start_ns + (origin_ns - start_ns) % interval_ns
-    return Grid(first_ns=first, interval_ns=interval_ns, count=max(0, (end_ns - first) // interval_ns))
+    count = max(0, (end_ns - first) // interval_ns)
+    return Grid(first_ns=first, interval_ns=interval_ns, count=count, guard_ns=guard_ns)
 
 
 def estimate_origin(starts: Sequence[int], interval_ns: int) -> int:

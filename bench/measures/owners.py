@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from bench.measures.block import NS_PER_MS, NS_PER_S, Block, Event
 from bench.measures.drift import ON_TIME_MS, drift_ppm
-from bench.measures.grid import GUARD_NS, Grid, estimate_origin
+from bench.measures.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin
 from bench.measures.quantiles import MINIMUM_SAMPLES, quantile
 from bench.measures.runs import runs_by_owner
 
@@ -33,14 +33,14 @@ def owners_row(
     runs = {owner: [run.start for run in own] for owner, own in runs_by_owner(events).items()}
     starts = [[start for start in runs.get(owner, []) if block.start_ns <= start] for owner in owners]
     origin = min((estimate_origin(own, interval_ns) for own in starts if own), default=block.start_ns)
-    grid = Grid(first_ns=origin, interval_ns=interval_ns, count=ticks)
+    grid = Grid(first_ns=origin, interval_ns=interval_ns, count=ticks, guard_ns=ESTIMATED_GUARD_NS)
     inside = [[start for start in own if 0 <= grid.tick(start) < ticks] for own in starts]
     firsts = [_first_of_each(grid, own) for own in inside]
     duplicates = sum(map(len, inside)) - sum(map(len, firsts))
     phases = np.array([_phase_ms(grid, tick, start) for own in firsts for tick, start in own.items()])
     jitters = np.array([jitter for own in firsts for jitter in _jitters_ms(own, interval_ns)])
     due, ran = len(owners) * ticks, len(phases)
-    on_time = int(((phases >= -GUARD_NS / NS_PER_MS) & (phases <= ON_TIME_MS)).sum())
+    on_time = int(((phases >= -grid.guard_ns / NS_PER_MS) & (phases <= ON_TIME_MS)).sum())
     return {
         "ticks_due": due,
         "ticks_run": ran,

@@ -53,6 +53,15 @@ def test_a_policy_that_drifts_past_an_interval_misses_ticks_and_its_phase_grows_
     assert row["jitter_sd_ms"] == pytest.approx(0, abs=1e-6)
 
 
+def test_a_start_some_ms_before_an_estimated_grid_belongs_to_its_own_tick(syncs: Syncs) -> None:
+    jitter = np.random.default_rng(3).normal(0, 0.008, 100)
+    jitter[:5] = 0.01
+    _, row = measured(syncs([0.3 + k + j for k, j in enumerate(jitter)]))
+    assert (row["missed"], row["duplicates"], row["bursts"]) == (0, 0, 0)
+    assert row["on_time_percent"] == 100
+    assert row["age_max_ms"] < 1100
+
+
 def test_a_policy_that_runs_fast_doubles_ticks_and_its_phase_falls_on(syncs: Syncs) -> None:
     _, row = measured(syncs([k * 0.97 for k in range(104)]), seconds=100, origin_ns=0)
     assert (row["missed"], row["duplicates"]) == (0, 4)  # 104 runs for 100 ticks
