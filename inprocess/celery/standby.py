@@ -12,12 +12,11 @@ be told whose broker this is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from celery import Celery
 
-from inprocess.celery.internals import instantiate, state_module
+from inprocess.celery.internals import state_module, symbol_by_name
 from inprocess.celery.run import run_in_process
 from inprocess.celery.transport import SCHEME
 
@@ -54,11 +53,14 @@ def is_ours(app: Any) -> bool:
     return isinstance(url, str) and url.partition("://")[0] == SCHEME
 
 
-def _late(kind: Any, part: str) -> Callable[..., Any]:
-    def make(app: Any) -> Any:
-        return app.__dict__[part] if _stands_by(app) else instantiate(kind, app=app)
+def _late(kind: Any, part: str) -> type:
+    """A class that makes what `kind` makes unless the app stands by; it can be built upon, as `kind` can."""
+    base: type = symbol_by_name(kind)
 
-    return make
+    def new(cls: type, app: Any = None, **_: Any) -> Any:
+        return app.__dict__[part] if _stands_by(app) else base.__new__(cls)
+
+    return type(base.__name__, (base,), {"__new__": new, "__module__": base.__module__})
 
 
 def _stands_by(app: Any) -> bool:

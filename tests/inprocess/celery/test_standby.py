@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+
+from celery_impl.sidekiq.arguments import StrictAMQP
+from inprocess.celery.amqp import InProcessAMQP
+
+
+def built_upon(broker_url: str) -> Any:
+    app: Any = Celery("built upon", broker=broker_url, set_as_current=False)
+    app.amqp_cls = type("Strict", (StrictAMQP, app.amqp_cls), {})
+    return app
+
+
+def test_what_makes_an_apps_messages_can_be_built_upon_as_without_us() -> None:
+    app = built_upon("memory://")
+    assert isinstance(app.amqp, StrictAMQP)
+    assert app.amqp.app is app
+
+
+def test_an_app_that_is_built_upon_still_stands_by_where_its_broker_is_this_process() -> None:
+    assert isinstance(built_upon("inprocess://").amqp, InProcessAMQP)
