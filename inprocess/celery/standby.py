@@ -55,7 +55,7 @@ def is_ours(app: Any) -> bool:
 
 def _late(kind: Any, part: str) -> type:
     """A class that makes what `kind` makes unless the app stands by; it can be built upon, as `kind` can."""
-    base: type = symbol_by_name(kind)
+    base: Any = symbol_by_name(kind)
 
     def new(cls: type, app: Any = None, **_: Any) -> Any:
         return app.__dict__[part] if _stands_by(app) else base.__new__(cls)
