@@ -90,10 +90,10 @@ def _one(losses: Losses) -> str:
 
 
 def _shown(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
-    """The task's worst ending, the queue at the same, at the kill of its worker, and wherever it lost."""
+    """The task's worst ending, the queue at the same, at the kill of its worker, and wherever it did not hold."""
     worst = _worst(task)
     faults = {12, *(losses.fault for losses in worst)}
-    return [*worst, *(losses for losses in queue if losses.fault in faults or losses.lost)]
+    return [*worst, *(losses for losses in queue if losses.fault in faults or losses.state != "held")]
 
 
 def _worst(ends: Sequence[Losses]) -> list[Losses]:
@@ -114,8 +114,10 @@ def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -
 
 
 def _why_open(task: Sequence[Losses], queue: Sequence[Losses]) -> str:
-    if any(losses.state == "unknown" for losses in (*task, *queue)):
-        return "not every accepted job could be accounted for"
+    open_ends = [losses for losses in (*task, *queue) if losses.state == "unknown"]
+    if open_ends:
+        where = " and ".join(f"{words.side(one.side)} at {words.FAULT_NAMES[one.fault]}" for one in open_ends)
+        return f"not every accepted job could be accounted for, with {where}"
     return "one of the sides was not killed in every way that counts"
 
 

@@ -77,7 +77,7 @@ def test_a_failed_sum_check_leaves_the_question_open_though_no_loss_was_seen(bar
     plant(bare, "failures", planted)
     verdict = judged(bare, "account_setup")
     assert verdict.choice == "unsettled"
-    assert "not every accepted job could be accounted for" in verdict.sentence
+    assert "accounted for, with hardened Celery at kill -9 of the worker:" in verdict.sentence
 
 
 def test_a_queue_whose_worker_was_never_killed_is_not_called_safe(bare: Path) -> None:
