@@ -90,7 +90,7 @@ def _one(losses: Losses) -> str:
 
 
 def _shown(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
-    """The task's worst ending, the queue at the same, at the kill of its worker, and wherever it did not hold."""
+    """The task's worst ending, the queue at the same, at its worker's kill, and wherever it did not hold."""
     worst = _worst(task)
     faults = {12, *(losses.fault for losses in worst)}
     return [*worst, *(losses for losses in queue if losses.fault in faults or losses.state != "held")]
