@@ -8,12 +8,12 @@ is none, a stack is Celery's own again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
 from inprocess.celery.internals import get_ident, state_module
+from inprocess.celery.shared import Shared
 
 _identity: ContextVar[object | None] = ContextVar("inprocess.celery.identity", default=None)
 
@@ -33,15 +33,18 @@ def follow(stack: Any) -> None:
     stack.__ident_func__ = _current
 
 
-@contextmanager
-def followed() -> Iterator[None]:
-    """Have the stack of running tasks, which all apps share, know identities as long as the block runs."""
+def _follow_running_tasks() -> Callable[[], None]:
     follow(state_module._task_stack)  # noqa: SLF001 - pinned
-    try:
-        yield
-    finally:
-        state_module._task_stack.__ident_func__ = get_ident  # noqa: SLF001 - pinned
+    return _leave_running_tasks
+
+
+def _leave_running_tasks() -> None:
+    state_module._task_stack.__ident_func__ = get_ident  # noqa: SLF001 - pinned
 
 
 def _current() -> object:
     return _identity.get() or get_ident()
+
+
+#: Has the stack of running tasks, which all apps share, know identities.
+followed = Shared(_follow_running_tasks)

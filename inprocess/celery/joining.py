@@ -8,12 +8,12 @@ in a context variable: inside a task it is true, as in a worker, everywhere else
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
 from inprocess.celery.internals import result_module
+from inprocess.celery.shared import Shared
 
 #: The two functions of `celery.result` that read and write the flag.
 READ: Final = "task_join_will_block"
@@ -27,9 +27,7 @@ def begin_task() -> None:
     _blocks.set(True)
 
 
-@contextmanager
-def told_apart() -> Iterator[None]:
-    """Have Celery ask for the caller's flag as long as the block runs."""
+def _tell_apart() -> Callable[[], None]:
     read, write = getattr(result_module, READ), getattr(result_module, WRITE)
 
     def will_block() -> bool:
@@ -44,8 +42,13 @@ def told_apart() -> Iterator[None]:
 
     setattr(result_module, READ, will_block)
     setattr(result_module, WRITE, set_block)
-    try:
-        yield
-    finally:
+
+    def undo() -> None:
         setattr(result_module, READ, read)
         setattr(result_module, WRITE, write)
+
+    return undo
+
+
+#: Has Celery ask for the caller's flag.
+told_apart = Shared(_tell_apart)

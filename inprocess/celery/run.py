@@ -189,8 +189,8 @@ class InProcess:
                 raise RuntimeError(f"{other.name} runs already: leave that run first, or use it")
             _running[id(self.app)] = self
         self._undo.callback(_running.pop, id(self.app))
-        self._undo.enter_context(followed())
-        self._undo.enter_context(told_apart())
+        self._undo.enter_context(followed.held())
+        self._undo.enter_context(told_apart.held())
         self._undo.enter_context(self._hooked(self.app))
         self._undo.callback(self._end)
 

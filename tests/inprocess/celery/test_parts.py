@@ -17,6 +17,7 @@ from inprocess.celery.backend import Store
 from inprocess.celery.beat import Beat, InMemoryScheduler
 from inprocess.celery.broker import LANES, Broker, Envelope, Lane
 from inprocess.celery.settings import remembered
+from inprocess.celery.shared import Shared
 from inprocess.celery.timer import LoopTimer
 from inprocess.supervision.scheduler import scheduler_of
 from inprocess.testing import FakeClock
@@ -191,6 +192,23 @@ def test_a_raw_connection_reaches_the_same_queues(run: InProcess, app: Any) -> N
         assert message.payload == {"x": 1}
         assert bound.purge() == 0
     assert "raw" not in run.broker.consumed()
+
+
+def test_a_shared_change_is_undone_when_the_last_holder_lets_go() -> None:
+    done: list[str] = []
+
+    def change() -> Any:
+        done.append("made")
+        return lambda: done.append("undone")
+
+    shared = Shared(change)
+    first, second = shared.held(), shared.held()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert done == ["made"]
+    second.__exit__(None, None, None)
+    assert done == ["made", "undone"]
 
 
 def test_remembered_settings_notice_changes() -> None:
