@@ -4,8 +4,8 @@
 PYTHON ?= python3
 PROFILE ?= quick
 SEED ?= 1
-# Test processes side by side: the tests wait more than they compute. A file stays in one of them.
-TESTERS ?= 3
+# Test processes side by side. A file stays in one of them, and one that dies ends the run.
+TESTERS ?= 2
 RUN ?= results/latest
 ARGS ?=
 
@@ -86,7 +86,7 @@ compare: $(STAMP) ## Put two runs beside each other, as text and as a page (A=re
 
 test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 0 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .
