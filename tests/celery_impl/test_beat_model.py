@@ -185,7 +185,7 @@ class TwoBeats(RuleBasedStateMachine):
             assert entry.overlaps == 0 or entry.name == "slow"
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_two_beats_deal_with_each_tick_once_whatever_happens_to_them(lab: Any) -> None:
     lab.app = "beat_app"
     entries = {name: [every, options] for name, (every, options) in ENTRIES.items()}
