@@ -179,9 +179,9 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     body = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], body)
     opening, _, rest = body.partition(">")
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
-    names = f' role="img" aria-labelledby="{slug}-title {slug}-desc"'
+    names = f' role="img" aria-labelledby="{slug}-name {slug}-desc"'
     told = (
-        f'<title id="{slug}-title">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
+        f'<title id="{slug}-name">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
     )
     return Markup(opening + names + ">" + told + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
 

@@ -160,8 +160,8 @@ def _plot(axes: Axes, policy: Policy) -> None:
     for stepped in list(steps(shown))[:MOST_MOMENTS]:
         axes.axvline(stepped, color=canvas.MUTED, linewidth=0.8, linestyle="--")
     axes.set_title(canvas.plain(policy.name, 40), fontsize=10, fontweight="bold")
-    beside: dict[str, Any] = {"ha": "right", "va": "bottom", "fontsize": 9.5, "color": canvas.MUTED}
-    axes.text(1, 1.02, canvas.plain(_short(policy), 44), transform=axes.transAxes, **beside)
+    inside: dict[str, Any] = {"ha": "left", "va": "top", "fontsize": 9.5, "color": canvas.MUTED}
+    axes.text(0.015, 0.96, canvas.plain(_short(policy), 44), transform=axes.transAxes, **inside)
     axes.set_ylabel("phase, ms", fontsize=9.5)
     axes.tick_params(labelsize=9.5)
 

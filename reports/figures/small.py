@@ -22,7 +22,7 @@ def smaller(svg: str, slug: str) -> str:
     body = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", body, flags=re.DOTALL)
     body = re.sub(r"<[^>]+>", lambda tag: _rounded(tag[0]), body)  # in tags alone: text stays as it is
     body = _USES.sub(_shared, re.sub(r"\n\s*", "\n", body))
-    return _ungrouped(_short_ids(body, f"s{zlib.crc32(slug.encode()) & 0xFFFF:x}-")).replace("\n", "")
+    return _ungrouped(_short_ids(body, f"s{zlib.crc32(slug.encode()):x}-")).replace("\n", "")
 
 
 def _rounded(tag: str) -> str:

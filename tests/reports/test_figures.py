@@ -112,8 +112,8 @@ def test_every_figure_tells_its_n_its_rows_and_its_command(whole_run: Path, whol
 
 def test_every_picture_has_its_own_title_and_description(whole_drawn: Sections) -> None:
     for figure in every(whole_drawn):
-        assert f'aria-labelledby="{figure.slug}-title {figure.slug}-desc"' in figure.svg
-        assert f'<title id="{figure.slug}-title">' in figure.svg
+        assert f'aria-labelledby="{figure.slug}-name {figure.slug}-desc"' in figure.svg
+        assert f'<title id="{figure.slug}-name">' in figure.svg
         assert "<text" in figure.svg  # text stays text
         assert "mathdefault" not in figure.svg  # a label that matplotlib would have typeset
 

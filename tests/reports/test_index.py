@@ -134,7 +134,7 @@ def test_figures_are_followed_within_one_machine_and_one_profile_only(tmp_path: 
     (group,) = trends(entries(tmp_path))
     assert [run.folder[8:10] for run in group.runs] == ["01", "02", "05"]
     (trend,) = group.trends
-    assert [line.told for line in trend.lines] == ["in-process, anchored", "stock Celery, beat"]
+    assert [line.told for line in trend.lines] == ["in-process, anchored + skip", "stock Celery, beat"]
     assert trend.lines[0].values == [1_030.0, 1_040.0, 1_030.0]
     assert [row[3] for row in trend.table.rows] == ["1,030 ms", "1,040 ms", "1,030 ms"]
 
