@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.orders import Order
 from bench.remote import World
 from bench.sides import Side
-from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE
+from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, delete_keys
 
 DATABASE_VARIABLE = "DATABASE_URL"
 #: Seconds within which a worker elsewhere must answer a ping.
@@ -92,6 +92,8 @@ def worker_answers(env: Mapping[str, str], *, within_s: float) -> bool:
 def _check_worker(here: Found, asked: Elsewhere, side: Side, env: Mapping[str, str]) -> None:
     own = {**env, **side.env, KEY_PREFIX_VARIABLE: here.key_prefix(side) or ""}
     if not worker_answers(own, within_s=WORKER_ANSWERS_S):
+        if asked.broker_url and own[KEY_PREFIX_VARIABLE]:
+            delete_keys(asked.broker_url, own[KEY_PREFIX_VARIABLE])  # what the question itself left there
         raise BenchError(
             f"no worker of {side.name} answered within {WORKER_ANSWERS_S:g} s: start one on its host, with "
             f"the same {DATABASE_VARIABLE}: {worker_command(asked, side, here.profile)}"

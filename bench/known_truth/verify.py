@@ -25,7 +25,6 @@ from bench.known_truth.checks import Row
 from bench.known_truth.truths import POLICY, side
 from bench.manifests import now
 from bench.measures.block import NS_PER_MS
-from bench.measures.quantiles import quantile
 from bench.measures.validity import HICCUP_P99_MS
 from bench.processes import ProcessTable
 from bench.profiles import Profile
@@ -230,8 +229,8 @@ async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, 
     )
     beside = asyncio.create_task(asyncio.to_thread(hiccup.measure, time.monotonic_ns(), load_s))
     await fault_block.run(replace(_turn(name, "fault", strike), fault=fault), context)
-    p99_ms = quantile(await beside, 0.99) / NS_PER_MS
-    return f"hiccups of {p99_ms:.1f} ms at p99" if p99_ms > HICCUP_P99_MS else ""
+    longest_ms = max(await beside) / NS_PER_MS  # what is read there is a longest lag
+    return f"hiccups of up to {longest_ms:.1f} ms" if longest_ms > HICCUP_P99_MS else ""
 
 
 def _turn(name: str, measure: str, repetition: int, attempt: int = 0) -> Turn:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.beside import page_path, told
+from bench.beside import page_path, shown, told
 from bench.commands import all_met
 from bench.compare import Compared
 from bench.schema import CHECKS, COMPARED, SCHEMA_VERSION, TABLES
@@ -62,7 +62,7 @@ def test_compare_prints_the_figures_and_writes_a_page_and_its_figures_beside_the
     assert (done.returncode, done.stderr) == (0, "")
     page = tmp_path / "compare-a-b.html"
     assert "paired by repetition" in done.stdout
-    assert done.stdout.splitlines()[-1] == f"side by side: {page}"
+    assert done.stdout.splitlines()[-1] == f"side by side: {shown(page)}"
     assert "Of 1 figure in B: 1 higher." in page.read_text(encoding="utf-8")
     found = json.loads(page.with_suffix(".json").read_text())
     assert (found["a"], found["b"], found["how"]) == ("a", "b", "paired by repetition")
@@ -82,7 +82,8 @@ def test_the_file_leads_to_both_runs_from_where_it_lies_and_is_json_without_nan(
 def test_a_page_that_nobody_named_bears_the_real_names_of_both_runs(tmp_path: Path) -> None:
     (tmp_path / "second").mkdir()
     (tmp_path / "latest").symlink_to("second")
-    assert page_path(tmp_path / "first", tmp_path / "latest") == tmp_path / "compare-first-second.html"
+    found = page_path(tmp_path / "first", tmp_path / "latest")
+    assert found == shown(tmp_path / "compare-first-second.html")
 
 
 def test_a_page_goes_where_it_is_asked_to_and_must_be_called_one(tmp_path: Path) -> None:
