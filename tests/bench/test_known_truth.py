@@ -139,6 +139,17 @@ def test_a_stall_shows_in_the_corrected_latency_and_is_hidden_in_the_other() -> 
     assert [row.verdict for row in found] == ["NOT HELD", "NOT HELD", "held"]
 
 
+@pytest.mark.parametrize(
+    ("waited_ms", "verdict"), [(150, "NOT HELD"), (250, "held"), (1_009, "held"), (1_300, "NOT HELD")]
+)
+def test_a_corrected_latency_may_exceed_the_stall_by_what_the_waiting_jobs_do_to_each_other(
+    waited_ms: float, verdict: str
+) -> None:
+    lag = pd.DataFrame([{"side": "truth-stall", "lag_max_ms": 1_000.0}])
+    jobs = jobs_frame("truth-stall", [20.0 + waited_ms] * 80, uncorrected=[20.0] * 80)
+    assert checks.stall(lag, jobs, base_ms=20)[1].verdict == verdict
+
+
 def drift_row(**figures: float) -> pd.DataFrame:
     return pd.DataFrame([{"side": "truth-drift", "run_s": 60.0, "jitter_sd_ms": 0.1, **figures}])
 

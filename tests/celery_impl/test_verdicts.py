@@ -60,7 +60,7 @@ def test_a_bad_rule_of_a_task_or_an_app_is_refused_as_soon_as_it_is_made() -> No
     def bad() -> None: ...
 
     with pytest.raises(VerdictError, match="sidekiq_retry_in of bad"):
-        app.task(name="bad", lazy=False, sidekiq_retry_in={ValueError: "bury"})(bad)
+        app.task(name="bad", lazy=False, shared=False, sidekiq_retry_in={ValueError: "bury"})(bad)
 
 
 def test_a_wait_of_ones_own_has_jitter_and_scale_too() -> None:
