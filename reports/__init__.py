@@ -16,12 +16,12 @@ from bench.schema import REPORT, SUMMARY_JSON, SUMMARY_MD
 from reports import page
 from reports.drawings import drawings
 from reports.errors import RunError
-from reports.reading import read
+from reports.reading import Run, read
 from reports.summary import dumps, markdown, summary
 from reports.verdicts import verdicts
 from reports.writing import write
 
-__all__ = ["RunError", "headlines", "in_short", "render"]
+__all__ = ["RunError", "headlines", "in_short", "render", "rendered"]
 
 
 def render(run_directory: Path) -> Path:
@@ -30,7 +30,16 @@ def render(run_directory: Path) -> Path:
     Each file in one step. Raise RunError where the directory holds no run that can be read, or
     cannot be written to.
     """
+    return rendered(run_directory)[0]
+
+
+def rendered(run_directory: Path) -> tuple[Path, list[str]]:
+    """As `render`, with what `headlines` says: the run is read once. Raise RunError as `render` does."""
     run = read(run_directory)
+    return _written(run_directory, run), _headlines(run)
+
+
+def _written(run_directory: Path, run: Run) -> Path:
     text, short = page.html(run, drawings(run)), summary(run)
     write(run_directory / REPORT, text)
     write(run_directory / SUMMARY_JSON, dumps(short))
@@ -49,6 +58,9 @@ def headlines(run_directory: Path) -> list[str]:
 
     Raise RunError as `render` does.
     """
-    run = read(run_directory)
+    return _headlines(read(run_directory))
+
+
+def _headlines(run: Run) -> list[str]:
     stamp = "".join(f" [{text}]" for text in page.stamps(run)[:1])
     return [verdict.sentence + stamp for verdict in verdicts(run)]

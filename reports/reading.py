@@ -17,7 +17,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +82,16 @@ class Run:
     problems: tuple[str, ...]
     checks: tuple[Mapping[str, Any], ...] = ()
     fingerprint: str = ""
+    _counted: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     def table(self, name: str) -> pd.DataFrame:
         """A table without the rows of blocks that do not count."""
-        frame = self.tables[name]
-        if name == "blocks" or "block" not in frame:
-            return frame
-        return frame[~frame["block"].isin(self.invalid_blocks()["block"])]
+        if name not in self._counted:
+            frame = self.tables[name]
+            if name != "blocks" and "block" in frame:
+                frame = frame[~frame["block"].isin(self.invalid_blocks()["block"])]
+            self._counted[name] = frame
+        return self._counted[name]
 
     def valid_blocks(self) -> pd.DataFrame:
         """The blocks that count; one that does not say counts."""
@@ -193,22 +196,26 @@ def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
     """The rows as text; a line with too many fields is left out and told."""
     left_out: list[list[str]] = []
     try:
-        with warnings.catch_warnings(), _long_fields():
-            warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields without a word
-            frame = pd.read_csv(
-                io.StringIO(_whole_lines(path, problems)),
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-                engine="python",  # the one that hands over a bad line
-                on_bad_lines=left_out.append,
-            )
+        text = _whole_lines(path, problems)
+        try:
+            frame = _parsed(text, engine="c")
+        except (pd.errors.ParserError, pd.errors.ParserWarning):
+            # slow, but the one engine that hands over a bad line
+            frame = _parsed(text, engine="python", on_bad_lines=left_out.append)
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         problems.append(f"{path.name} cannot be read: {_one_line(error)}")
         return pd.DataFrame()
     if left_out:
         problems.append(f"{path.name}: {len(left_out)} line(s) with too many fields left out")
     return frame
+
+
+def _parsed(text: str, **options: Any) -> pd.DataFrame:
+    with warnings.catch_warnings(), _long_fields():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields without a word
+        return pd.read_csv(
+            io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **options
+        )
 
 
 def _whole_lines(path: Path, problems: list[str]) -> str:
@@ -248,7 +255,8 @@ def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
         return pd.Series([filler] * len(frame), index=frame.index, dtype=kind)
     values = frame[column].fillna("").astype(str)
     if kind == "object":
-        return values.map(_cut).astype(object)
+        longest = int(values.map(len).max()) if len(values) else 0
+        return (values.map(_cut) if longest > LONGEST_TEXT else values).astype(object)
     if kind == "boolean":
         return values.str.strip().str.lower().map(_TRUTH).astype("boolean")
     return pd.to_numeric(values, errors="coerce").astype("float64")

@@ -101,9 +101,13 @@ def _comparisons(run: Run) -> list[dict[str, Any]]:
 def _faults(run: Run) -> list[dict[str, Any]]:
     """A row for each fault, scenario and side: sums over its strikes, in the order of the faults."""
     failures = run.table("failures").dropna(subset=["fault"]).sort_values("fault", kind="stable")
+    keys = ["fault", "scenario", "side"]
+    finite = failures[list(_COUNTS)].replace([math.inf, -math.inf], math.nan)
+    counted = dict(finite.groupby([failures[key] for key in keys], sort=False).sum().iterrows())
     rows = []
-    for (number, scenario, side), group in groups(failures, "fault", "scenario", "side"):
-        counts = {name: evidence.total(group[name]) for name in _COUNTS}
+    for key, group in groups(failures, *keys):
+        number, scenario, side = key
+        counts = {name: int(value) for name, value in counted[key].items()}
         struck = int((group["lost"] > 0).sum())
         rows.append(
             {

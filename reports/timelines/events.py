@@ -7,6 +7,7 @@ whole line is used. `bench` writes the files (`bench.schema`: `events-<block>.js
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def read(directory: Path, block: str) -> Log:
     except (OSError, ValueError) as error:
         return Log(events=(), problem=f"{name} cannot be read: {getattr(error, 'strerror', None) or error}")
     written = [line for line in lines if line.strip(b"\0 \r")]
-    events = [event for line in written if (event := _event(line)) is not None]
+    events = [event for value in _values(written) if (event := _event(value)) is not None]
     if len({event.get("host") for event in events}) > 1:
         return Log(events=(), problem=f"{name} has stamps of two hosts, whose clocks cannot be compared")
     events.sort(key=lambda event: int(event["t"]))
@@ -56,14 +57,26 @@ def _problem(name: str, written: int, events: int) -> str:
     return f"{name}: {broken} of {written} lines cannot be read and are left out" if broken else ""
 
 
-def _event(line: bytes) -> Event | None:
-    """One line as an event, or None where it is cut or is not one."""
+def _values(lines: Sequence[bytes]) -> list[Any]:
+    """The value of each line, None where it is cut."""
     try:
-        found = json.loads(line)
+        found: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")  # several times faster than each alone
+    except (ValueError, RecursionError):
+        found = []
+    return found if len(found) == len(lines) else [_value(line) for line in lines]
+
+
+def _value(line: bytes) -> Any:
+    try:
+        return json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict) or not isinstance(found.get("event"), str):
+
+
+def _event(value: Any) -> Event | None:
+    """A line's value as an event, or None where it is none."""
+    if not isinstance(value, dict) or not isinstance(value.get("event"), str):
         return None
-    t = found.get("t")
+    t = value.get("t")
     whole = isinstance(t, int) and not isinstance(t, bool) and abs(t) < LATEST_NS
-    return found if whole else None
+    return value if whole else None
