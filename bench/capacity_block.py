@@ -8,7 +8,6 @@ the services or the machine were the bottleneck, or where a hypervisor took the 
 
 from __future__ import annotations
 
-import math
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from bench.measures.validity import Noise
 from bench.plan import Plan
 from bench.ramp import Stair
 from bench.stack import Stack
-from bench.turns import Turn, invalid_row, valid_row
+from bench.turns import Turn, block_row
 from bench.usage import Usage
 from scenarios.jobs import ACCOUNT_SYNC
 
@@ -104,16 +103,9 @@ def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str
     whole = usage.between(climbed.usages[0], climbed.usages[-1])
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
     late_ms = validity.sent_lateness_ms(request_frame(events, block)["lateness_ms"])
-    columns = {"seconds": whole.seconds, "steal_percent": whole.steal_percent, "lateness_ms": late_ms}
-    noise = Noise(
-        lateness_ms=late_ms,
-        median_response_ms=math.nan,
-        steal_percent=whole.steal_percent,
-        hiccup_p99_ms=math.nan,
-    )
-    reason = "; ".join(filter(None, [validity.reason(noise), bottleneck(spent)]))
-    row = invalid_row(turn, reason, **columns) if reason else valid_row(turn, **columns)
-    context.directory.append("blocks", [row])
+    noise = {"steal_percent": whole.steal_percent, "lateness_ms": late_ms}
+    reason = "; ".join(filter(None, [validity.reason(Noise(**noise)), bottleneck(spent)]))
+    context.directory.append("blocks", [block_row(turn, reason, seconds=whole.seconds, **noise)])
     return reason
 
 

@@ -5,8 +5,6 @@ services | broker | worker, app, beat | first effect | stop
 
 from __future__ import annotations
 
-import math
-
 from bench import usage
 from bench.context import Context
 from bench.measures import validity
@@ -14,7 +12,7 @@ from bench.measures.block import Block
 from bench.measures.cold import cold_row
 from bench.measures.spent import own_row
 from bench.measures.validity import Noise
-from bench.turns import Turn, invalid_row, valid_row
+from bench.turns import Turn, block_row
 
 
 async def run(turn: Turn, context: Context) -> str:
@@ -31,15 +29,8 @@ async def run(turn: Turn, context: Context) -> str:
     row = cold_row(block, began=stack.began, listened=stack.listened, events=events)
     context.directory.append("cold", [row])
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
-    reason = validity.reason(
-        Noise(
-            lateness_ms=math.nan,
-            median_response_ms=math.nan,
-            steal_percent=spent.steal_percent,
-            hiccup_p99_ms=math.nan,
-        )
-    )
-    noise = {"seconds": spent.seconds, "steal_percent": spent.steal_percent}
-    done = invalid_row(turn, reason, **noise) if reason else valid_row(turn, **noise)
+    stolen = {"steal_percent": spent.steal_percent}
+    reason = validity.reason(Noise(**stolen))
+    done = block_row(turn, reason, seconds=spent.seconds, **stolen)
     context.directory.append("blocks", [done])
     return reason

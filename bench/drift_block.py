@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
+
+import pandas as pd
 
 from bench import usage
 from bench.context import Context, sleep_until
 from bench.measures import drift
-from bench.measures.block import Block
-from bench.measures.spent import own_row
+from bench.measures.block import NS_PER_S, Block
+from bench.measures.spent import Spent, own_row
+from bench.stack import Stack
 from bench.turns import Turn, valid_row
 
 #: Nanoseconds between two syncs of an owner.
@@ -24,43 +28,59 @@ SETTLE_S = 2.0
 DRAIN_S = 1.0
 
 
+#: What one block of a repetition does: wait at the barrier for the others, and be counted.
+Run = Callable[[Turn, Context, asyncio.Barrier], Awaitable[None]]
+
+
 async def run_together(turns: list[Turn], context: Context) -> str:
     """Run every policy of one repetition side by side and append their rows; they count: return nothing."""
+    return await side_by_side(turns, context, _run)
+
+
+async def side_by_side(turns: list[Turn], context: Context, run: Run) -> str:
+    """Run each turn beside the others; they count: return nothing."""
     barrier = asyncio.Barrier(len(turns))
     async with asyncio.TaskGroup() as group:
         for turn in turns:
-            group.create_task(_run(turn, context, barrier))
+            group.create_task(run(turn, context, barrier))
     return ""
 
 
-async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
-    stack = context.make_stack(
-        turn,
-        env={"QUEUE_OR_TASK_SYNC_POLICY": turn.policy},
+async def counted(stack: Stack, turn: Turn, seconds: float, *, blocks: int) -> tuple[Block, Spent]:
+    """Let the window and the last sync in it pass; return the window and what the harness spent in it."""
+    start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
+    block = Block(
+        block=turn.name,
+        side=turn.side.name,
+        repetition=turn.repetition,
+        start_ns=start_ns,
+        end_ns=start_ns + int(seconds * NS_PER_S),
     )
-    async with stack:
-        await barrier.wait()
-        owners = [f"{turn.name}-owner-{number}" for number in range(context.profile.drift_owners)]
-        for owner in owners:
-            (await stack.call("PUT", f"/sync/{owner}")).raise_for_status()
-        start_ns = time.monotonic_ns() + int(SETTLE_S * 1e9)
-        block = Block(
-            block=turn.name,
-            side=turn.side.name,
-            repetition=turn.repetition,
-            start_ns=start_ns,
-            end_ns=start_ns + int(context.profile.drift_s * 1e9),
-        )
-        await sleep_until(block.start_ns)
-        before = usage.read(stack, blocks=barrier.parties)
-        await sleep_until(block.end_ns)
-        spent = usage.between(before, usage.read(stack, blocks=barrier.parties))
-        await sleep_until(block.end_ns + int(DRAIN_S * 1e9))
-    events, _ = context.keep_events(turn)
-    ticks, rows = drift.drift_frames(
-        events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners
-    )
+    await sleep_until(block.start_ns)
+    before = usage.read(stack, blocks=blocks)
+    await sleep_until(block.end_ns)
+    spent = usage.between(before, usage.read(stack, blocks=blocks))
+    await sleep_until(block.end_ns + int(DRAIN_S * NS_PER_S))
+    return block, spent
+
+
+def keep(turn: Turn, context: Context, frames: tuple[pd.DataFrame, pd.DataFrame], spent: Spent) -> None:
+    """Append the block's ticks, its drift, and what it cost."""
+    ticks, rows = frames
     context.directory.append_frame("ticks", ticks)
     context.directory.append_frame("drift", rows)
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=context.profile.drift_s)])
+
+
+async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
+    stack = context.make_stack(turn, env={"QUEUE_OR_TASK_SYNC_POLICY": turn.policy})
+    owners = [f"{turn.name}-owner-{number}" for number in range(context.profile.drift_owners)]
+    async with stack:
+        await barrier.wait()
+        for owner in owners:
+            (await stack.call("PUT", f"/sync/{owner}")).raise_for_status()
+        block, spent = await counted(stack, turn, context.profile.drift_s, blocks=barrier.parties)
+    events, _ = context.keep_events(turn)
+    frames = drift.drift_frames(events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners)
+    keep(turn, context, frames, spent)

@@ -23,7 +23,7 @@ from bench.measures import backlog, latency, load
 from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.plan import MAX_RATE
-from bench.turns import Turn, invalid_row
+from bench.turns import NOT_OFFERED, Turn, invalid_row
 
 
 async def run(turn: Turn, context: Context) -> str:
@@ -49,9 +49,9 @@ async def run(turn: Turn, context: Context) -> str:
 def _unoffered(rate: float) -> str:
     """Why no such rate can be offered, or nothing."""
     if math.isnan(rate):
-        return "no ramp of this side counts, so its capacity is not known"
+        return f"{NOT_OFFERED}no ramp of this side counts, so its capacity is not known"
     if rate > MAX_RATE:
-        return f"{rate:.0f} requests a second: one generator offers {MAX_RATE:.0f}"
+        return f"{NOT_OFFERED}{rate:.0f} requests a second, where one generator offers {MAX_RATE:.0f}"
     return ""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import usage
+from bench import turns, usage
 from bench.context import Context, sleep_until
 from bench.measures import latency, validity
 from bench.measures.block import NS_PER_S, Block
@@ -26,7 +26,7 @@ from bench.plan import Plan
 from bench.processes import Process
 from bench.sampling import Sample, sample
 from bench.stack import Stack
-from bench.turns import Turn, invalid_row, valid_row
+from bench.turns import Turn
 
 #: Seconds after the measured window until a job that is not done counts as infinitely late.
 DRAIN_S = 10.0
@@ -102,7 +102,6 @@ def block_row(
     steal_percent = round(seen.spent.steal_percent, 3)
     noise = validity.noise(jobs, requests, steal_percent=steal_percent, hiccup_p99_ms=hiccup_p99_ms)
     columns = {
-        "seconds": (seen.block.end_ns - seen.block.start_ns) / NS_PER_S,
         "hiccup_p99_ms": hiccup_p99_ms,
         "hiccup_max_ms": seen.hiccup["max_ms"],
         "steal_percent": steal_percent,
@@ -110,7 +109,8 @@ def block_row(
     }
     limits = (bottleneck(seen.spent), latency.unsent(requests))
     reason = "; ".join(filter(None, [validity.reason(noise), *limits, *also]))
-    return invalid_row(turn, reason, **columns) if reason else valid_row(turn, **columns)
+    seconds = (seen.block.end_ns - seen.block.start_ns) / NS_PER_S
+    return turns.block_row(turn, reason, seconds=seconds, **columns)
 
 
 def _window(turn: Turn, start_ns: int, seconds: float) -> Block:

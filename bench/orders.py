@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -53,38 +53,41 @@ def make_order(
     elsewhere: Elsewhere = HERE,
 ) -> Order:
     """Check every name and fill in the profile's choice for those left out; raise BenchError."""
-    wanted = _known("scenario", scenarios, SCENARIOS)
+    wanted = known("scenario", scenarios, SCENARIOS)
     if elsewhere.world_url:  # one set of services for all: what a fault does to them is one block's alone
         profile = replace(profile, lanes=1)
     return Order(
         profile=profile,
         sides=all_sides.chosen(tuple(sides) or profile.sides),
         scenarios=wanted,
-        measures=_known("measure", measures or profile.measures, MEASURES),
+        measures=known("measure", measures or profile.measures, MEASURES),
         faults=[fault for fault in all_faults.chosen(faults or profile.faults) if fault.scenario in wanted],
         controls=profile.controls or bool(faults),
         seed=seed,
         out=out,
         elsewhere=elsewhere,
-        command=[*_command(scenarios, sides, measures, faults, profile, seed), *elsewhere.options()],
+        command=[
+            *command({"--scenario": scenarios, "--side": sides, "--measure": measures, "--fault": faults}),
+            *shared_options(profile, seed),
+            *elsewhere.options(),
+        ],
     )
 
 
-def _known(kind: str, names: Sequence[str], known: Sequence[str]) -> list[str]:
+def known(kind: str, names: Sequence[str], choices: Sequence[str]) -> list[str]:
+    """The names in the order of `choices`, all of these where none is named; raise BenchError for another."""
     for name in names:
-        if name not in known:
-            raise BenchError(f"no {kind} is called {name!r}: choose from {', '.join(known)}")
-    return [name for name in known if not names or name in names]
+        if name not in choices:
+            raise BenchError(f"no {kind} is called {name!r}: choose from {', '.join(choices)}")
+    return [name for name in choices if not names or name in names]
 
 
-def _command(  # noqa: PLR0917 - the options in the order of the help
-    scenarios: Sequence[str],
-    sides: Sequence[str],
-    measures: Sequence[str],
-    faults: Sequence[int],
-    profile: Profile,
-    seed: int,
-) -> list[str]:
-    named = {"--scenario": scenarios, "--side": sides, "--measure": measures, "--fault": faults}
-    options = [word for option, values in named.items() for value in values for word in (option, str(value))]
-    return ["queue-or-task", "run", *options, "--profile", profile.name, "--seed", str(seed)]
+def command(named: Mapping[str, Sequence[object]], before: Sequence[str] = ()) -> list[str]:
+    """`queue-or-task run`, the words of `before`, and each option of `named` once for each of its values."""
+    options = (word for option, values in named.items() for value in values for word in (option, str(value)))
+    return ["queue-or-task", "run", *before, *options]
+
+
+def shared_options(profile: Profile, seed: int) -> list[str]:
+    """The options that every run has."""
+    return ["--profile", profile.name, "--seed", str(seed)]

@@ -19,7 +19,7 @@ from bench.measures.validity import Noise
 from bench.owner_turns import OwnerTurn, ticks
 from bench.sampling import sample
 from bench.stack import Stack
-from bench.turns import Turn, invalid_row, valid_row
+from bench.turns import Turn, block_row
 from scenarios.jobs import ACCOUNT_SYNC
 
 #: The Celery app of many owners.
@@ -76,16 +76,9 @@ async def run(turn: Turn, context: Context) -> str:
     }
     context.directory.append("owners", [row | seen])
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
-    reason = validity.reason(
-        Noise(
-            lateness_ms=math.nan,
-            median_response_ms=math.nan,
-            steal_percent=spent.steal_percent,
-            hiccup_p99_ms=math.nan,
-        )
-    )
-    noise = {"seconds": spent.seconds, "steal_percent": spent.steal_percent}
-    done = invalid_row(turn, reason, **noise) if reason else valid_row(turn, **noise)
+    stolen = {"steal_percent": spent.steal_percent}
+    reason = validity.reason(Noise(**stolen))
+    done = block_row(turn, reason, seconds=spent.seconds, **stolen)
     context.directory.append("blocks", [done])
     return reason
 

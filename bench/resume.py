@@ -27,7 +27,7 @@ from bench.orders import Order
 from bench.planned import planned
 from bench.rundir import RunDirectory, check_space
 from bench.schema import MACHINE_IDENTITY, MICRO, PLAN, SCHEMA_VERSION, TABLES
-from bench.turns import Turn, again
+from bench.turns import Turn, again, may_count
 
 #: Tables that are made of the others at the end of a run.
 DERIVED = ("comparisons",)
@@ -154,10 +154,14 @@ def _still(
         retry = retries[turn.name]
         if turn.name not in rows:
             left.append(turn)
-        elif not rows[turn.name]["valid"] and retry.name not in rows and spares:
+        elif spares and retry.name not in rows and _may_count(turn, rows[turn.name]):
             spares -= 1
             left.append(retry)
     return left, spares
+
+
+def _may_count(turn: Turn, row: Mapping[str, Any]) -> bool:
+    return not row["valid"] and may_count(turn, str(row["reason"]))
 
 
 def _turns(agenda: Agenda) -> list[Turn]:

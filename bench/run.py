@@ -130,8 +130,8 @@ async def _one_by_one(
 ) -> None:
     """Measure turn by turn; a block that does not count is measured again once, while there are spares."""
     for turn in taken:
-        valid = await _guarded([turn], context, progress, partial(run, turn, context))
-        if not valid and spares and not turn.name.endswith(turns.AGAIN):
+        reason = await _guarded([turn], context, progress, partial(run, turn, context))
+        if reason and spares and turns.may_count(turn, reason):
             spares -= 1
             retry = turns.again(turn)
             await _guarded([retry], context, progress, partial(run, retry, context))
@@ -157,10 +157,10 @@ async def _guarded(
     work: Callable[[], Awaitable[str]],
     *,
     share: int = 1,
-) -> bool:
-    """Do one step of the run and tell whether it counts; one that fails is listed, and the run goes on.
+) -> str:
+    """Do one step of the run; one that fails is listed, and the run goes on.
 
-    `work` returns why its block does not count, or nothing.
+    Return why its block does not count, or nothing, as `work` does.
     """
     label, guess_s = taken[0].label, max(turn.guess_s for turn in taken) / share
     bar = asyncio.create_task(progress.step(label, guess_s))
@@ -181,7 +181,7 @@ async def _guarded(
             await bar
     for turn in taken:
         progress.say(f"invalid {turn.label}: {reason}" if reason else f"done    {turn.label}")
-    return not reason
+    return reason
 
 
 def _first_line(error: BaseException) -> str:

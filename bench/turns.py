@@ -19,6 +19,8 @@ MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micr
 
 #: What the name of a turn ends with that tries a block once more.
 AGAIN = "-again"
+#: How the reason begins of a block that no second try would make count.
+NOT_OFFERED = "not offered: "
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
 START_AND_STOP_S = 4.0
 #: The part of its drain limit that a strike takes, as seen: most jobs are done long before it.
@@ -133,6 +135,18 @@ def _control(turn: Turn) -> Turn:
 def again(turn: Turn) -> Turn:
     """The turn that measures once more what did not count."""
     return replace(turn, name=f"{turn.name}{AGAIN}")
+
+
+def may_count(turn: Turn, reason: str) -> bool:
+    """Whether a second try may count of a turn whose first did not for `reason`."""
+    return not turn.name.endswith(AGAIN) and not reason.startswith(NOT_OFFERED)
+
+
+def block_row(turn: Turn, reason: str, *, seconds: float, **noise: float) -> dict[str, object]:
+    """The row of `blocks.csv` for a block that was measured; without a `reason` not to, it counts."""
+    if reason:
+        return invalid_row(turn, reason, seconds=seconds, **noise)
+    return valid_row(turn, seconds=seconds, **noise)
 
 
 def valid_row(turn: Turn, *, seconds: float, **noise: float) -> dict[str, object]:

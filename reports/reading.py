@@ -213,9 +213,7 @@ def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
 def _parsed(text: str, **options: Any) -> pd.DataFrame:
     with warnings.catch_warnings(), _long_fields():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # it would drop fields without a word
-        return pd.read_csv(
-            io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **options
-        )
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False, index_col=False, **options)
 
 
 def _whole_lines(path: Path, problems: list[str]) -> str:

@@ -7,21 +7,18 @@ run side by side and begin to count together. The grid has the entry's own inter
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable
 
 import pandas as pd
 
-from bench import usage
+from bench import drift_block
 from bench.byo.own import OwnApp
-from bench.context import Context, sleep_until
-from bench.drift_block import DRAIN_S, SETTLE_S
+from bench.context import Context
 from bench.errors import BenchError
 from bench.measures import drift
 from bench.measures.block import NS_PER_S, Block, Event
 from bench.measures.runs import runs_by_owner
-from bench.measures.spent import own_row
-from bench.turns import Turn, valid_row
+from bench.turns import Turn
 
 #: Seconds within which each entry should have run once; one that has not is missed from the first tick on.
 FIRST_TICK_S = 15.0
@@ -29,40 +26,21 @@ FIRST_TICK_S = 15.0
 
 async def run_together(turns: list[Turn], context: Context) -> str:
     """Run both sides of one repetition side by side and append their rows; they count: return nothing."""
-    barrier = asyncio.Barrier(len(turns))
-    async with asyncio.TaskGroup() as group:
-        for turn in turns:
-            group.create_task(_run(turn, context, barrier))
-    return ""
+    return await drift_block.side_by_side(turns, context, _run)
 
 
 async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
-    own, seconds = context.own, context.profile.drift_s
+    own = context.own
     if own is None:
         raise BenchError(f"{turn.name} is no block of an app of one's own")
     stack = context.make_stack(turn, periodic=True)
     async with stack:
         await stack.until(lambda seen: own.entries.keys() <= _ticking(seen), within_s=FIRST_TICK_S)
         await barrier.wait()
-        start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
-        block = Block(
-            block=turn.name,
-            side=turn.side.name,
-            repetition=turn.repetition,
-            start_ns=start_ns,
-            end_ns=start_ns + int(seconds * NS_PER_S),
-        )
-        await sleep_until(block.start_ns)
-        before = usage.read(stack, blocks=barrier.parties)
-        await sleep_until(block.end_ns)
-        spent = usage.between(before, usage.read(stack, blocks=barrier.parties))
-        await sleep_until(block.end_ns + int(DRAIN_S * NS_PER_S))
+        seconds = context.profile.drift_s
+        block, spent = await drift_block.counted(stack, turn, seconds, blocks=barrier.parties)
     events, _ = context.keep_events(turn)
-    ticks, rows = _frames(own, events, block)
-    context.directory.append_frame("ticks", ticks)
-    context.directory.append_frame("drift", rows)
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
-    context.directory.append("blocks", [valid_row(turn, seconds=seconds)])
+    drift_block.keep(turn, context, _frames(own, events, block), spent)
 
 
 def _ticking(events: Iterable[Event]) -> set[str]:

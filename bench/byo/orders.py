@@ -17,7 +17,7 @@ from bench.byo.asking import ask
 from bench.byo.own import OwnApp
 from bench.byo.workload import Workload
 from bench.errors import BenchError
-from bench.orders import Order
+from bench.orders import Order, command, known, shared_options
 from bench.profiles import Profile
 from scenarios.jobs import SCENARIOS
 
@@ -104,18 +104,18 @@ def make_order(
         controls=profile.controls or bool(faults),
         seed=seed,
         out=out,
-        command=_command(asked, sides, measures, faults, profile, seed),
+        command=[
+            *command({"--side": sides, "--measure": measures, "--fault": faults}, asked.words()),
+            *shared_options(profile, seed),
+        ],
         own=own,
     )
 
 
 def _measures(measures: Sequence[str], profile: Profile) -> list[str]:
-    for name in measures:
-        if name not in MEASURES:
-            known = ", ".join(MEASURES)
-            raise BenchError(f"no measure of an app of your own is called {name!r}: choose from {known}")
-    wanted = measures or profile.measures or MEASURES
-    return [name for name in MEASURES if name in wanted]
+    if measures:
+        return known("measure of an app of your own", measures, MEASURES)
+    return [name for name in MEASURES if not profile.measures or name in profile.measures]
 
 
 def _own_app(asked: Asked, profile: Profile) -> OwnApp:
@@ -182,17 +182,3 @@ def _entries(
             told = f"{entry.name}: {entry.schedule} has too few ticks in {profile.drift_s:g} s"
             left_out.append(f"{told}; --beat-every 1s runs it at that pace")
     return taken, tuple(left_out)
-
-
-def _command(  # noqa: PLR0917 - the options in the order of the help
-    asked: Asked,
-    sides: Sequence[str],
-    measures: Sequence[str],
-    faults: Sequence[int],
-    profile: Profile,
-    seed: int,
-) -> list[str]:
-    named = {"--side": sides, "--measure": measures, "--fault": faults}
-    options = [word for option, values in named.items() for value in values for word in (option, str(value))]
-    shared = ["--profile", profile.name, "--seed", str(seed)]
-    return ["queue-or-task", "run", *asked.words(), *options, *shared]

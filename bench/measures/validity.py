@@ -32,10 +32,10 @@ HIGHEST = 0.99
 class Noise:
     """What was seen beside a block. NaN is "not measured" and breaks no rule."""
 
-    lateness_ms: float
-    median_response_ms: float
-    steal_percent: float
-    hiccup_p99_ms: float
+    lateness_ms: float = math.nan
+    median_response_ms: float = math.nan
+    steal_percent: float = math.nan
+    hiccup_p99_ms: float = math.nan
 
 
 def noise(jobs: pd.DataFrame, requests: pd.DataFrame, *, steal_percent: float, hiccup_p99_ms: float) -> Noise:

@@ -36,7 +36,7 @@ import math
 from typing import Any
 
 from bench.schema import MACHINE_IDENTITY
-from reports import commands, evidence, page, words
+from reports import commands, page, words
 from reports.failure.cells import state
 from reports.frames import groups
 from reports.reading import Run

@@ -30,7 +30,7 @@ from bench.planned import planned
 from bench.profiles import PROFILES
 from bench.rundir import RunDirectory
 from bench.schema import PLAN, SCHEMA_VERSION
-from bench.turns import again
+from bench.turns import AGAIN, NOT_OFFERED, again
 
 #: Seconds that anything here may take to show.
 PATIENCE_S = 60.0
@@ -140,6 +140,20 @@ def test_a_further_block_that_did_not_count_is_tried_again_from_spares_of_its_ow
     assert names(left) == [f"{second}-again", *(turn.name for turn in agenda.further[3:])]
     assert left.further_spares == agenda.further_spares - 2
     assert left.spares == agenda.spares
+
+
+def test_a_block_that_could_not_be_offered_costs_no_spare(tmp_path: Path, begun: Begun) -> None:
+    order = order_for(tmp_path, measures=("load",), profile="full")
+    agenda = make_agenda(order)
+    ramp, load = (
+        next(turn for turn in agenda.further if turn.measure == name) for name in ("capacity", "load")
+    )
+    run = begun(order, [(ramp.name, "capacity", True), (load.name, "load", False)])
+    blocks = run.table("blocks").assign(reason=["", f"{NOT_OFFERED}no ramp of this side counts"])
+    blocks.to_csv(run.path / "blocks.csv", index=False)
+    left = resume.prepare(run, agenda, COMMAND)
+    assert load.name not in {name.removesuffix(AGAIN) for name in names(left)}
+    assert left.further_spares == agenda.further_spares
 
 
 def test_latency_blocks_that_did_not_count_are_tried_again_while_there_are_spares(
