@@ -7,22 +7,13 @@ on the console and without a request to anything but the file itself.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
-from playwright.sync_api import sync_playwright
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from tests.chromium import chromium
+
 TABLES = ("blocks", "jobs", "requests", "latency", "ticks", "drift", "failures", "cost")
 
 
@@ -41,8 +32,7 @@ def check_files(run: Path) -> None:
 def check_report(run: Path) -> None:
     """Fail where the report says something on the console, asks for another file or lacks a verdict."""
     page_url = (run / "report.html").resolve().as_uri()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+    with chromium() as browser:
         page = browser.new_page()
         said: list[str] = []
         asked: list[str] = []
@@ -51,7 +41,6 @@ def check_report(run: Path) -> None:
         page.on("request", lambda request: asked.append(request.url))
         page.goto(page_url)
         text = page.inner_text("body")
-        browser.close()
     assert not said, said
     assert [url for url in asked if not url.startswith("data:")] == [page_url], asked
     for scenario in ("Account set-up", "Periodic sync", "Welcome e-mail"):

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from bench.schema import REPORT
 from reports import page
 from reports.drawings import drawings
 from reports.reading import read
 from reports.sections import Drawn
+from tests.chromium import chromium
 from tests.reports.synthetic_run import synthetic_run
 
 
@@ -48,3 +52,16 @@ def whole_report(whole_run: Path, whole_drawn: Drawn) -> Path:
     report = whole_run / REPORT
     report.write_text(page.html(read(whole_run), whole_drawn), encoding="utf-8")
     return report
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. No wider than a module: while it is open no test of its process can run a loop of its own."""
+    with ExitStack() as closed:
+        try:
+            opened = closed.enter_context(chromium())
+        except FileNotFoundError as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        yield opened

@@ -1,19 +1,17 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from reports.index import write_index
 from reports.versus import write_page
 from tests.reports.synthetic_run import manifest, shortened
-from tests.reports.test_browser import FLAGS, OVERLAPS
+from tests.reports.test_browser import OVERLAPS
 
 NAMES = ("2000-01-01T00-00-00-quick", "2000-01-02T00-00-00-quick")
 PAGES = ("index.html", "compare-a-b.html")
@@ -50,20 +48,6 @@ def _row(side: str, scenario: str) -> dict[str, Any]:
         "words": "no clear difference",
         "why": "because",
     }
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = shutil.which("chromium")
-    if path is None:
-        missing = "no chromium on PATH: apt-get install chromium"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield launched
-        launched.close()
 
 
 @pytest.fixture
