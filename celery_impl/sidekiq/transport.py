@@ -22,8 +22,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from queue import Empty
@@ -36,6 +35,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from celery_impl.sidekiq import malformed
+from celery_impl.sidekiq.capturing import Capturing
 from celery_impl.sidekiq.deadline import Bounded
 from celery_impl.sidekiq.debts import Debts, QoS
 from celery_impl.sidekiq.entries import entry
@@ -61,7 +61,7 @@ class OneAttemptTLS(Bounded, client.SSLConnection):
         super().__init__(**{**options, "retry": Retry(NoBackoff(), 0)})
 
 
-class Channel(redis.Channel):
+class Channel(Capturing, redis.Channel):
     """Puts messages that are not yet due into a sorted set."""
 
     QoS: Any = QoS
@@ -69,8 +69,6 @@ class Channel(redis.Channel):
     connection_class_ssl: Any = OneAttemptTLS
     #: Where a worker's channel notes what it could not tell the broker.
     debts: Debts | None = None
-    #: While not None: what is sent is collected here, as key of the queue and message, and not sent.
-    _caught: list[tuple[str, str]] | None = None
     #: What BRPOP answered last: the key of a queue and what stood in it.
     _popped: tuple[bytes, bytes] | None = None
 
@@ -87,16 +85,6 @@ class Channel(redis.Channel):
     _closing: bool
     _brpop_start: Any
     _connparams: Any
-
-    @contextmanager
-    def captured(self) -> Iterator[list[tuple[str, str]]]:
-        """Collect what this channel is given to send, as key of its queue and message, and send nothing."""
-        caught: list[tuple[str, str]] = []
-        self._caught = caught
-        try:
-            yield caught
-        finally:
-            self._caught = None
 
     def close(self) -> None:
         """Give back what was not begun and let go of all connections, whether or not the broker answers."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -18,20 +18,20 @@ from celery.app.amqp import AMQP
 from kombu import serialization
 from kombu.utils.json import dumps
 
+from celery_impl.sidekiq.capturing import Capturing
 from celery_impl.sidekiq.entries import Grave
 
 #: Takes a message: the key of its queue, and the message as it would be queued.
 Take = Callable[[str, dict[str, Any]], None]
 
 
-class Producer:
+class Producer(Capturing):
     """What Celery takes for a kombu producer, a pool of them, its connection and its channel."""
 
     serializer = None
 
     def __init__(self, take: Take, bury: Callable[[Grave], None]) -> None:
         self._take = take
-        self._caught: list[tuple[str, str]] | None = None
         #: As of a channel with `Sidekiq(app)`: where a job that is given up goes.
         self.sets = SimpleNamespace(bury=bury)
         #: Celery asks what kind of broker this is, before it sends an ETA.
@@ -65,16 +65,6 @@ class Producer:
 
     def _reraise_as_library_errors(self) -> AbstractContextManager[None]:
         return nullcontext()
-
-    @contextmanager
-    def captured(self) -> Iterator[list[tuple[str, str]]]:
-        """As `transport.Channel.captured`."""
-        caught: list[tuple[str, str]] = []
-        self._caught = caught
-        try:
-            yield caught
-        finally:
-            self._caught = None
 
     def publish(
         self,

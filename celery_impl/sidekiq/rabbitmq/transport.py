@@ -12,8 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any, Final
 
 import redis
@@ -21,6 +20,7 @@ from amqp import RecoverableConnectionError
 from amqp.exceptions import AMQPError, MessageNacked
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
+from celery_impl.sidekiq.capturing import Capturing
 from celery_impl.sidekiq.deadline import left_s
 from celery_impl.sidekiq.rabbitmq.envelope import Envelope
 from celery_impl.sidekiq.rabbitmq.graves import Burial
@@ -56,7 +56,7 @@ class Message(pyamqp.Message):
         return Envelope(self.body, {**self.properties, "application_headers": self.headers}).as_json()
 
 
-class Channel(pyamqp.Channel):
+class Channel(Capturing, pyamqp.Channel):
     """A channel that confirms, can be made to keep what it is given, and buries (`sets.bury`)."""
 
     Message = Message
@@ -65,7 +65,6 @@ class Channel(pyamqp.Channel):
         super().__init__(*args, **options)
         self.sets = Burial(self)
         self._queues: dict[str, str] = {}
-        self._caught: list[tuple[str, str]] | None = None
 
     @property
     def consumes(self) -> bool:
@@ -98,16 +97,6 @@ class Channel(pyamqp.Channel):
         except (AMQPError, OSError) as error:
             _forget(connection)
             raise RecoverableConnectionError(str(error) or "the broker did not confirm in time") from error
-
-    @contextmanager
-    def captured(self) -> Iterator[list[tuple[str, str]]]:
-        """Collect what this channel is given to send, as routing key and envelope, and send nothing."""
-        caught: list[tuple[str, str]] = []
-        self._caught = caught
-        try:
-            yield caught
-        finally:
-            self._caught = None
 
     def _key(self, queue: str, _raw: Any) -> str:
         return queue
