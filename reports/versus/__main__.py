@@ -1,6 +1,7 @@
 """`python -m reports.versus compare-A-B.json`: put two runs side by side in a page, and print its path.
 
-Exit code 2 with one line on standard error where that cannot be done.
+A list of runs in the same folder is written anew, so that it leads to the page. Exit code 2 with one
+line on standard error where something cannot be done.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from bench.schema import INDEX
 from reports.errors import RunError
+from reports.index import write_index
 from reports.programs import EXIT_USAGE, complain
 from reports.versus import write_page
 
@@ -19,7 +22,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m reports.versus", description="Two runs side by side.")
     parser.add_argument("figures", type=Path, help="what `queue-or-task compare` wrote: compare-A-B.json")
     try:
-        sys.stdout.write(f"side by side: {write_page(parser.parse_args().figures)}\n")
+        page = write_page(parser.parse_args().figures)
+        sys.stdout.write(f"side by side: {page}\n")
+        if (page.parent / INDEX).exists():
+            sys.stdout.write(f"all runs: {write_index(page.parent)}\n")
     except RunError as error:
         complain(error)
         return EXIT_USAGE

@@ -12,6 +12,7 @@ import pytest
 import reports
 from bench.schema import COMPARED, SCHEMA_VERSION
 from reports.errors import RunError
+from reports.index import write_index
 from reports.versus import differences, tables, write_page
 from reports.versus.pair import read_pair
 from tests.reports.synthetic_run import manifest, plant, strike
@@ -172,3 +173,13 @@ def test_runs_of_different_schemas_end_with_one_line_and_exit_code_2(tmp_path: P
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "upgrade queue-or-task" in done.stderr
+
+
+def test_a_list_of_runs_beside_the_page_leads_to_it_at_once(tmp_path: Path) -> None:
+    figures = comparison(tmp_path, row(), a={}, b={})
+    listed = write_index(tmp_path)
+    assert figures.with_suffix(".html").name not in listed.read_text(encoding="utf-8")
+    command = [sys.executable, "-m", "reports.versus", str(figures)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"all runs: {listed}"
+    assert f'href="{figures.with_suffix(".html").name}"' in listed.read_text(encoding="utf-8")
