@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pandas as pd
 
@@ -29,7 +30,7 @@ DRAIN_S = 1.0
 
 
 #: What one block of a repetition does: wait at the barrier for the others, and be counted.
-Run = Callable[[Turn, Context, asyncio.Barrier], Awaitable[None]]
+Run = Callable[[Turn, Context, asyncio.Barrier], Coroutine[Any, Any, None]]
 
 
 async def run_together(turns: list[Turn], context: Context) -> str:

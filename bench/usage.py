@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import psutil
 
 from bench.measures.spent import Spent
+from bench.parts import PROXY, SERVICES
 from bench.processes import Process
 from bench.sampling import cpu_s, with_children
-from bench.stack import PROXY, SERVICES, Stack
+from bench.stack import Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

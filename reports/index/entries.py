@@ -15,7 +15,8 @@ from typing import Any
 
 from bench.schema import MACHINE_IDENTITY, MANIFEST, REPORT, SUMMARY_JSON, SUMMARY_MD
 from reports.errors import RunError
-from reports.reading import read, read_manifest
+from reports.manifest import read_manifest
+from reports.reading import read
 from reports.summary import SUMMARY_VERSION, summary
 from reports.summary.plain import number
 

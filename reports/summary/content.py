@@ -103,11 +103,11 @@ def _faults(run: Run) -> list[dict[str, Any]]:
     failures = run.table("failures").dropna(subset=["fault"]).sort_values("fault", kind="stable")
     keys = ["fault", "scenario", "side"]
     finite = failures[list(_COUNTS)].replace([math.inf, -math.inf], math.nan)
-    counted = dict(finite.groupby([failures[key] for key in keys], sort=False).sum().iterrows())
+    sums = finite.groupby([failures[key] for key in keys], sort=False).sum()
     rows = []
     for key, group in groups(failures, *keys):
         number, scenario, side = key
-        counts = {name: int(value) for name, value in counted[key].items()}
+        counts = {name: int(sums.loc[key, name]) for name in _COUNTS}
         struck = int((group["lost"] > 0).sum())
         rows.append(
             {

@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 
 from bench.schema import COMPARED
+from reports.csv_tables import TEXTS
 from reports.errors import RunError
-from reports.reading import LONGEST_TEXT, TEXTS, Run, read
+from reports.reading import Run, read
 from reports.summary.plain import number
+from reports.texts import LONGEST_TEXT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.soak.sidekiq_soak import KINDS, Result, Run, runs_of, soak
+from bench.soak.sidekiq_count import Result, Run, runs_of
+from bench.soak.sidekiq_soak import KINDS
+from bench.soak.sidekiq_victims import soak
 
 KILLS = int(os.environ.get("SIDEKIQ_SOAK_KILLS", "3"))
 

@@ -19,8 +19,9 @@ import reports
 from bench.schema import CHECKS, MANIFEST, MICRO, TABLES, Manifest
 from reports import page
 from reports.index import write_index
-from reports.reading import LONGEST_TEXT, Run, read
+from reports.reading import Run, read
 from reports.summary import dumps, markdown, summary
+from reports.texts import LONGEST_TEXT
 from tests.reports.synthetic_run import plant, shortened
 
 #: Rows of each table that are kept, so that an example takes a moment.

@@ -1,0 +1,247 @@
+"""Workers, a broker and a producer under load, and what kills them: one kind of kill at a time."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import redis
+from kombu.exceptions import OperationalError
+
+from bench.soak.sidekiq_app import LOG, build
+from bench.soak.sidekiq_count import Result, runs_of
+from bench.world.broker import Broker
+from celery_impl.sidekiq import Sets
+
+#: Jobs that wait at any moment.
+BACKLOG: Final = 60
+#: Seconds that a job runs at most.
+JOB_S: Final = 0.06
+#: Seconds between two kills at most.
+PAUSE_S: Final = 1.5
+#: Seconds without a job that ends, after which what is not done counts as lost.
+QUIET_S: Final = 30.0
+#: Seconds that a worker may take to begin.
+START_S: Final = 60.0
+WORKERS: Final = 2
+OPTIONS: Final = ("--concurrency", "2", "--prefetch-multiplier", "4")
+QUIET: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO")
+ROOT: Final = Path(__file__).parent.parent.parent
+
+_WITH_PARENT: Final = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+
+
+class Soak:
+    """Workers, a broker and a producer in a folder; `close` ends all of them."""
+
+    def __init__(self, folder: Path, *, seed: int, pool: str = "prefork") -> None:
+        self.random = random.Random(seed)  # noqa: S311 - when to kill is no secret
+        self._lengths = random.Random(seed)  # noqa: S311 - nor how long jobs run
+        self._folder = folder
+        self._pool = pool
+        self._log = folder / "runs"
+        self._log.touch()
+        own = {"PATH": os.environ["PATH"]}
+        self.broker = Broker.start(folder / "broker", persistence=True, env=own)
+        self._env = {"REDIS_URL": f"lease+{self.broker.url}", "QUEUE_OR_TASK_PROFILE": "hardened"}
+        self._app, self._job = build(self._env)
+        self._started: list[subprocess.Popen[bytes]] = []
+        self.workers = [self.start_worker() for _ in range(WORKERS)]
+        self.accepted: set[str] = set()
+        self.refused = 0
+        self._stopped = threading.Event()
+        self._producer = threading.Thread(target=self._produce, daemon=True)
+        for worker in self.workers:
+            self.await_ready(worker)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """Start a worker; it dies with this process."""
+        number = len(self._started)
+        options = [*OPTIONS, "--pool", self._pool, "-n", f"soak{number}@%h", *QUIET]
+        command = ["-m", "celery", "-A", "bench.soak.sidekiq_app", "worker", *options]
+        env = {**os.environ, **self._env, LOG: str(self._log), "PYTHONPATH": str(ROOT)}
+        with self._worker_log(number).open("wb") as out:
+            self._started.append(
+                subprocess.Popen(
+                    [sys.executable, "-c", _WITH_PARENT, *command],
+                    stdout=out,
+                    stderr=out,
+                    env=env,
+                    process_group=0,
+                )
+            )
+        return self._started[-1]
+
+    def await_ready(self, worker: subprocess.Popen[bytes]) -> None:
+        """Wait until the worker takes jobs; raise RuntimeError where it does not."""
+        log = self._worker_log(self._started.index(worker))
+        deadline = time.monotonic() + START_S
+        while " ready." not in log.read_text(errors="replace"):
+            if worker.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"a worker did not start:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+
+    def children(self) -> list[int]:
+        """Process ids of what runs jobs in the workers."""
+        files = [Path(f"/proc/{worker.pid}/task/{worker.pid}/children") for worker in self.workers]
+        return [int(child) for file in files if file.exists() for child in file.read_text().split()]
+
+    def begin(self) -> None:
+        """Let the producer begin."""
+        self._producer.start()
+
+    def await_work(self) -> None:
+        """Wait until a job begins: a kill finds the workers at work. Not for ever: they may all be gone."""
+        size, deadline = self._log.stat().st_size, time.monotonic() + START_S
+        while self._log.stat().st_size == size and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def settle(self, result: Result) -> None:
+        """Wait until all that was accepted has ended, or nothing ends any more; then fill in the result."""
+        self._stopped.set()
+        self._producer.join()
+        result.accepted, result.refused = self.accepted, self.refused
+        seen, since = -1, time.monotonic()
+        while missing := self._missing(result):
+            if len(missing) != seen:
+                seen, since = len(missing), time.monotonic()
+            if time.monotonic() - since > QUIET_S:
+                break
+            time.sleep(0.2)
+        result.missing = missing
+
+    def ended_by_itself(self) -> list[str]:
+        """The last words of each worker that is not running."""
+        logs = [
+            self._worker_log(self._started.index(worker))
+            for worker in self.workers
+            if worker.poll() is not None
+        ]
+        return [log.read_text(errors="replace")[-2000:] for log in logs]
+
+    def close(self) -> None:
+        """End all that was started."""
+        self._stopped.set()
+        for worker in self._started:
+            try:
+                os.killpg(worker.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+            finally:
+                worker.wait()
+        self._app.close()
+        self.broker.stop()
+
+    def _missing(self, result: Result) -> set[str]:
+        result.runs = runs_of(self._log.read_text())
+        done = {name for name, runs in result.runs.items() if any(run.done is not None for run in runs)}
+        missing = self.accepted - done
+        if missing:
+            with redis.Redis.from_url(self.broker.url) as client:
+                buried = {grave.args[0] for grave in Sets(client).graves()}
+            result.buried = len(missing & buried)
+            missing -= buried
+        return missing
+
+    def _produce(self) -> None:
+        client = redis.Redis.from_url(self.broker.url, socket_timeout=1.0)
+        number = 0
+        while not self._stopped.is_set():
+            try:
+                room = BACKLOG - int(client.llen("celery"))
+                for _ in range(room):
+                    number += 1
+                    self._job.delay(f"job{number}", self._lengths.uniform(0, JOB_S))
+                    self.accepted.add(f"job{number}")
+            except (OperationalError, redis.RedisError, OSError):
+                self.refused += 1
+            self._stopped.wait(0.05)
+        client.close()
+
+    def _worker_log(self, number: int) -> Path:
+        return self._folder / f"worker{number}.log"
+
+
+def kill_a_child(soak: Soak) -> float:
+    """Kill a process that runs jobs; return when."""
+    while not (children := soak.children()):
+        time.sleep(0.01)
+    os.kill(soak.random.choice(children), signal.SIGKILL)
+    return time.monotonic()
+
+
+def kill_a_worker(soak: Soak) -> float:
+    """Kill a worker, alone or with its processes, and start another one; return when."""
+    victim = soak.workers.pop(0)
+    (os.kill if soak.random.random() < 0.5 else os.killpg)(victim.pid, signal.SIGKILL)  # noqa: PLR2004 - even odds
+    killed = time.monotonic()
+    victim.wait()
+    soak.workers.append(soak.start_worker())
+    soak.await_ready(soak.workers[-1])
+    return killed
+
+
+def kill_the_broker(soak: Soak) -> float:
+    """Kill the broker and start it again on its files; return when."""
+    soak.broker.kill()
+    killed = time.monotonic()
+    time.sleep(soak.random.uniform(0, 1))
+    soak.broker.restart()
+    return killed
+
+
+KILL: Final[dict[str, Callable[[Soak], float]]] = {
+    "child": kill_a_child,
+    "worker": kill_a_worker,
+    "broker": kill_the_broker,
+}
+
+
+def soak(
+    kind: str,
+    kills: int,
+    *,
+    folder: Path,
+    seed: int = 1,
+    pool: str = "prefork",
+    done: Callable[[int], object] = lambda _: None,
+) -> Result:
+    """Kill so often and count; `done(kills so far)` is called after each. The folder keeps the logs.
+
+    Raise RuntimeError where a worker ends without having been killed.
+    """
+    result = Result(kind)
+    began = time.monotonic()
+    with _running(folder, seed=seed, pool=pool) as running:
+        running.begin()
+        for number in range(1, kills + 1):
+            running.await_work()
+            time.sleep(running.random.uniform(0, PAUSE_S))
+            result.kills.append(KILL[kind](running))
+            done(number)
+        running.settle(result)
+        if words := running.ended_by_itself():
+            raise RuntimeError(f"a worker ended by itself:\n{words[0]}")
+    result.seconds = time.monotonic() - began
+    return result
+
+
+@contextmanager
+def _running(folder: Path, *, seed: int, pool: str) -> Iterator[Soak]:
+    made = Soak(folder, seed=seed, pool=pool)
+    try:
+        yield made
+    finally:
+        made.close()
