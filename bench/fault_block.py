@@ -76,7 +76,7 @@ async def run(turn: Turn, context: Context) -> str:
         world_latency_ms=fault.latency_ms,
         proxied=fault.proxied if turn.side.queued else "",
         odd_jobs=fault.odd_jobs,
-        beat=not fault.rabbitmq,
+        beat=fault.owners > 0,  # without an owner there is nothing to schedule
         rabbitmq=fault.rabbitmq,
     )
     async with stack:

@@ -10,7 +10,6 @@ over all runs the list of them (`reports.index`) and two of them side by side (`
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from bench.schema import REPORT, SUMMARY_JSON, SUMMARY_MD
@@ -18,9 +17,7 @@ from reports import page
 from reports.drawings import drawings
 from reports.errors import RunError
 from reports.reading import Run, read
-from reports.sections import Drawn
 from reports.summary import dumps, markdown, summary
-from reports.two_hands import second_hand
 from reports.verdicts import verdicts
 from reports.writing import write
 
@@ -33,18 +30,17 @@ def render(run_directory: Path) -> Path:
     Each file in one step. Raise RunError where the directory holds no run that can be read, or
     cannot be written to.
     """
-    return _written(run_directory, read(run_directory), drawings)
+    return _written(run_directory, read(run_directory))
 
 
 def rendered(run_directory: Path) -> tuple[Path, list[str]]:
-    """As `render`, in two processes, with what `headlines` says. Raise RunError as `render` does."""
+    """As `render`, with what `headlines` says: the run is read once. Raise RunError as `render` does."""
     run = read(run_directory)
-    with second_hand(run_directory) as draw:
-        return _written(run_directory, run, draw), _headlines(run)
+    return _written(run_directory, run), _headlines(run)
 
 
-def _written(run_directory: Path, run: Run, draw: Callable[[Run], Drawn]) -> Path:
-    text, short = page.html(run, draw(run)), summary(run)
+def _written(run_directory: Path, run: Run) -> Path:
+    text, short = page.html(run, drawings(run)), summary(run)
     write(run_directory / REPORT, text)
     write(run_directory / SUMMARY_JSON, dumps(short))
     write(run_directory / SUMMARY_MD, markdown(short))

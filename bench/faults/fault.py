@@ -118,13 +118,13 @@ class Fault:
     lasting: bool = False
     #: Milliseconds that each service takes to answer.
     latency_ms: float = 20.0
-    #: Owners whose balance is synced every second from before the load on.
+    #: Owners whose balance is synced every second from before the load on; without any there is no beat.
     owners: int = 0
     #: Parts of a queue that it kills, pauses or changes: they must be the run's own.
     hits: frozenset[Part] = frozenset()
     #: What stands behind the fault proxy (`bench.world.proxy`): the broker, or a result store.
     proxied: Literal["", "broker", "results"] = ""
-    #: The broker is a RabbitMQ node, and there is no beat.
+    #: The broker is a RabbitMQ node.
     rabbitmq: bool = False
     #: The worker knows the odd jobs (`bench.odd`).
     odd_jobs: bool = False
