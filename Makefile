@@ -86,7 +86,7 @@ compare: $(STAMP) ## Put two runs beside each other, as text and as a page (A=re
 
 test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 0 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 0 --dist loadfile --durations 15 --durations-min 5 $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .
