@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.elsewhere import Found
+from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
 from bench.measures.cold import APP, BROKER
 from bench.processes import Process, ProcessTable, file_of
@@ -39,11 +39,11 @@ class Parts:
         folder: Path,
         table: ProcessTable,
         context: dict[str, str],
-        env: dict[str, str],
-        odd_jobs: bool,
-        celery_app: str,
-        rabbitmq: bool,
-        elsewhere: Found,
+        env: dict[str, str] | None = None,
+        odd_jobs: bool = False,
+        celery_app: str = "celery_impl.app",
+        rabbitmq: bool = False,
+        elsewhere: Found = ALL_HERE,
     ) -> None:
         self.side = side
         self.folder = folder
@@ -62,7 +62,7 @@ class Parts:
         self._elsewhere = elsewhere
         self._workers_elsewhere = elsewhere.workers_of(side)
         self._worker_options = ("--include", "bench.odd.tasks") if odd_jobs else ()
-        self.env = self._environment(context, env)
+        self.env = self._environment(context, env or {})
 
     @property
     def whole(self) -> bool:

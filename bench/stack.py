@@ -15,16 +15,14 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from bench import leftovers
 from bench.asks import Asks
-from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
 from bench.parts import SERVICES
-from bench.processes import ProcessTable, file_of
+from bench.processes import file_of
 from bench.remote import RemoteLedger
 from bench.sides import Side
 from bench.tail import LedgerTail
@@ -56,33 +54,17 @@ class Stack(Asks):
         self,
         side: Side,
         *,
-        folder: Path,
-        table: ProcessTable,
-        context: dict[str, str],
-        env: dict[str, str] | None = None,
         beat: bool = True,
         world_latency_ms: float | None = None,
         proxied: Literal["", "broker", "results"] = "",
-        odd_jobs: bool = False,
-        celery_app: str = "celery_impl.app",
-        rabbitmq: bool = False,
-        elsewhere: Found = ALL_HERE,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            side,
-            folder=folder,
-            table=table,
-            context=context,
-            env=env or {},
-            odd_jobs=odd_jobs,
-            celery_app=celery_app,
-            rabbitmq=rabbitmq,
-            elsewhere=elsewhere,
-        )
+        """The other options are those of Parts."""
+        super().__init__(side, **options)
         self._tail = LedgerTail(self.ledger)
         self._beat = beat
         self._remote: RemoteLedger | None = None
-        self._limit_s = START_LIMIT_S + (START_WITHIN_S if rabbitmq else 0.0)
+        self._limit_s = START_LIMIT_S + (START_WITHIN_S if self._rabbitmq else 0.0)
         self._latency = world_latency_ms
         self._proxied = proxied
         #: What a fault saw while it struck, for its own checker.
