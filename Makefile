@@ -74,7 +74,7 @@ soak-sidekiq: $(STAMP) ## 150 times kill -9 of a child, the worker or the broker
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
 
-celery-suite: $(STAMP) ## Celery's own integration suite: Redis with a worker beside in-process (a quarter of an hour)
+celery-suite: $(STAMP) ## Celery's own integration suite: Redis with a worker beside in-process (twenty minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.celery_suite $(ARGS)
 
