@@ -23,6 +23,8 @@ from reports.timelines import choice, drawing, events
 
 #: Bytes of all timelines of a page together: a full run's hundred would take 200 kB of its megabyte.
 BUDGET_BYTES = 120_000
+#: Bytes that any timeline takes: with fewer left none is drawn.
+LEAST_BYTES = 1_000
 #: Cells with a finding whose timelines are shown in print.
 PRINTED = 3
 #: What makes one strike worse than another, gravest first.
@@ -81,9 +83,11 @@ def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: 
     strike = worst(subject.strikes)
     place = (subject.fault, subject.side)
     log = events.read(run.directory, strike["block"])
-    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario)
-    svg = _svg(subject, strike, drawn) if drawn else None
-    fits = svg is not None and len(svg) <= left
+    room = left >= LEAST_BYTES
+    untold = not strike["example"] and any(strike[name] > 0 for name in WORST_FIRST)
+    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario) if room or untold else None
+    svg = _svg(subject, strike, drawn) if drawn and room else None
+    fits = room and (svg is None or len(svg) <= left)
     return Opened(
         summary=words.side(subject.side),
         facts=facts(
@@ -95,7 +99,7 @@ def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: 
         predicted=subject.cell.prediction.predicted,
         seen=strike["seen"],
         history=strike["example"] or (drawn.history if drawn else ""),
-        errors=drawn.errors if drawn else (),
+        errors=choice.errors(log, subject.scenario),
         svg=svg if fits else None,
         caption=_caption(subject, strike, drawn) if drawn and fits else "",
         problem=_problem(log, drawn, fits=fits),
@@ -142,8 +146,8 @@ def _caption(subject: Subject, strike: Strike, drawn: choice.Timeline) -> str:
 
 
 def _problem(log: events.Log, drawn: choice.Timeline | None, *, fits: bool) -> str:
+    if not fits and log.events:
+        return "No timeline: left out to keep the page small enough to pass on; graver ones come first."
     if drawn is None:
         return f"No timeline: {log.problem or 'the log has no job of this scenario'}."
-    if not fits:
-        return "No timeline: left out to keep the page small enough to pass on; graver ones come first."
     return f"{log.problem}." if log.problem else ""

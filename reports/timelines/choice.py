@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from reports import words
 from reports.timelines.events import Event, Log
-from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, History, finding, histories, response_ms
+from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, PROBE, History, finding, histories, response_ms
 
 #: What an owner's row is found to be: its runs are not jobs of which each ends in a class.
 PERIODIC = "periodic"
@@ -61,7 +61,6 @@ class Timeline:
     end_ns: int
     fault_ns: tuple[int, int] | None
     left_out: str
-    errors: tuple[str, ...]
     history: str  # of the gravest row, in words; empty where nothing befell it
 
 
@@ -82,7 +81,6 @@ def timeline(log: Log, *, block: str, scenario: str) -> Timeline | None:
         end_ns=end,
         fault_ns=fault,
         left_out=_left_out(rows, kept),
-        errors=_errors(found),
         history="" if kept[0].finding in ORDINARY else told_history(kept[0]),
     )
 
@@ -154,9 +152,11 @@ def _left_out(rows: Sequence[Row], kept: Sequence[Row]) -> str:
     return f"Not drawn: {', '.join(parts)}."
 
 
-def _errors(found: Iterable[History]) -> tuple[str, ...]:
+def errors(log: Log, scenario: str) -> tuple[str, ...]:
     """The errors recorded by failed jobs, the most frequent first, each with its number of jobs."""
-    counted = Counter(error for history in found for error in set(history.errors) if error)
+    failed = (e for e in log.events if e["event"] == "failed" and e.get("scenario") == scenario)
+    found = dict.fromkeys((str(e.get("job")), str(e.get("error", ""))) for e in failed)
+    counted = Counter(error for job, error in found if error and PROBE not in job)
     return tuple(
         f"{_cut(_plain(' '.join(error.split())))} ({words.plural(jobs, 'job')})"
         for error, jobs in counted.most_common(MOST_ERRORS)

@@ -54,7 +54,6 @@ class History:
     statuses: list[int] = field(default_factory=list)
     held_where: list[str] = field(default_factory=list)
     failed_where: list[str] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
 
     @property
     def first(self) -> int:
@@ -133,4 +132,3 @@ def _add(history: History, event: Event) -> None:
         history.held_where.append(str(event.get("where", "")))
     if kind == "failed":
         history.failed_where.append(str(event.get("where", "")))
-        history.errors.append(str(event.get("error", "")))

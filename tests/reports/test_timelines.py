@@ -125,7 +125,7 @@ def test_the_history_of_the_gravest_job_is_told_in_words() -> None:
 def test_errors_are_told_once_with_the_number_of_jobs_and_are_cut() -> None:
     failed = [event("failed", 3, f"{number}/crm", error="x" * 300) for number in range(3)]
     submitted = [event("submit", 1, f"{number}/crm") for number in range(3)]
-    [error] = timeline_of(submitted, failed).errors
+    [error] = choice.errors(log_of(submitted, failed), SCENARIO)
     assert error == "x" * (choice.ERROR_LETTERS - 1) + "… (3 jobs)"
 
 
