@@ -64,7 +64,7 @@ def pair_ratios(
     rows = latency[same & (latency["value_ms"] > 0) & (latency["value_ms"] < math.inf)]
     floor = evidence.middle(rows["block"].map(hiccups or {}).astype("float64"))
     values = rows["value_ms"].clip(lower=floor) if 0 < floor < math.inf else rows["value_ms"]
-    logs = rows.assign(log=np.log(values)).pivot_table(index="repetition", columns="side", values="log")
+    logs = np.log(values).groupby([rows["repetition"], rows["side"]]).mean().unstack("side")  # noqa: PD010 - a pivot_table takes three times as long
     if item.side not in logs or item.baseline not in logs:
         return ()
     ratios = np.exp((logs[item.side] - logs[item.baseline]).dropna())
