@@ -22,7 +22,7 @@ from reports.reading import Run
 from reports.timelines import choice, drawing, events
 
 #: Bytes of all timelines of a page together: a full run's hundred would take 200 kB of its megabyte.
-BUDGET_BYTES = 120_000
+BUDGET_BYTES = 80_000
 #: Bytes that any timeline takes: with fewer left none is drawn.
 LEAST_BYTES = 1_000
 #: Cells with a finding whose timelines are shown in print.
