@@ -60,7 +60,7 @@ bench-micro: $(STAMP) ## Time what each small step costs, as ratios within one r
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
 
-verify-instrument: $(STAMP) ## Does the harness report what is known to be true? (five minutes)
+verify-instrument: $(STAMP) ## Does the harness report what is known to be true? (six minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task verify $(ARGS)
 

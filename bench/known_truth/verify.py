@@ -64,7 +64,7 @@ RATE, DENSE_RATE, SPARSE_RATE = 10.0, 20.0, 5.0
 #: Blocks in which the stall's lag is read, and seconds of load in each: the least of them counts.
 STALLS = 2
 STALL_LOAD_S = 4.0
-WHOLE = Size(latency_s=6.0, pairs=6, drift_s=60.0, count_s=12.0, aa_s=60.0, error_share=checks.ERROR_SHARE)
+WHOLE = Size(latency_s=6.0, pairs=10, drift_s=60.0, count_s=12.0, aa_s=60.0, error_share=checks.ERROR_SHARE)
 
 _PROFILE = Profile(
     name="verify",
