@@ -79,8 +79,7 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
     owners = [f"{turn.name}-owner-{number}" for number in range(context.profile.drift_owners)]
     async with stack:
         await barrier.wait()
-        for owner in owners:
-            (await stack.call("PUT", f"/sync/{owner}")).raise_for_status()
+        await stack.sync(owners)
         block, spent = await counted(stack, turn, context.profile.drift_s, blocks=barrier.parties)
     events, _ = context.keep_events(turn)
     frames = drift.drift_frames(events, block, policy=turn.policy, interval_ns=INTERVAL_NS, owners=owners)

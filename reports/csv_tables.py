@@ -99,8 +99,8 @@ def _whole_lines(path: Path, problems: list[str]) -> str:
     text = content.decode("utf-8", "replace")
     if "\N{REPLACEMENT CHARACTER}" in text and not _is_utf8(content):
         problems.append(f"{path.name} holds bytes that are no UTF-8, shown as \N{REPLACEMENT CHARACTER}")
-    whole, end, cut = text.rpartition("\n")
-    if cut:
+    whole, end, rest = text.rpartition("\n")
+    if rest:
         problems.append(f"{path.name}: its last line is cut off and left out")
     return whole + end
 

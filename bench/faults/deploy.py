@@ -9,6 +9,9 @@ from bench.stack import Stack
 
 #: Seconds that a platform gives a process to end before it kills it.
 PLATFORM_GRACE_S = 20.0
+#: Seconds that the jobs of the load may take after it: two at a time, 0.6 s each, by a worker that starts
+#: in ten seconds where the machine is busy. After 15 s some were still in the queue, one in five times.
+DRAIN_S = 40.0
 
 
 async def strike(stack: Stack) -> None:
@@ -24,10 +27,6 @@ async def strike(stack: Stack) -> None:
     else:
         await stack.restart_app()
 
-
-#: Seconds that the jobs of the load may take after it: two at a time, 0.6 s each, by a worker that starts
-#: in ten seconds where the machine is busy. After 15 s some were still in the queue, one in five times.
-DRAIN_S = 40.0
 
 QUEUE = Expected(
     text="running jobs end, prefetched ones are requeued, none is lost",
