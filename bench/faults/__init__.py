@@ -25,5 +25,7 @@ def chosen(numbers: Sequence[int]) -> list[Fault]:
     for number in numbers:
         if number not in FAULTS:
             known = ", ".join(map(str, FAULTS))
-            raise BenchError(f"no fault has the number {number}: choose from {known} (queue-or-task list faults)")
+            raise BenchError(
+                f"no fault has the number {number}: choose from {known} (queue-or-task list faults)"
+            )
     return [fault for fault in FAULTS.values() if not numbers or fault.number in numbers]
