@@ -17,6 +17,7 @@ from typing import Any, cast
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.manifests import least_pairs
 from bench.measures.comparison import NOT_COMPARED, pair_blocks
 from bench.measures.validity import counted
 from bench.measures.words import Comparison, compare
@@ -62,9 +63,10 @@ def compare_runs(a: Path, b: Path) -> Compared:
             "measure the older one again with this version"
         )
     unlike = _unlike(*(run.manifest for run in runs))
+    needed = min(least_pairs(run.manifest) for run in runs)
     both = pd.concat([_rows(run, name) for run, name in zip(runs, "ab", strict=True)], ignore_index=True)
     rows = [
-        dict(zip(_KEYS, keys, strict=True)) | _row(group, is_paired=not unlike)
+        dict(zip(_KEYS, keys, strict=True)) | _row(group, is_paired=not unlike, min_pairs=needed)
         for keys, group in both.groupby(_KEYS)
         if group["run"].nunique() == len(runs)
     ]
@@ -122,15 +124,15 @@ def _commit(git: Mapping[str, Any]) -> str:
     return str(git.get("commit", "unknown"))[:COMMIT_DIGITS] + (" with changes" if git.get("dirty") else "")
 
 
-def _row(group: pd.DataFrame, *, is_paired: bool) -> dict[str, Any]:
+def _row(group: pd.DataFrame, *, is_paired: bool, min_pairs: int) -> dict[str, Any]:
     values = {name: group[group["run"] == name]["value_ms"] for name in "ab"}
     floor_ms = float(group["hiccup_ms"].median())
     if is_paired:
         pairs = pair_blocks(group.assign(side=group["run"]), "a", "b")
-        found = compare(pairs["baseline"].tolist(), pairs["side"].tolist(), floor_ms=floor_ms)
+        a, b = pairs["baseline"].tolist(), pairs["side"].tolist()
     else:
         a, b = (values[name].tolist() for name in "ab")
-        found = compare(a, b, floor_ms=floor_ms, is_paired=False)
+    found = compare(a, b, floor_ms=floor_ms, is_paired=is_paired, min_pairs=min_pairs)
     return {name: float(series.median()) for name, series in values.items()} | _figures(found)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.blasts import blasts
 from bench.byo import tally
-from bench.manifests import now
+from bench.manifests import least_pairs, now
 from bench.measures import comparison, validity
 from bench.measures.spent import own_part
 from bench.rundir import RunDirectory
@@ -28,7 +28,13 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
     counted = validity.counted(latency, blocks)
     if not counted.empty:
         hiccups = dict(zip(blocks["block"], blocks["hiccup_p99_ms"].fillna(0.0), strict=True))
-        rows = comparison.comparisons(counted, baseline=baseline, sides=sides, hiccup_ms=hiccups)
+        rows = comparison.comparisons(
+            counted,
+            baseline=baseline,
+            sides=sides,
+            hiccup_ms=hiccups,
+            min_pairs=least_pairs(directory.manifest),
+        )
         directory.replace("comparisons", rows)
     directory.replace("blast", blasts(directory))
     directory.save_manifest(

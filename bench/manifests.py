@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from bench import machine
 from bench.elsewhere import Found
+from bench.measures.words import MIN_PAIRS
 from bench.orders import Order
 from bench.schema import INSTRUMENT, Manifest
 
@@ -48,6 +50,13 @@ def instrument(out: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         found = None
     return found if isinstance(found, dict) else {"known truth": "not verified: run make verify-instrument"}
+
+
+def least_pairs(manifest: Mapping[str, Any]) -> int:
+    """How many pairs of blocks its plan wants before a side is called lower, MIN_PAIRS by default."""
+    plan = manifest.get("plan")
+    wanted = plan.get("least_pairs") if isinstance(plan, dict) else None
+    return wanted if isinstance(wanted, int) else MIN_PAIRS
 
 
 def now() -> str:

@@ -24,6 +24,8 @@ class Profile:
     latency_s: float
     #: Rounds over all sides, forwards and backwards in turn; each gives one pair a comparison.
     repetitions: int
+    #: Fewest pairs of blocks that may say which side is lower (METHOD.md: 10 where it may be quoted, else 4).
+    least_pairs: int = 4
     #: Latency blocks that may be measured again because the first try did not count.
     spares: int = 0
     #: Seconds of a drift block, and how often it is run.
@@ -107,6 +109,7 @@ PROFILES = {
             name="full",
             latency_s=22.0,
             repetitions=10,
+            least_pairs=10,
             spares=10,
             drift_s=65.0,
             drift_repetitions=3,

@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from bench.measures.interval import Ratio, paired, unpaired
 
-#: Fewest pairs (or blocks a side) from which anything is said: a quick run has 4, a full one 10.
+#: Fewest pairs (or blocks a side) from which anything is said, unless the caller asks for more.
 MIN_PAIRS = 4
 #: Widest interval, as upper end over lower end, that still says something.
 WIDEST = 1.5

@@ -88,6 +88,12 @@ class Node:
         """Start it again after `kill`, on its port and folder."""
         self.launch()
 
+    def begin_anew(self) -> None:
+        """Kill it and start it with nothing that it had: queues, messages and users are gone."""
+        self.kill()
+        shutil.rmtree(self.folder / "data")
+        self.launch()
+
     def stop(self) -> None:
         """End it and its epmd at once."""
         self._running.kill()

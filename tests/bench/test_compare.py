@@ -64,6 +64,18 @@ def test_runs_of_one_machine_and_seed_are_paired_by_repetition(tmp_path: Path) -
     assert any("105.00 ms → 157.50 ms" in line and "higher" in line for line in lines)
 
 
+def test_two_runs_need_as_many_pairs_as_the_less_demanding_of_their_plans(
+    tmp_path: Path,
+) -> None:
+    full = [{"plan": {"least_pairs": 10}}, {"plan": {"least_pairs": 10}}]
+    said = []
+    for number, plans in enumerate((full, [full[0], {}])):
+        a, b = (tmp_path / f"{name}{number}" for name in "ab")
+        table = compare_runs(run(a, BASE, **plans[0]), run(b, SLOWER, **plans[1])).table
+        said.append((table["words"].item(), table["pairs"].item()))
+    assert said == [("too noisy to say", 5), ("higher", 5)]
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [

@@ -9,6 +9,7 @@ import amqp
 import pytest
 from kombu.exceptions import OperationalError
 
+from bench.world.rabbitmq import Node
 from celery_impl.sidekiq.api import DeadSet
 
 
@@ -171,3 +172,11 @@ def test_what_no_task_can_run_goes_to_the_dead_set_with_its_reason_and_stops_no_
     assert (unknown.task, unknown.error_class) == ("gone.away", "NotRegistered")
     assert "deploy it, then retry" in (unknown.error_message or "")
     assert not worker.ended
+
+
+def test_a_node_that_begins_anew_has_nothing_of_before(rabbitmq: Node) -> None:
+    with rabbitmq.connect() as connection:
+        connection.channel().queue_declare("mails", durable=True, auto_delete=False)
+    rabbitmq.begin_anew()
+    with rabbitmq.connect() as connection, pytest.raises(amqp.NotFound):
+        connection.channel().queue_declare("mails", passive=True)
