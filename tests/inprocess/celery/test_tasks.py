@@ -13,8 +13,6 @@ import pytest
 from celery import shared_task, signals
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
-from inprocess.celery import InProcess
-
 PATIENCE_S = 20.0
 
 Got = Callable[[Any], Any]
@@ -293,32 +291,6 @@ class TestStates:
         with pytest.raises(RuntimeError, match="Never call result"):
             got(waits.delay())
         assert got(insists.delay()) == 1
-
-
-def test_the_signals_of_a_task_come_in_their_order(run: InProcess, app: Any, make: Make, got: Got) -> None:
-    names = [
-        "before_task_publish", "after_task_publish", "task_received", "task_prerun", "task_success",
-        "task_postrun",
-    ]  # fmt: skip
-    seen: list[str] = []
-    done = threading.Event()
-
-    def note(signal: Any, **_: Any) -> None:
-        seen.append(signal.name)
-        if signal.name == names[-1]:
-            done.set()
-
-    for name in names:
-        getattr(signals, name).connect(note, weak=False, dispatch_uid="test")
-    try:
-        got(make(lambda: 1, name="one").delay())
-        assert done.wait(PATIENCE_S)
-    finally:
-        for name in names:
-            getattr(signals, name).disconnect(dispatch_uid="test")
-    assert sorted(seen, key=names.index) == names
-    assert seen.index("task_received") < seen.index("task_prerun") < seen.index("task_postrun")
-    assert run.worker.hostname in app.control.inspect().stats()
 
 
 def _raise(error: BaseException) -> Any:
