@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.compare import Compared, records
 from bench.errors import BenchError
+from bench.rendering import shown
 from bench.rundir import write_atomically
 from bench.schema import SCHEMA_VERSION
 
@@ -55,9 +56,3 @@ def plain(value: Any) -> Any:
     if not isinstance(value, float) or math.isfinite(value):
         return value
     return None if math.isnan(value) else str(value)
-
-
-def shown(path: Path) -> Path:
-    """The path as a person here would type it."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path

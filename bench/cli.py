@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from bench.byo.options import own_options
-from bench.errors import EXIT_INTERRUPTED, BenchError
+from bench.errors import BenchError
+from bench.one_line import OneLineErrors
 from bench.profiles import PROFILES
-from bench.rundir import RunDirectory
+from bench.rendering import render
 
-#: Exit codes for scripts.
-EXIT_USAGE = 2
+#: Exit codes for scripts; those of errors are in `bench.one_line`.
 EXIT_CROSSED = 99
 EXIT_NOISY = 75
 #: The seed of a run that names none: two runs with the same seed offer the same load.
@@ -31,28 +31,6 @@ RESULTS = Path("results")
 WORLD_PORT = 8100
 
 console = Console()
-
-
-class OneLineErrors(click.Group):
-    """Tells what went wrong in one line, without usage text or traceback."""
-
-    def main(self, *args: Any, **extra: Any) -> NoReturn:
-        """Run the command and exit with its code."""
-        try:
-            extra["standalone_mode"] = False
-            code = super().main(*args, **extra)
-        except click.ClickException as error:
-            _fail(error.format_message())
-        except BenchError as error:
-            _fail(str(error))
-        except (click.Abort, KeyboardInterrupt):
-            sys.exit(EXIT_INTERRUPTED)
-        sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(message: str) -> NoReturn:
-    click.echo(f"queue-or-task: {' '.join(message.split())}", err=True)
-    sys.exit(EXIT_USAGE)
 
 
 @click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
@@ -199,9 +177,7 @@ def report(run_directory: Path, form: str) -> None:
       queue-or-task report results/latest --format md      for a comment under a change
       queue-or-task report results/latest --format json | jq '.verdicts[].choice'
     """  # noqa: D301 - as in `main`
-    from bench import commands  # late: as in `run`
-
-    sys.exit(commands.render(RunDirectory.open(run_directory), form=form))
+    sys.exit(render(run_directory, form=form))
 
 
 _threshold = click.option(

@@ -6,8 +6,6 @@ import dataclasses
 import json
 import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from bench import resume
-from bench.beside import plain, shown
+from bench.beside import plain
 from bench.byo.orders import Asked, refuse_without_app
 from bench.byo.orders import make_order as make_own_order
 from bench.elsewhere import Elsewhere
@@ -25,6 +23,7 @@ from bench.errors import EXIT_INTERRUPTED, BenchError
 from bench.orders import Order, make_order
 from bench.outcomes import Outcome, outcomes
 from bench.profiles import profile
+from bench.rendering import render, shown
 from bench.run import execute, go_on
 from bench.rundir import RunDirectory, write_atomically
 from bench.schema import CHECKS, MANIFEST
@@ -37,7 +36,6 @@ __all__ = [
     "gone_on_with",
     "order",
     "refuse_beside_resume",
-    "render",
     "sorted_out",
 ]
 
@@ -95,20 +93,11 @@ def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirecto
 def finish(directory: RunDirectory) -> int:
     """Render; of an interrupted run say at last how to go on with it. Return the exit code."""
     interrupted = directory.manifest.get("interrupted")
-    code = render(directory)
+    code = render(directory.path)
     if interrupted:
         words = ["queue-or-task", "run", "--resume", str(shown(directory.path))]
         click.echo(f"to go on with it: {shlex.join(words)}")
     return code or (EXIT_INTERRUPTED if interrupted else 0)
-
-
-def render(directory: RunDirectory, *, form: str = "html") -> int:
-    """Have `reports` render, as a program: a run directory is all that the two rooms share. Its exit code.
-
-    "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
-    """
-    command = [sys.executable, "-m", "reports", str(shown(directory.path)), "--format", form]
-    return subprocess.run(command, check=False).returncode
 
 
 def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:

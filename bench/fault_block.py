@@ -2,7 +2,7 @@
 
     start, probe | prepare | load … strike … load | drain | look for what is held | stop
 
-The count is the checker's (`bench.measures.failure`): every accepted job is in exactly one class. A
+The count is the checker's (`bench.fault_rows`): every accepted job is in exactly one class. A
 control run is the same block without `prepare` and strike; its rows are in `controls.csv`.
 """
 
@@ -11,51 +11,25 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from bench import moments, usage
+from bench import fault_rows, moments, usage
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
-from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
+from bench.fault_rows import Observed
+from bench.faults.fault import Fault
 from bench.measures import failure
-from bench.measures.clocks import Clocks
-from bench.measures.exposure import exposure
 from bench.measures.history import histories
-from bench.measures.recovery import recovery
-from bench.measures.spent import Spent, own_row
-from bench.measures.witness import example
+from bench.measures.spent import own_row
 from bench.stack import PROBE, Stack
 from bench.turns import Turn, invalid_row, valid_row
-from scenarios import jobs
 from scenarios.ledger import Ledger
 
 #: Seconds from a warm generator to its first request.
 LEAD_S = 0.2
-#: A fact of a checker hook is told in so many digits.
-DIGITS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What a fault block saw beside its ledger."""
-
-    start_ns: int
-    fault_on_ns: int
-    fault_off_ns: int
-    drained_ns: int
-    lag_max_ms: float
-    app_died: bool
-    #: The ledger is whole and every place where jobs are held could be looked into.
-    complete: bool
-    #: What the strike itself noted.
-    facts: Mapping[str, Any]
-    owners: tuple[str, ...]
-    #: From the first request until the fault was over.
-    spent: Spent
 
 
 async def run(turn: Turn, context: Context) -> str:
@@ -157,124 +131,9 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
 
 def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> None:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    deadlines_ms = _deadlines_ms(fault, context)
-    rows = [_row(turn, fault, name, seen, planned, limit_ms) for name, limit_ms in deadlines_ms.items()]
-    facts = _facts(fault, seen, planned)
-    rows[0] |= {"seen": _seen(facts)}
-    for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
-        row["example"] = example(planned, scenario, deadline_ms=limit_ms)
-    if not turn.control and context.own is None:
-        rows[0] |= _prediction(turn, rows[0], facts, context)
-    if not turn.control and Clocks(planned).shared("accepted", "effect", "fault_on"):
-        exposures = [_exposure(turn, fault, scenario, seen, planned) for scenario in deadlines_ms]
-        context.directory.append("exposure", exposures)
+    rows = fault_rows.counted(turn, context, fault, seen, planned)
+    if not turn.control and (exposed := fault_rows.exposed(turn, context, fault, seen, planned)):
+        context.directory.append("exposure", exposed)
     context.directory.append("controls" if turn.control else "failures", rows)
     context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
-
-
-def _deadlines_ms(fault: Fault, context: Context) -> dict[str, float]:
-    """The scenarios that have a row, each with the milliseconds after which its jobs are late."""
-    if context.own is not None:
-        return {task: context.own.deadline_ms(task) for task in context.scenarios}
-    return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
-
-
-def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:
-    return fault.look(
-        Seen(
-            events=events,
-            facts=seen.facts,
-            start_ns=seen.start_ns,
-            on_ns=seen.fault_on_ns,
-            off_ns=seen.fault_off_ns,
-            drained_ns=seen.drained_ns,
-            owners=seen.owners,
-        )
-    )
-
-
-def _seen(facts: Mapping[str, Any]) -> str:
-    """The checker's facts for a person; what could not be told is left out."""
-    untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
-    known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
-    return "; ".join(f"{name.replace('_', ' ')} {_told(value)}" for name, value in known.items())
-
-
-def _told(value: Any) -> str:
-    return f"{float(f'{value:.{DIGITS}g}'):g}" if isinstance(value, float) else str(value)
-
-
-def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
-    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]], deadline_ms: float
-) -> dict[str, Any]:
-    asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
-    judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=seen.complete)
-    return {
-        "block": turn.name,
-        "fault": fault.number,
-        "slug": fault.slug,
-        "side": turn.side.name,
-        "scenario": scenario,
-        "strike": turn.repetition,
-        "submitted": judged.submitted,
-        **{name: len(names) for name, names in judged.acceptance.items()},
-        **{name: len(names) for name, names in judged.classes.items()},
-        **{name: len(names) for name, names in judged.flags.items()},
-        **({} if judged.timed else {"late": math.nan}),
-        "sum_ok": judged.sum_ok,
-        "at_least_once": judged.at_least_once,
-        "at_most_once": judged.at_most_once,
-        **asdict(recovery(events, scenario)),
-        "caller_max_ms": judged.caller_max_ms,
-        "user_errors": len(judged.user_errors),
-        "lag_max_ms": seen.lag_max_ms,
-        "app_died": seen.app_died,
-        "note": fault.expected[turn.side.name].note,
-    }
-
-
-def _exposure(
-    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
-) -> dict[str, Any]:
-    found = exposure(
-        events,
-        scenario=scenario,
-        from_ns=seen.start_ns if fault.whole else seen.fault_on_ns,
-        until_ns=seen.drained_ns if fault.whole or fault.lasting else seen.fault_off_ns,
-    )
-    return {
-        "block": turn.name,
-        "fault": fault.number,
-        "side": turn.side.name,
-        "strike": turn.repetition,
-        "scenario": scenario,
-        "exposed": len(found.exposed),
-        "lost": len(found.lost),
-    }
-
-
-def _prediction(
-    turn: Turn, row: Mapping[str, Any], facts: Mapping[str, Any], context: Context
-) -> dict[str, Any]:
-    expected = _expected(turn)
-    notes = [expected.note]
-    if context.profile.retry_scale != 1.0 and turn.side.name == "celery-hardened":
-        notes.append(f"retry schedule at {context.profile.retry_scale:g} of its real time")
-    return {
-        "predicted": expected.text,
-        "as_predicted": _as_predicted(expected, {**facts, **row}),
-        "note": "; ".join(filter(None, notes)),
-    }
-
-
-def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:
-    """Whether the prediction came true; empty where that hangs on how many were late, and it is not known."""
-    lates = (0, row["accepted"]) if math.isnan(row["late"]) else (row["late"],)
-    told = {expected.holds({**row, "late": late}) for late in lates}
-    return "" if len(told) > 1 else "yes" if told.pop() else "no"
-
-
-def _expected(turn: Turn) -> Expected:
-    assert turn.fault is not None  # noqa: S101 - `run` has looked
-    return turn.fault.expected[turn.side.name]

@@ -30,7 +30,7 @@ import aiohttp
 
 from bench.lifeline import end_with_parent
 from bench.plan import Arrival, Plan, PlanError
-from bench.serving import stop_on_signals, write_json
+from bench.program import stop_on_signals, write_json
 from scenarios import jobs, ledger
 from scenarios.ledger import Event
 

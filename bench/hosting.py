@@ -26,8 +26,9 @@ from bench.errors import BenchError
 from bench.finding import check_database, worker_answers
 from bench.processes import Process, ProcessTable
 from bench.profiles import profile
+from bench.program import stop_on_signals
 from bench.remote import ANSWER_S, World
-from bench.serving import PortTakenError, stop_on_signals
+from bench.serving import PortTakenError
 from bench.sides import SIDES
 from bench.tail import LedgerTail
 from bench.world import serve

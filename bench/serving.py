@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,8 @@ from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from bench.program import stop_on_signals, write_json
 
 #: Every server of a run listens here and nowhere else, but for a world that is told another address.
 HOST = "127.0.0.1"
@@ -93,15 +93,6 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def stop_on_signals() -> asyncio.Event:
-    """An event of the running loop, set by SIGTERM or SIGINT."""
-    asked = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    return asked
-
-
 async def serve(app: ASGIApp, port: int, folder: Path) -> None:
     """Serve an app with its lifespan until SIGTERM or SIGINT, then drain; raise PortTakenError.
 
@@ -119,10 +110,3 @@ async def serve(app: ASGIApp, port: int, folder: Path) -> None:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         server.stop()
     await serving
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a file that is either absent or whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(value) + "\n")
-    partial.replace(path)

@@ -23,7 +23,8 @@ from starlette.applications import Starlette
 
 from bench import hosts
 from bench.lifeline import end_with_parent
-from bench.serving import Server, address_of, listening_socket, stop_on_signals, url_of, write_json
+from bench.program import stop_on_signals, write_json
+from bench.serving import Server, address_of, listening_socket, url_of
 from bench.world import services
 from bench.world.control import Counting, control
 from bench.world.faults import Faults

@@ -103,11 +103,11 @@ def _faults(run: Run) -> list[dict[str, Any]]:
     failures = run.table("failures").dropna(subset=["fault"]).sort_values("fault", kind="stable")
     keys = ["fault", "scenario", "side"]
     finite = failures[list(_COUNTS)].replace([math.inf, -math.inf], math.nan)
-    sums = finite.groupby([failures[key] for key in keys], sort=False).sum()
+    sums = finite.groupby([failures[key] for key in keys], sort=False).sum().to_dict("index")
     rows = []
     for key, group in groups(failures, *keys):
         number, scenario, side = key
-        counts = {name: int(sums.loc[key, name]) for name in _COUNTS}
+        counts = {name: int(total) for name, total in sums[key].items()}
         struck = int((group["lost"] > 0).sum())
         rows.append(
             {

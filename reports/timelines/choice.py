@@ -165,6 +165,8 @@ def errors(log: Log, scenario: str) -> tuple[str, ...]:
 
 def _plain(text: str) -> str:
     """Without what no page can show: a log is what a process that was being killed wrote."""
+    if text.isprintable():
+        return text
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.beside import page_path, shown, told
+from bench.beside import page_path, told
 from bench.commands import all_met
 from bench.compare import Compared
+from bench.rendering import shown
 from bench.schema import CHECKS, COMPARED, SCHEMA_VERSION, TABLES
 from bench.thresholds import parse
 

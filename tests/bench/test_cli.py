@@ -82,10 +82,27 @@ def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path} is not a complete run" in one_line(call("report", str(tmp_path)))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"schema": "x"}'])
-def test_a_run_with_a_broken_manifest_is_refused(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "cannot be read"),
+        ("{", "cannot be read"),
+        ("[]", "names no schema"),
+        ("{}", "names no schema"),
+        ('{"schema": "x"}', "names no schema"),
+    ],
+)
+def test_a_run_with_a_broken_manifest_is_refused(tmp_path: Path, text: str, told: str) -> None:
     (tmp_path / "run.json").write_text(text)
-    assert "is not a complete run" in one_line(call("report", str(tmp_path)))
+    for words, line in ((["report"], told), (["check", "-t", "lost == 0"], "is not a complete run")):
+        assert line in one_line(call(*words, str(tmp_path)))
+
+
+def test_a_report_begins_without_what_only_a_run_needs() -> None:
+    heavy = "{'celery', 'pandas', 'numpy', 'scipy'}"
+    code = f"import sys, bench.cli; print(sorted({heavy} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_a_run_of_a_newer_version_is_refused_with_what_to_do(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.serving import HOST, PortTakenError, listening_socket, port_of, url_of, write_json
+from bench.program import write_json
+from bench.serving import HOST, PortTakenError, listening_socket, port_of, url_of
 
 
 def test_a_free_port_is_found_and_a_taken_one_refused_with_one_line() -> None:
