@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from bench.faults.fault import Expected, Fault, nothing_lost
 from bench.stack import Stack
 
@@ -12,9 +14,10 @@ CALLER_MS = 1000.0
 
 
 async def strike(stack: Stack) -> None:
-    """Take the store away, hand jobs over, bring it back."""
+    """Take the store away, hand jobs over at once, each by a caller of its own, bring it back."""
     await stack.proxy("POST", "/down")
-    statuses = [await stack.odd("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED)]
+    handed_over = (stack.odd("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED))
+    statuses = await asyncio.gather(*handed_over)
     stack.facts["taken"] = sum(status == 202 for status in statuses)  # noqa: PLR2004 - Accepted
     await stack.proxy("POST", "/up")
 
