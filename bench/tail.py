@@ -35,8 +35,12 @@ class LedgerTail:
 
 
 def _written(file: BinaryIO) -> bytes:
-    """What follows in the file, up to a block that ends in reserved room."""
+    """What follows in the file, up to a block of reserved room alone.
+
+    One that merely ends in such room is not the end: a window of the ledger closes with the bytes that were
+    too few for its last line, and the next window begins behind them.
+    """
     blocks = [file.read(BLOCK_BYTES)]
-    while blocks[-1] and not blocks[-1].endswith(RESERVED):
+    while blocks[-1].strip(RESERVED):
         blocks.append(file.read(BLOCK_BYTES))
     return b"".join(blocks)

@@ -107,7 +107,7 @@ def _faults(run: Run) -> list[dict[str, Any]]:
     rows = []
     for key, group in groups(failures, *keys):
         number, scenario, side = key
-        counts = {name: int(total) for name, total in sums[key].items()}
+        counts = {str(name): int(total) for name, total in sums[key].items()}
         struck = int((group["lost"] > 0).sum())
         rows.append(
             {

@@ -67,7 +67,7 @@ def test_runs_of_one_machine_and_seed_are_paired_by_repetition(tmp_path: Path) -
 def test_two_runs_need_as_many_pairs_as_the_less_demanding_of_their_plans(
     tmp_path: Path,
 ) -> None:
-    full = [{"plan": {"least_pairs": 10}}, {"plan": {"least_pairs": 10}}]
+    full: list[dict[str, Any]] = [{"plan": {"least_pairs": 10}}, {"plan": {"least_pairs": 10}}]
     said = []
     for number, plans in enumerate((full, [full[0], {}])):
         a, b = (tmp_path / f"{name}{number}" for name in "ab")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.tail import LedgerTail
-from scenarios.ledger import Ledger
+from bench.tail import BLOCK_BYTES, LedgerTail
+from scenarios.ledger import RESERVED_BYTES, Ledger
 
 
 def test_each_line_is_read_once_and_a_line_under_way_when_it_is_whole(tmp_path: Path) -> None:
@@ -37,3 +37,12 @@ def test_a_line_of_which_the_middle_is_not_there_yet_waits(tmp_path: Path) -> No
     assert [event["t"] for event in tail.events()] == [1]
     file.write_bytes(b'{"t": 1, "event": "submit"}\n{"t": 2, "event": "submit"}\n' + bytes(100))
     assert [event["t"] for event in tail.events()] == [1, 2]
+
+
+def test_one_look_sees_every_line_whatever_room_the_windows_leave_between_them(tmp_path: Path) -> None:
+    kept = Ledger(tmp_path, {"text": "x" * 300})
+    lines = 3 * RESERVED_BYTES // 400
+    for number in range(lines):
+        kept.record("start", t=number, job="j")
+    assert RESERVED_BYTES % BLOCK_BYTES == 0  # a block ends with the first window, in what it left free
+    assert len(LedgerTail(tmp_path).events()) == lines
