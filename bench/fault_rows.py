@@ -15,6 +15,7 @@ from bench.measures.exposure import exposure
 from bench.measures.recovery import recovery
 from bench.measures.spent import Spent
 from bench.measures.witness import example
+from bench.processes import Process
 from bench.turns import Turn
 from scenarios import jobs
 
@@ -32,6 +33,8 @@ class Observed:
     drained_ns: int
     lag_max_ms: float
     app_died: bool
+    #: Parts that ended by themselves with an error, and their exit codes.
+    gave_up: Mapping[str, int]
     #: The ledger is whole and every place where jobs are held could be looked into.
     complete: bool
     #: What the strike itself noted.
@@ -41,6 +44,12 @@ class Observed:
     spent: Spent
 
 
+def gave_up(parts: Mapping[str, Process]) -> dict[str, int]:
+    """Which of a stack's parts ended by themselves with an error: nobody killed or stopped them."""
+    codes = {name: part.exit_code() for name, part in parts.items()}
+    return {name: code for name, code in codes.items() if code is not None and code > 0}
+
+
 def counted(
     turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
@@ -48,7 +57,8 @@ def counted(
     deadlines_ms = _deadlines_ms(fault, context)
     rows = [_row(turn, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
     facts = _facts(fault, seen, events)
-    rows[0] |= {"seen": _seen(facts)}
+    codes = {f"{name}_exit_code": code for name, code in seen.gave_up.items()}
+    rows[0] |= {"seen": _seen({**facts, **codes})}
     for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
         row["example"] = example(events, scenario, deadline_ms=limit_ms)
     if not turn.control and context.own is None:
