@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from bench import rundir
 from bench.cli import main
+from bench.rendering import shown
 from bench.schema import SCHEMA_VERSION
 from bench.serving import listening_socket, port_of
 
@@ -79,7 +80,7 @@ def test_a_redis_that_takes_connections_and_says_nothing_is_refused_too(tmp_path
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
-    assert f"{tmp_path} is not a complete run" in one_line(call("report", str(tmp_path)))
+    assert f"{shown(tmp_path)} is not a complete run" in one_line(call("report", str(tmp_path)))
 
 
 @pytest.mark.parametrize(
