@@ -50,7 +50,7 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (under an hour and a half)
+bench-full: ## Measure what may be quoted (about an hour and a half)
 	@$(MAKE) bench PROFILE=full
 
 smoke: ## Measure for under a minute: does the road hold from end to end?
