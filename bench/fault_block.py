@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from bench import fault_rows, moments, usage
+from bench import fault_rows, moments, processes, usage
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.fault_rows import Observed
@@ -93,7 +93,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         drained_ns=time.monotonic_ns(),
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
-        gave_up=fault_rows.gave_up(stack.parts),
+        gave_up=processes.gave_up(stack.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(moment.plan.owners),

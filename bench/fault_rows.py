@@ -15,7 +15,6 @@ from bench.measures.exposure import exposure
 from bench.measures.recovery import recovery
 from bench.measures.spent import Spent
 from bench.measures.witness import example
-from bench.processes import Process
 from bench.turns import Turn
 from scenarios import jobs
 
@@ -42,12 +41,6 @@ class Observed:
     owners: tuple[str, ...]
     #: From the first request until the fault was over.
     spent: Spent
-
-
-def gave_up(parts: Mapping[str, Process]) -> dict[str, int]:
-    """Which of a stack's parts ended by themselves with an error: nobody killed or stopped them."""
-    codes = {name: part.exit_code() for name, part in parts.items()}
-    return {name: code for name, code in codes.items() if code is not None and code > 0}
 
 
 def counted(

@@ -153,3 +153,9 @@ async def file_of(process: Process, path: Path) -> str:
             raise BenchError(f"{process.name} ended at its start: {process.tail(1)}")
         await asyncio.sleep(POLL_S)
     return path.read_text()
+
+
+def gave_up(parts: Mapping[str, Process]) -> dict[str, int]:
+    """Which of these ended by themselves with an error, and their exit codes; signals are others' doing."""
+    codes = {name: part.exit_code() for name, part in parts.items()}
+    return {name: code for name, code in codes.items() if code is not None and code > 0}

@@ -1,4 +1,4 @@
-"""What a fault block's rows tell beside the counts."""
+"""What a run learns of the processes that it has started."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from bench.fault_rows import gave_up
-from bench.processes import ProcessTable
+from bench.processes import ProcessTable, gave_up
 
 PATIENCE_S = 20.0
 
