@@ -5,9 +5,14 @@ Imports next to nothing: `report` is to begin at once.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+#: The threads of NumPy's algebra, of which a report has no use, would keep it from sharing out its work
+#: over processes (`reports.hands`).
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 def render(run_directory: Path, *, form: str = "html") -> int:
@@ -16,7 +21,7 @@ def render(run_directory: Path, *, form: str = "html") -> int:
     "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
     """
     command = [sys.executable, "-m", "reports", str(shown(run_directory)), "--format", form]
-    return subprocess.run(command, check=False).returncode
+    return subprocess.run(command, check=False, env=os.environ | _ONE_THREAD).returncode
 
 
 def shown(path: Path) -> Path:

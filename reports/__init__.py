@@ -11,12 +11,13 @@ over all runs the list of them (`reports.index`) and two of them side by side (`
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bench.schema import REPORT, SUMMARY_JSON, SUMMARY_MD
-from reports import page
-from reports.drawings import drawings
+from reports import caches, hands, page
 from reports.errors import RunError
 from reports.reading import Run, read
+from reports.sections import Section, illustrated, sections
 from reports.summary import dumps, markdown, summary
 from reports.verdicts import verdicts
 from reports.writing import write
@@ -30,21 +31,35 @@ def render(run_directory: Path) -> Path:
     Each file in one step. Raise RunError where the directory holds no run that can be read, or
     cannot be written to.
     """
-    return _written(run_directory, read(run_directory))
+    return _written(run_directory, read(run_directory), 1)
 
 
-def rendered(run_directory: Path) -> tuple[Path, list[str]]:
-    """As `render`, with what `headlines` says: the run is read once. Raise RunError as `render` does."""
+def rendered(run_directory: Path, *, processes: int = 1) -> tuple[Path, list[str]]:
+    """As `render`, with what `headlines` says: the run is read once. Raise RunError as `render` does.
+
+    More than one process share the work (`reports.hands`): for a program with a single thread.
+    """
     run = read(run_directory)
-    return _written(run_directory, run), _headlines(run)
+    return _written(run_directory, run, processes), _headlines(run)
 
 
-def _written(run_directory: Path, run: Run) -> Path:
-    text, short = page.html(run, drawings(run)), summary(run)
-    write(run_directory / REPORT, text)
+def _written(run_directory: Path, run: Run, processes: int) -> Path:
+    shown, short = _made(run, processes)
+    write(run_directory / REPORT, page.html(run, shown))
     write(run_directory / SUMMARY_JSON, dumps(short))
     write(run_directory / SUMMARY_MD, markdown(short))
     return run_directory / REPORT
+
+
+def _made(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
+    """The page's sections and the run in short: all that takes long."""
+    with caches.kept_in(run.directory):
+        from reports import drawings, figures  # matplotlib is slow to import and writes a cache
+
+        with figures.drawing():
+            pieces = (sections, summary, *drawings.PIECES)
+            bare, short, *drawn = hands.shared(run, pieces, hands=processes)
+    return illustrated(bare, drawings.by_section(drawn)), short
 
 
 def in_short(run_directory: Path, *, form: str) -> str:

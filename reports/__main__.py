@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from reports import RunError, in_short, index, rendered
+from reports import RunError, hands, in_short, index, rendered
 from reports.programs import EXIT_USAGE, complain
 
 
@@ -25,7 +25,7 @@ def main() -> int:
         if asked.format != "html":
             sys.stdout.write(in_short(asked.run_directory, form=asked.format))
             return 0
-        page, lines = rendered(asked.run_directory)
+        page, lines = rendered(asked.run_directory, processes=hands.free())
     except RunError as error:
         complain(error)
         return EXIT_USAGE

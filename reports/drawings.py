@@ -1,36 +1,51 @@
-"""Every figure of a run, by the section of the page that shows it."""
+"""Every figure of a run, by the section of the page that shows it. Imports matplotlib: import it late."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
-from reports import caches
+from reports import figures
+from reports.figures import Figure
 from reports.reading import Run
-from reports.sections.kinds import there
+from reports.sections.kinds import Drawn
 
-if TYPE_CHECKING:
-    from reports.figures import Figure
+#: What one piece of drawing gives: nothing where the run lacks the numbers.
+Piece = Sequence[Figure] | Figure | None
+
+#: The section that shows it, and what draws it; within a section in the order on the page.
+_PIECES: tuple[tuple[str, Callable[[Run], Piece]], ...] = (
+    ("latency", figures.ecdfs),
+    ("latency", figures.responses),
+    ("latency", figures.callers),
+    ("latency", figures.forests),
+    ("load", figures.capacity),
+    ("load", figures.ramps),
+    ("load", figures.loads),
+    ("responsiveness", figures.hogs),
+    ("responsiveness", figures.host_tax),
+    ("drift", figures.phase),
+    ("drift", figures.age),
+    ("owners", figures.owners),
+    ("cost", figures.eats),
+    ("cost", figures.runs),
+    ("cost", figures.calls),
+    ("cold-start", figures.cold),
+    ("own", figures.own),
+)
+
+#: What draws a run, piece by piece; `by_section` puts what they give together.
+PIECES = tuple(draw for _, draw in _PIECES)
 
 
-def drawings(run: Run) -> Mapping[str, tuple[Figure, ...]]:
-    """Draw what the run has numbers for; a section without any has no entry or an empty one."""
-    with caches.kept_in(run.directory):
-        from reports import figures  # matplotlib is slow to import and writes a cache
+def drawings(run: Run) -> Drawn:
+    """Draw what the run has numbers for, within `figures.drawing`."""
+    return by_section([draw(run) for draw in PIECES])
 
-        with figures.drawing():
-            return {
-                "latency": (
-                    *figures.ecdfs(run),
-                    *figures.responses(run),
-                    *figures.callers(run),
-                    *figures.forests(run),
-                ),
-                "load": there(figures.capacity(run), figures.ramps(run), *figures.loads(run)),
-                "responsiveness": there(figures.hogs(run), figures.host_tax(run)),
-                "drift": there(figures.phase(run), figures.age(run)),
-                "owners": there(figures.owners(run)),
-                "cost": there(figures.eats(run), figures.runs(run), *figures.calls(run)),
-                "cold-start": there(figures.cold(run)),
-                "own": there(figures.own(run)),
-            }
+
+def by_section(drawn: Sequence[Piece]) -> Drawn:
+    """What PIECES drew, in their order, as the figures of each section."""
+    found: dict[str, tuple[Figure, ...]] = {}
+    for (section, _), piece in zip(_PIECES, drawn, strict=True):
+        some = () if piece is None else (piece,) if isinstance(piece, Figure) else tuple(piece)
+        found[section] = found.get(section, ()) + some
+    return found

@@ -9,7 +9,7 @@ from reports.cases import cases
 from reports.instrument import instrument
 from reports.provenance import provenance
 from reports.reading import Run
-from reports.sections import Drawn, Section, sections
+from reports.sections import Section
 from reports.templating import rendered
 from reports.thresholds import thresholds
 from reports.verdicts import Verdict, verdicts
@@ -24,9 +24,9 @@ SHEETS = ("base", "verdicts", "case", "figures", "tables", "matrix", "failure", 
 SCRIPTS = ("theme", "case", "sort")
 
 
-def html(run: Run, drawn: Drawn) -> str:
-    """The whole page as text, with the figures `drawn` for each section; the same run gives the same text."""
-    judged, shown = verdicts(run), sections(run, drawn)
+def html(run: Run, shown: Sequence[Section]) -> str:
+    """The whole page as text, with the sections `shown` on it; the same run gives the same text."""
+    judged = verdicts(run)
     return rendered(
         "report.html.j2",
         sheets=SHEETS,

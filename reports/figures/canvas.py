@@ -18,6 +18,7 @@ import matplotlib as mpl
 from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
+from matplotlib.lines import Line2D
 
 from reports.figures.small import smaller
 from reports.tables import Table
@@ -148,6 +149,19 @@ def sheet(
     )
     axes = figure.subplots(rows, 1, squeeze=False)
     return figure, [row[0] for row in axes]
+
+
+def stroke(axes: Axes, across: Sequence[float], heights: Sequence[float], **style: Any) -> None:
+    """A line through points, as `axes.plot` draws it, in a plot whose limits are set.
+
+    `plot` works them out anew for each line, which takes longer than to draw it.
+    """
+    axes.add_artist(Line2D(across, heights, **style))
+
+
+def marks(axes: Axes, across: Sequence[float], heights: Sequence[float], mark: str, **style: Any) -> None:
+    """Marks at points and no line; for the rest as `stroke`."""
+    stroke(axes, across, heights, marker=mark, linestyle="none", **style)
 
 
 def colour(side: str) -> str:

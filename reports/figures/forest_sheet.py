@@ -93,16 +93,18 @@ def _axis(axes: Axes, lines: Sequence[Line], height: float) -> None:
 def _line(axes: Axes, line: Line, place: float, across: Transform) -> None:
     colour, (left, right) = canvas.colour(line.side), axes.get_xlim()
     dots = [min(max(dot, left), right) for dot in line.dots if canvas.on_log_axis(dot)]
-    axes.plot(dots, [place] * len(dots), "o", color=colour, alpha=0.45, markersize=5, markeredgewidth=0)
+    pale: dict[str, Any] = {"alpha": 0.45, "markersize": 5, "markeredgewidth": 0}
+    canvas.marks(axes, dots, [place] * len(dots), "o", color=colour, **pale)
     if line.bounded:
         reached = [max(line.low, left), min(line.high, right)]
-        axes.plot(reached, [place, place], color=colour, linewidth=2, solid_capstyle="butt")
+        canvas.stroke(axes, reached, [place, place], color=colour, linewidth=2, solid_capstyle="butt")
         arrows = [(left, "<")] if line.low < left else []
         arrows += [(right, ">")] if line.high > right else []
         for edge, arrow in arrows:
-            axes.plot([edge], [place], arrow, color=colour, markersize=6, clip_on=False)
+            canvas.marks(axes, [edge], [place], arrow, color=colour, markersize=6, clip_on=False)
     middle = min(max(line.middle, left), right)
-    axes.plot([middle], [place], canvas.marker(line.side), color=colour, markersize=7, clip_on=False)
+    mark = canvas.marker(line.side)
+    canvas.marks(axes, [middle], [place], mark, color=colour, markersize=7, clip_on=False)
     ratio_end = 1 - (WORDS + 0.04) / canvas.WIDTH
     beside: dict[str, Any] = {"transform": across, "va": "center", "fontsize": 9.5}
     axes.text(0, place, canvas.plain(words.side(line.side), 17), ha="left", **beside)

@@ -39,9 +39,9 @@ def beside(axes: Axes, labels: Sequence[Label], *, inches: float) -> None:
             "clip_on": False,
             "transform": axes.transAxes,
         }
-        axes.plot([across, 1.03], [height, place], **lead)
+        canvas.stroke(axes, [across, 1.03], [height, place], **lead)
         mark: dict[str, Any] = {"markersize": 5, "markerfacecolor": canvas.PAPER if label.hollow else colour}
-        axes.plot([1.045], [place], canvas.marker(label.side), **mark, **lead)
+        canvas.marks(axes, [1.045], [place], canvas.marker(label.side), **mark, **lead)
         axes.text(
             1.07, place, canvas.plain(label.name, 17), va="center", fontsize=9.5, transform=axes.transAxes
         )

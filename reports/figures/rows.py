@@ -80,10 +80,12 @@ def _axis(axes: Axes, rows: int, label: str) -> None:
 def _row(axes: Axes, row: Row, height: int, shows: Callable[[float], bool]) -> None:
     colour = canvas.colour(row.side)
     dots = [dot for dot in row.dots if shows(dot)]
-    axes.plot(dots, [height] * len(dots), "o", color=colour, alpha=0.45, markersize=4, markeredgewidth=0)
+    pale: dict[str, Any] = {"alpha": 0.45, "markersize": 4, "markeredgewidth": 0}
+    canvas.marks(axes, dots, [height] * len(dots), "o", color=colour, **pale)
     if shows(row.low) and shows(row.high):
-        axes.plot([row.low, row.high], [height, height], color=colour, linewidth=2, solid_capstyle="butt")
-    axes.plot([row.middle], [height], canvas.marker(row.side), color=colour, markersize=7)
+        butt: dict[str, Any] = {"linewidth": 2, "solid_capstyle": "butt"}
+        canvas.stroke(axes, [row.low, row.high], [height, height], color=colour, **butt)
+    canvas.marks(axes, [row.middle], [height], canvas.marker(row.side), color=colour, markersize=7)
     across = axes.get_yaxis_transform()
     above: dict[str, Any] = {"transform": across, "va": "baseline", "bbox": canvas.ON_PAPER}
     axes.text(0, height + 0.28, canvas.plain(row.label), ha="left", **above)

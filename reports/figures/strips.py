@@ -155,12 +155,14 @@ def _line(axes: Axes, line: Line, place: int, shows: Callable[[float], bool]) ->
     colour = canvas.colour(line.side)
     dots = apart([dot for dot in line.dots if shows(dot)], *axes.get_xlim(), log=axes.get_xscale() == "log")
     pale: dict[str, Any] = {"alpha": 0.4, "markersize": 4.5, "markeredgewidth": 0, "clip_on": False}
-    axes.plot(dots, [place] * len(dots), "o", color=colour, **pale)
+    canvas.marks(axes, dots, [place] * len(dots), "o", color=colour, **pale)
     if shows(line.low) and shows(line.high):
-        axes.plot([line.low, line.high], [place, place], color=colour, linewidth=1.5, solid_capstyle="butt")
+        butt: dict[str, Any] = {"linewidth": 1.5, "solid_capstyle": "butt"}
+        canvas.stroke(axes, [line.low, line.high], [place, place], color=colour, **butt)
     mark = canvas.marker(line.side)
     if shows(line.before):
-        axes.plot([line.before, line.middle], [place, place], color=colour, linewidth=1, linestyle=":")
+        dotted: dict[str, Any] = {"linewidth": 1, "linestyle": ":"}
+        canvas.stroke(axes, [line.before, line.middle], [place, place], color=colour, **dotted)
         hollow: dict[str, Any] = {"markerfacecolor": canvas.PAPER, "markersize": 6.5, "clip_on": False}
-        axes.plot([line.before], [place], mark, color=colour, **hollow)
-    axes.plot([line.middle], [place], mark, color=colour, markersize=6.5, clip_on=False)
+        canvas.marks(axes, [line.before], [place], mark, color=colour, **hollow)
+    canvas.marks(axes, [line.middle], [place], mark, color=colour, markersize=6.5, clip_on=False)

@@ -151,7 +151,7 @@ def _trend(axes: Axes, trend: Trend) -> None:
     inside: dict[str, Any] = {"color": colour, "clip_on": False}
     if trend.dots:
         xs, ys = zip(*trend.dots, strict=True)
-        axes.plot(xs, ys, "o", alpha=0.4, markersize=3.5, markeredgewidth=0, **inside)
+        canvas.marks(axes, xs, ys, "o", alpha=0.4, markersize=3.5, markeredgewidth=0, **inside)
     if trend.crosses:
         xs, _ = zip(*trend.crosses, strict=True)
         high: dict[str, Any] = {
@@ -159,14 +159,14 @@ def _trend(axes: Axes, trend: Trend) -> None:
             "markersize": 7,
             "markeredgewidth": 1.8,
         }
-        axes.plot(xs, [0.94] * len(xs), "x", **high, **inside)
+        canvas.marks(axes, xs, [0.94] * len(xs), "x", **high, **inside)
     marks: dict[str, Any] = {
         "marker": canvas.marker(trend.side) if trend.marked else "",
         "markersize": 5.5,
         "markerfacecolor": canvas.PAPER if trend.hollow else colour,
     }
     xs, ys = zip(*trend.points, strict=True)
-    axes.plot(xs, ys, linestyle=canvas.dashes(trend.side), linewidth=1.8, **marks, **inside)
+    canvas.stroke(axes, xs, ys, linestyle=canvas.dashes(trend.side), linewidth=1.8, **marks, **inside)
 
 
 def _width() -> float:

@@ -1,9 +1,13 @@
 """The sections of the page under the verdicts: one module each, in the order that a reader asks.
 
-A module has `section(run, drawn)`. To add one, write it and name it in `_MODULES`.
+A module has `section(run)`. To add one, write it and name it in `_MODULES`; its figures are named in
+`reports.drawings`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
 
 from reports.reading import Run
 from reports.sections import (
@@ -20,7 +24,7 @@ from reports.sections import (
 )
 from reports.sections.kinds import Drawn, Section
 
-__all__ = ["Drawn", "Section", "sections"]
+__all__ = ["Drawn", "Section", "illustrated", "sections"]
 
 _MODULES = (
     latency,
@@ -36,6 +40,11 @@ _MODULES = (
 )
 
 
-def sections(run: Run, drawn: Drawn) -> list[Section]:
-    """Every section of this run, with the figures `drawn` for it."""
-    return [module.section(run, drawn) for module in _MODULES]
+def sections(run: Run) -> list[Section]:
+    """Every section of this run, without its figures."""
+    return [module.section(run) for module in _MODULES]
+
+
+def illustrated(shown: Iterable[Section], drawn: Drawn) -> list[Section]:
+    """The same sections with the figures `drawn` for each."""
+    return [replace(section, figures=drawn.get(section.slug, ())) for section in shown]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from reports import commands, tables
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking, there
+from reports.sections.kinds import Section, lacking, there
 
 
-def section(run: Run, drawn: Drawn) -> Section:
+def section(run: Run) -> Section:
     """Whether the periodic sync keeps its grid, and how old the balance gets."""
     command = commands.measure(run, "drift")
     return Section(
         slug="drift",
         title="Drift",
         intro="Whether the periodic sync keeps its grid of one second, and how old the balance gets.",
-        figures=drawn.get("drift", ()),
         tables=there(tables.drift(run)),
         gaps=lacking(
             ("the ticks of the sync", run.table("ticks").empty, command),

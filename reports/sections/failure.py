@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from reports import commands, matrix
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking
+from reports.sections.kinds import Section, lacking
 
 
-def section(run: Run, drawn: Drawn) -> Section:
+def section(run: Run) -> Section:
     """What became of every accepted job when a fault struck."""
     found = matrix.matrix(run)
     return Section(
@@ -16,6 +16,5 @@ def section(run: Run, drawn: Drawn) -> Section:
         intro="What became of every accepted job when a fault struck. Lost: no effect, no record, held "
         "nowhere. Stuck: still held somewhere at the drain limit. Failed visibly: a person can find it.",
         matrix=found,
-        figures=drawn.get("failure", ()),
         gaps=lacking(("strikes of faults", found is None, commands.measure(run, "fault"))),
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from reports import commands
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking
+from reports.sections.kinds import Section, lacking
 
 
-def section(run: Run, drawn: Drawn) -> Section:
+def section(run: Run) -> Section:
     """From due to effect: single jobs, every percentile, what the caller pays, and the sides compared."""
     command = commands.measure(run, "latency")
     return Section(
@@ -15,7 +15,6 @@ def section(run: Run, drawn: Drawn) -> Section:
         title="Latency",
         intro="From the moment a job was due in the plan to the moment its effect was there. The load does "
         "not wait for the system, and unfinished jobs count.",
-        figures=drawn.get("latency", ()),
         gaps=lacking(
             ("the responses of single jobs", run.table("jobs").empty, command),
             ("single HTTP requests", run.table("requests").empty, command),

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from reports import commands
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking
+from reports.sections.kinds import Section, lacking
 
 
-def section(run: Run, drawn: Drawn) -> Section:
+def section(run: Run) -> Section:
     """What the measuring itself took."""
     return Section(
         slug="own",
         title="The harness's own share",
         intro="An instrument on the machine that it measures is part of the load.",
-        figures=drawn.get("own", ()),
         gaps=lacking(("what the harness took itself", run.table("own").empty, commands.whole(run))),
     )

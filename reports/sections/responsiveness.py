@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from reports import commands
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking
+from reports.sections.kinds import Section, lacking
 
 
-def section(run: Run, drawn: Drawn) -> Section:
+def section(run: Run) -> Section:
     """What the app's other users feel of the background work."""
     tax = run.table("latency")["metric"] == "host_tax"
     return Section(
@@ -15,7 +15,6 @@ def section(run: Run, drawn: Drawn) -> Section:
         title="Responsiveness",
         intro="A task in the app runs where requests are served. What it takes from them: little while it "
         "waits for others, all of it while it computes on the loop.",
-        figures=drawn.get("responsiveness", ()),
         gaps=lacking(
             (
                 "requests beside CPU-heavy jobs",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from reports import commands, matrix, tables
 from reports.reading import Run
-from reports.sections.kinds import Drawn, Section, lacking, there
+from reports.sections.kinds import Section, lacking, there
 
 
-def section(run: Run, drawn: Drawn) -> Section:
+def section(run: Run) -> Section:
     """Which blocks count, which do not and why."""
     return Section(
         slug="validity",
         title="Validity",
         intro=" ".join(filter(None, [matrix.sum_checks(run), _blocks_told(run)])),
-        figures=drawn.get("validity", ()),
         tables=there(tables.hiccups(run), tables.invalid(run), tables.discarded(run)),
         gaps=lacking(("the record of the blocks", run.tables["blocks"].empty, commands.whole(run))),
     )

@@ -259,7 +259,7 @@ def test_what_is_no_message_is_buried_and_holds_nobody_up(lab: Any, sample: Any,
 def test_remote_control_still_answers(lab: Any, sample: Any) -> None:
     lab.worker()
 
-    assert len(sample.app.control.ping(timeout=2.0)) == 1
+    assert len(sample.app.control.ping(timeout=30.0, limit=1)) == 1
 
 
 def test_an_answer_that_was_lost_is_given_again(lab: Any, sample: Any, leases: Leases) -> None:

@@ -10,10 +10,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from bench.schema import REPORT
-from reports import page
-from reports.drawings import drawings
+from reports import drawings, figures, page
 from reports.reading import read
-from reports.sections import Drawn
+from reports.sections import Drawn, illustrated, sections
 from tests.chromium import chromium
 from tests.reports.synthetic_run import synthetic_run
 
@@ -43,14 +42,16 @@ def run(whole_run: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def whole_drawn(whole_run: Path) -> Drawn:
     """Every figure of the whole synthetic run, by section."""
-    return drawings(read(whole_run))
+    with figures.drawing():
+        return drawings.drawings(read(whole_run))
 
 
 @pytest.fixture(scope="session")
 def whole_report(whole_run: Path, whole_drawn: Drawn) -> Path:
     """The report of the whole synthetic run, as `reports.render` writes it; tests only read it."""
     report = whole_run / REPORT
-    report.write_text(page.html(read(whole_run), whole_drawn), encoding="utf-8")
+    run = read(whole_run)
+    report.write_text(page.html(run, illustrated(sections(run), whole_drawn)), encoding="utf-8")
     return report
 
 

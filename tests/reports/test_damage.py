@@ -20,8 +20,10 @@ from bench.schema import CHECKS, MANIFEST, MICRO, TABLES, Manifest
 from reports import page
 from reports.index import write_index
 from reports.reading import Run, read
+from reports.sections import sections
 from reports.summary import dumps, markdown, summary
 from reports.texts import LONGEST_TEXT
+from tests.reports.pages import words_of
 from tests.reports.synthetic_run import plant, shortened
 
 #: Rows of each table that are kept, so that an example takes a moment.
@@ -58,7 +60,7 @@ def damaged(path: Path, damage: Damage) -> Iterator[None]:
 def renders(folder: Path) -> Run:
     """Everything but the figures: the page, both summaries; whatever was not read in full is told in them."""
     run = read(folder)
-    html, short = page.html(run, {}), summary(run)
+    html, short = page.html(run, sections(run)), summary(run)
     text = markdown(short)
     assert html.rstrip().endswith("</html>")
     assert json.loads(dumps(short)) == short
@@ -147,7 +149,7 @@ def test_a_run_with_an_empty_ledger_says_what_is_missing_with_the_command(run: P
     for table in TABLES:
         plant(run, table, [])
     (run / MICRO).unlink()
-    text = page.html(read(run), {})
+    text = words_of(run)
     assert "Not in this run: the responses of single jobs. Fill it with <code>queue-or-task run" in text
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from reports import page
 from reports.failure import opened as opening
 from reports.failure.opened import Opened
 from reports.matrix import Matrix, matrix
 from reports.reading import read
+from tests.reports.pages import words_of
 from tests.reports.synthetic_events import event, fate, struck, write
 from tests.reports.synthetic_events import strike as struck_at
 from tests.reports.synthetic_run import BESIDE, manifest, plant, strike
@@ -48,7 +48,7 @@ def test_a_prediction_that_did_not_hold_is_told_before_the_matrix_with_a_link_to
     [failed] = found(bare, missed, strike(side="celery-stock")).failed
     assert (failed.subject, failed.slug) == ("10 kill -9 of the app, in-process", "f10-inprocess")
     assert (failed.predicted, failed.seen) == ("all safe", "8 done once, 2 stuck; handover s 0.3")
-    text = page.html(read(bare), {})
+    text = words_of(bare)
     assert text.index('<a href="#f10-inprocess">') < text.index("Failure matrix")
     assert 'id="f10-inprocess"' in text
 
@@ -64,7 +64,7 @@ def test_a_prediction_that_held_in_some_strikes_is_told_with_their_number(bare: 
 
 def test_a_run_whose_predictions_held_says_how_many_were_compared(bare: Path) -> None:
     found(bare, strike(), strike(fault=12), strike(**BESIDE))
-    assert "All 2 that were compared held." in page.html(read(bare), {})
+    assert "All 2 that were compared held." in words_of(bare)
 
 
 def test_losses_are_told_a_strike_and_an_exposed_job(bare: Path) -> None:
@@ -170,7 +170,7 @@ def test_the_budget_of_bytes_goes_to_the_gravest_and_the_others_say_so(
 def test_counts_that_are_no_numbers_leave_the_page_whole(bare: Path, value: str) -> None:
     numbers = ("lost", "stuck", "accepted", "user_errors", "caller_max_ms", "t_90_s", "strike")
     plant(bare, "failures", [strike() | dict.fromkeys(numbers, value), strike(strike=1)])
-    assert "Failure matrix" in page.html(read(bare), {})
+    assert "Failure matrix" in words_of(bare)
 
 
 def test_a_strike_that_does_not_count_is_told_in_its_cell_with_the_reason(bare: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_fault_that_could_not_be_made_has_a_row_that_says_why(bare: Path) -> N
     assert [row.fault for row in built.rows] == ["10 kill -9 of the app", "37 RabbitMQ node restarted"]
     assert built.rows[1].cells == (None, None)
     assert built.rows[1].absent[1] == "2 strikes left out: no rabbitmq-server on PATH"
-    assert "no rabbitmq-server on PATH" in page.html(read(bare), {})
+    assert "no rabbitmq-server on PATH" in words_of(bare)
 
 
 def test_a_periodic_sync_s_cell_tells_what_its_checker_saw_instead_of_jobs(bare: Path) -> None:
@@ -218,6 +218,6 @@ def test_markup_in_an_error_of_a_job_shows_as_text(bare: Path) -> None:
     failed = [event("failed", 3, "7/crm", where=HOSTILE, error=HOSTILE)]
     write(bare, [*submitted, *failed, *struck_at()])
     plant(bare, "failures", [strike(block="f10-0-inprocess", example=HOSTILE, seen=HOSTILE)])
-    text = page.html(read(bare), {})
+    text = words_of(bare)
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; (1 job)" in text

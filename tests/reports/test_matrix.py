@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from reports import page
 from reports.matrix import Matrix, matrix
 from reports.reading import read
+from tests.reports.pages import words_of
 from tests.reports.synthetic_run import BESIDE, manifest, plant, strike
 
 
@@ -76,7 +76,7 @@ def test_a_note_is_told_once_however_many_cells_it_is_of(bare: Path) -> None:
 
 def test_a_failed_sum_check_is_told_in_its_cell(bare: Path) -> None:
     plant(bare, "failures", [strike(sum_ok=False), strike(strike=1)])
-    assert "sum check fails in 1 of 2 strikes" in page.html(read(bare), {})
+    assert "sum check fails in 1 of 2 strikes" in words_of(bare)
 
 
 def test_a_row_names_the_command_that_strikes_again(bare: Path) -> None:
@@ -98,7 +98,7 @@ def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_opened_cell(
     opened = built.opened[cell.slug]
     assert opened.seen == "status 202; handover s 0.3"
     assert opened.history == "lost u7/crm: submit +0 ms, accepted +2 ms"
-    assert opened.history in page.html(read(bare), {})
+    assert opened.history in words_of(bare)
 
 
 def test_ticks_that_nobody_hands_over_are_not_called_nothing_accepted(bare: Path) -> None:

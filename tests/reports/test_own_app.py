@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from reports import commands, page
+from reports import commands
 from reports.reading import read
 from reports.verdicts import Verdict, verdicts
+from tests.reports.pages import words_of
 from tests.reports.synthetic_run import manifest, plant, strike
 
 TASK, QUEUE, PAY = "inprocess", "celery-app", "shop.tasks.send_pay"
@@ -129,7 +130,7 @@ def test_an_entry_of_the_schedule_has_a_verdict_of_its_own(bare: Path) -> None:
 def test_the_page_renders_and_keeps_the_tasks_name(bare: Path) -> None:
     described(bare, entries=[ENTRY], seen={PAY: SEEN}, left_out=["nightly: every day has too few ticks"])
     struck(bare, {(TASK, 10): 4, (QUEUE, 10): 0, (QUEUE, 12): 0})
-    text = page.html(read(bare), {})
+    text = words_of(bare)
     assert PAY in text
     assert "Send_pay" not in text
     assert "An entry of the schedule: nightly: every day has too few ticks." in text

@@ -46,7 +46,8 @@ def rendered(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Rende
         (run / name).unlink(missing_ok=True)
     home.mkdir()
     before, beside = frozenset(run.iterdir()), frozenset(run.parent.iterdir())
-    return Rendered(run, home, before, beside, program(run, HOME=str(home), MPLCONFIGDIR=""))
+    shared_out = {"OPENBLAS_NUM_THREADS": "1"}  # as `report` has it
+    return Rendered(run, home, before, beside, program(run, HOME=str(home), MPLCONFIGDIR="", **shared_out))
 
 
 def test_the_program_prints_the_verdicts_a_blank_line_and_where_the_pages_are(rendered: Rendered) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 import reports
 from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
-from reports import page, words
+from reports import words
 from reports.reading import read
+from tests.reports.pages import words_of
 from tests.reports.synthetic_run import manifest, plant, strike
 
 HOSTILE = "<script>alert('x')</script>$\\frac{"
@@ -21,11 +22,6 @@ HOSTILE = "<script>alert('x')</script>$\\frac{"
 def text_of(folder: Path) -> str:
     """The report with every figure."""
     return reports.render(folder).read_text(encoding="utf-8")
-
-
-def words_of(folder: Path) -> str:
-    """The page without its figures, which take most of the time."""
-    return page.html(read(folder), {})
 
 
 FILES = (*(f"{name}.csv" for name in TABLES), MICRO)
