@@ -31,7 +31,7 @@ def render(run_directory: Path) -> Path:
     Each file in one step. Raise RunError where the directory holds no run that can be read, or
     cannot be written to.
     """
-    return _written(run_directory, read(run_directory), 1)
+    return _written(run_directory, read(run_directory))
 
 
 def rendered(run_directory: Path, *, processes: int = 1) -> tuple[Path, list[str]]:
@@ -43,7 +43,7 @@ def rendered(run_directory: Path, *, processes: int = 1) -> tuple[Path, list[str
     return _written(run_directory, run, processes), _headlines(run)
 
 
-def _written(run_directory: Path, run: Run, processes: int) -> Path:
+def _written(run_directory: Path, run: Run, processes: int = 1) -> Path:
     shown, short = _made(run, processes)
     write(run_directory / REPORT, page.html(run, shown))
     write(run_directory / SUMMARY_JSON, dumps(short))
@@ -58,7 +58,7 @@ def _made(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
 
         with figures.drawing():
             pieces = (sections, summary, *drawings.PIECES)
-            bare, short, *drawn = hands.shared(run, pieces, hands=processes)
+            bare, short, *drawn = hands.shared(run, pieces, processes=processes)
     return illustrated(bare, drawings.by_section(drawn)), short
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from reports import RunError, hands, in_short, index, rendered
-from reports.programs import EXIT_USAGE, complain
+from reports.programs import EXIT_USAGE, complain, end_with
 
 
 def main() -> int:
@@ -39,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

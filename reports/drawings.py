@@ -33,13 +33,8 @@ _PIECES: tuple[tuple[str, Callable[[Run], Piece]], ...] = (
     ("own", figures.own),
 )
 
-#: What draws a run, piece by piece; `by_section` puts what they give together.
+#: What draws a run, piece by piece, within `figures.drawing`; `by_section` puts what they give together.
 PIECES = tuple(draw for _, draw in _PIECES)
-
-
-def drawings(run: Run) -> Drawn:
-    """Draw what the run has numbers for, within `figures.drawing`."""
-    return by_section([draw(run) for draw in PIECES])
 
 
 def by_section(drawn: Sequence[Piece]) -> Drawn:

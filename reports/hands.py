@@ -36,30 +36,32 @@ def free() -> int:
     return min(MOST, len(os.sched_getaffinity(0)))
 
 
-def shared(run: Run, pieces: Sequence[Piece], *, hands: int) -> list[Any]:
+def shared(run: Run, pieces: Sequence[Piece], *, processes: int) -> list[Any]:
     """What each piece makes of the run, in order, made by so many processes; what one raises is raised.
 
     Where a process is killed, by the kernel's memory killer say, all is made here.
     """
-    if hands > 1:
+    if processes > 1:
         try:
-            return _forked(run, pieces, hands)
+            return _forked(run, pieces, processes)
         except BrokenProcessPool:
             pass
     return [piece(run) for piece in pieces]
 
 
-def _forked(run: Run, pieces: Sequence[Piece], hands: int) -> list[Any]:
+def _forked(run: Run, pieces: Sequence[Piece], processes: int) -> list[Any]:
     context = get_context("fork")
-    with ProcessPoolExecutor(hands, context, initializer=_hold, initargs=(run, pieces)) as pool:
-        return list(pool.map(_make, range(len(pieces))))
+    with ProcessPoolExecutor(processes, context, initializer=_hold, initargs=(run, pieces)) as pool:
+        # not pool.map: it cancels the rest on Ctrl-C, and the pool, broken by then, stumbles over that
+        asked = [pool.submit(_make, place) for place in range(len(pieces))]
+        return [future.result() for future in asked]
 
 
 def _hold(run: Run, pieces: Sequence[Piece]) -> None:
-    """Begin a forked process: Ctrl-C is its parent's to tell, and it ends with its parent."""
+    """Begin a forked process: Ctrl-C ends it at once and without a word, and it ends with its parent."""
     global _held  # noqa: PLW0603 - a pool's task sees nothing else of what its process began with
     _held = run, pieces
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     Thread(target=_end_with_parent, daemon=True).start()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reports.errors import RunError
 from reports.index import write_index
-from reports.programs import EXIT_USAGE, complain
+from reports.programs import EXIT_USAGE, complain, end_with
 
 
 def main() -> int:
@@ -27,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.schema import INDEX
 from reports.errors import RunError
 from reports.index import write_index
-from reports.programs import EXIT_USAGE, complain
+from reports.programs import EXIT_USAGE, complain, end_with
 from reports.versus import write_page
 
 
@@ -33,4 +33,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end_with(main)

@@ -43,7 +43,8 @@ def run(whole_run: Path, tmp_path: Path) -> Path:
 def whole_drawn(whole_run: Path) -> Drawn:
     """Every figure of the whole synthetic run, by section."""
     with figures.drawing():
-        return drawings.drawings(read(whole_run))
+        run = read(whole_run)
+        return drawings.by_section([draw(run) for draw in drawings.PIECES])
 
 
 @pytest.fixture(scope="session")

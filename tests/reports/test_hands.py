@@ -17,7 +17,7 @@ import os, signal, sys, threading, time
 from reports import hands
 from reports.reading import Run
 def work(*pieces, processes=2):
-    return hands.shared(Run("here", {}, {}, (), ()), pieces, hands=processes)
+    return hands.shared(Run("here", {}, {}, (), ()), pieces, processes=processes)
 """
 
 
@@ -100,11 +100,12 @@ work(stays, stays)
     assert not alive
 
 
-def test_ctrl_c_ends_it_without_a_word_from_the_processes() -> None:
+def test_ctrl_c_ends_it_at_once_without_a_word_from_the_processes() -> None:
     program = """
 def stays(_):
     os.write(1, b"%d\\n" % os.getpid())
-    time.sleep(1)
+    while True:
+        time.sleep(60)
 try:
     work(stays, stays)
 except KeyboardInterrupt:

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,8 @@ import reports
 ROOT = Path(reports.__file__).parents[1]
 #: What rendering adds to a run directory.
 WRITTEN = ("report.html", "summary.json", "summary.md")
+#: As `report` has it: with a single thread the work is shared out over processes.
+SHARED_OUT = {"OPENBLAS_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -31,11 +35,14 @@ class Rendered:
         return self.run / "report.html"
 
 
+def command(directory: Path, *options: str) -> list[str]:
+    return [sys.executable, "-m", "reports", str(directory), *options]
+
+
 def program(directory: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "reports", str(directory), *options]
-    return subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
+    env = {**os.environ, **environment}
+    asked = command(directory, *options)
+    return subprocess.run(asked, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +53,7 @@ def rendered(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Rende
         (run / name).unlink(missing_ok=True)
     home.mkdir()
     before, beside = frozenset(run.iterdir()), frozenset(run.parent.iterdir())
-    shared_out = {"OPENBLAS_NUM_THREADS": "1"}  # as `report` has it
-    return Rendered(run, home, before, beside, program(run, HOME=str(home), MPLCONFIGDIR="", **shared_out))
+    return Rendered(run, home, before, beside, program(run, HOME=str(home), MPLCONFIGDIR="", **SHARED_OUT))
 
 
 def test_the_program_prints_the_verdicts_a_blank_line_and_where_the_pages_are(rendered: Rendered) -> None:
@@ -97,3 +103,23 @@ def test_a_page_of_someone_else_is_not_written_over_and_the_report_stands(run: P
     assert (done.returncode, (run / "report.html").exists()) == (0, True)
     assert done.stderr == f"queue-or-task: {theirs} is not a list of runs: move it away to have one written\n"
     assert theirs.read_text() == "<p>mine</p>"
+
+
+def test_ctrl_c_ends_it_without_a_traceback_and_leaves_nothing_in_the_run(run: Path) -> None:
+    before = set(run.iterdir())
+    with subprocess.Popen(
+        command(run),
+        cwd=ROOT,
+        env={**os.environ, "MPLCONFIGDIR": "", **SHARED_OUT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as making:
+        while not set(run.iterdir()) - before:  # what matplotlib keeps while it draws
+            assert making.poll() is None
+            time.sleep(0.01)
+        os.killpg(making.pid, signal.SIGINT)
+        told, complaint = making.communicate()
+    assert (making.returncode, told, complaint) == (130, "", "")
+    assert set(run.iterdir()) == before
