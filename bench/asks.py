@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from bench.ledger.job_names import MARK
 from bench.parts import Parts
 
 #: Seconds that one call to the app's own endpoints may take.
@@ -27,8 +28,6 @@ class Asks(Parts):
 
     async def odd(self, kind: str, name: str, **options: Any) -> int:
         """Hand an odd job over (`bench.odd.endpoint`); return the HTTP status, 0 where none came."""
-        from bench.odd import MARK  # late: most stacks have none
-
         key = f"{self.context['block']}{MARK}{name}"
         try:
             answer = await self.call(

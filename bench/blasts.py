@@ -8,10 +8,10 @@ import pandas as pd
 
 from bench import ledger_io
 from bench.faults.fault import DEADLINE_MS
+from bench.ledger.job_names import PROBE
 from bench.measures.blast import blast
 from bench.rundir import RunDirectory
 from bench.schema import TABLES
-from bench.stack import PROBE
 from scenarios.jobs import WELCOME_EMAIL
 
 #: The scenario that no fault aims at, whose jobs are the bystanders.

@@ -21,10 +21,11 @@ from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.fault_rows import Observed
 from bench.faults.fault import Fault
+from bench.ledger.job_names import PROBE
 from bench.measures import failure
 from bench.measures.history import histories
 from bench.measures.spent import own_row
-from bench.stack import PROBE, Stack
+from bench.stack import Stack
 from bench.turns import Turn, invalid_row, valid_row
 from scenarios.ledger import Ledger
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psutil
 import redis
 
+from bench.processes import with_children
 from bench.stack import Stack
 
 
@@ -42,15 +43,6 @@ def sample(stack: Stack) -> Sample:
     )
 
 
-def with_children(pid: int) -> list[psutil.Process]:
-    """A process and all that it started; none where it has ended."""
-    try:
-        leader = psutil.Process(pid)
-        return [leader, *leader.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
 def cpu_s(process: psutil.Process) -> float:
     """The processor time that it has used; 0 where it has ended."""
     try:
@@ -64,14 +56,6 @@ def _pss_mb(process: psutil.Process) -> float:
     try:
         return float(process.memory_full_info().pss) / 1e6
     except (psutil.Error, AttributeError):  # AttributeError: macOS counts no PSS
-        return 0.0
-
-
-def rss_mb(process: psutil.Process) -> float:
-    """What it holds in memory, shared pages included; 0 where it has ended."""
-    try:
-        return float(process.memory_info().rss) / 1e6
-    except psutil.Error:
         return 0.0
 
 

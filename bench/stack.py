@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 from bench import leftovers
 from bench.asks import Asks
 from bench.errors import BenchError
+from bench.ledger.job_names import PROBE
 from bench.parts import SERVICES
 from bench.processes import file_of
 from bench.remote import RemoteLedger
@@ -30,8 +31,6 @@ from bench.world.broker import URL_VARIABLE, BrokerError
 from bench.world.rabbitmq import START_WITHIN_S
 from scenarios import jobs
 
-#: What stands in the id of every user that only shows that a side is up.
-PROBE = "-probe-"
 #: Seconds within which every part of a side must be up and a probe job through.
 START_LIMIT_S = 40.0
 #: Seconds after a block within which a run that a worker elsewhere has begun may end.
@@ -108,6 +107,11 @@ class Stack(Asks):
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
         await self._clear_database()
+
+    @property
+    def queued(self) -> bool:
+        """Whether a broker and workers do the work."""
+        return self.side.queued
 
     @property
     def own_services(self) -> bool:

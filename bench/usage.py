@@ -12,8 +12,8 @@ import psutil
 
 from bench.measures.spent import Spent
 from bench.parts import PROXY, SERVICES
-from bench.processes import Process
-from bench.sampling import cpu_s, with_children
+from bench.processes import Process, with_children
+from bench.sampling import cpu_s
 from bench.stack import Stack
 
 

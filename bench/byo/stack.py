@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from bench.byo.adopted import NOWHERE, RESULTS_NOWHERE, Adoption
 from bench.errors import BenchError
+from bench.ledger.job_names import PROBE
 from bench.processes import STOP_GRACE_S
 from bench.sides import Side
-from bench.stack import PROBE, START_LIMIT_S, Stack
+from bench.stack import START_LIMIT_S, Stack
 from bench.world.broker import URL_VARIABLE, Broker
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 

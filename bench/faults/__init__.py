@@ -1,4 +1,7 @@
-"""The faults that a run can inject, numbered as in FAULTS.md: every module here that has a `FAULT`."""
+"""The faults that a run can inject, by number: every module here, or in a folder of it, that has a `FAULT`.
+
+A fault knows the side that it strikes by a Protocol (`target`), so nothing here starts or imports one.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from bench.faults.fault import Fault
 
 
 def _found() -> Iterator[Fault]:
-    for module in pkgutil.iter_modules(__path__):
-        fault = getattr(importlib.import_module(f"{__name__}.{module.name}"), "FAULT", None)
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        fault = getattr(importlib.import_module(module.name), "FAULT", None)
         if isinstance(fault, Fault):
             yield fault
 

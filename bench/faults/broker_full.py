@@ -17,7 +17,7 @@ from typing import Any
 from redis import Redis
 
 from bench.faults.fault import Expected, Fault, Seen
-from bench.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds without room, with room again, and under the evicting policy.
 FULL_S, ROOM_S, EVICTING_S = 2.0, 2.0, 1.0
@@ -25,16 +25,16 @@ FULL_S, ROOM_S, EVICTING_S = 2.0, 2.0, 1.0
 LIMIT_BYTES = 1
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Take the broker's memory away, twice."""
-    if stack.broker is None:
+    if target.broker is None:
         return
-    worker = stack.parts["worker"]
+    worker = target.parts["worker"]
     worker.signal(signal.SIGSTOP)
-    with Redis.from_url(stack.broker.url) as broker:
-        stack.facts["full_ns"] = time.monotonic_ns()
+    with Redis.from_url(target.broker.url) as broker:
+        target.facts["full_ns"] = time.monotonic_ns()
         await _limited(broker, "noeviction", FULL_S)
-        stack.facts["room_ns"] = time.monotonic_ns()
+        target.facts["room_ns"] = time.monotonic_ns()
         await asyncio.sleep(ROOM_S)
         await _limited(broker, "allkeys-random", EVICTING_S)
     worker.signal(signal.SIGCONT)

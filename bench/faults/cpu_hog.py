@@ -6,16 +6,16 @@ In-process it runs on the loop, since that is the fault; offloaded to a process 
 from __future__ import annotations
 
 from bench.faults.fault import Expected, Fault, nothing_lost
+from bench.faults.target import Target
 from bench.faults.ticks import ticks
-from bench.stack import Stack
 
 #: Seconds of burning, and the loop's lag (ms) from which its requests felt it.
 HOG_S, FELT_MS = 2.0, 1000.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    await stack.odd("hog", "hog", seconds=HOG_S)
+    await target.odd("hog", "hog", seconds=HOG_S)
 
 
 QUEUE = Expected(

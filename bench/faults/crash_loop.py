@@ -7,21 +7,22 @@ from typing import Any
 
 from bench.faults.always_raises import RETRY_LIMIT
 from bench.faults.fault import Expected, Fault, Seen, nothing_lost
-from bench.stack import Stack
+from bench.faults.target import Target
+from bench.ledger.job_names import MARK
 
 #: Runs of one job beyond which nothing caps it.
 SPIN = 20
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    await stack.odd("crash", "crash")
+    await target.odd("crash", "crash")
 
 
 def look(seen: Seen) -> Mapping[str, Any]:
     """How often it was run."""
     starts = [event for event in seen.events if event["event"] == "start"]
-    return {"runs": sum("-odd-crash/" in str(event.get("job")) for event in starts)}
+    return {"runs": sum(f"{MARK}crash/" in str(event.get("job")) for event in starts)}
 
 
 FAULT = Fault(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen, nothing_lost
+from bench.faults.target import Target
+from bench.ledger.job_names import MARK
 from bench.measures.failure import judge
-from bench.odd import MARK
-from bench.stack import Stack
 from scenarios import jobs
 
 #: Long jobs, and their seconds: one more than the two workers' half of the slots, so that one is full.
@@ -16,16 +16,16 @@ from scenarios import jobs
 LONG, LONG_S = 3, 6.5
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Start a second worker."""
-    if stack.side.queued:
-        stack.start_worker("worker-2")
+    if target.queued:
+        target.start_worker("worker-2")
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand the long jobs over; the short ones go on coming."""
     for number in range(LONG):
-        await stack.odd("plain", f"long{number}", seconds=LONG_S)
+        await target.odd("plain", f"long{number}", seconds=LONG_S)
 
 
 def look(seen: Seen) -> Mapping[str, Any]:

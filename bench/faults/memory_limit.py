@@ -12,8 +12,8 @@ import time
 import psutil
 
 from bench.faults.fault import Expected, Fault, nothing_lost
-from bench.sampling import rss_mb, with_children
-from bench.stack import Stack
+from bench.faults.target import Target
+from bench.processes import rss_mb, with_children
 
 #: Megabytes that the job takes, and that a process may have.
 TAKES_MB, LIMIT_MB = 400, 300
@@ -23,14 +23,14 @@ HOLDS_S, WATCHED_S = 3.0, 8.0
 LOOK_S = 0.02
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand the hungry job over and keep the limit; start the app again where it was killed."""
-    name = "worker" if stack.side.queued else "app"
-    handing = asyncio.create_task(stack.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
-    stack.facts["killed"] = await _keep_limit(stack.parts[name].pid)
+    name = "worker" if target.queued else "app"
+    handing = asyncio.create_task(target.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
+    target.facts["killed"] = await _keep_limit(target.parts[name].pid)
     await handing
-    if stack.parts["app"].exit_code() is not None:
-        await stack.restart_app()
+    if target.parts["app"].exit_code() is not None:
+        await target.restart_app()
 
 
 async def _keep_limit(pid: int) -> int:

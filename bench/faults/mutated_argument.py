@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.fault import Expected, Fault, Seen
-from bench.odd.endpoint import CHANGED
-from bench.stack import Stack
+from bench.faults.target import Target
+from bench.ledger.job_names import CHANGED, MARK
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    await stack.odd("mutable", "mutable")
+    await target.odd("mutable", "mutable")
 
 
 def look(seen: Seen) -> Mapping[str, Any]:
@@ -20,7 +20,7 @@ def look(seen: Seen) -> Mapping[str, Any]:
     told = [str(event["job"]) for event in seen.events if event["event"] == "effect"]
     if any(CHANGED in job for job in told):
         return {"content": "changed"}
-    return {"content": "snapshot" if any("-odd-mutable/" in job for job in told) else "none"}
+    return {"content": "snapshot" if any(f"{MARK}mutable/" in job for job in told) else "none"}
 
 
 SNAPSHOT = Expected(text="a snapshot", holds=lambda row: row["content"] == "snapshot")

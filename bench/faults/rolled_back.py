@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bench.faults.fault import Expected, Fault
-from bench.stack import Stack
+from bench.faults.target import Target
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Insert, hand over, roll back."""
-    await stack.odd("plain", "rolled", rollback=True)
+    await target.odd("plain", "rolled", rollback=True)
 
 
 GHOST = Expected(text="the job runs for a row that is not there", holds=lambda row: row["ghost"] == 1)

@@ -6,13 +6,13 @@ Does the retry of the second piece repeat the first one? The checker counts effe
 from __future__ import annotations
 
 from bench.faults.fault import Expected, Fault, nothing
+from bench.faults.target import Target
 from bench.faults.unavailable_twice import TIMES
-from bench.stack import Stack
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Let the fulfilment service fail twice for each user."""
-    await stack.set_service("fulfillment", mode="status", status=503, times=TIMES)
+    await target.set_service("fulfillment", mode="status", status=503, times=TIMES)
 
 
 RETRIED = Expected(

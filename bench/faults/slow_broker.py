@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.fault import Expected, Fault, Seen, nothing, nothing_lost
+from bench.faults.target import Target
 from bench.measures.block import elapsed_ms
 from bench.measures.history import histories
 from bench.measures.quantiles import quantile
-from bench.stack import Stack
 from scenarios import jobs
 
 #: Milliseconds of each answer.
@@ -18,9 +18,9 @@ LATENCY_MS = 50
 HOPS = 2
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Make the broker slow from the start."""
-    await stack.proxy(
+    await target.proxy(
         "POST", "/toxics", type="latency", attributes={"latency": LATENCY_MS}, stream="downstream"
     )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bench.faults.fault import Expected, Fault
-from bench.stack import Stack
+from bench.faults.target import Target
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over twice; as a unique job where the side has those."""
-    stack.facts["status"] = await stack.odd("plain", "twice", times=2, seconds=0.5, **{"as": "unique"})
+    target.facts["status"] = await target.odd("plain", "twice", times=2, seconds=0.5, **{"as": "unique"})
 
 
 TWICE = Expected(text="a second run: it has no key", holds=lambda row: row["duplicated"] == 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.faults.fault import Expected, Fault, nothing_lost
-from bench.stack import Stack
+from bench.faults.target import Target
 
 REFUSED = Expected(
     text="refused at the caller; nothing is queued",
@@ -11,9 +11,9 @@ REFUSED = Expected(
 )
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    stack.facts["status"] = await stack.odd("handle", "handle")
+    target.facts["status"] = await target.odd("handle", "handle")
 
 
 FAULT = Fault(

@@ -215,7 +215,7 @@ async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, 
     """A fault block without a fault: what is seen in it is the side's own doing. Return its noise."""
     expected = Expected(text="what its truth says", holds=lambda _row: True, drain_s=3.0)
 
-    async def nothing(_stack: object) -> None:
+    async def nothing(_target: object) -> None:
         """Do nothing: the side is the fault."""
 
     fault = Fault(

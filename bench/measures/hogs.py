@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+from bench.ledger.job_names import MARK
 from bench.measures import latency
 from bench.measures.block import Block, Event
 from bench.measures.quantiles import quantiles
-from bench.odd import MARK
 from bench.schema import TABLES
 
 #: Metrics of a job or a request that heavy jobs may lengthen.

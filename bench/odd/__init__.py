@@ -4,8 +4,3 @@ An odd job does its oddity (see `bench.odd.work`) and then tells the CRM of its 
 CRM writes its `effect` and the checker counts it as a job of account set-up, `<key>/crm`.
 `bench.odd.endpoint` hands them over inside the app; `bench.odd.tasks` has them for a worker.
 """
-
-from __future__ import annotations
-
-#: What stands in the key of every odd job.
-MARK = "-odd-"

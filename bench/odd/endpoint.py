@@ -24,12 +24,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bench import handover
+from bench.ledger.job_names import CHANGED
 from bench.odd import work
 from scenarios import database, jobs, ledger
 
 SCENARIO = jobs.ACCOUNT_SETUP
-#: What the caller puts behind the key of a mutable argument once it is handed over.
-CHANGED = "-changed"
 
 
 class RolledBackError(RuntimeError):

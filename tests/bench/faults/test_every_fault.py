@@ -34,8 +34,9 @@ def test_a_fault_expects_something_of_each_side_that_it_can_hit(number: int) -> 
 def test_each_module_tells_its_number_in_its_first_line() -> None:
     folder = Path(str(faults.__file__)).parent
     told = {}
-    for file in folder.glob("[a-z]*.py"):
-        module = importlib.import_module(f"bench.faults.{file.stem}")
+    for file in folder.rglob("[a-z]*.py"):
+        parts = file.relative_to(folder).with_suffix("").parts
+        module = importlib.import_module(".".join(("bench.faults", *parts)))
         if (fault := getattr(module, "FAULT", None)) is not None:
             told[fault.number] = int(re.match(r"Fault (\d+):", module.__doc__ or "")[1])  # type: ignore[index]
     assert told == {number: number for number in FAULTS}

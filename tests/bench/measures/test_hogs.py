@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from bench.ledger.job_names import MARK
 from bench.measures.block import NS_PER_MS, NS_PER_S, Block
 from bench.measures.hogs import hog_latency_frame, hogs_done, lag_columns
-from bench.odd import MARK
 from bench.schema import TABLES
 
 CALM = Block(block="h", side="inprocess", start_ns=0, end_ns=10 * NS_PER_S)
