@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import BenchError
-from bench.further import further_turns
 from bench.orders import Order
-from bench.plan import REQUESTED
+from bench.owner_turns import further_turns
 from bench.turns import Turn, drift_turns, fault_turns, latency_turns
-from scenarios.jobs import ACCOUNT_SYNC
 
 #: Seconds that timing the call costs takes, as a guess.
 MICRO_S = 6.0
@@ -53,13 +51,11 @@ class Agenda:
 
 def make_agenda(order: Order) -> Agenda:
     """What the order comes to; raise BenchError where nothing is left to measure."""
-    measures, profile, own = order.measures, order.profile, order.own
-    requested = own is not None or any(scenario in REQUESTED for scenario in order.scenarios)
-    periodic = ACCOUNT_SYNC in order.scenarios if own is None else bool(own.entries)
-    drift = drift_turns(order.sides, profile) if periodic else []
+    measures, profile, subject = order.measures, order.profile, order.subject
+    drift = drift_turns(order.sides, profile) if subject.periodic else []
     agenda = Agenda(
-        latency=latency_turns(order.sides, profile) if requested and "latency" in measures else [],
-        further=further_turns(measures, order.sides, order.scenarios, profile, own=own is not None),
+        latency=latency_turns(order.sides, profile) if subject.requested and "latency" in measures else [],
+        further=further_turns(measures, order.sides, subject.scenarios, profile, requested=subject.requested),
         drift=[together for together in drift if together] if "drift" in measures else [],
         faults=fault_turns(order.sides, order.faults, profile, controls=order.controls)
         if "fault" in measures

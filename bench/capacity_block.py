@@ -11,6 +11,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bench import ramp, usage
@@ -26,7 +27,6 @@ from bench.ramp import Stair
 from bench.stack import Stack
 from bench.turns import Turn, block_row
 from bench.usage import Usage
-from scenarios.jobs import ACCOUNT_SYNC
 
 #: Seconds from a warm generator to the first request.
 LEAD_S = 0.2
@@ -45,12 +45,10 @@ async def run(turn: Turn, context: Context) -> str:
     """Run the ramp and append its rows; return why it does not count, or nothing."""
     profile = context.profile
     plan, stairs = ramp.make_ramp(
+        partial(context.subject.load, profile=profile),
         seed=context.draw("ramp", turn.repetition).getrandbits(32),
         prefix=turn.name,
-        scenarios=context.requested,
         step_s=profile.ramp_step_s,
-        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
-        own=context.own,
     )
     stack = context.make_stack(turn)
     async with stack:

@@ -26,6 +26,7 @@ from bench.profiles import profile
 from bench.rendering import render, shown
 from bench.run import execute, go_on
 from bench.rundir import RunDirectory, write_atomically
+from bench.scenario_subject import ScenarioSubject
 from bench.schema import CHECKS, MANIFEST
 from bench.thresholds import Threshold
 
@@ -57,7 +58,7 @@ def order(
             raise BenchError(f"{words[0]} is for the sides of ours: leave it out beside an app of your own")
         return make_own_order(own, profile=profile(profile_name), **asked)
     refuse_without_app(own)
-    return make_order(profile=profile(profile_name), elsewhere=elsewhere, **asked)
+    return make_order(ScenarioSubject, profile=profile(profile_name), elsewhere=elsewhere, **asked)
 
 
 def sorted_out(params: Mapping[str, Any]) -> dict[str, Any]:

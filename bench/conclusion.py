@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from bench.blasts import blasts
-from bench.byo import tally
 from bench.manifests import least_pairs, now
 from bench.measures import comparison, validity
 from bench.measures.spent import own_part
 from bench.rundir import RunDirectory
+from bench.subject import Subject
 
 #: Sides that the others are compared with, the first that was measured.
 BASELINES = ("inprocess", "inline", "celery-stock")
@@ -20,7 +20,7 @@ BASELINES = ("inprocess", "inline", "celery-stock")
 FLOOR_FIGURE = {"metric": "response", "quantile": 0.5}
 
 
-def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
+def conclude(directory: RunDirectory, subject: Subject[Any], *, interrupted: bool) -> None:
     """Write the comparisons and close the manifest; what was not measured is left out."""
     latency, blocks = directory.table("latency"), directory.table("blocks")
     sides = directory.manifest["sides"]
@@ -43,10 +43,8 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
         noise=noise(counted, blocks, baseline, directory.manifest["scenarios"][0])
         | own(directory.table("own")),
         discarded=validity.discarded(blocks, baseline),
+        **subject.closing(directory.path),
     )
-    if "own_app" in directory.manifest:
-        seen = tally.tally(directory.path)
-        directory.save_manifest(own_app={**directory.manifest["own_app"], "seen": seen})
     directory.point_latest()
 
 

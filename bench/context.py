@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from bench import ledger_io
-from bench.byo import effects
-from bench.byo.own import OwnApp
-from bench.byo.stack import OwnStack
 from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
-from bench.plan import REQUESTED, Plan, make_plan
+from bench.moments import draw
+from bench.plan import Plan
 from bench.processes import Process, ProcessTable, file_of
 from bench.profiles import Profile
 from bench.rundir import RunDirectory
 from bench.stack import Stack
+from bench.subject import Subject
 from bench.turns import Turn
-from scenarios.jobs import ACCOUNT_SYNC
 
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0
@@ -40,15 +38,8 @@ class Context:
     table: ProcessTable
     profile: Profile
     seed: int
-    scenarios: list[str]
-    #: The app of one's own that is measured in place of ours.
-    own: OwnApp | None = None
+    subject: Subject[Stack]
     elsewhere: Found = ALL_HERE
-
-    @property
-    def requested(self) -> list[str]:
-        """The scenarios whose load arrives as requests; the sync keeps a grid of its own."""
-        return [scenario for scenario in self.scenarios if scenario in REQUESTED]
 
     def folder(self, turn: Turn) -> Path:
         """The block's working folder; it is removed when the block is over."""
@@ -59,37 +50,31 @@ class Context:
         told = {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
         return told | ({"host": self.elsewhere.host} if self.elsewhere.host else {})
 
-    def make_stack(self, turn: Turn, **options: Any) -> Stack:
-        """The turn's side, to be started; the options are those of Stack."""
-        shared: dict[str, Any] = {
-            "folder": self.folder(turn),
-            "table": self.table,
-            "context": self.ledger_context(turn),
-        }
-        if self.own is None:
-            return Stack(turn.side, elsewhere=self.elsewhere, **shared, **options)
-        return OwnStack(self.own, turn.side, **shared, **options)
+    def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> Stack:
+        """The turn's side, to be started; the options are those of `Subject.make_stack`."""
+        return self.subject.make_stack(
+            turn,
+            periodic=periodic,
+            folder=self.folder(turn),
+            table=self.table,
+            context=self.ledger_context(turn),
+            elsewhere=self.elsewhere,
+            **options,
+        )
 
-    def load(self, turn: Turn, *, seconds: float, seed: int | None = None, rate: float | None = None) -> Plan:
+    def load(self, turn: Turn, *, seconds: float, seed: int | None = None, **options: Any) -> Plan:
         """The load of a turn, the same for every side of its round unless it has a `seed` of its own.
 
-        `rate` is of all scenarios together; without it each has the common rate.
+        The options are those of `Subject.load`.
         """
         drawn = self.draw("load", turn.repetition).getrandbits(32) if seed is None else seed
-        if self.own is not None:
-            return self.own.load(seed=drawn, prefix=turn.name, seconds=seconds, rate=rate)
-        each = self.profile.rate if rate is None else rate / len(self.requested)
-        return make_plan(
-            seed=drawn,
-            prefix=turn.name,
-            rates=dict.fromkeys(self.requested, each),
-            seconds=seconds,
-            owners=self.profile.owners if ACCOUNT_SYNC in self.scenarios else 0,
+        return self.subject.load(
+            profile=self.profile, seed=drawn, prefix=turn.name, seconds=seconds, **options
         )
 
     def draw(self, *parts: object) -> random.Random:
         """A generator of its own for each part of the run, from the run's seed."""
-        return random.Random("/".join(map(str, (self.seed, *parts))))  # noqa: S311 - a plan, no secret
+        return draw(self.seed, *parts)
 
     async def start_generator(self, stack: Stack, plan: Plan, *, lead_s: float) -> tuple[Process, int]:
         """Start the load generator; return it and the plan's zero, `lead_s` after it was warm (ns)."""
@@ -122,9 +107,7 @@ class Context:
         if warnings:  # the run is marked: a reader of the report sees that lines are missing, and which
             told = [f"{turn.name}: {warning.removeprefix(f'{folder}/')}" for warning in warnings]
             self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *told])
-        events, _ = ledger_io.read_events(target)
-        if self.own is not None:
-            events = effects.counted(events)
+        events = self.subject.read_events(target)
         shutil.rmtree(folder, ignore_errors=True)
         return events, warnings
 

@@ -47,7 +47,8 @@ async def run(turn: Turn, context: Context) -> str:
     expected = fault.expected[turn.side.name]
     stack = context.make_stack(
         turn,
-        env={**_scale(context), **expected.env, **fault.environment(context.folder(turn))},
+        env={**expected.env, **fault.environment(context.folder(turn))},
+        retry_scale=context.profile.retry_scale,
         world_latency_ms=fault.latency_ms,
         proxied=fault.proxied if turn.side.queued else "",
         odd_jobs=fault.odd_jobs,
@@ -62,13 +63,8 @@ async def run(turn: Turn, context: Context) -> str:
     return ""
 
 
-def _scale(context: Context) -> dict[str, str]:
-    """Our retries run at a part of their time; those of somebody's own app are not touched."""
-    return {} if context.own else {"SIDEKIQ_RETRY_SCALE": str(context.profile.retry_scale)}
-
-
 async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
-    moment = moments.moment(turn, context.seed, context.own)
+    moment = moments.moment(turn, context.seed, context.subject)
     await stack.sync(moment.plan.owners)
     if not turn.control:
         await fault.prepare(stack)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.context import Context
-from bench.faults.fault import DEADLINE_MS, Expected, Fault, Seen
+from bench.faults.fault import Expected, Fault, Seen
 from bench.measures import failure
 from bench.measures.clocks import Clocks
 from bench.measures.exposure import exposure
@@ -47,14 +47,14 @@ def counted(
     turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row of `failures.csv` (or `controls.csv`) for each scenario."""
-    deadlines_ms = _deadlines_ms(fault, context)
+    deadlines_ms = context.subject.deadlines_ms(fault)
     rows = [_row(turn, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
     facts = _facts(fault, seen, events)
     codes = {f"{name}_exit_code": code for name, code in seen.gave_up.items()}
     rows[0] |= {"seen": _seen({**facts, **codes})}
     for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
         row["example"] = example(events, scenario, deadline_ms=limit_ms)
-    if not turn.control and context.own is None:
+    if not turn.control and context.subject.predicted:
         rows[0] |= _prediction(turn, fault, rows[0], facts, context)
     return rows
 
@@ -65,14 +65,9 @@ def exposed(
     """A row of `exposure.csv` for each scenario; none where one clock did not stamp all that it takes."""
     if not Clocks(events).shared("accepted", "effect", "fault_on"):
         return []
-    return [_exposure(turn, fault, scenario, seen, events) for scenario in _deadlines_ms(fault, context)]
-
-
-def _deadlines_ms(fault: Fault, context: Context) -> dict[str, float]:
-    """The scenarios that have a row, each with the milliseconds after which its jobs are late."""
-    if context.own is not None:
-        return {task: context.own.deadline_ms(task) for task in context.scenarios}
-    return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
+    return [
+        _exposure(turn, fault, scenario, seen, events) for scenario in context.subject.deadlines_ms(fault)
+    ]
 
 
 def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:

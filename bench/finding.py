@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 
 from bench import hosts
-from bench.elsewhere import ALL_HERE, Elsewhere, Found
+from bench.elsewhere import Elsewhere, Found
 from bench.errors import BenchError
 from bench.orders import Order
 from bench.remote import World
@@ -32,10 +32,9 @@ _PING = (
 def found(order: Order, env: Mapping[str, str]) -> Found:
     """Look for everything that is said to be elsewhere; raise BenchError where a part is not there.
 
-    An app of one's own has no parts elsewhere. The broker has been looked at before (`check_broker`).
+    `env` holds what the subject leaves of the run's variables. The broker has been looked at before
+    (`check_broker`).
     """
-    if order.own is not None:
-        return ALL_HERE
     asked = order.elsewhere
     own = asked.environment(env)
     world = World.visit(asked.world_url) if asked.world_url else None

@@ -16,14 +16,13 @@ from typing import Any
 import pandas as pd
 
 from bench import observing
-from bench import plan as plans
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
-from bench.hog_turns import EVERY_S, HOG_S, HogTurn
 from bench.measures import hogs, latency
 from bench.measures.block import NS_PER_S, Block
 from bench.measures.spent import own_row
 from bench.observing import Observed
+from bench.owner_turns import EVERY_S, HOG_S, HogTurn
 from bench.stack import Stack
 from bench.turns import Turn
 
@@ -36,16 +35,13 @@ async def run(turn: Turn, context: Context) -> str:
     if not isinstance(turn, HogTurn):
         raise BenchError(f"{turn.name} is no hog block")
     profile = context.profile
-    plan = plans.make_plan(
-        seed=context.draw("hogs", turn.repetition).getrandbits(32),
-        prefix=turn.name,
-        rates=dict.fromkeys(context.requested, profile.rate),
-        seconds=profile.warmup_s + profile.calm_s + profile.hogs_s,
-    )
-    stack = context.make_stack(
+    plan = context.load(
         turn,
-        odd_jobs=True,
+        seconds=profile.warmup_s + profile.calm_s + profile.hogs_s,
+        seed=context.draw("hogs", turn.repetition).getrandbits(32),
+        owners=False,
     )
+    stack = context.make_stack(turn, odd_jobs=True)
 
     async def beside(block: Block) -> None:
         await _hand_over(turn, stack, block)

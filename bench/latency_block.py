@@ -20,7 +20,6 @@ from bench.measures.clocks import Clocks
 from bench.measures.cold import first_effect_s
 from bench.measures.spent import own_row
 from bench.observing import Observed
-from bench.sides import config_lines
 from bench.turns import Turn
 
 
@@ -65,6 +64,6 @@ def _cost_row(
         before=seen.before,
         after=seen.after,
         jobs=sum(seen.before.t_ns <= t < seen.after.t_ns for t in done) if kind else math.nan,
-        config_lines=config_lines(turn.side) if context.own is None else context.own.config_lines(turn.side),
+        config_lines=context.subject.config_lines(turn.side),
         cold_start_s=cold_s,
     )

@@ -18,10 +18,10 @@ from bench import observing
 from bench.capacity_block import cores
 from bench.context import Context
 from bench.errors import BenchError
-from bench.load_turns import WARMUP_S, LoadTurn
 from bench.measures import backlog, latency, load
 from bench.measures.spent import own_row
 from bench.observing import Observed
+from bench.owner_turns import WARMUP_S, LoadTurn
 from bench.plan import MAX_RATE
 from bench.turns import NOT_OFFERED, Turn, invalid_row
 

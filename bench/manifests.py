@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench import machine
 from bench.elsewhere import Found
@@ -26,7 +26,7 @@ def manifest(order: Order, broker: str, here: Found) -> Manifest:
         command=order.command,
         seed=order.seed,
         sides=[side.name for side in order.sides],
-        scenarios=order.scenarios,
+        scenarios=list(order.subject.scenarios),
         measures=order.measures,
         plan=asdict(order.profile),
         versions=machine.versions(),
@@ -38,9 +38,7 @@ def manifest(order: Order, broker: str, here: Found) -> Manifest:
         discarded=[],
         instrument=instrument(order.out),
     )
-    if order.own is not None:
-        made["own_app"] = order.own.told()
-    return made
+    return cast("Manifest", {**made, **order.subject.manifest()})
 
 
 def instrument(out: Path) -> dict[str, Any]:

@@ -11,16 +11,12 @@ import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from bench import plan as plans
-from bench.byo.own import OwnApp
-from bench.faults.fault import Fault
 from bench.plan import Plan
+from bench.subject import Subject
 from bench.turns import Turn
-from scenarios import jobs
 
-#: Requests a second of the other scenario, whose jobs show how far a fault reaches.
-BYSTANDER_RATE = 1.0
 #: The part of the load within which the fault strikes, as fractions of its length.
 STRIKE_BETWEEN = (0.35, 0.65)
 
@@ -34,7 +30,7 @@ class Moment:
     strike_ns: int
 
 
-def moment(turn: Turn, seed: int, own: OwnApp | None = None) -> Moment:
+def moment(turn: Turn, seed: int, subject: Subject[Any]) -> Moment:
     """The load and the moment of a fault's turn; raise ValueError for another turn."""
     fault = turn.fault
     if fault is None:
@@ -42,23 +38,13 @@ def moment(turn: Turn, seed: int, own: OwnApp | None = None) -> Moment:
     load = draw(seed, "load", fault.number, turn.repetition).getrandbits(32)
     share = draw(seed, "strike", fault.number, turn.repetition).uniform(*STRIKE_BETWEEN)
     at_s = fault.load_s * (1.0 if fault.after_load else share)
-    plan = _ours(fault, turn, load) if own is None else own.struck(fault, seed=load, prefix=turn.name)
+    plan = subject.strike_load(fault, seed=load, prefix=turn.name)
     return Moment(plan=plan, strike_ns=int(at_s * 1e9))
 
 
-def _ours(fault: Fault, turn: Turn, seed: int) -> Plan:
-    return plans.make_plan(
-        seed=seed,
-        prefix=turn.name,
-        rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
-        seconds=fault.load_s,
-        owners=fault.owners,
-    )
-
-
-def to_json(turns: Iterable[Turn], seed: int, own: OwnApp | None = None) -> str:
+def to_json(turns: Iterable[Turn], seed: int, subject: Subject[Any]) -> str:
     """The moment of every block, in the order of their names, with a hash of its load."""
-    made = {turn.name: moment(turn, seed, own) for turn in turns}
+    made = {turn.name: moment(turn, seed, subject) for turn in turns}
     rows = {
         name: {"strike_ns": one.strike_ns, "load_sha256": _sha256(one.plan.to_json())}
         for name, one in sorted(made.items())

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench import faults as all_faults
 from bench import sides as all_sides
-from bench.byo.own import OwnApp
 from bench.elsewhere import Elsewhere
 from bench.errors import BenchError
 from bench.faults.fault import Fault
 from bench.profiles import Profile
 from bench.sides import Side
+from bench.subject import Subject
 from bench.turns import MEASURES
 from scenarios.jobs import SCENARIOS
 
@@ -26,8 +27,9 @@ class Order:
     """One run, as asked for."""
 
     profile: Profile
+    #: What is measured.
+    subject: Subject[Any]
     sides: list[Side]
-    scenarios: list[str]
     measures: list[str]
     faults: list[Fault]
     #: Beside each fault's strikes a run of the same block without it.
@@ -37,11 +39,10 @@ class Order:
     elsewhere: Elsewhere = HERE
     #: What gives the same run again.
     command: list[str]
-    #: The app of one's own that is measured in place of ours.
-    own: OwnApp | None = None
 
 
 def make_order(
+    make_subject: Callable[[list[str]], Subject[Any]],
     *,
     scenarios: Sequence[str],
     sides: Sequence[str],
@@ -52,14 +53,17 @@ def make_order(
     out: Path,
     elsewhere: Elsewhere = HERE,
 ) -> Order:
-    """Check every name and fill in the profile's choice for those left out; raise BenchError."""
+    """Check every name and fill in the profile's choice for those left out; raise BenchError.
+
+    `make_subject` makes what is measured of the scenarios' names.
+    """
     wanted = known("scenario", scenarios, SCENARIOS)
     if elsewhere.world_url:  # one set of services for all: what a fault does to them is one block's alone
         profile = replace(profile, lanes=1)
     return Order(
         profile=profile,
+        subject=make_subject(wanted),
         sides=all_sides.chosen(tuple(sides) or profile.sides),
-        scenarios=wanted,
         measures=known("measure", measures or profile.measures, MEASURES),
         faults=[fault for fault in all_faults.chosen(faults or profile.faults) if fault.scenario in wanted],
         controls=profile.controls or bool(faults),

@@ -24,6 +24,8 @@ from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Parts that are no part of the side: the services that it calls, and what the harness puts between.
 SERVICES, PROXY = "world", "proxy"
+#: At which part of its real time Sidekiq's retry schedule runs.
+RETRY_SCALE_VARIABLE = "SIDEKIQ_RETRY_SCALE"
 
 
 class Parts:
@@ -44,6 +46,7 @@ class Parts:
         celery_app: str = "celery_impl.app",
         rabbitmq: bool = False,
         elsewhere: Found = ALL_HERE,
+        retry_scale: float | None = None,
     ) -> None:
         self.side = side
         self.folder = folder
@@ -62,7 +65,8 @@ class Parts:
         self._elsewhere = elsewhere
         self._workers_elsewhere = elsewhere.workers_of(side)
         self._worker_options = ("--include", "bench.odd.tasks") if odd_jobs else ()
-        self.env = self._environment(context, env or {})
+        scaled = {} if retry_scale is None else {RETRY_SCALE_VARIABLE: str(retry_scale)}
+        self.env = self._environment(context, scaled | (env or {}))
 
     @property
     def whole(self) -> bool:

@@ -18,17 +18,16 @@ from bench.orders import Order
 
 def planned(order: Order, agenda: Agenda) -> str:
     """Every block in its order; for each block of a fault its load, as a hash, and when it strikes."""
-    faults: dict[str, Any] = json.loads(moments.to_json(agenda.faults, order.seed, order.own))["blocks"]
-    plan = {
+    faults: dict[str, Any] = json.loads(moments.to_json(agenda.faults, order.seed, order.subject))["blocks"]
+    plan: dict[str, Any] = {
         "seed": order.seed,
         "profile": asdict(order.profile),
-        "scenarios": order.scenarios,
+        "scenarios": list(order.subject.scenarios),
         "latency": [turn.name for turn in agenda.latency],
         "further": [turn.name for turn in agenda.further],
         "drift": [[turn.name for turn in together] for together in agenda.drift],
         "faults": {turn.name: faults[turn.name] for turn in agenda.faults},
         "micro": agenda.micro,
+        **order.subject.manifest(),
     }
-    if order.own is not None:
-        plan["own_app"] = order.own.told()
     return json.dumps(plan, indent=1) + "\n"

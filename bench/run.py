@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 import httpx
@@ -14,7 +14,6 @@ from rich.console import Console
 
 from bench import drift_block, fault_block, further, latency_block, micro_run, resume, turns
 from bench.agenda import Agenda, make_agenda
-from bench.byo import drift as own_drift
 from bench.conclusion import conclude
 from bench.context import Context
 from bench.elsewhere import Found
@@ -42,8 +41,8 @@ def execute(order: Order, console: Console) -> RunDirectory:
     Ctrl-C ends the blocks under way, keeps what is written and marks the run as interrupted.
     """
     agenda = make_agenda(order)
-    broker = _check_broker(order)
-    here = found(order, os.environ)
+    env = order.subject.environment(os.environ)
+    broker, here = _check_broker(order, env), found(order, env)
     check_some_is_possible(agenda, here)
     directory = RunDirectory.create(order.out, order.profile.name, manifest(order, broker, here))
     write_atomically(directory.path / PLAN, planned(order, agenda))
@@ -60,7 +59,8 @@ def go_on(directory: RunDirectory, order: Order, command: Sequence[str], console
     """
     agenda = make_agenda(order)
     with directory.claimed():
-        broker, here = _check_broker(order), found(order, os.environ)
+        env = order.subject.environment(os.environ)
+        broker, here = _check_broker(order, env), found(order, env)
         resume.check_same(directory, order, agenda, broker, here)
         left = resume.prepare(directory, agenda, command)
         kept = directory.manifest["resumptions"][-1]["kept"]
@@ -79,8 +79,7 @@ def _measure(agenda: Agenda, order: Order, here: Found, directory: RunDirectory,
                 table=table,
                 profile=order.profile,
                 seed=order.seed,
-                scenarios=order.scenarios,
-                own=order.own,
+                subject=order.subject,
                 elsewhere=here,
             )
             asyncio.run(_run(agenda, context, console))
@@ -91,7 +90,7 @@ def _measure(agenda: Agenda, order: Order, here: Found, directory: RunDirectory,
         if here.world:
             here.world.leave(directory.manifest["run"])
         shutil.rmtree(directory.path / "work", ignore_errors=True)
-        conclude(directory, interrupted=interrupted)
+        conclude(directory, order.subject, interrupted=interrupted)
         if line := own_line(directory.manifest["noise"]):
             console.print(line, highlight=False)
 
@@ -107,9 +106,7 @@ async def _run(agenda: Agenda, context: Context, console: Console) -> None:
         await _one_by_one(agenda.latency, context, progress, latency_block.run, agenda.spares)
         await _one_by_one(agenda.further, context, progress, further.run, agenda.further_spares)
         for together in agenda.drift:
-            run_together = own_drift.run_together if context.own else drift_block.run_together
-            work = partial(run_together, together, context)
-            await _guarded(together, context, progress, work)
+            await _guarded(together, context, progress, partial(drift_block.run_together, together, context))
         await _in_lanes(agenda.faults, context, progress, lanes)
         if agenda.micro:
             await _micro(context, progress)
@@ -190,17 +187,15 @@ def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [""])[0] or type(error).__name__
 
 
-def _check_broker(order: Order) -> str:
+def _check_broker(order: Order, env: Mapping[str, str]) -> str:
     """Where the broker comes from, as text; raise BenchError where a queue is asked for and there is none."""
     if not any(side.queued for side in order.sides):
         return "none needed"
-    if order.own is not None and order.own.use_app_broker:
-        return f"the app's own, {order.own.answer.broker}"
+    if order.subject.broker:
+        return order.subject.broker
     asked = order.elsewhere
     named = "--broker-url" if asked.broker_url else URL_VARIABLE
     try:
-        ours_alone = {"PATH": os.environ.get("PATH", "")}
-        env = asked.environment(os.environ) if order.own is None else ours_alone
-        return check_broker(env, named=named)
+        return check_broker(asked.environment(env), named=named)
     except BrokerError as error:
         raise BenchError(str(error)) from error

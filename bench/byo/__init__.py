@@ -16,8 +16,3 @@
 
 The app's code is imported in child processes alone, never in the harness.
 """
-
-from __future__ import annotations
-
-#: What the kind of an effect is called that is a task's completion, for want of a better witness.
-COMPLETION = "completion"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from bench.byo import COMPLETION
+from bench.hooks import COMPLETION
 from bench.measures.block import Event
 
 

@@ -97,8 +97,8 @@ def make_order(
     own = _own_app(asked, profile)
     return Order(
         profile=profile,
+        subject=own,
         sides=chosen,
-        scenarios=own.workload.names,
         measures=taken,
         faults=struck,
         controls=profile.controls or bool(faults),
@@ -108,7 +108,6 @@ def make_order(
             *command({"--side": sides, "--measure": measures, "--fault": faults}, asked.words()),
             *shared_options(profile, seed),
         ],
-        own=own,
     )
 
 

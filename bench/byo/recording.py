@@ -25,7 +25,6 @@ from typing import Any
 from celery import Task, current_task, signals
 
 from bench import hooks
-from bench.byo import COMPLETION
 from bench.byo.adopted import ENTRY_HEADER
 from bench.measures.runs import BEAT
 from scenarios import jobs, ledger
@@ -68,7 +67,7 @@ class Recorder:
         task_id = str(sender.request.id)
         if self._ours(task_id):
             if task_id not in self._noted:
-                ledger.record("effect", scenario=sender.name, job=task_id, kind=COMPLETION)
+                ledger.record("effect", scenario=sender.name, job=task_id, kind=hooks.COMPLETION)
             ledger.record("done", scenario=sender.name, job=task_id, attempt=_attempt(sender))
             self._forget(task_id)
         elif entry := _entry(sender):

@@ -16,9 +16,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
 from bench.byo.adopted import NOWHERE, RESULTS_NOWHERE, Adoption
+from bench.byo.answer import Answer
+from bench.byo.workload import Workload
 from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
 from bench.processes import STOP_GRACE_S
@@ -26,9 +29,6 @@ from bench.sides import Side
 from bench.stack import START_LIMIT_S, Stack
 from bench.world.broker import URL_VARIABLE, Broker
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
-
-if TYPE_CHECKING:
-    from bench.byo.own import OwnApp
 
 #: Events that show that a call has come through: how it ended does not matter.
 CAME_THROUGH = frozenset({"effect", "done", "raised", "failed", "cancelled"})
@@ -40,6 +40,37 @@ QUEUE_PREFIX = "queue-or-task-"
 CLEANER = "cleaner"
 
 
+class App(Protocol):
+    """What a side needs to know of the app (`bench.byo.own.OwnApp`)."""
+
+    @property
+    def workload(self) -> Workload:
+        """Which of its tasks are called."""
+
+    @property
+    def folder(self) -> Path:
+        """The project's folder, from which its modules are imported."""
+
+    @property
+    def answer(self) -> Answer:
+        """What the app has."""
+
+    @property
+    def use_app_broker(self) -> bool:
+        """Whether its calls go through its own broker, in a queue of the run's own."""
+
+    @property
+    def entries(self) -> Mapping[str, float | None]:
+        """Entries of its schedule that are measured, with their period where it is not their own."""
+
+    @property
+    def worker_options(self) -> Sequence[str]:
+        """Options of `celery worker`."""
+
+    def first_calls(self) -> dict[str, list[Any]]:
+        """[args, kwargs] of one call of each task."""
+
+
 class OwnStack(Stack):
     """An app of your own under test, and everything that it needs, for one block."""
 
@@ -47,7 +78,7 @@ class OwnStack(Stack):
     #: A short task is seldom seen under way; at the rates of a load one mostly is.
     amid_s = 1.0
 
-    def __init__(self, own: OwnApp, side: Side, *, periodic: bool = False, **options: Any) -> None:
+    def __init__(self, own: App, side: Side, *, periodic: bool = False, **options: Any) -> None:
         """`periodic` runs the entries of `beat_schedule`; the options are those of Stack."""
         self._own = own
         self._periodic = periodic

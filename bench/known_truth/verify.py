@@ -29,6 +29,7 @@ from bench.measures.validity import HICCUP_P99_MS
 from bench.processes import ProcessTable
 from bench.profiles import Profile
 from bench.rundir import RunDirectory, write_atomically
+from bench.scenario_subject import ScenarioSubject
 from bench.schema import INSTRUMENT, Manifest
 from bench.turns import Turn
 from scenarios import jobs as job_names
@@ -91,7 +92,7 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
             table=table,
             profile=profile,
             seed=seed,
-            scenarios=[job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL],
+            subject=ScenarioSubject([job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL]),
         )
         made = asyncio.run(_measure(context, size))
     rows = found(directory, made, size)

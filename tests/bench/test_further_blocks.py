@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench import hog_turns, load_block, owner_turns, run
+from bench import load_block, owner_turns, run
 from bench.orders import make_order
 from bench.profiles import PROFILES
+from bench.scenario_subject import ScenarioSubject
 from bench.schema import TABLES
 
 SMALLEST = replace(
@@ -33,8 +34,9 @@ def test_load_cold_starts_owners_and_heavy_jobs_are_measured_on_real_parts(
 ) -> None:
     monkeypatch.setattr(load_block, "WARMUP_S", 0.3)
     monkeypatch.setattr(owner_turns, "LEAST_S", 2.0)
-    monkeypatch.setitem(hog_turns.PLACES, "inprocess", ("process",))
+    monkeypatch.setitem(owner_turns.PLACES, "inprocess", ("process",))
     order = make_order(
+        ScenarioSubject,
         scenarios=(),
         sides=("inprocess",),
         measures=MEASURES,

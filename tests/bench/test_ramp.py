@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
-from bench import further, ramp, sides
-from bench.plan import MAX_PREFIX, MAX_RATE, REQUESTED
+from bench import further, owner_turns, ramp, sides
+from bench.plan import MAX_PREFIX, MAX_RATE
 from bench.profiles import PROFILES
+from bench.scenario_subject import ScenarioSubject
 from scenarios.jobs import ACCOUNT_SYNC, SCENARIOS
 
 ALL = list(sides.SIDES.values())
+LOAD = partial(ScenarioSubject(SCENARIOS).load, profile=PROFILES["full"])
 
 
 def test_the_same_seed_gives_the_same_ramp() -> None:
-    made = [ramp.make_ramp(seed=3, prefix="c", scenarios=REQUESTED, step_s=1.0)[0] for _ in range(2)]
+    made = [ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=1.0)[0] for _ in range(2)]
     assert made[0].to_json() == made[1].to_json()
 
 
 def test_each_step_offers_its_rate_and_only_its_own_time() -> None:
-    plan, stairs = ramp.make_ramp(seed=3, prefix="c", scenarios=REQUESTED, step_s=20.0, owners=2)
+    plan, stairs = ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=20.0)
     assert [arrival.due_ns for arrival in plan.arrivals] == sorted(a.due_ns for a in plan.arrivals)
     assert len({arrival.request for arrival in plan.arrivals}) == len(plan.arrivals)
     assert len(plan.owners) == 2
@@ -38,7 +41,7 @@ def test_steps_get_steeper_up_to_what_a_generator_offers() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_side_has_its_ramps_before_its_shares(name: str) -> None:
-    made = further.further_turns(["load"], ALL, SCENARIOS, PROFILES[name])
+    made = owner_turns.further_turns(["load"], ALL, SCENARIOS, PROFILES[name], requested=True)
     measures = [turn.measure for turn in made]
     assert measures == sorted(measures)
     assert len({turn.name for turn in made}) == len(made)
@@ -47,4 +50,4 @@ def test_a_side_has_its_ramps_before_its_shares(name: str) -> None:
 
 
 def test_a_scenario_without_requests_has_no_load() -> None:
-    assert further.further_turns(["load"], ALL, [ACCOUNT_SYNC], PROFILES["full"]) == []
+    assert owner_turns.further_turns(["load"], ALL, [ACCOUNT_SYNC], PROFILES["full"], requested=False) == []

@@ -29,6 +29,7 @@ from bench.orders import Order, make_order
 from bench.planned import planned
 from bench.profiles import PROFILES
 from bench.rundir import RunDirectory
+from bench.scenario_subject import ScenarioSubject
 from bench.schema import PLAN, SCHEMA_VERSION
 from bench.turns import AGAIN, NOT_OFFERED, again
 
@@ -52,7 +53,7 @@ Begun = Callable[..., RunDirectory]
 
 def order_for(out: Path, *, profile: str = "quick", **changes: Any) -> Order:
     asked: dict[str, Any] = {"scenarios": (), "sides": (), "measures": (), "faults": (), "seed": 7}
-    return make_order(profile=PROFILES[profile], out=out, **{**asked, **changes})
+    return make_order(ScenarioSubject, profile=PROFILES[profile], out=out, **{**asked, **changes})
 
 
 @pytest.fixture

@@ -31,12 +31,14 @@ from bench.orders import make_order
 from bench.plan import make_plan
 from bench.planned import planned
 from bench.profiles import PROFILES
+from bench.scenario_subject import ScenarioSubject
 profile, seed = PROFILES[sys.argv[1]], int(sys.argv[2])
-order = make_order(scenarios=(), sides=(), measures=(), faults=(), profile=profile, seed=seed, out=Path())
+asked = {"scenarios": (), "sides": (), "measures": (), "faults": (), "out": Path()}
+order = make_order(ScenarioSubject, profile=profile, seed=seed, **asked)
 agenda = make_agenda(order)
 sys.stdout.write(planned(order, agenda))
 for turn in agenda.faults:
-    sys.stdout.write(moments.moment(turn, seed).plan.to_json())
+    sys.stdout.write(moments.moment(turn, seed, order.subject).plan.to_json())
 rates = {"welcome_email": profile.rate, "account_setup": profile.rate}
 sys.stdout.write(make_plan(seed=seed, prefix="r00", rates=rates, seconds=9.0, owners=3).to_json())
 """

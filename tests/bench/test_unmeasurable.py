@@ -14,6 +14,7 @@ from bench.orders import Order, make_order
 from bench.planned import planned
 from bench.profiles import PROFILES
 from bench.remote import World
+from bench.scenario_subject import ScenarioSubject
 from bench.turns import fault_turns
 from bench.unmeasurable import check_some_is_possible, possible, unmeasurable
 
@@ -26,6 +27,7 @@ ALL_REMOTE = Found(host="A", broker_url=BROKER, world=WORLD, workers=True, profi
 
 def order(*measures: str, elsewhere: Elsewhere | None = None, profile: str = "full") -> Order:
     return make_order(
+        ScenarioSubject,
         scenarios=(),
         sides=(),
         measures=measures,

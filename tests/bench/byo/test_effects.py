@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.byo import COMPLETION, effects, tally
+from bench.byo import effects, tally
+from bench.hooks import COMPLETION
 
 TASK = "shop.tasks.a"
 

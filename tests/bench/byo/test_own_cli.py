@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from bench import commands
 from bench.byo import sides
 from bench.byo.orders import Asked, make_order
+from bench.byo.own import OwnApp
 from bench.cli import main
 from bench.errors import BenchError
 from bench.orders import Order
@@ -72,11 +73,11 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(
 
 def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
     made = order(rate="20/s", beat_every="1s")
-    assert made.scenarios == ["shop.tasks.send_receipt"]
+    assert made.subject.scenarios == ["shop.tasks.send_receipt"]
     assert made.measures == ["latency", "drift", "fault"]
     assert [side.name for side in made.sides] == list(sides.SIDES)
-    assert made.own is not None
-    assert made.own.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
+    assert isinstance(made.subject, OwnApp)
+    assert made.subject.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
     parsed = main.commands["run"].make_context("run", made.command[2:])
     assert commands.sorted_out(parsed.params)["own"] == Asked(
         app="shop.celery:app",
@@ -88,8 +89,8 @@ def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
 
 
 def test_an_entry_that_comes_too_seldom_is_left_out_with_the_way_to_measure_it() -> None:
-    own = order().own
-    assert own is not None
+    own = order().subject
+    assert isinstance(own, OwnApp)
     assert own.entries == {"sweep-carts": None}
     (told,) = own.left_out
     assert told.startswith("nightly-report: every 86400 s has too few ticks in 6 s; --beat-every 1s")

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from bench.byo import COMPLETION, effects, tally
+from bench.byo import effects, tally
 from bench.byo.asking import ask
 from bench.byo.own import OwnApp
 from bench.byo.sides import CELERY_APP, SIDES
 from bench.byo.stack import OwnStack
 from bench.byo.workload import from_options
+from bench.hooks import COMPLETION
 from bench.measures.failure import judge
 from bench.processes import ProcessTable
 from bench.serving import listening_socket, port_of

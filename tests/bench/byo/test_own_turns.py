@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,15 +43,14 @@ def own() -> OwnApp:
 def order(own: OwnApp, *measures: str, profile: str = "full") -> Order:
     return Order(
         profile=PROFILES[profile],
+        subject=own,
         sides=sides.chosen(()),
-        scenarios=own.workload.names,
         measures=list(measures),
         faults=faults.chosen((), named=False, use_app_broker=False),
         controls=False,
         seed=1,
         out=Path(),
         command=[],
-        own=own,
     )
 
 
@@ -97,7 +97,8 @@ def test_a_strike_has_the_workloads_load_and_a_burst_its_own_rate(own: OwnApp) -
 
 
 def test_a_ramp_keeps_the_mix_of_the_tasks(own: OwnApp) -> None:
-    plan, stairs = ramp.make_ramp(seed=3, prefix="c", scenarios=own.workload.names, step_s=2.0, own=own)
+    load = partial(own.load, profile=PROFILES["full"])
+    plan, stairs = ramp.make_ramp(load, seed=3, prefix="c", step_s=2.0)
     counts = Counter(arrival.scenario for arrival in plan.arrivals)
     assert counts["shop.a"] / counts["shop.b"] == pytest.approx(3, rel=0.2)
     assert [stair.rate for stair in stairs] == ramp.rates()

@@ -1,0 +1,142 @@
+"""The built-in scenarios as what a run measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from bench import ledger_io
+from bench.faults.fault import DEADLINE_MS, Fault
+from bench.plan import REQUESTED, Plan, make_plan
+from bench.profiles import Profile
+from bench.sides import Side
+from bench.stack import Stack
+from bench.subject import Grid, TickPlan
+from bench.turns import Turn
+from scenarios import jobs
+
+#: Requests a second of the scenario that no fault aims at, whose jobs show how far a fault reaches.
+BYSTANDER_RATE = 1.0
+#: Seconds between two syncs of an owner.
+SYNC_INTERVAL_S = 1.0
+#: By which policy the side syncs its owners.
+POLICY_VARIABLE = "QUEUE_OR_TASK_SYNC_POLICY"
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioSubject:
+    """Some of the scenarios, in the order of the reports."""
+
+    scenarios: Sequence[str]
+
+    @property
+    def requested(self) -> bool:
+        """Whether any of them arrives as requests; the sync keeps a grid of its own."""
+        return bool(self._requested)
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the sync is among them."""
+        return jobs.ACCOUNT_SYNC in self.scenarios
+
+    @property
+    def predicted(self) -> bool:
+        """Each fault has its expectations."""
+        return True
+
+    @property
+    def broker(self) -> str:
+        """None of its own."""
+        return ""
+
+    def load(
+        self,
+        *,
+        profile: Profile,
+        seed: int,
+        prefix: str,
+        seconds: float,
+        rate: float | None = None,
+        owners: bool = True,
+    ) -> Plan:
+        """Every requested scenario at the profile's rate, or at an even part of `rate`."""
+        each = profile.rate if rate is None else rate / len(self._requested)
+        return make_plan(
+            seed=seed,
+            prefix=prefix,
+            rates=dict.fromkeys(self._requested, each),
+            seconds=seconds,
+            owners=profile.owners if owners and self.periodic else 0,
+        )
+
+    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> Plan:
+        """The fault's own rate of account set-up, and bystanders."""
+        return make_plan(
+            seed=seed,
+            prefix=prefix,
+            rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
+            seconds=fault.load_s,
+            owners=fault.owners,
+        )
+
+    def tick_plan(self, turn: Turn, *, owners: int) -> TickPlan:
+        """So many owners, synced every second."""
+        names = tuple(f"{turn.name}-owner-{number}" for number in range(owners))
+        grid = Grid(policy=turn.policy, interval_s=SYNC_INTERVAL_S, owners=names)
+        return TickPlan(grids=(grid,), asked=names)
+
+    def deadlines_ms(self, fault: Fault) -> dict[str, float]:
+        """The scenario at which the fault aims, and the bystanders'."""
+        return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
+
+    def config_lines(self, side: Side) -> int:
+        """The lines of a queue's profile, or the constants of the builds."""
+        if side.queued:
+            from celery_impl import profiles  # late: the harness starts without Celery
+
+            return profiles.PROFILES[side.env["QUEUE_OR_TASK_PROFILE"]].lines
+        if side.name == "inprocess":
+            from inprocess import account_setup, account_sync, application  # late: as above
+
+            modules = (account_setup, account_sync, application)
+            return sum(len(_constants(module)) for module in modules)
+        return 0
+
+    def manifest(self) -> Mapping[str, Any]:
+        """Nothing: the scenarios are known by their names."""
+        return {}
+
+    def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
+        """All of them."""
+        return env
+
+    def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> Stack:
+        """A side of ours."""
+        if periodic:
+            options["env"] = {**options.get("env", {}), POLICY_VARIABLE: turn.policy}
+        return Stack(turn.side, **options)
+
+    def read_events(self, path: Path) -> list[dict[str, Any]]:
+        """The events as they are: the services write one effect for each thing done."""
+        events, _ = ledger_io.read_events(path)
+        return events
+
+    def closing(self, run: Path) -> Mapping[str, Any]:  # noqa: ARG002 - of the Protocol
+        """Nothing."""
+        return {}
+
+    @property
+    def _requested(self) -> list[str]:
+        return [scenario for scenario in self.scenarios if scenario in REQUESTED]
+
+
+def _constants(module: ModuleType) -> list[str]:
+    """The names of a module's settings: public constants that are no names of processes."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if name.isupper() and not name.startswith("_") and not isinstance(value, str)
+    ]
