@@ -15,12 +15,13 @@ from functools import partial
 from typing import Any
 
 from bench import ramp, usage
+from bench.block_result import BlockResult
 from bench.context import Context, sleep_until
 from bench.measures import backlog, capacity, validity
 from bench.measures.block import Block
 from bench.measures.capacity import STEPS_BEYOND, Step
 from bench.measures.latency import request_frame
-from bench.measures.spent import Spent, bottleneck, own_row
+from bench.measures.spent import Spent, bottleneck
 from bench.measures.validity import Noise
 from bench.plan import Plan
 from bench.ramp import Stair
@@ -58,7 +59,7 @@ async def run(turn: Turn, context: Context) -> str:
 
 
 async def _climb(context: Context, stack: Stack, plan: Plan, stairs: Sequence[Stair]) -> Climbed:
-    await stack.sync(plan.owners)
+    await stack.client.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
     await sleep_until(start_ns)
     usages = [usage.read(stack, generator)]
@@ -96,15 +97,20 @@ def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str
     found = capacity.capacity(steps)
     spent = usage.between(climbed.usages[-1 - min(STEPS_BEYOND, len(steps))], climbed.usages[-1])
     rows = [capacity.step_row(block, number, step) for number, step in enumerate(steps)]
-    context.directory.append("ramps", rows)
-    context.directory.append("capacity", [capacity.capacity_row(block, found) | cores(spent)])
     whole = usage.between(climbed.usages[0], climbed.usages[-1])
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
     late_ms = validity.sent_lateness_ms(request_frame(events, block)["lateness_ms"])
     noise = {"steal_percent": whole.steal_percent, "lateness_ms": late_ms}
     reason = "; ".join(filter(None, [validity.reason(Noise(**noise)), bottleneck(spent)]))
-    context.directory.append("blocks", [block_row(turn, reason, seconds=whole.seconds, **noise)])
-    return reason
+    result = BlockResult(
+        turn=turn,
+        spent=whole,
+        tables={
+            "ramps": rows,
+            "capacity": [capacity.capacity_row(block, found) | cores(spent)],
+        },
+        row=block_row(turn, reason, seconds=whole.seconds, **noise),
+    )
+    return result.append_to(context.directory)
 
 
 def cores(spent: Spent) -> dict[str, object]:

@@ -6,11 +6,11 @@ services | broker | worker, app, beat | first effect | stop
 from __future__ import annotations
 
 from bench import usage
+from bench.block_result import BlockResult
 from bench.context import Context
 from bench.measures import validity
 from bench.measures.block import Block
 from bench.measures.cold import cold_row
-from bench.measures.spent import own_row
 from bench.measures.validity import Noise
 from bench.turns import Turn, block_row
 
@@ -26,11 +26,9 @@ async def run(turn: Turn, context: Context) -> str:
         spent = usage.between(before, usage.read(stack))
     events, _ = context.keep_events(turn)
     block = Block(block=turn.name, side=turn.side.name, repetition=turn.repetition, start_ns=0, end_ns=0)
-    row = cold_row(block, began=stack.began, listened=stack.listened, events=events)
-    context.directory.append("cold", [row])
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
+    row = cold_row(block, began=stack.processes.began, listened=stack.processes.listened, events=events)
     stolen = {"steal_percent": spent.steal_percent}
     reason = validity.reason(Noise(**stolen))
     done = block_row(turn, reason, seconds=spent.seconds, **stolen)
-    context.directory.append("blocks", [done])
-    return reason
+    result = BlockResult(turn=turn, spent=spent, tables={"cold": [row]}, row=done)
+    return result.append_to(context.directory)

@@ -83,10 +83,18 @@ class Context:
         generator = self.table.start(
             "generator",
             [
-                *(sys.executable, "-m", "bench.generator", "--plan", str(path), "--url", stack.app_url),
+                *(
+                    sys.executable,
+                    "-m",
+                    "bench.generator",
+                    "--plan",
+                    str(path),
+                    "--url",
+                    stack.processes.app_url,
+                ),
                 *("--lead-s", str(lead_s), "--timeout-s", str(REQUEST_LIMIT_S), "--announce", str(announce)),
             ],
-            env=stack.env,
+            env=stack.processes.env,
             folder=stack.folder,
         )
         return generator, int(json.loads(await file_of(generator, announce))["start_ns"])

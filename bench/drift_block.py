@@ -13,11 +13,12 @@ from collections.abc import Iterable
 import pandas as pd
 
 from bench import usage
+from bench.block_result import BlockResult
 from bench.context import Context, sleep_until
 from bench.measures import drift
 from bench.measures.block import NS_PER_S, Block, Event
 from bench.measures.runs import runs_by_owner
-from bench.measures.spent import Spent, own_row
+from bench.measures.spent import Spent
 from bench.stack import Stack
 from bench.turns import Turn, valid_row
 
@@ -62,7 +63,7 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
     async with stack:
         await stack.until(lambda events: ticking.unasked <= _ticked(events), within_s=FIRST_TICK_S)
         await barrier.wait()
-        await stack.sync(ticking.asked)
+        await stack.client.sync(ticking.asked)
         block, spent = await _count(stack, turn, context.profile.drift_s, blocks=barrier.parties)
     events, _ = context.keep_events(turn)
     made = [
@@ -75,10 +76,16 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
         )
         for grid in ticking.grids
     ]
-    context.directory.append_frame("ticks", pd.concat([ticks for ticks, _ in made]))
-    context.directory.append_frame("drift", pd.concat([rows for _, rows in made]))
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
-    context.directory.append("blocks", [valid_row(turn, seconds=context.profile.drift_s)])
+    result = BlockResult(
+        turn=turn,
+        spent=spent,
+        tables={
+            "ticks": pd.concat([ticks for ticks, _ in made]),
+            "drift": pd.concat([rows for _, rows in made]),
+        },
+        row=valid_row(turn, seconds=context.profile.drift_s),
+    )
+    result.append_to(context.directory)
 
 
 def _ticked(events: Iterable[Event]) -> set[str]:

@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 
 from bench import fault_rows, moments, processes, usage
+from bench.block_result import BlockResult
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.fault_rows import Observed
@@ -24,7 +25,6 @@ from bench.faults.fault import Fault
 from bench.ledger.job_names import PROBE
 from bench.measures import failure
 from bench.measures.history import histories
-from bench.measures.spent import own_row
 from bench.stack import Stack
 from bench.turns import Turn, invalid_row, valid_row
 from scenarios.ledger import Ledger
@@ -59,16 +59,15 @@ async def run(turn: Turn, context: Context) -> str:
         harness = Ledger(stack.ledger, context.ledger_context(turn))
         seen = await _strike(turn, fault, context, stack, harness)
     events, cut_lines = context.keep_events(turn)
-    _write(turn, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
-    return ""
+    return _write(turn, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
 
 
 async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
     moment = moments.moment(turn, context.seed, context.subject)
-    await stack.sync(moment.plan.owners)
+    await stack.client.sync(moment.plan.owners)
     if not turn.control:
         await fault.prepare(stack)
-    app = stack.parts["app"]
+    app = stack.processes.parts["app"]
     generator, start_ns = await context.start_generator(stack, moment.plan, lead_s=LEAD_S)
     before = usage.read(stack, generator, blocks=context.profile.lanes)
     await sleep_until(start_ns + moment.strike_ns)
@@ -90,7 +89,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         drained_ns=time.monotonic_ns(),
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
-        gave_up=processes.gave_up(stack.parts),
+        gave_up=processes.gave_up(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(moment.plan.owners),
@@ -108,7 +107,7 @@ async def _drain(stack: Stack, *, limit_s: float, linger_s: float) -> None:
 
 async def _longest_lag(stack: Stack) -> float:
     try:
-        lags = (await stack.call("GET", "/lag")).json()
+        lags = (await stack.client.call("GET", "/lag")).json()
     except httpx.HTTPError:
         return math.nan
     return max((float(lag) for _, lag in lags), default=math.nan)
@@ -117,7 +116,7 @@ async def _longest_lag(stack: Stack) -> float:
 async def _record_held(stack: Stack, harness: Ledger) -> bool:
     """Write a `held` event for every job that still waits somewhere; tell whether one could look."""
     try:
-        answer = (await stack.call("GET", "/held")).raise_for_status()
+        answer = (await stack.client.call("GET", "/held")).raise_for_status()
     except httpx.HTTPError:
         return False
     known = histories(stack.events())
@@ -127,11 +126,14 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
     return True
 
 
-def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> None:
+def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> str:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
     rows = fault_rows.counted(turn, context, fault, seen, planned)
-    if not turn.control and (exposed := fault_rows.exposed(turn, context, fault, seen, planned)):
-        context.directory.append("exposure", exposed)
-    context.directory.append("controls" if turn.control else "failures", rows)
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
-    context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
+    exposed = [] if turn.control else fault_rows.exposed(turn, context, fault, seen, planned)
+    result = BlockResult(
+        turn=turn,
+        spent=seen.spent,
+        tables={"exposure": exposed, "controls" if turn.control else "failures": rows},
+        row=valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9),
+    )
+    return result.append_to(context.directory)

@@ -16,11 +16,11 @@ from typing import Any
 import pandas as pd
 
 from bench import observing
+from bench.block_result import BlockResult
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.measures import hogs, latency
 from bench.measures.block import NS_PER_S, Block
-from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.owner_turns import EVERY_S, HOG_S, HogTurn
 from bench.stack import Stack
@@ -61,7 +61,7 @@ async def _hand_over(turn: HogTurn, stack: Stack, block: Block) -> None:
     async with asyncio.TaskGroup() as group:
         for number in range(_hogs(block)):
             await sleep_until(block.start_ns + int(number * EVERY_S * NS_PER_S))
-            group.create_task(stack.odd("hog", f"{number:03}", **options))
+            group.create_task(stack.client.odd("hog", f"{number:03}", **options))
 
 
 def _hogs(block: Block) -> int:
@@ -69,7 +69,7 @@ def _hogs(block: Block) -> int:
 
 
 def _write(turn: HogTurn, context: Context, seen: Observed, events: list[dict[str, Any]]) -> str:
-    directory, busy = context.directory, seen.block
+    busy = seen.block
     calm = replace(
         busy, start_ns=busy.start_ns - int(context.profile.calm_s * NS_PER_S), end_ns=busy.start_ns
     )
@@ -77,7 +77,6 @@ def _write(turn: HogTurn, context: Context, seen: Observed, events: list[dict[st
         hogs.hog_latency_frame(events, block, seen.lags, place=turn.place, hogs=count)
         for block, count in ((calm, 0), (busy, _hogs(busy)))
     ]
-    directory.append_frame("hog_latency", pd.concat(frames))
     row = {
         "block": turn.name,
         "side": turn.side.name,
@@ -91,12 +90,18 @@ def _write(turn: HogTurn, context: Context, seen: Observed, events: list[dict[st
         "seconds": seen.spent.seconds,
         "side_cores": seen.spent.side_s / seen.spent.seconds,
     }
-    directory.append("hogs", [row | hogs.lag_columns(seen.lags, calm, busy)])
-    directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
     # Lateness is judged in the calm window, hiccups in none: heavy jobs are what both wait behind.
     jobs, requests = latency.job_frame(events, calm), latency.request_frame(events, calm)
     done = observing.block_row(
         turn, replace(seen, hiccup={**seen.hiccup, "p99_ms": math.nan}), jobs, requests
     )
-    directory.append("blocks", [done])
-    return str(done.get("reason", ""))
+    result = BlockResult(
+        turn=turn,
+        spent=seen.spent,
+        tables={
+            "hog_latency": pd.concat(frames),
+            "hogs": [row | hogs.lag_columns(seen.lags, calm, busy)],
+        },
+        row=done,
+    )
+    return result.append_to(context.directory)

@@ -14,11 +14,11 @@ from typing import Any
 import pandas as pd
 
 from bench import observing
+from bench.block_result import BlockResult
 from bench.context import Context
 from bench.measures import cost, latency
 from bench.measures.clocks import Clocks
 from bench.measures.cold import first_effect_s
-from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.turns import Turn
 
@@ -31,26 +31,30 @@ async def run(turn: Turn, context: Context) -> str:
     async with stack:
         seen = await observing.observe(turn, context, stack, plan, seconds=profile.latency_s)
     events, _ = context.keep_events(turn)
-    cold_s = first_effect_s(stack.began, stack.listened, events)
+    cold_s = first_effect_s(stack.processes.began, stack.processes.listened, events)
     return _write(turn, context, seen, events, cold_s=cold_s)
 
 
 def _write(
     turn: Turn, context: Context, seen: Observed, events: list[dict[str, Any]], *, cold_s: float
 ) -> str:
-    directory, block = context.directory, seen.block
+    block = seen.block
     jobs = latency.job_frame(events, block)
     requests = latency.request_frame(events, block)
     taxed = latency.host_tax_frame(seen.lags, observing.idle(seen, context), block)
     rows = [latency.latency_frame(jobs, requests, block), taxed]
-    directory.append_frame("jobs", jobs)
-    directory.append_frame("requests", requests)
-    directory.append_frame("latency", pd.concat([frame for frame in rows if not frame.empty]))
-    directory.append("cost", [_cost_row(turn, context, seen, events, cold_s)])
-    directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
-    row = observing.block_row(turn, seen, jobs, requests)
-    directory.append("blocks", [row])
-    return str(row.get("reason", ""))
+    result = BlockResult(
+        turn=turn,
+        spent=seen.spent,
+        tables={
+            "jobs": jobs,
+            "requests": requests,
+            "latency": pd.concat([frame for frame in rows if not frame.empty]),
+            "cost": [_cost_row(turn, context, seen, events, cold_s)],
+        },
+        row=observing.block_row(turn, seen, jobs, requests),
+    )
+    return result.append_to(context.directory)
 
 
 def _cost_row(

@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 
 from bench import observing
+from bench.block_result import BlockResult
 from bench.capacity_block import cores
 from bench.context import Context
 from bench.errors import BenchError
 from bench.measures import backlog, latency, load
-from bench.measures.spent import own_row
 from bench.observing import Observed
 from bench.owner_turns import WARMUP_S, LoadTurn
 from bench.plan import MAX_RATE
@@ -64,7 +64,7 @@ def _write(
     rate: float,
     capacity: float,
 ) -> str:
-    directory, block, share = context.directory, seen.block, turn.share
+    block, share = seen.block, turn.share
     jobs, requests = latency.job_frame(events, block), latency.request_frame(events, block)
     waited = backlog.backlog(backlog.jobs(events), block.start_ns, block.end_ns)
     quantiles = [
@@ -72,10 +72,14 @@ def _write(
         latency.host_tax_frame(seen.lags, observing.idle(seen, context), block),
     ]
     whole = pd.concat([frame for frame in quantiles if not frame.empty])
-    directory.append_frame("load_latency", load.load_latency_frame(whole, waited, share=share, rate=rate))
     row = load.load_row(block, jobs, waited, share=share, rate=rate, capacity=capacity)
-    directory.append("loads", [row | cores(seen.spent)])
-    directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
-    done = observing.block_row(turn, seen, jobs, requests)
-    directory.append("blocks", [done])
-    return str(done.get("reason", ""))
+    result = BlockResult(
+        turn=turn,
+        spent=seen.spent,
+        tables={
+            "load_latency": load.load_latency_frame(whole, waited, share=share, rate=rate),
+            "loads": [row | cores(seen.spent)],
+        },
+        row=observing.block_row(turn, seen, jobs, requests),
+    )
+    return result.append_to(context.directory)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench import turns, usage
+from bench import hiccup, turns, usage
 from bench.context import Context, sleep_until
 from bench.measures import latency, validity
 from bench.measures.block import NS_PER_S, Block
@@ -60,7 +60,7 @@ async def observe(
     `beside` runs from the window's start on; the window is not over before it is.
     """
     profile = context.profile
-    await stack.sync(plan.owners)
+    await stack.client.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=profile.idle_s)
     block = _window(turn, start_ns + int((plan.seconds - seconds) * NS_PER_S), seconds)
     hiccup = _start_hiccup(context, stack, block)
@@ -74,7 +74,7 @@ async def observe(
     used_after = usage.read(stack, generator, beside=[hiccup])
     await stack.until(lambda events: _settled(events, block), within_s=DRAIN_S)
     after = sample(stack)
-    lags = [(int(t), float(lag)) for t, lag in (await stack.call("GET", "/lag")).json()]
+    lags = [(int(t), float(lag)) for t, lag in (await stack.client.call("GET", "/lag")).json()]
     await context.end_generator(generator)
     await context.table.stop(hiccup)
     return Observed(
@@ -128,10 +128,10 @@ def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
     return context.table.start(
         "hiccup",
         [
-            *(sys.executable, "-m", "bench.hiccup", "--start-at", str(block.start_ns)),
+            *(sys.executable, "-m", hiccup.__name__, "--start-at", str(block.start_ns)),
             *("--seconds", str(seconds), "--folder", str(stack.folder)),
         ],
-        env=stack.env,
+        env=stack.processes.env,
         folder=stack.folder,
     )
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 
 from bench import usage
+from bench.block_result import BlockResult
 from bench.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.many import OWNERS_VARIABLE
 from bench.measures import owners, validity
 from bench.measures.block import NS_PER_S, Block
 from bench.measures.quantiles import quantiles
-from bench.measures.spent import own_row
 from bench.measures.validity import Noise
 from bench.owner_turns import OwnerTurn, ticks
 from bench.sampling import sample
@@ -43,13 +43,13 @@ async def run(turn: Turn, context: Context) -> str:
     async with stack:
         start_s = math.nan if queued else await _start(stack, turn)
         if queued:
-            stack.start_beat()
+            stack.processes.start_beat()
         block = await _first_tick(stack, turn)
-        await stack.call("GET", "/lag")  # what came before belongs to the start
+        await stack.client.call("GET", "/lag")  # what came before belongs to the start
         before = usage.read(stack)
         await sleep_until(block.end_ns)
         spent = usage.between(before, usage.read(stack))
-        lags = [float(lag) for _, lag in (await stack.call("GET", "/lag")).json()]
+        lags = [float(lag) for _, lag in (await stack.client.call("GET", "/lag")).json()]
         pss_mb = sample(stack).pss_mb
     events, _ = context.keep_events(turn)
     seen = owners.owners_row(
@@ -74,18 +74,16 @@ async def run(turn: Turn, context: Context) -> str:
         "lag_p99_ms": quantiles(lags).get(0.99, math.nan),
         "lag_max_ms": max(lags, default=math.nan),
     }
-    context.directory.append("owners", [row | seen])
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, spent)])
     stolen = {"steal_percent": spent.steal_percent}
     reason = validity.reason(Noise(**stolen))
     done = block_row(turn, reason, seconds=spent.seconds, **stolen)
-    context.directory.append("blocks", [done])
-    return reason
+    result = BlockResult(turn=turn, spent=spent, tables={"owners": [row | seen]}, row=done)
+    return result.append_to(context.directory)
 
 
 async def _start(stack: Stack, turn: OwnerTurn) -> float:
     """Have the app start every owner; return how many seconds it took."""
-    answer = await stack.call("POST", "/owners", content=turn.many.to_json(), timeout=START_LIMIT_S)
+    answer = await stack.client.call("POST", "/owners", content=turn.many.to_json(), timeout=START_LIMIT_S)
     answer.raise_for_status()
     return float(answer.json()["start_s"])
 

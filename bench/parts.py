@@ -28,8 +28,8 @@ SERVICES, PROXY = "world", "proxy"
 RETRY_SCALE_VARIABLE = "SIDEKIQ_RETRY_SCALE"
 
 
-class Parts:
-    """The parts by name, and how each is started."""
+class SideProcesses:
+    """The processes of one side by name, how each is started, and where it listens."""
 
     #: The module that is the app.
     host = "bench.app"
@@ -66,14 +66,20 @@ class Parts:
         self._workers_elsewhere = elsewhere.workers_of(side)
         self._worker_options = ("--include", "bench.odd.tasks") if odd_jobs else ()
         scaled = {} if retry_scale is None else {RETRY_SCALE_VARIABLE: str(retry_scale)}
-        self.env = self._environment(context, scaled | (env or {}))
+        #: The variables of every process that is started from now on.
+        self.env = self._environment(scaled | (env or {}))
 
     @property
     def whole(self) -> bool:
         """Whether every process of the side is the run's own, so that what the side uses can be told."""
         return not self._workers_elsewhere and (self.broker is None or self.broker.ours)
 
-    def side_parts(self) -> list[int]:
+    @property
+    def workers_elsewhere(self) -> bool:
+        """Whether somebody else starts the workers of this side."""
+        return self._workers_elsewhere
+
+    def pids(self) -> list[int]:
         """Process ids of the side itself: everything but the services and the fault proxy."""
         pids = [
             part.pid
@@ -88,7 +94,7 @@ class Parts:
         """Start the app and wait until it listens."""
         ready = self.folder / "app.json"
         ready.unlink(missing_ok=True)
-        self._spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
+        self.spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
         self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
         self.listened.setdefault(APP, time.monotonic_ns())
 
@@ -112,33 +118,34 @@ class Parts:
         if self._workers_elsewhere:
             raise BenchError("the workers are elsewhere and not ours to start: leave out --external-workers")
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
-        self._spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
+        self.spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
 
     def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat."""
         schedule = str(self.folder / f"{name}-schedule")
-        self._spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
+        self.spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
 
     async def start_replica(self) -> str:
         """Start the app once more, on a port of its own, with the same database; return its URL."""
         folder = self.folder / "replica"
         folder.mkdir()
-        self._spawn("replica", "bench.app", "--port", "0", "--folder", str(folder))
+        self.spawn("replica", self.host, "--port", "0", "--folder", str(folder))
         return str(json.loads(await file_of(self.parts["replica"], folder / "app.json"))["url"])
 
-    async def _start_broker(self) -> Broker | Node:
+    async def start_broker(self) -> Broker | Node:
+        """Start the broker, or find the one that was named, and wait until it answers."""
         self.began[BROKER] = time.monotonic_ns()
         self.broker = await asyncio.to_thread(self._make_broker)
         self.listened[BROKER] = time.monotonic_ns()
         self._guard_broker(self.broker)
         return self.broker
 
-    async def _start_proxy(self, broker: Broker | Node) -> str:
+    async def start_proxy(self, broker: Broker | Node) -> str:
         """Put a fault proxy before the broker, or before the same server as the result store; its URL."""
         address = urlsplit(broker.url)
         ready = self.folder / "proxy.json"
         upstream = f"{address.hostname}:{address.port}"
-        self._spawn(
+        self.spawn(
             PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
         told = json.loads(await file_of(self.parts[PROXY], ready))
@@ -166,22 +173,31 @@ class Parts:
         if broker.ours:
             self._table.adopt(broker.pid)
 
-    def _spawn(self, name: str, module: str, *options: str) -> None:
+    def spawn(self, name: str, module: str, *options: str) -> None:
+        """Start `python -m module` as the part of this name, in place of the one that there is."""
         if name in self.parts:
             self._table.kill(self.parts[name])
         self.began.setdefault(name, time.monotonic_ns())
-        self.parts[name] = self._table.start(
-            name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
-        )
+        self.parts[name] = self._start(name, [sys.executable, "-m", module, *options])
 
-    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
+    async def stop(self) -> None:
+        """End every part at once, then the broker."""
+        for name in list(self.parts):
+            self._table.kill(self.parts.pop(name))
+        if self.broker is not None:
+            await asyncio.to_thread(self.broker.stop)
+
+    def _start(self, name: str, command: list[str]) -> Process:
+        return self._table.start(name, command, env=self.env, folder=self.folder)
+
+    def _environment(self, extra: dict[str, str]) -> dict[str, str]:
         database = os.environ.get("DATABASE_URL") or f"sqlite:///{self.folder / 'scenarios.db'}"
         return {
             **os.environ,
             "DATABASE_URL": database,
             "QUEUE_OR_TASK_SIDE": self.side.name,
             LEDGER_VARIABLE: str(self.ledger),
-            CONTEXT_VARIABLE: json.dumps(context),
+            CONTEXT_VARIABLE: json.dumps(self.context),
             **self.side.env,
             **extra,
         }

@@ -31,8 +31,8 @@ class Sample:
 
 def sample(stack: Stack) -> Sample:
     """Take a sample; a process that ended meanwhile counts nothing."""
-    family = [member for pid in stack.side_parts() for member in with_children(pid)]
-    whole = stack.whole
+    family = [member for pid in stack.processes.pids() for member in with_children(pid)]
+    whole = stack.processes.whole
     return Sample(
         t_ns=time.monotonic_ns(),
         cpu_s=sum(cpu_s(member) for member in family) if whole else math.nan,
@@ -67,7 +67,7 @@ def _sockets(process: psutil.Process) -> int:
 
 
 def _broker_commands(stack: Stack) -> int:
-    if stack.broker is None:
+    if stack.processes.broker is None:
         return 0
-    with redis.Redis.from_url(stack.broker.url) as client:
+    with redis.Redis.from_url(stack.processes.broker.url) as client:
         return int(client.info("stats")["total_commands_processed"])

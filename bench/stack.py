@@ -3,7 +3,7 @@
     async with Stack(side, folder=…, table=…, context=…) as stack:
         …                     # stack.app_url answers, a probe job went all the way
 
-Its processes are `parts`, what is asked of them is in `asks`; here is the way up and down.
+It has its processes and a client that asks them; here is the way up and down.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from bench import leftovers
-from bench.asks import Asks
+from bench.asks import SideClient
+from bench.elsewhere import ALL_HERE, Found
 from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
-from bench.parts import SERVICES
+from bench.parts import SERVICES, SideProcesses
 from bench.processes import file_of
 from bench.remote import RemoteLedger
 from bench.sides import Side
@@ -43,7 +44,7 @@ LOOK_S = 0.05
 RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 
 
-class Stack(Asks):
+class Stack:
     """A side under test and everything that it needs, for one block."""
 
     #: Seconds that a strike waits for a job to be under way before it strikes all the same.
@@ -56,14 +57,21 @@ class Stack(Asks):
         beat: bool = True,
         world_latency_ms: float | None = None,
         proxied: Literal["", "broker", "results"] = "",
+        elsewhere: Found = ALL_HERE,
+        rabbitmq: bool = False,
+        processes: SideProcesses | None = None,
         **options: Any,
     ) -> None:
-        """The other options are those of Parts."""
-        super().__init__(side, **options)
+        """`processes` stand in place of ours; the other options are those of SideProcesses."""
+        self.side = side
+        self.processes = processes or SideProcesses(side, elsewhere=elsewhere, rabbitmq=rabbitmq, **options)
+        self.client = SideClient(self.processes, self.processes.context["block"])
+        self.folder, self.ledger = self.processes.folder, self.processes.ledger
         self._tail = LedgerTail(self.ledger)
+        self._elsewhere = elsewhere
         self._beat = beat
         self._remote: RemoteLedger | None = None
-        self._limit_s = START_LIMIT_S + (START_WITHIN_S if self._rabbitmq else 0.0)
+        self._limit_s = START_LIMIT_S + (START_WITHIN_S if rabbitmq else 0.0)
         self._latency = world_latency_ms
         self._proxied = proxied
         #: What a fault saw while it struck, for its own checker.
@@ -75,9 +83,13 @@ class Stack(Asks):
             async with asyncio.timeout(self._limit_s):
                 await self._start()
         except TimeoutError:
-            tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.parts.values())
+            tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.processes.parts.values())
             await self.stop()
-            hint = ": does its worker, which is elsewhere, still run?" if self._workers_elsewhere else ""
+            hint = (
+                ": does its worker, which is elsewhere, still run?"
+                if self.processes.workers_elsewhere
+                else ""
+            )
             raise BenchError(
                 f"{self.side.name} was not up within {self._limit_s:.0f} s{hint}\n{tails}"
             ) from None
@@ -100,12 +112,9 @@ class Stack(Asks):
 
     async def stop(self) -> None:
         """End every part at once: the block has drained, what happens from here on counts no more."""
-        for name in list(self.parts):
-            self._table.kill(self.parts.pop(name))
+        await self.processes.stop()
         if self._remote is not None:
             await self._remote.end()
-        if self.broker is not None:
-            await asyncio.to_thread(self.broker.stop)
         await self._clear_database()
 
     @property
@@ -138,46 +147,53 @@ class Stack(Asks):
 
     async def _start(self) -> None:
         await self._clear_database()
+        processes = self.processes
         if self._elsewhere.world is None:
             latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
-            self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
+            processes.spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         else:
-            self._remote = RemoteLedger(self._elsewhere.world, self.ledger, self.context)
+            self._remote = RemoteLedger(self._elsewhere.world, self.ledger, processes.context)
             await self._remote.begin(self._latency)
         if self.side.queued:
-            broker = await self._start_broker()
-            self.env |= broker.environment
+            broker = await processes.start_broker()
+            processes.env |= broker.environment
             if self._proxied:
                 name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
-                self.env[name] = await self._start_proxy(broker)
-        self.world = await self._services()
-        self.env |= {name.upper(): url for name, url in self.world.items()}
-        if self.side.queued and not self._workers_elsewhere:
-            self.start_worker()
-        await self.start_app()
+                processes.env[name] = await processes.start_proxy(broker)
+        self.client.world = await self._services()
+        processes.env |= {name.upper(): url for name, url in self.client.world.items()}
+        await self._start_side()
+
+    async def _start_side(self) -> None:
+        """Start worker, app and beat, as far as the side has them, and send a probe through."""
+        if self.side.queued and not self.processes.workers_elsewhere:
+            self.processes.start_worker()
+        await self.processes.start_app()
         if self.side.queued and self._beat:
-            self.start_beat()
+            self.processes.start_beat()
         await self.probe()
 
     async def probe(self) -> None:
         """Send one of each request through the whole side and wait for their effects."""
-        user = f"{self.context['block']}{PROBE}{time.monotonic_ns()}"
+        user = f"{self.processes.context['block']}{PROBE}{time.monotonic_ns()}"
         body = {"name": "Probe", "birthday": "1990-05-17", "address": "1 Probe Street"}
         for path, suffix in (("/account-setup", "s"), ("/users", "e")):
-            answer = await self.call(
+            answer = await self.client.call(
                 "POST", path, json={**body, "id": f"{user}{suffix}", "email": f"{user}{suffix}@probe.example"}
             )
             answer.raise_for_status()
         wanted = {jobs.crm(f"{user}s"), jobs.fulfillment(f"{user}s"), jobs.email(f"{user}e")}
         # Of workers elsewhere the own events must come through as well: without them nobody sees a failure.
-        for event in ("effect", *(("done",) if self._workers_elsewhere else ())):
+        for event in ("effect", *(("done",) if self.processes.workers_elsewhere else ())):
             await self.until(partial(_have, event, wanted), within_s=START_LIMIT_S)
 
     async def _services(self) -> dict[str, str]:
         """Where the services are, once they listen."""
         if self._elsewhere.world is not None:
             return dict(self._elsewhere.world.urls)
-        told: dict[str, str] = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
+        told: dict[str, str] = json.loads(
+            await file_of(self.processes.parts[SERVICES], self.folder / "world.json")
+        )
         return told
 
     async def _fetch_rest(self, remote: RemoteLedger) -> None:
@@ -188,7 +204,7 @@ class Stack(Asks):
     async def _clear_database(self) -> None:
         """Of a database that outlives the block take the block's own rows: its names come again."""
         if url := os.environ.get("DATABASE_URL"):
-            await asyncio.to_thread(leftovers.clear, url, self.context["block"])
+            await asyncio.to_thread(leftovers.clear, url, self.processes.context["block"])
 
 
 def _have(event: str, wanted: set[str], events: Iterable[dict[str, Any]]) -> bool:

@@ -10,21 +10,21 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from bench.byo.adopted import NOWHERE, RESULTS_NOWHERE, Adoption
 from bench.byo.answer import Answer
 from bench.byo.workload import Workload
 from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
-from bench.processes import STOP_GRACE_S
+from bench.parts import SideProcesses
+from bench.processes import STOP_GRACE_S, Process, ProcessTable
 from bench.sides import Side
 from bench.stack import START_LIMIT_S, Stack
 from bench.world.broker import URL_VARIABLE, Broker
@@ -38,6 +38,8 @@ FIRST_END_S = 5.0
 QUEUE_PREFIX = "queue-or-task-"
 #: What takes that queue away again.
 CLEANER = "cleaner"
+#: Celery's own command on the app, its calls recorded.
+WORKER = "bench.byo.worker"
 
 
 class App(Protocol):
@@ -71,58 +73,113 @@ class App(Protocol):
         """[args, kwargs] of one call of each task."""
 
 
-class OwnStack(Stack):
-    """An app of your own under test, and everything that it needs, for one block."""
+class OwnProcesses(SideProcesses):
+    """The processes of a side of the app: they run in the project's folder, with the user's environment."""
 
     host = "bench.byo.host"
-    #: A short task is seldom seen under way; at the rates of a load one mostly is.
-    amid_s = 1.0
 
-    def __init__(self, own: App, side: Side, *, periodic: bool = False, **options: Any) -> None:
-        """`periodic` runs the entries of `beat_schedule`; the options are those of Stack."""
+    def __init__(self, own: App, side: Side, *, queue: str, on_app_broker: bool, **options: Any) -> None:
+        """`queue` is the one that everything goes through, where it is not the app's own routes."""
         self._own = own
-        self._periodic = periodic
-        self._on_app_broker = own.use_app_broker and side.queued
-        self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
-        super().__init__(side, **{**options, "beat": periodic, "odd_jobs": False})
-        self._limit_s += START_LIMIT_S  # an app takes its time to be imported, three times over
+        self._queue = queue
+        self._on_app_broker = on_app_broker
+        super().__init__(side, **options)
 
     @property
     def whole(self) -> bool:
-        """As Stack's: the app's own broker is nobody's to measure."""
+        """As of ours: the app's own broker is nobody's to measure."""
         return not self._on_app_broker
-
-    async def stop(self) -> None:
-        """End every part; on the app's own broker let the worker end its calls, and leave no queue behind."""
-        if self._on_app_broker and "worker" in self.parts:
-            await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
-            self._spawn(CLEANER, "bench.byo.forget")
-            await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
-        await super().stop()
 
     def start_worker(self, name: str = "worker", *, app: str = "") -> None:
         """Start a Celery worker on every queue that the app's routes lead to."""
         queues = [self._queue] if self._queue else self._own.answer.queues
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", "-Q", ",".join(queues)]
-        self._spawn(name, app or "bench.byo.worker", "worker", *options, *self._own.worker_options)
+        self.spawn(name, app or WORKER, "worker", *options, *self._own.worker_options)
 
     def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat on the entries that are measured."""
         schedule = str(self.folder / f"{name}-schedule")
-        self._spawn(name, "bench.byo.worker", "beat", "--loglevel", "WARNING", "-s", schedule)
+        self.spawn(name, WORKER, "beat", "--loglevel", "WARNING", "-s", schedule)
+
+    async def delete_queue(self) -> None:
+        """On the app's own broker let the worker end its calls, and leave no queue behind."""
+        if self._on_app_broker and "worker" in self.parts:
+            await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
+            self.spawn(CLEANER, "bench.byo.forget")
+            await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
+
+    def _make_broker(self) -> Broker:
+        """A server of our own, whatever REDIS_URL says: that one may be the app's."""
+        env = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
+        return Broker.start(self.folder / "broker", persistence=self.side.persistent_broker, env=env)
+
+    def _start(self, name: str, command: list[str]) -> Process:
+        """With `-P`, so that no module of the project's folder hides one of ours."""
+        python, *rest = command
+        return self._table.start(
+            name, [python, "-P", *rest], env=self.env, folder=self.folder, cwd=self._own.folder
+        )
+
+    def _environment(self, extra: dict[str, str]) -> dict[str, str]:
+        """The user's own environment, untouched but for what a run needs to know."""
+        told = {LEDGER_VARIABLE: str(self.ledger), CONTEXT_VARIABLE: json.dumps(self.context)}
+        return {**os.environ, **told, **extra}
+
+
+class OwnStack(Stack):
+    """An app of your own under test, and everything that it needs, for one block."""
+
+    #: A short task is seldom seen under way; at the rates of a load one mostly is.
+    amid_s = 1.0
+
+    def __init__(
+        self,
+        own: App,
+        side: Side,
+        *,
+        folder: Path,
+        table: ProcessTable,
+        context: dict[str, str],
+        env: dict[str, str] | None = None,
+        periodic: bool = False,
+        proxied: Literal["", "broker", "results"] = "",
+    ) -> None:
+        """`periodic` runs the entries of `beat_schedule`; the other options are those of Stack."""
+        self._own = own
+        self._periodic = periodic
+        self._on_app_broker = own.use_app_broker and side.queued
+        self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
+        self._own_processes = OwnProcesses(
+            own,
+            side,
+            queue=self._queue,
+            on_app_broker=self._on_app_broker,
+            folder=folder,
+            table=table,
+            context=context,
+            env=env,
+        )
+        super().__init__(side, beat=periodic, proxied=proxied, processes=self._own_processes)
+        self._limit_s += START_LIMIT_S  # an app takes its time to be imported, three times over
+
+    async def stop(self) -> None:
+        """End every part, and leave no queue on the app's own broker."""
+        await self._own_processes.delete_queue()
+        await super().stop()
 
     async def probe(self) -> None:
         """Call each task once through the whole side, and wait until every call has ended somehow.
 
         A long one need only have begun. Raise BenchError where one has not.
         """
-        stamp = time.monotonic_ns()
+        stamp, block = time.monotonic_ns(), self.processes.context["block"]
         calls = self._own.first_calls()
-        names = {task: f"{self.context['block']}{PROBE}{stamp}-{place}" for place, task in enumerate(calls)}
+        names = {task: f"{block}{PROBE}{stamp}-{place}" for place, task in enumerate(calls)}
         for task, name in names.items():
             args, kwargs = calls[task]
             body = {"id": name, "task": task, "args": args, "kwargs": kwargs}
-            (await self.call("POST", "/tasks", json=body, timeout=START_LIMIT_S)).raise_for_status()
+            answer = await self.client.call("POST", "/tasks", json=body, timeout=START_LIMIT_S)
+            answer.raise_for_status()
         begun = CAME_THROUGH | {"start"}
         if not await self.until(lambda events: not _left(events, names, begun), within_s=START_LIMIT_S):
             left = ", ".join(_left(self.events(), names, begun))
@@ -131,19 +188,15 @@ class OwnStack(Stack):
         await self.until(lambda events: not _left(events, names, CAME_THROUGH), within_s=FIRST_END_S)
 
     def _last_words(self) -> str:
-        return self.parts["worker"].tail(1) if "worker" in self.parts else "the host"
+        parts = self.processes.parts
+        return parts["worker"].tail(1) if "worker" in parts else "the host"
 
     async def _clear_database(self) -> None:
         """Leave it alone: the database is the app's own."""
 
     async def _start(self) -> None:
-        self.env |= (await self._adoption()).environment
-        if self.side.queued:
-            self.start_worker()
-        await self.start_app()
-        if self.side.queued and self._beat:
-            self.start_beat()
-        await self.probe()
+        self.processes.env |= (await self._adoption()).environment
+        await self._start_side()
 
     async def _adoption(self) -> Adoption:
         """What the side's processes are told; starts the broker where it is ours."""
@@ -159,28 +212,9 @@ class OwnStack(Stack):
             return replace(told, broker="", results="")
         if not self.side.queued:
             return told
-        broker = await self._start_broker()
-        url = await self._start_proxy(broker) if self._proxied == "broker" else broker.url
+        broker = await self.processes.start_broker()
+        url = await self.processes.start_proxy(broker) if self._proxied == "broker" else broker.url
         return replace(told, broker=url, results=broker.url)
-
-    def _make_broker(self) -> Broker:
-        """A server of our own, whatever REDIS_URL says: that one may be the app's."""
-        env = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
-        return Broker.start(self.folder / "broker", persistence=self.side.persistent_broker, env=env)
-
-    def _spawn(self, name: str, module: str, *options: str) -> None:
-        if name in self.parts:
-            self._table.kill(self.parts[name])
-        self.began.setdefault(name, time.monotonic_ns())
-        command = [sys.executable, "-P", "-m", module, *options]
-        self.parts[name] = self._table.start(
-            name, command, env=self.env, folder=self.folder, cwd=self._own.folder
-        )
-
-    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
-        """The user's own environment, untouched but for what a run needs to know."""
-        told = {LEDGER_VARIABLE: str(self.ledger), CONTEXT_VARIABLE: json.dumps(context)}
-        return {**os.environ, **told, **extra}
 
 
 def _left(

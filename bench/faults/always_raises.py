@@ -11,7 +11,7 @@ RETRY_LIMIT = "2"
 
 async def prepare(target: Target) -> None:
     """Let every job of users whose number ends in 3 or 7 raise, however often it runs."""
-    await target.set_service("crm", mode="status", status=503, only=r"[37]$")
+    await target.client.set_service("crm", mode="status", status=503, only=r"[37]$")
 
 
 FAULT = Fault(

@@ -14,9 +14,9 @@ DOWN_S = 1.0
 async def strike(target: Target) -> None:
     """Kill the app, wait as a platform would, start it again on its port."""
     await amid_jobs(target)
-    target.parts["app"].kill()
+    target.processes.parts["app"].kill()
     await asyncio.sleep(DOWN_S)
-    await target.restart_app()
+    await target.processes.restart_app()
 
 
 QUEUE = Expected(

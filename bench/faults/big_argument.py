@@ -23,16 +23,16 @@ async def strike(target: Target) -> None:
     """Hand it over; note how long that took, and the broker's peak."""
     before_mb = _peak_mb(target)
     started = time.monotonic()
-    target.facts["status"] = await target.odd("big", "big", mb=SIZE_MB)
+    target.facts["status"] = await target.client.odd("big", "big", mb=SIZE_MB)
     target.facts["handover_s"] = time.monotonic() - started
     target.facts["broker_mb"] = _peak_mb(target) - before_mb
 
 
 def _peak_mb(target: Target) -> float:
     """The most memory that the broker has held; 0 without one."""
-    if target.broker is None:
+    if target.processes.broker is None:
         return 0.0
-    with Redis.from_url(target.broker.url) as broker:
+    with Redis.from_url(target.processes.broker.url) as broker:
         return float(broker.info("memory")["used_memory_peak"]) / MB
 
 

@@ -27,11 +27,11 @@ LIMIT_BYTES = 1
 
 async def strike(target: Target) -> None:
     """Take the broker's memory away, twice."""
-    if target.broker is None:
+    if target.processes.broker is None:
         return
-    worker = target.parts["worker"]
+    worker = target.processes.parts["worker"]
     worker.signal(signal.SIGSTOP)
-    with Redis.from_url(target.broker.url) as broker:
+    with Redis.from_url(target.processes.broker.url) as broker:
         target.facts["full_ns"] = time.monotonic_ns()
         await _limited(broker, "noeviction", FULL_S)
         target.facts["room_ns"] = time.monotonic_ns()

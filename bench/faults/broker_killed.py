@@ -11,16 +11,16 @@ from bench.processes import STOP_GRACE_S
 
 async def prepare(target: Target) -> None:
     """Take the worker away, so that the jobs wait."""
-    await target.parts["worker"].stop(grace_s=STOP_GRACE_S)
+    await target.processes.parts["worker"].stop(grace_s=STOP_GRACE_S)
 
 
 async def strike(target: Target) -> None:
     """Kill the broker with the jobs in it, start it again, then a worker."""
-    if target.broker is None:
+    if target.processes.broker is None:
         return
-    await asyncio.to_thread(target.broker.kill)
-    await target.restart_broker()
-    target.start_worker()
+    await asyncio.to_thread(target.processes.broker.kill)
+    await target.processes.restart_broker()
+    target.processes.start_worker()
 
 
 FAULT = Fault(

@@ -15,11 +15,11 @@ BOUND_MS = 1000.0
 
 async def strike(target: Target) -> None:
     """Kill the broker, then start it again on its port and folder."""
-    if target.broker is None:
+    if target.processes.broker is None:
         return
-    await asyncio.to_thread(target.broker.kill)
+    await asyncio.to_thread(target.processes.broker.kill)
     await asyncio.sleep(AWAY_S)
-    await target.restart_broker()
+    await target.processes.restart_broker()
 
 
 FAULT = Fault(

@@ -13,11 +13,11 @@ BACK_S = 10.0
 
 async def strike(target: Target) -> None:
     """Kill the broker and start it on the same port and folder."""
-    if target.broker is None:
+    if target.processes.broker is None:
         return
     await amid_jobs(target)
-    await asyncio.to_thread(target.broker.kill)
-    await target.restart_broker()
+    await asyncio.to_thread(target.processes.broker.kill)
+    await target.processes.restart_broker()
 
 
 FAULT = Fault(

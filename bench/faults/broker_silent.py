@@ -17,13 +17,13 @@ BOUND_MS = 2000.0
 
 async def strike(target: Target) -> None:
     """Stop the broker's process as it stands, then let it go on."""
-    if target.broker is None:
+    if target.processes.broker is None:
         return
-    target.broker.pause()
+    target.processes.broker.pause()
     try:
         await asyncio.sleep(SILENT_S)
     finally:
-        target.broker.resume()
+        target.processes.broker.resume()
 
 
 FAULT = Fault(

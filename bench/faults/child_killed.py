@@ -21,9 +21,9 @@ async def strike(target: Target) -> None:
     if target.queued:
         await amid_jobs(target)
     else:
-        await target.odd("plain", "isolated", isolation="process", seconds=ISOLATED_S)
+        await target.client.odd("plain", "isolated", isolation="process", seconds=ISOLATED_S)
         await target.until(_isolated_started, within_s=AMID_LIMIT_S)
-    parent = target.parts["worker" if target.queued else "app"]
+    parent = target.processes.parts["worker" if target.queued else "app"]
     children = psutil.Process(parent.pid).children(recursive=not target.queued)
     busy = [child for child in children if _runs_a_job(target, child.pid)]
     for child in (busy or children)[-1:]:

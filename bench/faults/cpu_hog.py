@@ -15,7 +15,7 @@ HOG_S, FELT_MS = 2.0, 1000.0
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    await target.odd("hog", "hog", seconds=HOG_S)
+    await target.client.odd("hog", "hog", seconds=HOG_S)
 
 
 QUEUE = Expected(

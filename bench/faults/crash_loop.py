@@ -16,7 +16,7 @@ SPIN = 20
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    await target.odd("crash", "crash")
+    await target.client.odd("crash", "crash")
 
 
 def look(seen: Seen) -> Mapping[str, Any]:

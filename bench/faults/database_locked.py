@@ -19,7 +19,7 @@ LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE users, balances 
 
 async def strike(target: Target) -> None:
     """Lock, wait, let go."""
-    engine = create_engine(target.env["DATABASE_URL"])
+    engine = create_engine(target.processes.env["DATABASE_URL"])
     try:
         await asyncio.to_thread(engine.connect().close)
         with engine.connect() as connection:

@@ -18,14 +18,14 @@ async def strike(target: Target) -> None:
     """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
     await amid_jobs(target)
     name = "worker" if target.queued else "app"
-    old = target.parts[name]
+    old = target.processes.parts[name]
     old.signal(signal.SIGTERM)
     await old.ended(within_s=PLATFORM_GRACE_S)
     old.kill()
     if target.queued:
-        target.start_worker()
+        target.processes.start_worker()
     else:
-        await target.restart_app()
+        await target.processes.restart_app()
 
 
 QUEUE = Expected(

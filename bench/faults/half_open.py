@@ -14,7 +14,7 @@ SECONDS_S = 15.0
 
 async def strike(target: Target) -> None:
     """Let the present connections go dead."""
-    await target.proxy("POST", "/half_open")
+    await target.client.proxy("POST", "/half_open")
 
 
 FAULT = Fault(

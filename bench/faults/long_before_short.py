@@ -19,13 +19,13 @@ LONG, LONG_S = 3, 6.5
 async def prepare(target: Target) -> None:
     """Start a second worker."""
     if target.queued:
-        target.start_worker("worker-2")
+        target.processes.start_worker("worker-2")
 
 
 async def strike(target: Target) -> None:
     """Hand the long jobs over; the short ones go on coming."""
     for number in range(LONG):
-        await target.odd("plain", f"long{number}", seconds=LONG_S)
+        await target.client.odd("plain", f"long{number}", seconds=LONG_S)
 
 
 def look(seen: Seen) -> Mapping[str, Any]:

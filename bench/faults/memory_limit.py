@@ -26,11 +26,11 @@ LOOK_S = 0.02
 async def strike(target: Target) -> None:
     """Hand the hungry job over and keep the limit; start the app again where it was killed."""
     name = "worker" if target.queued else "app"
-    handing = asyncio.create_task(target.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
-    target.facts["killed"] = await _keep_limit(target.parts[name].pid)
+    handing = asyncio.create_task(target.client.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
+    target.facts["killed"] = await _keep_limit(target.processes.parts[name].pid)
     await handing
-    if target.parts["app"].exit_code() is not None:
-        await target.restart_app()
+    if target.processes.parts["app"].exit_code() is not None:
+        await target.processes.restart_app()
 
 
 async def _keep_limit(pid: int) -> int:

@@ -12,7 +12,7 @@ from bench.ledger.job_names import CHANGED, MARK
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    await target.odd("mutable", "mutable")
+    await target.client.odd("mutable", "mutable")
 
 
 def look(seen: Seen) -> Mapping[str, Any]:

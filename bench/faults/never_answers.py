@@ -18,7 +18,7 @@ NOTE = f"the client's own timeout is {TIMEOUT_S} s instead of 5"
 
 async def prepare(target: Target) -> None:
     """Let the first call for each user hang."""
-    await target.set_service("crm", mode="hang", times=1)
+    await target.client.set_service("crm", mode="hang", times=1)
 
 
 def no_timeout(_folder: Path) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ NOTE = f"visibility timeout {VISIBILITY_S} s and its sweep every second, jobs of
 
 async def prepare(target: Target) -> None:
     """Make the CRM slow from the start."""
-    await target.set_service("crm", mode="slow", seconds=JOB_S)
+    await target.client.set_service("crm", mode="slow", seconds=JOB_S)
 
 
 FAULT = Fault(

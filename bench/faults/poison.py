@@ -16,11 +16,11 @@ DEATH_S = 10.0
 async def strike(target: Target) -> None:
     """Hand the poison over amid other jobs; start the app again where it took that with it."""
     await amid_jobs(target)
-    app = target.parts["app"]
-    await target.odd("poison", "poison")
+    app = target.processes.parts["app"]
+    await target.client.odd("poison", "poison")
     if not target.queued and await app.ended(within_s=DEATH_S):
         await asyncio.sleep(DOWN_S)
-        await target.restart_app()
+        await target.processes.restart_app()
 
 
 FAULT = Fault(

@@ -15,11 +15,13 @@ CALLER_MS = 1000.0
 
 async def strike(target: Target) -> None:
     """Take the store away, hand jobs over at once, each by a caller of its own, bring it back."""
-    await target.proxy("POST", "/down")
-    handed_over = (target.odd("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED))
+    await target.client.proxy("POST", "/down")
+    handed_over = (
+        target.client.odd("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED)
+    )
     statuses = await asyncio.gather(*handed_over)
     target.facts["taken"] = sum(status == 202 for status in statuses)  # noqa: PLR2004 - Accepted
-    await target.proxy("POST", "/up")
+    await target.client.proxy("POST", "/up")
 
 
 QUEUE = Expected(

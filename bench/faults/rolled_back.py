@@ -8,7 +8,7 @@ from bench.faults.target import Target
 
 async def strike(target: Target) -> None:
     """Insert, hand over, roll back."""
-    await target.odd("plain", "rolled", rollback=True)
+    await target.client.odd("plain", "rolled", rollback=True)
 
 
 GHOST = Expected(text="the job runs for a row that is not there", holds=lambda row: row["ghost"] == 1)

@@ -19,12 +19,12 @@ MISSED = 1
 async def strike(target: Target) -> None:
     """Kill beat, or the process of each owner; the latter's supervisor is at hand."""
     if not target.queued:
-        for owner in target.owners:
-            await target.call("POST", "/odd", json={"kind": "kill-scheduler", "key": owner})
+        for owner in target.client.owners:
+            await target.client.call("POST", "/odd", json={"kind": "kill-scheduler", "key": owner})
         return
-    target.parts["beat"].kill()
+    target.processes.parts["beat"].kill()
     await asyncio.sleep(DOWN_S)
-    target.start_beat()
+    target.processes.start_beat()
 
 
 FAULT = Fault(

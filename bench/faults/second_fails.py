@@ -12,7 +12,7 @@ from bench.faults.unavailable_twice import TIMES
 
 async def prepare(target: Target) -> None:
     """Let the fulfilment service fail twice for each user."""
-    await target.set_service("fulfillment", mode="status", status=503, times=TIMES)
+    await target.client.set_service("fulfillment", mode="status", status=503, times=TIMES)
 
 
 RETRIED = Expected(

@@ -13,7 +13,7 @@ CALLER_MS = 1000.0
 
 async def prepare(target: Target) -> None:
     """Make the CRM slow from the start."""
-    await target.set_service("crm", mode="slow", seconds=SECONDS, jitter=JITTER_S)
+    await target.client.set_service("crm", mode="slow", seconds=SECONDS, jitter=JITTER_S)
 
 
 QUEUE = Expected(

@@ -20,7 +20,7 @@ HOPS = 2
 
 async def prepare(target: Target) -> None:
     """Make the broker slow from the start."""
-    await target.proxy(
+    await target.client.proxy(
         "POST", "/toxics", type="latency", attributes={"latency": LATENCY_MS}, stream="downstream"
     )
 

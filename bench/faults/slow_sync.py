@@ -14,7 +14,7 @@ NO_OVERLAP = "no overlap; the ticks that a run outlasts are missed and counted"
 
 async def prepare(target: Target) -> None:
     """Make the node slow before the load."""
-    await target.set_service("node", mode="slow", seconds=SYNC_S)
+    await target.client.set_service("node", mode="slow", seconds=SYNC_S)
 
 
 FAULT = Fault(

@@ -8,7 +8,9 @@ from bench.faults.target import Target
 
 async def strike(target: Target) -> None:
     """Hand one over twice; as a unique job where the side has those."""
-    target.facts["status"] = await target.odd("plain", "twice", times=2, seconds=0.5, **{"as": "unique"})
+    target.facts["status"] = await target.client.odd(
+        "plain", "twice", times=2, seconds=0.5, **{"as": "unique"}
+    )
 
 
 TWICE = Expected(text="a second run: it has no key", holds=lambda row: row["duplicated"] == 1)

@@ -6,7 +6,7 @@ run, is made without starting or importing one. `bench.stack.Stack` is what a ru
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,24 +32,8 @@ class TargetBroker(Protocol):
         """Let it go on after `pause`."""
 
 
-class Target(Protocol):
-    """One side in its own processes, up and answering."""
-
-    @property
-    def queued(self) -> bool:
-        """Whether a broker and workers do the work; without them the app does."""
-
-    @property
-    def folder(self) -> Path:
-        """The working folder of the block."""
-
-    @property
-    def ledger(self) -> Path:
-        """Where every process writes its events, in a file of its own: `events-<pid>.jsonl`."""
-
-    @property
-    def env(self) -> Mapping[str, str]:
-        """The variables of every process of the side."""
+class TargetProcesses(Protocol):
+    """The processes of the side: what may be killed, paused and started again."""
 
     @property
     def parts(self) -> Mapping[str, Process]:
@@ -60,19 +44,8 @@ class Target(Protocol):
         """The broker; None without a queue."""
 
     @property
-    def owners(self) -> Iterable[str]:
-        """Whose balance the app was asked to sync."""
-
-    @property
-    def facts(self) -> MutableMapping[str, Any]:
-        """What the strike notes, for its own checker."""
-
-    @property
-    def amid_s(self) -> float:
-        """Seconds that a strike waits for a job to be under way before it strikes all the same."""
-
-    async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
-        """Wait until the events of the block satisfy `seen`; tell whether they did in time."""
+    def env(self) -> Mapping[str, str]:
+        """The variables of every process of the side."""
 
     async def restart_app(self) -> None:
         """Start the app again on the port that it had."""
@@ -89,14 +62,57 @@ class Target(Protocol):
     def start_beat(self, name: str = "beat") -> None:
         """Start what makes the periodic ticks of a queue."""
 
-    async def odd(self, kind: str, name: str, **options: Any) -> int:
-        """Hand over a job that no scenario has; return the HTTP status, 0 where none came."""
+
+class TargetClient(Protocol):
+    """Requests to the side and to what stands around it."""
+
+    @property
+    def owners(self) -> Sequence[str]:
+        """Whose balance the app was asked to sync."""
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Call an endpoint of the app."""
+
+    async def odd(self, kind: str, name: str, **options: Any) -> int:
+        """Hand over a job that no scenario has; return the HTTP status, 0 where none came."""
 
     async def set_service(self, service: str, **mode: Any) -> None:
         """Tell an outside service how to behave from now on."""
 
     async def proxy(self, method: str, path: str, **toxic: Any) -> dict[str, Any]:
         """Tell the proxy before the broker how to behave from now on; return its state."""
+
+
+class Target(Protocol):
+    """One side, up and answering."""
+
+    @property
+    def queued(self) -> bool:
+        """Whether a broker and workers do the work; without them the app does."""
+
+    @property
+    def processes(self) -> TargetProcesses:
+        """Its processes."""
+
+    @property
+    def client(self) -> TargetClient:
+        """What asks them."""
+
+    @property
+    def folder(self) -> Path:
+        """The working folder of the block."""
+
+    @property
+    def ledger(self) -> Path:
+        """Where every process writes its events, in a file of its own: `events-<pid>.jsonl`."""
+
+    @property
+    def facts(self) -> MutableMapping[str, Any]:
+        """What the strike notes, for its own checker."""
+
+    @property
+    def amid_s(self) -> float:
+        """Seconds that a strike waits for a job to be under way before it strikes all the same."""
+
+    async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
+        """Wait until the events of the block satisfy `seen`; tell whether they did in time."""

@@ -17,9 +17,9 @@ async def strike(target: Target) -> None:
     if not target.queued:
         await deploy(target)
         return
-    old = target.parts["worker"]
+    old = target.processes.parts["worker"]
     await old.stop(grace_s=max(PLATFORM_GRACE_S, STOP_GRACE_S))
-    target.start_worker(app=RENAMED)
+    target.processes.start_worker(app=RENAMED)
 
 
 FAULT = Fault(

@@ -12,12 +12,12 @@ from scenarios import jobs
 
 async def prepare(target: Target) -> None:
     """Start the second of each; the second app is asked for the same owners."""
-    url = await target.start_replica()
+    url = await target.processes.start_replica()
     async with httpx.AsyncClient(trust_env=False) as client:
-        for owner in target.owners:
+        for owner in target.client.owners:
             (await client.put(f"{url}/sync/{owner}")).raise_for_status()
     if target.queued:
-        target.start_beat("beat-2")
+        target.processes.start_beat("beat-2")
 
 
 TWICE = Expected(text="each ticks: the owner is synced twice", holds=lambda row: row["bursts"] > 0)

@@ -11,7 +11,7 @@ TIMES = 2
 
 async def prepare(target: Target) -> None:
     """Let the CRM fail from the start: there is no moment at which it strikes."""
-    await target.set_service("crm", mode="status", status=503, times=TIMES)
+    await target.client.set_service("crm", mode="status", status=503, times=TIMES)
 
 
 FAULT = Fault(

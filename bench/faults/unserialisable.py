@@ -13,7 +13,7 @@ REFUSED = Expected(
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    target.facts["status"] = await target.odd("handle", "handle")
+    target.facts["status"] = await target.client.odd("handle", "handle")
 
 
 FAULT = Fault(

@@ -14,9 +14,9 @@ DOWN_S = 1.0
 async def strike(target: Target) -> None:
     """Kill the worker and its children, wait as a platform would, start a new one."""
     await amid_jobs(target)
-    target.parts["worker"].kill()
+    target.processes.parts["worker"].kill()
     await asyncio.sleep(DOWN_S)
-    target.start_worker()
+    target.processes.start_worker()
 
 
 FAULT = Fault(

@@ -15,7 +15,7 @@ LOAD_S, AWAY_S = 4.0, 10.0
 async def strike(target: Target) -> None:
     """Start the worker when its time has come."""
     await asyncio.sleep(AWAY_S - LOAD_S)
-    target.start_worker()
+    target.processes.start_worker()
 
 
 QUEUE = Expected(

@@ -53,6 +53,6 @@ async def _probed(own: OwnApp, tmp_path: Path, client: redis.Redis) -> dict[str,
     with ProcessTable() as table:
         stack = OwnStack(own, SIDES[CELERY_APP], folder=folder, table=table, context=context)
         async with stack:
-            assert stack.broker is None
+            assert stack.processes.broker is None
             keys = [key.decode() for key in client.scan_iter()]
             return {"events": stack.events(), "keys": keys}

@@ -137,10 +137,10 @@ def test_a_call_that_waits_is_held_in_the_queue_and_the_apps_own_servers_are_not
 
     async def work(stack: OwnStack) -> None:
         await stack.until(ended, within_s=PATIENCE_S)
-        await stack.parts["worker"].stop()
+        await stack.processes.parts["worker"].stop()
         body = {"id": "b0-late", "task": "odd.noted", "args": [1], "kwargs": {}}
-        assert (await stack.call("POST", "/tasks", json=body)).status_code == 202
-        assert (await stack.call("GET", "/held")).json() == {"b0-late": "queue"}
+        assert (await stack.client.call("POST", "/tasks", json=body)).status_code == 202
+        assert (await stack.client.call("GET", "/held")).json() == {"b0-late": "queue"}
 
     run(own, CELERY_APP, tmp_path, work)
     assert not database.exists()
