@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.atomic_write import write_atomically
 from bench.compare import Compared, records
 from bench.errors import BenchError
 from bench.rendering import shown
-from bench.rundir import write_atomically
 from bench.schema import SCHEMA_VERSION
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bench import inline, known_truth
 from bench.known_truth.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
@@ -18,8 +19,8 @@ PACKAGES = {
     "inprocess": "inprocess",
     "celery-stock": "celery_impl",
     "celery-hardened": "celery_impl",
-    "inline": "bench.inline",
-    **dict.fromkeys(TRUTHS, "bench.known_truth"),
+    "inline": inline.__name__,
+    **dict.fromkeys(TRUTHS, known_truth.__name__),
 }
 
 
@@ -48,8 +49,8 @@ def load(side: str) -> Build:
     hosts = {
         "inprocess": _inprocess,
         "celery_impl": _celery,
-        "bench.inline": _inline,
-        "bench.known_truth": _known,
+        inline.__name__: _inline,
+        known_truth.__name__: _known,
     }
     lifespan, held = hosts[package]()
     return Build(**scenarios, lifespan=lifespan, held=held, on_loop=package == "inprocess")

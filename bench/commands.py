@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from bench import resume
+from bench.atomic_write import write_atomically
 from bench.beside import plain
 from bench.byo.orders import Asked, refuse_without_app
 from bench.byo.orders import make_order as make_own_order
@@ -25,7 +26,7 @@ from bench.outcomes import Outcome, outcomes
 from bench.profiles import profile
 from bench.rendering import render, shown
 from bench.run import execute, go_on
-from bench.rundir import RunDirectory, write_atomically
+from bench.rundir import RunDirectory
 from bench.scenario_subject import ScenarioSubject
 from bench.schema import CHECKS, MANIFEST
 from bench.thresholds import Threshold

@@ -20,7 +20,6 @@ import gc
 import json
 import os
 import selectors
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -28,9 +27,10 @@ from typing import Any
 
 import aiohttp
 
+from bench.atomic_write import write_json
 from bench.lifeline import end_with_parent
 from bench.plan import Arrival, Plan, PlanError
-from bench.program import stop_on_signals, write_json
+from bench.program import give_up, stop_on_signals
 from scenarios import jobs, ledger
 from scenarios.ledger import Event
 
@@ -54,8 +54,6 @@ DEFAULT_LEAD_S = 0.5
 SPIN_S = 0.0003
 #: Real-time priority, the lowest: the instrument goes before what it measures. Only root gets it.
 PRIORITY = 1
-#: Exit code for what the person who started the generator can mend.
-USAGE_ERROR = 2
 
 
 class Generator:
@@ -184,8 +182,7 @@ def main() -> None:
                 )
             )
     except (PlanError, OSError) as error:
-        sys.stderr.write(f"bench.generator: {error}\n")
-        sys.exit(USAGE_ERROR)
+        give_up("bench.generator", str(error))
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:

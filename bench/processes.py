@@ -15,6 +15,7 @@ from typing import Self
 
 import psutil
 
+from bench import guardian
 from bench.errors import BenchError
 
 #: Seconds that a process may take to end after SIGTERM before its group is killed.
@@ -79,7 +80,7 @@ class ProcessTable:
     def __init__(self) -> None:
         self._processes: list[Process] = []
         self._guardian = subprocess.Popen(
-            [sys.executable, "-m", "bench.guardian"],
+            [sys.executable, "-m", guardian.__name__],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )

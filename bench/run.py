@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bench import drift_block, fault_block, further, latency_block, micro_run, resume, turns
 from bench.agenda import Agenda, make_agenda
+from bench.atomic_write import write_atomically
 from bench.conclusion import conclude
 from bench.context import Context
 from bench.elsewhere import Found
@@ -25,7 +26,7 @@ from bench.orders import Order
 from bench.planned import planned
 from bench.processes import ProcessTable
 from bench.progress import RunProgress
-from bench.rundir import RunDirectory, write_atomically
+from bench.rundir import RunDirectory
 from bench.schema import PLAN
 from bench.turns import Turn
 from bench.unmeasurable import check_some_is_possible, possible

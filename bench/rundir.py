@@ -6,9 +6,7 @@ See `bench.schema` for its files.
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,12 +16,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
+from bench.atomic_write import replacement, write_atomically
 from bench.errors import BenchError
 from bench.schema import MANIFEST, SCHEMA_VERSION, TABLES, Manifest
 
 #: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
 FREE_BYTES_NEEDED = 300_000_000
+#: The file that is locked by the process that writes the run; it stays, empty.
+LOCK = ".lock"
 
 
 class RunDirectory:
@@ -66,12 +68,11 @@ class RunDirectory:
 
         The kernel takes the claim back when the process ends, however it ends.
         """
-        folder = os.open(self.path, os.O_RDONLY)
         try:
-            _lock(folder, self.path)
-            yield
-        finally:
-            os.close(folder)
+            with FileLock(self.path / LOCK, blocking=False):
+                yield
+        except Timeout:
+            raise BenchError(f"{self.path} is being measured by another process: wait for its end") from None
 
     def save_manifest(self, **changes: Any) -> None:
         """Change fields of the manifest and write it in one step."""
@@ -114,16 +115,8 @@ class RunDirectory:
     def point_latest(self) -> None:
         """Let `latest` beside this directory point at it."""
         link = self.path.parent / "latest"
-        fresh = self.path.parent / f".latest-{os.getpid()}"
-        fresh.symlink_to(self.path.name)
-        fresh.replace(link)
-
-
-def _lock(folder: int, path: Path) -> None:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BenchError(f"{path} is being measured by another process: wait for its end") from None
+        with replacement(link) as fresh:
+            fresh.symlink_to(self.path.name)
 
 
 def check_space(out: Path) -> None:
@@ -144,14 +137,3 @@ def _fresh_folder(out: Path, name: str) -> Path:
             path.mkdir()
             return path
     raise AssertionError  # the count has no end
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part; OSError leaves none."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text)
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise

@@ -6,9 +6,7 @@ the broker. `F/app.json` (url, pid) appears when it listens. SIGTERM drains, as 
 | request     | answer                                                                 |
 |-------------|------------------------------------------------------------------------|
 | POST /tasks | {"id", "task", "args", "kwargs"}: `apply_async`, see below; 202 {"id"} |
-| GET /held   | {job: where} of the accepted jobs that have not ended                  |
-| GET /lag    | [[t_ns, lag_ms], …] of the loop since the last call (`bench.ticker`)   |
-| GET /health | 200 {"side", "pid"}                                                    |
+| GET …       | /held, /lag and /health: see `bench.host_endpoints`                    |
 
 The call is made on a thread, as a web framework makes it from a plain function, and `id` is its Celery id.
 A hand-over that raises is a 503 with the error.
@@ -16,15 +14,11 @@ A hand-over that raises is a 503 with the error.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import json
 import os
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from celery import Celery
 from starlette.applications import Starlette
@@ -37,17 +31,13 @@ from bench import handover
 from bench.byo import adopted
 from bench.byo.loading import AppError
 from bench.byo.recording import Recorder, recorder
-from bench.lifeline import end_with_parent
-from bench.serving import PortTakenError, serve
-from bench.ticker import Ticker
+from bench.host_endpoints import HostEndpoints, be_host, failed
 from scenarios.ledger import CONTEXT_VARIABLE
 
 #: The side whose tasks run in this process.
 INPROCESS = "inprocess"
 #: Where a call is held that this process runs or will run.
 IN_MEMORY = "memory"
-#: Exit code for what the person who started the host can mend.
-USAGE_ERROR = 2
 
 
 class Host:
@@ -58,30 +48,24 @@ class Host:
         self._app = app
         self._recording = recording
         self._options = options
-        self._ticker = Ticker()
+        self._endpoints = HostEndpoints(side, self._held)
 
     def asgi(self) -> Starlette:
         """The ASGI application."""
         return Starlette(
             routes=[
                 Route("/tasks", self.call, methods=["POST"]),
-                Route("/held", self.held),
-                Route("/lag", self.lag),
-                Route("/health", self.health),
+                *self._endpoints.routes(),
             ],
             lifespan=self.lifespan,
-            exception_handlers={Exception: _failed},
+            exception_handlers={Exception: failed},
         )
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Run the tasks here, where the side says so, and measure the loop while the host serves."""
-        ticking = asyncio.create_task(self._ticker.run())
-        try:
-            async with self._running():
-                yield
-        finally:
-            ticking.cancel()
+        async with self._endpoints.measured(), self._running():
+            yield
 
     async def call(self, request: Request) -> Response:
         """POST /tasks."""
@@ -101,21 +85,12 @@ class Host:
             return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=503)
         return JSONResponse({"id": name}, status_code=202)
 
-    async def held(self, _request: Request) -> Response:
-        """GET /held."""
+    async def _held(self) -> dict[str, str]:
         if self.side == INPROCESS:
-            return JSONResponse(dict.fromkeys(self._recording.open, IN_MEMORY))
+            return dict.fromkeys(self._recording.open, IN_MEMORY)
         from bench.byo.held import held  # late: each side imports its own build alone
 
-        return JSONResponse(await run_in_threadpool(held, self._app))
-
-    async def lag(self, _request: Request) -> Response:
-        """GET /lag."""
-        return JSONResponse(self._ticker.take())
-
-    async def health(self, _request: Request) -> Response:
-        """GET /health."""
-        return JSONResponse({"side": self.side, "pid": os.getpid()})
+        return await run_in_threadpool(held, self._app)
 
     def _running(self) -> AbstractAsyncContextManager[object]:
         if self.side != INPROCESS:
@@ -130,31 +105,18 @@ async def _nothing() -> AsyncIterator[None]:
     yield
 
 
-async def _failed(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=500)
+def make() -> Starlette:
+    """The host that the environment tells of; raise AppError for an app that cannot be used."""
+    adoption = adopted.told()
+    app = adopted.adopted(adoption)
+    side = json.loads(os.environ[CONTEXT_VARIABLE])["side"]
+    options = {"queue": adoption.queue} if adoption.queue else {}
+    return Host(side, app, recorder(), options).asgi()
 
 
 def main() -> None:
     """Read the command line and the environment, then serve."""
-    end_with_parent()
-    parser = argparse.ArgumentParser(prog="python -m bench.byo.host", description="The host of your tasks.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where app.json is written")
-    given = parser.parse_args()
-    adoption = adopted.told()
-    options = {"queue": adoption.queue} if adoption.queue else {}
-    try:
-        app = adopted.adopted(adoption)
-        side = json.loads(os.environ[CONTEXT_VARIABLE])["side"]
-        host = Host(side, app, recorder(), options)
-        asyncio.run(serve(host.asgi(), given.port, given.folder))
-    except (AppError, PortTakenError) as error:
-        _give_up(str(error))
-
-
-def _give_up(line: str) -> NoReturn:
-    sys.stderr.write(f"bench.byo.host: {line}\n")
-    sys.exit(USAGE_ERROR)
+    be_host("bench.byo.host", "The host of your tasks.", make, mendable=(AppError,))
 
 
 if __name__ == "__main__":

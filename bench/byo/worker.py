@@ -11,9 +11,7 @@ import sys
 from bench.byo import adopted
 from bench.byo.loading import AppError
 from bench.byo.recording import recorder
-
-#: Exit code for what the person who started the worker can mend.
-USAGE_ERROR = 2
+from bench.program import give_up
 
 
 def main() -> None:
@@ -21,8 +19,7 @@ def main() -> None:
     try:
         app = adopted.adopted(adopted.told())
     except AppError as error:
-        sys.stderr.write(f"bench.byo.worker: {error}\n")
-        sys.exit(USAGE_ERROR)
+        give_up("bench.byo.worker", str(error))
     recorder()
     app.start(sys.argv[1:])
 

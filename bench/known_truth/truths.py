@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.sides import Side
-
-#: The periodic policy that these sides call their own.
-POLICY = "known-truth"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
@@ -42,8 +37,3 @@ TRUTHS = {
     "truth-stall": Truth(stall_at_job=20, stall_s=1.0),
     "truth-drift": Truth(drift_ppm=500.0),
 }
-
-
-def side(name: str) -> Side:
-    """The side of this name, for a turn."""
-    return Side(name=name, policies=(POLICY,))

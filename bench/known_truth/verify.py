@@ -1,9 +1,9 @@
 """`queue-or-task verify`: whether the harness reports what is known to be true.
 
-The sides of `bench.known_truth` go through the road of a real run: latency blocks, a fault block
-whose fault does nothing, a drift block. A block that does not count (see `bench.measures.validity`)
-is measured again, twice at most; of one that never did nothing can be said. The rows go to
-`<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
+The sides of `bench.known_truth`, each with a wrong of its own, go through the road of a real run: latency
+blocks, a fault block whose fault does nothing, a drift block. A block that does not count (see
+`bench.measures.validity`) is measured again, twice at most; of one that never did nothing can be said. The
+rows go to `<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
 """
 
 from __future__ import annotations
@@ -18,22 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from bench import drift_block, fault_block, hiccup, latency_block, machine
+from bench.atomic_write import write_atomically
 from bench.context import Context
 from bench.faults.fault import Expected, Fault
 from bench.known_truth import checks, same
 from bench.known_truth.checks import Row
-from bench.known_truth.truths import POLICY, side
+from bench.known_truth.truths import TRUTHS
 from bench.manifests import now
 from bench.measures.block import NS_PER_MS
 from bench.measures.validity import HICCUP_P99_MS
 from bench.processes import ProcessTable
 from bench.profiles import Profile
-from bench.rundir import RunDirectory, write_atomically
+from bench.rundir import RunDirectory
 from bench.scenario_subject import ScenarioSubject
 from bench.schema import INSTRUMENT, Manifest
+from bench.sides import Side
 from bench.turns import Turn
 from scenarios import jobs as job_names
 
+#: The periodic policy that the sides with known truth call their own.
+POLICY = "known-truth"
 #: Runs of the A/A test, and most windows that its block is cut into: each run then takes half of them.
 AA_RUNS = 40
 AA_WINDOWS = 4 * same.PAIRS
@@ -239,7 +243,7 @@ def _turn(name: str, measure: str, repetition: int, attempt: int = 0) -> Turn:
     return Turn(
         name=f"{measure[0]}{repetition:02}-{name}{suffix}",
         measure=measure,
-        side=side(name),
+        side=Side(name=name, policies=(POLICY,)),
         repetition=repetition,
         guess_s=0.0,
     )
@@ -253,7 +257,7 @@ def _manifest(profile: Profile, seed: int) -> Manifest:
         profile=profile.name,
         command=["queue-or-task", "verify", "--seed", str(seed)],
         seed=seed,
-        sides=["truth-base", "truth-delay", "truth-count", "truth-stall", "truth-drift"],
+        sides=list(TRUTHS),
         scenarios=list(job_names.SCENARIOS),
         measures=["latency", "fault", "drift"],
         plan=asdict(profile),

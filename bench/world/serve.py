@@ -22,8 +22,9 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from bench import hosts
+from bench.atomic_write import write_json
 from bench.lifeline import end_with_parent
-from bench.program import stop_on_signals, write_json
+from bench.program import stop_on_signals
 from bench.serving import Server, address_of, listening_socket, url_of
 from bench.world import services
 from bench.world.control import Counting, control

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-from pathlib import Path
 
 import pytest
 
-from bench.program import write_json
 from bench.serving import HOST, PortTakenError, listening_socket, port_of, url_of
 
 
@@ -37,11 +34,3 @@ def test_a_connection_does_not_wait_for_delayed_acknowledgements() -> None:
         return option
 
     assert asyncio.run(no_delay()) != 0
-
-
-def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "world.json"
-    write_json(path, {"a": 1})
-    write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 2}
-    assert list(tmp_path.iterdir()) == [path]
