@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.measures.spent import Spent, own_row
-from bench.rundir import RunDirectory
-from bench.turns import Turn
+from bench.measures.load.cpu_shares import Spent, own_row
+from bench.plan.blocks import Turn
+from bench.storage.run_directory import RunDirectory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class BlockResult:
     spent: Spent
     #: The rows of the tables that its measure has, by table; an empty one changes nothing.
     tables: Mapping[str, pd.DataFrame | Sequence[Mapping[str, Any]]]
-    #: Its row of `blocks.csv` (`bench.turns.block_row`).
+    #: Its row of `blocks.csv` (`bench.plan.blocks.block_row`).
     row: Mapping[str, object]
 
     def append_to(self, directory: RunDirectory) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: The kind of the effect that a run notes when a task that noted none is done.
 COMPLETION = "completion"
-#: Set by a run in the processes that it starts (`bench.byo.recording`).
+#: Set by a run in the processes that it starts (`bench.own_app.children.recording`).
 _note: Callable[[str, object], None] | None = None
 
 

@@ -3,7 +3,7 @@
 | request     | answer                                                               |
 |-------------|----------------------------------------------------------------------|
 | GET /held   | {job: where} of the accepted jobs that have not ended                |
-| GET /lag    | [[t_ns, lag_ms], …] of the loop since the last call (`bench.ticker`) |
+| GET /lag    | [[t_ns, lag_ms], …] of the loop since the last call (`bench.app.loop_lag`) |
 | GET /health | 200 {"side", "pid"}                                                  |
 """
 
@@ -21,10 +21,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.lifeline import end_with_parent
-from bench.program import give_up
-from bench.serving import PortTakenError, serve
-from bench.ticker import Ticker
+from bench.app.loop_lag import Ticker
+from bench.process.asgi_server import PortTakenError, serve
+from bench.process.parent_watch import end_with_parent
+from bench.process.signals import give_up
 
 
 class HostEndpoints:

@@ -8,14 +8,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bench import ledger_io
-from bench.faults.fault import DEADLINE_MS, Fault
-from bench.plan import REQUESTED, Plan, make_plan
-from bench.profiles import Profile
-from bench.sides import Side
-from bench.stack import Stack
+from bench.faults.spec import DEADLINE_MS, Fault
+from bench.ledger import reader
+from bench.load.load_plan import REQUESTED, Plan, make_plan
+from bench.plan.blocks import Turn
+from bench.plan.profiles import Profile
+from bench.plan.sides import Side
+from bench.stack.stack import Stack
 from bench.subject import Grid, TickPlan
-from bench.turns import Turn
 from scenarios import jobs
 
 #: Requests a second of the scenario that no fault aims at, whose jobs show how far a fault reaches.
@@ -121,7 +121,7 @@ class ScenarioSubject:
 
     def read_events(self, path: Path) -> list[dict[str, Any]]:
         """The events as they are: the services write one effect for each thing done."""
-        events, _ = ledger_io.read_events(path)
+        events, _ = reader.read_events(path)
         return events
 
     def closing(self, run: Path) -> Mapping[str, Any]:  # noqa: ARG002 - of the Protocol

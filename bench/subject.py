@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bench.faults.fault import Fault
-from bench.plan import Plan
-from bench.profiles import Profile
-from bench.sides import Side
-from bench.turns import Turn
+from bench.faults.spec import Fault
+from bench.load.load_plan import Plan
+from bench.plan.blocks import Turn
+from bench.plan.profiles import Profile
+from bench.plan.sides import Side
 
 StackT_co = TypeVar("StackT_co", covariant=True)
 
@@ -103,7 +103,7 @@ class Subject(Protocol[StackT_co]):
     def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> StackT_co:
         """A side for one block, not started; if `periodic`, its periodic work runs by the policy of the turn.
 
-        The options are those of `bench.stack.Stack`.
+        The options are those of `bench.stack.stack.Stack`.
         """
 
     def read_events(self, path: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 
 from bench.errors import BenchError
-from bench.faults.fault import Fault
+from bench.faults.spec import Fault
 
 
 def _found() -> Iterator[Fault]:

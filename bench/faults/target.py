@@ -1,7 +1,7 @@
 """What a strike may do to the side that it strikes.
 
 A fault knows the running side by this Protocol alone, so that the list of faults, and with it the plan of a
-run, is made without starting or importing one. `bench.stack.Stack` is what a run passes.
+run, is made without starting or importing one. `bench.stack.stack.Stack` is what a run passes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import httpx
 
-from bench.processes import Process
+from bench.process.process_table import Process
 
 
 class TargetBroker(Protocol):

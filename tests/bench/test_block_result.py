@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from bench.block_result import BlockResult
-from bench.measures.spent import Spent
-from bench.rundir import RunDirectory
-from bench.sides import SIDES
-from bench.turns import Turn, block_row
+from bench.measures.load.cpu_shares import Spent
+from bench.plan.blocks import Turn, block_row
+from bench.plan.sides import SIDES
+from bench.storage.run_directory import RunDirectory
 
 TURN = Turn(name="s00-inline", measure="cold", side=SIDES["inline"], repetition=0, guess_s=1.0)
 SPENT = Spent(

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bench
-from bench import agenda, moments, orders, planned, subject, unmeasurable
+from bench import subject
+from bench.plan import feasibility, plan_file, run_plan, run_request, strikes
 
 FOLDER = Path(str(bench.__file__)).parent
 #: A whole string that names a module of the harness.
@@ -38,9 +39,15 @@ def test_each_module_that_is_started_by_its_name_exists() -> None:
 
 def test_a_plan_is_made_without_importing_a_side_that_runs() -> None:
     modules = ", ".join(
-        module.__name__ for module in (agenda, moments, orders, planned, subject, unmeasurable)
+        module.__name__ for module in (run_plan, strikes, run_request, plan_file, subject, feasibility)
     )
     program = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    running = {"bench.stack", "bench.parts", "bench.asks", "bench.context", "bench.byo"}
+    running = {
+        "bench.stack.stack",
+        "bench.stack.parts",
+        "bench.stack.client",
+        "bench.blocks.context",
+        "bench.own_app",
+    }
     assert set(done.stdout.split()) & running == set()

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from bench.atomic_write import write_atomically
-from bench.lifeline import end_with_parent
-from bench.program import give_up
+from bench.process.parent_watch import end_with_parent
+from bench.process.signals import give_up
 from bench.world.proxy.control import serve_control
 from bench.world.proxy.server import HOST, Proxy
 from bench.world.proxy.toxics import Toxic, ToxicError

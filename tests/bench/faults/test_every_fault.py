@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench import faults
+from bench.cli.list_command import tables
 from bench.errors import BenchError
 from bench.faults import FAULTS, chosen
-from bench.listing import tables
-from bench.sides import SIDES
+from bench.plan.sides import SIDES
 
 #: Faults of the broker, its workers and its result store: they mean nothing without a queue.
 QUEUE_ONLY = {12, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 37}

@@ -1,0 +1,93 @@
+"""A drift block: periodic work by one policy, and nothing else to do.
+
+All policies of a repetition run side by side, each in a stack of its own, and begin to count
+together: what the machine does to one it does to all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+import pandas as pd
+
+from bench.block_result import BlockResult
+from bench.blocks.context import Context, sleep_until
+from bench.measures.events.block import NS_PER_S, Block, Event
+from bench.measures.events.periodic_runs import runs_by_owner
+from bench.measures.load.cpu_shares import Spent
+from bench.measures.periodic import drift
+from bench.plan.blocks import Turn, valid_row
+from bench.stack import cpu_usage
+from bench.stack.stack import Stack
+
+#: Seconds within which what ticks by itself should run once; what does not is missed from the first tick on.
+FIRST_TICK_S = 15.0
+#: Seconds between the start of the syncs and the first that counts.
+SETTLE_S = 2.0
+#: Seconds after the window in which the last sync may end.
+DRAIN_S = 1.0
+
+
+async def run_together(turns: list[Turn], context: Context) -> str:
+    """Run every policy of one repetition side by side and append their rows; they count: return nothing."""
+    barrier = asyncio.Barrier(len(turns))
+    async with asyncio.TaskGroup() as group:
+        for turn in turns:
+            group.create_task(_run(turn, context, barrier))
+    return ""
+
+
+async def _count(stack: Stack, turn: Turn, seconds: float, *, blocks: int) -> tuple[Block, Spent]:
+    """Let the window and the last sync in it pass; return the window and what the harness spent in it."""
+    start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
+    block = Block(
+        block=turn.name,
+        side=turn.side.name,
+        repetition=turn.repetition,
+        start_ns=start_ns,
+        end_ns=start_ns + int(seconds * NS_PER_S),
+    )
+    await sleep_until(block.start_ns)
+    before = cpu_usage.read(stack, blocks=blocks)
+    await sleep_until(block.end_ns)
+    spent = cpu_usage.between(before, cpu_usage.read(stack, blocks=blocks))
+    await sleep_until(block.end_ns + int(DRAIN_S * NS_PER_S))
+    return block, spent
+
+
+async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
+    ticking = context.subject.tick_plan(turn, owners=context.profile.drift_owners)
+    stack = context.make_stack(turn, periodic=True)
+    async with stack:
+        await stack.until(lambda events: ticking.unasked <= _ticked(events), within_s=FIRST_TICK_S)
+        await barrier.wait()
+        await stack.client.sync(ticking.asked)
+        block, spent = await _count(stack, turn, context.profile.drift_s, blocks=barrier.parties)
+    events, _ = context.keep_events(turn)
+    made = [
+        drift.drift_frames(
+            events,
+            block,
+            policy=grid.policy,
+            interval_ns=int(grid.interval_s * NS_PER_S),
+            owners=grid.owners,
+        )
+        for grid in ticking.grids
+    ]
+    result = BlockResult(
+        turn=turn,
+        spent=spent,
+        tables={
+            "ticks": pd.concat([ticks for ticks, _ in made]),
+            "drift": pd.concat([rows for _, rows in made]),
+        },
+        row=valid_row(turn, seconds=context.profile.drift_s),
+    )
+    result.append_to(context.directory)
+
+
+def _ticked(events: Iterable[Event]) -> set[str]:
+    """The owners that ran at least once."""
+    return {owner for owner, runs in runs_by_owner(events).items() if runs}

@@ -1,6 +1,0 @@
-"""Odd jobs: what a fault needs done that no scenario does. The same jobs on each side, by name.
-
-An odd job does its oddity (see `bench.odd.work`) and then tells the CRM of its key, so that the
-CRM writes its `effect` and the checker counts it as a job of account set-up, `<key>/crm`.
-`bench.odd.endpoint` hands them over inside the app; `bench.odd.tasks` has them for a worker.
-"""

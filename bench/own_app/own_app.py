@@ -1,0 +1,177 @@
+"""An app of your own as the harness knows it: what is asked of it, what it has, and how it is started."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.faults.spec import Fault
+from bench.ledger import reader
+from bench.load.load_plan import Plan
+from bench.own_app import effect_counts, effects
+from bench.own_app.children.app_description import Answer, Entry
+from bench.own_app.own_stack import OwnStack
+from bench.own_app.workload import load_plan
+from bench.own_app.workload.workload import Workload
+from bench.plan.blocks import Turn
+from bench.plan.profiles import Profile
+from bench.plan.sides import Side
+from bench.subject import Grid, TickPlan
+
+#: The fault whose rate is the fault.
+BURST = 31
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnApp:
+    """The app under test."""
+
+    workload: Workload
+    #: The project's folder, from which its modules are imported.
+    folder: Path
+    answer: Answer
+    #: Its calls go through its own broker, in a queue of the run's own.
+    use_app_broker: bool = False
+    #: Entries of its schedule that are measured, with their period where it is not their own.
+    entries: Mapping[str, float | None]
+    #: Entries that are not, each with the reason.
+    left_out: tuple[str, ...] = ()
+    worker_options: tuple[str, ...] = ()
+
+    @property
+    def scenarios(self) -> list[str]:
+        """The tasks."""
+        return self.workload.names
+
+    @property
+    def requested(self) -> bool:
+        """The tasks' calls arrive as requests, whatever they are called."""
+        return True
+
+    @property
+    def periodic(self) -> bool:
+        """Whether any entry of the schedule is measured."""
+        return bool(self.entries)
+
+    @property
+    def predicted(self) -> bool:
+        """Nothing is expected of an app that nobody knows."""
+        return False
+
+    @property
+    def broker(self) -> str:
+        """The app's own broker, where the run uses it."""
+        return f"the app's own, {self.answer.broker}" if self.use_app_broker else ""
+
+    def load(
+        self,
+        *,
+        profile: Profile,  # noqa: ARG002 - the workload has its rates
+        seed: int,
+        prefix: str,
+        seconds: float,
+        rate: float | None = None,
+        owners: bool = True,  # noqa: ARG002 - the schedule runs in drift blocks alone
+    ) -> Plan:
+        """The calls of a block, at the workload's rates or at `rate` a second in the same mix."""
+        return self._load(seed=seed, prefix=prefix, seconds=seconds, rate=rate)
+
+    def _load(self, *, seed: int, prefix: str, seconds: float, rate: float | None) -> Plan:
+        factor = 1.0 if rate is None else rate / self.workload.rate
+        return load_plan.make_load(self.workload, seed=seed, prefix=prefix, seconds=seconds, factor=factor)
+
+    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> Plan:
+        """The load of a block of a fault: the workload's, but for a burst, which is one by its rate."""
+        rate = fault.rate if fault.number == BURST else None
+        return self._load(seed=seed, prefix=prefix, seconds=fault.load_s, rate=rate)
+
+    def tick_plan(self, turn: Turn, *, owners: int) -> TickPlan:  # noqa: ARG002 - the schedule has its entries
+        """Each entry that is measured; its name stands where a policy's does: each has its own interval."""
+        return TickPlan(
+            grids=tuple(
+                Grid(policy=entry.name, interval_s=self.interval_s(entry), owners=(entry.name,))
+                for entry in self.answer.entries
+                if entry.name in self.entries
+            )
+        )
+
+    def first_calls(self) -> dict[str, list[Any]]:
+        """[args, kwargs] of one call of each task."""
+        draw = random.Random(0)  # noqa: S311 - a load, no secret
+        return {task.name: task.maker()(draw, 0) for task in reversed(self.workload.tasks)}
+
+    def config_lines(self, side: Side) -> int:
+        """Settings of the app that the side needs: many are for a queue alone."""
+        lines = len(self.answer.settings)
+        return lines if side.queued else lines - len(self.answer.queue_settings)
+
+    def deadlines_ms(self, fault: Fault) -> dict[str, float]:  # noqa: ARG002 - the same under each
+        """Every task, with the milliseconds from due to effect after which a call of it is late."""
+        return {name: self._deadline_s(name) * 1000 for name in self.scenarios}
+
+    def _deadline_s(self, task: str) -> float:
+        return min(each.deadline_s for each in self.workload.tasks if each.name == task)
+
+    def interval_s(self, entry: Entry) -> float:
+        """Seconds between two ticks of an entry that is measured."""
+        own = self.entries[entry.name]
+        seconds = entry.seconds if own is None else own
+        assert seconds is not None  # noqa: S101 - an entry without a fixed period is measured at another
+        return seconds
+
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """What finds programs: a broker that is named there is the app's."""
+        return {"PATH": env.get("PATH", "")}
+
+    def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> OwnStack:
+        """A side of the app; no part of it is elsewhere."""
+        del options["elsewhere"]
+        return OwnStack(self, turn.side, periodic=periodic, **options)
+
+    def read_events(self, path: Path) -> list[dict[str, Any]]:
+        """The events with the effects of one kind and subject left of each job."""
+        events, _ = reader.read_events(path)
+        return effects.counted(events)
+
+    def manifest(self) -> dict[str, Any]:
+        """What is asked of the app, and what it has."""
+        return {"own_app": self._told()}
+
+    def closing(self, run: Path) -> dict[str, Any]:
+        """The same, and what was seen of each task."""
+        return {"own_app": {**self._told(), "seen": effect_counts.tally(run)}}
+
+    def _told(self) -> dict[str, Any]:
+        return {
+            "app": self.workload.app,
+            "folder": str(self.folder),
+            "broker": f"the app's own, {self.answer.broker}" if self.use_app_broker else "ours, in its place",
+            "worker": {name: value for name, value in self.answer.worker.items() if value is not None},
+            "worker_options": list(self.worker_options),
+            "queues": self.answer.queues,
+            "tasks": [
+                {
+                    "name": task.name,
+                    "signature": self.answer.signatures[task.name],
+                    "rate_per_s": task.rate,
+                    "args": list(task.args),
+                    "kwargs": dict(task.kwargs),
+                    "deadline_s": task.deadline_s,
+                }
+                for task in self.workload.tasks
+            ],
+            "entries": [
+                {
+                    "name": entry.name,
+                    "task": entry.task,
+                    "own_schedule": entry.schedule,
+                    "every_s": self.interval_s(entry),
+                }
+                for entry in self.answer.entries
+                if entry.name in self.entries
+            ],
+            "left_out": list(self.left_out),
+        }
