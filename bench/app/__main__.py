@@ -11,7 +11,7 @@ unknown side ends it at once with one line and exit code 2.
 | PUT /sync/{owner}      | `start`: 204                                                         |
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
-| GET /held, lag, health | see `bench.host_endpoints`                                           |
+| GET /held, lag, health | see `bench.app.host_endpoints`                                           |
 | POST /odd              | an odd job for a fault, see `bench.app.fault_jobs.endpoint`                     |
 | POST /owners           | many periodic owners, in-process: see `bench.app.owner_fleet.servers`           |
 
@@ -37,7 +37,7 @@ from starlette.routing import Route
 
 from bench.app import builds
 from bench.app.fault_jobs import endpoint as odd
-from bench.host_endpoints import HostEndpoints, be_host, failed
+from bench.app.host_endpoints import HostEndpoints, be_host, failed
 from bench.ledger import submissions
 from scenarios import database, settings, users
 from scenarios.contract import RefusedError

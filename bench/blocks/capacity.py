@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bench.block_result import BlockResult
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.load import ramp
 from bench.load.load_plan import Plan

@@ -5,7 +5,7 @@ services | broker | worker, app, beat | first effect | stop
 
 from __future__ import annotations
 
-from bench.block_result import BlockResult
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context
 from bench.measures.events.block import Block
 from bench.measures.latency import validity

@@ -19,10 +19,10 @@ from bench.plan.blocks import Turn
 from bench.plan.deployment import ALL_HERE, Found
 from bench.plan.profiles import Profile
 from bench.plan.strikes import draw
+from bench.plan.subject import Subject
 from bench.process.process_table import Process, ProcessTable, file_of
 from bench.stack.stack import Stack
 from bench.storage.run_directory import RunDirectory
-from bench.subject import Subject
 
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0

@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.block_result import BlockResult
 from bench.blocks import measured_window
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.blocks.measured_window import Observed
 from bench.errors import BenchError

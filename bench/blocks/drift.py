@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from bench.block_result import BlockResult
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.measures.events.block import NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import runs_by_owner

@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from bench.block_result import BlockResult
 from bench.blocks import fault_rows
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.blocks.fault_rows import Observed
 from bench.errors import BenchError

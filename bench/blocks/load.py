@@ -14,8 +14,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.block_result import BlockResult
 from bench.blocks import measured_window
+from bench.blocks.block_result import BlockResult
 from bench.blocks.capacity import cores
 from bench.blocks.context import Context
 from bench.blocks.measured_window import Observed

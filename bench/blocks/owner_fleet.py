@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from bench.block_result import BlockResult
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.errors import BenchError
 from bench.measures.events.block import NS_PER_S, Block

@@ -27,8 +27,8 @@ from bench.plan.profiles import profile
 from bench.plan.run_request import Order, make_order
 from bench.run import resume
 from bench.run.runner import execute, go_on
-from bench.scenario_subject import ScenarioSubject
 from bench.schema import CHECKS, MANIFEST
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage.run_directory import RunDirectory
 
 __all__ = [

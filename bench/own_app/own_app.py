@@ -19,7 +19,7 @@ from bench.own_app.workload.workload import Workload
 from bench.plan.blocks import Turn
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
-from bench.subject import Grid, TickPlan
+from bench.plan.subject import Grid, TickPlan
 
 #: The fault whose rate is the fault.
 BURST = 31

@@ -15,7 +15,7 @@ from bench.plan.blocks import MEASURES
 from bench.plan.deployment import Elsewhere
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
-from bench.subject import Subject
+from bench.plan.subject import Subject
 from scenarios.jobs import SCENARIOS
 
 #: A run all of whose parts are its own.

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.load.load_plan import Plan
 from bench.plan.blocks import Turn
-from bench.subject import Subject
+from bench.plan.subject import Subject
 
 #: The part of the load within which the fault strikes, as fractions of its length.
 STRIKE_BETWEEN = (0.35, 0.65)

@@ -10,10 +10,10 @@ import pandas as pd
 from bench.measures.latency import validity
 from bench.measures.load.cpu_shares import own_part
 from bench.measures.statistics import comparison
+from bench.plan.subject import Subject
 from bench.run.blast_radius import blasts
 from bench.storage.manifest import least_pairs, now
 from bench.storage.run_directory import RunDirectory
-from bench.subject import Subject
 
 #: Sides that the others are compared with, the first that was measured.
 BASELINES = ("inprocess", "inline", "celery-stock")

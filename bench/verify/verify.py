@@ -30,9 +30,9 @@ from bench.plan.blocks import Turn
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
 from bench.process.process_table import ProcessTable
-from bench.scenario_subject import ScenarioSubject
 from bench.schema import INSTRUMENT, Manifest
 from bench.stack import hiccup_meter
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage import environment
 from bench.storage.manifest import now
 from bench.storage.run_directory import RunDirectory

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.block_result import BlockResult
+from bench.blocks.block_result import BlockResult
 from bench.measures.load.cpu_shares import Spent
 from bench.plan.blocks import Turn, block_row
 from bench.plan.sides import SIDES

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import bench
-from bench import subject
-from bench.plan import feasibility, plan_file, run_plan, run_request, strikes
+from bench.plan import feasibility, plan_file, run_plan, run_request, strikes, subject
 
 FOLDER = Path(str(bench.__file__)).parent
 #: A whole string that names a module of the harness.

@@ -6,7 +6,7 @@ the broker. `F/app.json` (url, pid) appears when it listens. SIGTERM drains, as 
 | request     | answer                                                                 |
 |-------------|------------------------------------------------------------------------|
 | POST /tasks | {"id", "task", "args", "kwargs"}: `apply_async`, see below; 202 {"id"} |
-| GET …       | /held, /lag and /health: see `bench.host_endpoints`                    |
+| GET …       | /held, /lag and /health: see `bench.app.host_endpoints`                    |
 
 The call is made on a thread, as a web framework makes it from a plain function, and `id` is its Celery id.
 A hand-over that raises is a 503 with the error.
@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.host_endpoints import HostEndpoints, be_host, failed
+from bench.app.host_endpoints import HostEndpoints, be_host, failed
 from bench.ledger import submissions
 from bench.own_app.children import rebound_app
 from bench.own_app.children.loading import AppError

@@ -13,8 +13,8 @@ from bench.plan import extra_blocks
 from bench.plan.profiles import PROFILES
 from bench.plan.run_request import make_order
 from bench.run import runner
-from bench.scenario_subject import ScenarioSubject
 from bench.schema import TABLES
+from bench.stack.scenario_subject import ScenarioSubject
 
 SMALLEST = replace(
     PROFILES["smoke"],

@@ -12,7 +12,7 @@ from bench.load import ramp
 from bench.load.load_plan import MAX_PREFIX, MAX_RATE
 from bench.plan import extra_blocks, sides
 from bench.plan.profiles import PROFILES
-from bench.scenario_subject import ScenarioSubject
+from bench.stack.scenario_subject import ScenarioSubject
 from scenarios.jobs import ACCOUNT_SYNC, SCENARIOS
 
 ALL = list(sides.SIDES.values())

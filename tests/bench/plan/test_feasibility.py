@@ -16,7 +16,7 @@ from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
 from bench.plan.run_plan import make_agenda
 from bench.plan.run_request import Order, make_order
-from bench.scenario_subject import ScenarioSubject
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.world.remote_world import World
 
 BROKER = "redis://10.0.0.2:6379/0"

@@ -31,7 +31,7 @@ from bench.plan.run_request import make_order
 from bench.load.load_plan import make_plan
 from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
-from bench.scenario_subject import ScenarioSubject
+from bench.stack.scenario_subject import ScenarioSubject
 profile, seed = PROFILES[sys.argv[1]], int(sys.argv[2])
 asked = {"scenarios": (), "sides": (), "measures": (), "faults": (), "out": Path()}
 order = make_order(ScenarioSubject, profile=profile, seed=seed, **asked)

@@ -9,7 +9,7 @@ import pytest
 
 from bench.plan.profiles import PROFILES
 from bench.run.conclusion import conclude
-from bench.scenario_subject import ScenarioSubject
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage.run_directory import RunDirectory
 from scenarios.jobs import WELCOME_EMAIL
 

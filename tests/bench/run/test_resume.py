@@ -29,8 +29,8 @@ from bench.plan.profiles import PROFILES
 from bench.plan.run_plan import Agenda, make_agenda
 from bench.plan.run_request import Order, make_order
 from bench.run import resume
-from bench.scenario_subject import ScenarioSubject
 from bench.schema import PLAN, SCHEMA_VERSION
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage import environment
 from bench.storage.run_directory import RunDirectory
 from bench.storage.table_repair import mend

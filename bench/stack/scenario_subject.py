@@ -14,8 +14,8 @@ from bench.load.load_plan import REQUESTED, Plan, make_plan
 from bench.plan.blocks import Turn
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
+from bench.plan.subject import Grid, TickPlan
 from bench.stack.stack import Stack
-from bench.subject import Grid, TickPlan
 from scenarios import jobs
 
 #: Requests a second of the scenario that no fault aims at, whose jobs show how far a fault reaches.
