@@ -129,7 +129,8 @@ def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
         implies=because[points],
         evidence=tuple(
             Evidence(
-                told=f"{formatting.side(side)} got at most {formatting.number(most[side])} jobs a second done; room is "
+                told=f"{formatting.side(side)} got at most {formatting.number(most[side])} "
+                "jobs a second done; room is "
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",
             )
@@ -201,7 +202,8 @@ def _share(run: Run, found: Freshness) -> float:
 
 def _kept(found: Freshness, share: float) -> str:
     return (
-        f"{formatting.side(found.side)}, {formatting.policy(found.policy)}: {formatting.number(share)} % of ticks on time, "
+        f"{formatting.side(found.side)}, {formatting.policy(found.policy)}: "
+        f"{formatting.number(share)} % of ticks on time, "
         f"age p99 {formatting.age(found.age_p99_ms)} ({formatting.age(found.age_p99_low_ms)} to "
         f"{formatting.age(found.age_p99_high_ms)})"
     )
