@@ -57,14 +57,14 @@ from inprocess.supervision.lease_postgres import PostgresLease
 from inprocess.supervision.lease_redis import RedisLease
 from inprocess.supervision.leased import Leased
 from inprocess.supervision.naive import WorkThenRearm
-from inprocess.supervision.names import whereis
+from inprocess.supervision.names import Via, whereis
 from inprocess.supervision.observer import snapshot
 from inprocess.supervision.ordered import ChildCounts
 from inprocess.supervision.partition_supervisor import PartitionSupervisor, partition_of
 from inprocess.supervision.periodic import Periodic
 from inprocess.supervision.process import Held, Process, ShutdownLimit
 from inprocess.supervision.redact import hide, redact, redact_call
-from inprocess.supervision.registry import Registry, Via
+from inprocess.supervision.registry import Registry
 from inprocess.supervision.restarts import Backoff, RestartIntensity
 from inprocess.supervision.runtime import Runtime, attach, home_loop
 from inprocess.supervision.snapshot import Node, Snapshot

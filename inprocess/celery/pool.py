@@ -17,9 +17,9 @@ from inprocess.celery.broker import LANES, Lane
 from inprocess.celery.internals import BasePool
 from inprocess.celery.job import END_S, Job, JobChild
 from inprocess.supervision.child_options import Options, options_of
+from inprocess.supervision.core.log import log
 from inprocess.supervision.errors import Refused
 from inprocess.supervision.exits import Restart
-from inprocess.supervision.process import log
 from inprocess.supervision.restarts import RestartIntensity
 from inprocess.supervision.task_supervisor import TaskSupervisor
 

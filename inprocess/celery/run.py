@@ -21,7 +21,6 @@ import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     ExitStack,
     asynccontextmanager,
     contextmanager,
@@ -33,6 +32,7 @@ from inprocess.celery.broker import Broker
 from inprocess.celery.hooks import hooked
 from inprocess.celery.identity import followed
 from inprocess.celery.joining import told_apart
+from inprocess.celery.taskwise import restore_all
 from inprocess.celery.tree import Tree
 from inprocess.supervision.drain import DrainReport, drain
 from inprocess.supervision.process import Process
@@ -211,9 +211,14 @@ class InProcess:
     def _close(self, why: str) -> None:
         self._parts.broker.refusal = f"{self.name} {why}"
 
-    def _hooked(self, app: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def _hooked(self, app: Any) -> Iterator[None]:
         parts = self._parts
-        return hooked(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask)
+        with hooked(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask):
+            try:
+                yield
+            finally:
+                restore_all(app)  # the consumer has prepared them
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[dict[str, Process]]:

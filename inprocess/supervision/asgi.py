@@ -25,8 +25,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from inspect import isawaitable
 from typing import Any
 
+from inprocess.supervision.core.log import log
 from inprocess.supervision.drain import drain
-from inprocess.supervision.process import Process, log
+from inprocess.supervision.process import Process
 from inprocess.supervision.runtime import attach
 from inprocess.supervision.task import unlinked
 

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inprocess.supervision.clock import settle
+from inprocess.supervision.core.log import log
 from inprocess.supervision.exits import NORMAL
-from inprocess.supervision.process import Held, Process, log
+from inprocess.supervision.process import Held, Process
 
 #: Lines of a report that name cut-off work; a longer report says how many more there were.
 REPORTED_WORK = 100

@@ -24,11 +24,12 @@ from typing import Any, Literal, Self
 
 from inprocess.supervision.child_spec import ChildSpec
 from inprocess.supervision.clock import Clock, Timer
+from inprocess.supervision.core.log import log
 from inprocess.supervision.eager import run_eagerly
 from inprocess.supervision.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.parent import Parent
-from inprocess.supervision.process import KILL_WAIT_S, Process, ShutdownLimit, log
+from inprocess.supervision.process import KILL_WAIT_S, Process, ShutdownLimit
 from inprocess.supervision.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 
 #: Children that one step asks to end; the rest is asked in the loop's next steps.

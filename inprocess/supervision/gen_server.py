@@ -32,16 +32,17 @@ from functools import partial
 from threading import get_ident
 from typing import Any, Self, TypeVar, cast
 
-from inprocess.supervision.caller import Caller, Question, deadlines
+from inprocess.supervision.caller import Caller, Question
 from inprocess.supervision.clock import Clock, Timer
-from inprocess.supervision.engine import NO_REPLY, Engine
+from inprocess.supervision.core.log import log
+from inprocess.supervision.engine import NO_REPLY, Engine, origin
 from inprocess.supervision.errors import ServerDiedError, StartError
 from inprocess.supervision.exits import NORMAL, SHUTDOWN, Exit, Ignore, killed
 from inprocess.supervision.mailbox import BUSY, CAST, INFO, STARTING, SYSTEM, Message
 from inprocess.supervision.observed import is_awaitable
-from inprocess.supervision.process import ShutdownLimit, log
+from inprocess.supervision.process import ShutdownLimit
 from inprocess.supervision.runtime import home_loop
-from inprocess.supervision.server_context import origin
+from inprocess.supervision.servers.deadlines import deadlines
 
 __all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
 

@@ -5,16 +5,15 @@ Each may be a plain method or an async one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from inprocess.supervision.caller import Caller
+from inprocess.supervision.core.log import log
 from inprocess.supervision.errors import UnhandledMessageError
 from inprocess.supervision.exits import Exit
-from inprocess.supervision.process import Process, log
+from inprocess.supervision.process import Process
 from inprocess.supervision.redact import redact
 from inprocess.supervision.status import shown_message
-
-if TYPE_CHECKING:
-    from inprocess.supervision.caller import Caller
 
 
 class Handlers(Process):

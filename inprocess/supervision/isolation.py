@@ -28,9 +28,10 @@ from functools import cache, partial
 from typing import Any, Literal, cast
 
 from inprocess.supervision.clock import settle
+from inprocess.supervision.core.log import log
 from inprocess.supervision.crew import Crew, Job
 from inprocess.supervision.errors import WorkerDiedError
-from inprocess.supervision.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit, log
+from inprocess.supervision.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
 from inprocess.supervision.threads import is_async
 
 Isolation = Literal["loop", "thread", "process"]

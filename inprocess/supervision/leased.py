@@ -25,17 +25,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ClassVar, Final, Self, TypeVar
 
 from inprocess.supervision.clock import Clock, settle
+from inprocess.supervision.core.log import log
 from inprocess.supervision.exits import SHUTDOWN, Exit, exit_of
 from inprocess.supervision.lease import Lease
-from inprocess.supervision.process import (
-    KILL_WAIT_S,
-    Held,
-    Process,
-    ShutdownLimit,
-    abandon,
-    ended_within,
-    log,
-)
+from inprocess.supervision.process import KILL_WAIT_S, Held, Process, ShutdownLimit, abandon, ended_within
 
 #: Seconds between two attempts of a candidate.
 RETRY_S: Final = 2.0

@@ -18,10 +18,11 @@ from functools import partial
 from typing import Any, Literal, get_args
 
 from inprocess.supervision.child_spec import AutoShutdown, ChildSpec, check_ids, check_significance
+from inprocess.supervision.core.log import log
 from inprocess.supervision.errors import StartError
 from inprocess.supervision.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.parent import Parent
-from inprocess.supervision.process import Process, log
+from inprocess.supervision.process import Process
 from inprocess.supervision.restarts import RestartIntensity
 from inprocess.supervision.strategy import Strategy, affected, ends_supervisor
 

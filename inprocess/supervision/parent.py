@@ -19,10 +19,11 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from inprocess.supervision.child_spec import ChildSpec
 from inprocess.supervision.clock import Clock, Timer, settle
+from inprocess.supervision.core.log import log
 from inprocess.supervision.eager import run_eagerly
 from inprocess.supervision.errors import ServerDiedError, StartError
 from inprocess.supervision.exits import SHUTDOWN, Exit, Ignore, killed
-from inprocess.supervision.process import KILL_WAIT_S, Held, Process, ShutdownLimit, log
+from inprocess.supervision.process import KILL_WAIT_S, Held, Process, ShutdownLimit
 from inprocess.supervision.restarts import RestartIntensity, RestartWindow
 from inprocess.supervision.runtime import home_loop
 from inprocess.supervision.threads import hop

@@ -40,9 +40,9 @@ from typing import Final, Self, TypeVar
 from inprocess.supervision import names
 from inprocess.supervision.child import Child
 from inprocess.supervision.clock import Clock
+from inprocess.supervision.core.log import log
 from inprocess.supervision.exits import Exit
 from inprocess.supervision.grid import Grid, last_tick
-from inprocess.supervision.process import log
 from inprocess.supervision.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.ticker import Spawn, Ticker, elsewhere, scheduler_here
 from inprocess.supervision.ticks import (

@@ -36,6 +36,7 @@ from typing import Any, Literal, Self, TypeVar
 from inprocess.supervision.clock import Clock
 from inprocess.supervision.errors import AlreadyStartedError, StartError
 from inprocess.supervision.exits import SHUTDOWN, Exit
+from inprocess.supervision.names import Via
 from inprocess.supervision.process import Ending, Process
 from inprocess.supervision.redact import redact
 from inprocess.supervision.threads import hop
@@ -51,16 +52,6 @@ class Entry:
 
     owner: Any
     value: Any = None
-
-
-class Via(str):
-    """A name that lives in a registry, for `start(name=...)` and `whereis`. Made by `Registry.via`."""
-
-    registry: Registry
-    key: Hashable
-    value: Any
-
-    __slots__ = ("key", "registry", "value")
 
 
 class Registry(Process):

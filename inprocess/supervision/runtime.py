@@ -28,7 +28,7 @@ from inprocess.supervision import (
     isolation,  # noqa: F401 - registers its exit hook first as well
     names,
 )
-from inprocess.supervision.process import log
+from inprocess.supervision.core.log import log
 from inprocess.supervision.threads import wait_on
 
 #: Seconds that the start of a runtime may take.

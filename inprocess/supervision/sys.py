@@ -25,9 +25,9 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
+from inprocess.supervision.core.log import log as _log
 from inprocess.supervision.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.gen_server import CALL_TIMEOUT_S, GenServer
-from inprocess.supervision.process import log as _log
 from inprocess.supervision.status import ancestors, set_state, shown, state_of
 
 P = ParamSpec("P")

@@ -16,9 +16,10 @@ from typing import TypeVar
 from inprocess.supervision import names, telemetry
 from inprocess.supervision.child import Child
 from inprocess.supervision.clock import Clock
+from inprocess.supervision.core.log import log
 from inprocess.supervision.errors import Refused
 from inprocess.supervision.exits import SHUTDOWN, Exit, exit_of
-from inprocess.supervision.process import Process, log
+from inprocess.supervision.process import Process
 from inprocess.supervision.runtime import home_loop
 from inprocess.supervision.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.threads import hop
