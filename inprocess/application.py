@@ -22,13 +22,13 @@ from dataclasses import dataclass
 
 from inprocess import scenario_children
 from inprocess.supervision.core.log import log
-from inprocess.supervision.drain import DrainReport, cut_off, drain
-from inprocess.supervision.names import whereis
-from inprocess.supervision.process import KILL_WAIT_S, Process
-from inprocess.supervision.runtime import Runtime, attach
-from inprocess.supervision.supervisor import Supervisor
-from inprocess.supervision.task import unlinked
-from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.process import KILL_WAIT_S, Process
+from inprocess.supervision.lifecycle.drain import DrainReport, cut_off, drain
+from inprocess.supervision.lifecycle.runtime import Runtime, attach
+from inprocess.supervision.supervisors.supervisor import Supervisor
+from inprocess.supervision.tasks.task import unlinked
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
 

@@ -14,16 +14,16 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, Literal, TypedDict
 
-from inprocess.supervision.child import Child
+from inprocess.supervision.core.errors import AlreadyStartedError, NoSuchChildError, Refused
 from inprocess.supervision.core.log import log
-from inprocess.supervision.errors import AlreadyStartedError, NoSuchChildError, Refused
-from inprocess.supervision.gen_server import GenServer
-from inprocess.supervision.naive import WorkThenRearm
-from inprocess.supervision.names import whereis
-from inprocess.supervision.periodic import Periodic
-from inprocess.supervision.supervisor import ChildSpec, Supervisor
-from inprocess.supervision.task_supervisor import TaskSupervisor
-from inprocess.supervision.ticks import Misfire, Overlap
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.periodic.periodic import Periodic
+from inprocess.supervision.periodic.policies import Misfire, Overlap
+from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
+from inprocess.supervision.servers.gen_server import GenServer
+from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
+from inprocess.supervision.tasks.child import Child
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import balances, jobs, ledger, node
 
 Policy = Literal["anchored", "anchored-spawn", "anchored-catch-up", "work-then-rearm"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from math import inf
 
-from inprocess.supervision.scheduler import Deadline, Expiring, Scheduler
+from inprocess.supervision.core.scheduler import Deadline, Expiring, Scheduler
 
 
 class Deadlines:

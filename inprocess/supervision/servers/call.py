@@ -1,0 +1,103 @@
+"""Caller: who waits for the reply to one call of a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, Protocol
+
+from inprocess.supervision.core.errors import CallTimeoutError
+from inprocess.supervision.core.scheduler import Scheduler
+from inprocess.supervision.servers.server_report import Shows, shown_message
+
+
+class Replies(Protocol):
+    """Who records the replies of a server."""
+
+    def replied(self, caller: Caller, value: object) -> None:
+        """Note that a call was answered."""
+
+
+class ReplyTarget(Shows, Protocol):
+    """What a call asks: a server."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Where it lives."""
+
+    @property
+    def extra(self) -> Replies | None:
+        """Who is told of a reply; None where nobody is."""
+
+
+class Caller:
+    """Who waits for the reply to one call. Passed to `handle_call`."""
+
+    __slots__ = ("client", "future", "request", "server")
+
+    def __init__(self, server: ReplyTarget, request: object, client: asyncio.Task[Any] | None) -> None:
+        self.server = server
+        self.request = request
+        #: The asyncio task that made the call.
+        self.client = client
+        self.future: asyncio.Future[Any] = server.scheduler.loop.create_future()
+
+    def reply(self, value: object) -> None:
+        """Answer the call; a second answer, or one after the time limit, is dropped. Any thread."""
+        scheduler = self.server.scheduler
+        if get_ident() == scheduler.thread:
+            self.answer(value)
+        else:
+            scheduler.loop.call_soon_threadsafe(self.answer, value)
+
+    def answer(self, value: object) -> None:
+        """As `reply`, on the loop's thread."""
+        if not self.future.done():
+            self.future.set_result(value)
+            extra = self.server.extra
+            if extra is not None:
+                extra.replied(self, value)
+
+    def fail(self, error: Exception) -> None:
+        """Make the call raise `error`. Loop's thread only."""
+        if not self.future.done():
+            self.future.set_exception(error)
+
+    def expire(self, seconds: float) -> None:
+        """Make the call raise CallTimeoutError: it had `seconds`. Loop's thread only."""
+        server = self.server
+        asked = shown_message(server, self.request)
+        self.fail(CallTimeoutError(f"{server.name} did not reply within {seconds:g} s to {asked}"))
+
+    def describe(self) -> str:
+        """The client for a log: its task, and where it waits."""
+        client = self.client
+        if client is None:
+            return "an unknown caller"
+        stack = client.get_stack(limit=1)
+        where = f" at {stack[0].f_code.co_filename}:{stack[0].f_lineno}" if stack else ""
+        code = getattr(client.get_coro(), "__qualname__", "a coroutine")
+        return f"task {client.get_name()!r} ({code}{where})"
+
+
+class Question(Caller):
+    """A call of `sys`: a function of the server, to be called between two messages."""
+
+    __slots__ = ("_function",)
+
+    def __init__(
+        self, server: ReplyTarget, function: Callable[[Any], object], client: asyncio.Task[Any] | None
+    ) -> None:
+        super().__init__(server, "a question of sys", client)
+        self._function = function
+
+    def perform(self) -> None:
+        """Call the function and answer with its result, or fail with what it raised."""
+        try:
+            value = self._function(self.server)
+        except Exception as error:  # noqa: BLE001 - it is whose function it is that gets the error
+            self.fail(error)
+        else:
+            if not self.future.done():
+                self.future.set_result(value)
