@@ -18,7 +18,7 @@ from celery_impl.sidekiq.deadline import WITHIN_S
 from celery_impl.sidekiq.giving_up import DeathHandler
 from celery_impl.sidekiq.keeper import KeeperStep
 from celery_impl.sidekiq.lease import transport as lease
-from celery_impl.sidekiq.rabbitmq import serves as serves_rabbitmq
+from celery_impl.sidekiq.rabbitmq.refusals import serves as serves_rabbitmq
 from celery_impl.sidekiq.retries import Schedule
 from celery_impl.sidekiq.server_check import EarlyCheck, ServerCheck
 from celery_impl.sidekiq.task import SidekiqTask

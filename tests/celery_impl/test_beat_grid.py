@@ -17,10 +17,9 @@ from hypothesis import strategies as st
 
 from celery_impl.sidekiq.beat.clock import ServerClock
 from celery_impl.sidekiq.beat.grid import COUNT_MAX, Calendar, Grid, TimetableError, timetable
-from celery_impl.sidekiq.beat.items import Item, item_of
+from celery_impl.sidekiq.beat.items import Item, Plan, item_of
 from celery_impl.sidekiq.beat.lease_redis import Answer, check_ttl
 from celery_impl.sidekiq.beat.leased import BACKOFF_MAX_S, Backoff, Leased
-from celery_impl.sidekiq.beat.plan import Plan
 from celery_impl.sidekiq.beat.ticks import Policy, PolicyError, Tick, expires_s, look
 
 MOMENTS = st.floats(1.6e9, 1.9e9)

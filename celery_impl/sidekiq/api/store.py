@@ -10,7 +10,7 @@ from celery import Celery
 
 from celery_impl.sidekiq.moves import Moves
 from celery_impl.sidekiq.pages import Pages
-from celery_impl.sidekiq.rabbitmq import refuse
+from celery_impl.sidekiq.rabbitmq.refusals import refuse
 from celery_impl.sidekiq.sets import Sets
 
 #: Transport options of a look, in place of the app's, which are for its requests: a person has more patience

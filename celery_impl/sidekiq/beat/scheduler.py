@@ -30,11 +30,10 @@ from kombu.exceptions import OperationalError
 from celery_impl.sidekiq.api.store import Store
 from celery_impl.sidekiq.beat.book import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Book, Outcome
 from celery_impl.sidekiq.beat.clock import ServerClock
-from celery_impl.sidekiq.beat.items import Item, item_of
+from celery_impl.sidekiq.beat.items import Item, Plan, item_of
 from celery_impl.sidekiq.beat.lease_redis import LEASE_S, Answer, RedisLease, check_ttl
 from celery_impl.sidekiq.beat.leased import PARTS, Backoff, Leased
 from celery_impl.sidekiq.beat.making import make, settle
-from celery_impl.sidekiq.beat.plan import Plan
 from celery_impl.sidekiq.beat.ticks import Tick, expires_s
 from celery_impl.sidekiq.deadline import within
 

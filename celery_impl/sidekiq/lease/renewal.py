@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import redis
 
-from celery_impl.sidekiq.keeper import Keeper
 from celery_impl.sidekiq.lease.acks import Acks
 from celery_impl.sidekiq.lease.holder import AWAY, Holder
 from celery_impl.sidekiq.lease.leases import Contact, Leases
 from celery_impl.sidekiq.lease.wire import Wire
+from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
 
 #: Turns in one lease: a worker that misses a few is not taken for dead.
 TURNS: Final = 8
@@ -42,7 +42,7 @@ class Renewal:
         self._acks = Acks(pool)
         self._holders: list[Holder] = []
         self._contact = Contact(since=0, until=0)
-        self._thread = Keeper({self.turn: lease_s / TURNS}, close=self._close)
+        self._thread = PeriodicThread({self.turn: lease_s / TURNS}, close=self._close)
 
     def add_holder(self) -> Holder:
         """A new holder, which the thread keeps from now on; raise redis-py's errors."""
