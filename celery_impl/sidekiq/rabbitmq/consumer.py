@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery_impl.sidekiq.consumer import SidekiqConsumer
-from celery_impl.sidekiq.request import SidekiqRequest
+from celery_impl.sidekiq.worker.consumer import SidekiqConsumer
+from celery_impl.sidekiq.worker.request import SidekiqRequest
 
 
 class RabbitConsumer(SidekiqConsumer):
