@@ -20,7 +20,7 @@ from reports.frames import groups
 from reports.reading import Run
 from reports.tables import Table, table
 
-#: A tick that starts this late is still on time, ms (METHOD.md).
+#: A tick that starts this late is still on time, ms (docs/method.md).
 ON_TIME_MS = 50.0
 #: Moments drawn of one side and policy; of a longer run neighbours are drawn together.
 MOST_MOMENTS = 140
