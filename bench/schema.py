@@ -5,7 +5,7 @@
 | file               | one row is                                                                 |
 |--------------------|----------------------------------------------------------------------------|
 | run.json           | the manifest: see `Manifest`                                               |
-| plan.json          | every block in its order, when each fault strikes; see `bench.planned`     |
+| plan.json          | every block in its order, when each fault strikes; see `bench.plan.plan_file`     |
 | events-<block>.jsonl | one event of the ledger, ordered by `t` (see `scenarios.ledger`)         |
 | blocks.csv         | one block that ran: what, when, hiccups, whether it counts                 |
 | jobs.csv           | one job of a latency block                                                 |
@@ -393,8 +393,8 @@ class Manifest(TypedDict, total=False):
     noise: dict[str, Any]  # idle hiccups before the run, A/A floor
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     cut_lines: list[str]  # ledger lines that a killed process left unfinished; they are left out
-    instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.known_truth`
-    own_app: dict[str, Any]  # of an app of one's own, see `bench.byo.own`; absent for our scenarios
+    instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.app.planted`
+    own_app: dict[str, Any]  # of an app of one's own, see `bench.own_app.own_app`; absent for our scenarios
     resumptions: list[
         dict[str, Any]
     ]  # at, command, git, kept, redone: each time that the run was gone on with

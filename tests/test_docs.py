@@ -23,7 +23,7 @@ import click
 import pytest
 from celery.bin.celery import celery as celery_program
 
-from bench.cli import main
+from bench.cli.commands import main
 from celery_impl.sidekiq.cli import sidekiq
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.faults import FAULTS
-from bench.faults.fault import Fault
+from bench.faults.spec import Fault
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "faults.md"
