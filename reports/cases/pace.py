@@ -13,7 +13,7 @@ from reports.verdicts.account_sync import choose, freshest
 from reports.verdicts.kinds import Gap
 
 SYNC = "account_sync"
-#: Lag of the app's loop at p99 up to which it still answers as if alone, ms: what METHOD.md calls on time.
+#: Lag of the app's loop at p99 up to which it still answers as if alone, ms: docs/method.md's "on time".
 RESPONSIVE_MS = 50.0
 #: Share of its capacity up to which a side has room: the highest load under capacity that is measured.
 ROOM = 0.8

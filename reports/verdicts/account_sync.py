@@ -11,9 +11,9 @@ from reports.data.run import Run
 from reports.verdicts.kinds import Choice, Gap, Number, Verdict, filled
 
 SCENARIO = "account_sync"
-#: The fault of FAULTS.md that starts a second app and a second scheduler.
+#: The fault of docs/faults.md that starts a second app and a second scheduler.
 REPLICAS = 29
-#: A smaller difference is of no practical use: the larger of this share and this time (METHOD.md).
+#: A smaller difference is of no practical use: the larger of this share and this time (docs/method.md).
 MARGIN_SHARE = 0.1
 MARGIN_MS = 1.0
 #: Milliseconds that a drift of 1 ppm adds in an hour.
