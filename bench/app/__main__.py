@@ -1,4 +1,4 @@
-"""`python -m bench.app.__main__ --port N --folder F`: the ASGI app that hosts a side, under uvicorn.
+"""`python -m bench.app --port N --folder F`: the ASGI app that hosts a side, under uvicorn.
 
 QUEUE_OR_TASK_SIDE names the side. `F/app.json` (url, pid) appears when the app listens. SIGTERM
 drains: requests under way are answered, then the build's lifespan ends. A port in use or an
@@ -11,9 +11,9 @@ unknown side ends it at once with one line and exit code 2.
 | PUT /sync/{owner}      | `start`: 204                                                         |
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
-| GET /held, lag, health | see `bench.app.host_endpoints`                                           |
-| POST /odd              | an odd job for a fault, see `bench.app.fault_jobs.endpoint`                     |
-| POST /owners           | many periodic owners, in-process: see `bench.app.owner_fleet.servers`           |
+| GET /held, lag, health | see `host_endpoints`                                                 |
+| POST /odd              | an odd job for a fault, see `fault_jobs.endpoint`                    |
+| POST /owners           | many periodic owners, in-process: see `owner_fleet.servers`          |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
 """
@@ -164,7 +164,7 @@ def make() -> Starlette:
 
 def main() -> None:
     """Read the command line and the environment, then serve."""
-    be_host("bench.app.__main__", "The app that hosts a side.", make, mendable=(ValueError,))
+    be_host("bench.app", "The app that hosts a side.", make, mendable=(ValueError,))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What the web hosts of both subjects have in common: the builds' app and that of an app of the user's own.
 
-| request     | answer                                                               |
-|-------------|----------------------------------------------------------------------|
-| GET /held   | {job: where} of the accepted jobs that have not ended                |
-| GET /lag    | [[t_ns, lag_ms], …] of the loop since the last call (`bench.app.loop_lag`) |
-| GET /health | 200 {"side", "pid"}                                                  |
+| request     | answer                                                         |
+|-------------|----------------------------------------------------------------|
+| GET /held   | {job: where} of the accepted jobs that have not ended          |
+| GET /lag    | [[t_ns, lag_ms], …] of the loop since the last call (`loop_lag`) |
+| GET /health | 200 {"side", "pid"}                                            |
 """
 
 from __future__ import annotations

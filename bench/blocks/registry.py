@@ -1,4 +1,4 @@
-"""What runs the blocks of the measures beside latency, drift, faults and call costs (`bench.plan.extra_blocks`).
+"""What runs the blocks of `bench.plan.extra_blocks`: those beside latency, drift, faults and call costs.
 
 They are run one by one, after the latency blocks.
 """

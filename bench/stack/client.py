@@ -44,7 +44,7 @@ class SideClient:
             return await client.request(method, f"{self._addresses.app_url}{path}", **options)
 
     async def odd(self, kind: str, name: str, **options: Any) -> int:
-        """Hand an odd job over (`bench.app.fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
+        """Hand an odd job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
         body = {"kind": kind, "key": f"{self._block}{MARK}{name}", "options": options}
         try:
             answer = await self.call("POST", "/odd", json=body, timeout=ODD_TIMEOUT_S)

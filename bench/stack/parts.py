@@ -32,7 +32,7 @@ class SideProcesses:
     """The processes of one side by name, how each is started, and where it listens."""
 
     #: The module that is the app.
-    host = "bench.app.__main__"
+    host = "bench.app"
 
     def __init__(
         self,

@@ -1,9 +1,9 @@
 """`queue-or-task verify`: whether the harness reports what is known to be true.
 
 The sides of `bench.app.planted`, each with a wrong of its own, go through the road of a real run: latency
-blocks, a fault block whose fault does nothing, a drift block. A block that does not count (see
-`bench.measures.latency.validity`) is measured again, twice at most; of one that never did nothing can be said. The
-rows go to `<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
+blocks, a fault block whose fault does nothing, a drift block. A block that does not count (`validity`) is
+measured again, twice at most; of one that never did nothing can be said. The rows go to
+`<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""`python -m bench.own_app.children.host --port N --folder F`: the web app that calls your tasks, on either side.
+"""The web app that calls your tasks, on either side: `python -m … --port N --folder F`.
 
 QUEUE_OR_TASK_SIDE names the side: `inprocess` runs the tasks in this process, `celery-app` sends them to
-the broker. `F/app.json` (url, pid) appears when it listens. SIGTERM drains, as `bench.app.__main__` does.
+the broker. `F/app.json` (url, pid) appears when it listens. SIGTERM drains, as `bench.app` does.
 
 | request     | answer                                                                 |
 |-------------|------------------------------------------------------------------------|
 | POST /tasks | {"id", "task", "args", "kwargs"}: `apply_async`, see below; 202 {"id"} |
-| GET …       | /held, /lag and /health: see `bench.app.host_endpoints`                    |
+| GET …       | /held, /lag and /health: see `bench.app.host_endpoints`                |
 
 The call is made on a thread, as a web framework makes it from a plain function, and `id` is its Celery id.
 A hand-over that raises is a 503 with the error.
