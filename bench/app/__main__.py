@@ -12,7 +12,7 @@ unknown side ends it at once with one line and exit code 2.
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
 | GET /held, lag, health | see `host_endpoints`                                                 |
-| POST /odd              | an odd job for a fault, see `fault_jobs.endpoint`                    |
+| POST /odd              | a job that a fault needs, see `fault_jobs.endpoint`                  |
 | POST /owners           | many periodic owners, in-process: see `owner_fleet.servers`          |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
@@ -36,7 +36,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bench.app import builds
-from bench.app.fault_jobs import endpoint as odd
+from bench.app.fault_jobs import endpoint
 from bench.app.host_endpoints import HostEndpoints, be_host, failed
 from bench.ledger import submissions
 from scenarios import database, settings, users
@@ -54,7 +54,7 @@ class App:
     def __init__(self, side: str, build: builds.Build) -> None:
         self.side = side
         self.build = build
-        self.endpoints = HostEndpoints(side, partial(run_in_threadpool, build.held))
+        self.endpoints = HostEndpoints(side, partial(run_in_threadpool, build.pending_jobs))
 
     def asgi(self) -> Starlette:
         """The ASGI application."""
@@ -65,7 +65,7 @@ class App:
                 Route("/sync/{owner}", self.sync, methods=["PUT", "DELETE"]),
                 Route("/sync/{owner}", self.state),
                 *self.endpoints.routes(),
-                *odd.routes(self.side),
+                *endpoint.routes(self.side),
                 *_owners(self.side),
             ],
             lifespan=self.lifespan,

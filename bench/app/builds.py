@@ -34,7 +34,7 @@ class Build:
     #: Hosts the build in the app for as long as the app serves.
     lifespan: Callable[[], AbstractAsyncContextManager[object]]
     #: Accepted jobs that have not ended, each with where it is; may block.
-    held: Callable[[], Mapping[str, str]]
+    pending_jobs: Callable[[], Mapping[str, str]]
     #: Whether `set_up_user_account` never blocks, so that a coroutine calls it as it is.
     on_loop: bool
 
@@ -52,8 +52,8 @@ def load(side: str) -> Build:
         inline.__name__: _inline,
         planted.__name__: _known,
     }
-    lifespan, held = hosts[package]()
-    return Build(**scenarios, lifespan=lifespan, held=held, on_loop=package == "inprocess")
+    lifespan, pending = hosts[package]()
+    return Build(**scenarios, lifespan=lifespan, pending_jobs=pending, on_loop=package == "inprocess")
 
 
 _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Mapping[str, str]]]

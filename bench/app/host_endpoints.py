@@ -30,15 +30,15 @@ from bench.process.signals import give_up
 class HostEndpoints:
     """The endpoints that say how a host is."""
 
-    def __init__(self, side: str, held: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
-        """`held` tells where each accepted job is that has not ended."""
+    def __init__(self, side: str, pending_jobs: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
+        """`pending_jobs` tells where each accepted job is that has not ended."""
         self.side = side
-        self._held = held
+        self._pending_jobs = pending_jobs
         self._ticker = Ticker()
 
     def routes(self) -> list[Route]:
         """The requests of the module's table."""
-        return [Route("/held", self._tell_held), Route("/lag", self._lag), Route("/health", self._health)]
+        return [Route("/held", self._held), Route("/lag", self._lag), Route("/health", self._health)]
 
     @asynccontextmanager
     async def measured(self) -> AsyncIterator[None]:
@@ -49,8 +49,8 @@ class HostEndpoints:
         finally:
             ticking.cancel()
 
-    async def _tell_held(self, _request: Request) -> Response:
-        return JSONResponse(dict(await self._held()))
+    async def _held(self, _request: Request) -> Response:
+        return JSONResponse(dict(await self._pending_jobs()))
 
     async def _lag(self, _request: Request) -> Response:
         return JSONResponse(self._ticker.take())

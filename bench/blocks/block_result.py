@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.measures.load.cpu_shares import Spent, own_row
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 from bench.storage.run_directory import RunDirectory
 
 
@@ -17,7 +17,7 @@ from bench.storage.run_directory import RunDirectory
 class BlockResult:
     """The rows of one block that was measured."""
 
-    turn: Turn
+    spec: BlockSpec
     #: What was spent in its window.
     spent: Spent
     #: The rows of the tables that its measure has, by table; an empty one changes nothing.
@@ -35,7 +35,7 @@ class BlockResult:
                 directory.append_frame(table, rows)
             elif rows:
                 directory.append(table, rows)
-        turn = self.turn
-        directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, self.spent)])
+        spec = self.spec
+        directory.append("own", [own_row(spec.name, spec.measure, spec.side.name, self.spent)])
         directory.append("blocks", [self.row])
         return str(self.row.get("reason", ""))

@@ -11,24 +11,24 @@ from bench.measures.events.block import Block
 from bench.measures.latency import validity
 from bench.measures.latency.cold_start import cold_row
 from bench.measures.latency.validity import Noise
-from bench.plan.blocks import Turn, block_row
+from bench.plan.blocks import BlockSpec, block_row
 from bench.stack import cpu_usage
 
 
-async def run(turn: Turn, context: Context) -> str:
+async def run(spec: BlockSpec, context: Context) -> str:
     """Start the side and append its rows; return why it does not count, or nothing.
 
     Starting fills the machine by itself, so a full one is no reason; time that a hypervisor took is.
     """
-    stack = context.make_stack(turn)
+    stack = context.make_stack(spec)
     before = cpu_usage.read(stack)
     async with stack:
         spent = cpu_usage.between(before, cpu_usage.read(stack))
-    events, _ = context.keep_events(turn)
-    block = Block(block=turn.name, side=turn.side.name, repetition=turn.repetition, start_ns=0, end_ns=0)
+    events, _ = context.keep_events(spec)
+    block = Block(block=spec.name, side=spec.side.name, repetition=spec.repetition, start_ns=0, end_ns=0)
     row = cold_row(block, began=stack.processes.began, listened=stack.processes.listened, events=events)
     stolen = {"steal_percent": spent.steal_percent}
     reason = validity.reason(Noise(**stolen))
-    done = block_row(turn, reason, seconds=spent.seconds, **stolen)
-    result = BlockResult(turn=turn, spent=spent, tables={"cold": [row]}, row=done)
+    done = block_row(spec, reason, seconds=spent.seconds, **stolen)
+    result = BlockResult(spec=spec, spent=spent, tables={"cold": [row]}, row=done)
     return result.append_to(context.directory)

@@ -18,7 +18,8 @@ from bench.measures.events.block import NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import runs_by_owner
 from bench.measures.load.cpu_shares import Spent
 from bench.measures.periodic import drift
-from bench.plan.blocks import Turn, valid_row
+from bench.plan.blocks import BlockSpec, valid_row
+from bench.plan.subject import SideOptions
 from bench.stack import cpu_usage
 from bench.stack.stack import Stack
 
@@ -30,22 +31,22 @@ SETTLE_S = 2.0
 DRAIN_S = 1.0
 
 
-async def run_together(turns: list[Turn], context: Context) -> str:
+async def run_together(specs: list[BlockSpec], context: Context) -> str:
     """Run every policy of one repetition side by side and append their rows; they count: return nothing."""
-    barrier = asyncio.Barrier(len(turns))
+    barrier = asyncio.Barrier(len(specs))
     async with asyncio.TaskGroup() as group:
-        for turn in turns:
-            group.create_task(_run(turn, context, barrier))
+        for spec in specs:
+            group.create_task(_run(spec, context, barrier))
     return ""
 
 
-async def _count(stack: Stack, turn: Turn, seconds: float, *, blocks: int) -> tuple[Block, Spent]:
+async def _count(stack: Stack, spec: BlockSpec, seconds: float, *, blocks: int) -> tuple[Block, Spent]:
     """Let the window and the last sync in it pass; return the window and what the harness spent in it."""
     start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
     block = Block(
-        block=turn.name,
-        side=turn.side.name,
-        repetition=turn.repetition,
+        block=spec.name,
+        side=spec.side.name,
+        repetition=spec.repetition,
         start_ns=start_ns,
         end_ns=start_ns + int(seconds * NS_PER_S),
     )
@@ -57,15 +58,15 @@ async def _count(stack: Stack, turn: Turn, seconds: float, *, blocks: int) -> tu
     return block, spent
 
 
-async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
-    ticking = context.subject.tick_plan(turn, owners=context.profile.drift_owners)
-    stack = context.make_stack(turn, periodic=True)
+async def _run(spec: BlockSpec, context: Context, barrier: asyncio.Barrier) -> None:
+    ticking = context.subject.tick_plan(spec, owners=context.profile.drift_owners)
+    stack = context.make_stack(spec, SideOptions(periodic=True))
     async with stack:
         await stack.until(lambda events: ticking.unasked <= _ticked(events), within_s=FIRST_TICK_S)
         await barrier.wait()
         await stack.client.sync(ticking.asked)
-        block, spent = await _count(stack, turn, context.profile.drift_s, blocks=barrier.parties)
-    events, _ = context.keep_events(turn)
+        block, spent = await _count(stack, spec, context.profile.drift_s, blocks=barrier.parties)
+    events, _ = context.keep_events(spec)
     made = [
         drift.drift_frames(
             events,
@@ -77,13 +78,13 @@ async def _run(turn: Turn, context: Context, barrier: asyncio.Barrier) -> None:
         for grid in ticking.grids
     ]
     result = BlockResult(
-        turn=turn,
+        spec=spec,
         spent=spent,
         tables={
             "ticks": pd.concat([ticks for ticks, _ in made]),
             "drift": pd.concat([rows for _, rows in made]),
         },
-        row=valid_row(turn, seconds=context.profile.drift_s),
+        row=valid_row(spec, seconds=context.profile.drift_s),
     )
     result.append_to(context.directory)
 

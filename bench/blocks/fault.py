@@ -26,7 +26,8 @@ from bench.ledger.job_names import PROBE
 from bench.measures.events.history import histories
 from bench.measures.faults import failure
 from bench.plan import strikes
-from bench.plan.blocks import Turn, invalid_row, valid_row
+from bench.plan.blocks import BlockSpec, invalid_row, valid_row
+from bench.plan.subject import SideOptions
 from bench.process import process_table
 from bench.stack import cpu_usage
 from bench.stack.stack import Stack
@@ -36,46 +37,46 @@ from scenarios.ledger import Ledger
 LEAD_S = 0.2
 
 
-async def run(turn: Turn, context: Context) -> str:
+async def run(spec: BlockSpec, context: Context) -> str:
     """Run the block and append one row a scenario to `failures.csv`; return why it does not count, or "".
 
     A fault that this machine cannot make has a row in `blocks.csv` that says why.
     """
-    fault = turn.fault
+    fault = spec.fault
     if fault is None:
-        raise BenchError(f"{turn.name} is no fault block")
+        raise BenchError(f"{spec.name} is no fault block")
     if reason := fault.unavailable():
-        context.directory.append("blocks", [invalid_row(turn, reason)])
+        context.directory.append("blocks", [invalid_row(spec, reason)])
         return reason
-    expected = fault.expected[turn.side.name]
-    stack = context.make_stack(
-        turn,
-        env={**expected.env, **fault.environment(context.folder(turn))},
+    expected = fault.expected[spec.side.name]
+    options = SideOptions(
+        env={**expected.env, **fault.environment(context.folder(spec))},
         retry_scale=context.profile.retry_scale,
         world_latency_ms=fault.latency_ms,
-        proxied=fault.proxied if turn.side.queued else "",
-        odd_jobs=fault.odd_jobs,
+        proxied=fault.proxied if spec.side.queued else "",
+        fault_jobs=fault.fault_jobs,
         beat=fault.owners > 0,  # without an owner there is nothing to schedule
         rabbitmq=fault.rabbitmq,
     )
+    stack = context.make_stack(spec, options)
     async with stack:
-        harness = Ledger(stack.ledger, context.ledger_context(turn))
-        seen = await _strike(turn, fault, context, stack, harness)
-    events, cut_lines = context.keep_events(turn)
-    return _write(turn, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
+        harness = Ledger(stack.ledger, context.ledger_context(spec))
+        seen = await _strike(spec, fault, context, stack, harness)
+    events, cut_lines = context.keep_events(spec)
+    return _write(spec, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
 
 
-async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
-    moment = strikes.moment(turn, context.seed, context.subject)
-    await stack.client.sync(moment.plan.owners)
-    if not turn.control:
+async def _strike(spec: BlockSpec, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
+    strike_plan = strikes.strike_plan(spec, context.seed, context.subject)
+    await stack.client.sync(strike_plan.plan.owners)
+    if not spec.control:
         await fault.prepare(stack)
     app = stack.processes.parts["app"]
-    generator, start_ns = await context.start_generator(stack, moment.plan, lead_s=LEAD_S)
+    generator, start_ns = await context.start_generator(stack, strike_plan.plan, lead_s=LEAD_S)
     before = cpu_usage.read(stack, generator, blocks=context.profile.lanes)
-    await sleep_until(start_ns + moment.strike_ns)
+    await sleep_until(start_ns + strike_plan.strike_ns)
     fault_on_ns = time.monotonic_ns()
-    if not turn.control:
+    if not spec.control:
         harness.record("fault_on", t=fault_on_ns, fault=fault.number)
         await stack.mark("fault_on", fault.number)
         await fault.strike(stack)
@@ -84,7 +85,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
     fault_off_ns = time.monotonic_ns()
     spent = cpu_usage.between(before, cpu_usage.read(stack, generator, blocks=context.profile.lanes))
     await context.end_generator(generator)
-    await _drain(stack, limit_s=fault.drain_s(turn.side.name), linger_s=fault.linger_s)
+    await _drain(stack, limit_s=fault.drain_s(spec.side.name), linger_s=fault.linger_s)
     return Observed(
         start_ns=start_ns,
         fault_on_ns=fault_on_ns,
@@ -95,7 +96,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         gave_up=process_table.gave_up(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
-        owners=tuple(moment.plan.owners),
+        owners=tuple(strike_plan.plan.owners),
         spent=spent,
     )
 
@@ -129,14 +130,16 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
     return True
 
 
-def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> str:
+def _write(
+    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+) -> str:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    rows = fault_rows.counted(turn, context, fault, seen, planned)
-    exposed = [] if turn.control else fault_rows.exposed(turn, context, fault, seen, planned)
+    rows = fault_rows.counted(spec, context, fault, seen, planned)
+    exposed = [] if spec.control else fault_rows.exposed(spec, context, fault, seen, planned)
     result = BlockResult(
-        turn=turn,
+        spec=spec,
         spent=seen.spent,
-        tables={"exposure": exposed, "controls" if turn.control else "failures": rows},
-        row=valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9),
+        tables={"exposure": exposed, "controls" if spec.control else "failures": rows},
+        row=valid_row(spec, seconds=(seen.drained_ns - seen.start_ns) / 1e9),
     )
     return result.append_to(context.directory)

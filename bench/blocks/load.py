@@ -23,28 +23,28 @@ from bench.errors import BenchError
 from bench.load.load_plan import MAX_RATE
 from bench.measures.latency import latency
 from bench.measures.load import backlog, load
-from bench.plan.blocks import NOT_OFFERED, Turn, invalid_row
-from bench.plan.extra_blocks import WARMUP_S, LoadTurn
+from bench.plan.blocks import NOT_OFFERED, BlockSpec, invalid_row
+from bench.plan.extra_blocks import WARMUP_S, LoadBlockSpec
 
 
-async def run(turn: Turn, context: Context) -> str:
+async def run(spec: BlockSpec, context: Context) -> str:
     """Run the block and append its rows; return why it does not count, or nothing."""
-    if not isinstance(turn, LoadTurn):
-        raise BenchError(f"{turn.name} is no load block")
+    if not isinstance(spec, LoadBlockSpec):
+        raise BenchError(f"{spec.name} is no load block")
     table = context.directory.table
-    capacity = load.capacity_of(turn.side.name, table("capacity"), table("blocks"))
-    rate = turn.share * capacity
+    capacity = load.capacity_of(spec.side.name, table("capacity"), table("blocks"))
+    rate = spec.share * capacity
     if reason := _unoffered(rate):
-        context.directory.append("blocks", [invalid_row(turn, reason)])
+        context.directory.append("blocks", [invalid_row(spec, reason)])
         return reason
     profile = context.profile
-    seed = context.draw("share", turn.share, turn.repetition).getrandbits(32)
-    plan = context.load(turn, seconds=WARMUP_S + profile.share_s, seed=seed, rate=rate)
-    stack = context.make_stack(turn)
+    seed = context.draw("share", spec.share, spec.repetition).getrandbits(32)
+    plan = context.load(spec, seconds=WARMUP_S + profile.share_s, seed=seed, rate=rate)
+    stack = context.make_stack(spec)
     async with stack:
-        seen = await measured_window.observe(turn, context, stack, plan, seconds=profile.share_s)
-    events, _ = context.keep_events(turn)
-    return _write(turn, context, seen, events, rate=rate, capacity=capacity)
+        seen = await measured_window.observe(spec, context, stack, plan, seconds=profile.share_s)
+    events, _ = context.keep_events(spec)
+    return _write(spec, context, seen, events, rate=rate, capacity=capacity)
 
 
 def _unoffered(rate: float) -> str:
@@ -57,7 +57,7 @@ def _unoffered(rate: float) -> str:
 
 
 def _write(
-    turn: LoadTurn,
+    spec: LoadBlockSpec,
     context: Context,
     seen: Observed,
     events: list[dict[str, Any]],
@@ -65,7 +65,7 @@ def _write(
     rate: float,
     capacity: float,
 ) -> str:
-    block, share = seen.block, turn.share
+    block, share = seen.block, spec.share
     jobs, requests = latency.job_frame(events, block), latency.request_frame(events, block)
     waited = backlog.backlog(backlog.jobs(events), block.start_ns, block.end_ns)
     quantiles = [
@@ -75,12 +75,12 @@ def _write(
     whole = pd.concat([frame for frame in quantiles if not frame.empty])
     row = load.load_row(block, jobs, waited, share=share, rate=rate, capacity=capacity)
     result = BlockResult(
-        turn=turn,
+        spec=spec,
         spent=seen.spent,
         tables={
             "load_latency": load.load_latency_frame(whole, waited, share=share, rate=rate),
             "loads": [row | cores(seen.spent)],
         },
-        row=measured_window.block_row(turn, seen, jobs, requests),
+        row=measured_window.block_row(spec, seen, jobs, requests),
     )
     return result.append_to(context.directory)

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 
 from bench.blocks import capacity, cold_start, cpu_hogs, load, owner_fleet
 from bench.blocks.context import Context
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 
-Run = Callable[[Turn, Context], Awaitable[str]]
+Run = Callable[[BlockSpec, Context], Awaitable[str]]
 
-#: What runs a turn, by its measure.
+#: What runs a block, by its measure.
 RUNS: dict[str, Run] = {
     "capacity": capacity.run,
     "load": load.run,
@@ -23,6 +23,6 @@ RUNS: dict[str, Run] = {
 }
 
 
-async def run(turn: Turn, context: Context) -> str:
-    """Run one turn; return why it does not count, or nothing."""
-    return await RUNS[turn.measure](turn, context)
+async def run(spec: BlockSpec, context: Context) -> str:
+    """Run one block; return why it does not count, or nothing."""
+    return await RUNS[spec.measure](spec, context)

@@ -23,7 +23,7 @@ def _found() -> Iterator[Fault]:
 FAULTS: dict[int, Fault] = {fault.number: fault for fault in sorted(_found(), key=lambda each: each.number)}
 
 
-def chosen(numbers: Sequence[int]) -> list[Fault]:
+def select_faults(numbers: Sequence[int]) -> list[Fault]:
     """The faults of these numbers, all of them for none; raise BenchError for an unknown one."""
     for number in numbers:
         if number not in FAULTS:

@@ -3,7 +3,7 @@
 The expectations are those of docs/faults.md, written before the run. One that fails is a finding.
 
 A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it), for each side an
-expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`look`),
+expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`check`),
 whose findings the predicate sees beside the classes.
 """
 
@@ -126,10 +126,10 @@ class Fault:
     proxied: Literal["", "broker", "results"] = ""
     #: The broker is a RabbitMQ node.
     rabbitmq: bool = False
-    #: The worker knows the odd jobs (`bench.app.fault_jobs`).
-    odd_jobs: bool = False
+    #: The worker knows the fault jobs (`bench.app.fault_jobs`).
+    fault_jobs: bool = False
     #: The checker hook: what to tell beside the classes.
-    look: Callable[[Seen], Mapping[str, Any]] = noted
+    check: Callable[[Seen], Mapping[str, Any]] = noted
     #: Why this machine cannot make the fault, or nothing.
     unavailable: Callable[[], str] = always
     #: Variables of every process of the block, made when it starts (`folder` is the block's own).

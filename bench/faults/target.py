@@ -73,7 +73,7 @@ class TargetClient(Protocol):
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Call an endpoint of the app."""
 
-    async def odd(self, kind: str, name: str, **options: Any) -> int:
+    async def fault_job(self, kind: str, name: str, **options: Any) -> int:
         """Hand over a job that no scenario has; return the HTTP status, 0 where none came."""
 
     async def set_service(self, service: str, **mode: Any) -> None:

@@ -1,6 +1,6 @@
 """What the harness puts into the names of jobs that are no request of the load.
 
-A job's name begins with its block's, so that `<block>-probe-…` and `<block>-odd-…` are found by text alone.
+A job's name begins with its block's, so `<block>-probe-…` and `<block>-odd-…` are found by text alone.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from typing import Any
 import aiohttp
 
 from bench.atomic_write import write_json
-from bench.load.load_plan import Arrival, Plan, PlanError
+from bench.load.load_plan import Arrival, LoadPlan, PlanError
 from bench.process.parent_watch import end_with_parent
 from bench.process.signals import give_up, stop_on_signals
 from scenarios import jobs, ledger
@@ -59,7 +59,7 @@ PRIORITY = 1
 class Generator:
     """Offers one plan to one app."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, plan: Plan) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, plan: LoadPlan) -> None:
         self._session = session
         self._plan = plan
         scenarios = dict.fromkeys(arrival.scenario for arrival in plan.arrivals)
@@ -129,7 +129,7 @@ async def _until(due: int) -> None:
         await asyncio.sleep(max(0.0, left - SPIN_S))
 
 
-async def run(plan: Plan, url: str, *, lead_s: float, timeout_s: float, announce: Path | None) -> None:
+async def run(plan: LoadPlan, url: str, *, lead_s: float, timeout_s: float, announce: Path | None) -> None:
     """Warm up, offer the plan and wait for its answers; a signal ends it early."""
     asked = stop_on_signals()
     connector = aiohttp.TCPConnector(limit=MAX_OPEN, keepalive_timeout=timeout_s + plan.seconds)
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--timeout-s", type=float, default=DEFAULT_TIMEOUT_S, help="of one request")
     options = parser.parse_args()
     try:
-        plan = Plan.from_json(options.plan.read_text())
+        plan = LoadPlan.from_json(options.plan.read_text())
         with suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
         # A selector of microseconds: epoll's whole milliseconds alone would make each request late.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Protocol
 
-from bench.load.load_plan import MAX_RATE, Plan
+from bench.load.load_plan import MAX_RATE, LoadPlan
 
 #: Requests a second of the first step, all scenarios together.
 FIRST_RATE = 24.0
@@ -40,11 +40,11 @@ def rates(first: float = FIRST_RATE, factor: float = FACTOR, top: float = MAX_RA
 class Load(Protocol):
     """Plans `seconds` of load at `rate` a second, with periodic `owners` beside it or without."""
 
-    def __call__(self, *, seed: int, prefix: str, seconds: float, rate: float, owners: bool) -> Plan:
+    def __call__(self, *, seed: int, prefix: str, seconds: float, rate: float, owners: bool) -> LoadPlan:
         """The plan."""
 
 
-def make_ramp(load: Load, *, seed: int, prefix: str, step_s: float) -> tuple[Plan, list[Stair]]:
+def make_ramp(load: Load, *, seed: int, prefix: str, step_s: float) -> tuple[LoadPlan, list[Stair]]:
     """The plan, its owners synced from its start to its end, and its steps, each a `load` of its own."""
     step_ns = int(step_s * 1e9)
     steps = [

@@ -10,16 +10,16 @@ from typing import Any
 
 from bench.faults.spec import Fault
 from bench.ledger import reader
-from bench.load.load_plan import Plan
+from bench.load.load_plan import LoadPlan
 from bench.own_app import effect_counts, effects
 from bench.own_app.children.app_description import Answer, Entry
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.workload import load_plan
 from bench.own_app.workload.workload import Workload
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
-from bench.plan.subject import Grid, TickPlan
+from bench.plan.subject import Grid, SideOptions, TickPlan, Workspace
 
 #: The fault whose rate is the fault.
 BURST = 31
@@ -75,20 +75,20 @@ class OwnApp:
         seconds: float,
         rate: float | None = None,
         owners: bool = True,  # noqa: ARG002 - the schedule runs in drift blocks alone
-    ) -> Plan:
+    ) -> LoadPlan:
         """The calls of a block, at the workload's rates or at `rate` a second in the same mix."""
         return self._load(seed=seed, prefix=prefix, seconds=seconds, rate=rate)
 
-    def _load(self, *, seed: int, prefix: str, seconds: float, rate: float | None) -> Plan:
+    def _load(self, *, seed: int, prefix: str, seconds: float, rate: float | None) -> LoadPlan:
         factor = 1.0 if rate is None else rate / self.workload.rate
         return load_plan.make_load(self.workload, seed=seed, prefix=prefix, seconds=seconds, factor=factor)
 
-    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> Plan:
+    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> LoadPlan:
         """The load of a block of a fault: the workload's, but for a burst, which is one by its rate."""
         rate = fault.rate if fault.number == BURST else None
         return self._load(seed=seed, prefix=prefix, seconds=fault.load_s, rate=rate)
 
-    def tick_plan(self, turn: Turn, *, owners: int) -> TickPlan:  # noqa: ARG002 - the schedule has its entries
+    def tick_plan(self, spec: BlockSpec, *, owners: int) -> TickPlan:  # noqa: ARG002 - the schedule has its entries
         """Each entry that is measured; its name stands where a policy's does: each has its own interval."""
         return TickPlan(
             grids=tuple(
@@ -126,10 +126,9 @@ class OwnApp:
         """What finds programs: a broker that is named there is the app's."""
         return {"PATH": env.get("PATH", "")}
 
-    def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> OwnStack:
+    def make_stack(self, spec: BlockSpec, workspace: Workspace, options: SideOptions) -> OwnStack:
         """A side of the app; no part of it is elsewhere."""
-        del options["elsewhere"]
-        return OwnStack(self, turn.side, periodic=periodic, **options)
+        return OwnStack(self, spec.side, workspace, options)
 
     def read_events(self, path: Path) -> list[dict[str, Any]]:
         """The events with the effects of one kind and subject left of each job."""
@@ -138,13 +137,13 @@ class OwnApp:
 
     def manifest(self) -> dict[str, Any]:
         """What is asked of the app, and what it has."""
-        return {"own_app": self._told()}
+        return {"own_app": self._description()}
 
     def closing(self, run: Path) -> dict[str, Any]:
         """The same, and what was seen of each task."""
-        return {"own_app": {**self._told(), "seen": effect_counts.tally(run)}}
+        return {"own_app": {**self._description(), "seen": effect_counts.tally(run)}}
 
-    def _told(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, Any]:
         return {
             "app": self.workload.app,
             "folder": str(self.folder),

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
@@ -24,7 +24,8 @@ from bench.own_app.children.app_description import Answer
 from bench.own_app.children.rebound_app import NOWHERE, RESULTS_NOWHERE, Adoption
 from bench.own_app.workload.workload import Workload
 from bench.plan.sides import Side
-from bench.process.process_table import STOP_GRACE_S, Process, ProcessTable
+from bench.plan.subject import SideOptions, Workspace
+from bench.process.process_table import STOP_GRACE_S, Process
 from bench.stack.parts import SideProcesses
 from bench.stack.stack import START_LIMIT_S, Stack
 from bench.world.broker import URL_VARIABLE, Broker
@@ -78,17 +79,18 @@ class OwnProcesses(SideProcesses):
 
     host = "bench.own_app.children.host"
 
-    def __init__(self, own: App, side: Side, *, queue: str, on_app_broker: bool, **options: Any) -> None:
-        """`queue` is the one that everything goes through, where it is not the app's own routes."""
+    def __init__(
+        self, own: App, side: Side, workspace: Workspace, options: SideOptions, *, queue: str
+    ) -> None:
+        """`queue` is the one for everything on the app's own broker; empty: those of the app's routes."""
         self._own = own
         self._queue = queue
-        self._on_app_broker = on_app_broker
-        super().__init__(side, **options)
+        super().__init__(side, workspace, options)
 
     @property
     def whole(self) -> bool:
         """As of ours: the app's own broker is nobody's to measure."""
-        return not self._on_app_broker
+        return not self._queue
 
     def start_worker(self, name: str = "worker", *, app: str = "") -> None:
         """Start a Celery worker on every queue that the app's routes lead to."""
@@ -103,7 +105,7 @@ class OwnProcesses(SideProcesses):
 
     async def delete_queue(self) -> None:
         """On the app's own broker let the worker end its calls, and leave no queue behind."""
-        if self._on_app_broker and "worker" in self.parts:
+        if self._queue and "worker" in self.parts:
             await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
             self.spawn(CLEANER, "bench.own_app.children.queue_cleanup")
             await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
@@ -120,10 +122,10 @@ class OwnProcesses(SideProcesses):
             name, [python, "-P", *rest], env=self.env, folder=self.folder, cwd=self._own.folder
         )
 
-    def _environment(self, extra: dict[str, str]) -> dict[str, str]:
+    def _environment(self, options: SideOptions) -> dict[str, str]:
         """The user's own environment, untouched but for what a run needs to know."""
         told = {LEDGER_VARIABLE: str(self.ledger), CONTEXT_VARIABLE: json.dumps(self.context)}
-        return {**os.environ, **told, **extra}
+        return {**os.environ, **told, **options.env}
 
 
 class OwnStack(Stack):
@@ -132,34 +134,15 @@ class OwnStack(Stack):
     #: A short task is seldom seen under way; at the rates of a load one mostly is.
     amid_s = 1.0
 
-    def __init__(
-        self,
-        own: App,
-        side: Side,
-        *,
-        folder: Path,
-        table: ProcessTable,
-        context: dict[str, str],
-        env: dict[str, str] | None = None,
-        periodic: bool = False,
-        proxied: Literal["", "broker", "results"] = "",
-    ) -> None:
-        """`periodic` runs the entries of `beat_schedule`; the other options are those of Stack."""
+    def __init__(self, own: App, side: Side, workspace: Workspace, options: SideOptions) -> None:
+        """Beat runs where the options say `periodic`: its entries are the periodic work."""
         self._own = own
-        self._periodic = periodic
+        self._periodic = options.periodic
         self._on_app_broker = own.use_app_broker and side.queued
         self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
-        self._own_processes = OwnProcesses(
-            own,
-            side,
-            queue=self._queue,
-            on_app_broker=self._on_app_broker,
-            folder=folder,
-            table=table,
-            context=context,
-            env=env,
-        )
-        super().__init__(side, beat=periodic, proxied=proxied, processes=self._own_processes)
+        ours = replace(options, beat=options.periodic, rabbitmq=False)
+        self._own_processes = OwnProcesses(own, side, workspace, ours, queue=self._queue)
+        super().__init__(side, workspace, ours, processes=self._own_processes)
         self._limit_s += START_LIMIT_S  # an app takes its time to be imported, three times over
 
     async def stop(self) -> None:

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bench.load import ramp
-from bench.plan.blocks import START_AND_STOP_S, Turn
-from bench.plan.owner_fleet import Many, Policy
+from bench.plan.blocks import START_AND_STOP_S, BlockSpec
+from bench.plan.owner_fleet import OwnerFleet, Policy
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
 from scenarios.jobs import ACCOUNT_SYNC
@@ -59,28 +59,28 @@ POLICIES: dict[str, tuple[Policy, ...]] = {
 }
 
 
-def further_turns(
+def make_extra_blocks(
     measures: Sequence[str],
     sides: Sequence[Side],
     scenarios: Sequence[str],
     profile: Profile,
     *,
     requested: bool,
-) -> list[Turn]:
-    """The turns of those measures that were asked for and have something to measure.
+) -> list[BlockSpec]:
+    """The blocks of those measures that were asked for and have something to measure.
 
     `requested` tells whether any load arrives as requests.
     """
     return [
-        *(load_turns(sides, profile) if "load" in measures and requested else []),
-        *(cold_turns(sides, profile) if "cold" in measures else []),
-        *(hog_turns(sides, profile) if "hogs" in measures and requested else []),
-        *(owner_turns(sides, profile) if "owners" in measures and ACCOUNT_SYNC in scenarios else []),
+        *(load_blocks(sides, profile) if "load" in measures and requested else []),
+        *(cold_blocks(sides, profile) if "cold" in measures else []),
+        *(hog_blocks(sides, profile) if "hogs" in measures and requested else []),
+        *(owner_blocks(sides, profile) if "owners" in measures and ACCOUNT_SYNC in scenarios else []),
     ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoadTurn(Turn):
+class LoadBlockSpec(BlockSpec):
     """One side at a share of its capacity."""
 
     share: float
@@ -91,14 +91,14 @@ class LoadTurn(Turn):
         return f"at {self.share:.0%} of its capacity"
 
 
-def load_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+def load_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
     """The ramps, then every share of every side, forwards and backwards in turn."""
     return [*_ramps(sides, profile), *_shares(sides, profile)]
 
 
-def _ramps(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+def _ramps(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
     return [
-        Turn(
+        BlockSpec(
             name=f"c{repetition:02}-{side.name}",
             measure="capacity",
             side=side,
@@ -110,9 +110,9 @@ def _ramps(sides: Sequence[Side], profile: Profile) -> list[Turn]:
     ]
 
 
-def _shares(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+def _shares(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
     return [
-        LoadTurn(
+        LoadBlockSpec(
             name=f"l{repetition:02}-{share:.0%}-{side.name}".replace("%", "pc"),
             measure="load",
             side=side,
@@ -126,10 +126,10 @@ def _shares(sides: Sequence[Side], profile: Profile) -> list[Turn]:
     ]
 
 
-def cold_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+def cold_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
     """Every cold start."""
     return [
-        Turn(
+        BlockSpec(
             name=f"s{repetition:02}-{side.name}",
             measure="cold",
             side=side,
@@ -142,7 +142,7 @@ def cold_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HogTurn(Turn):
+class HogBlockSpec(BlockSpec):
     """One side with heavy jobs in one place."""
 
     place: str
@@ -153,11 +153,11 @@ class HogTurn(Turn):
         return f"heavy jobs in its {self.place}" if self.place == "worker" else f"heavy jobs: {self.place}"
 
 
-def hog_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+def hog_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
     """Every place of every side, forwards and backwards in turn."""
     places = [(side, place) for side in sides for place in PLACES.get(side.name, ())]
     return [
-        HogTurn(
+        HogBlockSpec(
             name=f"h{repetition:02}-{place}-{side.name}",
             measure="hogs",
             side=side,
@@ -171,15 +171,15 @@ def hog_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnerTurn(Turn):
+class OwnerBlockSpec(BlockSpec):
     """One side with so many owners."""
 
-    many: Many
+    fleet: OwnerFleet
 
     @property
     def detail(self) -> str:
         """What sets it apart from its side's other blocks."""
-        return f"{self.many.owners:,} owners, {self.many.policy}, every {self.many.interval_s:g} s"
+        return f"{self.fleet.owners:,} owners, {self.fleet.policy}, every {self.fleet.interval_s:g} s"
 
 
 def ticks(interval_s: float) -> int:
@@ -187,29 +187,31 @@ def ticks(interval_s: float) -> int:
     return max(LEAST_TICKS, math.ceil(LEAST_S / interval_s))
 
 
-def owner_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+def owner_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
     """The counts that every side has, then those of in-process alone."""
-    turns = [
-        _turn(side, policy, count)
+    specs = [
+        _spec(side, policy, count)
         for count in profile.owner_counts
         for side in sides
         for policy in POLICIES.get(side.name, ())
     ]
     alone = [side for side in sides if side.name == "inprocess"]
-    turns += [_turn(side, "anchored", count) for count in profile.owner_counts_alone for side in alone]
-    return turns
+    specs += [_spec(side, "anchored", count) for count in profile.owner_counts_alone for side in alone]
+    return specs
 
 
-def _turn(side: Side, policy: Policy, count: int) -> Turn:
+def _spec(side: Side, policy: Policy, count: int) -> BlockSpec:
     interval_s = min(max(LEAST_INTERVAL_S, count / RUNS_PER_S), LONGEST_INTERVAL_S)
-    many = Many(owners=count, every=math.ceil(count / MOST_NOTED), interval_s=interval_s, policy=policy)
-    return OwnerTurn(
+    fleet = OwnerFleet(
+        owners=count, every=math.ceil(count / MOST_NOTED), interval_s=interval_s, policy=policy
+    )
+    return OwnerBlockSpec(
         name=f"o{count}-{policy}-{side.name}".replace(" ", "-"),
         measure="owners",
         side=side,
         repetition=0,
         policy=policy,
-        many=many,
+        fleet=fleet,
         guess_s=START_AND_STOP_S + (1 + ticks(interval_s)) * interval_s,  # the first comes after one interval
     )
 

@@ -58,7 +58,7 @@ SIDES = {
 ALIASES = {"celery": ("celery-stock", "celery-hardened")}
 
 
-def chosen(names: tuple[str, ...]) -> list[Side]:
+def select_sides(names: tuple[str, ...]) -> list[Side]:
     """The sides of these names or aliases in the order of the reports; all of them for none."""
     wanted = {side for name in names for side in ALIASES.get(name, (name,))}
     unknown = sorted(wanted - SIDES.keys())

@@ -7,15 +7,17 @@ that makes the plan asks which one it is. `make_stack` and what follows it have 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from bench.faults.spec import Fault
-from bench.load.load_plan import Plan
-from bench.plan.blocks import Turn
+from bench.load.load_plan import LoadPlan
+from bench.plan.blocks import BlockSpec
+from bench.plan.deployment import ALL_HERE, Deployment
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
+from bench.process.process_table import ProcessTable
 
 StackT_co = TypeVar("StackT_co", covariant=True)
 
@@ -41,6 +43,43 @@ class TickPlan:
     def unasked(self) -> frozenset[str]:
         """The owners that tick by themselves."""
         return frozenset(owner for grid in self.grids for owner in grid.owners) - set(self.asked)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace:
+    """Where the side of one block runs."""
+
+    #: The block's working folder.
+    folder: Path
+    #: Starts its processes and ends them with the run.
+    table: ProcessTable
+    #: What every event of the block carries.
+    context: dict[str, str]
+    deployment: Deployment = ALL_HERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideOptions:
+    """What a block wants of its side beyond the usual; a subject leaves out what it does not have."""
+
+    #: Variables of every process.
+    env: Mapping[str, str] = field(default_factory=dict)
+    #: The periodic work runs, by the policy of the block.
+    periodic: bool = False
+    #: A queue has its beat.
+    beat: bool = True
+    #: Milliseconds that each outside service takes to answer; None for their own default.
+    world_latency_ms: float | None = None
+    #: What stands behind the fault proxy.
+    proxied: Literal["", "broker", "results"] = ""
+    #: The worker knows the jobs that faults need.
+    fault_jobs: bool = False
+    #: The Celery app of worker and beat.
+    celery_app: str = "celery_impl.app"
+    #: The broker is a RabbitMQ node.
+    rabbitmq: bool = False
+    #: The part of its real time at which the retry schedule runs; None for all of it.
+    retry_scale: float | None = None
 
 
 class Subject(Protocol[StackT_co]):
@@ -75,17 +114,17 @@ class Subject(Protocol[StackT_co]):
         seconds: float,
         rate: float | None = None,
         owners: bool = True,
-    ) -> Plan:
+    ) -> LoadPlan:
         """The load of a block, at the common rate or at `rate` a second, all scenarios together.
 
         Periodic work runs beside it where the profile says so, but not without `owners`. Raise PlanError for
         what cannot be offered.
         """
 
-    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> Plan:
+    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> LoadPlan:
         """The load of a block of a fault."""
 
-    def tick_plan(self, turn: Turn, *, owners: int) -> TickPlan:
+    def tick_plan(self, spec: BlockSpec, *, owners: int) -> TickPlan:
         """The periodic work of a drift block, of so many `owners` where it has no owners of its own."""
 
     def deadlines_ms(self, fault: Fault) -> Mapping[str, float]:
@@ -100,11 +139,8 @@ class Subject(Protocol[StackT_co]):
     def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
         """Those of the run's variables by which parts of the run may be found."""
 
-    def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> StackT_co:
-        """A side for one block, not started; if `periodic`, its periodic work runs by the policy of the turn.
-
-        The options are those of `bench.stack.stack.Stack`.
-        """
+    def make_stack(self, spec: BlockSpec, workspace: Workspace, options: SideOptions) -> StackT_co:
+        """A side for one block, not started."""
 
     def read_events(self, path: Path) -> list[dict[str, Any]]:
         """The events of a block from its file, with one kind of effect for each job."""

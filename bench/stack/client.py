@@ -11,7 +11,7 @@ from bench.ledger.job_names import MARK
 
 #: Seconds that one call to the app's own endpoints may take.
 APP_TIMEOUT_S = 5.0
-#: Seconds that handing an odd job over may take: 50 MB through a broker are slow.
+#: Seconds that handing a fault job over may take: 50 MB through a broker are slow.
 ODD_TIMEOUT_S = 30.0
 
 
@@ -43,8 +43,8 @@ class SideClient:
         async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
             return await client.request(method, f"{self._addresses.app_url}{path}", **options)
 
-    async def odd(self, kind: str, name: str, **options: Any) -> int:
-        """Hand an odd job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
+    async def fault_job(self, kind: str, name: str, **options: Any) -> int:
+        """Hand a fault job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
         body = {"kind": kind, "key": f"{self._block}{MARK}{name}", "options": options}
         try:
             answer = await self.call("POST", "/odd", json=body, timeout=ODD_TIMEOUT_S)

@@ -35,14 +35,14 @@ class Usage:
 
 
 def read(
-    stack: Stack, generator: Process | None = None, *, beside: Iterable[Process] = (), blocks: int = 1
+    stack: Stack, generator: Process | None = None, *, concurrently: Iterable[Process] = (), blocks: int = 1
 ) -> Usage:
-    """Read everybody's use; `beside` are processes that measure, such as the hiccup meter.
+    """Read everybody's use; `concurrently` are processes that measure, such as the hiccup meter.
 
     Where so many `blocks` run side by side each has an even part of the orchestrator's time.
     """
     machine = psutil.cpu_times()
-    measuring = [*beside, *(part for name, part in stack.processes.parts.items() if name == PROXY)]
+    measuring = [*concurrently, *(part for name, part in stack.processes.parts.items() if name == PROXY)]
     services = [part.pid for name, part in stack.processes.parts.items() if name == SERVICES]
     idle_s = machine.idle + getattr(machine, "iowait", 0.0)
     stolen_s = getattr(machine, "steal", 0.0)

@@ -10,14 +10,13 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import BenchError
 from bench.measures.latency.cold_start import APP, BROKER
-from bench.plan.deployment import ALL_HERE, Found
 from bench.plan.sides import Side
-from bench.process.process_table import Process, ProcessTable, file_of
+from bench.plan.subject import SideOptions, Workspace
+from bench.process.process_table import Process, file_of
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
@@ -34,23 +33,10 @@ class SideProcesses:
     #: The module that is the app.
     host = "bench.app"
 
-    def __init__(
-        self,
-        side: Side,
-        *,
-        folder: Path,
-        table: ProcessTable,
-        context: dict[str, str],
-        env: dict[str, str] | None = None,
-        odd_jobs: bool = False,
-        celery_app: str = "celery_impl.app",
-        rabbitmq: bool = False,
-        elsewhere: Found = ALL_HERE,
-        retry_scale: float | None = None,
-    ) -> None:
+    def __init__(self, side: Side, workspace: Workspace, options: SideOptions) -> None:
         self.side = side
-        self.folder = folder
-        self.ledger = folder / "ledger"
+        self.folder = workspace.folder
+        self.ledger = self.folder / "ledger"
         self.parts: dict[str, Process] = {}
         self.broker: Broker | Node | None = None
         self.app_url = ""
@@ -58,26 +44,21 @@ class SideProcesses:
         #: When each part was spawned first and, for broker and app, when it answered first (monotonic ns).
         self.began: dict[str, int] = {}
         self.listened: dict[str, int] = {}
-        self.context = context
-        self._table = table
-        self._celery_app = celery_app
-        self._rabbitmq = rabbitmq
-        self._elsewhere = elsewhere
-        self._workers_elsewhere = elsewhere.workers_of(side)
-        self._worker_options = ("--include", "bench.app.fault_jobs.tasks") if odd_jobs else ()
-        scaled = {} if retry_scale is None else {RETRY_SCALE_VARIABLE: str(retry_scale)}
+        self.context = workspace.context
+        #: Whether somebody else starts the workers of this side.
+        self.workers_elsewhere = workspace.deployment.workers_of(side)
+        self._table = workspace.table
+        self._celery_app = options.celery_app
+        self._rabbitmq = options.rabbitmq
+        self._deployment = workspace.deployment
+        self._worker_options = ("--include", "bench.app.fault_jobs.tasks") if options.fault_jobs else ()
         #: The variables of every process that is started from now on.
-        self.env = self._environment(scaled | (env or {}))
+        self.env = self._environment(options)
 
     @property
     def whole(self) -> bool:
         """Whether every process of the side is the run's own, so that what the side uses can be told."""
-        return not self._workers_elsewhere and (self.broker is None or self.broker.ours)
-
-    @property
-    def workers_elsewhere(self) -> bool:
-        """Whether somebody else starts the workers of this side."""
-        return self._workers_elsewhere
+        return not self.workers_elsewhere and (self.broker is None or self.broker.ours)
 
     def pids(self) -> list[int]:
         """Process ids of the side itself: everything but the services and the fault proxy."""
@@ -115,7 +96,7 @@ class SideProcesses:
 
         Raise BenchError where the run's workers are somebody else's.
         """
-        if self._workers_elsewhere:
+        if self.workers_elsewhere:
             raise BenchError("the workers are elsewhere and not ours to start: leave out --external-workers")
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
         self.spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
@@ -161,9 +142,9 @@ class SideProcesses:
                 persistence=self.side.persistent_broker,
                 env={
                     **os.environ,
-                    URL_VARIABLE: self._elsewhere.broker_url or os.environ.get(URL_VARIABLE, ""),
+                    URL_VARIABLE: self._deployment.broker_url or os.environ.get(URL_VARIABLE, ""),
                 },
-                key_prefix=self._elsewhere.key_prefix(self.side),
+                key_prefix=self._deployment.key_prefix(self.side),
             )
         node = Node(folder, self._table)
         node.launch()
@@ -190,7 +171,8 @@ class SideProcesses:
     def _start(self, name: str, command: list[str]) -> Process:
         return self._table.start(name, command, env=self.env, folder=self.folder)
 
-    def _environment(self, extra: dict[str, str]) -> dict[str, str]:
+    def _environment(self, options: SideOptions) -> dict[str, str]:
+        scale = options.retry_scale
         database = os.environ.get("DATABASE_URL") or f"sqlite:///{self.folder / 'scenarios.db'}"
         return {
             **os.environ,
@@ -199,5 +181,6 @@ class SideProcesses:
             LEDGER_VARIABLE: str(self.ledger),
             CONTEXT_VARIABLE: json.dumps(self.context),
             **self.side.env,
-            **extra,
+            **({} if scale is None else {RETRY_SCALE_VARIABLE: str(scale)}),
+            **options.env,
         }

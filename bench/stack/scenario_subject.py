@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from bench.faults.spec import DEADLINE_MS, Fault
 from bench.ledger import reader
-from bench.load.load_plan import REQUESTED, Plan, make_plan
-from bench.plan.blocks import Turn
+from bench.load.load_plan import REQUESTED, LoadPlan, make_load_plan
+from bench.plan.blocks import BlockSpec
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
-from bench.plan.subject import Grid, TickPlan
+from bench.plan.subject import Grid, SideOptions, TickPlan, Workspace
 from bench.stack.stack import Stack
 from scenarios import jobs
 
@@ -61,10 +61,10 @@ class ScenarioSubject:
         seconds: float,
         rate: float | None = None,
         owners: bool = True,
-    ) -> Plan:
+    ) -> LoadPlan:
         """Every requested scenario at the profile's rate, or at an even part of `rate`."""
         each = profile.rate if rate is None else rate / len(self._requested)
-        return make_plan(
+        return make_load_plan(
             seed=seed,
             prefix=prefix,
             rates=dict.fromkeys(self._requested, each),
@@ -72,9 +72,9 @@ class ScenarioSubject:
             owners=profile.owners if owners and self.periodic else 0,
         )
 
-    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> Plan:
+    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> LoadPlan:
         """The fault's own rate of account set-up, and bystanders."""
-        return make_plan(
+        return make_load_plan(
             seed=seed,
             prefix=prefix,
             rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
@@ -82,10 +82,10 @@ class ScenarioSubject:
             owners=fault.owners,
         )
 
-    def tick_plan(self, turn: Turn, *, owners: int) -> TickPlan:
+    def tick_plan(self, spec: BlockSpec, *, owners: int) -> TickPlan:
         """So many owners, synced every second."""
-        names = tuple(f"{turn.name}-owner-{number}" for number in range(owners))
-        grid = Grid(policy=turn.policy, interval_s=SYNC_INTERVAL_S, owners=names)
+        names = tuple(f"{spec.name}-owner-{number}" for number in range(owners))
+        grid = Grid(policy=spec.policy, interval_s=SYNC_INTERVAL_S, owners=names)
         return TickPlan(grids=(grid,), asked=names)
 
     def deadlines_ms(self, fault: Fault) -> dict[str, float]:
@@ -113,11 +113,11 @@ class ScenarioSubject:
         """All of them."""
         return env
 
-    def make_stack(self, turn: Turn, *, periodic: bool = False, **options: Any) -> Stack:
+    def make_stack(self, spec: BlockSpec, workspace: Workspace, options: SideOptions) -> Stack:
         """A side of ours."""
-        if periodic:
-            options["env"] = {**options.get("env", {}), POLICY_VARIABLE: turn.policy}
-        return Stack(turn.side, **options)
+        if options.periodic:
+            options = replace(options, env={**options.env, POLICY_VARIABLE: spec.policy})
+        return Stack(spec.side, workspace, options)
 
     def read_events(self, path: Path) -> list[dict[str, Any]]:
         """The events as they are: the services write one effect for each thing done."""

@@ -1,7 +1,7 @@
 """One side in fresh processes: its own world, database and broker, the app, a worker and beat.
 
-    async with Stack(side, folder=…, table=…, context=…) as stack:
-        …                     # stack.app_url answers, a probe job went all the way
+    async with Stack(side, workspace, options) as stack:
+        …                     # stack.client.call(…) answers, a probe job went all the way
 
 It has its processes and a client that asks them; here is the way up and down.
 """
@@ -21,8 +21,8 @@ from typing import Any, Literal, Self
 from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
 from bench.ledger.tail import LedgerTail
-from bench.plan.deployment import ALL_HERE, Found
 from bench.plan.sides import Side
+from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import file_of
 from bench.stack import database_cleanup
 from bench.stack.client import SideClient
@@ -53,27 +53,23 @@ class Stack:
     def __init__(
         self,
         side: Side,
+        workspace: Workspace,
+        options: SideOptions,
         *,
-        beat: bool = True,
-        world_latency_ms: float | None = None,
-        proxied: Literal["", "broker", "results"] = "",
-        elsewhere: Found = ALL_HERE,
-        rabbitmq: bool = False,
         processes: SideProcesses | None = None,
-        **options: Any,
     ) -> None:
-        """`processes` stand in place of ours; the other options are those of SideProcesses."""
+        """`processes` stand in place of ours."""
         self.side = side
-        self.processes = processes or SideProcesses(side, elsewhere=elsewhere, rabbitmq=rabbitmq, **options)
+        self.processes = processes or SideProcesses(side, workspace, options)
         self.client = SideClient(self.processes, self.processes.context["block"])
         self.folder, self.ledger = self.processes.folder, self.processes.ledger
         self._tail = LedgerTail(self.ledger)
-        self._elsewhere = elsewhere
-        self._beat = beat
+        self._deployment = workspace.deployment
+        self._beat = options.beat
         self._remote: RemoteLedger | None = None
-        self._limit_s = START_LIMIT_S + (START_WITHIN_S if rabbitmq else 0.0)
-        self._latency = world_latency_ms
-        self._proxied = proxied
+        self._limit_s = START_LIMIT_S + (START_WITHIN_S if options.rabbitmq else 0.0)
+        self._latency = options.world_latency_ms
+        self._proxied = options.proxied
         #: What a fault saw while it struck, for its own checker.
         self.facts: dict[str, Any] = {}
 
@@ -125,11 +121,11 @@ class Stack:
     @property
     def own_services(self) -> bool:
         """Whether the services are a process of the block's own."""
-        return self._elsewhere.world is None
+        return self._deployment.world is None
 
     async def mark(self, event: Literal["fault_on", "fault_off"], fault: int) -> None:
         """Have a world on another host stamp the moment too: the effects are on its clock."""
-        if self._remote is not None and self._elsewhere.world_apart:
+        if self._remote is not None and self._deployment.world_apart:
             await self._remote.mark(event, fault)
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
@@ -148,11 +144,11 @@ class Stack:
     async def _start(self) -> None:
         await self._clear_database()
         processes = self.processes
-        if self._elsewhere.world is None:
+        if self._deployment.world is None:
             latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
             processes.spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         else:
-            self._remote = RemoteLedger(self._elsewhere.world, self.ledger, processes.context)
+            self._remote = RemoteLedger(self._deployment.world, self.ledger, processes.context)
             await self._remote.begin(self._latency)
         if self.side.queued:
             broker = await processes.start_broker()
@@ -189,8 +185,8 @@ class Stack:
 
     async def _services(self) -> dict[str, str]:
         """Where the services are, once they listen."""
-        if self._elsewhere.world is not None:
-            return dict(self._elsewhere.world.urls)
+        if self._deployment.world is not None:
+            return dict(self._deployment.world.urls)
         told: dict[str, str] = json.loads(
             await file_of(self.processes.parts[SERVICES], self.folder / "world.json")
         )

@@ -26,7 +26,7 @@ from bench.blocks.context import Context
 from bench.faults.spec import Expected, Fault
 from bench.measures.events.block import NS_PER_MS
 from bench.measures.latency.validity import HICCUP_P99_MS
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
 from bench.process.process_table import ProcessTable
@@ -104,13 +104,13 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
         )
         made = asyncio.run(_measure(context, size))
     rows = found(directory, made, size)
-    directory.save_manifest(finished_at=now(), instrument=told(rows, directory.manifest))
+    directory.save_manifest(finished_at=now(), instrument=to_manifest(rows, directory.manifest))
     record = json.dumps(directory.manifest["instrument"], indent=2, ensure_ascii=False)
     write_atomically(out / INSTRUMENT, f"{record}\n")
     return directory, rows
 
 
-def told(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What a report prints of a verification."""
     verdicts = Counter(row.verdict for row in rows)
     return {
@@ -200,8 +200,8 @@ async def _latency(context: Context, name: str, repetition: int, tries: int) -> 
     """Measure a block until it counts, so many times at most."""
     made = Made("", "never measured")
     for attempt in range(tries):
-        turn = _turn(name, "latency", repetition, attempt)
-        made = Made(turn.name, await latency.run(turn, context))
+        spec = _spec(name, "latency", repetition, attempt)
+        made = Made(spec.name, await latency.run(spec, context))
         if not made.noise:
             break
     return made
@@ -211,9 +211,9 @@ async def _drift(context: Context, tries: int) -> str:
     """As `_latency`, for the drift block."""
     name = ""
     for attempt in range(tries):
-        turn = replace(_turn("truth-drift", "drift", 0, attempt), policy=POLICY)
-        name = turn.name
-        await drift_block.run_together([turn], context)
+        spec = replace(_spec("truth-drift", "drift", 0, attempt), policy=POLICY)
+        name = spec.name
+        await drift_block.run_together([spec], context)
         drift = context.directory.table("drift")
         if not checks.jitter(drift[drift["block"] == name]):
             break
@@ -237,14 +237,14 @@ async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, 
         load_s=load_s,
     )
     beside = asyncio.create_task(asyncio.to_thread(hiccup_meter.measure, time.monotonic_ns(), load_s))
-    await fault_block.run(replace(_turn(name, "fault", strike), fault=fault), context)
+    await fault_block.run(replace(_spec(name, "fault", strike), fault=fault), context)
     longest_ms = max(await beside) / NS_PER_MS  # what is read there is a longest lag
     return f"hiccups of up to {longest_ms:.1f} ms" if longest_ms > HICCUP_P99_MS else ""
 
 
-def _turn(name: str, measure: str, repetition: int, attempt: int = 0) -> Turn:
+def _spec(name: str, measure: str, repetition: int, attempt: int = 0) -> BlockSpec:
     suffix = f"-{attempt + 1}" if attempt else ""
-    return Turn(
+    return BlockSpec(
         name=f"{measure[0]}{repetition:02}-{name}{suffix}",
         measure=measure,
         side=Side(name=name, policies=(POLICY,)),

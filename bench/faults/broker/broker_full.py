@@ -47,7 +47,7 @@ async def _limited(broker: Redis, policy: str, seconds: float) -> None:
     broker.config_set("maxmemory", 0)
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """How many jobs were refused while nothing could be evicted."""
     full, room = (int(seen.facts.get(name, 0)) for name in ("full_ns", "room_ns"))
     refused = {
@@ -70,7 +70,7 @@ FAULT = Fault(
     title="the broker is out of memory",
     strike=strike,
     hits=frozenset({"broker", "worker"}),
-    look=look,
+    check=check,
     rate=6.0,
     load_s=10.0,
     expected={"celery-stock": BOTH, "celery-hardened": BOTH},

@@ -17,7 +17,7 @@ async def strike(target: Target) -> None:
     """Take the store away, hand jobs over at once, each by a caller of its own, bring it back."""
     await target.client.proxy("POST", "/down")
     handed_over = (
-        target.client.odd("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED)
+        target.client.fault_job("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED)
     )
     statuses = await asyncio.gather(*handed_over)
     target.facts["taken"] = sum(status == 202 for status in statuses)  # noqa: PLR2004 - Accepted
@@ -36,7 +36,7 @@ FAULT = Fault(
     title="the result store is down",
     strike=strike,
     proxied="results",
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     expected={"celery-stock": QUEUE, "celery-hardened": QUEUE},
 )

@@ -25,7 +25,7 @@ async def prepare(target: Target) -> None:
     )
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """The median response of account set-up, ms."""
     own = [job for job in histories(seen.events).values() if job.scenario == jobs.ACCOUNT_SETUP]
     responses = [elapsed_ms(job.due, job.first("effect")) for job in own if job.due is not None]
@@ -44,7 +44,7 @@ FAULT = Fault(
     title=f"the broker answers {LATENCY_MS} ms later",
     prepare=prepare,
     strike=nothing,
-    look=look,
+    check=check,
     proxied="broker",
     rate=3.0,
     expected={"celery-stock": QUEUE, "celery-hardened": QUEUE},

@@ -23,7 +23,7 @@ async def strike(target: Target) -> None:
     """Hand it over; note how long that took, and the broker's peak."""
     before_mb = _peak_mb(target)
     started = time.monotonic()
-    target.facts["status"] = await target.client.odd("big", "big", mb=SIZE_MB)
+    target.facts["status"] = await target.client.fault_job("big", "big", mb=SIZE_MB)
     target.facts["handover_s"] = time.monotonic() - started
     target.facts["broker_mb"] = _peak_mb(target) - before_mb
 
@@ -50,7 +50,7 @@ FAULT = Fault(
     title=f"an argument of {SIZE_MB} MB",
     strike=strike,
     hits=frozenset({"broker"}),
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     expected={
         "inprocess": Expected(

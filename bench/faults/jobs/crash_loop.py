@@ -16,10 +16,10 @@ SPIN = 20
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    await target.client.odd("crash", "crash")
+    await target.client.fault_job("crash", "crash")
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """How often it was run."""
     starts = [event for event in seen.events if event["event"] == "start"]
     return {"runs": sum(f"{MARK}crash/" in str(event.get("job")) for event in starts)}
@@ -31,8 +31,8 @@ FAULT = Fault(
     title="a job that crashes at once, for ever",
     strike=strike,
     lasting=True,
-    look=look,
-    odd_jobs=True,
+    check=check,
+    fault_jobs=True,
     rate=2.0,
     expected={
         "inprocess": Expected(

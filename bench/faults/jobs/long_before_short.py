@@ -25,10 +25,10 @@ async def prepare(target: Target) -> None:
 async def strike(target: Target) -> None:
     """Hand the long jobs over; the short ones go on coming."""
     for number in range(LONG):
-        await target.client.odd("plain", f"long{number}", seconds=LONG_S)
+        await target.client.fault_job("plain", f"long{number}", seconds=LONG_S)
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """How many of the short jobs were late."""
     judged = judge(seen.events, scenario=jobs.ACCOUNT_SETUP, deadline_ms=DEADLINE_MS)
     return {"late_short": sum(MARK not in job for job in judged.flags["late"])}
@@ -42,8 +42,8 @@ FAULT = Fault(
     strike=strike,
     hits=frozenset({"worker"}),
     lasting=True,
-    look=look,
-    odd_jobs=True,
+    check=check,
+    fault_jobs=True,
     rate=3.0,
     load_s=10.0,
     expected={

@@ -12,10 +12,10 @@ from bench.ledger.job_names import CHANGED, MARK
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    await target.client.odd("mutable", "mutable")
+    await target.client.fault_job("mutable", "mutable")
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """Which content the job saw: changed, snapshot, or none where it did not run."""
     told = [str(event["job"]) for event in seen.events if event["event"] == "effect"]
     if any(CHANGED in job for job in told):
@@ -30,8 +30,8 @@ FAULT = Fault(
     slug="mutated-argument",
     title="an argument changed after the hand-over",
     strike=strike,
-    look=look,
-    odd_jobs=True,
+    check=check,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

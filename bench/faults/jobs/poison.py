@@ -17,7 +17,7 @@ async def strike(target: Target) -> None:
     """Hand the poison over amid other jobs; start the app again where it took that with it."""
     await amid_jobs(target)
     app = target.processes.parts["app"]
-    await target.client.odd("poison", "poison")
+    await target.client.fault_job("poison", "poison")
     if not target.queued and await app.ended(within_s=DEATH_S):
         await asyncio.sleep(DOWN_S)
         await target.processes.restart_app()
@@ -28,7 +28,7 @@ FAULT = Fault(
     slug="poison",
     title="an argument that kills its process",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     latency_ms=600.0,
     rate=2.0,
     expected={

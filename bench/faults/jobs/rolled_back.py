@@ -8,7 +8,7 @@ from bench.faults.target import Target
 
 async def strike(target: Target) -> None:
     """Insert, hand over, roll back."""
-    await target.client.odd("plain", "rolled", rollback=True)
+    await target.client.fault_job("plain", "rolled", rollback=True)
 
 
 GHOST = Expected(text="the job runs for a row that is not there", holds=lambda row: row["ghost"] == 1)
@@ -18,7 +18,7 @@ FAULT = Fault(
     slug="rolled-back",
     title="the transaction is rolled back after the hand-over",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

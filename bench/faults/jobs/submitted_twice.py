@@ -8,7 +8,7 @@ from bench.faults.target import Target
 
 async def strike(target: Target) -> None:
     """Hand one over twice; as a unique job where the side has those."""
-    target.facts["status"] = await target.client.odd(
+    target.facts["status"] = await target.client.fault_job(
         "plain", "twice", times=2, seconds=0.5, **{"as": "unique"}
     )
 
@@ -20,7 +20,7 @@ FAULT = Fault(
     slug="submitted-twice",
     title="the caller submits twice",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

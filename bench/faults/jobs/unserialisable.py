@@ -13,7 +13,7 @@ REFUSED = Expected(
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    target.facts["status"] = await target.client.odd("handle", "handle")
+    target.facts["status"] = await target.client.fault_job("handle", "handle")
 
 
 FAULT = Fault(
@@ -21,7 +21,7 @@ FAULT = Fault(
     slug="unserialisable",
     title="an argument that cannot be serialised",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

@@ -21,7 +21,7 @@ async def strike(target: Target) -> None:
     if target.queued:
         await amid_jobs(target)
     else:
-        await target.client.odd("plain", "isolated", isolation="process", seconds=ISOLATED_S)
+        await target.client.fault_job("plain", "isolated", isolation="process", seconds=ISOLATED_S)
         await target.until(_isolated_started, within_s=AMID_LIMIT_S)
     parent = target.processes.parts["worker" if target.queued else "app"]
     children = psutil.Process(parent.pid).children(recursive=not target.queued)
@@ -51,7 +51,7 @@ FAULT = Fault(
     hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,
-    odd_jobs=True,
+    fault_jobs=True,
     expected={
         "inprocess": Expected(
             text="with process isolation: that child's job is restarted",

@@ -15,7 +15,7 @@ HOG_S, FELT_MS = 2.0, 1000.0
 
 async def strike(target: Target) -> None:
     """Hand one over."""
-    await target.client.odd("hog", "hog", seconds=HOG_S)
+    await target.client.fault_job("hog", "hog", seconds=HOG_S)
 
 
 QUEUE = Expected(
@@ -29,8 +29,8 @@ FAULT = Fault(
     title="a job burns the processor for 2 s",
     strike=strike,
     lasting=True,
-    look=ticks,
-    odd_jobs=True,
+    check=ticks,
+    fault_jobs=True,
     owners=2,
     rate=3.0,
     load_s=8.0,

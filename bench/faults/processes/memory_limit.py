@@ -26,7 +26,7 @@ LOOK_S = 0.02
 async def strike(target: Target) -> None:
     """Hand the hungry job over and keep the limit; start the app again where it was killed."""
     name = "worker" if target.queued else "app"
-    handing = asyncio.create_task(target.client.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
+    handing = asyncio.create_task(target.client.fault_job("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
     target.facts["killed"] = await _keep_limit(target.processes.parts[name].pid)
     await handing
     if target.processes.parts["app"].exit_code() is not None:
@@ -59,7 +59,7 @@ FAULT = Fault(
     title="a job passes the memory limit",
     strike=strike,
     hits=frozenset({"worker"}),
-    odd_jobs=True,
+    fault_jobs=True,
     latency_ms=600.0,
     rate=2.0,
     expected={

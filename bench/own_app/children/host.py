@@ -48,7 +48,7 @@ class Host:
         self._app = app
         self._recording = recording
         self._options = options
-        self._endpoints = HostEndpoints(side, self._held)
+        self._endpoints = HostEndpoints(side, self._pending_jobs)
 
     def asgi(self) -> Starlette:
         """The ASGI application."""
@@ -85,12 +85,14 @@ class Host:
             return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=503)
         return JSONResponse({"id": name}, status_code=202)
 
-    async def _held(self) -> dict[str, str]:
+    async def _pending_jobs(self) -> dict[str, str]:
         if self.side == INPROCESS:
             return dict.fromkeys(self._recording.open, IN_MEMORY)
-        from bench.own_app.children.pending_jobs import held  # late: each side imports its own build alone
+        from bench.own_app.children.pending_jobs import (
+            pending_jobs,
+        )  # late: each side imports its own build alone
 
-        return await run_in_threadpool(held, self._app)
+        return await run_in_threadpool(pending_jobs, self._app)
 
     def _running(self) -> AbstractAsyncContextManager[object]:
         if self.side != INPROCESS:
@@ -107,8 +109,8 @@ async def _nothing() -> AsyncIterator[None]:
 
 def make() -> Starlette:
     """The host that the environment tells of; raise AppError for an app that cannot be used."""
-    adoption = rebound_app.told()
-    app = rebound_app.adopted(adoption)
+    adoption = rebound_app.from_environment()
+    app = rebound_app.load_app(adoption)
     side = json.loads(os.environ[CONTEXT_VARIABLE])["side"]
     options = {"queue": adoption.queue} if adoption.queue else {}
     return Host(side, app, recorder(), options).asgi()

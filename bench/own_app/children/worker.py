@@ -17,7 +17,7 @@ from bench.process.signals import give_up
 def main() -> None:
     """Import the app, listen to its signals, and be Celery."""
     try:
-        app = rebound_app.adopted(rebound_app.told())
+        app = rebound_app.load_app(rebound_app.from_environment())
     except AppError as error:
         give_up("bench.own_app.children.worker", str(error))
     recorder()

@@ -6,11 +6,11 @@ import pandas as pd
 
 from bench.blocks.block_result import BlockResult
 from bench.measures.load.cpu_shares import Spent
-from bench.plan.blocks import Turn, block_row
+from bench.plan.blocks import BlockSpec, block_row
 from bench.plan.sides import SIDES
 from bench.storage.run_directory import RunDirectory
 
-TURN = Turn(name="s00-inline", measure="cold", side=SIDES["inline"], repetition=0, guess_s=1.0)
+TURN = BlockSpec(name="s00-inline", measure="cold", side=SIDES["inline"], repetition=0, guess_s=1.0)
 SPENT = Spent(
     seconds=2.0,
     cores=2,
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 def result(reason: str = "") -> BlockResult:
     return BlockResult(
-        turn=TURN,
+        spec=TURN,
         spent=SPENT,
         tables={
             "cold": [{"block": TURN.name, "side": "inline", "repetition": 0}],

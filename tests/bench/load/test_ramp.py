@@ -43,13 +43,15 @@ def test_steps_get_steeper_up_to_what_a_generator_offers() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_side_has_its_ramps_before_its_shares(name: str) -> None:
-    made = extra_blocks.further_turns(["load"], ALL, SCENARIOS, PROFILES[name], requested=True)
-    measures = [turn.measure for turn in made]
+    made = extra_blocks.make_extra_blocks(["load"], ALL, SCENARIOS, PROFILES[name], requested=True)
+    measures = [spec.measure for spec in made]
     assert measures == sorted(measures)
-    assert len({turn.name for turn in made}) == len(made)
-    assert max(len(turn.name) for turn in made) + len("-again-s00") <= MAX_PREFIX
-    assert all(turn.measure in registry.RUNS for turn in made)
+    assert len({spec.name for spec in made}) == len(made)
+    assert max(len(spec.name) for spec in made) + len("-again-s00") <= MAX_PREFIX
+    assert all(spec.measure in registry.RUNS for spec in made)
 
 
 def test_a_scenario_without_requests_has_no_load() -> None:
-    assert extra_blocks.further_turns(["load"], ALL, [ACCOUNT_SYNC], PROFILES["full"], requested=False) == []
+    assert (
+        extra_blocks.make_extra_blocks(["load"], ALL, [ACCOUNT_SYNC], PROFILES["full"], requested=False) == []
+    )

@@ -17,6 +17,7 @@ from bench.own_app.own_app import OwnApp
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.sides import CELERY_APP, SIDES
 from bench.own_app.workload.workload import from_options
+from bench.plan.subject import SideOptions, Workspace
 from bench.process.asgi_server import listening_socket, port_of
 from bench.process.process_table import ProcessTable
 
@@ -75,7 +76,8 @@ def run(own: OwnApp, side: str, tmp_path: Path, work: Run) -> list[dict[str, Any
         folder = tmp_path / side
         folder.mkdir()
         context = {"run": "test", "block": "b0", "side": side}
-        async with OwnStack(own, SIDES[side], folder=folder, table=table, context=context) as stack:
+        workspace = Workspace(folder=folder, table=table, context=context)
+        async with OwnStack(own, SIDES[side], workspace, SideOptions()) as stack:
             await work(stack)
             return stack.events()
 
