@@ -1,11 +1,10 @@
-"""The suite's own time limit, and the properties' own bounds: in a pytest of their own, as `make test` runs it."""
+"""The suite's time limit and the bound of shrinking, in a pytest of their own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent

@@ -122,8 +122,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
         return None
     from xdist.scheduler import LoadFileScheduling  # late: the suite runs without xdist too
 
-    class OnceScheduling(LoadFileScheduling):
-        def remove_node(self, node: Any) -> str | None:
+    class OnceScheduling(LoadFileScheduling):  # type: ignore[misc] # xdist has no types
+        def remove_node(self, node: Any) -> Any:
             units = self.assigned_work[node].values()
             left = [(unit, test) for unit in units for test, done in unit.items() if not done]
             if not left:
@@ -185,9 +185,9 @@ def _stacks(frame: FrameType | None) -> str:
     """The stack of each thread, the interrupted one first, and of each asyncio task that is not done."""
     out = io.StringIO()
     names = {thread.ident: thread.name for thread in threading.enumerate()}
-    main = threading.main_thread().ident
-    others = {ident: stack for ident, stack in sys._current_frames().items() if ident != main}
-    for ident, stack in {main: frame, **others}.items():
+    main = threading.get_ident()
+    others = [(ident, stack) for ident, stack in sys._current_frames().items() if ident != main]
+    for ident, stack in [(main, frame), *others]:
         out.write(f"--- thread {names.get(ident, ident)}\n{''.join(_frames(stack))}")
     for task in [each for each in gc.get_objects() if isinstance(each, asyncio.Task) and not each.done()]:
         out.write(f"--- task {task.get_name()}\n")
