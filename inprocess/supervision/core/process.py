@@ -110,7 +110,7 @@ def abandon(task: asyncio.Task[object] | None, what: str) -> None:
         asyncio._unregister_task(task)  # noqa: SLF001 - documented under this name
 
 
-class _OfProcess:
+class ProcessAttribute:
     """An attribute that is asked of `__process__`, unless the object has one of its own by this name.
 
     So a class that a user derives from GenServer may use the name for something else.
@@ -172,14 +172,14 @@ class Process:
             """Whether the caller is on the thread of this process's loop."""
 
     else:
-        exit = _OfProcess()
-        name = _OfProcess()
-        parent = _OfProcess()
-        scheduler = _OfProcess()
-        started_at = _OfProcess()
-        loop = _OfProcess()
-        clock = _OfProcess()
-        is_here = _OfProcess()
+        exit = ProcessAttribute()
+        name = ProcessAttribute()
+        parent = ProcessAttribute()
+        scheduler = ProcessAttribute()
+        started_at = ProcessAttribute()
+        loop = ProcessAttribute()
+        clock = ProcessAttribute()
+        is_here = ProcessAttribute()
 
     @property
     def __process__(self) -> BaseProcess:

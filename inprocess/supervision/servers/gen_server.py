@@ -34,13 +34,13 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.errors import UnhandledMessageError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process, ShutdownLimit
+from inprocess.supervision.core.process import Process, ProcessAttribute, ShutdownLimit
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.servers.call import Caller
@@ -170,10 +170,14 @@ class GenServer(Process):
         else:
             process.post_from_thread((INFO, message))
 
-    @property
-    def mailbox_depth(self) -> int:
-        """How many messages wait, the one that is being handled not counted. Any thread."""
-        return self.__process__.mailbox_depth
+    if TYPE_CHECKING:
+
+        @property
+        def mailbox_depth(self) -> int:
+            """How many messages wait, the one that is being handled not counted. Any thread."""
+
+    else:
+        mailbox_depth = ProcessAttribute()
 
     async def stop(self, limit: ShutdownLimit | None = None, *, reason: Exit = SHUTDOWN) -> None:
         """End it with that reason and wait; kill it after `limit` seconds (`shutdown_limit` unless given).
