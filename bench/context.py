@@ -120,8 +120,8 @@ class Context:
         target = self.directory.path / f"events-{turn.name}.jsonl"
         warnings = ledger_io.merge_block(folder / "ledger", target)
         if warnings:  # the run is marked: a reader of the report sees that lines are missing, and which
-            told = [f"{turn.name}: {warning.removeprefix(f'{folder}/')}" for warning in warnings]
-            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *told])
+            cut = [{"block": turn.name, "line": warning.removeprefix(f"{folder}/")} for warning in warnings]
+            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *cut])
         events, _ = ledger_io.read_events(target)
         if self.own is not None:
             events = effects.counted(events)

@@ -11,7 +11,8 @@ import pandas as pd
 
 from bench.measures.validity import counted
 from bench.rundir import RunDirectory
-from bench.thresholds import QUANTILES, SUBJECTS, Threshold
+from bench.schema import SUBJECTS
+from bench.thresholds import QUANTILES, Threshold
 
 _AGGREGATES: dict[str, Callable[[pd.Series[float]], float]] = {
     "sum": lambda values: float(values.sum()),
@@ -103,7 +104,7 @@ def _rows(run: RunDirectory, threshold: Threshold) -> pd.DataFrame:
         column = "value_ms"
     for name, value in threshold.subjects.items():
         rows = rows[rows[name].map(_word) == value]
-    return rows.assign(figure=pd.to_numeric(rows[column], errors="coerce")).dropna(subset=["figure"])
+    return rows.assign(figure=rows[column]).dropna(subset=["figure"])
 
 
 def _words(keys: object) -> str:

@@ -165,4 +165,5 @@ def _row(turn: Turn) -> dict[str, object]:
         "measure": turn.measure,
         "side": turn.side.name,
         "repetition": turn.repetition,
+        **({"fault": turn.fault.number, "control": turn.control} if turn.fault else {}),
     }

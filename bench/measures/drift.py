@@ -24,9 +24,9 @@ from scipy import stats
 from bench.measures.age import age_ms
 from bench.measures.block import NS_PER_MS, NS_PER_S, Block, Event
 from bench.measures.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin, make_grid, wraps
-from bench.measures.quantiles import MINIMUM_SAMPLES, quantile
+from bench.measures.quantiles import quantile
 from bench.measures.runs import Run, runs_by_owner
-from bench.schema import TABLES
+from bench.schema import MINIMUM_SAMPLES, TABLES
 
 #: A run is on time if it starts no more than this many ms after its tick.
 ON_TIME_MS = 50.0

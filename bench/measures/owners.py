@@ -17,8 +17,9 @@ import numpy.typing as npt
 from bench.measures.block import NS_PER_MS, NS_PER_S, Block, Event
 from bench.measures.drift import ON_TIME_MS, drift_ppm
 from bench.measures.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin
-from bench.measures.quantiles import MINIMUM_SAMPLES, quantile
+from bench.measures.quantiles import quantile
 from bench.measures.runs import runs_by_owner
+from bench.schema import MINIMUM_SAMPLES
 
 _Array = npt.NDArray[np.float64]
 

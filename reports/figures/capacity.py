@@ -8,7 +8,7 @@ from reports import commands, evidence, words
 from reports.figures import canvas, strips, trends
 from reports.frames import groups, records
 from reports.reading import Run
-from reports.tables import Table, ordered, table
+from reports.tables import Table, headings, ordered, table
 
 
 def _per_s(value: float) -> str:
@@ -44,22 +44,23 @@ def capacity(run: Run) -> canvas.Figure | None:
 
 def capacities(found: pd.DataFrame) -> Table | None:
     """Capacity, the steps around it, and who used the processor beyond it."""
+    names = headings("capacity")
     rows = [
         {
             "side": words.side(str(side)),
             "ramps": words.count(len(own)),
-            "requests/s": words.number(evidence.middle(own["capacity_per_s"])),
-            "jobs/s": words.number(evidence.middle(own["capacity_jobs_per_s"])),
-            "steepest step that held": words.number(evidence.middle(own["held_per_s"])),
-            "first that did not": words.number(evidence.middle(own["broke_per_s"])),
-            "cores: side": words.number(evidence.middle(own["side_cores"])),
-            "services": words.number(evidence.middle(own["services_cores"])),
-            "generator": words.number(evidence.middle(own["generator_cores"])),
-            "limited by": ", ".join(dict.fromkeys(own["limited_by"])),
+            names["capacity_per_s"]: words.number(evidence.middle(own["capacity_per_s"])),
+            names["capacity_jobs_per_s"]: words.number(evidence.middle(own["capacity_jobs_per_s"])),
+            names["held_per_s"]: words.number(evidence.middle(own["held_per_s"])),
+            names["broke_per_s"]: words.number(evidence.middle(own["broke_per_s"])),
+            names["side_cores"]: words.number(evidence.middle(own["side_cores"])),
+            names["services_cores"]: words.number(evidence.middle(own["services_cores"])),
+            names["generator_cores"]: words.number(evidence.middle(own["generator_cores"])),
+            names["limited_by"]: ", ".join(dict.fromkeys(own["limited_by"])),
         }
         for side, own in groups(found, "side")
     ]
-    return table("medians over ramps", rows, ("limited by",), folded=True)
+    return table("medians over ramps", rows, (names["limited_by"],), folded=True)
 
 
 def ramps(run: Run) -> canvas.Figure | None:
@@ -107,17 +108,18 @@ def _trend(rows: pd.DataFrame, side: str) -> trends.Trend:
 
 def steps(found: pd.DataFrame) -> Table | None:
     """Every step of every ramp."""
+    names = headings("ramps")
     rows = [
         {
             "side": f"{words.side(row['side'])}, step {words.count(row['step'])}",
-            "requests/s": words.number(row["rate_per_s"]),
+            names["rate_per_s"]: words.number(row["rate_per_s"]),
             "jobs due/s": words.number(row["due"]),
             "jobs done/s": words.number(row["done"]),
-            "backlog before": words.count(row["backlog_start"]),
-            "backlog after": words.count(row["backlog_end"]),
-            "oldest": words.seconds(row["oldest_s"]),
-            "kept up": {True: "yes", False: "no"}.get(row["held"], words.NOTHING),
+            names["backlog_start"]: words.count(row["backlog_start"]),
+            names["backlog_end"]: words.count(row["backlog_end"]),
+            names["oldest_s"]: words.seconds(row["oldest_s"]),
+            names["held"]: {True: "yes", False: "no"}.get(row["held"], words.NOTHING),
         }
         for row in records(found)
     ]
-    return table("every step", rows, ("kept up",), folded=True)
+    return table("every step", rows, (names["held"],), folded=True)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.schema import SCHEMA
 from reports import commands, evidence, words
 from reports.figures import canvas
 from reports.figures.strips import draw, line, panel, told
 from reports.reading import Run
 from reports.tables import Table, ordered, table
 
-#: The plots: heading and column.
-SHOWN = {
-    "spawn of the side to its first effect, s": "first_effect_s",
-    "the app's spawn until it listens, s": "app_s",
-    "the worker's spawn until its first job, s": "worker_s",
-    "the broker's spawn until it answers, s": "broker_s",
-}
+#: The plots, a column each.
+SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
 
 
 def cold(run: Run) -> canvas.Figure | None:
@@ -24,13 +20,13 @@ def cold(run: Run) -> canvas.Figure | None:
     found = run.table("cold")
     plots = [
         drawn
-        for heading, column in SHOWN.items()
+        for column in SHOWN
         if (
             drawn := panel(
-                heading,
+                column.heading,
                 [
                     line(
-                        found[found["side"] == side][column],
+                        found[found["side"] == side][column.name],
                         name=words.side(side),
                         side=side,
                         unit=words.seconds,
@@ -62,12 +58,12 @@ def numbers(found: pd.DataFrame) -> Table | None:
     for side in ordered(found["side"]):
         own = found[found["side"] == side]
         cells = {
-            heading.removesuffix(", s"): words.spread(
-                words.seconds(evidence.middle(own[column])),
-                words.seconds(float(own[column].min())),
-                words.seconds(float(own[column].max())),
+            column.label: words.spread(
+                words.seconds(evidence.middle(own[column.name])),
+                words.seconds(float(own[column.name].min())),
+                words.seconds(float(own[column.name].max())),
             )
-            for heading, column in SHOWN.items()
+            for column in SHOWN
         }
         rows.append({"side": words.side(side), "starts": words.count(len(own))} | cells)
     return table("the median over starts, with the range", rows, folded=True)

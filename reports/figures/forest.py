@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from reports import commands, evidence, words
+from reports import commands, evidence, old_runs, words
 from reports.evidence import ROUNDING, TASK, Comparison
 from reports.figures import canvas
 from reports.figures.forest_sheet import FARTHEST, Line, draw
@@ -110,10 +110,12 @@ def floor(run: Run) -> float:
 
 
 def _floor_told(run: Run) -> str:
-    factor, figure = floor(run), str(run.mapping("noise").get("aa_figure", "")).split()
+    factor, figure = floor(run), run.mapping("noise").get("aa_figure", "")
     if factor == 1:
         return ""
-    of = f" in the median response of {words.scenario(figure[1])}" if len(figure) > 1 else ""
+    named = isinstance(figure, Mapping)
+    scenario = str(figure.get("scenario", "")) if named else old_runs.floor_scenario(str(figure))
+    of = f" in the median response of {words.scenario(scenario)}" if scenario else ""
     return (
         "Shaded is the A/A floor: by so much two blocks of one side differ by noise alone, "
         f"{words.fold(factor)}{of}. "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports import commands, evidence, quantiles, words
+from bench.schema import MINIMUM_SAMPLES
+from reports import commands, evidence, words
 from reports.figures import canvas
 from reports.figures.trends import Plot, Scale, Trend, draw, plot
 from reports.frames import groups
 from reports.reading import Run
-from reports.tables import Table, ordered, over_blocks, table
+from reports.tables import Table, headings, ordered, over_blocks, table
 
 #: How far apart the sides stand at one share, as a part of the distance of two shares.
 APART = 0.12
@@ -18,7 +19,7 @@ APART = 0.12
 def loads(run: Run) -> list[canvas.Figure]:
     """A figure for each scenario that was measured under load."""
     latency = run.table("load_latency")
-    found = latency[(latency["metric"] == "response") & latency["quantile"].isin(quantiles.MINIMUM_SAMPLES)]
+    found = latency[(latency["metric"] == "response") & latency["quantile"].isin(MINIMUM_SAMPLES)]
     shares = sorted(
         share for share in {*found["share"], *run.table("loads")["share"]} if canvas.on_log_axis(share)
     )
@@ -111,17 +112,17 @@ def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
 
 def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
     """Rate, backlog and quantiles of every side at every share."""
-    found = []
+    found, names = [], headings("loads")
     for (side, share), own in groups(run.table("loads"), "side", "share"):
         values = rows[(rows["side"] == side) & (rows["share"] == share)]
         cells = {
             "at": f"{words.side(str(side))}, {words.percent(share)}",
-            "requests/s": words.number(evidence.middle(own["rate_per_s"])),
-            "jobs done": f"{words.count(own['done_jobs'].sum())} of {words.count(own['due_jobs'].sum())}",
-            "refused": words.count(own["refused"].sum()),
-            "backlog grew by": f"{words.number(evidence.middle(own['growth_per_s']))} jobs/s",
-            "cleared after": words.seconds(evidence.middle(own["cleared_s"])),
-            "cores of the side": words.number(evidence.middle(own["side_cores"])),
+            names["rate_per_s"]: words.number(evidence.middle(own["rate_per_s"])),
+            names["done_jobs"]: words.count_of(own["done_jobs"].sum(), own["due_jobs"].sum()),
+            names["refused"]: words.count(own["refused"].sum()),
+            names["growth_per_s"]: f"{words.number(evidence.middle(own['growth_per_s']))} jobs/s",
+            names["cleared_s"]: words.seconds(evidence.middle(own["cleared_s"])),
+            names["side_cores"]: words.number(evidence.middle(own["side_cores"])),
         }
         for quantile in sorted(rows["quantile"].unique()):
             name = words.metric("response", float(quantile))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bench.schema import MEASURE_LABELS
 from reports import commands, evidence, words
 from reports.figures import canvas
 from reports.figures.strips import draw, line, panel, told
 from reports.frames import groups
 from reports.reading import Run
-from reports.tables import Table, table
+from reports.tables import Table, headings, table
 
 #: The plots: heading and column.
 SHOWN = {
@@ -15,13 +16,11 @@ SHOWN = {
     "the same, % of all that the machine's cores offered": "own_machine_percent",
 }
 
-MEASURE_NAMES = {"cold": "cold start", "hogs": "CPU-heavy jobs", "owners": "many owners", "fault": "faults"}
-
 
 def own(run: Run) -> canvas.Figure | None:
     """The harness's part, by measure; None where it was not recorded."""
     found = [
-        (MEASURE_NAMES.get(measure, str(measure)) or "unnamed", rows)
+        (MEASURE_LABELS.get(measure, str(measure)) or "unnamed", rows)
         for measure, rows in groups(run.table("own"), "measure")
     ]
     plots = [
@@ -55,16 +54,17 @@ def _percent(value: float) -> str:
 
 def numbers(run: Run) -> Table | None:
     """Seconds of processor time of every party, and the harness's part, by measure and side."""
+    names = headings("own")
     rows = [
         {
             "measure and side": f"{measure}: {words.side(str(side))}",
             "blocks": words.count(len(rows)),
-            "window": words.seconds(evidence.middle(rows["seconds"])),
-            "the side": words.seconds(evidence.middle(rows["side_s"])),
-            "the services": words.seconds(evidence.middle(rows["services_s"])),
-            "generator": words.seconds(evidence.middle(rows["generator_s"])),
-            "harness": words.seconds(evidence.middle(rows["harness_s"])),
-            "own part": _percent(evidence.middle(rows["own_percent"])),
+            names["seconds"]: words.seconds(evidence.middle(rows["seconds"])),
+            names["side_s"]: words.seconds(evidence.middle(rows["side_s"])),
+            names["services_s"]: words.seconds(evidence.middle(rows["services_s"])),
+            names["generator_s"]: words.seconds(evidence.middle(rows["generator_s"])),
+            names["harness_s"]: words.seconds(evidence.middle(rows["harness_s"])),
+            names["own_percent"]: _percent(evidence.middle(rows["own_percent"])),
         }
         for (measure, side), rows in groups(run.table("own"), "measure", "side")
     ]

@@ -9,7 +9,7 @@ from reports.figures import canvas
 from reports.figures.trends import Plot, Scale, Trend, draw, plot
 from reports.frames import groups, records
 from reports.reading import Run
-from reports.tables import Table, table
+from reports.tables import Table, headings, table
 
 #: The plots: heading, column, and whether the scale is logarithmic.
 SHOWN = (
@@ -94,21 +94,22 @@ def _told(found: pd.DataFrame) -> list[str]:
 
 def numbers(found: pd.DataFrame) -> Table | None:
     """Every count of owners of every side and policy."""
+    names = headings("owners")
     rows = [
         {
             "owners": f"{words.count(count)}: {words.side(str(side))}, {policy}",
-            "every": words.seconds(evidence.middle(own["interval_s"])),
-            "ticks run": f"{words.count(own['ticks_run'].sum())} of {words.count(own['ticks_due'].sum())}",
-            "missed": words.count(own["missed"].sum()),
-            "doubled": words.count(own["duplicates"].sum()),
-            "phase p50": words.ms(evidence.middle(own["phase_p50_ms"])),
-            "phase p99": words.ms(evidence.middle(own["phase_p99_ms"])),
-            "latest": words.ms(float(own["phase_max_ms"].max())),
-            "jitter sd": words.ms(evidence.middle(own["jitter_sd_ms"])),
-            "drift, ppm": words.number(evidence.middle(own["drift_ppm"])),
-            "cores": words.number(evidence.middle(own["side_cores"])),
-            "memory, MB": words.number(evidence.middle(own["pss_mb"])),
-            "loop lag p99": words.ms(evidence.middle(own["lag_p99_ms"])),
+            names["interval_s"]: words.seconds(evidence.middle(own["interval_s"])),
+            names["ticks_run"]: words.count_of(own["ticks_run"].sum(), own["ticks_due"].sum()),
+            names["missed"]: words.count(own["missed"].sum()),
+            names["duplicates"]: words.count(own["duplicates"].sum()),
+            names["phase_p50_ms"]: words.ms(evidence.middle(own["phase_p50_ms"])),
+            names["phase_p99_ms"]: words.ms(evidence.middle(own["phase_p99_ms"])),
+            names["phase_max_ms"]: words.ms(float(own["phase_max_ms"].max())),
+            names["jitter_sd_ms"]: words.ms(evidence.middle(own["jitter_sd_ms"])),
+            names["drift_ppm"]: words.number(evidence.middle(own["drift_ppm"])),
+            names["side_cores"]: words.number(evidence.middle(own["side_cores"])),
+            names["pss_mb"]: words.number(evidence.middle(own["pss_mb"])),
+            names["lag_p99_ms"]: words.ms(evidence.middle(own["lag_p99_ms"])),
         }
         for (count, side, policy), own in groups(found, "owners", "side", "policy")
     ]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.schema import State
 from reports import commands, evidence, words
-from reports.evidence import QUEUES, TASK, Comparison, Losses, State
+from reports.evidence import QUEUES, TASK, Comparison, Losses
 from reports.reading import Run
 from reports.verdicts.kinds import (
     Choice,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.schema import SCHEMA, WORDS
 from reports import evidence, words
 from reports.frames import groups, records
 from reports.tables import Table, table
@@ -43,11 +44,7 @@ def differing(found: Table | None) -> Table | None:
 def counted(pair: Pair) -> str:
     """How many figures came out which way, in a sentence."""
     said = pair.rows["words"].value_counts()
-    parts = [
-        f"{said[word]} {word}"
-        for word in ("lower", "higher", "no clear difference", "too noisy to say")
-        if word in said
-    ]
+    parts = [f"{said[word]} {word}" for word in WORDS if word in said]
     return (
         f"Of {words.plural(len(pair.rows), 'figure')} in B: {', '.join(parts)}."
         if parts
@@ -72,7 +69,7 @@ def drift(pair: Pair) -> Table | None:
 
 
 def _freshness(letter: str, found: evidence.Freshness | None) -> dict[str, str]:
-    missed = f"{words.count(found.missed)} of {words.count(found.ticks_due)}" if found else words.NOTHING
+    missed = words.count_of(found.missed, found.ticks_due) if found else words.NOTHING
     return {
         f"{letter}: age p99": words.age(found.age_p99_ms) if found else words.NOTHING,
         f"{letter}: drift, ppm": words.number(found.drift_ppm) if found else words.NOTHING,
@@ -111,10 +108,10 @@ def _fates(group: pd.DataFrame) -> dict[str, str]:
     }
 
 
-_FATES = {"lost": "lost", "doubled": "duplicated", "stuck": "stuck"}
+_FATES = {label: name for name, label in SCHEMA["failures"].labels("lost", "duplicated", "stuck").items()}
 
 
 def _share(rows: pd.DataFrame, column: str) -> str:
     if rows.empty or math.isnan(rows["accepted"].max()):
         return words.NOTHING
-    return f"{words.count(evidence.total(rows[column]))} of {words.count(evidence.total(rows['accepted']))}"
+    return words.count_of(evidence.total(rows[column]), evidence.total(rows["accepted"]))
