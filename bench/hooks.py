@@ -18,7 +18,7 @@ TYPE_CHECKING = False  # as typing's, which is not imported here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Set by a run in the processes that it starts (`bench.byo.recording`).
+#: Set by a run in the processes that it starts (`bench.own_app.children.recording`).
 _note: Callable[[str, object], None] | None = None
 
 

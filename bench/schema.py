@@ -7,7 +7,7 @@ a threshold may name it. Reading, writing, thresholds, labels and units follow f
 | file               | holds                                                                      |
 |--------------------|----------------------------------------------------------------------------|
 | run.json           | the manifest: see `Manifest`                                               |
-| plan.json          | every block in its order, when each fault strikes; see `bench.planned`     |
+| plan.json          | every block in its order, when each fault strikes; see `bench.plan.plan_file`     |
 | events-<block>.jsonl | one event of the ledger a line, ordered by `t` (see `scenarios.ledger`)  |
 | <table>.csv        | a table of `SCHEMA`; one that a run has nothing for is absent              |
 | micro.json         | call costs, in pytest-benchmark's own format                               |
@@ -62,7 +62,7 @@ MISSING: Mapping[Dtype, Any] = MappingProxyType(
 BETWEEN_TEXTS = "; "
 #: How rows become one figure: over all rows that a threshold speaks of.
 Aggregate = Literal["sum", "min", "median", "max"]
-#: Whether one side is lower or higher than another, as `bench.measures.words` finds it.
+#: Whether one side is lower or higher than another, as `bench.measures.statistics.verdict_words` finds it.
 Words = Literal["lower", "higher", "no clear difference", "too noisy to say"]
 WORDS: tuple[Words, ...] = get_args(Words)
 #: Whether a promise was kept; unknown where that could not be judged.
@@ -711,8 +711,8 @@ class Manifest(TypedDict, total=False):
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     #: Ledger lines that a killed process left unfinished and that are left out: block, line.
     cut_lines: list[dict[str, str]]
-    instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.known_truth`
-    own_app: dict[str, Any]  # of an app of one's own, see `bench.byo.own`; absent for our scenarios
+    instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.app.planted`
+    own_app: dict[str, Any]  # of an app of one's own, see `bench.own_app.own_app`; absent for our scenarios
     resumptions: list[
         dict[str, Any]
     ]  # at, command, git, kept, redone: each time that the run was gone on with

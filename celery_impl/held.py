@@ -13,9 +13,9 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from celery_impl import names
-from celery_impl.sidekiq.lease.leases import Leases
-from celery_impl.sidekiq.lease.wire import Wire
-from celery_impl.sidekiq.sets import RETRY, SCHEDULE, Sets
+from celery_impl.sidekiq.lease.lease_store import Leases
+from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
 #: Seconds that workers have to tell what they run.
 INSPECT_S: Final = 0.7

@@ -23,14 +23,11 @@ package loads no third-party module; the three scenarios (`inprocess.account_set
 demand. `docs/runtime.md` teaches all of it in an hour.
 """
 
-from inprocess.supervision import asgi, sys, telemetry
+from inprocess.supervision import asgi
 from inprocess.supervision.asgi import Supervised
-from inprocess.supervision.child import Child, current_attempt, current_child
-from inprocess.supervision.child_spec import AutoShutdown, ChildSpec, ChildType
-from inprocess.supervision.clock import Clock, LoopClock, Timer, sleep
-from inprocess.supervision.drain import CutOff, DrainReport, drain
-from inprocess.supervision.dynamic_supervisor import DynamicSupervisor
-from inprocess.supervision.errors import (
+from inprocess.supervision.core import telemetry
+from inprocess.supervision.core.clock import Clock, LoopClock, Timer, sleep
+from inprocess.supervision.core.errors import (
     AlreadyPresentError,
     AlreadyStartedError,
     CallTimeoutError,
@@ -48,32 +45,37 @@ from inprocess.supervision.errors import (
     UnhandledMessageError,
     WorkerDiedError,
 )
-from inprocess.supervision.exits import NORMAL, SHUTDOWN, Exit, Ignore, Restart, Shutdown, Stop
-from inprocess.supervision.gen_server import NO_REPLY, Caller, GenServer
-from inprocess.supervision.grid import Grid, wall_origin
-from inprocess.supervision.lease import Lease
-from inprocess.supervision.lease_file import FileLease
-from inprocess.supervision.lease_postgres import PostgresLease
-from inprocess.supervision.lease_redis import RedisLease
-from inprocess.supervision.leased import Leased
-from inprocess.supervision.naive import WorkThenRearm
-from inprocess.supervision.names import whereis
-from inprocess.supervision.observer import snapshot
-from inprocess.supervision.ordered import ChildCounts
-from inprocess.supervision.partition_supervisor import PartitionSupervisor, partition_of
-from inprocess.supervision.periodic import Periodic
-from inprocess.supervision.process import Held, Process, ShutdownLimit
-from inprocess.supervision.redact import hide, redact, redact_call
+from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, Restart, Shutdown, Stop
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.process import Held, Process, ShutdownLimit
+from inprocess.supervision.core.redact import hide, redact, redact_call
+from inprocess.supervision.core.restarts import Backoff, RestartIntensity
+from inprocess.supervision.introspection.observer import snapshot
+from inprocess.supervision.introspection.snapshot import Node, Snapshot
+from inprocess.supervision.leases.file import FileLease
+from inprocess.supervision.leases.lease import Lease
+from inprocess.supervision.leases.leased import Leased
+from inprocess.supervision.leases.postgres import PostgresLease
+from inprocess.supervision.leases.redis import RedisLease
+from inprocess.supervision.lifecycle.drain import CutOff, DrainReport, drain
+from inprocess.supervision.lifecycle.runtime import Runtime, attach, home_loop
+from inprocess.supervision.periodic.grid import Grid, wall_origin
+from inprocess.supervision.periodic.periodic import Periodic
+from inprocess.supervision.periodic.policies import Misfire, Overlap, Schedule, TickCounts
+from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
 from inprocess.supervision.registry import Registry, Via
-from inprocess.supervision.restarts import Backoff, RestartIntensity
-from inprocess.supervision.runtime import Runtime, attach, home_loop
-from inprocess.supervision.snapshot import Node, Snapshot
-from inprocess.supervision.strategy import Strategy
-from inprocess.supervision.supervisor import Supervisor
-from inprocess.supervision.task import Task
-from inprocess.supervision.task_async import AsyncTask, Exited, Ok
-from inprocess.supervision.task_supervisor import TaskSupervisor
-from inprocess.supervision.ticks import Misfire, Overlap, Schedule, TickCounts
+from inprocess.supervision.servers import sys
+from inprocess.supervision.servers.gen_server import NO_REPLY, Caller, GenServer
+from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, ChildType
+from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
+from inprocess.supervision.supervisors.ordered_children import ChildCounts
+from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor, partition_of
+from inprocess.supervision.supervisors.strategy import Strategy
+from inprocess.supervision.supervisors.supervisor import Supervisor
+from inprocess.supervision.tasks.async_task import AsyncTask, Exited, Ok
+from inprocess.supervision.tasks.child import Child, current_attempt, current_child
+from inprocess.supervision.tasks.task import Task
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 __all__ = [
     "NORMAL",

@@ -17,11 +17,11 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from inprocess import application
-from inprocess.supervision.child import Child, current_attempt
-from inprocess.supervision.errors import Refused
-from inprocess.supervision.restarts import Backoff, RestartIntensity
-from inprocess.supervision.supervisor import ChildSpec
-from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.core.restarts import Backoff, RestartIntensity
+from inprocess.supervision.supervisors.supervisor import ChildSpec
+from inprocess.supervision.tasks.child import Child, current_attempt
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import crm, fulfillment, jobs, ledger, users
 from scenarios.contract import RefusedError
 from scenarios.users import User

@@ -24,16 +24,16 @@ from functools import partial
 from typing import Final, Literal, TypedDict, get_args
 
 from inprocess import application
-from inprocess.supervision.child import Child
-from inprocess.supervision.errors import AlreadyStartedError, NoSuchChildError, Refused
-from inprocess.supervision.gen_server import GenServer
-from inprocess.supervision.naive import WorkThenRearm
-from inprocess.supervision.names import whereis
-from inprocess.supervision.periodic import Periodic
-from inprocess.supervision.process import log
-from inprocess.supervision.supervisor import ChildSpec, Supervisor
-from inprocess.supervision.task_supervisor import TaskSupervisor
-from inprocess.supervision.ticks import Misfire, Overlap
+from inprocess.supervision.core.errors import AlreadyStartedError, NoSuchChildError, Refused
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.process import log
+from inprocess.supervision.periodic.periodic import Periodic
+from inprocess.supervision.periodic.policies import Misfire, Overlap
+from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
+from inprocess.supervision.servers.gen_server import GenServer
+from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
+from inprocess.supervision.tasks.child import Child
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import balances, jobs, ledger, node
 from scenarios.balances import Balance
 from scenarios.contract import RefusedError

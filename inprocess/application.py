@@ -20,13 +20,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from inprocess.supervision.drain import DrainReport, cut_off, drain
-from inprocess.supervision.names import whereis
-from inprocess.supervision.process import KILL_WAIT_S, Process, log
-from inprocess.supervision.runtime import Runtime, attach
-from inprocess.supervision.supervisor import Supervisor
-from inprocess.supervision.task import unlinked
-from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.process import KILL_WAIT_S, Process, log
+from inprocess.supervision.lifecycle.drain import DrainReport, cut_off, drain
+from inprocess.supervision.lifecycle.runtime import Runtime, attach
+from inprocess.supervision.supervisors.supervisor import Supervisor
+from inprocess.supervision.tasks.task import unlinked
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from inprocess import application
-from inprocess.supervision.errors import Refused
-from inprocess.supervision.task import Task
+from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.tasks.task import Task
 from scenarios import jobs, ledger, mail, users
 from scenarios.users import User
 

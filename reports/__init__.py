@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.schema import REPORT, SUMMARY_JSON, SUMMARY_MD
-from reports import caches, hands, page
-from reports.errors import RunError
-from reports.reading import Run, read
-from reports.sections import Section, illustrated, sections
+from reports.data.atomic_write import write
+from reports.data.errors import RunError
+from reports.data.run import Run, read
+from reports.pages import fork_pool, matplotlib_cache, report
+from reports.pages.all_sections import Section, illustrated, sections
 from reports.summary import dumps, markdown, summary
 from reports.verdicts import verdicts
-from reports.writing import write
 
 __all__ = ["RunError", "headlines", "in_short", "render", "rendered"]
 
@@ -37,7 +37,7 @@ def render(run_directory: Path) -> Path:
 def rendered(run_directory: Path, *, processes: int = 1) -> tuple[Path, list[str]]:
     """As `render`, with what `headlines` says: the run is read once. Raise RunError as `render` does.
 
-    More than one process share the work (`reports.hands`): for a program with a single thread.
+    More than one process share the work (`reports.pages.fork_pool`): for a program with a single thread.
     """
     run = read(run_directory)
     return _written(run_directory, run, processes), _headlines(run)
@@ -45,7 +45,7 @@ def rendered(run_directory: Path, *, processes: int = 1) -> tuple[Path, list[str
 
 def _written(run_directory: Path, run: Run, processes: int = 1) -> Path:
     shown, short = _made(run, processes)
-    write(run_directory / REPORT, page.html(run, shown))
+    write(run_directory / REPORT, report.html(run, shown))
     write(run_directory / SUMMARY_JSON, dumps(short))
     write(run_directory / SUMMARY_MD, markdown(short))
     return run_directory / REPORT
@@ -53,13 +53,14 @@ def _written(run_directory: Path, run: Run, processes: int = 1) -> Path:
 
 def _made(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
     """The page's sections and the run in short: all that takes long."""
-    with caches.kept_in(run.directory):
-        from reports import drawings, figures  # matplotlib is slow to import and writes a cache
+    with matplotlib_cache.kept_in(run.directory):
+        from reports import figures  # matplotlib is slow to import and writes a cache
+        from reports.pages import figure_list
 
         with figures.drawing():
-            pieces = (sections, summary, *drawings.PIECES)
-            bare, short, *drawn = hands.shared(run, pieces, processes=processes)
-    return illustrated(bare, drawings.by_section(drawn)), short
+            pieces = (sections, summary, *figure_list.PIECES)
+            bare, short, *drawn = fork_pool.shared(run, pieces, processes=processes)
+    return illustrated(bare, figure_list.by_section(drawn)), short
 
 
 def in_short(run_directory: Path, *, form: str) -> str:
@@ -77,5 +78,5 @@ def headlines(run_directory: Path) -> list[str]:
 
 
 def _headlines(run: Run) -> list[str]:
-    stamp = "".join(f" [{text}]" for text in page.stamps(run)[:1])
+    stamp = "".join(f" [{text}]" for text in report.stamps(run)[:1])
     return [verdict.sentence + stamp for verdict in verdicts(run)]

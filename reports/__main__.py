@@ -11,8 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from reports import RunError, hands, in_short, index, rendered
-from reports.programs import EXIT_USAGE, complain, end_with
+from reports import RunError, in_short, index, rendered
+from reports.pages import fork_pool
+from reports.pages.program import EXIT_USAGE, complain, end_with
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
         if asked.format != "html":
             sys.stdout.write(in_short(asked.run_directory, form=asked.format))
             return 0
-        page, lines = rendered(asked.run_directory, processes=hands.free())
+        page, lines = rendered(asked.run_directory, processes=fork_pool.free())
     except RunError as error:
         complain(error)
         return EXIT_USAGE

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from bench.processes import Process, ProcessTable
+from bench.process.process_table import Process, ProcessTable
 from scenarios.ledger import whole_lines
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +57,7 @@ class Lab:
         """Start the app of a side; the answer holds its URL."""
         (self.folder / "app.json").unlink(missing_ok=True)
         self.env["QUEUE_OR_TASK_SIDE"] = side
-        process = self.start("app", "bench.app", "--folder", str(self.folder), *options)
+        process = self.start("app", "bench.app.__main__", "--folder", str(self.folder), *options)
         return process, str(self.written("app.json", process)["url"])
 
     def written(self, name: str, process: Process) -> dict[str, Any]:

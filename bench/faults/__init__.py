@@ -7,12 +7,12 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 
 from bench.errors import BenchError
-from bench.faults.fault import Fault
+from bench.faults.spec import Fault
 
 
 def _found() -> Iterator[Fault]:
-    for module in pkgutil.iter_modules(__path__):
-        fault = getattr(importlib.import_module(f"{__name__}.{module.name}"), "FAULT", None)
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
+        fault = getattr(importlib.import_module(module.name), "FAULT", None)
         if isinstance(fault, Fault):
             yield fault
 

@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from inprocess.supervision.periodic import Periodic
+from inprocess.supervision.periodic.periodic import Periodic
 
 #: Servers by default.
 SERVERS = 1_000_000

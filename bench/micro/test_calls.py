@@ -18,7 +18,7 @@ from bench.world.broker import Broker
 from celery_impl import app as celery_app
 from celery_impl import profiles
 from inprocess import Task, TaskSupervisor
-from inprocess.supervision.task import unlinked
+from inprocess.supervision.tasks.task import unlinked
 
 #: Calls timed together, and how often: enough for a stable median in some seconds.
 ITERATIONS = 50

@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from inprocess.supervision import isolation
+from inprocess.supervision.isolation import isolation
 
 #: Calls timed together, and how often.
 BATCH = 100

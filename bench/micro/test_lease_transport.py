@@ -32,8 +32,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.micro.celery_worker import wait, worker
 from bench.world.broker import Broker
 from celery_impl.sidekiq import Sidekiq
-from celery_impl.sidekiq.bell import bell_key
-from celery_impl.sidekiq.lease.leases import HELD
+from celery_impl.sidekiq.lease.lease_store import HELD
+from celery_impl.sidekiq.redis.queue_signal import bell_key
 
 #: Variables of the worker processes: the broker, and the file that tells that one is ready.
 URL, READY = "LEASE_BENCH_URL", "LEASE_BENCH_READY"

@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.measures.quantiles import quantile
-from inprocess.supervision.child import Child
-from inprocess.supervision.errors import Refused
-from inprocess.supervision.periodic import Periodic
-from inprocess.supervision.scheduler import Scheduler
-from inprocess.supervision.task_supervisor import TaskSupervisor
+from bench.measures.statistics.quantiles import quantile
+from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.core.scheduler import Scheduler
+from inprocess.supervision.periodic.periodic import Periodic
+from inprocess.supervision.tasks.child import Child
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 ROOT = Path(__file__).parent.parent.parent
 #: Servers that are started together, and how often: small enough for a round that nobody disturbed.

@@ -13,10 +13,10 @@ from time import perf_counter
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from inprocess.supervision.child_spec import ChildSpec
-from inprocess.supervision.dynamic_supervisor import DynamicSupervisor
-from inprocess.supervision.gen_server import GenServer
-from inprocess.supervision.supervisor import Supervisor
+from inprocess.supervision.servers.gen_server import GenServer
+from inprocess.supervision.supervisors.child_spec import ChildSpec
+from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
+from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Crashes timed one by one.
 ROUNDS = 2000

@@ -29,8 +29,8 @@ from bench.micro.celery_worker import wait, worker
 from bench.world.broker import Broker
 from celery_impl.sidekiq import Sets, Sidekiq
 from celery_impl.sidekiq.api import RetrySet
-from celery_impl.sidekiq.entries import entry
-from celery_impl.sidekiq.sets import RETRY, SCHEDULE
+from celery_impl.sidekiq.jobs.entry_format import entry
+from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE
 
 #: Variables of the worker processes: the broker, whose app it is, the file that tells that one is ready.
 URL, NAME, READY = "SETS_BENCH_URL", "SETS_BENCH_NAME", "SETS_BENCH_READY"

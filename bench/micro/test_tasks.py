@@ -21,7 +21,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from inprocess import Task, TaskSupervisor
-from inprocess.supervision.task import unlinked
+from inprocess.supervision.tasks.task import unlinked
 
 #: Tasks of one round.
 BURST = 100_000

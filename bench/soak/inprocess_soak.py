@@ -34,11 +34,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from inprocess.supervision.child import current_attempt
-from inprocess.supervision.gen_server import GenServer
-from inprocess.supervision.names import whereis
-from inprocess.supervision.supervisor import ChildSpec, Supervisor
-from inprocess.supervision.task_supervisor import TaskSupervisor
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.servers.gen_server import GenServer
+from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
+from inprocess.supervision.tasks.child import current_attempt
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 #: Tasks and crashes of the whole run.
 TASKS, CRASHES = 10_000_000, 100_000

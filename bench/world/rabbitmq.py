@@ -17,7 +17,7 @@ from typing import Final
 import amqp
 
 from bench.errors import BenchError
-from bench.processes import Process, ProcessTable
+from bench.process.process_table import Process, ProcessTable
 
 #: How to get a RabbitMQ, where there is none.
 INSTALL: Final = "no rabbitmq-server: apt-get install -y --no-install-recommends rabbitmq-server"

@@ -5,7 +5,7 @@ services are listening: crm_url, fulfillment_url, node_url, smtp_url and control
 on SIGINT and when its parent is gone.
 
 `stand` (the command `queue-or-task world`) serves the runs of other hosts until it is stopped, at an
-address that its caller names: see `bench.world.standing`. Nothing asks for a password there.
+address that its caller names: see `bench.world.shared_world`. Nothing asks for a password there.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
-from bench import hosts
-from bench.lifeline import end_with_parent
-from bench.program import stop_on_signals, write_json
-from bench.serving import Server, address_of, listening_socket, url_of
+from bench.ledger import host_label
+from bench.process.asgi_server import Server, address_of, listening_socket, url_of
+from bench.process.parent_watch import end_with_parent
+from bench.process.signals import stop_on_signals, write_json
 from bench.world import services
 from bench.world.control import Counting, control
 from bench.world.faults import Faults
 from bench.world.mail import MailService
-from bench.world.standing import Standing
+from bench.world.shared_world import Standing
 from scenarios import ledger
 
 #: Milliseconds that each service takes over a request.
@@ -101,7 +101,7 @@ def stand(address: str, port: int, say: Callable[[str], None]) -> None:
         ports = range(port, port + len(NAMES))
         sockets = [held.enter_context(listening_socket(number, host=address)) for number in ports]
         folder = held.enter_context(tempfile.TemporaryDirectory(prefix="queue-or-task-world-"))
-        host = hosts.label(os.environ)
+        host = host_label.label(os.environ)
         ledger.keep(Path(folder), {"host": host})
         world = World(latency_s)
         standing = world.stand(Path(folder), host, latency_s)

@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.world import answers
+from bench.world import replies
 from bench.world.faults import Fault, Faults, Service
 from scenarios import jobs, ledger
 
@@ -112,7 +112,7 @@ async def _make_contact(request: Request, key: str) -> JSONResponse:
     _checked_key(key)
     _check_contact(await _json(request))
     ledger.record("effect", scenario=jobs.ACCOUNT_SETUP, job=jobs.crm(key))
-    return JSONResponse({"id": answers.contact_id(key)}, status_code=201)
+    return JSONResponse({"id": replies.contact_id(key)}, status_code=201)
 
 
 async def _find_center(request: Request, key: str) -> JSONResponse:
@@ -120,13 +120,13 @@ async def _find_center(request: Request, key: str) -> JSONResponse:
     address = request.query_params.get("address")
     if not address:
         raise Refusal("address can't be blank")
-    center = answers.nearest_center(address)
+    center = replies.nearest_center(address)
     ledger.record("effect", scenario=jobs.ACCOUNT_SETUP, job=jobs.fulfillment(key))
     return JSONResponse({"id": center})
 
 
 async def _tell_balance(_request: Request, owner: str) -> JSONResponse:
-    balance = answers.balance(owner, time.monotonic_ns())
+    balance = replies.balance(owner, time.monotonic_ns())
     ledger.record("effect", scenario=jobs.ACCOUNT_SYNC, job=jobs.sync(owner))
     return JSONResponse({"owner": owner, "balance": balance})
 

@@ -16,17 +16,17 @@ Late acknowledgement, reject on worker lost and the time-outs are the app's to s
 `celery_impl.profiles` for a set that loses nothing.
 """
 
-from celery_impl.sidekiq.arguments import ArgumentsError
-from celery_impl.sidekiq.buffer import BufferFullError
-from celery_impl.sidekiq.entries import Grave
-from celery_impl.sidekiq.giving_up import job_buried
+from celery_impl.sidekiq.enqueue.buffer import BufferFullError
+from celery_impl.sidekiq.enqueue.death import job_buried
+from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.install import Sidekiq, SidekiqError
-from celery_impl.sidekiq.rate_limit import Limiter, OverLimitError
-from celery_impl.sidekiq.retries import Schedule, ScheduleError
-from celery_impl.sidekiq.sets import Sets
-from celery_impl.sidekiq.task import SidekiqTask
-from celery_impl.sidekiq.unique import Duplicate, NotUnique
-from celery_impl.sidekiq.verdicts import DISCARD, KILL, VerdictError
+from celery_impl.sidekiq.jobs.entry_format import Grave
+from celery_impl.sidekiq.jobs.error_rules import DISCARD, KILL, VerdictError
+from celery_impl.sidekiq.jobs.retry_schedule import Schedule, ScheduleError
+from celery_impl.sidekiq.jobs.strict_arguments import ArgumentsError
+from celery_impl.sidekiq.limits.rate_limit import Limiter, OverLimitError
+from celery_impl.sidekiq.limits.unique import Duplicate, NotUnique
+from celery_impl.sidekiq.redis.sets import Sets
 
 __all__ = [
     "DISCARD",

@@ -10,19 +10,20 @@ from celery import Celery, signals
 from celery.app.amqp import AMQP
 from kombu.utils.imports import symbol_by_name
 
-from celery_impl.sidekiq import transport, unique
-from celery_impl.sidekiq.arguments import StrictAMQP
 from celery_impl.sidekiq.beat import runs
-from celery_impl.sidekiq.buffer import Buffer
-from celery_impl.sidekiq.deadline import WITHIN_S
-from celery_impl.sidekiq.giving_up import DeathHandler
-from celery_impl.sidekiq.keeper import KeeperStep
+from celery_impl.sidekiq.enqueue.buffer import Buffer
+from celery_impl.sidekiq.enqueue.death import DeathHandler
+from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.jobs.error_rules import Rule, check_rule
+from celery_impl.sidekiq.jobs.retry_schedule import Schedule
+from celery_impl.sidekiq.jobs.strict_arguments import StrictAMQP
 from celery_impl.sidekiq.lease import transport as lease
+from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.rabbitmq import serves as serves_rabbitmq
-from celery_impl.sidekiq.retries import Schedule
-from celery_impl.sidekiq.server_check import EarlyCheck, ServerCheck
-from celery_impl.sidekiq.task import SidekiqTask
-from celery_impl.sidekiq.verdicts import Rule, check_rule
+from celery_impl.sidekiq.redis import transport
+from celery_impl.sidekiq.redis.deadline import WITHIN_S
+from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
+from celery_impl.sidekiq.worker.maintenance import KeeperStep
 
 #: What a broker URL may begin with, and what it becomes where the scheme itself names the transport. Those
 #: of the lease transport may as well, and stay as they are.
@@ -31,7 +32,7 @@ LEASE_SCHEMES: Final = ("lease+redis", "lease+rediss", "lease+socket")
 #: What `worker_consumer` names; an app with a consumer of its own derives it from ours, or loses what no
 #: task can run.
 CELERYS_CONSUMER: Final = "celery.worker.consumer:Consumer"
-CONSUMER: Final = "celery_impl.sidekiq.consumer:SidekiqConsumer"
+CONSUMER: Final = "celery_impl.sidekiq.worker.consumer:SidekiqConsumer"
 
 
 class SidekiqError(RuntimeError):
@@ -102,9 +103,9 @@ def _on_redis(app: Celery) -> _Parts:
 
 
 def _on_rabbitmq(app: Celery) -> _Parts:
-    from celery_impl.sidekiq.rabbitmq import check, sender, task, use  # late: most apps have Redis
+    from celery_impl.sidekiq.rabbitmq import check, sender, settings, task  # late: most apps have Redis
 
-    use.use(app)
+    settings.use(app)
     amqp = (sender.RabbitAMQP, StrictAMQP)
     return _Parts(amqp, task.RabbitTask, (check.EarlyCheck,), (check.Check, check.Watch))
 

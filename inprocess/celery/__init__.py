@@ -6,7 +6,7 @@ Needs the `celery` extra. See `run` for the ways in, docs/celery-without-a-broke
 keeps and what one loses.
 """
 
-from inprocess.celery.awaiting import result
+from inprocess.celery.results.awaiting import result
 from inprocess.celery.run import InProcess, run_in_process
 from inprocess.celery.standby import watch_for_apps
 

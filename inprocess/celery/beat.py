@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from celery.beat import Scheduler
 
-from inprocess.supervision.clock import Timer
-from inprocess.supervision.exits import Exit
-from inprocess.supervision.gen_server import GenServer
+from inprocess.supervision.core.clock import Timer
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.servers.gen_server import GenServer
 
 #: The message that has the schedule looked at.
 TICK: Final = "tick"

@@ -28,16 +28,16 @@ from contextlib import (
 )
 from typing import Any, Final, Self
 
-from inprocess.celery.backend import Store
-from inprocess.celery.broker import Broker
-from inprocess.celery.hooks import hooked
-from inprocess.celery.identity import followed
-from inprocess.celery.joining import told_apart
+from inprocess.celery.attach.app_patch import hooked
+from inprocess.celery.broker.broker import Broker
+from inprocess.celery.celery_internals.join_flag import told_apart
+from inprocess.celery.celery_internals.request_identity import followed
+from inprocess.celery.results.backend import Store
 from inprocess.celery.tree import Tree
-from inprocess.supervision.drain import DrainReport, drain
-from inprocess.supervision.process import Process
-from inprocess.supervision.runtime import Runtime, attach
-from inprocess.supervision.supervisor import Supervisor
+from inprocess.supervision.core.process import Process
+from inprocess.supervision.lifecycle.drain import DrainReport, drain
+from inprocess.supervision.lifecycle.runtime import Runtime, attach
+from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Plain tasks that run at once, each in a thread.
 CONCURRENCY: Final = 10

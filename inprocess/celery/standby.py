@@ -16,9 +16,9 @@ from typing import Any, Final
 
 from celery import Celery
 
-from inprocess.celery.internals import state_module, symbol_by_name
+from inprocess.celery.broker.kombu_transport import SCHEME
+from inprocess.celery.celery_internals.internals import state_module, symbol_by_name
 from inprocess.celery.run import run_in_process
-from inprocess.celery.transport import SCHEME
 
 #: Where Celery finds our fixup.
 FIXUP: Final = f"{__name__}:look_at"

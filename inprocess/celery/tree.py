@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 from inprocess.celery.beat import Beat, InMemoryScheduler
-from inprocess.celery.broker import Broker, Lane
-from inprocess.celery.pool import Tasks
-from inprocess.celery.taskwise import lane_of
-from inprocess.celery.worker import Worker
-from inprocess.supervision.child_spec import ChildSpec
-from inprocess.supervision.process import Process
-from inprocess.supervision.threads import hop
+from inprocess.celery.broker.broker import Broker, Lane
+from inprocess.celery.worker.pool import Tasks
+from inprocess.celery.worker.task_preparation import lane_of
+from inprocess.celery.worker.worker import Worker
+from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 
 class Tree:

@@ -25,10 +25,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from inspect import isawaitable
 from typing import Any
 
-from inprocess.supervision.drain import drain
-from inprocess.supervision.process import Process, log
-from inprocess.supervision.runtime import attach
-from inprocess.supervision.task import unlinked
+from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.lifecycle.drain import drain
+from inprocess.supervision.lifecycle.runtime import attach
+from inprocess.supervision.tasks.task import unlinked
 
 #: Seconds that work gets to finish at shut-down, before it is cancelled. Servers wait for it; a
 #: process manager must give them this and some seconds more before it kills.

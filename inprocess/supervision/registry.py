@@ -5,7 +5,7 @@ by `via`. `keys="duplicate"`: many owners a key, the same one more than once if 
 key is a topic and `dispatch` tells all who listen.
 
     >>> import asyncio
-    >>> from inprocess.supervision.gen_server import GenServer
+    >>> from inprocess.supervision.servers.gen_server import GenServer
     >>> class Echo(GenServer):
     ...     def handle_call(self, request, caller):
     ...         return request
@@ -33,12 +33,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
-from inprocess.supervision.clock import Clock
-from inprocess.supervision.errors import AlreadyStartedError, StartError
-from inprocess.supervision.exits import SHUTDOWN, Exit
-from inprocess.supervision.process import Ending, Process
-from inprocess.supervision.redact import redact
-from inprocess.supervision.threads import hop
+from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.errors import AlreadyStartedError, StartError
+from inprocess.supervision.core.exits import SHUTDOWN, Exit
+from inprocess.supervision.core.process import Ending, Process
+from inprocess.supervision.core.redact import redact
+from inprocess.supervision.core.thread_bridge import hop
 
 Keys = Literal["unique", "duplicate"]
 

@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
-from inprocess.supervision import isolation, names, scheduler, telemetry
+from inprocess.supervision.core import names, scheduler, telemetry
+from inprocess.supervision.isolation import isolation
 from inprocess.testing.clock import settle
 
 #: Seconds that threads and processes get to end after the block.

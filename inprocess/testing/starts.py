@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from inprocess.supervision import telemetry
-from inprocess.supervision.redact import function_name, redact_call
+from inprocess.supervision.core import telemetry
+from inprocess.supervision.core.redact import function_name, redact_call
 
 _ids = itertools.count(1)
 

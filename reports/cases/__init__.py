@@ -9,7 +9,7 @@ from __future__ import annotations
 from reports.cases.kinds import Answer, Evidence, Question
 from reports.cases.pace import heavy, on_time, rate
 from reports.cases.survival import replicas, restart, retries
-from reports.reading import Run
+from reports.data.run import Run
 
 __all__ = ["Answer", "Evidence", "Question", "cases"]
 

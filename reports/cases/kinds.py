@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from reports import words
-from reports.evidence import QUEUES, Losses
-from reports.reading import Run
+from reports.data import formatting
+from reports.data.evidence import QUEUES, Losses
+from reports.data.run import Run
 from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
@@ -53,18 +53,16 @@ def queues(run: Run) -> tuple[str, ...]:
 
 def losses_told(losses: Losses) -> str:
     """The losses of one side at one fault; where none was seen, what that still allows."""
-    at = f"at {words.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
+    at = f"at {formatting.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
     stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
     jobs = f"{losses.accepted} accepted jobs"
     if losses.exposed != losses.accepted:
         jobs = f"{losses.exposed} jobs that were exposed ({losses.accepted} accepted)"
-    told = f"{words.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
+    told = f"{formatting.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
     if losses.lost:
         return told
-    bound = words.percent(words.upper_bound(0, losses.strikes))
-    return (
-        f"{told}; 0 of {words.plural(losses.strikes, 'strike')} still allows {bound} of strikes to lose one"
-    )
+    bound = formatting.percent(formatting.upper_bound(0, losses.strikes))
+    return f"{told}; 0 of {formatting.plural(losses.strikes, 'strike')} still allows {bound} of strikes to lose one"
 
 
 def cell_of(fault: int, side: str) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from reports import commands, evidence, words
 from reports.cases.kinds import Answer, Evidence, Points, Question, queues
-from reports.evidence import TASK, Freshness
-from reports.reading import Run
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.evidence import TASK, Freshness
+from reports.data.run import Run
 from reports.verdicts.account_sync import choose, freshest
 from reports.verdicts.kinds import Gap
 
@@ -58,8 +58,8 @@ def heavy(run: Run) -> Question:
                 implies=because[points],
                 evidence=tuple(
                     Evidence(
-                        told=f"{words.side(side)}, {_PLACES.get(place, place)}: "
-                        f"lag of the app's loop p99 {words.ms(lag)}",
+                        told=f"{formatting.side(side)}, {_PLACES.get(place, place)}: "
+                        f"lag of the app's loop p99 {formatting.ms(lag)}",
                         at="responsiveness",
                     )
                     for (place, side), lag in lags.items()
@@ -124,12 +124,12 @@ def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
     return Answer(
         key=str(jobs),
         label=f"{jobs}",
-        short=words.plural(jobs, "job") + " a second",
+        short=formatting.plural(jobs, "job") + " a second",
         points=points,
         implies=because[points],
         evidence=tuple(
             Evidence(
-                told=f"{words.side(side)} got at most {words.number(most[side])} jobs a second done; room is "
+                told=f"{formatting.side(side)} got at most {formatting.number(most[side])} jobs a second done; room is "
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",
             )
@@ -201,11 +201,11 @@ def _share(run: Run, found: Freshness) -> float:
 
 def _kept(found: Freshness, share: float) -> str:
     return (
-        f"{words.side(found.side)}, {words.policy(found.policy)}: {words.number(share)} % of ticks on time, "
-        f"age p99 {words.age(found.age_p99_ms)} ({words.age(found.age_p99_low_ms)} to "
-        f"{words.age(found.age_p99_high_ms)})"
+        f"{formatting.side(found.side)}, {formatting.policy(found.policy)}: {formatting.number(share)} % of ticks on time, "
+        f"age p99 {formatting.age(found.age_p99_ms)} ({formatting.age(found.age_p99_low_ms)} to "
+        f"{formatting.age(found.age_p99_high_ms)})"
     )
 
 
 def _gaps(run: Run, points: Points, what: str, measure: str) -> tuple[Gap, ...]:
-    return (Gap(what=what, command=commands.measure(run, measure)),) if points == "open" else ()
+    return (Gap(what=what, command=rerun_commands.measure(run, measure)),) if points == "open" else ()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.schema import State
-from reports import commands, evidence, words
 from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told, queues
-from reports.evidence import TASK, Losses
-from reports.reading import Run
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.evidence import TASK, Losses
+from reports.data.run import Run
 from reports.verdicts.kinds import Gap, queue_in
 
 SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
@@ -89,8 +89,8 @@ def replicas(run: Run) -> Question:
                 implies=because[points] + alone,
                 evidence=tuple(
                     Evidence(
-                        told=f"{words.side(side)}: {sum(seen)} ticks twice within half an interval, "
-                        f"two replicas, {words.plural(len(seen), 'strike')}",
+                        told=f"{formatting.side(side)}: {sum(seen)} ticks twice within half an interval, "
+                        f"two replicas, {formatting.plural(len(seen), 'strike')}",
                         at=cell_of(REPLICAS, side),
                     )
                     for side, seen in bursts.items()
@@ -191,10 +191,10 @@ def _found(*sides: Sequence[Losses]) -> tuple[Evidence, ...]:
 def _unmeasured(run: Run, fault: int, *sides: Sequence[Losses]) -> tuple[Gap, ...]:
     """The gap where a side did not meet this fault."""
     met = all(fault in {losses.fault for losses in found} for found in sides)
-    return () if met else _gap(run, "open", words.FAULT_NAMES[fault], fault, SETUP)
+    return () if met else _gap(run, "open", formatting.FAULT_NAMES[fault], fault, SETUP)
 
 
 def _gap(run: Run, points: Points, what: str, fault: int, scenario: str) -> tuple[Gap, ...]:
     if points != "open":
         return ()
-    return (Gap(what=what, command=commands.measure(run, "fault", scenario, fault)),)
+    return (Gap(what=what, command=rerun_commands.measure(run, "fault", scenario, fault)),)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.schema import SCHEMA
-from reports import words
-from reports.failure.strikes import Strike, distinct, noted, peak, total
+from reports.data import formatting
+from reports.failure.strike_rows import Strike, distinct, noted, peak, total
 
 #: The classes of accepted jobs; each job is in exactly one.
 CLASSES = SCHEMA["failures"].labels("done_once", "duplicated", "failed_visibly", "stuck", "lost")
@@ -121,7 +121,7 @@ def counts(rows: Sequence[Strike], names: Mapping[str, str]) -> tuple[Count, ...
     """How many jobs of each class or flag, without those that no job is of."""
     totals = {column: total(rows, column) for column in names}
     return tuple(
-        Count(told=f"{words.count(totals[column])} {name}", breaks=column in BREAKS)
+        Count(told=f"{formatting.count(totals[column])} {name}", breaks=column in BREAKS)
         for column, name in names.items()
         if totals[column] > 0
     )
@@ -142,10 +142,10 @@ def prediction(rows: Sequence[Strike]) -> Prediction:
 
 
 def _accepted(rows: Sequence[Strike], *, ticks: bool) -> str:
-    strikes = words.plural(len(rows), "strike")
+    strikes = formatting.plural(len(rows), "strike")
     if ticks:
         return f"ticks, not jobs, in {strikes}"
-    accepted = f"{words.count(total(rows, 'accepted'))} accepted"
+    accepted = f"{formatting.count(total(rows, 'accepted'))} accepted"
     return accepted if len(rows) == 1 else f"{accepted} in {strikes}"
 
 
@@ -157,8 +157,8 @@ def _judgements(rows: Sequence[Strike], *, ticks: bool) -> tuple[Judgement, ...]
         told = "no promise to judge" if ticks else "nothing accepted"
         return (Judgement(state="unknown", told=told),)
     return (
-        _judgement("at least once", loses, f"{words.count(lost)} lost"),
-        _judgement("at most once", doubles, f"{words.count(doubled)} doubled"),
+        _judgement("at least once", loses, f"{formatting.count(lost)} lost"),
+        _judgement("at most once", doubles, f"{formatting.count(doubled)} doubled"),
     )
 
 
@@ -169,11 +169,11 @@ def _judgement(promise: str, found: str, broken: str) -> Judgement:
 
 def _sums(rows: Sequence[Strike]) -> str:
     bad = sum(row["sum_ok"] is not True for row in rows)  # what is not said counts as failed
-    return f"sum check fails in {bad} of {words.plural(len(rows), 'strike')}" if bad else ""
+    return f"sum check fails in {bad} of {formatting.plural(len(rows), 'strike')}" if bad else ""
 
 
 def _recovery(rows: Sequence[Strike]) -> str:
     worst = peak(rows, "t_first_s")
     if worst == math.inf:
         return "no effect after it by the limit"
-    return "" if math.isnan(worst) else f"next effect after {words.ms(worst * MS_PER_S)}"
+    return "" if math.isnan(worst) else f"next effect after {formatting.ms(worst * MS_PER_S)}"

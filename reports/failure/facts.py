@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.schema import SCHEMA
-from reports import evidence, words
+from reports.data import evidence, formatting
 from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, counts, periodic
-from reports.failure.strikes import Strike, distinct, numbers, peak, total
+from reports.failure.strike_rows import Strike, distinct, numbers, peak, total
 
 #: A fact's name and what is told of it.
 Fact = tuple[str, str]
@@ -47,13 +47,13 @@ def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
     hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes)
     if lost > 0:
         return (
-            f"{words.count_of(lost, exposed)} exposed jobs lost "
-            f"({words.percent(lost / exposed)}), {words.number(lost / n)} a strike, "
-            f"in {hit} of {words.plural(n, 'strike')}"
+            f"{formatting.count_of(lost, exposed)} exposed jobs lost "
+            f"({formatting.percent(lost / exposed)}), {formatting.number(lost / n)} a strike, "
+            f"in {hit} of {formatting.plural(n, 'strike')}"
         )
     return (
-        f"none of {words.count(exposed)} exposed jobs lost; 0 of {words.plural(n, 'strike')} "
-        f"still allows {words.percent(words.upper_bound(0, n))} of strikes to lose one"
+        f"none of {formatting.count(exposed)} exposed jobs lost; 0 of {formatting.plural(n, 'strike')} "
+        f"still allows {formatting.percent(formatting.upper_bound(0, n))} of strikes to lose one"
     )
 
 
@@ -69,16 +69,18 @@ def _over(seconds: Sequence[float]) -> str:
     if not seconds:
         return "cannot be told"
     middle = evidence.middle(pd.Series(seconds))
-    return words.spread(*(words.ms(value * MS_PER_S) for value in (middle, seconds[0], seconds[-1])))
+    return formatting.spread(
+        *(formatting.ms(value * MS_PER_S) for value in (middle, seconds[0], seconds[-1]))
+    )
 
 
 def _users(strikes: Sequence[Strike]) -> str:
     submitted, errors = total(strikes, "submitted"), total(strikes, "user_errors")
     if not submitted > 0:
         return ""
-    longest = words.ms(peak(strikes, "caller_max_ms"))
+    longest = formatting.ms(peak(strikes, "caller_max_ms"))
     return (
-        f"{words.count_of(errors, submitted)} submits refused or kept waiting for more "
+        f"{formatting.count_of(errors, submitted)} submits refused or kept waiting for more "
         f"than 1 s; longest call {longest}"
     )
 
@@ -95,8 +97,10 @@ def _blast(blast: Sequence[Strike]) -> str:
     if not blast:
         return ""
     worst = {name: peak(blast, column) for column, name in HARMS.items()}
-    more = [f"{words.percent(share)} more {name}" for name, share in worst.items() if share > LEAST_SHARE]
-    other = ", ".join(map(words.scenario, distinct(blast, "scenario")))
+    more = [
+        f"{formatting.percent(share)} more {name}" for name, share in worst.items() if share > LEAST_SHARE
+    ]
+    other = ", ".join(map(formatting.scenario, distinct(blast, "scenario")))
     harms = ", ".join(more) or "no more harm than without the fault"
     times = [
         f"{name} {_more(peak(blast, column))}"
@@ -110,4 +114,4 @@ def _more(ms: float) -> str:
         return "not known"
     if math.isinf(ms):
         return "beyond the limit" if ms > 0 else "back within the limit"
-    return f"{words.ms(abs(ms))} {'longer' if ms >= 0 else 'shorter'}"
+    return f"{formatting.ms(abs(ms))} {'longer' if ms >= 0 else 'shorter'}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reports.failure.cells import CLASSES, FLAGS, counts
-from reports.failure.strikes import distinct
+from reports.failure.strike_rows import distinct
 from reports.failure.subjects import Subject
 
 

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from reports import words
+from reports.data import formatting
 from reports.failure.cells import Cell, cell
-from reports.failure.left_out import LeftOut
-from reports.failure.strikes import Strike, noted
+from reports.failure.excluded import LeftOut
+from reports.failure.strike_rows import Strike, noted
 
 #: Marks of the notes under the matrix.
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -30,7 +30,7 @@ class Subject:
     @property
     def name(self) -> str:
         """The fault and the side in plain words."""
-        return f"{words.fault(self.fault, self.strikes[0]['slug'])}, {words.side(self.side)}"
+        return f"{formatting.fault(self.fault, self.strikes[0]['slug'])}, {formatting.side(self.side)}"
 
 
 def subjects(failures: Sequence[Strike], left_out: LeftOut) -> list[Subject]:

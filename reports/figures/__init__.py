@@ -1,25 +1,25 @@
 """Figures as inline SVG: one module a figure, all in the page's own colours.
 
-This package imports matplotlib, so import it late and inside `reports.caches.kept_in`.
+This package imports matplotlib, so import it late and inside `reports.pages.matplotlib_cache.kept_in`.
 """
 
 from __future__ import annotations
 
-from reports.figures.age import age
-from reports.figures.bills import eats, runs
-from reports.figures.calls import calls
 from reports.figures.canvas import Figure, drawing
-from reports.figures.capacity import capacity, ramps
-from reports.figures.cold import cold
-from reports.figures.ecdf import ecdfs
-from reports.figures.forest import forests
-from reports.figures.hogs import hogs
-from reports.figures.loads import loads
-from reports.figures.own import own
-from reports.figures.owners import owners
-from reports.figures.percentiles import callers, responses
-from reports.figures.phase import phase
-from reports.figures.tax import host_tax
+from reports.figures.latency.call_costs import calls
+from reports.figures.latency.ecdf import ecdfs
+from reports.figures.latency.forest import forests
+from reports.figures.latency.host_tax import host_tax
+from reports.figures.latency.percentiles import callers, responses
+from reports.figures.load.capacity import capacity, ramps
+from reports.figures.load.cold_start import cold
+from reports.figures.load.cost import eats, runs
+from reports.figures.load.cpu_hogs import hogs
+from reports.figures.load.harness_share import own
+from reports.figures.load.loads import loads
+from reports.figures.periodic.age import age
+from reports.figures.periodic.owners import owners
+from reports.figures.periodic.phase import phase
 
 __all__ = [
     "Figure",

@@ -20,8 +20,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.lines import Line2D
 
-from reports.figures.small import smaller
-from reports.tables import Table
+from reports.data.tables import Table
+from reports.figures.svg_shrink import smaller
 
 #: Width of every figure in inches: a phone's, so that 11 pt text stays legible there.
 WIDTH = 5.0

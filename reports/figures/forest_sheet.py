@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.transforms import Transform, blended_transform_factory
 
-from reports import words
+from reports.data import formatting as words
 from reports.figures import canvas
 from reports.figures.rows import log_ticks
 

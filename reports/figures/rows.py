@@ -12,7 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from reports import words
+from reports.data import formatting
 from reports.figures import canvas
 
 #: Inches that a row and the axis under it take.
@@ -105,4 +105,4 @@ def span(values: Sequence[float]) -> tuple[float, float]:
 
 def in_blocks(count: int) -> str:
     """As in "4 blocks"."""
-    return f"{words.count(count)} block{'' if count == 1 else 's'}"
+    return f"{formatting.count(count)} block{'' if count == 1 else 's'}"

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.schema import INDEX
-from reports import caches
-from reports.errors import RunError
+from reports.data.atomic_write import write
+from reports.data.errors import RunError
 from reports.index.entries import entries
 from reports.index.lock import held
 from reports.index.page import html
 from reports.index.trends import trends
-from reports.templating import GENERATOR
-from reports.writing import write
+from reports.pages import matplotlib_cache
+from reports.pages.templating import GENERATOR
 
 __all__ = ["runs_beside", "write_index"]
 
@@ -43,7 +43,7 @@ def write_index(folder: Path) -> Path:
         with held(folder):
             _check_ours(target)
             found, pairs = entries(folder), sorted(path.name for path in folder.glob(PAIRS))
-            with caches.kept_in(folder):
+            with matplotlib_cache.kept_in(folder):
                 write(target, html(found, trends(found), where=folder, pairs=pairs))
     except OSError as error:
         raise RunError(f"{folder} cannot be read: {error.strerror}; name a folder that holds runs") from error

@@ -9,9 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from reports.errors import RunError
+from reports.data.errors import RunError
 from reports.index import write_index
-from reports.programs import EXIT_USAGE, complain, end_with
+from reports.pages.program import EXIT_USAGE, complain, end_with
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports import words
+from reports.data import formatting
 from reports.figures import canvas
 from reports.index.trends import Line, Trend
 from reports.summary.figures import shown
@@ -77,7 +77,7 @@ def _described(trend: Trend) -> str:
 
 def _told(line: Line, key: str) -> str:
     known = [value for value in line.values if not math.isnan(value)]
-    return f"{line.told}: {_ends(known, key)}, {words.plural(len(known), 'run')}"
+    return f"{line.told}: {_ends(known, key)}, {formatting.plural(len(known), 'run')}"
 
 
 def _ends(values: Sequence[float], key: str) -> str:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.schema import MACHINE_IDENTITY, MANIFEST, REPORT, SUMMARY_JSON, SUMMARY_MD
-from reports.errors import RunError
-from reports.manifest import read_manifest
-from reports.reading import read
+from reports.data.errors import RunError
+from reports.data.manifest import read_manifest
+from reports.data.run import read
 from reports.summary import SUMMARY_VERSION, summary
 from reports.summary.plain import number
 

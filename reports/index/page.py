@@ -8,11 +8,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from reports import evidence, words
+from reports.data import evidence, formatting
 from reports.index.entries import Entry, Point, Unreadable
 from reports.index.trends import MOST_GROUPS, MOST_RUNS, Group
+from reports.pages.templating import rendered
 from reports.summary.figures import shown
-from reports.templating import rendered
 
 #: What a verdict's cell shows beneath: for each scenario the keys of its figures, and how they are called.
 BENEATH = {
@@ -57,7 +57,7 @@ def html(
     runs = [entry for entry in found if isinstance(entry, Entry)]
     return rendered(
         "index.html.j2",
-        scenarios=[words.scenario(scenario) for scenario in BENEATH],
+        scenarios=[formatting.scenario(scenario) for scenario in BENEATH],
         rows=[row(entry) for entry in runs],
         unreadable=[entry for entry in found if isinstance(entry, Unreadable)],
         groups=_drawn(groups),
@@ -90,7 +90,9 @@ def _line(entry: Entry, scenario: str, key: str, name: str) -> str:
     own = [point for point in entry.points if (point.key, point.scenario) == (key, scenario)]
     task = _best(own, evidence.TASK)
     queue = next((best for side in evidence.QUEUES if (best := _best(own, side)) is not None), None)
-    told = [f"{shown(point.value, point.key)} {words.side(point.side)}" for point in (task, queue) if point]
+    told = [
+        f"{shown(point.value, point.key)} {formatting.side(point.side)}" for point in (task, queue) if point
+    ]
     return f"{name}: {', '.join(told)}" if told else ""
 
 

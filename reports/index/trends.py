@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.schema import SIDES
-from reports import words
+from reports.data import formatting
+from reports.data.tables import Table
 from reports.index.entries import Entry, Point, Unreadable
 from reports.summary.figures import shown, title
-from reports.tables import Table
 
 #: The figures that are followed: key and scenario.
 FOLLOWED = (
@@ -37,7 +37,7 @@ class Line:
     @property
     def told(self) -> str:
         """The side, and the policy where there is one."""
-        return ", ".join(filter(None, [words.side(self.side), words.policy(self.policy)]))
+        return ", ".join(filter(None, [formatting.side(self.side), formatting.policy(self.policy)]))
 
     @property
     def values(self) -> list[float]:
@@ -134,8 +134,8 @@ def _table(name: str, runs: list[Entry], lines: Sequence[Line]) -> Table:
 
 def _cell(point: Point | None) -> str:
     if point is None:
-        return words.NOTHING
+        return formatting.NOTHING
     value, low, high = (shown(number, point.key) for number in (point.value, point.low, point.high))
     if point.unit == "share":
         return f"{value}, up to {high} of strikes"
-    return words.spread(value, low, high)
+    return formatting.spread(value, low, high)

@@ -36,10 +36,11 @@ import math
 from typing import Any
 
 from bench.schema import MACHINE_IDENTITY
-from reports import commands, page, words
+from reports.data import formatting, rerun_commands
+from reports.data.frames import groups
+from reports.data.run import Run
 from reports.failure.cells import state
-from reports.frames import groups
-from reports.reading import Run
+from reports.pages import report
 from reports.summary.figures import figures
 from reports.summary.plain import plain
 from reports.verdicts import Verdict, verdicts
@@ -66,12 +67,12 @@ def summary(run: Run) -> dict[str, Any]:
             "interrupted": bool(run.manifest.get("interrupted")),
             "profile": run.profile,
             "seed": run.manifest.get("seed"),
-            "command": commands.whole(run),
+            "command": rerun_commands.whole(run),
             "commit": str(git.get("commit") or "unknown"),
             "dirty": dirty if isinstance(dirty, bool) else None,
             "machine": {name: machine.get(name) for name in MACHINE_IDENTITY},
             "versions": {name: str(version) for name, version in run.mapping("versions").items()},
-            "stamps": page.stamps(run),
+            "stamps": report.stamps(run),
             "problems": run.problems,
             "missing": [gap for verdict in judged for gap in verdict.gaps],
             "blocks": {"total": len(run.tables["blocks"]), "invalid": len(run.invalid_blocks())},
@@ -112,7 +113,7 @@ def _faults(run: Run) -> list[dict[str, Any]]:
         rows.append(
             {
                 "fault": int(number) if math.isfinite(number) else None,
-                "name": words.fault(number, group["slug"].iloc[0]),
+                "name": formatting.fault(number, group["slug"].iloc[0]),
                 "scenario": scenario,
                 "side": side,
                 "aimed": bool((group["predicted"] != "").any()),
@@ -120,7 +121,7 @@ def _faults(run: Run) -> list[dict[str, Any]]:
                 **counts,
                 "at_least_once": state(group["at_least_once"], counts["lost"]),
                 "at_most_once": state(group["at_most_once"], counts["duplicated"]),
-                "lost_bound": words.upper_bound(struck, len(group)),
+                "lost_bound": formatting.upper_bound(struck, len(group)),
             }
         )
     return rows

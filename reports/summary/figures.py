@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.schema import SIDES
-from reports import evidence, words
-from reports.frames import groups
-from reports.reading import Run
+from reports.data import evidence, formatting
+from reports.data.frames import groups
+from reports.data.run import Run
 
 #: Metrics of `latency.csv` whose median is put first.
 MEDIANS = {"response": "response_p50", "caller": "caller_p50"}
@@ -52,17 +52,17 @@ class Figure:
 
 def title(key: str, scenario: str, policy: str) -> str:
     """As in "account set-up: median response"."""
-    about = f"{words.scenario(scenario)}: " if scenario else ""
-    return f"{about}{_told(key)}{f', {words.policy(policy)}' if policy else ''}"
+    about = f"{formatting.scenario(scenario)}: " if scenario else ""
+    return f"{about}{_told(key)}{f', {formatting.policy(policy)}' if policy else ''}"
 
 
 def shown(value: float, key: str) -> str:
     """A value of the figure `key` in the unit that reads best; ages, which differ little, in more digits."""
     if key.startswith("lost_"):
-        return words.percent(value)
+        return formatting.percent(value)
     if key == "pss":
-        return f"{words.number(value)} MB"
-    return words.age(value) if key == "age_p99" else words.ms(value)
+        return f"{formatting.number(value)} MB"
+    return formatting.age(value) if key == "age_p99" else formatting.ms(value)
 
 
 def figures(run: Run) -> list[Figure]:
@@ -78,13 +78,13 @@ def _told(key: str) -> str:
         "pss": "memory (PSS)",
     }
     if key.startswith("lost_"):
-        return f"lost at {words.FAULT_NAMES[int(key.removeprefix('lost_'))]}"
+        return f"lost at {formatting.FAULT_NAMES[int(key.removeprefix('lost_'))]}"
     return names[key]
 
 
 def _medians(run: Run) -> Iterator[Figure]:
     latency = run.table("latency").dropna(subset=["value_ms"])
-    found = latency[(latency["quantile"] - words.MEDIAN).abs() < evidence.ROUNDING]
+    found = latency[(latency["quantile"] - formatting.MEDIAN).abs() < evidence.ROUNDING]
     for (scenario, metric), group in groups(found, "scenario", "metric"):
         if metric in MEDIANS:
             yield from _by_side(group, "value_ms", key=MEDIANS[metric], scenario=str(scenario), unit="ms")
@@ -141,6 +141,6 @@ def _losses(run: Run) -> Iterator[Figure]:
                 unit="share",
                 value=found.share if found.checked or found.lost else math.nan,
                 low=found.share,
-                high=words.upper_bound(found.strikes_with_loss, found.strikes),
+                high=formatting.upper_bound(found.strikes_with_loss, found.strikes),
                 n=found.exposed,
             )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.schema import REPORT
-from reports import words
+from reports.data import formatting
 from reports.summary.figures import shown, title
 from reports.summary.plain import number
 
@@ -82,7 +82,11 @@ def _stamps(summary: _Summary) -> str:
 
 def _verdicts(summary: _Summary) -> str:
     rows = [
-        (words.scenario(item["scenario"]), _CHOICES.get(item["choice"], item["choice"]), item["sentence"])
+        (
+            formatting.scenario(item["scenario"]),
+            _CHOICES.get(item["choice"], item["choice"]),
+            item["sentence"],
+        )
         for item in summary["verdicts"]
     ]
     return _table(("scenario", "verdict", "because"), rows) or "Nothing was measured."
@@ -111,9 +115,9 @@ def _figures(summary: _Summary) -> str:
         cells = rows.setdefault((item["key"], item["scenario"], item["policy"]), {})
         cells[item["side"]] = _with_range(item)
     cells_of = [
-        (title(*key), *(cells.get(side, words.NOTHING) for side in sides)) for key, cells in rows.items()
+        (title(*key), *(cells.get(side, formatting.NOTHING) for side in sides)) for key, cells in rows.items()
     ]
-    table = _table(("", *map(words.side, sides)), cells_of)
+    table = _table(("", *map(formatting.side, sides)), cells_of)
     told = "Figures: the median over blocks with their range; losses in percent of the jobs exposed"
     return _titled(f"{told}, with what so few strikes still allow", table)
 
@@ -121,20 +125,20 @@ def _figures(summary: _Summary) -> str:
 def _with_range(item: _Summary) -> str:
     value, low, high = (shown(number(item[name]), item["key"]) for name in ("value", "low", "high"))
     if item["unit"] == "share":
-        value = "unknown" if value == words.NOTHING else value
+        value = "unknown" if value == formatting.NOTHING else value
         return f"{value} of {item['n']}, up to {high} of strikes"
-    return words.spread(value, low, high)
+    return formatting.spread(value, low, high)
 
 
 def _comparisons(summary: _Summary) -> str:
     """The median of each metric, and the highest quantile of the response."""
     found = summary["comparisons"]
-    shown_ones = [item for item in found if item["quantile"] == words.MEDIAN or _is_tail(item, found)]
+    shown_ones = [item for item in found if item["quantile"] == formatting.MEDIAN or _is_tail(item, found)]
     rows = [
         (
-            f"{words.scenario(item['scenario'])}: {words.metric(item['metric'], number(item['quantile']))}",
-            f"{words.side(item['side'])} over {words.side(item['baseline'])}",
-            words.times(*(number(item[name]) for name in ("ratio", "low", "high"))),
+            f"{formatting.scenario(item['scenario'])}: {formatting.metric(item['metric'], number(item['quantile']))}",
+            f"{formatting.side(item['side'])} over {formatting.side(item['baseline'])}",
+            formatting.times(*(number(item[name]) for name in ("ratio", "low", "high"))),
             item["words"] or "not compared",
         )
         for item in shown_ones
@@ -150,7 +154,7 @@ def _is_tail(item: _Summary, found: Sequence[_Summary]) -> bool:
         for other in found
         if other["scenario"] == item["scenario"] and other["metric"] == item["metric"] == "response"
     ]
-    return number(item["quantile"]) == max(same, default=words.MEDIAN)
+    return number(item["quantile"]) == max(same, default=formatting.MEDIAN)
 
 
 def _faults(summary: _Summary) -> str:
@@ -159,8 +163,8 @@ def _faults(summary: _Summary) -> str:
     bad = [item for item in faults if not _is_clean(item)]
     rows = [
         (
-            f"{item['name']}: {words.scenario(item['scenario'])}",
-            words.side(item["side"]),
+            f"{item['name']}: {formatting.scenario(item['scenario'])}",
+            formatting.side(item["side"]),
             item["strikes"],
             item["accepted"],
             item["lost"],
@@ -190,7 +194,7 @@ def _clean(faults: Sequence[_Summary], bad: Sequence[_Summary]) -> str:
     bound = max(item["lost_bound"] for item in clean)
     return (
         f"No job lost, doubled or stuck at {len(clean)} of {len(faults)} pairs of a fault and a side; so few "
-        f"strikes still allow {words.percent(bound)} of such strikes to lose one (95 % bound).{more}"
+        f"strikes still allow {formatting.percent(bound)} of such strikes to lose one (95 % bound).{more}"
     )
 
 
@@ -207,7 +211,7 @@ def _origin(summary: _Summary) -> str:
     commit = str(summary["commit"])[:COMMIT_DIGITS] + (" with changes" if summary["dirty"] else "")
     blocks, started = summary["blocks"], summary["started_at"] or "start not recorded"
     return (
-        f"{words.plural(blocks['total'], 'block')}, {blocks['invalid']} left out as invalid; commit "
+        f"{formatting.plural(blocks['total'], 'block')}, {blocks['invalid']} left out as invalid; commit "
         f"{escape(commit)}; {escape(_machine(summary['machine']))}; {escape(started)}. "
         f"Made by {code(summary['command'])}; everything else is in {REPORT}."
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from reports import words
+from reports.data import formatting
 from reports.timelines.events import Event, Log
 from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, PROBE, History, finding, histories, response_ms
 
@@ -125,7 +125,7 @@ def _job_row(history: History, block: str) -> Row:
     told = TOLD[found].format(effects=len(history.times.get("effect", ())))
     where = history.failed_where if found == "failed_visibly" else history.held_where
     if found == "late":
-        told += f", {words.seconds(response_ms(history) / 1000)}"
+        told += f", {formatting.seconds(response_ms(history) / 1000)}"
     elif found in {"stuck", "failed_visibly"} and any(where):
         told += f": {where[-1]}"
     return Row(label=_label(history.job, block), finding=found, told=_plain(told), history=history)
@@ -135,7 +135,7 @@ def _owner_row(history: History, block: str, over: int) -> Row:
     """A periodic sync has no jobs that end: its owner's row shows every run until the block was `over`."""
     effects = history.times.get("effect", [])
     pause = max((after - before for before, after in pairwise([*effects, over])), default=math.nan)
-    told = f"{len(effects)} runs, gap {words.seconds(pause / NS_PER_S)}"
+    told = f"{len(effects)} runs, gap {formatting.seconds(pause / NS_PER_S)}"
     return Row(label=_label(history.job, block), finding=PERIODIC, told=told, history=history)
 
 
@@ -158,7 +158,7 @@ def errors(log: Log, scenario: str) -> tuple[str, ...]:
     found = dict.fromkeys((str(e.get("job")), str(e.get("error", ""))) for e in failed)
     counted = Counter(error for job, error in found if error and PROBE not in job)
     return tuple(
-        f"{_cut(_plain(' '.join(error.split())))} ({words.plural(jobs, 'job')})"
+        f"{_cut(_plain(' '.join(error.split())))} ({formatting.plural(jobs, 'job')})"
         for error, jobs in counted.most_common(MOST_ERRORS)
     )
 

@@ -1,7 +1,7 @@
 """What became of each job of a block, from its events: one class a job, and what else is to be told.
 
 The counts of the report are the checker's (`failures.csv`); this sorts the same events in the same
-way (the table in `bench.measures.failure`) to find the jobs that belong to a count. A test holds
+way (the table in `bench.measures.faults.failure`) to find the jobs that belong to a count. A test holds
 the two against each other.
 """
 
@@ -24,7 +24,7 @@ PROBE = "-probe-"
 FIRST_ERROR_STATUS = 400
 #: Where a job that was given up waits for a person.
 DEAD_SET = "dead set"
-#: Milliseconds from due to effect after which a job is late (`bench.faults.fault`).
+#: Milliseconds from due to effect after which a job is late (`bench.faults.spec`).
 DEADLINE_MS = 5000.0
 
 NS_PER_MS = 1_000_000

@@ -15,7 +15,7 @@ stock where that alone was measured.
 
 from __future__ import annotations
 
-from reports.reading import Run
+from reports.data.run import Run
 from reports.verdicts import account_setup, account_sync, own_app, welcome_email
 from reports.verdicts.kinds import Choice, Number, Verdict
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.schema import State
-from reports import commands, evidence, words
-from reports.evidence import QUEUES, TASK, Comparison, Losses
-from reports.reading import Run
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.evidence import QUEUES, TASK, Comparison, Losses
+from reports.data.run import Run
 from reports.verdicts.kinds import (
     Choice,
     Gap,
@@ -41,7 +41,7 @@ def judge(run: Run) -> Verdict:
         question="May an account set-up that was accepted be lost when a process dies?",
         numbers=tuple(_number(ends) for ends in shown),
         beside=filled(comparison_number(response), cost_number(run, queue)),
-        caveat=words.room_left(ends.strikes for ends in shown if ends.state == "held"),
+        caveat=formatting.room_left(ends.strikes for ends in shown if ends.state == "held"),
         flips=_flips(choice, response),
         gaps=_gaps(run, task_ends, queue_ends, response),
     )
@@ -80,14 +80,15 @@ def told(ends: Sequence[Losses]) -> str:
     """As in "in-process lost 41 of 50 accepted jobs at kill -9 of the app; hardened Celery lost …"."""
     sides = dict.fromkeys(losses.side for losses in ends)
     return "; ".join(
-        f"{words.side(side)} lost " + " and ".join(_one(losses) for losses in ends if losses.side == side)
+        f"{formatting.side(side)} lost "
+        + " and ".join(_one(losses) for losses in ends if losses.side == side)
         for side in sides
     )
 
 
 def _one(losses: Losses) -> str:
     held = f" ({losses.stuck} more still held at the limit)" if losses.stuck else ""
-    return f"{losses.lost} of {losses.accepted} accepted jobs at {words.FAULT_NAMES[losses.fault]}{held}"
+    return f"{losses.lost} of {losses.accepted} accepted jobs at {formatting.FAULT_NAMES[losses.fault]}{held}"
 
 
 def _shown(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
@@ -102,7 +103,7 @@ def _worst(ends: Sequence[Losses]) -> list[Losses]:
 
 
 def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -> str:
-    name, seen = words.scenario(SCENARIO), told(_shown(task, queue))
+    name, seen = formatting.scenario(SCENARIO), told(_shown(task, queue))
     beginnings = {
         "queue": f"Take a queue for {name} when no accepted job may be lost",
         "no queue": f"You do not need a queue for {name} if your processes end as they did here",
@@ -117,21 +118,23 @@ def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -
 def _why_open(task: Sequence[Losses], queue: Sequence[Losses]) -> str:
     open_ends = [losses for losses in (*task, *queue) if losses.state == "unknown"]
     if open_ends:
-        where = " and ".join(f"{words.side(one.side)} at {words.FAULT_NAMES[one.fault]}" for one in open_ends)
+        where = " and ".join(
+            f"{formatting.side(one.side)} at {formatting.FAULT_NAMES[one.fault]}" for one in open_ends
+        )
         return f"not every accepted job could be accounted for, with {where}"
     return "one of the sides was not killed in every way that counts"
 
 
 def _number(losses: Losses) -> Number:
     if losses.lost:
-        strikes = f"{losses.strikes_with_loss} of {words.plural(losses.strikes, 'strike')}"
-        detail = f"{words.percent(losses.share)} of the {losses.exposed} jobs exposed, in {strikes}"
+        strikes = f"{losses.strikes_with_loss} of {formatting.plural(losses.strikes, 'strike')}"
+        detail = f"{formatting.percent(losses.share)} of the {losses.exposed} jobs exposed, in {strikes}"
     elif losses.checked:
-        detail = f"none lost in {words.plural(losses.strikes, 'strike')}"
+        detail = f"none lost in {formatting.plural(losses.strikes, 'strike')}"
     else:
         detail = "unknown: not every accepted job could be accounted for"
     return Number(
-        label=f"{words.side(losses.side)}: jobs lost at {words.FAULT_NAMES[losses.fault]}",
+        label=f"{formatting.side(losses.side)}: jobs lost at {formatting.FAULT_NAMES[losses.fault]}",
         value=f"{losses.lost} of {losses.accepted}",
         detail=detail,
     )
@@ -155,7 +158,11 @@ def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
 def _pace(response: Comparison | None) -> str:
     if response is None or not response.differs:
         return ""
-    size = words.fold(response.ratio) if response.size_known else words.interval(response.low, response.high)
+    size = (
+        formatting.fold(response.ratio)
+        if response.size_known
+        else formatting.interval(response.low, response.high)
+    )
     return f" (the queue's median response is {size} that of in-process)" if size else ""
 
 
@@ -164,8 +171,8 @@ def _gaps(
 ) -> tuple[Gap, ...]:
     gaps = [
         Gap(
-            what=f"{words.FAULT_NAMES[fault]}: {name}",
-            command=commands.measure(run, "fault", SCENARIO, fault),
+            what=f"{formatting.FAULT_NAMES[fault]}: {name}",
+            command=rerun_commands.measure(run, "fault", SCENARIO, fault),
         )
         for name, ends, needed in (("in-process", task, NEEDED[TASK]), ("a queue", queue, NEEDED[QUEUES[0]]))
         for fault in needed
@@ -173,6 +180,6 @@ def _gaps(
     ]
     if response is None:
         gaps.append(
-            Gap(what="the response of both sides", command=commands.measure(run, "latency", SCENARIO))
+            Gap(what="the response of both sides", command=rerun_commands.measure(run, "latency", SCENARIO))
         )
     return tuple(gaps)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from reports import commands, evidence, words
-from reports.evidence import QUEUES, TASK, Freshness
-from reports.reading import Run
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.evidence import QUEUES, TASK, Freshness
+from reports.data.run import Run
 from reports.verdicts.kinds import Choice, Gap, Number, Verdict, filled
 
 SCENARIO = "account_sync"
@@ -56,7 +56,7 @@ def choose(task: Freshness | None, queue: Freshness | None) -> Choice:
 
 
 def _sentence(choice: Choice, task: Freshness | None, queue: Freshness | None) -> str:
-    name, both = words.scenario(SCENARIO), [item for item in (task, queue) if item is not None]
+    name, both = formatting.scenario(SCENARIO), [item for item in (task, queue) if item is not None]
     if not both:
         return f"Not measured: the {name} is decided by how old the balance gets, and no sync was run."
     open_because = "the runs of both sides overlap" if task and queue else "one side was not measured"
@@ -66,7 +66,7 @@ def _sentence(choice: Choice, task: Freshness | None, queue: Freshness | None) -
         "unsettled": f"Not settled for the {name}, {open_because}",
     }
     ages = " and ".join(
-        f"{words.age(item.age_p99_ms)} with {words.side(item.side)} ({words.policy(item.policy)})"
+        f"{formatting.age(item.age_p99_ms)} with {formatting.side(item.side)} ({formatting.policy(item.policy)})"
         for item in both
     )
     return f"{beginnings[choice]}: for 99 % of the time the balance is no older than {ages}."
@@ -75,11 +75,11 @@ def _sentence(choice: Choice, task: Freshness | None, queue: Freshness | None) -
 def _age(found: Freshness | None) -> Number | None:
     if found is None:
         return None
-    low, high = words.age(found.age_p99_low_ms), words.age(found.age_p99_high_ms)
+    low, high = formatting.age(found.age_p99_low_ms), formatting.age(found.age_p99_high_ms)
     return Number(
-        label=f"{words.side(found.side)}, {words.policy(found.policy)}: age of the balance, p99",
-        value=words.age(found.age_p99_ms),
-        detail=f"median of {found.runs} runs, {low} to {high}; oldest {words.age(found.age_max_ms)}; "
+        label=f"{formatting.side(found.side)}, {formatting.policy(found.policy)}: age of the balance, p99",
+        value=formatting.age(found.age_p99_ms),
+        detail=f"median of {found.runs} runs, {low} to {high}; oldest {formatting.age(found.age_max_ms)}; "
         f"{found.missed} of {found.ticks_due} ticks missed",
     )
 
@@ -90,9 +90,9 @@ def _drift(found: Sequence[Freshness]) -> Number | None:
         return None
     most = max(drifts, key=lambda item: abs(item.drift_ppm))
     return Number(
-        label=f"{words.side(most.side)}, {words.policy(most.policy)}: the strongest drift",
-        value=f"{words.number(most.drift_ppm)} ppm",
-        detail=f"at this pace {words.ms(most.drift_ppm * _MS_PER_HOUR_PPM)} an hour",
+        label=f"{formatting.side(most.side)}, {formatting.policy(most.policy)}: the strongest drift",
+        value=f"{formatting.number(most.drift_ppm)} ppm",
+        detail=f"at this pace {formatting.ms(most.drift_ppm * _MS_PER_HOUR_PPM)} an hour",
     )
 
 
@@ -103,7 +103,7 @@ def _flips(run: Run, choice: Choice, found: Sequence[Freshness]) -> tuple[str, .
     if choice == "no queue":
         doubled = [item for item in found if item.duplicates]
         seen = (
-            f"{words.side(item.side)} ({words.policy(item.policy)}) ran {item.duplicates} ticks twice here."
+            f"{formatting.side(item.side)} ({formatting.policy(item.policy)}) ran {item.duplicates} ticks twice here."
             for item in doubled
         )
         return ("A sync that must go on while the app is down.", replicas, *seen)
@@ -114,7 +114,7 @@ def _twice(run: Run) -> str:
     """What two replicas did to the ticks."""
     seen = evidence.bursts(run.table("failures"), scenario=SCENARIO, fault=REPLICAS)
     told = [
-        f"{words.side(side)} ran {sum(counts)} ticks twice in {words.plural(len(counts), 'strike')}"
+        f"{formatting.side(side)} ran {sum(counts)} ticks twice in {formatting.plural(len(counts), 'strike')}"
         for side, counts in seen.items()
     ]
     return "; ".join(told) or f"fault {REPLICAS}, not measured"
@@ -122,7 +122,7 @@ def _twice(run: Run) -> str:
 
 def _gaps(run: Run, task: Freshness | None, queue: Freshness | None) -> tuple[Gap, ...]:
     return tuple(
-        Gap(what=f"the age of the balance: {name}", command=commands.measure(run, "drift"))
+        Gap(what=f"the age of the balance: {name}", command=rerun_commands.measure(run, "drift"))
         for name, item in (("in-process", task), ("a queue", queue))
         if item is None
     )

@@ -8,9 +8,9 @@ from typing import Literal
 
 import pandas as pd
 
-from reports import evidence, words
-from reports.evidence import QUEUES, TASK, Comparison
-from reports.reading import Run
+from reports.data import evidence, formatting
+from reports.data.evidence import QUEUES, TASK, Comparison
+from reports.data.run import Run
 
 Choice = Literal["no queue", "queue", "neither", "unsettled", "not measured"]
 
@@ -70,7 +70,7 @@ def median_of(run: Run, scenario: str, metric: str, side: str) -> Comparison | N
         run.table("comparisons"),
         scenario=scenario,
         metric=metric,
-        quantile=words.MEDIAN,
+        quantile=formatting.MEDIAN,
         baseline=TASK,
         side=side,
     )
@@ -78,13 +78,13 @@ def median_of(run: Run, scenario: str, metric: str, side: str) -> Comparison | N
 
 def compared(found: Comparison) -> str:
     """As in "median caller cost is higher with hardened Celery (3.1 times, by 800 µs)"."""
-    name = words.metric(found.metric, found.quantile)
+    name = formatting.metric(found.metric, found.quantile)
     if not found.differs:
         return f"{name}: {found.words} ({_evidence(found, of_both=True)})"
-    told = f"{name} is {found.words} with {words.side(found.side)}"
+    told = f"{name} is {found.words} with {formatting.side(found.side)}"
     if found.size_known:
-        return f"{told} ({words.fold(found.ratio)}, by {words.ms(abs(found.difference_ms))})"
-    interval = words.interval(found.low, found.high)
+        return f"{told} ({formatting.fold(found.ratio)}, by {formatting.ms(abs(found.difference_ms))})"
+    interval = formatting.interval(found.low, found.high)
     return f"{told} ({interval}; the direction is sure, the size is not)" if interval else told
 
 
@@ -92,10 +92,10 @@ def comparison_number(found: Comparison | None) -> Number | None:
     """A ratio with its interval and the harness's words; the words alone where no size is known."""
     if found is None:
         return None
-    name = words.metric(found.metric, found.quantile)
+    name = formatting.metric(found.metric, found.quantile)
     return Number(
-        label=f"{name}: {words.side(found.side)} over {words.side(found.baseline)}",
-        value=words.fold(found.ratio) if found.size_known else found.words,
+        label=f"{name}: {formatting.side(found.side)} over {formatting.side(found.baseline)}",
+        value=formatting.fold(found.ratio) if found.size_known else found.words,
         detail=f"{found.words}; {_evidence(found)}" if found.size_known else _unsized(found),
     )
 
@@ -107,13 +107,15 @@ def _unsized(found: Comparison) -> str:
 
 def _evidence(found: Comparison, *, of_both: bool = False) -> str:
     """The interval and what it rests on, also where the comparison was turned round; told `of_both` sides."""
-    pairs = f"{words.plural(found.pairs, 'pair')} of blocks"
-    interval = words.interval(found.low, found.high)
+    pairs = f"{formatting.plural(found.pairs, 'pair')} of blocks"
+    interval = formatting.interval(found.low, found.high)
     if interval and of_both:
-        return f"{words.side(found.side)} {interval} {words.side(found.baseline)}, from {pairs}"
+        return f"{formatting.side(found.side)} {interval} {formatting.side(found.baseline)}, from {pairs}"
     if interval:
         return f"95 % interval {interval}, {pairs}"
-    return f"{words.fold(found.ratio)} in {pairs}" if math.isfinite(found.ratio) and found.ratio else pairs
+    return (
+        f"{formatting.fold(found.ratio)} in {pairs}" if math.isfinite(found.ratio) and found.ratio else pairs
+    )
 
 
 def cost_number(run: Run, queue: str) -> Number | None:
@@ -122,8 +124,8 @@ def cost_number(run: Run, queue: str) -> Number | None:
     if task is None or other is None:
         return None
     return Number(
-        label=f"memory: {words.side(queue)} against {words.side(TASK)}",
-        value=f"{words.number(other.pss_mb)} v {words.number(task.pss_mb)} MB",
-        detail=f"{words.number(other.cpu_s_per_1000)} v {words.number(task.cpu_s_per_1000)} CPU seconds "
-        f"for 1,000 jobs; {words.count(other.processes)} v {words.count(task.processes)} processes",
+        label=f"memory: {formatting.side(queue)} against {formatting.side(TASK)}",
+        value=f"{formatting.number(other.pss_mb)} v {formatting.number(task.pss_mb)} MB",
+        detail=f"{formatting.number(other.cpu_s_per_1000)} v {formatting.number(task.cpu_s_per_1000)} CPU seconds "
+        f"for 1,000 jobs; {formatting.count(other.processes)} v {formatting.count(task.processes)} processes",
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports import commands, evidence, words
-from reports.evidence import TASK, Comparison, Freshness, Losses
-from reports.reading import Run
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.evidence import TASK, Comparison, Freshness, Losses
+from reports.data.run import Run
 from reports.verdicts import account_setup, account_sync, welcome_email
 from reports.verdicts.kinds import (
     Choice,
@@ -27,7 +27,7 @@ from reports.verdicts.kinds import (
 
 #: The side that is the app's own settings.
 QUEUE = "celery-app"
-#: What an effect is called that is a task's completion (`bench.byo`).
+#: What an effect is called that is a task's completion (`bench.own_app`).
 COMPLETION = "completion"
 
 
@@ -58,7 +58,7 @@ def _task(run: Run, name: str) -> Verdict:
         beside=filled(
             comparison_number(caller), comparison_number(response), cost_number(run, QUEUE), *_seen(run, name)
         ),
-        caveat=words.room_left(ends.strikes for ends in (*task, *queue) if ends.state == "held"),
+        caveat=formatting.room_left(ends.strikes for ends in (*task, *queue) if ends.state == "held"),
         flips=_flips(run, choice),
         gaps=_gaps(run, task, queue, response),
     )
@@ -95,9 +95,9 @@ def _lost(ends: Losses) -> Number:
     doubled = f"; {ends.duplicated} done twice" if ends.duplicated else ""
     held = f"; {ends.stuck} still held at the limit" if ends.stuck else ""
     return Number(
-        label=f"{words.side(ends.side)}: calls lost at {words.FAULT_NAMES[ends.fault]}",
+        label=f"{formatting.side(ends.side)}: calls lost at {formatting.FAULT_NAMES[ends.fault]}",
         value=f"{ends.lost} of {ends.accepted}",
-        detail=f"in {words.plural(ends.strikes, 'strike')}{held}{doubled}",
+        detail=f"in {formatting.plural(ends.strikes, 'strike')}{held}{doubled}",
     )
 
 
@@ -163,14 +163,14 @@ def _gaps(
     there = {(ends.side, ends.fault) for ends in (*task, *queue)}
     gaps = [
         Gap(
-            what=f"{words.FAULT_NAMES[fault]}: {words.side(side)}",
-            command=commands.measure(run, "fault", fault=fault),
+            what=f"{formatting.FAULT_NAMES[fault]}: {formatting.side(side)}",
+            command=rerun_commands.measure(run, "fault", fault=fault),
         )
         for side, fault in needed
         if (side, fault) not in there
     ]
     if response is None:
-        gaps.append(Gap(what="the response of both sides", command=commands.measure(run, "latency")))
+        gaps.append(Gap(what="the response of both sides", command=rerun_commands.measure(run, "latency")))
     return tuple(gaps)
 
 
@@ -180,16 +180,16 @@ def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
     task, queue = account_sync.freshest(found, TASK), account_sync.freshest(found, QUEUE)
     choice = account_sync.choose(task, queue)
     both = [item for item in (task, queue) if item is not None]
-    ages = " and ".join(f"{words.age(item.age_p99_ms)} with {words.side(item.side)}" for item in both)
+    ages = " and ".join(
+        f"{formatting.age(item.age_p99_ms)} with {formatting.side(item.side)}" for item in both
+    )
     beginnings = {
         "queue": f"Take a queue for the entry {name} when its last run must be as fresh as it can be",
         "no queue": f"You do not need a queue for the entry {name} if this freshness will do",
         "unsettled": f"Not settled for the entry {name}",
     }
     told = f"{beginnings.get(choice)}: for 99 % of the time its last run is no older than {ages}."
-    pace = (
-        f"every {words.number(float(entry.get('every_s') or 0))} s here; its own: {entry.get('own_schedule')}"
-    )
+    pace = f"every {formatting.number(float(entry.get('every_s') or 0))} s here; its own: {entry.get('own_schedule')}"
     return Verdict(
         scenario=f"{entry.get('task', '')} ({name})",
         choice=choice,
@@ -204,7 +204,7 @@ def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
 
 def _age(found: Freshness) -> Number:
     return Number(
-        label=f"{words.side(found.side)}: age of the last run, p99",
-        value=words.age(found.age_p99_ms),
-        detail=f"{found.missed} of {found.ticks_due} ticks missed; drift {words.number(found.drift_ppm)} ppm",
+        label=f"{formatting.side(found.side)}: age of the last run, p99",
+        value=formatting.age(found.age_p99_ms),
+        detail=f"{found.missed} of {found.ticks_due} ticks missed; drift {formatting.number(found.drift_ppm)} ppm",
     )

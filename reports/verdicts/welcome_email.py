@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from reports import commands, evidence, words
-from reports.evidence import TASK, Comparison
-from reports.reading import Run
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.evidence import TASK, Comparison
+from reports.data.run import Run
 from reports.verdicts.account_setup import told
 from reports.verdicts.kinds import (
     Choice,
@@ -53,7 +53,7 @@ def choose(caller: Comparison | None, response: Comparison | None) -> Choice:
 
 
 def _sentence(choice: Choice, caller: Comparison | None, response: Comparison | None) -> str:
-    name, both = words.scenario(SCENARIO), [item for item in (caller, response) if item is not None]
+    name, both = formatting.scenario(SCENARIO), [item for item in (caller, response) if item is not None]
     if not both:
         return f"Not measured: the {name} is decided by what it costs the caller, and no sides were compared."
     beginnings = {
@@ -77,7 +77,9 @@ def _flips(run: Run, choice: Choice, queue: str) -> tuple[str, ...]:
 
 def _gaps(run: Run, caller: Comparison | None, response: Comparison | None) -> tuple[Gap, ...]:
     return tuple(
-        Gap(what=f"{name} of in-process and a queue", command=commands.measure(run, "latency", SCENARIO))
+        Gap(
+            what=f"{name} of in-process and a queue", command=rerun_commands.measure(run, "latency", SCENARIO)
+        )
         for name, item in (("the caller cost", caller), ("the response", response))
         if item is None
     )

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reports import caches
+from reports.data.atomic_write import write
+from reports.pages import matplotlib_cache
 from reports.versus.page import html
-from reports.versus.pair import read_pair
-from reports.writing import write
+from reports.versus.two_runs import read_pair
 
 __all__ = ["write_page"]
 
@@ -22,6 +22,6 @@ def write_page(figures: Path) -> Path:
     Raise RunError where the figures or one of the runs cannot be read, or the page cannot be written.
     """
     pair, page = read_pair(figures), figures.with_suffix(".html")
-    with caches.kept_in(figures.parent):
+    with matplotlib_cache.kept_in(figures.parent):
         write(page, html(pair))
     return page

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from bench.schema import INDEX
-from reports.errors import RunError
+from reports.data.errors import RunError
 from reports.index import write_index
-from reports.programs import EXIT_USAGE, complain, end_with
+from reports.pages.program import EXIT_USAGE, complain, end_with
 from reports.versus import write_page
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from reports import commands, words
-from reports.reading import Run
-from reports.versus.pair import Pair
+from reports.data import formatting, rerun_commands
+from reports.data.run import Run
+from reports.versus.two_runs import Pair
 
 #: Fields of the manifest, in the order in which a reader asks: what changes a figure comes first.
 FIELDS = (
@@ -51,7 +51,7 @@ def facts(pair: Pair) -> list[Fact]:
 
 def both_commands(pair: Pair) -> list[tuple[str, str]]:
     """The command that made each run."""
-    return [(letter, commands.whole(run)) for letter, run in pair.runs]
+    return [(letter, rerun_commands.whole(run)) for letter, run in pair.runs]
 
 
 def _told(run: Run) -> Iterator[tuple[str, str]]:
@@ -68,7 +68,7 @@ def _told(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _value(told: Mapping[str, str], name: str) -> str:
-    return told.get(name, words.NOTHING)
+    return told.get(name, formatting.NOTHING)
 
 
 def _text(value: object) -> str:
@@ -76,4 +76,4 @@ def _text(value: object) -> str:
         return ", ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return words.NOTHING if value is None else str(value)
+    return formatting.NOTHING if value is None else str(value)

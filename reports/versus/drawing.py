@@ -17,14 +17,14 @@ from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import PercentFormatter
 
 from bench.schema import SIDES
-from reports import words
+from reports.data import formatting
+from reports.data.frames import groups, records
 from reports.figures import canvas
-from reports.figures.ecdf import Curve, curves, steps
 from reports.figures.forest_sheet import SHORT
-from reports.figures.phase import ON_TIME_MS
+from reports.figures.latency.ecdf import Curve, curves, steps
+from reports.figures.periodic.phase import ON_TIME_MS
 from reports.figures.rows import Row, draw, log_ticks
-from reports.frames import groups, records
-from reports.versus.pair import Pair
+from reports.versus.two_runs import Pair
 
 #: Inches of one plot, of the title above each, of the axis with the legend under the last, of the scale.
 PLOT_HEIGHT, TITLE_HEIGHT, FOOT_HEIGHT, SCALE_WIDTH = 1.15, 0.35, 0.8, 0.75
@@ -51,7 +51,7 @@ def ratios(pair: Pair) -> list[Overlay]:
     for scenario, group in groups(pair.rows, "scenario"):
         drawn = [row for row in map(_ratio, records(_picked(group))) if canvas.on_log_axis(row.middle)]
         if drawn:
-            name = f"B over A: {words.scenario(str(scenario))}"
+            name = f"B over A: {formatting.scenario(str(scenario))}"
             caption = (
                 "Right of 1, B takes longer. The bar is the 95 % interval over blocks, and the words follow "
                 "it; a figure without a bar has none."
@@ -65,7 +65,9 @@ def ratios(pair: Pair) -> list[Overlay]:
 def _picked(group: pd.DataFrame) -> pd.DataFrame:
     tail = group[group["metric"] == "response"]["quantile"].max()
     highest = (group["metric"] == "response") & (group["quantile"] == tail)
-    kept: pd.DataFrame = group[(highest | (group["quantile"] == words.MEDIAN)) & group["metric"].isin(RATIOS)]
+    kept: pd.DataFrame = group[
+        (highest | (group["quantile"] == formatting.MEDIAN)) & group["metric"].isin(RATIOS)
+    ]
     return kept
 
 
@@ -73,8 +75,8 @@ def _ratio(row: dict[str, object]) -> Row:
     numbers = {name: float(str(row[name])) for name in ("quantile", "ratio", "low", "high")}
     said = str(row["words"])
     return Row(
-        label=f"{words.side(str(row['side']))}: {words.metric(str(row['metric']), numbers['quantile'])}",
-        told=f"{words.fold(numbers['ratio'])}, {SHORT.get(said, said)}",
+        label=f"{formatting.side(str(row['side']))}: {formatting.metric(str(row['metric']), numbers['quantile'])}",
+        told=f"{formatting.fold(numbers['ratio'])}, {SHORT.get(said, said)}",
         side=str(row["side"]),
         middle=numbers["ratio"],
         low=numbers["low"],
@@ -90,7 +92,7 @@ def responses(pair: Pair) -> list[Overlay]:
         a, b = ({curve.side: curve for curve in curves(jobs[letter][scenario])} for letter in "AB")
         sides = [side for side in SIDES if side in a or side in b]
         if sides:
-            name = f"Response of {words.scenario(str(scenario))}"
+            name = f"Response of {formatting.scenario(str(scenario))}"
             text = canvas.sentences([_jobs_told(side, a.get(side), b.get(side)) for side in sides])
             sheet, slug = _ecdf_sheet(sides, a, b), canvas.slug("overlay", str(scenario))
             found.append(_overlay(slug, name, text, f"{_ECDF_CAPTION} {text}", sheet))
@@ -109,7 +111,7 @@ def _jobs_told(side: str, *both: Curve | None) -> str:
         for letter, curve in zip("AB", both, strict=True)
         if curve
     ]
-    return f"{words.side(side)}: {'; '.join(parts)}"
+    return f"{formatting.side(side)}: {'; '.join(parts)}"
 
 
 def _ecdf_sheet(sides: Sequence[str], a: dict[str, Curve], b: dict[str, Curve]) -> Sheet:
@@ -121,7 +123,7 @@ def _ecdf_sheet(sides: Sequence[str], a: dict[str, Curve], b: dict[str, Curve]) 
         axes.set_xlim(low / 1.3, high * 1.3)
         axes.set_ylim(0, 1.03)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.set_title(words.side(side))
+        axes.set_title(formatting.side(side))
         log_ticks(axes)
         for letter, curve in (("A", a.get(side)), ("B", b.get(side))):
             if curve is not None:
@@ -158,10 +160,10 @@ def _drawable(ticks: pd.DataFrame) -> pd.DataFrame:
 
 def _ticks_told(subject: tuple[str, str], a: pd.DataFrame, b: pd.DataFrame) -> str:
     last = [
-        f"{letter} {words.ms(float(rows.sort_values('due_ns')['phase_ms'].iloc[-1]))}"
+        f"{letter} {formatting.ms(float(rows.sort_values('due_ns')['phase_ms'].iloc[-1]))}"
         for letter, rows in (("A", a), ("B", b))
     ]
-    return f"{words.side(subject[0])}, {words.policy(subject[1])}: the last tick at {' and '.join(last)}"
+    return f"{formatting.side(subject[0])}, {formatting.policy(subject[1])}: the last tick at {' and '.join(last)}"
 
 
 def _phase_sheet(
@@ -172,7 +174,7 @@ def _phase_sheet(
         axes.axhspan(0, ON_TIME_MS, color=canvas.BAND, linewidth=0)
         for letter in "AB":
             _ticks(axes, letter, subject[0], ticks[letter][subject])
-        axes.set_title(canvas.plain(f"{words.side(subject[0])}, {words.policy(subject[1])}", 60))
+        axes.set_title(canvas.plain(f"{formatting.side(subject[0])}, {formatting.policy(subject[1])}", 60))
         axes.set_ylabel("phase, ms")
     _foot(figure, plots, "time since the first tick, s")
     return figure

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports import page, words
-from reports.templating import rendered
+from reports.data import formatting
+from reports.pages import report
+from reports.pages.templating import rendered
 from reports.verdicts import verdicts
 from reports.versus import differences, tables
-from reports.versus.pair import Pair
+from reports.versus.two_runs import Pair
 
 #: What the verdicts' choices are called on every page.
 _CHOICES = {"no queue": "no queue needed", "neither": "neither is enough"}
@@ -40,7 +41,7 @@ def html(pair: Pair) -> str:
         "versus.html.j2",
         names=pair.names,
         how=pair.how,
-        stamps=[(letter, stamp) for letter, run in pair.runs for stamp in page.stamps(run)],
+        stamps=[(letter, stamp) for letter, run in pair.runs for stamp in report.stamps(run)],
         problems=[(letter, problem) for letter, run in pair.runs for problem in run.problems],
         counted=tables.counted(pair),
         verdicts=judged(pair),
@@ -65,7 +66,7 @@ def judged(pair: Pair) -> list[Verdicts]:
     )
     return [
         Verdicts(
-            scenario=words.scenario(name), a=a.get(name, "not asked for"), b=b.get(name, "not asked for")
+            scenario=formatting.scenario(name), a=a.get(name, "not asked for"), b=b.get(name, "not asked for")
         )
         for name in dict.fromkeys([*a, *b])
     ]

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.schema import SCHEMA, WORDS
-from reports import evidence, words
-from reports.frames import groups, records
-from reports.tables import Table, table
-from reports.versus.pair import Pair
+from reports.data import evidence, formatting
+from reports.data.frames import groups, records
+from reports.data.tables import Table, table
+from reports.versus.two_runs import Pair
 
 #: The words that mean a difference, so that those rows can be seen at a glance.
 DIFFERENT = frozenset({"lower", "higher"})
@@ -21,12 +21,12 @@ def ratios(pair: Pair) -> Table | None:
     """Every figure that both runs have: its medians, B over A with its interval, and the words."""
     rows = [
         {
-            "figure": f"{words.scenario(row['scenario'])}: {words.metric(row['metric'], row['quantile'])}",
-            "side": words.side(row["side"]),
-            "A": words.ms(row["a"]),
-            "B": words.ms(row["b"]),
-            "B over A (95 %)": words.times(row["ratio"], row["low"], row["high"]),
-            "blocks": words.count(row["pairs"]),
+            "figure": f"{formatting.scenario(row['scenario'])}: {formatting.metric(row['metric'], row['quantile'])}",
+            "side": formatting.side(row["side"]),
+            "A": formatting.ms(row["a"]),
+            "B": formatting.ms(row["b"]),
+            "B over A (95 %)": formatting.times(row["ratio"], row["low"], row["high"]),
+            "blocks": formatting.count(row["pairs"]),
             "B is": row["words"],
             "why": row["why"],
         }
@@ -46,7 +46,7 @@ def counted(pair: Pair) -> str:
     said = pair.rows["words"].value_counts()
     parts = [f"{said[word]} {word}" for word in WORDS if word in said]
     return (
-        f"Of {words.plural(len(pair.rows), 'figure')} in B: {', '.join(parts)}."
+        f"Of {formatting.plural(len(pair.rows), 'figure')} in B: {', '.join(parts)}."
         if parts
         else "No figure in common."
     )
@@ -60,7 +60,7 @@ def drift(pair: Pair) -> Table | None:
     }
     subjects = dict.fromkeys(subject for one in found.values() for subject in one)
     rows = [
-        {"side and policy": f"{words.side(subject[0])}, {words.policy(subject[1])}"}
+        {"side and policy": f"{formatting.side(subject[0])}, {formatting.policy(subject[1])}"}
         | _freshness("A", found["A"].get(subject))
         | _freshness("B", found["B"].get(subject))
         for subject in subjects
@@ -69,10 +69,10 @@ def drift(pair: Pair) -> Table | None:
 
 
 def _freshness(letter: str, found: evidence.Freshness | None) -> dict[str, str]:
-    missed = words.count_of(found.missed, found.ticks_due) if found else words.NOTHING
+    missed = formatting.count_of(found.missed, found.ticks_due) if found else formatting.NOTHING
     return {
-        f"{letter}: age p99": words.age(found.age_p99_ms) if found else words.NOTHING,
-        f"{letter}: drift, ppm": words.number(found.drift_ppm) if found else words.NOTHING,
+        f"{letter}: age p99": formatting.age(found.age_p99_ms) if found else formatting.NOTHING,
+        f"{letter}: drift, ppm": formatting.number(found.drift_ppm) if found else formatting.NOTHING,
         f"{letter}: missed": missed,
     }
 
@@ -88,8 +88,8 @@ def faults(pair: Pair) -> Table | None:
     ]
     rows = [
         {
-            "fault": f"{words.fault(number, group['slug'].iloc[0])}: {words.scenario(scenario)}",
-            "side": words.side(side),
+            "fault": f"{formatting.fault(number, group['slug'].iloc[0])}: {formatting.scenario(scenario)}",
+            "side": formatting.side(side),
             **_fates(group),
         }
         for number, scenario, side, group in struck
@@ -113,5 +113,5 @@ _FATES = {label: name for name, label in SCHEMA["failures"].labels("lost", "dupl
 
 def _share(rows: pd.DataFrame, column: str) -> str:
     if rows.empty or math.isnan(rows["accepted"].max()):
-        return words.NOTHING
-    return words.count_of(evidence.total(rows[column]), evidence.total(rows["accepted"]))
+        return formatting.NOTHING
+    return formatting.count_of(evidence.total(rows[column]), evidence.total(rows["accepted"]))

@@ -15,7 +15,7 @@ import amqp
 import pytest
 from kombu import pools
 
-from bench.processes import ProcessTable
+from bench.process.process_table import ProcessTable
 from bench.world.rabbitmq import INSTALL, Node, missing
 
 #: Queues that tests use; each test begins without them.

@@ -65,7 +65,7 @@ def test_a_socket_and_tls_reach_the_transport_too(url: str, scheme: str) -> None
     app = make(profiles.HARDENED, {"REDIS_URL": url, "QUEUE_OR_TASK_FETCH": "timeout"})
     assert app.conf.broker_url.partition("://")[0] == scheme
     connection: Any = app.connection_for_write()
-    assert connection.transport.Channel.__module__ == "celery_impl.sidekiq.transport"
+    assert connection.transport.Channel.__module__ == "celery_impl.sidekiq.redis.transport"
     assert bool(connection.ssl) == (scheme == "rediss")
 
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench import builds
+from bench.app import builds
 from scenarios import database, users
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.world import answers
+from bench.world import replies
 from scenarios import jobs
 
 
@@ -12,8 +12,8 @@ def test_both_ids_appear_on_the_user(caller: Any, params: dict[str, str]) -> Non
     user = caller.lab.eventually(
         lambda: (u := caller("user", params["id"]))["crm_id"] and u["fulfillment_center_id"] and u
     )
-    assert user["crm_id"] == answers.contact_id(params["id"])
-    assert user["fulfillment_center_id"] == answers.nearest_center(params["address"])
+    assert user["crm_id"] == replies.contact_id(params["id"])
+    assert user["fulfillment_center_id"] == replies.nearest_center(params["address"])
 
 
 def test_the_call_returns_before_the_work_is_done(caller: Any, params: dict[str, str]) -> None:

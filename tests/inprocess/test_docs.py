@@ -29,7 +29,7 @@ BLOCKS = [
 MODULES = sorted(
     found.name
     for package in (inprocess.supervision, inprocess.testing)
-    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}.")
+    for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
 )
 
 

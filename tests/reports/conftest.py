@@ -10,9 +10,11 @@ import pytest
 from playwright.sync_api import Browser
 
 from bench.schema import REPORT
-from reports import drawings, figures, page
-from reports.reading import read
-from reports.sections import Drawn, illustrated, sections
+from reports import figures
+from reports.data.run import read
+from reports.pages import figure_list
+from reports.pages import report as page
+from reports.pages.all_sections import Drawn, illustrated, sections
 from tests.chromium import chromium
 from tests.reports.synthetic_run import synthetic_run
 
@@ -44,7 +46,7 @@ def whole_drawn(whole_run: Path) -> Drawn:
     """Every figure of the whole synthetic run, by section."""
     with figures.drawing():
         run = read(whole_run)
-        return drawings.by_section([draw(run) for draw in drawings.PIECES])
+        return figure_list.by_section([draw(run) for draw in figure_list.PIECES])
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ import pytest
 
 import reports
 from bench.schema import REPORT, SCHEMA, SUMMARY_JSON, SUMMARY_MD, Table
-from reports.frames import records
-from reports.instrument import instrument
-from reports.reading import read
+from reports.data.frames import records
+from reports.data.run import read
+from reports.pages.instrument import instrument
 from tests.reports.synthetic_run import manifest, plant, strike
 
 #: What a run of today tells of its instrument, of its noise and of its ledger.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.world import answers
+from bench.world import replies
 from scenarios import crm, fulfillment, http, node, users
 from scenarios.http import ServiceError
 from scenarios.users import User
@@ -59,7 +59,7 @@ def test_each_service_answers_a_thread_and_a_coroutine_and_reports_its_failures(
     world: Any, call: tuple[str, Call]
 ) -> None:
     service, ask = call
-    expected = {"crm": answers.contact_id("u-1"), "fulfillment": answers.nearest_center("1 Mill St")}
+    expected = {"crm": replies.contact_id("u-1"), "fulfillment": replies.nearest_center("1 Mill St")}
     assert ask(USER) == expected.get(service) or service == "node"
     world.fault(service, "status", status=503)
     with pytest.raises(ServiceError, match="503"):

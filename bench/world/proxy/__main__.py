@@ -10,7 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
-from bench.lifeline import end_with_parent
+from bench.process.parent_watch import end_with_parent
 from bench.world.proxy.control import serve_control
 from bench.world.proxy.server import HOST, Proxy
 from bench.world.proxy.toxics import Toxic, ToxicError

@@ -14,9 +14,9 @@ from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.api.queues import Queue
 from celery_impl.sidekiq.api.sets import DeadSet, JobSet, RetrySet, ScheduledSet
 from celery_impl.sidekiq.api.stats import Stats, stats_json
-from celery_impl.sidekiq.api.store import NoSidekiqError
 from celery_impl.sidekiq.api.workers import Workers
-from celery_impl.sidekiq.entries import UnreadableError
+from celery_impl.sidekiq.jobs.entry_format import UnreadableError
+from celery_impl.sidekiq.redis.store import NoSidekiqError
 
 __all__ = [
     "DeadSet",

@@ -8,8 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from celery_impl.sidekiq.entries import FAILURE_HEADER, Grave, UnreadableError, queue_name, split, stand_in_id
-from celery_impl.sidekiq.moves import Source
+from celery_impl.sidekiq.jobs.entry_format import (
+    FAILURE_HEADER,
+    Grave,
+    UnreadableError,
+    queue_name,
+    split,
+    stand_in_id,
+)
+from celery_impl.sidekiq.redis.set_moves import Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

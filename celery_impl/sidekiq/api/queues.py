@@ -9,13 +9,13 @@ from typing import Any, Final
 from celery import Celery
 
 from celery_impl.sidekiq.api import job as read
-from celery_impl.sidekiq.api.acting import queue_again, to_graves
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.api.store import Store
-from celery_impl.sidekiq.bell import RING
-from celery_impl.sidekiq.lease.leases import PAUSED
-from celery_impl.sidekiq.moves import Source
-from celery_impl.sidekiq.pages import PAGE
+from celery_impl.sidekiq.api.job_moves import queue_again, to_graves
+from celery_impl.sidekiq.lease.lease_store import PAUSED
+from celery_impl.sidekiq.redis.queue_signal import RING
+from celery_impl.sidekiq.redis.set_moves import Source
+from celery_impl.sidekiq.redis.set_pages import PAGE
+from celery_impl.sidekiq.redis.store import Store
 
 #: Between the parts of an entry of kombu's bindings: routing key, pattern, queue.
 _SEPARATOR: Final = "\x06\x16"

@@ -9,13 +9,13 @@ from typing import ClassVar, Final, Self
 
 from celery import Celery
 
-from celery_impl.sidekiq import sets
 from celery_impl.sidekiq.api import job as read
-from celery_impl.sidekiq.api.acting import queue_again, to_graves
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.api.store import Store
-from celery_impl.sidekiq.moves import Source
+from celery_impl.sidekiq.api.job_moves import queue_again, to_graves
 from celery_impl.sidekiq.rabbitmq import serves as serves_rabbitmq
+from celery_impl.sidekiq.redis import sets
+from celery_impl.sidekiq.redis.set_moves import Source
+from celery_impl.sidekiq.redis.store import Store
 
 #: Characters that mean something in a pattern of Redis.
 _SPECIAL: Final = frozenset("*?[]\\^-")

@@ -18,9 +18,9 @@ from celery import Celery
 
 from celery_impl.sidekiq.api.queues import Queue
 from celery_impl.sidekiq.api.sets import DeadSet, RetrySet, ScheduledSet
-from celery_impl.sidekiq.api.store import Store
 from celery_impl.sidekiq.api.workers import Workers
-from celery_impl.sidekiq.heartbeat import FAILED, PROCESSED
+from celery_impl.sidekiq.redis.store import Store
+from celery_impl.sidekiq.worker.heartbeat import FAILED, PROCESSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

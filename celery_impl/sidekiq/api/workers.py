@@ -10,8 +10,8 @@ from typing import Any
 
 from celery import Celery
 
-from celery_impl.sidekiq.api.store import Store
-from celery_impl.sidekiq.heartbeat import WORKER, WORKERS
+from celery_impl.sidekiq.redis.store import Store
+from celery_impl.sidekiq.worker.heartbeat import WORKER, WORKERS
 
 logger = logging.getLogger(__name__)
 

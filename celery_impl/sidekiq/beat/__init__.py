@@ -16,7 +16,7 @@ An idle stock beat keeps time as well. It loses time with each slow send and eac
 all twice.
 """
 
-from celery_impl.sidekiq.beat.entries import PeriodicEntries, PeriodicEntry
+from celery_impl.sidekiq.beat.entry_api import PeriodicEntries, PeriodicEntry
 from celery_impl.sidekiq.beat.scheduler import LeasedScheduler
 
 __all__ = ["LeasedScheduler", "PeriodicEntries", "PeriodicEntry"]

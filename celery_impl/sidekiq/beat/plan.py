@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Mapping
 
-from celery_impl.sidekiq.beat.book import Row
-from celery_impl.sidekiq.beat.items import Item
-from celery_impl.sidekiq.beat.ticks import Tick, look
+from celery_impl.sidekiq.beat.policies import Tick, look
+from celery_impl.sidekiq.beat.schedule_entries import Item
+from celery_impl.sidekiq.beat.sent_ticks import Row
 
 
 class Plan:

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 from celery.signals import task_postrun, task_prerun
 
-from celery_impl.sidekiq.beat.lease_redis import CLOCK
-from celery_impl.sidekiq.deadline import within
-from celery_impl.sidekiq.sets import Sets
+from celery_impl.sidekiq.beat.lease import CLOCK
+from celery_impl.sidekiq.redis.deadline import within
+from celery_impl.sidekiq.redis.sets import Sets
 
 #: The header of a periodic run: `entry`, `due` (the moment of its tick) and `overlap`.
 HEADER: Final = "periodic"

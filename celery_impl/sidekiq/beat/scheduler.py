@@ -27,16 +27,16 @@ from celery.beat import Scheduler
 from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
-from celery_impl.sidekiq.api.store import Store
-from celery_impl.sidekiq.beat.book import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Book, Outcome
-from celery_impl.sidekiq.beat.clock import ServerClock
-from celery_impl.sidekiq.beat.items import Item, item_of
-from celery_impl.sidekiq.beat.lease_redis import LEASE_S, Answer, RedisLease, check_ttl
-from celery_impl.sidekiq.beat.leased import PARTS, Backoff, Leased
-from celery_impl.sidekiq.beat.making import make, settle
+from celery_impl.sidekiq.beat.lease import LEASE_S, Answer, RedisLease, check_ttl
+from celery_impl.sidekiq.beat.lease_client import PARTS, Backoff, Leased
+from celery_impl.sidekiq.beat.message_building import make, settle
 from celery_impl.sidekiq.beat.plan import Plan
-from celery_impl.sidekiq.beat.ticks import Tick, expires_s
-from celery_impl.sidekiq.deadline import within
+from celery_impl.sidekiq.beat.policies import Tick, expires_s
+from celery_impl.sidekiq.beat.schedule_entries import Item, item_of
+from celery_impl.sidekiq.beat.sent_ticks import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Book, Outcome
+from celery_impl.sidekiq.beat.server_clock import ServerClock
+from celery_impl.sidekiq.redis.deadline import within
+from celery_impl.sidekiq.redis.store import Store
 
 #: How the broker fails where it is away.
 AWAY: Final = (OperationalError, redis.RedisError, OSError)

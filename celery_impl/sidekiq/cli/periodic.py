@@ -8,7 +8,7 @@ from typing import Final
 import click
 from celery import Celery
 
-from celery_impl.sidekiq.beat.entries import PeriodicEntries
+from celery_impl.sidekiq.beat.entry_api import PeriodicEntries
 from celery_impl.sidekiq.cli.common import as_json, command, distance, show, table
 
 HEADINGS: Final = ("ENTRY", "SCHEDULE", "LAST RUN", "NEXT", "RUNS", "MISSED", "OVERLAPS", "REFUSED")

@@ -18,15 +18,16 @@ import redis
 from kombu.transport.redis import DEFAULT_PORT
 from kombu.utils.json import JSONEncoder, dumps
 
-from celery_impl.sidekiq import malformed, transport
-from celery_impl.sidekiq.bell import bell_key
+from celery_impl.sidekiq.jobs import malformed
 from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
 from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
-from celery_impl.sidekiq.lease.leases import LEASE_S
+from celery_impl.sidekiq.lease.lease_store import LEASE_S
+from celery_impl.sidekiq.lease.pipelined_commands import Wire
 from celery_impl.sidekiq.lease.qos import QoS
 from celery_impl.sidekiq.lease.renewal import hold, retire
-from celery_impl.sidekiq.lease.wire import Wire
-from celery_impl.sidekiq.sets import Sets
+from celery_impl.sidekiq.redis import transport
+from celery_impl.sidekiq.redis.queue_signal import bell_key
+from celery_impl.sidekiq.redis.sets import Sets
 
 #: As kombu's `dumps`, which makes an encoder for each message.
 _encode: Final = JSONEncoder().encode

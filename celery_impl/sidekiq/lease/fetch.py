@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 import redis
 from kombu.utils.json import loads
 
-from celery_impl.sidekiq.bell import SEPARATOR, bell_key
 from celery_impl.sidekiq.lease import scripts
 from celery_impl.sidekiq.lease.holder import Holder
-from celery_impl.sidekiq.lease.wire import Command
+from celery_impl.sidekiq.lease.pipelined_commands import Command
+from celery_impl.sidekiq.redis.queue_signal import SEPARATOR, bell_key
 
 #: Jobs of one fetch where the window has no limit.
 BATCH: Final = 100

@@ -15,8 +15,8 @@ from typing import Any
 
 import redis
 
-from celery_impl.sidekiq.lease.acks import Acks
-from celery_impl.sidekiq.lease.leases import Leases
+from celery_impl.sidekiq.lease.fire_and_forget_acks import Acks
+from celery_impl.sidekiq.lease.lease_store import Leases
 
 #: What the broker's being away raises.
 AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)

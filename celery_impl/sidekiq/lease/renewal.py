@@ -18,11 +18,11 @@ from typing import Any, Final
 
 import redis
 
-from celery_impl.sidekiq.keeper import Keeper
-from celery_impl.sidekiq.lease.acks import Acks
+from celery_impl.sidekiq.lease.fire_and_forget_acks import Acks
 from celery_impl.sidekiq.lease.holder import AWAY, Holder
-from celery_impl.sidekiq.lease.leases import Contact, Leases
-from celery_impl.sidekiq.lease.wire import Wire
+from celery_impl.sidekiq.lease.lease_store import Contact, Leases
+from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.worker.maintenance import Keeper
 
 #: Turns in one lease: a worker that misses a few is not taken for dead.
 TURNS: Final = 8

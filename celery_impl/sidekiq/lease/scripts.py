@@ -17,7 +17,7 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
-from celery_impl.sidekiq.bell import RING
+from celery_impl.sidekiq.redis.queue_signal import RING
 
 #: What a message begins with that was given back.
 MARK: Final = '{"redelivered":true,'

@@ -19,8 +19,8 @@ from typing import Any, Final
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.url import parse_url
 
-from celery_impl.sidekiq.bell import SEPARATOR
 from celery_impl.sidekiq.lease.channel import Channel
+from celery_impl.sidekiq.redis.queue_signal import SEPARATOR
 
 #: What kombu knows the transport by: what stands before the plus, or, of an alternate, before the colon.
 ALIASES: Final = ("lease", "lease+redis", "lease+rediss")

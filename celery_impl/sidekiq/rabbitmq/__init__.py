@@ -12,6 +12,6 @@
 All else needs Redis, and is refused where it is asked for (`refusals`).
 """
 
-from celery_impl.sidekiq.rabbitmq.refusals import RabbitMQError, refuse, serves
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError, refuse, serves
 
 __all__ = ["RabbitMQError", "refuse", "serves"]

@@ -21,11 +21,11 @@ from celery.exceptions import WorkerShutdown
 from kombu.exceptions import OperationalError
 from kombu.utils.text import version_string_as_tuple
 
-from celery_impl.sidekiq.deadline import within
-from celery_impl.sidekiq.keeper import REAP_S, _watch_again
-from celery_impl.sidekiq.rabbitmq import graves
-from celery_impl.sidekiq.rabbitmq.refusals import RabbitMQError
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
+from celery_impl.sidekiq.rabbitmq import dead_messages
 from celery_impl.sidekiq.rabbitmq.sender import in_the_way
+from celery_impl.sidekiq.redis.deadline import within
+from celery_impl.sidekiq.worker.maintenance import REAP_S, _watch_again
 
 #: The first version whose quorum queues know the expiry that delayed delivery needs.
 OLDEST: Final = (3, 10)
@@ -41,7 +41,7 @@ def look(app: Celery) -> None:
         channel: Any = connection.default_channel
         check_version(channel.connection.server_properties)
         try:
-            graves.declare(channel)
+            dead_messages.declare(channel)
             for queue in app.amqp.queues.consume_from.values():
                 queue(connection.channel()).declare()
         except amqp.PreconditionFailed as error:

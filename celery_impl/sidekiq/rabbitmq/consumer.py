@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery_impl.sidekiq.consumer import SidekiqConsumer
+from celery_impl.sidekiq.worker.consumer import SidekiqConsumer
 
 
 class RabbitConsumer(SidekiqConsumer):

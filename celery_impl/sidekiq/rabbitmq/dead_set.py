@@ -24,17 +24,17 @@ from celery import Celery
 from kombu.common import maybe_declare
 from kombu.exceptions import OperationalError
 
-from celery_impl.sidekiq.api.acting import queue_again
 from celery_impl.sidekiq.api.job import Job
+from celery_impl.sidekiq.api.job_moves import queue_again
 from celery_impl.sidekiq.api.sets import DeadSet
-from celery_impl.sidekiq.deadline import within
-from celery_impl.sidekiq.moves import Source
-from celery_impl.sidekiq.rabbitmq import graves
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
+from celery_impl.sidekiq.rabbitmq import dead_messages
 from celery_impl.sidekiq.rabbitmq.envelope import Envelope
 from celery_impl.sidekiq.rabbitmq.queues import DEAD
-from celery_impl.sidekiq.rabbitmq.refusals import RabbitMQError
 from celery_impl.sidekiq.rabbitmq.transport import BROKERS
-from celery_impl.sidekiq.sets import DEAD_AGE_S
+from celery_impl.sidekiq.redis.deadline import within
+from celery_impl.sidekiq.redis.set_moves import Source
+from celery_impl.sidekiq.redis.sets import DEAD_AGE_S
 
 #: The exclusive queue that is the set's lock.
 LOCK: Final = "sidekiq.dead.look"
@@ -123,7 +123,7 @@ class RabbitDeadSet(DeadSet):
                 with within(PATIENCE_S + SILENCE_S):
                     channel = connection.default_channel
                     _lock(connection)
-                    graves.declare(channel)
+                    dead_messages.declare(channel)
                 yield channel
         finally:
             with within(SILENCE_S):
@@ -131,7 +131,7 @@ class RabbitDeadSet(DeadSet):
 
     def _taken(self, channel: Any) -> list[tuple[Job, int]]:
         """Every job with its delivery tag, oldest first, but for what is too old: that is deleted."""
-        found = [(graves.read(message), int(message.delivery_tag or 0)) for message in _take(channel)]
+        found = [(dead_messages.read(message), int(message.delivery_tag or 0)) for message in _take(channel)]
         oldest = self._clock() - DEAD_AGE_S
         for job, tag in found:
             if job.at is not None and job.at < oldest:
@@ -180,7 +180,9 @@ def _take(channel: Any) -> list[amqp.Message]:
 def _send(channel: Any, job: Job) -> None:
     envelope = Envelope.loads(job.message or "")
     known = envelope.properties.get("application_headers") or {}
-    headers = {n: value for n, value in known.items() if not n.startswith(BROKERS) and n != graves.HEADER}
+    headers = {
+        n: value for n, value in known.items() if not n.startswith(BROKERS) and n != dead_messages.HEADER
+    }
     # What expired meanwhile would be dropped.
     message = envelope.message({**headers, "expires": None})
     try:

@@ -16,8 +16,8 @@ from celery.app.amqp import Queues
 from kombu import Queue
 from kombu.common import Broadcast
 
-from celery_impl.sidekiq.rabbitmq.refusals import RabbitMQError
-from celery_impl.sidekiq.request import POISON_DEATHS
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
+from celery_impl.sidekiq.worker.request import POISON_DEATHS
 
 #: The dead set's queue, and the exchange that leads to it.
 DEAD: Final = "sidekiq.dead"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery_impl.sidekiq.request import SidekiqRequest
+from celery_impl.sidekiq.worker.request import SidekiqRequest
 
 
 class RabbitRequest(SidekiqRequest):

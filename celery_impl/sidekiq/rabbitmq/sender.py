@@ -29,9 +29,9 @@ from kombu.transport.native_delayed_delivery import (
     level_name,
 )
 
-from celery_impl.sidekiq.deadline import left_s
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
 from celery_impl.sidekiq.rabbitmq.queues import QuorumQueues
-from celery_impl.sidekiq.rabbitmq.refusals import RabbitMQError
+from celery_impl.sidekiq.redis.deadline import left_s
 
 #: The exchange that takes every job with a delay.
 FIRST_LEVEL = level_name(MAX_NUMBER_OF_BITS_TO_USE - 1)

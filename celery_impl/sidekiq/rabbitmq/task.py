@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from kombu.transport.native_delayed_delivery import MAX_NUMBER_OF_BITS_TO_USE
 
-from celery_impl.sidekiq.rabbitmq.refusals import refuse
-from celery_impl.sidekiq.task import SidekiqTask
+from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.jobs.broker_support import refuse
 
 #: Seconds that the delay queues can count to: eight and a half years.
 LONGEST_S: Final = 2**MAX_NUMBER_OF_BITS_TO_USE - 1

@@ -20,10 +20,10 @@ from amqp import RecoverableConnectionError
 from amqp.exceptions import AMQPError, MessageNacked
 from kombu.transport import TRANSPORT_ALIASES, pyamqp
 
-from celery_impl.sidekiq.capturing import Capturing
-from celery_impl.sidekiq.deadline import left_s
+from celery_impl.sidekiq.rabbitmq.dead_messages import Burial
 from celery_impl.sidekiq.rabbitmq.envelope import Envelope
-from celery_impl.sidekiq.rabbitmq.graves import Burial
+from celery_impl.sidekiq.redis.captured_sends import Capturing
+from celery_impl.sidekiq.redis.deadline import left_s
 
 #: The name by which kombu finds this transport.
 ALIAS: Final = "sidekiq-amqp"

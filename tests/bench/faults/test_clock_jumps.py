@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.faults import clock_jumps
+from bench.faults.processes import clock_jumps
 
 #: Tells the wall clock three ways and the monotonic one, a line for each line that it reads.
 PROGRAM = """

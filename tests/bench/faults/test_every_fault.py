@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from bench import faults
+from bench.cli.list_command import tables
 from bench.errors import BenchError
 from bench.faults import FAULTS, chosen
-from bench.listing import tables
-from bench.sides import SIDES
+from bench.plan.sides import SIDES
 
 #: Faults of the broker, its workers and its result store: they mean nothing without a queue.
 QUEUE_ONLY = {12, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 37}
@@ -34,8 +34,8 @@ def test_a_fault_expects_something_of_each_side_that_it_can_hit(number: int) -> 
 def test_each_module_tells_its_number_in_its_first_line() -> None:
     folder = Path(str(faults.__file__)).parent
     told = {}
-    for file in folder.glob("[a-z]*.py"):
-        module = importlib.import_module(f"bench.faults.{file.stem}")
+    for file in folder.rglob("[a-z]*.py"):
+        module = importlib.import_module(".".join(file.relative_to(folder.parents[1]).with_suffix("").parts))
         if (fault := getattr(module, "FAULT", None)) is not None:
             told[fault.number] = int(re.match(r"Fault (\d+):", module.__doc__ or "")[1])  # type: ignore[index]
     assert told == {number: number for number in FAULTS}

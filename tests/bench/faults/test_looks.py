@@ -7,9 +7,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.faults import broker_full, crash_loop, herd, long_before_short, mutated_argument, slow_broker
-from bench.faults.fault import Seen
-from bench.faults.ticks import ticks
+from bench.faults.broker import broker_full, slow_broker
+from bench.faults.jobs import crash_loop, herd, long_before_short, mutated_argument
+from bench.faults.spec import Seen
+from bench.faults.tick_checker import ticks
 from scenarios.jobs import ACCOUNT_SETUP, ACCOUNT_SYNC
 
 MS = 1_000_000

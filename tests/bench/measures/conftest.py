@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.measures.block import NS_PER_S, Block
+from bench.measures.events.block import NS_PER_S, Block
 from scenarios import jobs
 
 MS = 1_000_000

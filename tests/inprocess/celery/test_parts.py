@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inprocess.celery import InProcess
-from inprocess.celery.backend import Store
+from inprocess.celery.attach.settings_cache import remembered
 from inprocess.celery.beat import Beat, InMemoryScheduler
-from inprocess.celery.broker import LANES, Broker, Envelope, Lane
-from inprocess.celery.settings import remembered
-from inprocess.celery.shared import Shared
-from inprocess.celery.timer import LoopTimer
-from inprocess.supervision.scheduler import scheduler_of
+from inprocess.celery.broker.broker import LANES, Broker, Envelope, Lane
+from inprocess.celery.celery_internals.refcounted_patch import Shared
+from inprocess.celery.results.backend import Store
+from inprocess.celery.worker.timer import LoopTimer
+from inprocess.supervision.core.scheduler import scheduler_of
 from inprocess.testing import FakeClock
 
 

@@ -17,7 +17,7 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from inprocess import snapshot
 from inprocess.celery import InProcess, result, run_in_process
-from inprocess.supervision.drain import DrainReport
+from inprocess.supervision.lifecycle.drain import DrainReport
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PATIENCE_S = 20.0

@@ -4,8 +4,8 @@ from typing import Any
 
 from celery import Celery
 
-from celery_impl.sidekiq.arguments import StrictAMQP
-from inprocess.celery.amqp import InProcessAMQP
+from celery_impl.sidekiq.jobs.strict_arguments import StrictAMQP
+from inprocess.celery.sending.amqp import InProcessAMQP
 
 
 def built_upon(broker_url: str) -> Any:

@@ -1,0 +1,30 @@
+"""Having `reports` render, as a program: a run directory is all that the two rooms share.
+
+Imports next to nothing: `report` is to begin at once.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+#: The threads of NumPy's algebra, of which a report has no use, would keep it from sharing out its work
+#: over processes (`reports.pages.fork_pool`).
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+
+
+def render(run_directory: Path, *, form: str = "html") -> int:
+    """The program's exit code; where the directory holds no run, the program has said so in one line.
+
+    "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
+    """
+    command = [sys.executable, "-m", "reports", str(shown(run_directory)), "--format", form]
+    return subprocess.run(command, check=False, env=os.environ | _ONE_THREAD).returncode
+
+
+def shown(path: Path) -> Path:
+    """The path as a person here would type it."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path

@@ -1,0 +1,86 @@
+"""The build behind each side, as the app calls it: the contract's three modules and how to host them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bench.app.planted.truths import TRUTHS
+from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
+
+#: Where an in-process job is held that has not ended.
+IN_MEMORY = "memory"
+#: The package of each side.
+PACKAGES = {
+    "inprocess": "inprocess",
+    "celery-stock": "celery_impl",
+    "celery-hardened": "celery_impl",
+    "inline": "bench.app.inline",
+    **dict.fromkeys(TRUTHS, "bench.app.planted"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """One build of the contract, imported."""
+
+    account_setup: AccountSetup
+    account_sync: AccountSync
+    welcome_email: WelcomeEmail
+    #: Hosts the build in the app for as long as the app serves.
+    lifespan: Callable[[], AbstractAsyncContextManager[object]]
+    #: Accepted jobs that have not ended, each with where it is; may block.
+    held: Callable[[], Mapping[str, str]]
+    #: Whether `set_up_user_account` never blocks, so that a coroutine calls it as it is.
+    on_loop: bool
+
+
+def load(side: str) -> Build:
+    """Import the build of a side, and nothing of the others; raise KeyError for an unknown side."""
+    package = PACKAGES[side]
+    scenarios = {
+        name: cast("Any", importlib.import_module(f"{package}.{name}"))
+        for name in ("account_setup", "account_sync", "welcome_email")
+    }
+    hosts = {
+        "inprocess": _inprocess,
+        "celery_impl": _celery,
+        "bench.app.inline": _inline,
+        "bench.app.planted": _known,
+    }
+    lifespan, held = hosts[package]()
+    return Build(**scenarios, lifespan=lifespan, held=held, on_loop=package == "inprocess")
+
+
+_Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Mapping[str, str]]]
+
+
+def _inprocess() -> _Host:
+    from inprocess import application  # late: each side imports its own build alone
+
+    return application.lifespan, lambda: dict.fromkeys(application.held(), IN_MEMORY)
+
+
+def _celery() -> _Host:
+    from celery_impl.app import app  # late: as above
+    from celery_impl.held import held
+
+    return _nothing, lambda: held(app)
+
+
+def _inline() -> _Host:
+    return _nothing, dict
+
+
+def _known() -> _Host:
+    from bench.app.planted.engine import engine  # late: as above
+
+    return engine.lifespan, dict
+
+
+@asynccontextmanager
+async def _nothing() -> AsyncIterator[None]:
+    yield

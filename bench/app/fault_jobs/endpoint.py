@@ -1,0 +1,99 @@
+"""POST /odd {"kind", "key", "options"}: hands an odd job over inside the app, as a request would.
+
+202 where it was accepted, 503 where it was refused, 500 for any other error of the build.
+`options`: those of `bench.app.fault_jobs.work`, and
+
+- times: how often the same job is handed over; the answer is that of the last;
+- as: "unique" or "stored", for a queue;
+- isolation: where it runs, in-process;
+- rollback: hand over within a transaction that inserts the user, then roll that back: 409.
+
+The kind `kill-scheduler` is no job: it kills the process that ticks for the owner `key`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bench.app.fault_jobs import work
+from bench.ledger import submissions
+from scenarios import database, jobs, ledger
+
+SCENARIO = jobs.ACCOUNT_SETUP
+#: What the caller puts behind the key of a mutable argument once it is handed over.
+CHANGED = "-changed"
+
+
+class RolledBackError(RuntimeError):
+    """The transaction in which the job was handed over came to nothing."""
+
+
+def routes(side: str) -> list[Route]:
+    """The endpoint of a side that has odd jobs."""
+
+    async def odd(request: Request) -> Response:
+        asked = await request.json()
+        key, kind, options = asked["key"], asked["kind"], asked.get("options", {})
+        if kind == "kill-scheduler":
+            from bench.app.fault_jobs.children import kill_scheduler  # late: as `_submit`
+
+            kill_scheduler(key)
+            return Response(status_code=204)
+        act = _roll_back if options.get("rollback") else _hand_over
+        try:
+            if side == "inprocess" and not options.get("rollback"):
+                act(side, key, kind, options)
+            else:
+                await run_in_threadpool(act, side, key, kind, options)
+        except RolledBackError as error:
+            return JSONResponse({"error": str(error)}, status_code=409)
+        return JSONResponse({"key": key}, status_code=202)
+
+    return [Route("/odd", odd, methods=["POST"])]
+
+
+def _hand_over(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
+    submit = _submit(side)
+    for _ in range(int(options.get("times", 1))):
+        payload = work.payload(kind, key, options)
+        with submissions.odd(key):
+            submit(key, kind, options, payload)
+        if kind == "mutable":
+            payload["key"] = f"{key}{CHANGED}"
+
+
+def _roll_back(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
+    """Insert, hand over, roll back: the caller is told no, so a job that runs all the same is a ghost."""
+    ledger.record("submit", scenario=SCENARIO, job=jobs.crm(key))
+    with Session(database.engine()) as session:
+        user = work.customer(key)
+        values = {name: getattr(user, name) for name in ("id", "name", "email", "birthday", "address")}
+        session.execute(insert(database.users).values(values))
+        if side == "inprocess":
+            _submit(side)(key, kind, options, None)
+        else:
+            from bench.app.fault_jobs.tasks import submit_within  # late: as `_submit`
+
+            submit_within(session, key, kind, options, None)
+        session.rollback()
+    ledger.record("refused", scenario=SCENARIO, job=jobs.crm(key), error="rolled back")
+    raise RolledBackError(f"{key}: the transaction was rolled back")
+
+
+def _submit(side: str) -> Callable[[str, str, dict[str, Any], Any], None]:
+    """How the side takes an odd job; each side imports its own build alone."""
+    if side == "inprocess":
+        from bench.app.fault_jobs import children
+
+        return children.submit
+    from bench.app.fault_jobs import tasks
+
+    return tasks.submit

@@ -1,0 +1,49 @@
+"""What each side with known truth does, as numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.plan.sides import Side
+
+#: The periodic policy that these sides call their own.
+POLICY = "known-truth"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """The wrongs of one side; by default none."""
+
+    delay_ms: float = 0.0
+    #: Every how manieth job is dropped, or done twice; 0 for none.
+    drop_every: int = 0
+    double_every: int = 0
+    #: After this job the loop is blocked for so long; 0 for never.
+    stall_at_job: int = 0
+    stall_s: float = 0.0
+    #: How much longer than a second the time between two syncs is.
+    drift_ppm: float = 0.0
+
+    def drops(self, number: int) -> bool:
+        """Whether the job of this number, from 1, is never done."""
+        return bool(self.drop_every) and number % self.drop_every == 0
+
+    def times(self, number: int) -> int:
+        """How often the job of this number is done."""
+        if self.drops(number):
+            return 0
+        return 2 if self.double_every and number % self.double_every == 0 else 1
+
+
+TRUTHS = {
+    "truth-base": Truth(),
+    "truth-delay": Truth(delay_ms=50.0),
+    "truth-count": Truth(drop_every=7, double_every=11),
+    "truth-stall": Truth(stall_at_job=20, stall_s=1.0),
+    "truth-drift": Truth(drift_ppm=500.0),
+}
+
+
+def side(name: str) -> Side:
+    """The side of this name, for a turn."""
+    return Side(name=name, policies=(POLICY,))

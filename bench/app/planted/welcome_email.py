@@ -1,0 +1,21 @@
+"""The welcome e-mail by a side with known truth."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bench.app.planted.engine import engine
+from scenarios import jobs, mail, users
+from scenarios.users import User
+
+
+def create_user(params: Mapping[str, Any]) -> User:
+    """Create the user, take its e-mail and return."""
+    user = users.create(params)
+    engine.submit(
+        jobs.WELCOME_EMAIL, jobs.email(user.id), partial(asyncio.to_thread, mail.send_welcome, user)
+    )
+    return user

@@ -1,0 +1,120 @@
+"""A capacity block: one side on a ramp of rates, until it no longer keeps up.
+
+    start, probe | steps, each steeper than the last … | stop
+
+What it finds is the base of the load blocks. It does not count where the generator was late, where
+the services or the machine were the bottleneck, or where a hypervisor took the processor away.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.blocks.context import Context, sleep_until
+from bench.load import ramp
+from bench.load.load_plan import Plan
+from bench.load.ramp import Stair
+from bench.measures.events.block import Block
+from bench.measures.latency import validity
+from bench.measures.latency.latency import request_frame
+from bench.measures.latency.validity import Noise
+from bench.measures.load import backlog, capacity
+from bench.measures.load.capacity import STEPS_BEYOND, Step
+from bench.measures.load.cpu_shares import Spent, bottleneck, own_row
+from bench.plan.blocks import Turn, block_row
+from bench.stack import cpu_usage
+from bench.stack.cpu_usage import Usage
+from bench.stack.stack import Stack
+from scenarios.jobs import ACCOUNT_SYNC
+
+#: Seconds from a warm generator to the first request.
+LEAD_S = 0.2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Climbed:
+    """How far a ramp went: the plan's zero (ns), its steps, and the processor's use at each one's end."""
+
+    start_ns: int
+    stairs: Sequence[Stair]
+    usages: Sequence[Usage]
+
+
+async def run(turn: Turn, context: Context) -> str:
+    """Run the ramp and append its rows; return why it does not count, or nothing."""
+    profile = context.profile
+    plan, stairs = ramp.make_ramp(
+        seed=context.draw("ramp", turn.repetition).getrandbits(32),
+        prefix=turn.name,
+        scenarios=context.requested,
+        step_s=profile.ramp_step_s,
+        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
+        own=context.own,
+    )
+    stack = context.make_stack(turn)
+    async with stack:
+        climbed = await _climb(context, stack, plan, stairs)
+    events, _ = context.keep_events(turn)
+    return _write(turn, context, climbed, events)
+
+
+async def _climb(context: Context, stack: Stack, plan: Plan, stairs: Sequence[Stair]) -> Climbed:
+    await stack.sync(plan.owners)
+    generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
+    await sleep_until(start_ns)
+    usages = [cpu_usage.read(stack, generator)]
+    for number, stair in enumerate(stairs):
+        await sleep_until(start_ns + stair.end_ns)
+        usages.append(cpu_usage.read(stack, generator))
+        if capacity.is_over(_steps(stack.events(), start_ns, stairs[: number + 1])):
+            break
+    generator.signal(signal.SIGTERM)
+    await context.end_generator(generator)
+    return Climbed(start_ns=start_ns, stairs=stairs[: len(usages) - 1], usages=usages)
+
+
+def _steps(events: Sequence[dict[str, Any]], start_ns: int, stairs: Sequence[Stair]) -> list[Step]:
+    seen = backlog.jobs(events)
+    return [
+        Step(
+            rate=stair.rate,
+            requests=stair.requests,
+            seen=backlog.backlog(seen, start_ns + stair.start_ns, start_ns + stair.end_ns),
+        )
+        for stair in stairs
+    ]
+
+
+def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str, Any]]) -> str:
+    block = Block(
+        block=turn.name,
+        side=turn.side.name,
+        repetition=turn.repetition,
+        start_ns=climbed.start_ns,
+        end_ns=climbed.start_ns + climbed.stairs[-1].end_ns,
+    )
+    steps = _steps(events, climbed.start_ns, climbed.stairs)
+    found = capacity.capacity(steps)
+    spent = cpu_usage.between(climbed.usages[-1 - min(STEPS_BEYOND, len(steps))], climbed.usages[-1])
+    rows = [capacity.step_row(block, number, step) for number, step in enumerate(steps)]
+    context.directory.append("ramps", rows)
+    context.directory.append("capacity", [capacity.capacity_row(block, found) | cores(spent)])
+    whole = cpu_usage.between(climbed.usages[0], climbed.usages[-1])
+    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
+    late_ms = validity.sent_lateness_ms(request_frame(events, block)["lateness_ms"])
+    noise = {"steal_percent": whole.steal_percent, "lateness_ms": late_ms}
+    reason = "; ".join(filter(None, [validity.reason(Noise(**noise)), bottleneck(spent)]))
+    context.directory.append("blocks", [block_row(turn, reason, seconds=whole.seconds, **noise)])
+    return reason
+
+
+def cores(spent: Spent) -> dict[str, object]:
+    """How many cores each party used."""
+    return {
+        "side_cores": spent.side_s / spent.seconds,
+        "services_cores": spent.services_s / spent.seconds,
+        "generator_cores": spent.generator_s / spent.seconds,
+    }

@@ -1,0 +1,174 @@
+"""The rows of a fault block: what its checker counted, saw and predicted. Pure: events in, rows out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.blocks.context import Context
+from bench.faults.spec import DEADLINE_MS, Expected, Fault, Seen
+from bench.measures.events.clocks import Clocks
+from bench.measures.faults import failure
+from bench.measures.faults.exposure import exposure
+from bench.measures.faults.recovery import recovery
+from bench.measures.faults.witness import example
+from bench.measures.load.cpu_shares import Spent
+from bench.plan.blocks import Turn
+from scenarios import jobs
+
+#: A fact of a checker hook is told in so many digits.
+DIGITS = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What a fault block saw beside its ledger."""
+
+    start_ns: int
+    fault_on_ns: int
+    fault_off_ns: int
+    drained_ns: int
+    lag_max_ms: float
+    app_died: bool
+    #: Parts that ended by themselves with an error, and their exit codes.
+    gave_up: Mapping[str, int]
+    #: The ledger is whole and every place where jobs are held could be looked into.
+    complete: bool
+    #: What the strike itself noted.
+    facts: Mapping[str, Any]
+    owners: tuple[str, ...]
+    #: From the first request until the fault was over.
+    spent: Spent
+
+
+def counted(
+    turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A row of `failures.csv` (or `controls.csv`) for each scenario."""
+    deadlines_ms = _deadlines_ms(fault, context)
+    rows = [_row(turn, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
+    facts = _facts(fault, seen, events)
+    codes = {f"{name}_exit_code": code for name, code in seen.gave_up.items()}
+    rows[0] |= {"seen": _seen({**facts, **codes}), "bursts": facts.get("bursts", math.nan)}
+    for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
+        row["example"] = example(events, scenario, deadline_ms=limit_ms)
+    if not turn.control and context.own is None:
+        rows[0] |= _prediction(turn, fault, rows[0], facts, context)
+    return rows
+
+
+def exposed(
+    turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """A row of `exposure.csv` for each scenario; none where one clock did not stamp all that it takes."""
+    if not Clocks(events).shared("accepted", "effect", "fault_on"):
+        return []
+    return [_exposure(turn, fault, scenario, seen, events) for scenario in _deadlines_ms(fault, context)]
+
+
+def _deadlines_ms(fault: Fault, context: Context) -> dict[str, float]:
+    """The scenarios that have a row, each with the milliseconds after which its jobs are late."""
+    if context.own is not None:
+        return {task: context.own.deadline_ms(task) for task in context.scenarios}
+    return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
+
+
+def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:
+    return fault.look(
+        Seen(
+            events=events,
+            facts=seen.facts,
+            start_ns=seen.start_ns,
+            on_ns=seen.fault_on_ns,
+            off_ns=seen.fault_off_ns,
+            drained_ns=seen.drained_ns,
+            owners=seen.owners,
+        )
+    )
+
+
+def _seen(facts: Mapping[str, Any]) -> str:
+    """The checker's facts for a person; what could not be told is left out."""
+    untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
+    known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
+    return "; ".join(f"{name.replace('_', ' ')} {_told(value)}" for name, value in known.items())
+
+
+def _told(value: Any) -> str:
+    return f"{float(f'{value:.{DIGITS}g}'):g}" if isinstance(value, float) else str(value)
+
+
+def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
+    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]], deadline_ms: float
+) -> dict[str, Any]:
+    asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
+    judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=seen.complete)
+    return {
+        "block": turn.name,
+        "fault": fault.number,
+        "slug": fault.slug,
+        "side": turn.side.name,
+        "scenario": scenario,
+        "strike": turn.repetition,
+        "submitted": judged.submitted,
+        **{name: len(names) for name, names in judged.acceptance.items()},
+        **{name: len(names) for name, names in judged.classes.items()},
+        **{name: len(names) for name, names in judged.flags.items()},
+        **({} if judged.timed else {"late": math.nan}),
+        "sum_ok": judged.sum_ok,
+        "at_least_once": judged.at_least_once,
+        "at_most_once": judged.at_most_once,
+        **asdict(recovery(events, scenario)),
+        "caller_max_ms": judged.caller_max_ms,
+        "user_errors": len(judged.user_errors),
+        "lag_max_ms": seen.lag_max_ms,
+        "app_died": seen.app_died,
+        "note": _notes(fault.expected[turn.side.name].note),
+    }
+
+
+def _exposure(
+    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
+) -> dict[str, Any]:
+    found = exposure(
+        events,
+        scenario=scenario,
+        from_ns=seen.start_ns if fault.whole else seen.fault_on_ns,
+        until_ns=seen.drained_ns if fault.whole or fault.lasting else seen.fault_off_ns,
+    )
+    return {
+        "block": turn.name,
+        "fault": fault.number,
+        "side": turn.side.name,
+        "strike": turn.repetition,
+        "scenario": scenario,
+        "exposed": len(found.exposed),
+        "lost": len(found.lost),
+    }
+
+
+def _prediction(
+    turn: Turn, fault: Fault, row: Mapping[str, Any], facts: Mapping[str, Any], context: Context
+) -> dict[str, Any]:
+    expected = fault.expected[turn.side.name]
+    notes = _notes(expected.note)
+    if context.profile.retry_scale != 1.0 and turn.side.name == "celery-hardened":
+        notes.append(f"retry schedule at {context.profile.retry_scale:g} of its real time")
+    return {
+        "predicted": expected.text,
+        "as_predicted": _as_predicted(expected, {**facts, **row}),
+        "note": notes,
+    }
+
+
+def _notes(note: str) -> list[str]:
+    return [note] if note else []
+
+
+def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:
+    """Whether the prediction came true; empty where that hangs on how many were late, and it is not known."""
+    lates = (0, row["accepted"]) if math.isnan(row["late"]) else (row["late"],)
+    told = {expected.holds({**row, "late": late}) for late in lates}
+    return "" if len(told) > 1 else "yes" if told.pop() else "no"

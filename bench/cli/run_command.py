@@ -1,0 +1,128 @@
+"""What the commands of `bench.cli.commands` do, behind their options."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+from rich.console import Console
+
+from bench.analysis.comparison_page import plain
+from bench.analysis.report_program import render, shown
+from bench.analysis.threshold_results import Outcome, outcomes
+from bench.analysis.threshold_syntax import Threshold
+from bench.errors import EXIT_INTERRUPTED, BenchError
+from bench.own_app.own_request import Asked, refuse_without_app
+from bench.own_app.own_request import make_order as make_own_order
+from bench.plan.deployment import Elsewhere
+from bench.plan.profiles import profile
+from bench.plan.run_request import Order, make_order
+from bench.run import resume
+from bench.run.runner import execute, go_on
+from bench.schema import CHECKS, MANIFEST
+from bench.storage.run_directory import RunDirectory, write_atomically
+
+__all__ = [
+    "all_met",
+    "execute",
+    "finish",
+    "gone_on_with",
+    "order",
+    "refuse_beside_resume",
+    "sorted_out",
+]
+
+
+def order(
+    *,
+    profile_name: str,
+    own: Asked,
+    broker_url: str,
+    world_url: str,
+    external_workers: bool,
+    **asked: Any,
+) -> Order:
+    """What the options of `run` ask for; raise BenchError for what cannot be had."""
+    elsewhere = Elsewhere(broker_url=broker_url, world_url=world_url, workers=external_workers)
+    elsewhere.check(os.environ)
+    if own.any:
+        if words := elsewhere.options():
+            raise BenchError(f"{words[0]} is for the sides of ours: leave it out beside an app of your own")
+        return make_own_order(own, profile=profile(profile_name), **asked)
+    refuse_without_app(own)
+    return make_order(profile=profile(profile_name), elsewhere=elsewhere, **asked)
+
+
+def sorted_out(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `run` as `order` takes them: those for an app of one's own together."""
+    own = {field.name for field in dataclasses.fields(Asked)}
+    shared = {name: value for name, value in params.items() if name not in own and name != "resume"}
+    return {**shared, "own": Asked(**{name: value for name, value in params.items() if name in own})}
+
+
+def refuse_beside_resume(context: click.Context) -> None:
+    """Raise BenchError where an option stands beside `--resume`: the run has its own."""
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
+        if given and parameter.name != "resume":
+            raise BenchError(
+                f"--resume takes everything from the run's own {MANIFEST}: leave out {parameter.opts[0]}"
+            )
+
+
+def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirectory | None:
+    """Do what is left of an interrupted run; None where nothing was. `run` is the command that began it."""
+    directory = resume.opened(path)
+    if resume.is_complete(directory):
+        click.echo(f"nothing to do: {shown(directory.path)} is complete")
+        return None
+    with run.make_context("run", directory.manifest["command"][2:]) as recorded:
+        asked = sorted_out({**recorded.params, "out": directory.path.parent})
+    words = ["queue-or-task", "run", "--resume", str(path)]
+    go_on(directory, order(**asked), words, console)
+    return directory
+
+
+def finish(directory: RunDirectory) -> int:
+    """Render; of an interrupted run say at last how to go on with it. Return the exit code."""
+    interrupted = directory.manifest.get("interrupted")
+    code = render(directory.path)
+    if interrupted:
+        words = ["queue-or-task", "run", "--resume", str(shown(directory.path))]
+        click.echo(f"to go on with it: {shlex.join(words)}")
+    return code or (EXIT_INTERRUPTED if interrupted else 0)
+
+
+def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
+    """Print what became of each threshold, and note it in the run; tell whether all are met."""
+    run = RunDirectory.open(path)
+    found = [outcome for threshold in thresholds for outcome in outcomes(run, threshold)]
+    for outcome in found:
+        click.echo(outcome.line)
+    if found:
+        _note(run, found)
+    return all(outcome.met for outcome in found)
+
+
+def _note(run: RunDirectory, found: Sequence[Outcome]) -> None:
+    """Keep the outcomes for the run's summary; one that cannot be written is judged all the same."""
+    rows = [
+        {
+            "text": outcome.threshold.text,
+            "subject": outcome.subject,
+            "value": plain(outcome.value),
+            "met": outcome.met,
+        }
+        for outcome in found
+    ]
+    try:
+        write_atomically(run.path / CHECKS, json.dumps(rows, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        click.echo(f"queue-or-task: not noted in {run.path / CHECKS}: {error.strerror}", err=True)

@@ -1,0 +1,47 @@
+"""Fault 16: the broker refuses connections for some seconds while users arrive."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.faults.spec import Expected, Fault
+from bench.stack.stack import Stack
+
+#: Seconds that the broker is away.
+AWAY_S = 4.0
+#: Milliseconds within which the hardened caller must have its answer.
+BOUND_MS = 1000.0
+
+
+async def strike(stack: Stack) -> None:
+    """Kill the broker, then start it again on its port and folder."""
+    if stack.broker is None:
+        return
+    await asyncio.to_thread(stack.broker.kill)
+    await asyncio.sleep(AWAY_S)
+    await stack.restart_broker()
+
+
+FAULT = Fault(
+    number=16,
+    slug="broker-refuses",
+    title="the broker refuses at enqueue",
+    strike=strike,
+    hits=frozenset({"broker"}),
+    rate=4.0,
+    load_s=8.0,
+    expected={
+        "celery-stock": Expected(
+            text="an error at the caller after about 0.7 s",
+            holds=lambda row: row["refused"] > 0 and row["unknown"] == 0,
+            drain_s=25.0,
+        ),
+        "celery-hardened": Expected(
+            text="bounded; kept in a local buffer and sent later",
+            holds=lambda row: row["refused"] == 0 and row["lost"] == 0 and row["caller_max_ms"] < BOUND_MS,
+            drain_s=25.0,
+            note="the profile leaves Sidekiq(buffer=…) off, as what it keeps dies with the app: the caller "
+            "gets an error within its bound",
+        ),
+    },
+)

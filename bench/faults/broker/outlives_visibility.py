@@ -1,0 +1,42 @@
+"""Fault 25: a job takes longer than the broker's visibility timeout.
+
+The timeout and the sweep that enforces it are shortened alike on both profiles: at Celery's
+default of an hour the fault would take a day to show.
+"""
+
+from __future__ import annotations
+
+from bench.faults.spec import Expected, Fault, nothing
+from bench.stack.stack import Stack
+
+#: Seconds that the CRM takes; jobs behind the first two wait as long again.
+JOB_S = 4.0
+#: Seconds of the visibility timeout here.
+VISIBILITY_S = 2
+ENV = {"QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S)}
+NOTE = f"visibility timeout {VISIBILITY_S} s and its sweep every second, jobs of {JOB_S:.0f} s"
+
+
+async def prepare(stack: Stack) -> None:
+    """Make the CRM slow from the start."""
+    await stack.set_service("crm", mode="slow", seconds=JOB_S)
+
+
+FAULT = Fault(
+    number=25,
+    slug="outlives-visibility",
+    title="a job longer than the visibility timeout",
+    prepare=prepare,
+    strike=nothing,
+    rate=1.5,
+    load_s=4.0,
+    linger_s=12.0,
+    expected={
+        "celery-stock": Expected(
+            text="repeats", holds=lambda row: row["duplicated"] > 0, drain_s=25.0, note=NOTE, env=ENV
+        ),
+        "celery-hardened": Expected(
+            text="runs once", holds=lambda row: row["duplicated"] == 0, drain_s=25.0, note=NOTE, env=ENV
+        ),
+    },
+)

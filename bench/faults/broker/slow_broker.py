@@ -1,0 +1,51 @@
+"""Fault 19: every answer of the broker comes 50 ms later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.faults.spec import Expected, Fault, Seen, nothing, nothing_lost
+from bench.measures.events.block import elapsed_ms
+from bench.measures.events.history import histories
+from bench.measures.statistics.quantiles import quantile
+from bench.stack.stack import Stack
+from scenarios import jobs
+
+#: Milliseconds of each answer.
+LATENCY_MS = 50
+#: Hops of a job: published, and fetched.
+HOPS = 2
+
+
+async def prepare(stack: Stack) -> None:
+    """Make the broker slow from the start."""
+    await stack.proxy(
+        "POST", "/toxics", type="latency", attributes={"latency": LATENCY_MS}, stream="downstream"
+    )
+
+
+def look(seen: Seen) -> Mapping[str, Any]:
+    """The median response of account set-up, ms."""
+    own = [job for job in histories(seen.events).values() if job.scenario == jobs.ACCOUNT_SETUP]
+    responses = [elapsed_ms(job.due, job.first("effect")) for job in own if job.due is not None]
+    return {"response_p50_ms": quantile(responses, 0.5)}
+
+
+QUEUE = Expected(
+    text="each hop is later; none is lost",
+    holds=lambda row: nothing_lost(row) and row["response_p50_ms"] > HOPS * LATENCY_MS,
+    drain_s=25.0,
+)
+
+FAULT = Fault(
+    number=19,
+    slug="slow-broker",
+    title=f"the broker answers {LATENCY_MS} ms later",
+    prepare=prepare,
+    strike=nothing,
+    look=look,
+    proxied="broker",
+    rate=3.0,
+    expected={"celery-stock": QUEUE, "celery-hardened": QUEUE},
+)

@@ -1,0 +1,53 @@
+"""Fault 30: a job that crashes at once, each time it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.faults.jobs.always_raises import RETRY_LIMIT
+from bench.faults.spec import Expected, Fault, Seen, nothing_lost
+from bench.stack.stack import Stack
+
+#: Runs of one job beyond which nothing caps it.
+SPIN = 20
+
+
+async def strike(stack: Stack) -> None:
+    """Hand one over."""
+    await stack.odd("crash", "crash")
+
+
+def look(seen: Seen) -> Mapping[str, Any]:
+    """How often it was run."""
+    starts = [event for event in seen.events if event["event"] == "start"]
+    return {"runs": sum("-odd-crash/" in str(event.get("job")) for event in starts)}
+
+
+FAULT = Fault(
+    number=30,
+    slug="crash-loop",
+    title="a job that crashes at once, for ever",
+    strike=strike,
+    lasting=True,
+    look=look,
+    odd_jobs=True,
+    rate=2.0,
+    expected={
+        "inprocess": Expected(
+            text="a restart budget, then escalation; never a spin",
+            holds=lambda row: nothing_lost(row) and 0 < row["runs"] <= SPIN and not row["app_died"],
+            drain_s=20.0,
+        ),
+        "celery-stock": Expected(
+            text="a loop of redeliveries: nothing caps it", holds=lambda row: row["runs"] > SPIN
+        ),
+        "celery-hardened": Expected(
+            text="capped, then in the dead set",
+            holds=lambda row: nothing_lost(row) and 0 < row["runs"] <= SPIN,
+            drain_s=75.0,
+            note=f"{RETRY_LIMIT} retries instead of 25",
+            env={"SIDEKIQ_RETRY_LIMIT": RETRY_LIMIT},
+        ),
+    },
+)

@@ -1,0 +1,60 @@
+"""Fault 38: a schedule of its own for each of many users.
+
+10,000 syncs a second are beyond two cores on any side (400 stopped the app that hosts the in-process
+side): here they are fewer, and the share of them that reaches the node within a tenth of a second is told.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from typing import Any
+
+from bench.faults.spec import Expected, Fault, Seen, nothing
+from scenarios import jobs
+
+#: Users with a schedule.
+USERS = 100
+#: Nanoseconds within which requests count as one herd.
+WINDOW_NS = 100_000_000
+#: Shares of the users from which it is a herd, and below which workers bound it.
+HERD, BOUND = 0.3, 0.15
+
+
+def look(seen: Seen) -> Mapping[str, Any]:
+    """The most syncs that reached the node within a tenth of a second, as a count and as a share."""
+    times = sorted(
+        int(event["t"])
+        for event in seen.events
+        if event["event"] == "effect" and event.get("scenario") == jobs.ACCOUNT_SYNC
+    )
+    most = max((bisect_left(times, t + WINDOW_NS) - at for at, t in enumerate(times)), default=0)
+    return {"herd": most, "share": most / max(1, len(seen.owners)), "syncs": len(times)}
+
+
+QUEUE = Expected(
+    text="the workers bound it",
+    holds=lambda row: row["syncs"] > 0 and row["share"] < BOUND,
+    note=f"{USERS} users instead of 10,000",
+)
+
+FAULT = Fault(
+    number=38,
+    slug="herd",
+    title="a schedule for each of many users",
+    strike=nothing,
+    scenario=jobs.ACCOUNT_SYNC,
+    look=look,
+    owners=USERS,
+    rate=1.0,
+    load_s=10.0,
+    expected={
+        "inprocess": Expected(
+            text="hammers the service: all at once",
+            holds=lambda row: row["share"] >= HERD,
+            note=f"{USERS} users instead of 10,000",
+        ),
+        "celery-stock": QUEUE,
+        "celery-hardened": QUEUE,
+    },
+)

@@ -1,0 +1,50 @@
+"""Fault 6: an argument that kills the process that runs its job, each time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.faults.spec import Expected, Fault, amid_jobs, nothing_lost
+from bench.stack.stack import Stack
+
+#: Seconds until the platform starts an app that died again.
+DOWN_S = 1.0
+#: Seconds within which the poison has killed its process.
+DEATH_S = 10.0
+
+
+async def strike(stack: Stack) -> None:
+    """Hand the poison over amid other jobs; start the app again where it took that with it."""
+    await amid_jobs(stack)
+    app = stack.parts["app"]
+    await stack.odd("poison", "poison")
+    if not stack.side.queued and await app.ended(within_s=DEATH_S):
+        await asyncio.sleep(DOWN_S)
+        await stack.restart_app()
+
+
+FAULT = Fault(
+    number=6,
+    slug="poison",
+    title="an argument that kills its process",
+    strike=strike,
+    odd_jobs=True,
+    latency_ms=600.0,
+    rate=2.0,
+    expected={
+        "inprocess": Expected(
+            text="the whole app and its jobs die",
+            holds=lambda row: row["app_died"] and row["lost"] + row["unknown"] > 1,
+            drain_s=10.0,
+        ),
+        "celery-stock": Expected(
+            text="the job is lost, the child is replaced; the others are done",
+            holds=lambda row: row["lost"] == 1 and row["stuck"] == 0,
+        ),
+        "celery-hardened": Expected(
+            text="capped, then in the dead set; the others are done",
+            holds=lambda row: nothing_lost(row) and row["failed_visibly"] == 1,
+            drain_s=40.0,
+        ),
+    },
+)

@@ -1,0 +1,48 @@
+"""Fault 35: a deploy renames a task while jobs with the old name wait or still come."""
+
+from __future__ import annotations
+
+from bench.faults.processes.deploy import PLATFORM_GRACE_S
+from bench.faults.processes.deploy import strike as deploy
+from bench.faults.spec import Expected, Fault, nothing_lost
+from bench.process.process_table import STOP_GRACE_S
+from bench.stack.stack import Stack
+
+#: The Celery app of the new version.
+RENAMED = "bench.app.fault_jobs.renamed"
+
+
+async def strike(stack: Stack) -> None:
+    """Deploy the worker's new version; the app, which sends the old name, is deployed later."""
+    if not stack.side.queued:
+        await deploy(stack)
+        return
+    old = stack.parts["worker"]
+    await old.stop(grace_s=max(PLATFORM_GRACE_S, STOP_GRACE_S))
+    stack.start_worker(app=RENAMED)
+
+
+FAULT = Fault(
+    number=35,
+    slug="task-renamed",
+    title="a deploy renames a task",
+    strike=strike,
+    hits=frozenset({"worker"}),
+    lasting=True,
+    rate=3.0,
+    expected={
+        "inprocess": Expected(
+            text="old code ends with its jobs: what runs is drained first", holds=lambda row: row["lost"] == 0
+        ),
+        "celery-stock": Expected(
+            text="an unknown name: the worker discards the job",
+            holds=lambda row: row["lost"] > 0,
+            drain_s=15.0,
+        ),
+        "celery-hardened": Expected(
+            text="in the dead set",
+            holds=lambda row: nothing_lost(row) and row["failed_visibly"] > 0,
+            drain_s=20.0,
+        ),
+    },
+)

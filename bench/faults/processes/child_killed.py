@@ -1,0 +1,67 @@
+"""Fault 11: the child process that runs a job is killed with SIGKILL.
+
+In-process that is a job with process isolation; all others run in the app itself.
+"""
+
+from __future__ import annotations
+
+import psutil
+
+from bench.faults.spec import AMID_LIMIT_S, Events, Expected, Fault, amid_jobs, nothing_lost
+from bench.ledger import reader
+from bench.stack.stack import Stack
+
+#: Seconds of the job that runs in a process of its own.
+ISOLATED_S = 2.0
+
+
+async def strike(stack: Stack) -> None:
+    """Kill a child that runs a job; the newest where each has just ended its own."""
+    if stack.side.queued:
+        await amid_jobs(stack)
+    else:
+        await stack.odd("plain", "isolated", isolation="process", seconds=ISOLATED_S)
+        await stack.until(_isolated_started, within_s=AMID_LIMIT_S)
+    parent = stack.parts["worker" if stack.side.queued else "app"]
+    children = psutil.Process(parent.pid).children(recursive=not stack.side.queued)
+    busy = [child for child in children if _runs_a_job(stack, child.pid)]
+    for child in (busy or children)[-1:]:
+        child.kill()
+
+
+def _isolated_started(events: Events) -> bool:
+    return any(event["event"] == "start" and "-odd-isolated/" in event["job"] for event in events)
+
+
+def _runs_a_job(stack: Stack, pid: int) -> bool:
+    """Whether the last thing that the process wrote into its own ledger is the start of a job."""
+    own = stack.ledger / f"events-{pid}.jsonl"
+    if not own.exists():
+        return False
+    events, _ = reader.read_events(own)
+    return bool(events) and events[-1]["event"] == "start"
+
+
+FAULT = Fault(
+    number=11,
+    slug="child-killed",
+    title="kill -9 a worker's child",
+    strike=strike,
+    hits=frozenset({"worker"}),
+    latency_ms=600.0,
+    rate=2.0,
+    odd_jobs=True,
+    expected={
+        "inprocess": Expected(
+            text="with process isolation: that child's job is restarted",
+            holds=lambda row: nothing_lost(row) and not row["app_died"],
+            note="one job with isolation='process'",
+        ),
+        "celery-stock": Expected(text="the running job is lost", holds=lambda row: row["lost"] > 0),
+        "celery-hardened": Expected(
+            text="the running job runs again",
+            holds=lambda row: row["lost"] == row["stuck"] == 0,
+            drain_s=20.0,
+        ),
+    },
+)

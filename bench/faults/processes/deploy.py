@@ -1,0 +1,53 @@
+"""Fault 13: a deploy. The process that runs the jobs gets SIGTERM amid them; a new one follows."""
+
+from __future__ import annotations
+
+import signal
+
+from bench.faults.spec import Expected, Fault, amid_jobs
+from bench.stack.stack import Stack
+
+#: Seconds that a platform gives a process to end before it kills it.
+PLATFORM_GRACE_S = 20.0
+#: Seconds that the jobs of the load may take after it: two at a time, 0.6 s each, by a worker that starts
+#: in ten seconds where the machine is busy. After 15 s some were still in the queue, one in five times.
+DRAIN_S = 40.0
+
+
+async def strike(stack: Stack) -> None:
+    """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
+    await amid_jobs(stack)
+    name = "worker" if stack.side.queued else "app"
+    old = stack.parts[name]
+    old.signal(signal.SIGTERM)
+    await old.ended(within_s=PLATFORM_GRACE_S)
+    old.kill()
+    if stack.side.queued:
+        stack.start_worker()
+    else:
+        await stack.restart_app()
+
+
+QUEUE = Expected(
+    text="running jobs end, prefetched ones are requeued, none is lost",
+    holds=lambda row: row["lost"] == row["stuck"] == 0,
+    drain_s=DRAIN_S,
+)
+
+FAULT = Fault(
+    number=13,
+    slug="deploy",
+    title="SIGTERM amid jobs (a deploy)",
+    strike=strike,
+    hits=frozenset({"worker"}),
+    latency_ms=600.0,
+    rate=2.0,
+    expected={
+        "inprocess": Expected(
+            text="drained within the grace; what is cut off is reported by name",
+            holds=lambda row: row["lost"] == 0,
+        ),
+        "celery-stock": QUEUE,
+        "celery-hardened": QUEUE,
+    },
+)

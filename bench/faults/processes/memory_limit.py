@@ -1,0 +1,81 @@
+"""Fault 14: a job takes so much memory that its process passes the limit and is killed.
+
+The limit is kept as earlyoom and systemd-oomd keep theirs: a watcher outside sends SIGKILL to the
+process that has passed it. So it needs no control group and no root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import psutil
+
+from bench.faults.spec import Expected, Fault, nothing_lost
+from bench.stack.resources import rss_mb, with_children
+from bench.stack.stack import Stack
+
+#: Megabytes that the job takes, and that a process may have.
+TAKES_MB, LIMIT_MB = 400, 300
+#: Seconds for which the job holds its memory, and for which the limit is watched.
+HOLDS_S, WATCHED_S = 3.0, 8.0
+#: Seconds between two looks.
+LOOK_S = 0.02
+
+
+async def strike(stack: Stack) -> None:
+    """Hand the hungry job over and keep the limit; start the app again where it was killed."""
+    name = "worker" if stack.side.queued else "app"
+    handing = asyncio.create_task(stack.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
+    stack.facts["killed"] = await _keep_limit(stack.parts[name].pid)
+    await handing
+    if stack.parts["app"].exit_code() is not None:
+        await stack.restart_app()
+
+
+async def _keep_limit(pid: int) -> int:
+    """Kill what passes the limit; tell how many processes that were."""
+    end, killed = time.monotonic() + WATCHED_S, 0
+    while time.monotonic() < end:
+        for process in with_children(pid):
+            if rss_mb(process) > LIMIT_MB:
+                killed += 1
+                _kill(process)
+        await asyncio.sleep(LOOK_S)
+    return killed
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.kill()
+        process.wait(timeout=1)
+    except psutil.Error:
+        return
+
+
+FAULT = Fault(
+    number=14,
+    slug="memory-limit",
+    title="a job passes the memory limit",
+    strike=strike,
+    hits=frozenset({"worker"}),
+    odd_jobs=True,
+    latency_ms=600.0,
+    rate=2.0,
+    expected={
+        "inprocess": Expected(
+            text="the app dies with its jobs",
+            holds=lambda row: row["app_died"] and row["lost"] + row["unknown"] > 0,
+            drain_s=10.0,
+        ),
+        "celery-stock": Expected(
+            text="the child dies and its job is lost; the app is fine",
+            holds=lambda row: row["lost"] == 1 and not row["app_died"],
+        ),
+        "celery-hardened": Expected(
+            text="the child dies, its job runs again and ends in the dead set; the app is fine",
+            holds=lambda row: nothing_lost(row) and not row["app_died"],
+            drain_s=40.0,
+        ),
+    },
+)

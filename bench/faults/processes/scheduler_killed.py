@@ -1,0 +1,55 @@
+"""Fault 28: what makes the ticks is killed; beat is started again after 5 s, as a platform would."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.faults.spec import Expected, Fault
+from bench.faults.tick_checker import ticks
+from bench.measures.periodic.phase_step import REPAID_MS
+from bench.stack.stack import Stack
+from scenarios import jobs
+
+#: Seconds until beat is started again.
+DOWN_S = 5.0
+#: Ticks that an owner misses at the most where a supervisor restarts its process at once.
+MISSED = 1
+
+
+async def strike(stack: Stack) -> None:
+    """Kill beat, or the process of each owner; the latter's supervisor is at hand."""
+    if not stack.side.queued:
+        for owner in stack.owners:
+            await stack.call("POST", "/odd", json={"kind": "kill-scheduler", "key": owner})
+        return
+    stack.parts["beat"].kill()
+    await asyncio.sleep(DOWN_S)
+    stack.start_beat()
+
+
+FAULT = Fault(
+    number=28,
+    slug="scheduler-killed",
+    title="the scheduler is killed",
+    strike=strike,
+    scenario=jobs.ACCOUNT_SYNC,
+    look=ticks,
+    owners=2,
+    rate=1.0,
+    load_s=24.0,
+    linger_s=8.0,
+    expected={
+        "inprocess": Expected(
+            text="restarted by its supervisor, the grid is kept, misses are counted",
+            holds=lambda row: row["missed"] <= MISSED * 2 and abs(row["step_ms"]) < REPAID_MS,
+        ),
+        "celery-stock": Expected(
+            text="the grid is lost, nothing is caught up",
+            holds=lambda row: row["missed"] > 0 and abs(row["step_ms"]) >= REPAID_MS,
+        ),
+        "celery-hardened": Expected(
+            text="misses while it is away, the grid is kept",
+            holds=lambda row: row["missed"] > 0 and abs(row["step_ms"]) < REPAID_MS,
+        ),
+    },
+)

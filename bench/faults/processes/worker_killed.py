@@ -1,0 +1,43 @@
+"""Fault 12: the whole worker is killed with SIGKILL while jobs are under way, and started again."""
+
+from __future__ import annotations
+
+import asyncio
+
+from bench.faults.spec import Expected, Fault, amid_jobs
+from bench.stack.stack import Stack
+
+#: Seconds until the platform starts the worker again.
+DOWN_S = 1.0
+
+
+async def strike(stack: Stack) -> None:
+    """Kill the worker and its children, wait as a platform would, start a new one."""
+    await amid_jobs(stack)
+    stack.parts["worker"].kill()
+    await asyncio.sleep(DOWN_S)
+    stack.start_worker()
+
+
+FAULT = Fault(
+    number=12,
+    slug="worker-killed",
+    title="kill -9 the whole worker",
+    strike=strike,
+    hits=frozenset({"worker"}),
+    latency_ms=600.0,
+    rate=2.0,
+    linger_s=8.0,
+    expected={
+        "celery-stock": Expected(
+            text="the running jobs are lost, the prefetched ones stuck for up to an hour",
+            holds=lambda row: row["lost"] > 0 and row["stuck"] > 0,
+            drain_s=20.0,
+        ),
+        "celery-hardened": Expected(
+            text="all done in seconds; one whose effect came just before the kill may double",
+            holds=lambda row: row["lost"] == row["stuck"] == 0,
+            drain_s=20.0,
+        ),
+    },
+)

@@ -1,0 +1,1 @@
+"""Faults of what the jobs call: services, mail and the database. A module a fault."""

@@ -1,0 +1,38 @@
+"""Fault 33: a sync takes one and a half intervals."""
+
+from __future__ import annotations
+
+from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.tick_checker import ticks
+from bench.stack.stack import Stack
+from scenarios import jobs
+
+#: Seconds that the node takes.
+SYNC_S = 1.5
+NO_OVERLAP = "no overlap; the ticks that a run outlasts are missed and counted"
+
+
+async def prepare(stack: Stack) -> None:
+    """Make the node slow before the load."""
+    await stack.set_service("node", mode="slow", seconds=SYNC_S)
+
+
+FAULT = Fault(
+    number=33,
+    slug="slow-sync",
+    title="a sync takes 1.5 intervals",
+    prepare=prepare,
+    strike=nothing,
+    scenario=jobs.ACCOUNT_SYNC,
+    look=ticks,
+    owners=1,
+    rate=1.0,
+    load_s=14.0,
+    expected={
+        "inprocess": Expected(text=NO_OVERLAP, holds=lambda row: row["overlaps"] == 0 and row["missed"] > 0),
+        "celery-stock": Expected(text="runs overlap", holds=lambda row: row["overlaps"] > 0),
+        "celery-hardened": Expected(
+            text=NO_OVERLAP, holds=lambda row: row["overlaps"] == 0 and row["missed"] > 0
+        ),
+    },
+)

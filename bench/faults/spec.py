@@ -1,0 +1,147 @@
+"""What a fault is: how it is made, whom it hits, and what each side is expected to do.
+
+The expectations are those of FAULTS.md, written before the run. One that fails is a finding.
+
+A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it), for each side an
+expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`look`),
+whose findings the predicate sees beside the classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.measures.events.periodic_runs import PERIODIC
+from bench.stack.stack import Stack
+from scenarios import jobs
+
+#: Seconds that a strike waits for what it strikes amid before it strikes all the same.
+AMID_LIMIT_S = 5.0
+#: Milliseconds from due to effect after which a job is late.
+DEADLINE_MS = 5000.0
+#: Events after which a job is no longer under way.
+ENDS = frozenset({"effect", "raised", "cancelled"})
+#: Scenarios at which no such strike aims.
+_BYSTANDERS = PERIODIC | {jobs.WELCOME_EMAIL}
+#: A part that may be somebody else's.
+Part = Literal["broker", "worker"]
+#: One row of `failures.csv`, with what the fault's own checker found.
+Row = Mapping[str, Any]
+#: The events of a block.
+Events = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a block saw, for a fault's own checker."""
+
+    events: Events
+    #: What the strike noted (`Stack.facts`).
+    facts: Mapping[str, Any]
+    #: Monotonic ns: of the load, and of the fault.
+    start_ns: int
+    on_ns: int
+    off_ns: int
+    drained_ns: int
+    owners: Sequence[str] = ()
+
+
+def noted(seen: Seen) -> Mapping[str, Any]:
+    """The checker hook of most faults: what the strike noted, nothing else."""
+    return seen.facts
+
+
+def nothing_lost(row: Row) -> bool:
+    """The predicate of most expectations: each accepted job had an effect, or its failure can be found."""
+    return bool(row["lost"] == row["stuck"] == 0)
+
+
+def always() -> str:
+    """Why the fault cannot be made on this machine: it can."""
+    return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What FAULTS.md expects of one side, for people, and whether a row bears it out."""
+
+    text: str
+    holds: Callable[[Row], bool]
+    #: Seconds after the load within which the side must have dealt with every job.
+    drain_s: float = 15.0
+    #: What was scaled or changed for this side so that the fault ends today; for the report.
+    note: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+async def amid_jobs(stack: Stack) -> None:
+    """Wait until a job has begun and had no effect yet, so that a strike hits one; no bystander's counts."""
+    await stack.until(_one_under_way, within_s=stack.amid_s)
+
+
+def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
+    own = [event for event in events if event.get("scenario") not in _BYSTANDERS]
+    started = {event["job"] for event in own if event["event"] == "start"}
+    return bool(started - {event["job"] for event in own if event["event"] in ENDS})
+
+
+async def nothing(_stack: Stack) -> None:
+    """Prepare nothing."""
+
+
+def no_environment(_folder: Path) -> Mapping[str, str]:
+    """No variable but the side's own."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of FAULTS.md. It strikes once, at a seeded moment in the middle of the load."""
+
+    number: int
+    slug: str
+    title: str
+    expected: Mapping[str, Expected]
+    strike: Callable[[Stack], Awaitable[None]]
+    #: Runs before the load: a service that answers badly from the start, a worker that is away.
+    prepare: Callable[[Stack], Awaitable[None]] = nothing
+    scenario: str = jobs.ACCOUNT_SETUP
+    #: Requests a second of the scenario, and seconds of load.
+    rate: float = 8.0
+    load_s: float = 6.0
+    #: The fault strikes when all of the load is in, instead of amid it.
+    after_load: bool = False
+    #: What it does outlasts the strike, so that every job after it is exposed too.
+    lasting: bool = False
+    #: Milliseconds that each service takes to answer.
+    latency_ms: float = 20.0
+    #: Owners whose balance is synced every second from before the load on; without any there is no beat.
+    owners: int = 0
+    #: Parts of a queue that it kills, pauses or changes: they must be the run's own.
+    hits: frozenset[Part] = frozenset()
+    #: What stands behind the fault proxy (`bench.world.proxy`): the broker, or a result store.
+    proxied: Literal["", "broker", "results"] = ""
+    #: The broker is a RabbitMQ node.
+    rabbitmq: bool = False
+    #: The worker knows the odd jobs (`bench.app.fault_jobs`).
+    odd_jobs: bool = False
+    #: The checker hook: what to tell beside the classes.
+    look: Callable[[Seen], Mapping[str, Any]] = noted
+    #: Why this machine cannot make the fault, or nothing.
+    unavailable: Callable[[], str] = always
+    #: Variables of every process of the block, made when it starts (`folder` is the block's own).
+    environment: Callable[[Path], Mapping[str, str]] = no_environment
+    #: Seconds that the drain lasts even where every job is done: a duplicate may still come.
+    linger_s: float = 1.5
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is there from before the load until the end, so that no moment is its own."""
+        return self.strike is nothing
+
+    def drain_s(self, side: str) -> float:
+        """Seconds after the load until a job that is not done counts as stuck or lost."""
+        return self.expected[side].drain_s

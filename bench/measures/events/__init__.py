@@ -1,0 +1,1 @@
+"""Events of a block as the other measures read them: one block, its jobs, clocks and order."""

@@ -1,0 +1,36 @@
+"""Exposure: the jobs that a fault could reach, of which losses are told, and those of them that were lost.
+
+A job is exposed if it had been accepted before the fault ended, and had no effect before it began. One
+that was done by then, or came when all was well again, could not be lost and would make a loss look small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.measures.events.block import Event
+from bench.measures.events.history import JobHistory, histories
+from bench.measures.faults.failure import judge
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """The jobs of one scenario that a strike could reach, and those of them that were lost, by name."""
+
+    exposed: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def exposure(events: Sequence[Event], *, scenario: str, from_ns: int, until_ns: int) -> Exposure:
+    """Who was exposed to a fault that lasted from `from_ns` until `until_ns`."""
+    judged, found = judge(events, scenario=scenario, deadline_ms=math.inf), histories(events)
+    exposed = [job for job in judged.acceptance["accepted"] if _is_exposed(found[job], from_ns, until_ns)]
+    lost = set(judged.classes["lost"])
+    return Exposure(exposed=tuple(exposed), lost=tuple(job for job in exposed if job in lost))
+
+
+def _is_exposed(job: JobHistory, from_ns: int, until_ns: int) -> bool:
+    accepted, effect = job.first("accepted"), job.first("effect")
+    return accepted is not None and accepted <= until_ns and (effect is None or effect >= from_ns)

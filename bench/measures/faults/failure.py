@@ -1,0 +1,199 @@
+"""The checker: what became of every accepted job of a fault block, and what may be concluded.
+
+A job is **accepted** if the side accepted it and its client was not told otherwise. It is
+**refused** if the side refused it or the client got an error. In every other case, a client
+that got no answer included, its acceptance is **unknown**. Each accepted job is in exactly one
+class; the first that fits, in this order:
+
+| class          | effects | besides                                                          |
+|----------------|---------|------------------------------------------------------------------|
+| duplicated     | > 1     |                                                                  |
+| done_once      | 1       |                                                                  |
+| failed_visibly | 0       | a `failed` event, or it is held in the dead set                  |
+| stuck          | 0       | held somewhere: a queue, unacked, a retry set, memory            |
+| lost           | 0       | none of these                                                    |
+
+Flags stand beside the classes: late (it had its effect, but after the deadline), ghost (refused
+or unknown, yet an effect), unexpected (an effect that nobody submitted), cancelled (a run of it
+was cut off by the side, by name), out_of_order (it overtook a job of its key, see
+`bench.measures.events.order`). Where two hosts stamped due and effect nobody is late: `timed` is False, and
+it is not known. The shortest history of each finding is in `bench.measures.faults.witness`.
+
+A verdict of held rests on what was not seen, so it needs all of it: it is unknown without an
+accepted job, while a job may still run (stuck: at least once; done but still held: at most
+once), and with an incomplete record. Broken rests on what was seen; only `lost` rests on what
+was not, so with an incomplete record it is unknown too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+from bench.measures.events.block import Event, elapsed_ms
+from bench.measures.events.clocks import Clocks, in_order
+from bench.measures.events.history import DUE, JobHistory, histories, names_of
+from bench.measures.events.order import inversions
+
+CLASSES = ("done_once", "duplicated", "failed_visibly", "stuck", "lost")
+ACCEPTANCES = ("accepted", "refused", "unknown")
+FLAGS = ("late", "ghost", "unexpected", "cancelled", "out_of_order")
+#: Where a held job counts as failed visibly: a person finds it there, and nothing runs it again.
+DEAD_SET = "dead set"
+#: Milliseconds of a hand-over beyond which its caller sees an error, whatever the answer.
+CALLER_LIMIT_MS = 1_000.0
+#: Confidence of the bounds.
+CONFIDENCE = 0.95
+
+Verdict = Literal["held", "broken", "unknown"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One scenario of one fault block. Each mapping goes from a name to the jobs that bear it."""
+
+    acceptance: dict[str, tuple[str, ...]]
+    classes: dict[str, tuple[str, ...]]
+    flags: dict[str, tuple[str, ...]]
+    still_held: frozenset[str]
+    complete: bool
+    caller_max_ms: float
+    #: Jobs whose caller saw an error: refused, or kept waiting for longer than `CALLER_LIMIT_MS`.
+    user_errors: tuple[str, ...] = ()
+    #: Whether one clock stamped due and effect, so that `late` is known.
+    timed: bool = True
+
+    @property
+    def submitted(self) -> int:
+        """Jobs that a client asked for."""
+        return sum(map(len, self.acceptance.values()))
+
+    @property
+    def sum_ok(self) -> bool:
+        """Whether the classes are the accepted jobs, each once."""
+        counted = [job for jobs in self.classes.values() for job in jobs]
+        return sorted(counted) == sorted(self.acceptance["accepted"])
+
+    @property
+    def at_least_once(self) -> Verdict:
+        """Whether every accepted job had its effect or a visible failure."""
+        if self.classes["lost"]:
+            return "broken" if self.complete else "unknown"
+        return "unknown" if self.classes["stuck"] else self._held()
+
+    @property
+    def at_most_once(self) -> Verdict:
+        """Whether no accepted job had its effect twice."""
+        if self.classes["duplicated"]:
+            return "broken"
+        return "unknown" if self.still_held.intersection(self.classes["done_once"]) else self._held()
+
+    def _held(self) -> Verdict:
+        return "held" if self.complete and self.acceptance["accepted"] else "unknown"
+
+
+def judge(
+    events: Iterable[Event],
+    *,
+    scenario: str,
+    deadline_ms: float,
+    held: Collection[str] = (),
+    complete: bool = True,
+) -> Judgement:
+    """Judge every job of the scenario.
+
+    `held` names jobs found waiting beside those of the `held` events. `complete` is False where
+    a ledger was cut or the places where jobs are held could not be looked into.
+    """
+    seen = list(events)
+    timed = Clocks(seen).shared(*DUE, "effect")
+    found = [job for job in histories(seen).values() if job.scenario == scenario]
+    asked = [job for job in found if _asked_for(job)]
+    told = {name: [job for job in asked if acceptance(job) == name] for name in ACCEPTANCES}
+    accepted, others = told["accepted"], told["refused"] + told["unknown"]
+    unasked = [job for job in found if not _asked_for(job)]
+    return Judgement(
+        acceptance={name: _names(members) for name, members in told.items()},
+        classes={name: _names(job for job in accepted if classify(job, held) == name) for name in CLASSES},
+        flags={
+            "late": _names(job for job in accepted if timed and _late(job, deadline_ms)),
+            "ghost": _names(job for job in others if "effect" in job.times),
+            "unexpected": _names(job for job in unasked if "effect" in job.times),
+            "cancelled": _names(job for job in accepted if "cancelled" in job.times),
+            "out_of_order": tuple(inversions(accepted)),
+        },
+        still_held=frozenset(job.job for job in found if _waiting(job, held)),
+        complete=complete,
+        caller_max_ms=max((_caller_ms(job) for job in asked if "submit" in job.times), default=float("nan")),
+        user_errors=_names(job for job in asked if acceptance(job) == "refused" or _blocked(job)),
+        timed=timed,
+    )
+
+
+def acceptance(job: JobHistory) -> str:
+    """One of `ACCEPTANCES`, as the client knows it; where no client spoke, as the side knows it."""
+    told_no = bool(job.statuses) and not job.answered_yes
+    if told_no or ("refused" in job.times and "accepted" not in job.times):
+        return "refused"
+    waited_in_vain = not job.answered_yes and ("request" in job.times or "unknown" in job.times)
+    return "accepted" if "accepted" in job.times and not waited_in_vain else "unknown"
+
+
+def classify(job: JobHistory, held: Collection[str] = ()) -> str:
+    """The one class of an accepted job."""
+    effects = len(job.times.get("effect", ()))
+    if effects:
+        return "done_once" if effects == 1 else "duplicated"
+    if "failed" in job.times or DEAD_SET in job.held_where:
+        return "failed_visibly"
+    return "stuck" if _waiting(job, held) else "lost"
+
+
+def settled(events: Iterable[Event]) -> bool:
+    """Whether each accepted job has had its effect or was given up: the drain need not go on."""
+    accepted = [job for job in histories(events).values() if acceptance(job) == "accepted"]
+    return all("effect" in job.times or "failed" in job.times for job in accepted)
+
+
+def history_of(events: Iterable[Event], job: str) -> list[Event]:
+    """The whole history of a job: its own events and its request's, by time."""
+    return in_order(event for event in events if job in names_of(event))
+
+
+def upper_bound(count: int, n: int) -> float:
+    """The largest share that `count` of n still allows, at 95 % confidence (Clopper-Pearson, one-sided).
+
+    0 of 5 still allows 0.45; 0 of n about 3 / n. 1.0 where n is 0: nothing was tried.
+    """
+    if n == 0:
+        return 1.0
+    test = stats.binomtest(count, n, alternative="less")
+    return float(test.proportion_ci(CONFIDENCE, method="exact").high)
+
+
+def _asked_for(job: JobHistory) -> bool:
+    return "submit" in job.times or "request" in job.times
+
+
+def _names(jobs: Iterable[JobHistory]) -> tuple[str, ...]:
+    return tuple(job.job for job in jobs)
+
+
+def _waiting(job: JobHistory, held: Collection[str]) -> bool:
+    return job.job in held or any(where != DEAD_SET for where in job.held_where)
+
+
+def _late(job: JobHistory, deadline_ms: float) -> bool:
+    return "effect" in job.times and elapsed_ms(job.due, job.first("effect")) > deadline_ms
+
+
+def _blocked(job: JobHistory) -> bool:
+    return "submit" in job.times and _caller_ms(job) > CALLER_LIMIT_MS
+
+
+def _caller_ms(job: JobHistory) -> float:
+    answers = [t for event in ("accepted", "refused") for t in job.times.get(event, ())]
+    return elapsed_ms(job.first("submit"), min(answers, default=None))

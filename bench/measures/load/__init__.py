@@ -1,0 +1,1 @@
+"""Backlog, capacity, cost and processor shares under load."""

@@ -1,0 +1,1 @@
+"""Drift, phase, age and regularity of periodic work."""

@@ -1,0 +1,1 @@
+"""Quantiles, intervals, paired comparisons and the words for a difference. Pure."""

@@ -1,0 +1,161 @@
+"""One side of an app of your own, in fresh processes, for one block.
+
+    broker | worker, beat | host | one call of each task: the probe
+
+The host is `bench.own_app.children.host`, worker and beat are Celery's own (`bench.own_app.children.worker`); they run in the
+project's folder. There are no services of ours: whom a task calls is the task's own business.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+from bench.own_app.children.rebound_app import NOWHERE, RESULTS_NOWHERE, Adoption
+from bench.plan.sides import Side
+from bench.process.process_table import STOP_GRACE_S
+from bench.stack.stack import PROBE, START_LIMIT_S, Stack
+from bench.world.broker import URL_VARIABLE, Broker
+from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
+
+if TYPE_CHECKING:
+    from bench.own_app.own_app import OwnApp
+
+#: Events that show that a call has come through: how it ended does not matter.
+CAME_THROUGH = frozenset({"effect", "done", "raised", "failed", "cancelled"})
+#: Seconds that the first calls have to end once each has begun; a longer one is waited for no more.
+FIRST_END_S = 5.0
+#: What the queue is called that the run has to itself on the app's own broker.
+QUEUE_PREFIX = "queue-or-task-"
+#: What takes that queue away again.
+CLEANER = "cleaner"
+
+
+class OwnStack(Stack):
+    """An app of your own under test, and everything that it needs, for one block."""
+
+    host = "bench.own_app.children.host"
+    #: A short task is seldom seen under way; at the rates of a load one mostly is.
+    amid_s = 1.0
+
+    def __init__(self, own: OwnApp, side: Side, *, periodic: bool = False, **options: Any) -> None:
+        """`periodic` runs the entries of `beat_schedule`; the options are those of Stack."""
+        self._own = own
+        self._periodic = periodic
+        self._on_app_broker = own.use_app_broker and side.queued
+        self._queue = f"{QUEUE_PREFIX}{uuid.uuid4().hex[:12]}" if self._on_app_broker else ""
+        super().__init__(side, **{**options, "beat": periodic, "odd_jobs": False})
+        self._limit_s += START_LIMIT_S  # an app takes its time to be imported, three times over
+
+    @property
+    def whole(self) -> bool:
+        """As Stack's: the app's own broker is nobody's to measure."""
+        return not self._on_app_broker
+
+    async def stop(self) -> None:
+        """End every part; on the app's own broker let the worker end its calls, and leave no queue behind."""
+        if self._on_app_broker and "worker" in self.parts:
+            await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
+            self._spawn(CLEANER, "bench.own_app.children.queue_cleanup")
+            await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
+        await super().stop()
+
+    def start_worker(self, name: str = "worker", *, app: str = "") -> None:
+        """Start a Celery worker on every queue that the app's routes lead to."""
+        queues = [self._queue] if self._queue else self._own.answer.queues
+        options = ["--loglevel", "WARNING", "-n", f"{name}@%h", "-Q", ",".join(queues)]
+        self._spawn(
+            name, app or "bench.own_app.children.worker", "worker", *options, *self._own.worker_options
+        )
+
+    def start_beat(self, name: str = "beat") -> None:
+        """Start Celery beat on the entries that are measured."""
+        schedule = str(self.folder / f"{name}-schedule")
+        self._spawn(name, "bench.own_app.children.worker", "beat", "--loglevel", "WARNING", "-s", schedule)
+
+    async def probe(self) -> None:
+        """Call each task once through the whole side, and wait until every call has ended somehow.
+
+        A long one need only have begun. Raise BenchError where one has not.
+        """
+        stamp = time.monotonic_ns()
+        calls = self._own.first_calls()
+        names = {task: f"{self.context['block']}{PROBE}{stamp}-{place}" for place, task in enumerate(calls)}
+        for task, name in names.items():
+            args, kwargs = calls[task]
+            body = {"id": name, "task": task, "args": args, "kwargs": kwargs}
+            (await self.call("POST", "/tasks", json=body, timeout=START_LIMIT_S)).raise_for_status()
+        begun = CAME_THROUGH | {"start"}
+        if not await self.until(lambda events: not _left(events, names, begun), within_s=START_LIMIT_S):
+            left = ", ".join(_left(self.events(), names, begun))
+            told = f"a first call of {left} did not begin within {START_LIMIT_S:g} s"
+            raise BenchError(f"{self.side.name}: {told}; its worker: {self._last_words()}")
+        await self.until(lambda events: not _left(events, names, CAME_THROUGH), within_s=FIRST_END_S)
+
+    def _last_words(self) -> str:
+        return self.parts["worker"].tail(1) if "worker" in self.parts else "the host"
+
+    async def _clear_database(self) -> None:
+        """Leave it alone: the database is the app's own."""
+
+    async def _start(self) -> None:
+        self.env |= (await self._adoption()).environment
+        if self.side.queued:
+            self.start_worker()
+        await self.start_app()
+        if self.side.queued and self._beat:
+            self.start_beat()
+        await self.probe()
+
+    async def _adoption(self) -> Adoption:
+        """What the side's processes are told; starts the broker where it is ours."""
+        told = Adoption(
+            app=self._own.workload.app,
+            folder=str(self._own.folder),
+            broker=NOWHERE,
+            results=RESULTS_NOWHERE,
+            queue=self._queue,
+            entries=self._own.entries if self._periodic else {},
+        )
+        if self._on_app_broker:
+            return replace(told, broker="", results="")
+        if not self.side.queued:
+            return told
+        broker = await self._start_broker()
+        url = await self._start_proxy(broker) if self._proxied == "broker" else broker.url
+        return replace(told, broker=url, results=broker.url)
+
+    def _make_broker(self) -> Broker:
+        """A server of our own, whatever REDIS_URL says: that one may be the app's."""
+        env = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
+        return Broker.start(self.folder / "broker", persistence=self.side.persistent_broker, env=env)
+
+    def _spawn(self, name: str, module: str, *options: str) -> None:
+        if name in self.parts:
+            self._table.kill(self.parts[name])
+        self.began.setdefault(name, time.monotonic_ns())
+        command = [sys.executable, "-P", "-m", module, *options]
+        self.parts[name] = self._table.start(
+            name, command, env=self.env, folder=self.folder, cwd=self._own.folder
+        )
+
+    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
+        """The user's own environment, untouched but for what a run needs to know."""
+        told = {LEDGER_VARIABLE: str(self.ledger), CONTEXT_VARIABLE: json.dumps(context)}
+        return {**os.environ, **told, **extra}
+
+
+def _left(
+    events: Sequence[Mapping[str, Any]], names: Mapping[str, str], through: AbstractSet[str]
+) -> list[str]:
+    """The tasks whose call, by its name, has had none of these events."""
+    seen = {event.get("job") for event in events if event["event"] in through}
+    return [task for task, name in names.items() if name not in seen]

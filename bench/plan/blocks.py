@@ -1,0 +1,169 @@
+"""The order of a run: whose turn it is, for what, for how long. Pure. A turn makes one block.
+
+Latency blocks go over the sides forwards and then backwards (A B C D, D C B A, …), so that a
+machine that slowly warms up or fills charges each side the same; the blocks of one round are
+paired. Drift blocks of one repetition run side by side: the machine's noise hits all alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.faults.spec import Fault
+from bench.plan.profiles import Profile
+from bench.plan.sides import Side
+
+#: What `--measure` accepts, in the order in which a run takes them.
+MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micro")
+
+#: What the name of a turn ends with that tries a block once more.
+AGAIN = "-again"
+#: How the reason begins of a block that no second try would make count.
+NOT_OFFERED = "not offered: "
+#: Seconds that starting and stopping a side costs, for the progress bar's first guess.
+START_AND_STOP_S = 4.0
+#: The part of its drain limit that a strike takes, as seen: most jobs are done long before it.
+DRAINED = 0.4
+#: As START_AND_STOP_S, for all policies of a drift repetition together, settling and draining included.
+DRIFT_START_AND_STOP_S = 11.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One side in fresh processes for one window."""
+
+    name: str
+    measure: str
+    side: Side
+    repetition: int
+    policy: str = ""
+    fault: Fault | None = None
+    #: The same block without its fault.
+    control: bool = False
+    #: Seconds that it will take, as a guess.
+    guess_s: float
+
+    @property
+    def label(self) -> str:
+        """What a person sees of it."""
+        return " ".join(filter(None, [self.name, self.measure, self.side.name, self.detail]))
+
+    @property
+    def detail(self) -> str:
+        """What sets it apart from its side's other blocks."""
+        kind = "control of fault" if self.control else "fault"
+        return self.policy or (f"{kind} {self.fault.number} {self.fault.slug}" if self.fault else "")
+
+
+def latency_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
+    """Every latency turn, forwards and backwards in turn."""
+    guess = profile.idle_s + profile.warmup_s + profile.latency_s + START_AND_STOP_S
+    return [
+        Turn(
+            name=f"r{repetition:02}-{side.name}",
+            measure="latency",
+            side=side,
+            repetition=repetition,
+            guess_s=guess,
+        )
+        for repetition in range(profile.repetitions)
+        for side in (sides if repetition % 2 == 0 else sides[::-1])
+    ]
+
+
+def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
+    """For each repetition the turns that run side by side: one for each policy of each side."""
+    subjects = [
+        (side, policy)
+        for side in sides
+        for policy in (*side.policies, *(side.further_policies if profile.every_policy else ()))
+    ]
+    return [
+        [
+            Turn(
+                name=f"d{repetition:02}-{side.name}-{policy}",
+                measure="drift",
+                side=side,
+                repetition=repetition,
+                policy=policy,
+                guess_s=profile.drift_s + DRIFT_START_AND_STOP_S,
+            )
+            for side, policy in subjects
+        ]
+        for repetition in range(profile.drift_repetitions)
+    ]
+
+
+def fault_turns(
+    sides: Sequence[Side], faults: Iterable[Fault], profile: Profile, *, controls: bool = False
+) -> list[Turn]:
+    """Every strike of every fault at every side that it can hit, the longest first.
+
+    With `controls` a run of each without the fault beside them.
+    """
+    turns = [
+        Turn(
+            name=f"f{fault.number:02}-{strike}-{side.name}",
+            measure="fault",
+            side=side,
+            repetition=strike,
+            fault=fault,
+            guess_s=fault.load_s + DRAINED * fault.drain_s(side.name) + START_AND_STOP_S,
+        )
+        for fault in faults
+        for strike in range(profile.strikes)
+        for side in sides
+        if side.name in fault.expected
+    ]
+    if controls:
+        turns += [_control(turn) for turn in turns if turn.repetition == 0]
+    return sorted(turns, key=lambda turn: -turn.guess_s)
+
+
+def _control(turn: Turn) -> Turn:
+    fault = turn.fault
+    assert fault is not None  # noqa: S101 - made of a fault's turn
+    return replace(
+        turn,
+        name=f"f{fault.number:02}-c-{turn.side.name}",
+        control=True,
+        guess_s=fault.load_s + fault.linger_s + START_AND_STOP_S,
+    )
+
+
+def again(turn: Turn) -> Turn:
+    """The turn that measures once more what did not count."""
+    return replace(turn, name=f"{turn.name}{AGAIN}")
+
+
+def may_count(turn: Turn, reason: str) -> bool:
+    """Whether a second try may count of a turn whose first did not for `reason`."""
+    return not turn.name.endswith(AGAIN) and not reason.startswith(NOT_OFFERED)
+
+
+def block_row(turn: Turn, reason: str, *, seconds: float, **noise: float) -> dict[str, object]:
+    """The row of `blocks.csv` for a block that was measured; without a `reason` not to, it counts."""
+    if reason:
+        return invalid_row(turn, reason, seconds=seconds, **noise)
+    return valid_row(turn, seconds=seconds, **noise)
+
+
+def valid_row(turn: Turn, *, seconds: float, **noise: float) -> dict[str, object]:
+    """The row of `blocks.csv` for a block that counts."""
+    return _row(turn) | {"seconds": seconds, "valid": True} | noise
+
+
+def invalid_row(turn: Turn, reason: str, **noise: float) -> dict[str, object]:
+    """The row of `blocks.csv` for a block that does not count, and why."""
+    return _row(turn) | {"valid": False, "reason": reason} | noise
+
+
+def _row(turn: Turn) -> dict[str, object]:
+    return {
+        "block": turn.name,
+        "measure": turn.measure,
+        "side": turn.side.name,
+        "repetition": turn.repetition,
+        **({"fault": turn.fault.number, "control": turn.control} if turn.fault else {}),
+    }

@@ -1,0 +1,161 @@
+"""The processes of a run: each in a group of its own, each ended by its pid, none outliving the run."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.errors import BenchError
+
+#: Seconds that a process may take to end after SIGTERM before its group is killed.
+STOP_GRACE_S = 10.0
+#: Seconds between two looks at whether something has happened.
+POLL_S = 0.02
+
+
+class Process:
+    """A child process, the leader of its own session and group."""
+
+    def __init__(self, name: str, popen: subprocess.Popen[bytes], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._popen = popen
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is its group's id as well."""
+        return self._popen.pid
+
+    def exit_code(self) -> int | None:
+        """The exit code, or None while it runs; negative for a signal."""
+        return self._popen.poll()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the leader alone; nothing happens where it has ended."""
+        if self.exit_code() is None:
+            self._popen.send_signal(number)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the whole group, as a machine that goes down would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._popen.wait()
+
+    async def ended(self, *, within_s: float) -> bool:
+        """Wait for its end; tell whether it came in time."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self.exit_code() is None:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    async def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
+        """Ask it to end, wait for the grace, then kill what is left of its group."""
+        self.signal(signal.SIGCONT)
+        self.signal(signal.SIGTERM)
+        await self.ended(within_s=grace_s)
+        self.kill()
+
+    def tail(self, lines: int = 5) -> str:
+        """The last lines of its log, for an error message."""
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return "\n".join(text.splitlines()[-lines:])
+
+
+class ProcessTable:
+    """Starts processes under the guardian's eye (see `bench.process.guardian`)."""
+
+    def __init__(self) -> None:
+        self._processes: list[Process] = []
+        self._guardian = subprocess.Popen(
+            [sys.executable, "-m", "bench.process.guardian"],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill whatever is still alive; by now every block has stopped its own."""
+        if self._guardian.stdin is not None:
+            self._guardian.stdin.close()
+        self._guardian.wait()
+        for process in self._processes:
+            process.kill()
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        folder: Path,
+        cwd: Path | None = None,
+    ) -> Process:
+        """Start a process whose output goes to `<folder>/<name>.log`; it runs in that folder, or in `cwd`."""
+        log = folder / f"{name}.log"
+        with log.open("ab") as output:
+            popen = subprocess.Popen(
+                command,
+                env=dict(env),
+                cwd=cwd or folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.adopt(popen.pid)
+        process = Process(name, popen, log)
+        self._processes.append(process)
+        return process
+
+    def adopt(self, group: int) -> None:
+        """Have the guardian end a process group that something else started."""
+        self._tell(f"+ {group}")
+
+    def forget(self, group: int) -> None:
+        """Take a group off the guardian's list: it has ended, and its number may be used again."""
+        self._tell(f"- {group}")
+
+    async def stop(self, process: Process, *, grace_s: float = STOP_GRACE_S) -> None:
+        """Stop a process and take it off the list."""
+        await process.stop(grace_s=grace_s)
+        self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """Kill a process with its group and take it off the list."""
+        process.kill()
+        self.forget(process.pid)
+        self._processes.remove(process)
+
+    def _tell(self, line: str) -> None:
+        if self._guardian.stdin is not None:
+            self._guardian.stdin.write(f"{line}\n".encode())
+            self._guardian.stdin.flush()
+
+
+async def file_of(process: Process, path: Path) -> str:
+    """Wait for a file that a process writes; raise BenchError where it ends before."""
+    while not path.exists():
+        if process.exit_code() is not None:
+            raise BenchError(f"{process.name} ended at its start: {process.tail(1)}")
+        await asyncio.sleep(POLL_S)
+    return path.read_text()
+
+
+def gave_up(parts: Mapping[str, Process]) -> dict[str, int]:
+    """Which of these ended by themselves with an error, and their exit codes; signals are others' doing."""
+    codes = {name: part.exit_code() for name, part in parts.items()}
+    return {name: code for name, code in codes.items() if code is not None and code > 0}

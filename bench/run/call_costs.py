@@ -1,0 +1,37 @@
+"""Call costs, timed by pytest-benchmark in a process of its own, into the run's `micro.json`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bench.blocks.context import Context
+from bench.errors import BenchError
+from bench.schema import MICRO
+
+#: Seconds that all of it may take.
+LIMIT_S = 120.0
+SUITE = Path(__file__).parent.parent / "micro" / "test_calls.py"
+
+
+def command(target: Path, scratch: Path) -> list[str]:
+    """What times the calls and writes `target`; its temporary files go to `scratch`."""
+    return [
+        *(sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"),
+        *("-o", "addopts=", "--import-mode=importlib", f"--basetemp={scratch}"),
+        *("--benchmark-only", f"--benchmark-json={target}"),
+    ]
+
+
+async def run(context: Context) -> None:
+    """Time the calls; raise BenchError with the end of the output where that fails."""
+    folder = context.directory.path / "work" / "micro"
+    folder.mkdir(parents=True)
+    target = context.directory.path / MICRO
+    process = context.table.start("micro", command(target, folder / "tmp"), env=os.environ, folder=folder)
+    await process.ended(within_s=LIMIT_S)
+    code = process.exit_code()
+    await context.table.stop(process)
+    if code != 0:
+        raise BenchError(f"the call costs were not timed (exit {code}): {process.tail(1)}")

@@ -1,0 +1,70 @@
+"""The end of a run: the sides compared over the blocks that count, the noise, the manifest closed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.measures.latency import validity
+from bench.measures.load.cpu_shares import own_part
+from bench.measures.statistics import comparison
+from bench.own_app import effect_counts
+from bench.run.blast_radius import blasts
+from bench.storage.manifest import least_pairs, now
+from bench.storage.run_directory import RunDirectory
+
+#: Sides that the others are compared with, the first that was measured.
+BASELINES = ("inprocess", "inline", "celery-stock")
+#: The figure whose blocks give the A/A noise floor, of the run's first scenario.
+FLOOR_FIGURE = {"metric": "response", "quantile": 0.5}
+
+
+def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
+    """Write the comparisons and close the manifest; what was not measured is left out."""
+    latency, blocks = directory.table("latency"), directory.table("blocks")
+    sides = directory.manifest["sides"]
+    baseline = next((side for side in BASELINES if side in sides), sides[0])
+    counted = validity.counted(latency, blocks)
+    if not counted.empty:
+        hiccups = dict(zip(blocks["block"], blocks["hiccup_p99_ms"].fillna(0.0), strict=True))
+        rows = comparison.comparisons(
+            counted,
+            baseline=baseline,
+            sides=sides,
+            hiccup_ms=hiccups,
+            min_pairs=least_pairs(directory.manifest),
+        )
+        directory.replace("comparisons", rows)
+    directory.replace("blast", blasts(directory))
+    directory.save_manifest(
+        finished_at=None if interrupted else now(),
+        interrupted=interrupted,
+        noise=noise(counted, blocks, baseline, directory.manifest["scenarios"][0])
+        | own(directory.table("own")),
+        discarded=validity.discarded(blocks, baseline),
+    )
+    if "own_app" in directory.manifest:
+        seen = effect_counts.tally(directory.path)
+        directory.save_manifest(own_app={**directory.manifest["own_app"], "seen": seen})
+    directory.point_latest()
+
+
+def own(rows: pd.DataFrame) -> dict[str, float | None]:
+    """What the harness took itself, percent of the run's processes' time and of the machine's."""
+    return {name: part if math.isfinite(part) else None for name, part in own_part(rows).items()}
+
+
+def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str, scenario: str) -> dict[str, Any]:
+    """The A/A noise floor of the baseline's median response, and the hiccups of all blocks in ms."""
+    figure = counted[(counted["side"] == baseline) & (counted["scenario"] == scenario)]
+    for column, value in FLOOR_FIGURE.items():
+        figure = figure[figure[column] == value]
+    floor = comparison.noise_floor(figure.sort_values("repetition")["value_ms"].tolist())
+    hiccups = blocks["hiccup_p99_ms"].dropna()
+    return {
+        "aa_factor": floor if math.isfinite(floor) else None,
+        "aa_figure": {"side": baseline, "scenario": scenario, **FLOOR_FIGURE},
+        "hiccup_p99_ms": float(hiccups.median()) if len(hiccups) else None,
+    }

@@ -1,0 +1,212 @@
+"""Going on with a run that was interrupted, or whose process was killed.
+
+A block is whole when its row stands in `blocks.csv`, which is written last, and its events are
+there. Whole blocks are kept as they are; what a block that was cut off has left is taken out of
+every table, and it is done again, as are those that never began. What does not count follows the
+rules of the run: a latency or further block is tried again while there are spares; a block of drift
+or fault that failed is done again, and run.json notes why. The policies of a drift repetition ran side by
+side and are kept or done again together.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+from bench.errors import BenchError
+from bench.plan.blocks import Turn, again, may_count
+from bench.plan.deployment import ALL_HERE, Found
+from bench.plan.plan_file import planned
+from bench.plan.run_plan import Agenda
+from bench.plan.run_request import Order
+from bench.schema import MACHINE_IDENTITY, MICRO, PLAN, SCHEMA_VERSION, TABLES
+from bench.storage import environment
+from bench.storage.manifest import now
+from bench.storage.run_directory import RunDirectory, check_space
+from bench.storage.table_repair import mend
+
+#: Tables that are made of the others at the end of a run.
+DERIVED = ("comparisons",)
+#: What the record of a resumption says of a block that left no row.
+CUT_OFF = "cut off"
+#: What it says of a whole block of drift whose repetition was not whole.
+BESIDE = "ran beside a block that was cut off"
+
+
+def opened(path: Path) -> RunDirectory:
+    """The run to go on with; raise BenchError where this version cannot go on with it."""
+    run = RunDirectory.open(path.resolve())
+    schema, command = run.manifest["schema"], run.manifest.get("command", [])
+    if schema != SCHEMA_VERSION:
+        raise BenchError(
+            f"{path} has schema {schema}, this version writes {SCHEMA_VERSION}: "
+            "go on with the version that began it, or measure again"
+        )
+    if command[:2] != ["queue-or-task", "run"]:
+        raise BenchError(f"{path} was not made by `queue-or-task run`: only such a run can be gone on with")
+    return run
+
+
+def is_complete(run: RunDirectory) -> bool:
+    """Whether the run came to its end."""
+    return bool(run.manifest.get("finished_at")) and not run.manifest.get("interrupted")
+
+
+def check_same(
+    run: RunDirectory, order: Order, agenda: Agenda, broker: str, elsewhere: Found = ALL_HERE
+) -> None:
+    """Raise BenchError where what is measured from here on would not fit what was measured before."""
+    manifest = run.manifest
+    here, there = environment.machine(), manifest.get("machine", {})
+    _check("machine", {key: there.get(key) for key in MACHINE_IDENTITY}, here)
+    _check("version", manifest.get("versions", {}), environment.versions())
+    _check("broker", {"broker": manifest.get("broker")}, {"broker": broker})
+    _check("set of hosts", manifest.get("external", {}), elsewhere.manifest())
+    try:
+        before = (run.path / PLAN).read_text()
+    except OSError as error:
+        raise BenchError(f"{run.path} has no readable {PLAN}: measure again") from error
+    if before != planned(order, agenda):
+        raise BenchError(
+            f"this version plans other blocks or moments than {run.path / PLAN}: "
+            "go on with the version that began it, or measure again"
+        )
+    check_space(run.path)
+
+
+def prepare(run: RunDirectory, agenda: Agenda, command: Sequence[str]) -> Agenda:
+    """Take out what is not whole, note the resumption in run.json; return what is left to do."""
+    shutil.rmtree(run.path / "work", ignore_errors=True)
+    for table in TABLES:
+        mend(run.path / f"{table}.csv")
+    rows = _whole_rows(run)
+    left = _left(agenda, rows, has_micro=_is_json(run.path / MICRO))
+    todo = {turn.name for turn in _turns(left)}
+    kept = rows.keys() - todo
+    record = {
+        "at": now(),
+        "command": list(command),
+        "git": environment.commit(Path(__file__).parent.parent),
+        "kept": len(kept),
+        "redone": [{"block": name, "reason": _why(rows.get(name))} for name in _begun(run) if name in todo],
+    }
+    _keep_only(run, kept)
+    lines: list[Any] = run.manifest.get("cut_lines", [])  # one of an earlier version is text, and stays
+    cut = [line for line in lines if not isinstance(line, dict) or line.get("block") in kept]
+    past = run.manifest.get("resumptions", [])
+    run.save_manifest(cut_lines=cut, interrupted=False, finished_at=None, resumptions=[*past, record])
+    return left
+
+
+def _check(what: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    for name, value in before.items():
+        if here.get(name) != value:
+            raise BenchError(
+                f"this is another {what} than the run was begun with ({name} {value!r} then, "
+                f"{here.get(name)!r} now): go on there, or measure again"
+            )
+
+
+def _whole_rows(run: RunDirectory) -> dict[str, Mapping[str, Any]]:
+    """The row of each block that is whole, by its name."""
+    records = cast("list[dict[str, Any]]", run.table("blocks").to_dict("records"))
+    rows = {str(row["block"]): row for row in records}
+    return {name: row for name, row in rows.items() if not row["valid"] or _has_events(run, name)}
+
+
+def _has_events(run: RunDirectory, name: str) -> bool:
+    path = _events(run, name)
+    return path.exists() and path.stat().st_size > 0
+
+
+def _events(run: RunDirectory, name: str) -> Path:
+    return run.path / f"events-{name}.jsonl"
+
+
+def _left(agenda: Agenda, rows: Mapping[str, Mapping[str, Any]], *, has_micro: bool) -> Agenda:
+    """What of the agenda is still to do, given the rows of the blocks that are whole."""
+    good = {name for name, row in rows.items() if row["valid"]}
+    latency, spares = _still(agenda.latency, agenda.spares, rows)
+    others, further_spares = _still(agenda.further, agenda.further_spares, rows)
+    return replace(
+        agenda,
+        latency=latency,
+        further=others,
+        drift=[together for together in agenda.drift if any(turn.name not in good for turn in together)],
+        faults=[turn for turn in agenda.faults if turn.name not in good],
+        micro=agenda.micro and not has_micro,
+        spares=spares,
+        further_spares=further_spares,
+    )
+
+
+def _still(
+    taken: Sequence[Turn], spares: int, rows: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[Turn], int]:
+    """What of the turns that may be tried again is still to do, and the spares that are left."""
+    retries = {turn.name: again(turn) for turn in taken}
+    spares -= sum(retry.name in rows for retry in retries.values())
+    left = []
+    for turn in taken:
+        retry = retries[turn.name]
+        if turn.name not in rows:
+            left.append(turn)
+        elif spares and retry.name not in rows and _may_count(turn, rows[turn.name]):
+            spares -= 1
+            left.append(retry)
+    return left, spares
+
+
+def _may_count(turn: Turn, row: Mapping[str, Any]) -> bool:
+    return not row["valid"] and may_count(turn, str(row["reason"]))
+
+
+def _turns(agenda: Agenda) -> list[Turn]:
+    return [
+        *agenda.latency,
+        *agenda.further,
+        *(turn for together in agenda.drift for turn in together),
+        *agenda.faults,
+    ]
+
+
+def _begun(run: RunDirectory) -> list[str]:
+    """The blocks that left a row or events, by name."""
+    rows = {str(name) for table in _tables() for name in run.table(table)["block"]}
+    events = {path.stem.removeprefix("events-") for path in run.path.glob("events-*.jsonl")}
+    return sorted(rows | events)
+
+
+def _why(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return CUT_OFF
+    return BESIDE if row["valid"] else str(row["reason"])
+
+
+def _keep_only(run: RunDirectory, kept: set[str]) -> None:
+    """Take every other block out of every table; its events too, and what is made at the end."""
+    for table in _tables():
+        mend(run.path / f"{table}.csv", lambda row: row["block"] in kept)
+    for table in DERIVED:
+        (run.path / f"{table}.csv").unlink(missing_ok=True)
+    whole = {_events(run, name) for name in kept}
+    for path in run.path.glob("events-*.jsonl"):
+        if path not in whole:
+            path.unlink()
+
+
+def _tables() -> list[str]:
+    """The tables whose rows belong to blocks."""
+    return [name for name, columns in TABLES.items() if "block" in columns]
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,94 @@
+"""Who has used the processor so far: one reading now and one later make a `Spent`."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import psutil
+
+from bench.measures.load.cpu_shares import Spent
+from bench.process.process_table import Process
+from bench.stack.parts import PROXY, SERVICES
+from bench.stack.resources import cpu_s, with_children
+from bench.stack.stack import Stack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """One reading; seconds of processor time since each process began."""
+
+    t_ns: int
+    #: The side's parts that were alive, by process id.
+    side: frozenset[int]
+    #: NaN where a part of the side is on another host or not ours.
+    side_s: float
+    #: NaN where the services are no process of the block's own.
+    services_s: float
+    generator_s: float
+    harness_s: float
+    busy_s: float
+    stolen_s: float
+
+
+def read(
+    stack: Stack, generator: Process | None = None, *, beside: Iterable[Process] = (), blocks: int = 1
+) -> Usage:
+    """Read everybody's use; `beside` are processes that measure, such as the hiccup meter.
+
+    Where so many `blocks` run side by side each has an even part of the orchestrator's time.
+    """
+    machine = psutil.cpu_times()
+    measuring = [*beside, *(part for name, part in stack.parts.items() if name == PROXY)]
+    services = [part.pid for name, part in stack.parts.items() if name == SERVICES]
+    idle_s = machine.idle + getattr(machine, "iowait", 0.0)
+    stolen_s = getattr(machine, "steal", 0.0)
+    return Usage(
+        t_ns=time.monotonic_ns(),
+        side=frozenset(side := stack.side_parts()),
+        side_s=_family(side) if stack.whole else math.nan,
+        services_s=_family(services) if stack.own_services else math.nan,
+        generator_s=_alone([generator.pid] if generator else []),
+        harness_s=_alone([os.getpid()]) / blocks + _alone(process.pid for process in measuring),
+        busy_s=sum(_counted(machine)) - idle_s - stolen_s,
+        stolen_s=stolen_s,
+    )
+
+
+def between(before: Usage, after: Usage) -> Spent:
+    """What was used from one reading to the next; the side's part is NaN where one of its parts ended."""
+    lived = before.side <= after.side
+    return Spent(
+        seconds=(after.t_ns - before.t_ns) / 1e9,
+        cores=psutil.cpu_count() or 1,
+        side_s=after.side_s - before.side_s if lived else math.nan,
+        services_s=after.services_s - before.services_s,
+        generator_s=after.generator_s - before.generator_s,
+        harness_s=after.harness_s - before.harness_s,
+        busy_s=after.busy_s - before.busy_s,
+        stolen_s=after.stolen_s - before.stolen_s,
+    )
+
+
+def _counted(machine: object) -> list[float]:
+    """The fields that add up to the whole: a guest's time is in the user's already."""
+    names = getattr(machine, "_fields", ())
+    return [getattr(machine, name) for name in names if not name.startswith("guest")]
+
+
+def _family(pids: Iterable[int]) -> float:
+    return sum(cpu_s(member) for pid in pids for member in with_children(pid))
+
+
+def _alone(pids: Iterable[int]) -> float:
+    return sum(_of(pid) for pid in pids)
+
+
+def _of(pid: int) -> float:
+    try:
+        return cpu_s(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return 0.0

@@ -1,0 +1,183 @@
+"""The processes of a side in one block: app, worker, beat, broker, and what stands between.
+
+Each can be killed, stopped and started again by itself, which is what the faults do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.errors import BenchError
+from bench.measures.latency.cold_start import APP, BROKER
+from bench.plan.deployment import ALL_HERE, Found
+from bench.plan.sides import Side
+from bench.process.process_table import Process, ProcessTable, file_of
+from bench.world.broker import URL_VARIABLE, Broker
+from bench.world.rabbitmq import Node
+from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
+
+#: Parts that are no part of the side: the services that it calls, and what the harness puts between.
+SERVICES, PROXY = "world", "proxy"
+
+
+class Parts:
+    """The parts by name, and how each is started."""
+
+    #: The module that is the app.
+    host = "bench.app.__main__"
+
+    def __init__(
+        self,
+        side: Side,
+        *,
+        folder: Path,
+        table: ProcessTable,
+        context: dict[str, str],
+        env: dict[str, str] | None = None,
+        odd_jobs: bool = False,
+        celery_app: str = "celery_impl.app",
+        rabbitmq: bool = False,
+        elsewhere: Found = ALL_HERE,
+    ) -> None:
+        self.side = side
+        self.folder = folder
+        self.ledger = folder / "ledger"
+        self.parts: dict[str, Process] = {}
+        self.broker: Broker | Node | None = None
+        self.app_url = ""
+        self.proxy_url = ""
+        #: When each part was spawned first and, for broker and app, when it answered first (monotonic ns).
+        self.began: dict[str, int] = {}
+        self.listened: dict[str, int] = {}
+        self.context = context
+        self._table = table
+        self._celery_app = celery_app
+        self._rabbitmq = rabbitmq
+        self._elsewhere = elsewhere
+        self._workers_elsewhere = elsewhere.workers_of(side)
+        self._worker_options = ("--include", "bench.app.fault_jobs.tasks") if odd_jobs else ()
+        self.env = self._environment(context, env or {})
+
+    @property
+    def whole(self) -> bool:
+        """Whether every process of the side is the run's own, so that what the side uses can be told."""
+        return not self._workers_elsewhere and (self.broker is None or self.broker.ours)
+
+    def side_parts(self) -> list[int]:
+        """Process ids of the side itself: everything but the services and the fault proxy."""
+        pids = [
+            part.pid
+            for name, part in self.parts.items()
+            if name not in {SERVICES, PROXY} and part.exit_code() is None
+        ]
+        if self.broker is not None and self.broker.ours:
+            pids.append(self.broker.pid)
+        return pids
+
+    async def start_app(self, *, port: int = 0) -> None:
+        """Start the app and wait until it listens."""
+        ready = self.folder / "app.json"
+        ready.unlink(missing_ok=True)
+        self._spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
+        self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
+        self.listened.setdefault(APP, time.monotonic_ns())
+
+    async def restart_app(self) -> None:
+        """Start the app again on the port that it had."""
+        port = int(self.app_url.rsplit(":", 1)[1])
+        await self.start_app(port=port)
+
+    async def restart_broker(self) -> None:
+        """Start the broker that was killed again, on its port and folder."""
+        if self.broker is None:
+            return
+        await asyncio.to_thread(self.broker.restart)
+        self._guard_broker(self.broker)
+
+    def start_worker(self, name: str = "worker", *, app: str = "") -> None:
+        """Start a Celery worker as its users do; the probe shows when it works.
+
+        Raise BenchError where the run's workers are somebody else's.
+        """
+        if self._workers_elsewhere:
+            raise BenchError("the workers are elsewhere and not ours to start: leave out --external-workers")
+        options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
+        self._spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
+
+    def start_beat(self, name: str = "beat") -> None:
+        """Start Celery beat."""
+        schedule = str(self.folder / f"{name}-schedule")
+        self._spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
+
+    async def start_replica(self) -> str:
+        """Start the app once more, on a port of its own, with the same database; return its URL."""
+        folder = self.folder / "replica"
+        folder.mkdir()
+        self._spawn("replica", "bench.app.__main__", "--port", "0", "--folder", str(folder))
+        return str(json.loads(await file_of(self.parts["replica"], folder / "app.json"))["url"])
+
+    async def _start_broker(self) -> Broker | Node:
+        self.began[BROKER] = time.monotonic_ns()
+        self.broker = await asyncio.to_thread(self._make_broker)
+        self.listened[BROKER] = time.monotonic_ns()
+        self._guard_broker(self.broker)
+        return self.broker
+
+    async def _start_proxy(self, broker: Broker | Node) -> str:
+        """Put a fault proxy before the broker, or before the same server as the result store; its URL."""
+        address = urlsplit(broker.url)
+        ready = self.folder / "proxy.json"
+        upstream = f"{address.hostname}:{address.port}"
+        self._spawn(
+            PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
+        )
+        told = json.loads(await file_of(self.parts[PROXY], ready))
+        self.proxy_url = told["control"]
+        return f"redis://{told['listen']}/0"
+
+    def _make_broker(self) -> Broker | Node:
+        """Blocks until it answers."""
+        folder = self.folder / "broker"
+        if not self._rabbitmq:
+            return Broker.start(
+                folder,
+                persistence=self.side.persistent_broker,
+                env={
+                    **os.environ,
+                    URL_VARIABLE: self._elsewhere.broker_url or os.environ.get(URL_VARIABLE, ""),
+                },
+                key_prefix=self._elsewhere.key_prefix(self.side),
+            )
+        node = Node(folder, self._table)
+        node.launch()
+        return node
+
+    def _guard_broker(self, broker: Broker | Node) -> None:
+        if broker.ours:
+            self._table.adopt(broker.pid)
+
+    def _spawn(self, name: str, module: str, *options: str) -> None:
+        if name in self.parts:
+            self._table.kill(self.parts[name])
+        self.began.setdefault(name, time.monotonic_ns())
+        self.parts[name] = self._table.start(
+            name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
+        )
+
+    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
+        database = os.environ.get("DATABASE_URL") or f"sqlite:///{self.folder / 'scenarios.db'}"
+        return {
+            **os.environ,
+            "DATABASE_URL": database,
+            "QUEUE_OR_TASK_SIDE": self.side.name,
+            LEDGER_VARIABLE: str(self.ledger),
+            CONTEXT_VARIABLE: json.dumps(context),
+            **self.side.env,
+            **extra,
+        }

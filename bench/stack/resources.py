@@ -1,0 +1,89 @@
+"""What a side has used so far: processor time, memory, sockets and broker commands."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import psutil
+import redis
+
+from bench.stack.stack import Stack
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A side's use of the machine at one moment, summed over its processes, broker included.
+
+    NaN, but for the broker's commands, where one of them is not the run's own.
+    """
+
+    #: When it was taken, monotonic nanoseconds.
+    t_ns: int
+    cpu_s: float
+    pss_mb: float
+    processes: float
+    sockets: float
+    broker_commands: int
+
+
+def sample(stack: Stack) -> Sample:
+    """Take a sample; a process that ended meanwhile counts nothing."""
+    family = [member for pid in stack.side_parts() for member in with_children(pid)]
+    whole = stack.whole
+    return Sample(
+        t_ns=time.monotonic_ns(),
+        cpu_s=sum(cpu_s(member) for member in family) if whole else math.nan,
+        pss_mb=sum(_pss_mb(member) for member in family) if whole else math.nan,
+        processes=len(family) if whole else math.nan,
+        sockets=sum(_sockets(member) for member in family) if whole else math.nan,
+        broker_commands=_broker_commands(stack),
+    )
+
+
+def with_children(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; none where it has ended."""
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu_s(process: psutil.Process) -> float:
+    """The processor time that it has used; 0 where it has ended."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _pss_mb(process: psutil.Process) -> float:
+    try:
+        return float(process.memory_full_info().pss) / 1e6
+    except (psutil.Error, AttributeError):  # AttributeError: macOS counts no PSS
+        return 0.0
+
+
+def rss_mb(process: psutil.Process) -> float:
+    """What it holds in memory, shared pages included; 0 where it has ended."""
+    try:
+        return float(process.memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0
+
+
+def _sockets(process: psutil.Process) -> int:
+    try:
+        return len(process.net_connections(kind="all"))
+    except psutil.Error:
+        return 0
+
+
+def _broker_commands(stack: Stack) -> int:
+    if stack.broker is None:
+        return 0
+    with redis.Redis.from_url(stack.broker.url) as client:
+        return int(client.info("stats")["total_commands_processed"])

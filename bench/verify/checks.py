@@ -1,0 +1,221 @@
+"""What the harness reported, held against the truth. Pure: tables in, rows out.
+
+A time may be off by 2 % or by 1 ms, whichever is larger (in the short form by 10 %), a count by nothing.
+A figure from a block that does not count says nothing of the harness: too noisy to say. Nor does one
+that is known to no more than what it may be off by, or that is off by more and may be so by chance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+from scipy import stats
+
+from bench.app.planted.truths import TRUTHS
+from bench.verify.same_side import AA_SHARE, chance
+
+#: The stated error: this part of the truth …
+ERROR_SHARE = 0.02
+#: … or this many ms, whichever is larger.
+ERROR_MS = 1.0
+#: How sure it is that a time is off by more than it may be, where it is not held.
+CONFIDENCE = 0.95
+#: Largest part of a ratio by which one of two labels may be favoured: rounding.
+LEAN_SHARE = 1e-6
+#: Why an A/A block says nothing.
+TOO_FEW = "too few windows with samples enough"
+#: The quantile at which the corrected latency must show a stall that the uncorrected one hides.
+STALL_QUANTILE = 0.9
+#: Least of a stall that the corrected p90 must show.
+SHOWN_SHARE = 0.2
+#: Most of a stall by which p90 may be more than the truth: the jobs that waited hold each other up after it.
+HIDDEN_SHARE = 0.25
+#: A slope over n ticks has √12 / n^1.5 of the phases' standard deviation, and that is jitter / √2.
+SLOPE_SPREAD = math.sqrt(12 / 2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One truth, what was reported of it, and by how much that may be off."""
+
+    truth: str
+    unit: str
+    expected: float
+    reported: float
+    allowed: float
+    #: By how much more it may be off by chance.
+    doubt: float = 0.0
+    #: Why nothing can be said; empty where something can.
+    noise: str = ""
+
+    @property
+    def verdict(self) -> Literal["held", "NOT HELD", "too noisy to say"]:
+        """Whether the report told the truth."""
+        off = abs(self.reported - self.expected)
+        if self.noise or self.allowed < off <= self.allowed + self.doubt:
+            return "too noisy to say"
+        return "held" if off <= self.allowed else "NOT HELD"
+
+
+def allowed_ms(expected_ms: float, share: float = ERROR_SHARE) -> float:
+    """The stated error of a time."""
+    return max(share * abs(expected_ms), ERROR_MS)
+
+
+def delay(jobs: pd.DataFrame, *, noise: str = "", share: float = ERROR_SHARE) -> list[Row]:
+    """`truth-delay` against `truth-base`: medians of response and of pickup.
+
+    `jobs` has the columns of `TABLES["jobs"]` and `repetition`, the number of the pair of blocks.
+    """
+    expected = TRUTHS["truth-delay"].delay_ms
+    return [
+        _delay_row(jobs.rename(columns={f"{metric}_ms": "value"}), metric, expected, noise=noise, share=share)
+        for metric in ("response", "uncorrected", "pickup")
+    ]
+
+
+def _delay_row(jobs: pd.DataFrame, metric: str, expected: float, *, noise: str, share: float) -> Row:
+    medians = jobs.groupby(["repetition", "scenario", "side"])["value"].median().reset_index()
+    by_block = medians.pivot_table(index=["repetition", "scenario"], columns="side", values="value")
+    pairs = (by_block["truth-delay"] - by_block["truth-base"]).groupby("repetition").mean()
+    doubt = max(within_ms([v for _, v in jobs.groupby(["scenario", "side"])["value"]]), between_ms(pairs))
+    found, allowed = float(pairs.mean()), allowed_ms(expected, share)
+    if doubt > allowed and abs(found - expected) <= allowed + doubt:
+        noise = noise or f"known to {doubt:.1f} ms"
+    truth = f"each job {expected:g} ms later: {metric}"
+    return Row(
+        truth=truth, unit="ms", expected=expected, reported=found, allowed=allowed, doubt=doubt, noise=noise
+    )
+
+
+def within_ms(groups: Sequence[pd.Series[float]]) -> float:
+    """Half the 95 % interval of a mean of differences of medians, from the quartiles of what they are of.
+
+    The standard error of a median is 1.25 s / √n, and s is the interquartile range / 1.35 (both for a
+    normal sample).
+    """
+    errors = [1.2533 * (v.quantile(0.75) - v.quantile(0.25)) / 1.349 / math.sqrt(len(v)) for v in groups]
+    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    return z * 2 * math.sqrt(sum(error**2 for error in errors)) / len(errors)
+
+
+def between_ms(pairs: pd.Series[float]) -> float:
+    """Half the t-interval of the mean over pairs of blocks; 0 where there is one: it cannot tell."""
+    if len(pairs) < 2:  # noqa: PLR2004 - no spread from one
+        return 0.0
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * float(stats.sem(pairs))
+
+
+def counts(failures: pd.DataFrame) -> list[Row]:
+    """`truth-count`: lost, duplicated and done once, over its scenarios, from `failures.csv`."""
+    truth = TRUTHS["truth-count"]
+    own = failures[failures["side"] == "truth-count"]
+    accepted = int(own["accepted"].sum())
+    times = [truth.times(number) for number in range(1, accepted + 1)]
+    told = {
+        "lost": (f"every {truth.drop_every}th dropped: lost", times.count(0)),
+        "duplicated": (f"every {truth.double_every}th doubled: duplicated", times.count(2)),
+        "done_once": ("the rest: done once", times.count(1)),
+    }
+    return [
+        Row(truth=text, unit="jobs", expected=expected, reported=float(own[column].sum()), allowed=0.0)
+        for column, (text, expected) in told.items()
+    ]
+
+
+def stall(
+    failures: pd.DataFrame, jobs: pd.DataFrame, *, base_ms: float, noise: str = "", lag_noise: str = ""
+) -> list[Row]:
+    """`truth-stall`: the longest lag of its loop, and both latencies at p90, less `base_ms`.
+
+    Of several blocks the least lag counts: whatever else keeps the loop waiting only adds to it.
+    The latter two have no one truth: they depend on who was due when. The corrected must hold a
+    good part of the stall (the jobs due within it are more than one in ten), the uncorrected next
+    to none. Either may be more by what the jobs that waited do to each other, done all at once.
+    """
+    least, most = SHOWN_SHARE, 1 + HIDDEN_SHARE
+    stall_ms = TRUTHS["truth-stall"].stall_s * 1e3
+    lag_ms = float(failures[failures["side"] == "truth-stall"]["lag_max_ms"].min())
+    corrected = float(jobs["response_ms"].quantile(STALL_QUANTILE)) - base_ms
+    hidden = float(jobs["uncorrected_ms"].quantile(STALL_QUANTILE)) - base_ms
+    return [
+        _time("a stall of 1 s: longest lag of the loop", stall_ms, lag_ms, lag_noise),
+        Row(
+            truth="corrected p90 shows the stall",
+            unit="ms",
+            expected=(most + least) / 2 * stall_ms,
+            reported=corrected,
+            allowed=(most - least) / 2 * stall_ms,
+            noise=noise,
+        ),
+        Row(
+            truth="uncorrected p90 hides it",
+            unit="ms",
+            expected=0.0,
+            reported=hidden,
+            allowed=HIDDEN_SHARE * stall_ms,
+            noise=noise,
+        ),
+    ]
+
+
+def drift(rows: pd.DataFrame) -> list[Row]:
+    """`truth-drift`: the rate and what it came to, the median over the owners, from `drift.csv`."""
+    own = rows[rows["side"] == "truth-drift"]
+    ppm = TRUTHS["truth-drift"].drift_ppm
+    run_s, cumulative = float(own["run_s"].median()), float(own["cumulative_ms"].median())
+    allowed = max(ERROR_SHARE * ppm, ERROR_MS / run_s * 1e3) if run_s else math.nan
+    rate = Row(
+        truth="a drift of 500 ppm: rate",
+        unit="ppm",
+        expected=ppm,
+        reported=float(own["drift_ppm"].median()),
+        allowed=allowed,
+        noise=jitter(own, SLOPE_SPREAD / run_s**1.5 * 1e3, allowed) if run_s else "no run",
+    )
+    truth = f"the same: cumulative over {run_s:.0f} s"
+    return [rate, _time(truth, ppm * run_s / 1e3, cumulative, jitter(own, 1.0, ERROR_MS))]
+
+
+def jitter(rows: pd.DataFrame, factor: float = 1.0, allowed: float = ERROR_MS) -> str:
+    """Why a drift block of the fake says nothing, from `drift.csv`; empty where it does.
+
+    The fake keeps its period exactly, so its jitter is the machine's; `factor` times it is the standard
+    error of the figure, which must be half of what is allowed at most.
+    """
+    found = float(rows["jitter_sd_ms"].median())
+    return "" if factor * found <= allowed / 2 else f"jitter of {found:.2f} ms"
+
+
+def same(different: Mapping[tuple[str, float], int], runs: int, *, noise: str = "") -> Row:
+    """A/A: how many of the runs called a side different from itself, at the figure where most did."""
+    return Row(
+        truth=f"A/A over {runs} seeded runs: called different",
+        unit="runs",
+        expected=0.0,
+        reported=float(max(different.values(), default=0)),
+        allowed=math.floor(AA_SHARE * runs),
+        doubt=chance(runs, len(different)) - math.floor(AA_SHARE * runs) if different else 0.0,
+        noise=noise or ("" if different else TOO_FEW),
+    )
+
+
+def leans(factor: float) -> Row:
+    """A/A with the labels swapped: by how much one label is favoured, whoever bears it."""
+    return Row(
+        truth="A/A, labels swapped: one label favoured by",
+        unit="%",
+        expected=0.0,
+        reported=100 * (factor - 1),
+        allowed=100 * LEAN_SHARE,
+        noise=TOO_FEW if math.isnan(factor) else "",
+    )
+
+
+def _time(truth: str, expected: float, reported: float, noise: str) -> Row:
+    allowed = allowed_ms(expected)
+    return Row(truth=truth, unit="ms", expected=expected, reported=reported, allowed=allowed, noise=noise)

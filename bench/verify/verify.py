@@ -1,0 +1,278 @@
+"""`queue-or-task verify`: whether the harness reports what is known to be true.
+
+The sides of `bench.app.planted` go through the road of a real run: latency blocks, a fault block
+whose fault does nothing, a drift block. A block that does not count (see `bench.measures.latency.validity`)
+is measured again, twice at most; of one that never did nothing can be said. The rows go to
+`<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bench.app.planted.truths import POLICY, side
+from bench.blocks import drift as drift_block
+from bench.blocks import fault as fault_block
+from bench.blocks import latency
+from bench.blocks.context import Context
+from bench.faults.spec import Expected, Fault
+from bench.measures.events.block import NS_PER_MS
+from bench.measures.latency.validity import HICCUP_P99_MS
+from bench.plan.blocks import Turn
+from bench.plan.profiles import Profile
+from bench.process.process_table import ProcessTable
+from bench.schema import INSTRUMENT, Manifest
+from bench.stack import hiccup_meter
+from bench.storage import environment
+from bench.storage.manifest import now
+from bench.storage.run_directory import RunDirectory, write_atomically
+from bench.verify import checks, same_side
+from bench.verify.checks import Row
+from scenarios import jobs as job_names
+
+#: Runs of the A/A test, and most windows that its block is cut into: each run then takes half of them.
+AA_RUNS = 40
+AA_WINDOWS = 4 * same_side.PAIRS
+#: Shortest window, s: of a request scenario some ten jobs.
+AA_WINDOW_S = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How long a verification measures, in seconds."""
+
+    latency_s: float
+    #: Blocks of the delayed side and of the base, in ABBA order.
+    pairs: int
+    drift_s: float
+    count_s: float
+    aa_s: float
+    #: Tries of a block until it counts.
+    tries: int = 3
+    #: The stated error of the delay. Two starts of one program may differ by more than 2 %, and one pair
+    #: does not tell by how much.
+    error_share: float = 0.10
+
+
+SHORT = Size(latency_s=3.0, pairs=1, drift_s=12.0, count_s=4.0, aa_s=10.0)
+#: Requests a second of each scenario: of the A/A block, whose windows are short, and of the count
+#: more; around the stall fewer, so that those that waited do not hold each other up for long.
+RATE, DENSE_RATE, SPARSE_RATE = 10.0, 20.0, 5.0
+#: Blocks in which the stall's lag is read, and seconds of load in each: the least of them counts.
+STALLS = 2
+STALL_LOAD_S = 4.0
+WHOLE = Size(latency_s=6.0, pairs=10, drift_s=60.0, count_s=12.0, aa_s=60.0, error_share=checks.ERROR_SHARE)
+
+_PROFILE = Profile(
+    name="verify",
+    rate=RATE,
+    owners=0,
+    latency_s=SHORT.latency_s,
+    repetitions=1,
+    drift_s=SHORT.drift_s,
+    drift_repetitions=1,
+    drift_owners=2,
+    strikes=1,
+    lanes=1,
+    retry_scale=1.0,
+)
+
+
+def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]]:
+    """Measure every known truth; return the run and what was found."""
+    profile = replace(_PROFILE, latency_s=size.latency_s, drift_s=size.drift_s)
+    directory = RunDirectory.create(out, profile.name, _manifest(profile, seed))
+    with ProcessTable() as table:
+        context = Context(
+            directory=directory,
+            table=table,
+            profile=profile,
+            seed=seed,
+            scenarios=[job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL],
+        )
+        made = asyncio.run(_measure(context, size))
+    rows = found(directory, made, size)
+    directory.save_manifest(finished_at=now(), instrument=told(rows, directory.manifest))
+    record = json.dumps(directory.manifest["instrument"], indent=2, ensure_ascii=False)
+    write_atomically(out / INSTRUMENT, f"{record}\n")
+    return directory, rows
+
+
+def told(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a report prints of a verification."""
+    verdicts = Counter(row.verdict for row in rows)
+    return {
+        "known truth": ", ".join(f"{count} of {len(rows)} {verdict}" for verdict, count in verdicts.items()),
+        "verified at": now(),
+        "verified commit": manifest["git"]["commit"],
+        "truths": [
+            {"truth": row.truth, "told": _figures(row), "outcome": row.verdict, "why": _why(row)}
+            for row in rows
+        ],
+    }
+
+
+def line(row: Row) -> str:
+    """A row's figures, for a person."""
+    why = _why(row)
+    return f"{_figures(row)}: {row.verdict}{f' ({why})' if why else ''}"
+
+
+def _figures(row: Row) -> str:
+    return f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g})"
+
+
+def _why(row: Row) -> str:
+    """Why nothing can be said; empty where something can."""
+    chance = "no more than chance may bring" if row.verdict == "too noisy to say" else ""
+    return row.noise or chance
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A block that was measured, and why it does not count."""
+
+    block: str
+    noise: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The blocks that the rows are read from."""
+
+    #: Base and delayed side by side, two by two.
+    compared: list[Made]
+    stalled: Made
+    #: Why the lag of a stalled block says nothing, where none says anything.
+    lag_noise: str
+    drifted: str
+    #: The long block for A/A.
+    alike: Made
+
+
+async def _measure(context: Context, size: Size) -> Measured:
+    compared = [
+        await _latency(context, name, repetition, size.tries)
+        for repetition in range(size.pairs)
+        for name in (("truth-base", "truth-delay") if repetition % 2 == 0 else ("truth-delay", "truth-base"))
+    ]
+    sparse = replace(context, profile=replace(context.profile, rate=SPARSE_RATE))
+    stalled = await _latency(sparse, "truth-stall", 0, size.tries)
+    await _unharmed(context, "truth-count", 0, size.count_s, rate=DENSE_RATE)
+    lagged = [
+        await _unharmed(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE) for n in range(STALLS)
+    ]
+    drifted = await _drift(context, size.tries)
+    long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))
+    alike = await _latency(long, "truth-base", size.pairs, size.tries)
+    return Measured(compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, alike=alike)
+
+
+def found(directory: RunDirectory, made: Measured, size: Size) -> list[Row]:
+    """What the run's tables say of each truth."""
+    jobs, failures, drift = (directory.table(name) for name in ("jobs", "failures", "drift"))
+    repetition = {one.block: number // 2 for number, one in enumerate(made.compared)}
+    pairs = jobs[jobs["block"].isin(repetition)].assign(repetition=jobs["block"].map(repetition))
+    noise = next((one.noise for one in made.compared if one.noise), "")
+    base_ms = float(pairs[pairs["side"] == "truth-base"]["response_ms"].median())
+    windows = min(AA_WINDOWS, int(size.aa_s / AA_WINDOW_S))
+    cut = same_side.windows(jobs[jobs["block"] == made.alike.block], windows)
+    return [
+        *checks.delay(pairs, noise=noise, share=size.error_share),
+        *checks.counts(failures),
+        *checks.stall(
+            failures,
+            jobs[jobs["block"] == made.stalled.block],
+            base_ms=base_ms,
+            noise=made.stalled.noise or noise,
+            lag_noise=made.lag_noise,
+        ),
+        *checks.drift(drift[drift["block"] == made.drifted]),
+        checks.same(same_side.called_different(cut, AA_RUNS), AA_RUNS, noise=made.alike.noise),
+        checks.leans(same_side.lean(cut)),
+    ]
+
+
+async def _latency(context: Context, name: str, repetition: int, tries: int) -> Made:
+    """Measure a block until it counts, so many times at most."""
+    made = Made("", "never measured")
+    for attempt in range(tries):
+        turn = _turn(name, "latency", repetition, attempt)
+        made = Made(turn.name, await latency.run(turn, context))
+        if not made.noise:
+            break
+    return made
+
+
+async def _drift(context: Context, tries: int) -> str:
+    """As `_latency`, for the drift block."""
+    name = ""
+    for attempt in range(tries):
+        turn = replace(_turn("truth-drift", "drift", 0, attempt), policy=POLICY)
+        name = turn.name
+        await drift_block.run_together([turn], context)
+        drift = context.directory.table("drift")
+        if not checks.jitter(drift[drift["block"] == name]):
+            break
+    return name
+
+
+async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, rate: float) -> str:
+    """A fault block without a fault: what is seen in it is the side's own doing. Return its noise."""
+    expected = Expected(text="what its truth says", holds=lambda _row: True, drain_s=3.0)
+
+    async def nothing(_stack: object) -> None:
+        """Do nothing: the side is the fault."""
+
+    fault = Fault(
+        number=0,
+        slug="known-truth",
+        title="none: the side itself does the wrong",
+        expected={name: expected},
+        strike=nothing,
+        rate=rate,
+        load_s=load_s,
+    )
+    beside = asyncio.create_task(asyncio.to_thread(hiccup_meter.measure, time.monotonic_ns(), load_s))
+    await fault_block.run(replace(_turn(name, "fault", strike), fault=fault), context)
+    longest_ms = max(await beside) / NS_PER_MS  # what is read there is a longest lag
+    return f"hiccups of up to {longest_ms:.1f} ms" if longest_ms > HICCUP_P99_MS else ""
+
+
+def _turn(name: str, measure: str, repetition: int, attempt: int = 0) -> Turn:
+    suffix = f"-{attempt + 1}" if attempt else ""
+    return Turn(
+        name=f"{measure[0]}{repetition:02}-{name}{suffix}",
+        measure=measure,
+        side=side(name),
+        repetition=repetition,
+        guess_s=0.0,
+    )
+
+
+def _manifest(profile: Profile, seed: int) -> Manifest:
+    return Manifest(
+        started_at=now(),
+        finished_at=None,
+        interrupted=False,
+        profile=profile.name,
+        command=["queue-or-task", "verify", "--seed", str(seed)],
+        seed=seed,
+        sides=["truth-base", "truth-delay", "truth-count", "truth-stall", "truth-drift"],
+        scenarios=list(job_names.SCENARIOS),
+        measures=["latency", "fault", "drift"],
+        plan=asdict(profile),
+        versions=environment.versions(),
+        machine=environment.machine(),
+        git=environment.commit(Path(__file__).parent),
+        broker="none needed",
+        noise={},
+        discarded=[],
+    )

@@ -1,0 +1,103 @@
+"""Leased: whether this beat is the one that sends, kept up to date from its own loop.
+
+1. Every beat starts one of these. Each asks for the lease, and one gets it.
+2. The holder renews every third of `ttl_s`, between two ticks: nothing but this loop sends, so nothing has
+   to be stopped when the lease is lost.
+3. The others ask again when the holder's time would be over, and every RETRY_S at most.
+4. At its end a beat gives the lease back, so that another goes on at once. A killed one is followed when
+   its lease has run out.
+
+Two beats never send one tick, whatever happens to their clocks and processes:
+
+1. A holds the lease, finds a tick due and stops (SIGSTOP, a suspended machine) before it sends.
+2. A's lease runs out; B takes it, and sends that tick and later ones.
+3. A goes on and sends: `book` compares the lease's word and the tick in the step that queues. Both speak
+   against A. Nothing is queued, and A asks for the lease as at its start.
+4. B is killed, and A takes the lease anew: it reads which tick was the last, and goes on from there.
+
+When the broker is lost, nobody holds anything for certain, nothing can be queued, and each beat asks again
+after a pause that doubles up to BACKOFF_MAX_S. The grid goes on meanwhile; see `ticks` for what becomes of
+the ticks that went by.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from celery_impl.sidekiq.beat.lease import Answer
+
+#: Seconds between two questions of a beat that does not hold the lease, at most.
+RETRY_S: Final = 1.0
+#: Renewals are `ttl_s` / PARTS apart.
+PARTS: Final = 3
+#: Seconds of the first and of the longest pause after the broker was lost.
+BACKOFF_S: Final = 0.25
+BACKOFF_MAX_S: Final = 4.0
+
+
+class Lease(Protocol):
+    """Something that one holder has at a time."""
+
+    ttl_s: float
+
+    def hold(self) -> Answer:
+        """Become the holder, or stay it; raise the broker's errors."""
+
+
+class Leased:
+    """See the module. `observe` hears of every answer, with the monotonic time at which it was asked for."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        *,
+        observe: Callable[[Answer, float], object] = lambda _answer, _sent: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lease = lease
+        self._observe = observe
+        self._monotonic = monotonic
+        self._ask_at = -float("inf")
+        self.is_holder = False
+
+    def turn(self) -> bool:
+        """Ask for the lease if it is time; whether it is held *anew*, so that all must be read again.
+
+        Raise the broker's errors.
+        """
+        sent = self._monotonic()
+        if sent < self._ask_at:
+            return False
+        answer = self._lease.hold()
+        self._observe(answer, sent)
+        self.is_holder = answer.state != "other"
+        pause = answer.left_s / PARTS if self.is_holder else min(answer.left_s, RETRY_S)
+        self._ask_at = sent + pause
+        return answer.state == "taken"
+
+    def lost(self) -> None:
+        """The broker said that another holds it, or does not say anything: ask at the next turn."""
+        self.is_holder = False
+        self._ask_at = -float("inf")
+
+    def wait_s(self) -> float:
+        """Seconds until the next turn asks."""
+        return max(0.0, self._ask_at - self._monotonic())
+
+
+class Backoff:
+    """The pauses after the broker was lost: BACKOFF_S, doubled each time, BACKOFF_MAX_S at most."""
+
+    def __init__(self) -> None:
+        self._next = BACKOFF_S
+
+    def pause_s(self) -> float:
+        """The next pause."""
+        pause, self._next = self._next, min(self._next * 2, BACKOFF_MAX_S)
+        return pause
+
+    def over(self) -> None:
+        """The broker answered."""
+        self._next = BACKOFF_S

@@ -1,0 +1,242 @@
+"""The short way from `delay` to a queue of the lease transport: what most jobs need, and nothing else.
+
+Celery's own way asks for some fifteen settings, takes a producer from a pool, declares the queue and goes
+through kombu's retries, each time: two thirds of what an enqueue costs. Here settings are read once, and
+
+1. Celery makes the message (`app.amqp.create_task_message`) and chooses the queue (`app.amqp.router`);
+2. the channel queues it, or puts it into a set, as it does on the long way;
+3. a queue is declared with its first job, and with the first after an error of the broker.
+
+The message is the same, field by field; a test compares them. What the short way does not know, it leaves to
+the long one: other options than `OPTIONS`, links, a producer or connection of the caller's, jobs sent by a
+running job, receivers of Celery's publish signals, results that are kept, exchanges that are not direct,
+compression, an `amqp` that is not Celery's way to a broker (`testing`).
+
+A setting that is changed after an app's first job does not count here; for most of these neither does it in
+Celery's own.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Final
+
+from celery import Task, signals
+from celery.app.amqp import AMQP
+from celery.backends.base import DisabledBackend
+from celery.utils import uuid
+from celery.utils.saferepr import saferepr
+from kombu import Queue, serialization
+from kombu.entity import maybe_delivery_mode
+from kombu.exceptions import OperationalError
+from kombu.pools import ProducerPool
+
+from celery_impl.sidekiq.lease.channel import Channel
+from celery_impl.sidekiq.redis.deadline import left_s
+
+#: Options of a job that the short way knows; others that are not None take the long one.
+OPTIONS: Final = frozenset(
+    {
+        "queue",
+        "priority",
+        "headers",
+        "countdown",
+        "eta",
+        "retries",
+        "serializer",
+        "time_limit",
+        "soft_time_limit",
+        "ignore_result",
+        "add_to_parent",
+    }
+)
+#: With those that mean nothing where the broker is asked once.
+USABLE: Final = OPTIONS | {"retry", "retry_policy"}
+#: Options that are told to whoever makes the message.
+TOLD: Final = ("countdown", "eta", "retries", "time_limit", "soft_time_limit")
+#: Where an AMQP keeps its line, and what is there where it has none.
+_LINE: Final = "sidekiq_line"
+_UNKNOWN: Final[Any] = object()
+
+
+class Line:
+    """The short way of one app in one process; any thread may use it."""
+
+    def __init__(self, app: Any) -> None:
+        conf = app.conf
+        self.pid = os.getpid()
+        self._app = app
+        self._amqp = app.amqp
+        self._serializer = conf.task_serializer
+        self._delivery_mode = conf.task_default_delivery_mode
+        self._default_queue = conf.task_default_queue
+        self._levels = conf.task_repr_maxlevels
+        self._connecting = threading.Lock()
+        self._begin()
+        self._errors = self._connection.recoverable_connection_errors
+        self._errors += self._connection.recoverable_channel_errors
+        limit = conf.broker_pool_limit
+        self._places = threading.BoundedSemaphore(limit) if limit else None
+        self._patience_s = conf.broker_pool_acquire_timeout
+
+    @staticmethod
+    def fits(app: Any) -> bool:
+        """Whether this app's jobs may go the short way at all."""
+        conf, amqp = app.conf, app.amqp
+        own = type(amqp)
+        return (
+            isinstance(amqp.producer_pool, ProducerPool)
+            and issubclass(app.connection_for_write().transport.Channel, Channel)
+            and own.send_task_message is AMQP.send_task_message
+            and own.Producer is AMQP.Producer
+            and conf.task_protocol == 2  # noqa: PLR2004 - Celery's number
+            and not conf.task_send_sent_event
+            and not conf.task_compression
+        )
+
+    def send(self, task: Any, args: Any, kwargs: Any, task_id: str | None, options: dict[str, Any]) -> Any:
+        """Send the job and return its result, or None where it must go the long way.
+
+        Raise what Celery raises: TypeError for arguments that the task does not take, and kombu's
+        OperationalError where the broker does not take the job.
+        """
+        known = {**task._get_exec_options(), **options}  # noqa: SLF001 - pinned by a test
+        known = {name: value for name, value in known.items() if value is not None}
+        if not known.keys() <= USABLE or known.get("retry") or _watched():
+            return None
+        ignored = known.pop("ignore_result", task.ignore_result)
+        if not ignored and not isinstance(task.backend, DisabledBackend):
+            return None
+        queue = self._queue(task, args, kwargs, known)
+        if not (known.keys() <= USABLE and isinstance(queue, Queue) and queue.exchange.type == "direct"):
+            return None
+        if task.typing:
+            task.__header__(*(args or ()), **(kwargs or {}))
+        job_id = task_id or uuid()
+        self._put(queue, self._message(task.name, job_id, args, kwargs, known, ignored=ignored), known)
+        result = task.AsyncResult(job_id)
+        result.ignored = ignored
+        return result
+
+    def _queue(self, task: Any, args: Any, kwargs: Any, known: dict[str, Any]) -> Any:
+        """Where the job goes; what its route says besides is added to `known`."""
+        router = self._amqp.router
+        name = known.get("queue") or self._default_queue
+        if router.routes or name not in self._amqp.queues:
+            known.update(router.route(known.copy(), task.name, args, kwargs, task))
+            return known.pop("queue", None)
+        known.pop("queue", None)
+        return self._amqp.queues[name]
+
+    def _message(
+        self, name: str, job_id: str, args: Any, kwargs: Any, known: dict[str, Any], *, ignored: bool
+    ) -> Any:
+        amqp, levels = self._amqp, self._levels
+        return amqp.create_task_message(
+            job_id,
+            name,
+            args,
+            kwargs,
+            reply_to=self._app.thread_oid,
+            ignore_result=ignored,
+            argsrepr=saferepr(args, amqp.argsrepr_maxsize, maxlevels=levels) if args else "()",
+            kwargsrepr=saferepr(kwargs, amqp.kwargsrepr_maxsize, maxlevels=levels) if kwargs else "{}",
+            **{option: known[option] for option in TOLD if option in known},
+        )
+
+    def _put(self, queue: Queue, made: Any, known: dict[str, Any]) -> None:
+        """Send the message; raise OperationalError where the broker does not take it."""
+        headers, properties, body, _ = made
+        headers.update(known.get("headers") or {})
+        kind, encoding, data = serialization.dumps(body, known.get("serializer") or self._serializer)
+        mode = queue.exchange.delivery_mode or self._delivery_mode
+        properties["delivery_mode"] = maybe_delivery_mode(mode)
+        try:
+            self._enter()
+            try:
+                channel = self._connected(queue)
+                priority = known.get("priority")
+                message = channel.prepare_message(data, priority, kind, encoding, headers, properties)
+                channel.basic_publish(message, "", queue.name)
+            finally:
+                if self._places is not None:
+                    self._places.release()
+        except self._errors as error:
+            self._begin()
+            raise OperationalError(str(error)) from error
+
+    def _begin(self) -> None:
+        """Begin anew with all that a broker may have forgotten; what other threads do goes on."""
+        self._connection = self._app.connection_for_write()
+        self._declared: set[str] = set()
+        self._channel: Any = None
+
+    def _connected(self, queue: Queue) -> Any:
+        channel, declared = self._channel, self._declared
+        if channel is None:
+            with self._connecting:
+                channel = self._channel = self._channel or self._connection.default_channel
+        if queue.name not in declared:
+            queue.bind(channel).declare()
+            declared.add(queue.name)
+        return channel
+
+    def _enter(self) -> None:
+        """Take one of the connections that the app may have (`broker_pool_limit`)."""
+        if self._places is not None:
+            left = left_s()
+            if not self._places.acquire(timeout=self._patience_s if left is None else left):
+                raise OperationalError("all connections to the broker are in use: see broker_pool_limit")
+
+
+class ExpressTask(Task[Any, Any]):
+    """A task whose jobs go the short way where they can."""
+
+    abstract = True
+
+    def apply_async(  # noqa: PLR0917 - Celery's
+        self,
+        args: Any = None,
+        kwargs: Any = None,
+        task_id: str | None = None,
+        producer: Any = None,
+        link: Any = None,
+        link_error: Any = None,
+        shadow: str | None = None,
+        **options: Any,
+    ) -> Any:
+        """As Celery's."""
+        app = self._get_app()  # type: ignore[attr-defined] # Celery's way to finish an app
+        if not (producer or link or link_error or shadow) and self._goes_short(app):
+            line = _line(app)
+            sent = line.send(self, args, kwargs, task_id, options) if line is not None else None
+            if sent is not None:
+                return sent
+        return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
+
+    def _goes_short(self, app: Any) -> bool:
+        return (
+            app.current_worker_task is None
+            and type(self).shadow_name is Task.shadow_name
+            and not (self.soft_time_limit and self.time_limit)  # which Celery compares
+            and getattr(self, "_dump_pydantic_arguments", None) is None
+        )
+
+
+def _line(app: Any) -> Line | None:
+    """The line of this process for the app, or None where its jobs go the long way."""
+    kept = vars(app.amqp)
+    line: Line | None = kept.get(_LINE, _UNKNOWN)
+    if line is _UNKNOWN or (line is not None and line.pid != os.getpid()):
+        line = kept[_LINE] = Line(app) if Line.fits(app) else None
+    return line
+
+
+def _watched() -> bool:
+    """Whether somebody hears of each job that is sent."""
+    return bool(
+        signals.before_task_publish.receivers
+        or signals.after_task_publish.receivers
+        or signals.task_sent.receivers
+    )

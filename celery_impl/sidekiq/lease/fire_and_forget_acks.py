@@ -1,0 +1,56 @@
+"""Acknowledgements that are sent at once and waited for by nobody.
+
+1. A job has ended: its HDEL goes into the socket before `send` returns, so a kill of the worker from here
+   on takes nothing back; the kernel still delivers it.
+2. The broker is told not to answer on this connection, so nobody ever reads from it.
+3. What the broker did not get, because it died or was unreachable, is not known here: the holder tells it
+   all again, in one command a moment later, and waits for that answer (`holder.confirm`).
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import redis
+
+from celery_impl.sidekiq.lease.pipelined_commands import packed
+
+
+class Acks:
+    """One connection of `pool` for acknowledgements; any thread may send."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self._lock = threading.Lock()
+        self._connection: Any = None
+
+    def connect(self) -> None:
+        """Connect where there is no connection; raise redis-py's errors."""
+        if self._connection is None:
+            connection = self._pool.get_connection()
+            connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
+            self._connection = connection
+
+    def send(self, key: str, number: int) -> None:
+        """Remove the field from the hash; errors are left to who confirms."""
+        command = [packed([("HDEL", key, number)])]
+        with self._lock:
+            connection = self._connection
+            if connection is None:
+                return
+            try:
+                connection.send_packed_command(command, check_health=False)
+            except (redis.RedisError, OSError):
+                self._drop()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with self._lock:
+            if self._connection is not None:
+                self._drop()
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        connection.disconnect()
+        self._pool.release(connection)

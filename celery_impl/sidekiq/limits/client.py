@@ -1,0 +1,32 @@
+"""A client for what is asked of the broker beside Celery's messages: locks of unique jobs, limits.
+
+One for each app, with as many connections as there are threads that ask at once: kombu's own pool has ten,
+and fails for the eleventh. They obey `deadline`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any, Final
+
+import redis
+from celery import Celery
+
+from celery_impl.sidekiq.redis.store import Store
+
+_clients: Final[weakref.WeakKeyDictionary[Celery, redis.Redis]] = weakref.WeakKeyDictionary()
+
+
+def client(app: Celery) -> redis.Redis:
+    """The app's client; raise NoSidekiqError, or OperationalError where the broker is away at first."""
+    found = _clients.get(app)
+    if found is None:
+        pool: Any = Store.of(app, "a limit or a unique job").channel.pool
+        own = redis.ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
+        found = _clients[app] = redis.Redis(connection_pool=own)
+    return found
+
+
+def prefix(app: Celery) -> str:
+    """What all keys of the app's broker begin with."""
+    return str(Store.of(app, "a limit or a unique job").prefix)

@@ -1,0 +1,190 @@
+"""kombu's Redis transport, but what has an ETA waits in a sorted set and not in a worker's memory.
+
+Stock Celery delivers an ETA message at once; the worker holds it unacknowledged until it is due, so
+an ETA beyond the visibility timeout runs again and again, and a million of them fill the memory.
+Here `_put`, kombu's extension point for virtual transports, diverts a message that is not yet due:
+
+1. its `eta` header is removed, so that the worker that receives it runs it at once;
+2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
+3. the thread of any worker (`keeper`) queues it when due, in the queue and priority it was sent to.
+
+What stands in a queue and is no message, which would end kombu's worker, goes to the dead set. Each job
+notes when it came, or will come, to its queue (`enqueued_at`, seconds since the epoch).
+
+What it holds while the broker is away is `debts`' concern, and closing never fails for a broker that
+is gone: kombu's leaves a channel half closed, and who closes it next ends the worker.
+
+The rest is kombu's. No command is repeated by redis-py, whose default of three repeats would make
+a silent broker cost four time-outs, and a late answer two jobs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from queue import Empty
+from typing import Any, Final
+
+import redis as client
+from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.utils.json import dumps
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from celery_impl.sidekiq.jobs import malformed
+from celery_impl.sidekiq.jobs.entry_format import entry
+from celery_impl.sidekiq.redis.captured_sends import Capturing
+from celery_impl.sidekiq.redis.deadline import Bounded
+from celery_impl.sidekiq.redis.deferred_acks import Debts, QoS
+from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
+
+#: What `broker_transport` names.
+ALIAS: Final = "sidekiq"
+
+logger = logging.getLogger(__name__)
+
+
+class OneAttempt(Bounded, client.Connection):
+    """A connection whose commands are sent once, and waited for no longer than `deadline` allows."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "retry": Retry(NoBackoff(), 0)})  # type: ignore[no-untyped-call] # redis-py's
+
+
+class OneAttemptTLS(Bounded, client.SSLConnection):
+    """As `OneAttempt`, over TLS."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "retry": Retry(NoBackoff(), 0)})
+
+
+class Channel(Capturing, redis.Channel):
+    """Puts messages that are not yet due into a sorted set."""
+
+    QoS: Any = QoS
+    connection_class: Any = OneAttempt
+    connection_class_ssl: Any = OneAttemptTLS
+    #: Where a worker's channel notes what it could not tell the broker.
+    debts: Debts | None = None
+    #: What BRPOP answered last: the key of a queue and what stood in it.
+    _popped: tuple[bytes, bytes] | None = None
+
+    @cached_property
+    def sets(self) -> Sets:
+        """The sorted sets of this channel's broker."""
+        return Sets(client.Redis(connection_pool=self.pool), prefix=self.global_keyprefix)
+
+    # Private parts of kombu's channel, pinned by a test.
+    _expires: dict[str, int]
+    _q_for_pri: Any
+    connection_errors: tuple[type[Exception], ...]
+    _in_poll: Any
+    _closing: bool
+    _brpop_start: Any
+    _connparams: Any
+
+    def close(self) -> None:
+        """Give back what was not begun and let go of all connections, whether or not the broker answers."""
+        self._closing = True
+        if self._in_poll:
+            with suppress(Empty, *self.connection_errors):
+                self._brpop_read()
+        super().close()
+
+    def queue_delete(self, queue: str, *args: Any, **options: Any) -> None:
+        """Delete a queue; when closing, one that cannot be reached is left behind."""
+        with suppress(*(self.connection_errors if self._closing else ())):
+            super().queue_delete(queue, *args, **options)
+
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Stop a consumer; when closing, a broker that is gone need not be told."""
+        with suppress(*(self.connection_errors if self._closing else ())):
+            super().basic_cancel(consumer_tag)
+
+    def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        now, due, headers = time.time(), due_at(message), message["headers"]
+        if "task" in headers:
+            message["properties"]["enqueued_at"] = max(now, due or now)
+        if self._caught is not None:
+            self._caught.append((self._key(queue, message), dumps(message)))
+            return
+        if due is None or due <= now or queue in self._expires:
+            self._put_now(queue, message, **options)
+            return
+        headers["eta"] = None
+        key = self._key(queue, message)
+        self._zadd(
+            RETRY if headers.get("retries") else SCHEDULE, {entry(key, dumps(message)): due}, **options
+        )
+
+    def _put_now(self, queue: str, message: dict[str, Any], **options: Any) -> None:
+        super()._put(queue, message, **options)
+
+    def _put_fanout(self, *args: Any, **options: Any) -> None:
+        if self._caught is None:
+            super()._put_fanout(*args, **options)  # type: ignore[misc] # private, pinned by a test
+
+    def _key(self, queue: str, message: dict[str, Any]) -> str:
+        return str(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))
+
+    def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
+        made = super()._create_client(asynchronous)  # type: ignore[misc] # private, pinned by a test
+        if asynchronous:
+            made.set_response_callback("BRPOP", self._note_popped)
+        return made
+
+    def _note_popped(self, answer: Any, **_: Any) -> Any:
+        self._popped = tuple(answer) if answer else None
+        return self._popped
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc] # private, pinned by a test
+        except Exception as error:
+            if self._popped is None or not self._buried(*self._popped):
+                raise
+            raise Empty from error
+        finally:
+            self._popped = None
+
+    def _buried(self, key: bytes, item: bytes) -> bool:
+        """Bury what was popped where it is no message."""
+        reason = malformed.problem(item)
+        if reason is None:
+            return False
+        self._bury_item(key, item, reason)
+        return True
+
+    def _bury_item(self, key: bytes, item: bytes, reason: str) -> None:
+        logger.error("what stood in queue %r is no message: it goes to the dead set (%s)", key, reason)
+        self.sets.bury(malformed.grave(item, key.decode().removeprefix(self.global_keyprefix), reason))
+
+    def _zadd(self, name: str, members: dict[str, float], *, _publish_batch: Any = None, **_: Any) -> None:
+        if _publish_batch is not None:
+            _publish_batch.add("zadd", name, members)
+            return
+        with self.conn_or_acquire() as connection:
+            connection.zadd(name, members)
+
+
+class Transport(redis.Transport):
+    """The transport that `broker_transport = "sidekiq"` names."""
+
+    Channel = Channel
+
+
+def due_at(message: dict[str, Any]) -> float | None:
+    """When the message may run, in seconds since the epoch, or None where it has no ETA."""
+    eta = (message.get("headers") or {}).get("eta")
+    if not eta:
+        return None
+    when = datetime.fromisoformat(eta)
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def register() -> None:
+    """Make the alias known to kombu."""
+    TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"

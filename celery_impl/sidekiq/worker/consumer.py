@@ -1,0 +1,62 @@
+"""Celery's consumer, but a message that no task can run goes to the dead set and is not dropped.
+
+Celery logs an unknown task name, a message that it cannot decode or one that is none of a task, and
+acknowledges it: it is lost. Here it is buried with the reason before. A kill between the two buries it
+twice; a broker that is away ends the connection, and the message is delivered again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker.consumer import Consumer
+from kombu.utils.json import dumps
+
+from celery_impl.sidekiq.jobs import malformed
+
+Arguments = tuple[list[Any], dict[str, Any]]
+
+
+class SidekiqConsumer(Consumer):
+    """The consumer that `worker_consumer` names."""
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Bury a job whose task this worker does not know: deploy it, then retry the job."""
+        name = message.headers.get("task")
+        reason = f"no task {name!r} in this worker: deploy it, then retry the job"
+        _bury(message, ("NotRegistered", reason), _arguments(message))
+        if message.headers.get("id"):
+            super().on_unknown_task(body, message, exc)
+        else:
+            super().on_unknown_message(body, message)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Bury what is no job."""
+        _bury(message, (malformed.ERROR_CLASS, "it names no task: something else than Celery wrote it"))
+        super().on_unknown_message(body, message)
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Bury a job whose parts a task cannot take."""
+        _bury(message, (type(exc).__name__, str(exc)))
+        super().on_invalid_task(body, message, exc)
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Bury a job whose body cannot be decoded."""
+        _bury(message, (type(exc).__name__, f"its body cannot be decoded: {exc}"))
+        super().on_decode_error(message, exc)
+
+
+def _arguments(message: Any) -> Arguments:
+    """What the task would have been called with, for the dead set; nothing where it cannot be read."""
+    try:
+        args, kwargs, _ = message.payload
+        return list(args), dict(kwargs)
+    except Exception:  # noqa: BLE001 - whatever a serialiser raises: the job is buried all the same
+        return [], {}
+
+
+def _bury(message: Any, error: tuple[str, str], arguments: Arguments = ([], {})) -> None:
+    channel, raw = message.channel, message._raw  # noqa: SLF001 - pinned by a test
+    queue = (message.delivery_info or {}).get("routing_key") or ""
+    key = channel._key(queue, raw)  # noqa: SLF001 - our own transport's
+    channel.sets.bury(malformed.unknown(dumps(raw), key, error, headers=message.headers, arguments=arguments))

@@ -1,0 +1,150 @@
+"""One thread in every worker process: it queues what is due, renews what the worker holds, pays its debts.
+
+A thread, because the solo pool blocks the worker's event loop for as long as a job runs. Each worker
+has one, so any worker may die. It has a connection of its own and outlives every broker error.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from celery import bootsteps
+
+from celery_impl.sidekiq.beat import runs
+from celery_impl.sidekiq.redis.deferred_acks import Debts
+from celery_impl.sidekiq.worker.heartbeat import BEAT_S, Heartbeat
+
+#: Seconds between two looks for entries that are due; their lateness is below this plus the queue's.
+POLL_S: Final = 0.25
+#: Seconds between two looks for dead processes. Celery's news of one often comes a moment too early to
+#: be confirmed, and its own next look is 5 s away.
+REAP_S: Final = 0.5
+#: Seconds between two renewals; the visibility timeout must be a few times as long.
+RENEW_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Keeper(threading.Thread):
+    """Calls each of `work` at its interval in seconds until stopped, then `close`; errors end nothing."""
+
+    def __init__(self, work: dict[Callable[[], object], float], *, close: Callable[[], object]) -> None:
+        super().__init__(name="sidekiq-keeper", daemon=True)
+        self._work = work
+        self._close = close
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Do each piece of work at its interval; an error is logged and the next round tries again."""
+        due = dict.fromkeys(self._work, 0.0)
+        while not self._stopped.is_set():
+            for piece, interval in self._work.items():
+                if time.monotonic() >= due[piece]:
+                    _attempt(piece)
+                    due[piece] = time.monotonic() + interval
+            self._stopped.wait(max(0.0, min(due.values()) - time.monotonic()))
+        _attempt(self._close)
+
+    def stop(self) -> None:
+        """End the thread after what it does now."""
+        self._stopped.set()
+
+
+class KeeperStep(bootsteps.StartStopStep):
+    """Starts the thread once the worker consumes, and ends it when the worker or its connection does."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        self._keeper: Keeper | None = None
+        self._debts = Debts(_running)
+        self._heart = Heartbeat(consumer)
+        self._reaper: Any = None
+        super().__init__(consumer, **options)
+
+    def start(self, consumer: Any) -> None:
+        """Start the thread, with a connection of its own."""
+        if processes := getattr(consumer.pool, "_pool", None):  # prefork's; pinned by a test
+            _watch_again(processes)
+            self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
+        channel = consumer.task_consumer.channel
+        channel.debts = self._debts
+        own = consumer.app.connection_for_write()
+        # Connected here and not in the thread: kombu does it under a lock, and a job's process that is
+        # forked meanwhile would find that lock held for ever.
+        own.connect()
+        through = own.default_channel
+        sets = through.sets
+
+        def renew() -> None:
+            channel.qos.renew(sets)
+
+        def promote() -> None:
+            sets.promote(time.time())
+
+        def pay() -> None:
+            self._debts.pay(through)
+
+        def beat() -> None:
+            self._heart.beat(sets, time.time())
+
+        def mark() -> None:
+            runs.renew(sets, _worker_state().active_requests)
+
+        work: dict[Callable[[], object], float] = {promote: POLL_S, pay: POLL_S, renew: RENEW_S, beat: BEAT_S}
+        work[mark] = RENEW_S
+        self._keeper = Keeper(work, close=own.release)
+        self._keeper.start()
+
+    def stop(self, consumer: Any) -> None:
+        """End the thread with the connection; when the worker stops, its last jobs still need renewing."""
+        if not _stopping():
+            self.shutdown(consumer)
+
+    def shutdown(self, _consumer: Any) -> None:
+        """End the thread; it holds nothing that would be lost."""
+        if self._reaper is not None:
+            self._reaper.cancel()
+            self._reaper = None
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None
+
+
+def _watch_again(processes: Any) -> None:
+    """Have Celery watch every process of the pool, so that it does not fail in doing so.
+
+    1. Two processes end at once; on the news of the first, Celery clears up and replaces both.
+    2. The news of the second now meets a file descriptor of its successor: the living successor is
+       taken off the watch, and marked by None in place of a descriptor.
+    3. At the next loss of the connection Celery watches all anew, and None would end the worker.
+    """
+    for process in processes._pool:  # noqa: SLF001 - pinned by a test
+        if getattr(process, "_sentinel_poll", 0) is None:
+            del process._sentinel_poll  # noqa: SLF001 - pinned by a test
+
+
+def _worker_state() -> Any:
+    from celery.worker import state  # late: an app that only sends jobs need not load the worker
+
+    return state
+
+
+def _stopping() -> bool:
+    state = _worker_state()
+    return state.should_stop is not None or state.should_terminate is not None
+
+
+def _running() -> set[str]:
+    return {request.message.delivery_tag for request in tuple(_worker_state().active_requests)}
+
+
+def _attempt(piece: Callable[[], object]) -> None:
+    try:
+        piece()
+    except Exception:  # the next round is the retry
+        logger.debug("the broker did not answer", exc_info=True)

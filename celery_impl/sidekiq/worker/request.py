@@ -1,0 +1,73 @@
+"""What the worker's main process does with a job whose process was killed.
+
+A killed process cannot retry or bury its own job, so its parent does: over the hard time limit it
+goes to the dead set; a lost process puts it back on the queue, until three have died of it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from celery.exceptions import Ignore, InvalidTaskError, Reject, TimeLimitExceeded, WorkerLostError
+from celery.worker.request import Request
+
+from celery_impl.sidekiq.enqueue.death import give_up
+from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.worker import heartbeat
+
+#: Processes that one job may kill before it goes to the dead set.
+POISON_DEATHS: Final = 3
+
+logger = logging.getLogger(__name__)
+
+
+class SidekiqRequest(Request):
+    """A job in the worker's main process."""
+
+    task: SidekiqTask
+    _context: Any  # private to Celery, pinned by a test
+
+    def __init__(self, message: Any, **options: Any) -> None:
+        """Read a message; raise InvalidTaskError where a part is missing or of the wrong kind."""
+        try:
+            super().__init__(message, **options)
+            if not (isinstance(self.args, list | tuple) and isinstance(self.kwargs, dict)):
+                raise InvalidTaskError("its arguments are no list and mapping")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+
+    def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
+        """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
+        if not soft:
+            self._bury(TimeLimitExceeded(timeout))
+        super().on_timeout(soft, timeout)
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Bury a job that has killed its third process; otherwise Celery's rules hold."""
+        error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
+        if not isinstance(error, Ignore | Reject):
+            heartbeat.count_failure()
+        if isinstance(error, WorkerLostError) and self._deaths() >= POISON_DEATHS:
+            self._bury(error)
+            self.acknowledge()
+        return super().on_failure(exc_info, *args, **kwargs)
+
+    def _deaths(self) -> int:
+        try:
+            with self.task.app.producer_or_acquire() as producer:
+                return int(producer.channel.sets.count_death(self.id))
+        except Exception:  # not counted is run once more, which is the promise
+            logger.warning("could not count the death of a process by job %s", self.id, exc_info=True)
+            return 0
+
+    def _bury(self, error: BaseException) -> None:
+        if not self.task.goes_to_dead_set:
+            unique.ended(self.task, self._context)
+            return
+        try:
+            give_up(self.task, self._context, error)
+        except Exception:  # Celery acknowledges next, so give it back before: it runs once more
+            logger.warning("could not bury job %s", self.id, exc_info=True)
+            self.reject(requeue=True)

@@ -1,0 +1,125 @@
+"""A kombu transport over the broker in memory, for code that asks the app for a connection.
+
+Tasks do not come this way: `amqp` puts them into the broker itself. What does: a purge, a raw
+message, an exchange of another kind than direct, the events that Celery's monitors read. Exchanges
+and bindings are kombu's own. Consumers look for messages every POLL_S seconds.
+
+`Connection(url_of(broker))` finds the broker by the name in its URL.
+"""
+
+from __future__ import annotations
+
+from queue import Empty
+from typing import Any, Final
+from weakref import WeakValueDictionary
+
+import kombu
+
+from inprocess.celery.broker.broker import Broker, Envelope
+from inprocess.celery.celery_internals.internals import (
+    TRANSPORT_ALIASES,
+    BrokerState,
+    VirtualChannel,
+    VirtualTransport,
+)
+
+#: The scheme of a broker URL.
+SCHEME: Final = "inprocess"
+#: Seconds between two looks of a consumer that uses a raw connection.
+POLL_S: Final = 0.05
+
+_brokers: WeakValueDictionary[str, Broker] = WeakValueDictionary()
+_states: dict[str, Any] = {}
+
+
+def url_of(broker: Broker) -> str:
+    """A URL by which kombu finds this broker, as long as it lives."""
+    name = f"broker-{id(broker):x}"
+    _brokers[name] = broker
+    return f"{SCHEME}://{name}//"
+
+
+class Channel(VirtualChannel):  # type: ignore[misc]  # see internals
+    """A channel whose queues are the broker's."""
+
+    supports_fanout = True
+    do_restore = False
+    body_encoding = None
+
+    @property
+    def _broker(self) -> Broker:
+        name = self.connection.client.hostname
+        try:
+            return _brokers[name]
+        except KeyError:
+            raise ConnectionError(f"the broker {SCHEME}://{name} has ended with its app") from None
+
+    def _has_queue(self, queue: str, **_: Any) -> bool:
+        return self._broker.has(queue)
+
+    def _new_queue(self, queue: str, **_: Any) -> None:
+        self._broker.declare(queue)
+
+    def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
+        properties = message["properties"]
+        info = properties.get("delivery_info", {})
+        self._broker.put(
+            Envelope(
+                queue, message["body"], message["content-type"], message["content-encoding"],
+                message["headers"], properties, info.get("exchange", ""), info.get("routing_key", ""),
+            )
+        )  # fmt: skip
+
+    def _put_fanout(
+        self, exchange: str, message: dict[str, Any], routing_key: str | None = None, **_: Any
+    ) -> None:
+        for queue in self._lookup(exchange, routing_key):
+            self._put(queue, message)
+
+    def _get(self, queue: str, timeout: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - kombu's signature
+        envelope = self._broker.get(queue)
+        if envelope is None:
+            raise Empty
+        properties = dict(envelope.properties)
+        properties.setdefault("delivery_tag", self._next_delivery_tag())
+        properties["delivery_info"] = {"exchange": envelope.exchange, "routing_key": envelope.routing_key}
+        return {
+            "body": envelope.body,
+            "content-type": envelope.content_type,
+            "content-encoding": envelope.content_encoding,
+            "headers": envelope.headers,
+            "properties": properties,
+        }
+
+    def _size(self, queue: str) -> int:
+        return self._broker.size(queue)
+
+    def _purge(self, queue: str) -> int:
+        return self._broker.purge(queue)
+
+    def _delete(self, queue: str, *_: Any, **__: Any) -> None:
+        self._broker.purge(queue)
+
+    def _queue_bind(self, *_: Any) -> None:
+        """The table of the exchange, which kombu keeps, is enough."""
+
+
+class Transport(VirtualTransport):  # type: ignore[misc]  # see internals
+    """See the module."""
+
+    Channel = Channel
+    driver_type = SCHEME
+    driver_name = SCHEME
+    polling_interval = POLL_S
+    implements = VirtualTransport.implements.extend(exchange_type=frozenset(["direct", "topic", "fanout"]))
+
+    def __init__(self, client: kombu.Connection, **options: Any) -> None:
+        super().__init__(client, **options)
+        self.state = _states.setdefault(client.hostname or "", BrokerState())
+
+    def driver_version(self) -> str:
+        """There is no driver."""
+        return "N/A"
+
+
+TRANSPORT_ALIASES[SCHEME] = f"{__name__}:Transport"

@@ -1,0 +1,1 @@
+"""Results in memory: the backend, chords, and how a caller awaits one."""

@@ -1,0 +1,31 @@
+"""Waiting for a result from a coroutine: the loop goes on meanwhile, and no thread is spent."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from celery.exceptions import TimeoutError as ResultTimeoutError
+
+from inprocess.celery.results.backend import InProcessBackend
+from inprocess.supervision.core.clock import settle
+
+
+async def result(async_result: Any, *, timeout_s: float | None = None, propagate: bool = True) -> Any:
+    """What `async_result.get()` gives, for coroutines; of a group and a chord as well.
+
+    Raise what the task raised, unless `propagate` is false (then it is returned), and Celery's
+    TimeoutError after `timeout_s` seconds; the task goes on then. Results of another backend than
+    the one in memory are waited for in a thread.
+    """
+    if not isinstance(async_result.backend, InProcessBackend):
+        return await asyncio.to_thread(async_result.get, timeout=timeout_s, propagate=propagate)
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    async_result.then(lambda *_: loop.call_soon_threadsafe(settle, ready))
+    try:
+        async with asyncio.timeout(timeout_s):
+            await ready
+    except TimeoutError:
+        raise ResultTimeoutError("The operation timed out.") from None
+    return async_result.get(propagate=propagate, disable_sync_subtasks=False)

@@ -1,0 +1,197 @@
+"""Results in memory: whoever waits for one is woken when it is stored, nobody polls.
+
+Each task's state and result stand under its id as Celery's key-value backends write them; with
+`strict` through the result serialiser, so that what comes back is what a real backend would give,
+else by reference. They are kept until they are forgotten, or for `result_expires` (a day, unless
+the app says otherwise), and no more than MAX_RESULTS of them: then the oldest go first.
+
+Callable from any thread. Waiting on the loop's own thread would wait for itself and is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from celery import states
+from celery.exceptions import TimeoutError as ResultTimeoutError
+
+from inprocess.celery.celery_internals.internals import (
+    AsyncBackendMixin,
+    BaseKeyValueStoreBackend,
+    BaseResultConsumer,
+)
+from inprocess.celery.results.chords import Chords
+
+#: Results that are kept at most.
+MAX_RESULTS: Final = 100_000
+
+
+class Store:
+    """Keys with values, the oldest first, and a condition that tells of each change. Any thread."""
+
+    def __init__(self, max_results: int = MAX_RESULTS, now: Callable[[], float] = time.monotonic) -> None:
+        self.changed = threading.Condition()
+        self.waiters: Any = None
+        self._max = max_results
+        self._now = now
+        self._values: dict[str, tuple[float, Any]] = {}  # in the order of their first writing
+
+    def get(self, key: str) -> Any:
+        """The value of a key, None where there is none or it has expired."""
+        expires_at, value = self._values.get(key, (0.0, None))
+        return value if expires_at > self._now() else None
+
+    def set(self, key: str, value: Any, lives_s: float | None) -> None:
+        """Write a value, for so many seconds (None or 0: for ever), and drop what is too old or too much."""
+        with self.changed:
+            now = self._now()
+            self._values[key] = (now + lives_s if lives_s else float("inf"), value)
+            if len(self._values) > self._max:
+                self._drop(now)
+
+    def pop(self, key: str) -> Any:
+        """Remove a key; its value, None where there was none."""
+        with self.changed:
+            return self._values.pop(key, (0.0, None))[1]
+
+    def tell(self) -> None:
+        """Wake all who wait for a change."""
+        with self.changed:
+            self.changed.notify_all()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def _drop(self, now: float) -> None:
+        """Drop what has expired; where nothing has, a tenth, the oldest first."""
+        for key in [key for key, (expires_at, _) in self._values.items() if expires_at <= now]:
+            del self._values[key]
+        if len(self._values) > self._max:
+            for key in list(self._values)[: max(1, self._max // 10)]:
+                del self._values[key]
+
+
+class Waiters(BaseResultConsumer):  # type: ignore[misc]  # see internals
+    """Wakes those who wait for results."""
+
+    def start(self, initial_task_id: str, **_: Any) -> None:
+        """There is nothing to connect to."""
+
+    def consume_from(self, task_id: str) -> None:
+        """Results are brought."""
+
+    cancel_for = consume_from
+
+    def drain_events_until(
+        self, p: Any, timeout: float | None = None, on_interval: Callable[[], object] | None = None
+    ) -> Iterator[None]:
+        """Wait until `p` is ready; raise TimeoutError after `timeout` seconds."""
+        if not p.ready:
+            refuse_on_loop()
+        changed = self.backend.store.changed
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not p.ready:
+            with changed:
+                if not p.ready:
+                    left = None if deadline is None else deadline - time.monotonic()
+                    if left is not None and left <= 0:
+                        raise ResultTimeoutError("The operation timed out.")
+                    changed.wait(left)
+            if on_interval:
+                on_interval()
+            yield
+
+
+class InProcessBackend(Chords, AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ignore[misc]  # see internals
+    """See the module."""
+
+    supports_native_join = True
+    supports_autoexpire = True
+    persistent = False
+    key_t = str
+
+    def __init__(self, app: Any, *, store: Store, strict: bool, url: str | None = None) -> None:
+        self.store = store
+        self.strict = strict
+        super().__init__(app, url=url)
+        self.thread_safe = True  # one for all threads of the app
+        if store.waiters is None:
+            store.waiters = Waiters(self, app, self.accept, self._pending_results, self._pending_messages)
+        self.result_consumer = store.waiters
+        self._pending_results: Any = store.waiters._pending_results  # noqa: SLF001 - all apps wait in one place
+
+    def get(self, key: str) -> Any:
+        """As Celery's key-value backends have it."""
+        return self.store.get(key)
+
+    def mget(self, keys: list[str]) -> list[Any]:
+        """As above."""
+        return [self.store.get(key) for key in keys]
+
+    def set(self, key: str, value: Any) -> None:
+        """As above."""
+        self.store.set(key, value, self.expires)
+
+    def delete(self, key: str) -> None:
+        """As above."""
+        self.store.pop(key)
+
+    def encode(self, data: Any) -> Any:
+        """Through the serialiser, or by reference."""
+        return super().encode(data) if self.strict else data
+
+    def decode(self, payload: Any) -> Any:
+        """As above."""
+        return super().decode(payload) if self.strict or payload is None else dict(payload)
+
+    def encode_result(self, result: Any, state: str) -> Any:
+        """As above: by reference an error stays the error that it is."""
+        return super().encode_result(result, state) if self.strict else result
+
+    def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Celery's signature
+        """Have a result told of its end; at once where that has come."""
+        self._add_pending_result(result.id, result, weak=weak)
+        meta = self._get_task_meta_for(result.id)
+        if meta["status"] in states.READY_STATES:
+            result._maybe_set_cache(meta)  # noqa: SLF001 - as Celery's own backends
+        return result
+
+    def _store_result(
+        self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
+    ) -> Any:
+        """Write a state, unless the task has succeeded already, and tell who waits for it."""
+        meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
+        meta["task_id"] = task_id
+        key = self.get_key_for_task(task_id)
+        with self.store.changed:
+            kept = self.store.get(key)
+            if kept is not None and kept[0] == states.SUCCESS:
+                return result
+            self.store.set(key, (state, self.encode(meta)), self.expires)
+        if any(mapping.get(task_id) for mapping in self._pending_results):
+            self.result_consumer.on_state_change(self._get_task_meta_for(task_id), None)
+        self.store.tell()
+        return result
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        kept = self.store.get(self.get_key_for_task(task_id))
+        if kept is None:
+            return {"status": states.PENDING, "result": None}
+        meta: dict[str, Any] = self.decode_result(kept[1])
+        return meta
+
+
+def refuse_on_loop() -> None:
+    """Raise RuntimeError on the thread of a running loop, which would wait for itself."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    raise RuntimeError(
+        "get() on an event loop's own thread would stop the loop that is to bring the result: "
+        "use `await inprocess.celery.result(async_result)`, or asyncio.to_thread(async_result.get)"
+    )

@@ -1,0 +1,132 @@
+"""Chords: their parts are counted under one lock, so the body is sent once, when the last part returns.
+
+1. `apply_chord` keeps the header's structure where it has groups inside, since the body is to get
+   the results in that shape; else the results themselves are kept as they come.
+2. `set_chord_size`, which Celery calls before it sends the last part, tells how many parts there are;
+   `add_to_chord` adds one while the chord runs.
+3. When as many parts have returned, their results, in the header's order, go to the body; a part that
+   failed fails the body, with Celery's own ChordError.
+
+A part that returns twice (redelivered after a crash) counts once, and not at all once the body was
+sent. A chord that never completes is forgotten when its results are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from celery import states
+from celery.canvas import maybe_signature
+from celery.exceptions import ChordError
+from celery.result import GroupResult, allow_join_result
+from celery.utils.log import get_logger
+
+from inprocess.celery.celery_internals.internals import LazyHeader, create_chord_error
+
+logger = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Chord:
+    """What has come of a chord: the results, encoded, in the order in which they came."""
+
+    size: int | None = None
+    parts: dict[tuple[str, Any], tuple[float, Any]] = field(
+        default_factory=dict
+    )  # (id, index): (index, result)
+    is_sent: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self.size is not None and len(self.parts) == self.size and not self.is_sent
+
+
+class Chords:
+    """A mixin of the backend; see the module. Any thread."""
+
+    app: Any
+    store: Any
+
+    def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Get ready for a chord, which may be one that was applied before."""
+        self._keep(header_result_args[0], _Chord())
+        if not isinstance(header_result_args[1], LazyHeader):  # a lazy header must stay so
+            header = self.app.GroupResult(*header_result_args)
+            if any(isinstance(nested, GroupResult) for nested in header.results):
+                header.save(backend=self)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """There are so many parts, beside those that were added."""
+        with self.store.changed:
+            chord = self._chord(group_id)
+            chord.size = (chord.size or 0) + chord_size
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """There is one part more."""
+        self.set_chord_size(chord_id, 1)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
+        """A part has returned, or failed; the last one sends the body."""
+        group_id, task_id, index = request.group, request.id, request.group_index
+        if not group_id or not task_id:
+            return
+        backend: Any = self
+        encoded = backend.encode(
+            {"state": state, "id": task_id, "result": backend.encode_result(result, state)}
+        )
+        with self.store.changed:
+            chord = self._chord(group_id)
+            chord.parts.setdefault((task_id, index), (float("inf") if index is None else index, encoded))
+            if not chord.is_complete:
+                return
+            chord.is_sent = True
+        self._complete(group_id, maybe_signature(request.chord, app=self.app), chord)
+
+    def _complete(self, group_id: str, body: Any, chord: _Chord) -> None:
+        backend: Any = self
+        try:
+            results = self._joined(group_id, chord)
+        except ChordError as error:
+            logger.exception("Chord %r raised", group_id)
+            backend.chord_error_from_stack(body, error)
+        except Exception as error:
+            logger.exception("Chord %r raised", group_id)
+            backend.chord_error_from_stack(body, ChordError(f"Join error: {error!r}"))
+        else:
+            try:
+                body.delay(results)
+            except Exception as error:
+                logger.exception("Chord callback for %r raised", group_id)
+                backend.chord_error_from_stack(body, ChordError(f"Callback error: {error!r}"))
+        chord.parts.clear()
+
+    def _joined(self, group_id: str, chord: _Chord) -> Any:
+        """The results in the header's shape and order; raise ChordError for a part that failed."""
+        header = GroupResult.restore(group_id, app=self.app)
+        if header is None:
+            ordered = sorted(chord.parts.values(), key=lambda part: part[0])
+            return [self._unpacked(encoded) for _, encoded in ordered]
+        header.on_ready()  # type: ignore[attr-defined]  # its parts have returned, or it would not be asked
+        with allow_join_result():
+            return header.join_native(timeout=self.app.conf.result_chord_join_timeout, propagate=True)
+
+    def _unpacked(self, encoded: Any) -> Any:
+        backend: Any = self
+        part = backend.decode(encoded)
+        result = part["result"]
+        if part["state"] in states.EXCEPTION_STATES:
+            result = backend.exception_to_python(result)
+        if part["state"] in states.PROPAGATE_STATES:
+            raise create_chord_error(f"Dependency {part['id']} raised {result!r}", result)
+        return result
+
+    def _chord(self, group_id: str) -> _Chord:
+        backend: Any = self
+        chord: _Chord | None = self.store.get(backend.get_key_for_chord(group_id))
+        return self._keep(group_id, _Chord()) if chord is None else chord
+
+    def _keep(self, group_id: str, chord: _Chord) -> _Chord:
+        backend: Any = self
+        self.store.set(backend.get_key_for_chord(group_id), chord, backend.chord_expires)
+        return chord

@@ -1,0 +1,154 @@
+"""The one choke point: whatever an app publishes ends in `Producer.publish`, which hands it to the broker.
+
+`delay`, `apply_async`, signatures, the canvas, `self.retry`, `send_task` and beat all build their
+message in Celery's own AMQP object, send its signals, and publish. This module replaces the last
+step alone: with `strict` the body goes through the serialiser as it would on its way to a broker,
+so that the task sees a copy and unserialisable arguments are refused; else it goes by reference.
+
+What goes to an exchange of another kind than direct takes the road through `transport`, where
+kombu's own routing applies.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import kombu
+from kombu.exceptions import EncodeError
+
+from inprocess.celery.broker.broker import Broker, Envelope
+from inprocess.celery.celery_internals.internals import AMQP, KombuProducer
+from inprocess.celery.sending.errors import refused, unserialisable
+from inprocess.celery.sending.plain_values import quick_repr
+
+
+class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
+    """Celery's AMQP object, whose producers hand over to a broker in this process."""
+
+    def __init__(self, app: Any, broker: Broker, *, strict: bool) -> None:
+        super().__init__(app)
+        self.broker = broker
+        self.strict = strict
+        self._pool = ProducerPool(app, broker, strict=strict)
+
+    @property
+    def producer_pool(self) -> ProducerPool:
+        """What the app gets its producers from."""
+        return self._pool
+
+    def serialised(
+        self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
+    ) -> tuple[Any, str, str]:
+        """The body as it would travel, its content type and encoding; raise EncodeError where it cannot."""
+        return self._pool.acquire().serialised(task, body, serializer, compression, headers)
+
+    def as_task_v2(
+        self, task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
+    ) -> Any:
+        """As Celery's, with a cheaper way to the same texts of usual arguments."""
+        if options.get("argsrepr") is None and type(args) in {tuple, list}:
+            options["argsrepr"] = quick_repr(args, self.argsrepr_maxsize)
+        if options.get("kwargsrepr") is None and not kwargs:
+            options["kwargsrepr"] = "{}"
+        return super().as_task_v2(task_id, name, args, kwargs, *rest, **options)
+
+
+class Producer(KombuProducer):  # type: ignore[misc]  # see internals
+    """kombu's Producer, whose `publish` puts into the broker what goes to one queue. Any thread."""
+
+    def __init__(self, connection: kombu.Connection, broker: Broker, app: Any, *, strict: bool) -> None:
+        self._link = connection
+        super().__init__(connection, auto_declare=False)
+        self._broker = broker
+        self._app = app
+        self._strict = strict
+
+    @property
+    def connection(self) -> kombu.Connection:
+        """The connection that code with more in mind than publishing may use."""
+        return self._link
+
+    def publish(  # noqa: PLR0917 - kombu's signature
+        self,
+        body: Any,
+        routing_key: str | None = None,
+        delivery_mode: int | None = None,
+        priority: int | None = None,
+        serializer: str | None = None,
+        headers: dict[str, Any] | None = None,
+        compression: str | None = None,
+        exchange: Any = None,
+        expiration: float | None = None,
+        **rest: Any,
+    ) -> None:
+        """Put a message into its queue; raise EncodeError for arguments that `strict` refuses.
+
+        Raise OperationalError once the broker takes in no more: while draining, and after the end.
+        """
+        headers = {} if headers is None else headers
+        if exchange or "content_type" in rest or not self._is_task(headers, body):
+            super().publish(
+                body, routing_key=routing_key, delivery_mode=delivery_mode, priority=priority or 0,
+                serializer=serializer, headers=headers, compression=compression, exchange=exchange,
+                expiration=expiration, **rest,
+            )  # fmt: skip
+            return
+        if self._broker.refusal is not None and self._app.current_worker_task is None:
+            raise refused(self._broker.refusal)
+        for ignored in _OF_THE_WIRE:
+            rest.pop(ignored, None)
+        properties = {**rest, "priority": priority or 0, "delivery_mode": delivery_mode}
+        if expiration is not None:
+            properties["expiration"] = str(int(expiration * 1000))
+        content_type = encoding = None
+        if self._strict:
+            body, content_type, encoding = self.serialised(
+                headers["task"], body, serializer, compression, headers
+            )
+        queue = routing_key or ""
+        self._broker.put(Envelope(queue, body, content_type, encoding, headers, properties, "", queue))
+
+    def serialised(
+        self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
+    ) -> tuple[Any, str, str]:
+        """As `InProcessAMQP.serialised`."""
+        try:
+            content: tuple[Any, str, str] = self._prepare(body, serializer, None, None, compression, headers)
+        except (EncodeError, TypeError, ValueError) as error:
+            raise unserialisable(task, body, serializer, error) from error
+        return content
+
+    def _is_task(self, headers: dict[str, Any], body: Any) -> bool:
+        """Whether it is a task in protocol 2; others are for the transport to wrap as they need."""
+        return "task" in headers and type(body) is tuple
+
+
+#: Arguments of `publish` that tell how a message travels, and mean nothing where it does not.
+_OF_THE_WIRE = ("retry", "retry_policy", "declare", "timeout", "confirm_timeout", "mandatory", "immediate")
+
+
+class ProducerPool:
+    """Hands out one producer to everybody: it holds no socket that two threads could garble."""
+
+    def __init__(self, app: Any, broker: Broker, *, strict: bool) -> None:
+        self._app = app
+        self._broker = broker
+        self._strict = strict
+        self._producer: Producer | None = None
+
+    @property
+    def connections(self) -> SimpleNamespace:
+        """Looks like kombu's pool of connections to who asks for the kind of broker."""
+        return SimpleNamespace(connection=self.acquire().connection)
+
+    def acquire(self, block: bool = False, timeout: float | None = None) -> Producer:  # noqa: ARG002, FBT001, FBT002 - kombu's signature
+        """The producer, which is its own context manager."""
+        if self._producer is None:
+            self._producer = Producer(
+                self._app.connection_for_write(), self._broker, self._app, strict=self._strict
+            )
+        return self._producer
+
+    def force_close_all(self, close_pool: bool = True) -> None:  # noqa: FBT001, FBT002 - as above
+        """There is nothing to close."""

@@ -1,0 +1,193 @@
+"""Job: one run of one task, as a child of the pool's TaskSupervisor.
+
+Where it runs:
+- a plain task in a thread;
+- a coroutine task, and one with `isolation = "process"`, on the loop, over the bridge.
+
+How it ends:
+1. Celery's tracer returns, whatever the task did: result, error or retry are Celery's affair.
+2. It crashes: the task called `sys.exit`, its process died. With `restart = "transient"` on the
+   task the supervisor runs it again, within OTP's window, a window for each run of a task; else,
+   or when that runs out, Celery is told that the worker was lost, as with a pool of processes.
+3. Its hard time limit is over, or it was terminated: it is told to end, and abandoned and reported
+   where it does not.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from billiard.einfo import ExceptionInfo
+from celery.exceptions import SoftTimeLimitExceeded, WorkerLostError
+
+from inprocess.celery.celery_internals.join_flag import begin_task
+from inprocess.celery.celery_internals.request_identity import begin_coroutine_task, begin_thread_task
+from inprocess.celery.worker.thread_interrupt import Interruptible, Stopped
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.tasks.child import Child
+
+if TYPE_CHECKING:
+    from inprocess.celery.worker.pool import TaskPool
+
+#: Seconds that a task gets to end after its hard limit, or after it was terminated.
+END_S: Final = 0.5
+#: Characters of the arguments that reports show.
+SHOWN: Final = 200
+
+
+class JobChild(Child):
+    """A child that reports know by its task, not by the function that runs it."""
+
+    __slots__ = ("job",)
+
+    job: Job
+
+    @property
+    def name(self) -> str:
+        """`task[id]`."""
+        return f"{self.job.task}[{self.job.id}]"
+
+    def describe(self) -> str:
+        """`task[id]: task(arguments)`."""
+        return f"{self.name}: {described(self.job.request)}"
+
+
+class JobId(int):
+    """The process id, as Celery wants it to tell jobs apart by, that knows its job."""
+
+    job: Job
+
+
+class Job:
+    """See the module. `on` are the callbacks of Celery's request."""
+
+    __slots__ = (
+        "_accepted",
+        "_crossing",
+        "_interruptible",
+        "_timers",
+        "call",
+        "child",
+        "id",
+        "on",
+        "over",
+        "pool",
+        "request",
+        "task",
+    )
+
+    def __init__(self, pool: TaskPool, call: Callable[[], Any], args: Any, on: dict[str, Any]) -> None:
+        self.pool = pool
+        self.call = call
+        self.task: str = args[0]
+        self.id: str = args[1]
+        self.request: dict[str, Any] = args[2]
+        self.on = on
+        self.over = False
+        self.child: JobChild | None = None
+        self._accepted = False
+        self._interruptible = Interruptible()
+        self._crossing: Any = None
+        self._timers: list[Any] = []
+
+    def run_in_thread(self) -> None:
+        """Run the tracer in this thread. Called by the pool's supervisor."""
+        begin_thread_task()
+        begin_task()
+        self.pool.app.set_current()
+        try:
+            with self._interruptible:
+                self._accept()
+                outcome = self.call()
+        except Stopped:
+            return
+        self._succeed(outcome)
+
+    async def run_on_loop(self) -> None:
+        """Run the tracer in a greenlet. Called by the pool's supervisor."""
+        from inprocess.celery.worker.greenlet_bridge import Crossing  # late: plain tasks need no greenlet
+
+        begin_coroutine_task()
+        begin_task()
+        self._accept()
+        self._crossing = Crossing()
+        self._succeed(await self._crossing.run(self.call))
+
+    def end(self) -> None:
+        """Have it end: it is interrupted, and abandoned where that does not help. Loop's thread only."""
+        self.over = True
+        self._disarm()
+        self._interruptible.interrupt(Stopped)
+        if self.child is not None:
+            self.pool.end(self.child)
+
+    def ended(self, ended: Exit) -> None:
+        """Deal with the end of the child for good. Loop's thread only."""
+        self._disarm()
+        if ended.kind == "crash" and not self.over:
+            self.over = True
+            self.pool.aftermath(partial(self.on["error_callback"], lost(ended.error)))
+
+    def _accept(self) -> None:
+        if self._accepted:
+            return
+        self._accepted = True
+        pid = JobId(os.getpid())
+        pid.job = self
+        self.on["accept_callback"](pid, time.monotonic())
+        soft, hard = self.on.get("soft_timeout"), self.on.get("timeout")
+        if soft or hard:
+            self.pool.on_loop(partial(self._arm, soft, hard))
+
+    def _succeed(self, outcome: Any) -> None:
+        if not self.over:
+            self.over = True
+            self.on["callback"](outcome)
+
+    def _arm(self, soft: float | None, hard: float | None) -> None:
+        if self.over:
+            return
+        later = self.pool.supervisor.scheduler.call_later
+        self._timers = [
+            later(seconds, partial(act, seconds))
+            for seconds, act in ((soft, self._soft_limit), (hard, self._hard_limit))
+            if seconds
+        ]
+
+    def _disarm(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+
+    def _soft_limit(self, seconds: float) -> None:
+        if self.over:
+            return
+        self.on["timeout_callback"](True, seconds)
+        if self._crossing is not None:
+            self._crossing.interrupt()
+        else:
+            self._interruptible.interrupt(SoftTimeLimitExceeded)
+
+    def _hard_limit(self, seconds: float) -> None:
+        if self.over:
+            return
+        self.end()
+        self.pool.aftermath(partial(self.on["timeout_callback"], False, seconds))
+
+
+def described(headers: dict[str, Any]) -> str:
+    """The call as reports show it; what Celery wrote of the arguments, cut."""
+    args, kwargs = headers.get("argsrepr") or "()", headers.get("kwargsrepr") or "{}"
+    text = f"{headers.get('task')} args={args[:SHOWN]}"
+    return text if kwargs == "{}" else f"{text} kwargs={kwargs[:SHOWN]}"
+
+
+def lost(error: BaseException | None) -> ExceptionInfo:
+    """What Celery's requests expect of a worker that was lost."""
+    try:
+        raise WorkerLostError(f"Worker exited prematurely: {error}")  # noqa: TRY301 - to have a traceback
+    except WorkerLostError:
+        return ExceptionInfo()

@@ -1,0 +1,142 @@
+"""The pool of a worker: Celery's interface in front, a TaskSupervisor of ours behind.
+
+At most `limit` tasks run in threads at once and MAX_COROUTINES on the loop. The worker takes no more
+messages than there are free slots. What comes by another way (an ETA that is due, a rate limit that
+lets a task through) waits in a line of its own for a slot, and its expiry is judged when it gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+from inprocess.celery.broker.broker import LANES, Lane
+from inprocess.celery.celery_internals.internals import BasePool
+from inprocess.celery.worker.job import END_S, Job, JobChild
+from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.core.exits import Restart
+from inprocess.supervision.core.process import log
+from inprocess.supervision.core.restarts import RestartIntensity
+from inprocess.supervision.tasks.child_options import Options, options_of
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
+
+#: Coroutine tasks that run on the loop at once.
+MAX_COROUTINES: Final = 1000
+#: The restart window of one run of a task with a restart value.
+WINDOW: Final = RestartIntensity()
+
+
+class Tasks(TaskSupervisor):
+    """The supervisor of running tasks: it goes on starting them while the worker drains its queues."""
+
+    __slots__ = ()
+
+    def quiet(self) -> None:
+        """Refuse nothing: the worker decides what still runs."""
+
+
+class TaskPool(BasePool):  # type: ignore[misc]  # see internals
+    """See the module. Loop's thread only, but for `aftermath` and `on_loop`."""
+
+    task_join_will_block = False  # `joining` decides that for each caller
+    body_can_be_buffer = True
+
+    def __init__(
+        self,
+        limit: int | None = None,
+        *,
+        supervisor: Tasks,
+        lane_of: Callable[[str | None], Lane],
+        freed: Callable[[], object],
+        **options: Any,
+    ) -> None:
+        super().__init__(limit, **options)
+        self.supervisor = supervisor
+        self._lane_of = lane_of
+        self._freed = freed
+        self._limits: dict[Lane, int] = {"thread": limit or 1, "loop": MAX_COROUTINES}
+        self._running: dict[Lane, int] = dict.fromkeys(LANES, 0)
+        self._line: dict[Lane, deque[Any]] = {lane: deque() for lane in LANES}
+        self._options: dict[str, Options] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def free(self, lane: Lane) -> int:
+        """How many messages of a lane may be taken now."""
+        return self._limits[lane] - self._running[lane] - len(self._line[lane])
+
+    def admit(self, request: Any, execute: Callable[[Any], object]) -> None:
+        """Execute a request now, or when there is a slot for it."""
+        lane = self._lane_of(request.task.name)
+        if self._running[lane] < self._limits[lane]:
+            execute(request)
+        else:
+            self._line[lane].append((request, execute))
+
+    def waiting(self) -> list[Any]:
+        """The requests that wait for a slot."""
+        return [request for line in self._line.values() for request, _ in line]
+
+    def on_apply(self, target: Callable[..., Any], args: Any, kwargs: Any, **on: Any) -> None:
+        """Run a task. Called by Celery's request."""
+        on["timeout"] = on.get("timeout") or self.options.get("timeout")
+        on["soft_timeout"] = on.get("soft_timeout") or self.options.get("soft_timeout")
+        call = partial(target, *args, **(kwargs or {}), app=self.app)
+        job = Job(self, call, args, on)
+        lane = self._lane_of(job.task)
+        function = job.run_on_loop if lane == "loop" else job.run_in_thread
+        child = self.supervisor.take(function, (), self._options_of(job.task), JobChild)
+        if isinstance(child, Refused):
+            log.error("%s was not started: %s", job.task, child)
+            return
+        child.job, job.child = job, child
+        self._running[lane] += 1
+        child.monitor(partial(self._ended, job, lane))
+
+    def terminate_job(self, pid: Any, signal: int | None = None) -> None:  # noqa: ARG002 - Celery's signature
+        """End a running task: `revoke(terminate=True)`. No signal reaches a thread or a coroutine."""
+        pid.job.end()
+
+    def grow(self, n: int = 1) -> None:
+        """Run `n` more tasks at once in threads."""
+        self.limit = self._limits["thread"] = self._limits["thread"] + n
+        self._freed()
+
+    def shrink(self, n: int = 1) -> None:
+        """Run `n` fewer tasks at once in threads; those that run are let finish. At least one stays."""
+        self.limit = self._limits["thread"] = max(1, self._limits["thread"] - n)
+
+    def end(self, child: JobChild) -> None:
+        """End a child, with END_S for it to do so by itself."""
+        task = asyncio.get_running_loop().create_task(self.supervisor.end_child(child, END_S))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    def aftermath(self, report: Callable[[], object]) -> None:
+        """Have Celery note in a thread what became of a job: errbacks are the app's code."""
+        self.supervisor.start_child(report)
+
+    def on_loop(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop's thread, soon."""
+        self.supervisor.loop.call_soon_threadsafe(function)
+
+    def _ended(self, job: Job, lane: Lane, ended: Any) -> None:
+        self._running[lane] -= 1
+        job.ended(ended)
+        line = self._line[lane]
+        while line and self._running[lane] < self._limits[lane]:
+            request, execute = line.popleft()
+            execute(request)
+        self._freed()
+
+    def _options_of(self, name: str) -> Options:
+        known = self._options.get(name)
+        if known is None:
+            restart: Restart = getattr(self.app.tasks.get(name), "restart", None) or "temporary"
+            known = self._options[name] = options_of(restart, {"name": name, "intensity": WINDOW})
+        return known
+
+    def _get_info(self) -> dict[str, Any]:
+        return {**super()._get_info(), "running": dict(self._running), "supervisor": self.supervisor.name}

@@ -1,0 +1,168 @@
+"""The worker: Celery's WorkController, living in a GenServer of the app's supervision tree.
+
+It is woken when something was sent or a slot is free, and answers remote control. A
+crash of the consumer crashes the server; its supervisor starts both it and the running tasks' supervisor
+anew, and the messages that were not acknowledged are delivered again.
+
+At a drain (`quiet`) only running tasks may send more tasks; what waits is still run, and so are ETAs
+that come within the grace; the rest is reported as cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from celery import signals
+from celery.utils.nodenames import default_nodename
+
+from inprocess.celery.broker.broker import Broker, Envelope
+from inprocess.celery.celery_internals.internals import TERMINATE, WorkController, worker_state
+from inprocess.celery.worker.consumer import InProcessConsumer
+from inprocess.celery.worker.job import JobChild, described
+from inprocess.celery.worker.pool import TaskPool, Tasks
+from inprocess.celery.worker.timer import LoopTimer
+from inprocess.supervision.core.clock import sleep
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.process import Held
+from inprocess.supervision.core.scheduler import Scheduler
+from inprocess.supervision.servers.gen_server import GenServer
+
+
+class Controller(WorkController):  # type: ignore[misc]  # see internals
+    """Celery's, with a pool, a consumer and a timer of ours. Loop's thread only."""
+
+    def __init__(
+        self, app: Any, server: Worker, *, supervisor: Tasks, broker: Broker, concurrency: int
+    ) -> None:
+        super().__init__(
+            app=app,
+            hostname=default_nodename(""),
+            concurrency=concurrency,
+            pool=partial(TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.freed),
+            consumer_cls=partial(InProcessConsumer, broker=broker),
+            timer_cls=partial(_timer, server.scheduler),
+            use_eventloop=False,
+            statedb=None,
+        )
+
+    def _process_task(self, request: Any) -> None:
+        self.pool.admit(request, super()._process_task)
+
+    def on_consumer_ready(self, consumer: Any) -> None:
+        """Tell the app."""
+        signals.worker_ready.send(sender=consumer)
+
+
+def _timer(scheduler: Scheduler, *, on_error: Callable[[Exception], object], **_: Any) -> LoopTimer:
+    return LoopTimer(scheduler, on_error)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task that waits, as reports show it."""
+
+    envelope: Envelope
+    attempt: int = 1
+    state: str = "waiting"
+
+    @property
+    def name(self) -> str:
+        """`task[id]`."""
+        headers = self.envelope.headers
+        return f"{headers.get('task')}[{headers.get('id')}]"
+
+    def describe(self) -> str:
+        """`task[id]: task(arguments)`."""
+        return f"{self.name}: {described(self.envelope.headers)}"
+
+
+class Worker(GenServer):
+    """See the module. `init` is called by its supervisor."""
+
+    __slots__ = ("_home", "_pumping", "app", "broker", "controller", "grace_s", "supervisor")
+
+    def init(self, app: Any, broker: Broker, supervisor: Tasks, concurrency: int, grace_s: float) -> None:
+        """Start Celery's worker, and take back what an earlier one had not finished."""
+        self.app, self.broker, self.supervisor, self.grace_s = app, broker, supervisor, grace_s
+        self._pumping = False
+        self._home = copy_context()  # not that of whoever sends a task
+        broker.restore()
+        self.controller = Controller(app, self, supervisor=supervisor, broker=broker, concurrency=concurrency)
+        self.controller.blueprint.start(self.controller)
+        broker.wake = self.wake
+        self.wake()
+
+    def wake(self) -> None:
+        """Have the queues looked at, in the loop's next turn. Any thread."""
+        if self._pumping:
+            return
+        self._pumping = True
+        if self.is_here:
+            self.loop.call_soon(self._pump, context=self._home)
+        else:
+            with suppress(RuntimeError):  # the loop is closed, and nothing runs any more
+                self.loop.call_soon_threadsafe(self._pump, context=self._home)
+
+    def freed(self) -> None:
+        """A slot is free. Loop's thread only."""
+        if self.broker.ready():
+            self.wake()
+
+    def handle_info(self, message: Any) -> None:
+        """Crash with what the consumer raised."""
+        if isinstance(message, Exception):
+            raise message
+        super().handle_info(message)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        if self.exit is not None:
+            return
+        try:
+            if self.controller.consumer.pump():
+                self.wake()
+        except Exception as error:  # noqa: BLE001 - a crash of the server, by the one way that there is
+            self.info(error)
+
+    def handle_call(self, request: Callable[[Any], Any], _caller: Any) -> Any:
+        """Remote control."""
+        return request(self.controller)
+
+    def terminate(self, _ended: Exit) -> None:
+        """Stop Celery's worker; the running tasks are their supervisor's."""
+        self.broker.wake = bool
+        self.controller.consumer.timer.stop()
+        self.controller.blueprint.state = TERMINATE
+        signals.worker_shutdown.send(sender=self.controller)
+        for envelope in self.broker.taken():
+            worker_state.requests.pop(envelope.headers.get("id"), None)
+
+    def quiet(self) -> None:
+        """Take tasks from running ones alone."""
+        self.broker.refusal = (
+            f"{self.app.main or 'the app'} is draining: it is shutting down and takes no new task"
+        )
+
+    def held(self) -> Sequence[Held]:
+        """What waits, for a slot, for its moment or for its turn."""
+        running = {child.job.id for child in self.supervisor.children() if isinstance(child, JobChild)}
+        taken = [envelope for envelope in self.broker.taken() if envelope.headers.get("id") not in running]
+        return [Waiting(envelope) for envelope in (*self.broker.waiting(), *taken)]
+
+    async def idle(self) -> None:
+        """Wait until nothing runs and nothing waits, but for ETAs that come too late for the grace."""
+        end = self.scheduler.monotonic() + self.grace_s
+        while True:
+            await self.supervisor.idle()
+            due = self.controller.consumer.timer.due_before(end)
+            if due is not None:
+                await sleep(self.clock, max(0.0, due - self.scheduler.monotonic()))
+            elif not self.broker.ready() and not self.supervisor.count:
+                return
+            await asyncio.sleep(0)

@@ -1,0 +1,97 @@
+"""What can go wrong between processes, each with a text that a person can act on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from inprocess.supervision.core.exits import Exit
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The error value of `start_child` and `Task.start`: nothing was started, nothing will run later.
+
+    A value and no exception, as in OTP: a full supervisor is an answer that the caller has
+    to look at. `text` says why and what to do.
+    """
+
+    reason: Literal["max_children", "draining", "not_running", "no_answer"]
+    text: str
+
+
+class StartError(RuntimeError):
+    """A process could not be started; the text names it and says why."""
+
+
+class AlreadyStartedError(StartError):
+    """The name, or the child's id, belongs to a process that is running (OTP's already_started)."""
+
+
+class AlreadyPresentError(StartError):
+    """The supervisor has a spec of this id, without a process: restart or delete it (already_present)."""
+
+
+class ChildError(RuntimeError):
+    """What was asked of a supervisor does not fit the state that the child is in."""
+
+
+class NoSuchChildError(ChildError, LookupError):
+    """The supervisor has no child of this id, or does not know this process (OTP's not_found)."""
+
+
+class ChildRunningError(ChildError):
+    """The child is running: terminate it first (OTP's running)."""
+
+
+class ChildRestartingError(ChildError):
+    """The child's restart failed and is about to be tried again: terminate it first (OTP's restarting)."""
+
+
+class CallTimeoutError(TimeoutError):
+    """The server did not reply in time; it may still do what it was asked."""
+
+
+class ServerDiedError(RuntimeError):
+    """The server ended before it replied, or was not running."""
+
+
+class UnhandledMessageError(RuntimeError):
+    """A server got a call or a cast that it has no handler for."""
+
+
+class WorkerDiedError(RuntimeError):
+    """The process, or the call, that ran a child's function ended before the function returned.
+
+    `exit_code` is the process's, None where a signal killed it; `signal` is that signal's number.
+    """
+
+    def __init__(self, text: str, *, exit_code: int | None = None, signal: int | None = None) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+        self.signal = signal
+
+
+class NotPicklableError(TypeError):
+    """Something cannot go between two processes; the text names it and says why."""
+
+
+class RemoteError(RuntimeError):
+    """Stands for an exception of another process that cannot be pickled; the text has its type and text."""
+
+
+class TaskRefusedError(StartError):
+    """`async_`, `async_nolink` or `async_stream` could start no task; `refused` says why (see Refused)."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.text)
+        self.refused = refused
+
+
+class TaskExitError(RuntimeError):
+    """A task that is awaited ended without a result: it was told to end, or cancelled; `exit` says how."""
+
+    def __init__(self, text: str, ended: Exit) -> None:
+        super().__init__(text)
+        self.exit = ended

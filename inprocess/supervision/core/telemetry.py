@@ -1,0 +1,130 @@
+"""Telemetry: what happens inside is told to whoever attached a handler, and costs one look where nobody did.
+
+As the `telemetry` library of the BEAM. An event is a tuple of names; its measurements are
+numbers, its metadata everything else. A handler runs at once, in the caller's thread and
+between two of its lines: it must be short and must not block.
+
+    >>> from inprocess import telemetry
+    >>> seen = []
+    >>> telemetry.attach("docs", [("order", "stop")], lambda event, numbers, about: seen.append(about))
+    >>> with telemetry.span(("order",), {"id": 7}):
+    ...     pass
+    >>> seen[0]["id"], telemetry.detach("docs")
+    (7, True)
+
+A handler that raises is detached and logged, and the event TELEMETRY_FAILED tells of it: what
+goes wrong while somebody watches must not end what is watched.
+
+Events of this package: spans of `start` and then `stop` or `exception`, and two single ones.
+
+| event                                       | of                    | metadata                      |
+|---------------------------------------------|-----------------------|-------------------------------|
+| ("task", …)                                 | an attempt of a child | name, attempt, child, supervisor |
+| ("gen_server", "call" / "cast" / "info", …) | a message handled     | server                        |
+| ("gen_server", "terminate", …)              | a server's end        | server, exit                  |
+| ("periodic", "tick")                        | a run, or its refusal | server, outcome               |
+| ("telemetry", "handler", "failure")         | a handler detached    | handler_id, event, error      |
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Any, Final
+
+Event = tuple[str, ...]
+Handler = Callable[[Event, Mapping[str, float], Mapping[str, Any]], object]
+
+#: Executed when a handler was detached because it raised; metadata: handler_id, event, error.
+TELEMETRY_FAILED: Final[Event] = ("telemetry", "handler", "failure")
+
+#: Handlers by event. Empty, and so false, where nobody listens: hot paths look at this first.
+#: Only `attach` and `detach` change it.
+attached: Final[dict[Event, tuple[tuple[str, Handler], ...]]] = {}
+
+log = logging.getLogger("inprocess")
+
+_changing = threading.Lock()
+
+
+def attach(handler_id: str, events: Iterable[Event], handler: Handler) -> None:
+    """Call `handler(event, measurements, metadata)` at each of these events. Any thread.
+
+    Raise ValueError where the id is taken, or an event is no tuple of names.
+    """
+    wanted = list(dict.fromkeys(events))
+    for event in wanted:
+        given: object = event
+        if not isinstance(given, tuple) or not given or not all(isinstance(part, str) for part in given):
+            raise ValueError(f"the event is {event!r}: expected a tuple of names, such as ('task', 'stop')")
+    with _changing:
+        if any(known == handler_id for handlers in attached.values() for known, _ in handlers):
+            raise ValueError(f"a telemetry handler {handler_id!r} is attached: detach it, or use another id")
+        for event in wanted:
+            attached[event] = (*attached.get(event, ()), (handler_id, handler))
+
+
+def detach(handler_id: str) -> bool:
+    """Call that handler no more, at any event; False where there is none of this id. Any thread."""
+    found = False
+    with _changing:
+        for event, handlers in list(attached.items()):
+            left = tuple(entry for entry in handlers if entry[0] != handler_id)
+            found = found or len(left) < len(handlers)
+            if left:
+                attached[event] = left
+            else:
+                del attached[event]
+    return found
+
+
+def execute(
+    event: Event, measurements: Mapping[str, float] | None = None, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Call the handlers of this event, in the order they were attached. Raises nothing of theirs."""
+    for handler_id, handler in attached.get(event, ()):
+        try:
+            handler(event, measurements or {}, metadata or {})
+        except Exception as error:
+            detach(handler_id)
+            log.exception("the telemetry handler %r failed at %s and was detached", handler_id, event)
+            if event != TELEMETRY_FAILED:
+                execute(TELEMETRY_FAILED, {}, {"handler_id": handler_id, "event": event, "error": error})
+
+
+class span:  # noqa: N801 - used as a function: `with span(...)`
+    """Execute `event + ("start",)`, run the block, then `+ ("stop",)`, or `+ ("exception",)` where it raised.
+
+    Measurements: `monotonic_time` and, at the start, `system_time`, else `duration`; all in
+    seconds. The metadata is passed to all; what the block puts into the dictionary that it gets
+    (`as metadata`) is in the last one too, and `error` where it raised. The error goes on.
+    """
+
+    __slots__ = ("_event", "_metadata", "_started")
+
+    def __init__(self, event: Event, metadata: Mapping[str, Any] | None = None) -> None:
+        self._event = event
+        self._metadata = dict(metadata or {})
+
+    def __enter__(self) -> dict[str, Any]:
+        self._started = now = time.monotonic()
+        if attached:
+            execute(
+                (*self._event, "start"), {"monotonic_time": now, "system_time": time.time()}, self._metadata
+            )
+        return self._metadata
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if not attached:
+            return
+        now = time.monotonic()
+        measurements = {"monotonic_time": now, "duration": now - self._started}
+        if error is None:
+            execute((*self._event, "stop"), measurements, self._metadata)
+        else:
+            execute((*self._event, "exception"), measurements, {**self._metadata, "error": error})

@@ -1,0 +1,230 @@
+"""Isolation: where one attempt of a child's function runs.
+
+- "loop": on the event loop. An async function is awaited there; a plain one holds the loop up
+  as long as it runs.
+- "thread": on a daemon thread, THREADS at once at most, in the child's context variables. An
+  async function gets a loop of its own there. Python cannot stop a thread: the function may
+  look at `stop_requested()`. One that has not ended at the child's limit is abandoned and
+  reported by name, and no one waits for it, the interpreter's exit no longer than EXIT_WAIT_S.
+- "process": in a worker process, PROCESSES at once at most (see `child_process`). Being told to
+  end is SIGTERM there, which raises SystemExit in the function; at the child's limit, SIGKILL.
+- None: "loop" for an async function, "thread" for a plain one.
+
+Work that finds all threads or processes taken waits for one, in the order it came. OTP needs
+none of this: its scheduler interrupts work that burns, and a process there can be killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import cache, partial
+from typing import Any, Literal, cast
+
+from inprocess.supervision.core.clock import settle
+from inprocess.supervision.core.errors import WorkerDiedError
+from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit, log
+from inprocess.supervision.core.thread_bridge import is_async
+from inprocess.supervision.isolation.worker_threads import Crew, Job
+
+Isolation = Literal["loop", "thread", "process"]
+
+#: Functions that run in threads at once.
+THREADS = 32
+#: Functions that run in processes at once: one a core.
+PROCESSES = os.cpu_count() or 1
+#: Seconds that a thread without work is kept.
+THREAD_IDLE_S = 10.0
+#: Seconds that a process without work is kept.
+PROCESS_IDLE_S = 60.0
+#: Seconds that the interpreter's exit waits for functions that are still running in threads.
+EXIT_WAIT_S = 5.0
+#: Seconds that a killed process gets to be gone; only one that hangs in the kernel takes longer.
+REAP_S = 5.0
+
+_job: ContextVar[Job] = ContextVar("inprocess.job")
+
+
+async def run(
+    function: Callable[..., object],
+    args: tuple[Any, ...],
+    isolation: Isolation | None = None,
+    *,
+    name: str,
+    attempt: int = 1,
+    shutdown: ShutdownLimit = SHUTDOWN_S,
+    lost: Callable[[], object] = bool,
+) -> object:
+    """Run `function(*args)` once and return its result; raise what it raised.
+
+    Cancel it once and the work is told to end and gets `shutdown` seconds for that; cancel it
+    twice and the work is killed. If that cannot be done, `lost` is called and CancelledError
+    raised, while the work goes on. Work that was cancelled and returns all the same counts as
+    returned. Raise WorkerDiedError where the process, or `sys.exit` in a thread, ended the work
+    before it returned, NotPicklableError for what cannot go to a process and back.
+    """
+    where = isolation or ("loop" if is_async(function) else "thread")
+    if where == "loop":
+        result = function(*args)
+        return await result if asyncio.iscoroutine(result) else result
+    if where == "thread":
+        context = contextvars.copy_context()
+        job = Job(name, partial(context.run, _call, function, args, isolation))
+        context.run(_job.set, job)
+        return await _run_job(_threads, job, shutdown, lost)
+    from inprocess.supervision.isolation.worker_process import (
+        ProcessJob,  # late: most programs need no processes
+    )
+
+    return await _run_job(_processes(), ProcessJob(name, attempt, function, args), shutdown, lost)
+
+
+def stop_requested() -> bool:
+    """Whether the work that the caller's thread does was told to end; False where it is no such work."""
+    job = _job.get(None)
+    return job is not None and job.stop_requested
+
+
+def set_limits(*, threads: int | None = None, processes: int | None = None) -> None:
+    """Bound how many functions run in threads and in processes at once, in this whole process. Any thread.
+
+    None leaves the bound as it is. What runs beyond a lowered bound is let finish. Raise
+    ValueError for a bound below 1.
+    """
+    for bound in (threads, processes):
+        if bound is not None and bound < 1:
+            raise ValueError(f"a limit is {bound}: it must be 1 at least")
+    if threads is not None:
+        _threads.resize(threads)
+    if processes is not None:
+        _processes().resize(processes)
+
+
+def release(seconds: float = REAP_S) -> bool:
+    """End the threads and processes that are kept for the next work; False where they take longer.
+
+    For tests that look for what was left over. Any thread but the loop's, which it would hold up.
+    """
+    released = [crew.release(seconds) for crew in _crews()]
+    return all(released)
+
+
+async def _run_job(crew: Crew, job: Job, limit: ShutdownLimit, lost: Callable[[], object]) -> object:
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    job.on_end = partial(_tell, loop, ended)
+    crew.submit(job)
+    try:
+        await asyncio.wait((ended,))
+    except asyncio.CancelledError:
+        if crew.withdraw(job):
+            raise
+        await _stop(job, ended, limit)
+        if not ended.done():
+            crew.lose(job)
+            log.error("%s cannot be stopped: its %s goes on, and was abandoned", job.name, crew.kind)
+            lost()
+            raise
+        if isinstance(job.error, WorkerDiedError):  # at our request
+            raise
+    if job.error is not None:
+        raise job.error
+    return job.result
+
+
+async def _stop(job: Job, ended: asyncio.Future[None], limit: ShutdownLimit) -> None:
+    """Ask, wait, and kill; return when the job has ended, or cannot be ended."""
+    task = asyncio.current_task()
+    is_kill = limit == "brutal_kill" or (task is not None and task.cancelling() > 1)
+    if not is_kill:
+        job.stop()
+        # a little longer than the supervisor, which asks again at the limit; alone if there is none
+        seconds = None if limit == "infinity" else cast("float", limit) + KILL_WAIT_S
+        await _wait(ended, seconds)
+    if not ended.done() and job.kill():
+        end = time.monotonic() + REAP_S
+        while not ended.done() and (left := end - time.monotonic()) > 0:
+            await _wait(ended, left)
+
+
+async def _wait(ended: asyncio.Future[None], seconds: float | None) -> None:
+    with suppress(asyncio.CancelledError):  # asked once more: on to the next step
+        await asyncio.wait((ended,), timeout=seconds)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits any longer
+        loop.call_soon_threadsafe(settle, ended)
+
+
+def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Isolation | None) -> object:
+    """Call a function on a thread."""
+    try:
+        if isolation is not None and is_async(function):
+            return asyncio.run(function(*args))  # type: ignore[arg-type]  # is_async says so
+        result = function(*args)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise WorkerDiedError(
+            f"{error!r} was raised in a thread, where it ends nothing but the call"
+        ) from error
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error  # which no task can raise
+    if asyncio.iscoroutine(result):
+        result.close()
+        raise TypeError(
+            f"{function!r} is no async function but returned a coroutine: pass the async function"
+        )
+    return result
+
+
+def _no_more() -> None:
+    """Nothing to clear up after a thread."""
+
+
+_threads = Crew("thread", THREADS, THREAD_IDLE_S, _no_more)
+
+
+@cache
+def _processes() -> Crew:
+    from inprocess.supervision.isolation.worker_process import leave  # late, as in `run`
+
+    return Crew("process", PROCESSES, PROCESS_IDLE_S, leave)
+
+
+def _crews() -> list[Crew]:
+    return [_threads, _processes()] if _processes.cache_info().currsize else [_threads]
+
+
+def _at_exit() -> None:
+    """Leave no process behind; wait for threads, for a while, and name those that go on."""
+    if len(_crews()) > 1:
+        for job in _processes().running():
+            job.stop()
+        for job in _processes().wait(EXIT_WAIT_S):
+            job.kill()
+        _processes().wait(REAP_S)
+        _processes().release(REAP_S)
+    left = _threads.wait(EXIT_WAIT_S)
+    if left:
+        log.error(
+            "the process ends while %d threads go on, which no one can stop and %g s did not end: %s",
+            len(left),
+            EXIT_WAIT_S,
+            ", ".join(job.name for job in left),
+        )
+
+
+def _after_fork() -> None:
+    for crew in _crews():
+        crew.reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+# `atexit` is too late: by then no thread can be started, and daemon threads are about to freeze.
+threading._register_atexit(_at_exit)  # type: ignore[attr-defined]  # noqa: SLF001 - no public hook comes in time

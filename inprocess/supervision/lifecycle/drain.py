@@ -1,0 +1,97 @@
+"""Graceful end, in two phases, with a report of what did not make it.
+
+Quiet:
+1. New work is refused with a clear error; ticks stop.
+2. Wait until no work is held, for `grace_s` at most. Retries go on meanwhile.
+Stop:
+3. Stop the tree: what is left is cancelled, each within its own limit, and abandoned where it
+   ignores that.
+4. Report what was cut off, by name and arguments. Work that returned during its limit is not.
+
+OTP has no drain: `init:stop` goes to the second phase at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from inprocess.supervision.core.clock import settle
+from inprocess.supervision.core.exits import NORMAL
+from inprocess.supervision.core.process import Held, Process, log
+
+#: Lines of a report that name cut-off work; a longer report says how many more there were.
+REPORTED_WORK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """One piece of work that the drain ended; `state` is what it was in when the grace ran out."""
+
+    name: str
+    description: str
+    state: str
+    attempt: int
+    abandoned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DrainReport:
+    """What became of the work held when the drain began: `ended` of it ended by itself, well or not."""
+
+    ended: int
+    cut_off: tuple[CutOff, ...] = ()
+
+    def __str__(self) -> str:
+        if not self.cut_off:
+            return f"drained: {self.ended} ended, none cut off"
+        lines = [f"drained: {self.ended} ended, {len(self.cut_off)} cut off and lost:"]
+        for work in self.cut_off[:REPORTED_WORK]:
+            abandoned = ", abandoned: it cannot be stopped and may still be running" if work.abandoned else ""
+            lines.append(f"  {work.description} ({work.state}, attempt {work.attempt}{abandoned})")
+        if len(self.cut_off) > REPORTED_WORK:
+            lines.append(f"  and {len(self.cut_off) - REPORTED_WORK} more")
+        return "\n".join(lines)
+
+
+async def drain(process: Process, *, grace_s: float) -> DrainReport:
+    """End a process and all below it as the module says; log the report and return it.
+
+    `grace_s` is in seconds of the process's clock. A cancellation cuts the grace short: the
+    stop and the report still come, then it is raised. Loop's thread only; from any other
+    `on_loop(drain, process, grace_s=...)`.
+    """
+    process.quiet()
+    before = len(process.held())
+    try:
+        await _idle_within(process, grace_s)
+    finally:
+        left = list(process.held())
+        states = [work.state for work in left]
+        await process.stop()
+        cut = cut_off(left, states)
+        report = DrainReport(max(0, before - len(cut)), cut)
+        (log.error if cut else log.info)("%s %s", process.name, report)
+    return report
+
+
+def cut_off(work: Sequence[Held], states: Sequence[str]) -> tuple[CutOff, ...]:
+    """The records of work that was stopped, with the states it was in before; not of what returned."""
+    return tuple(
+        CutOff(held.name, held.describe(), state, held.attempt, held.state == "abandoned")
+        for held, state in zip(work, states, strict=True)
+        if getattr(held, "exit", None) != NORMAL
+    )
+
+
+async def _idle_within(process: Process, seconds: float) -> None:
+    woken = asyncio.get_running_loop().create_future()
+    timer = process.clock.call_later(seconds, lambda: settle(woken))
+    idle = asyncio.ensure_future(process.idle())
+    idle.add_done_callback(lambda _task: settle(woken))
+    try:
+        await woken
+    finally:
+        timer.cancel()
+        idle.cancel()

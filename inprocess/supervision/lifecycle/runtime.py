@@ -1,0 +1,232 @@
+"""Where background work lives when its caller has no event loop: a loop on a thread of its own.
+
+`Runtime` hosts one: started once, drained when the interpreter ends. An async app has a loop
+already and calls `attach` in its lifespan instead; then calls from the app's worker threads
+find their way to that loop. What can be called from any thread as it is says so; `on_loop`
+calls anything else, plain or async, from a thread.
+
+A fork of the app (a pre-forking web server) has no threads: there the runtime starts anew at
+the first call. What was in memory stays with the original.
+
+Python 3.12.0 to 3.12.2 start no thread and no process once the main thread has ended (gh-113964):
+there, call `stop` before that where the drain needs one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures.thread  # registers its exit hook first, so that ours runs before it
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any, Self, TypeVar, cast
+
+from inprocess.supervision.core import names
+from inprocess.supervision.core.process import log
+from inprocess.supervision.core.thread_bridge import wait_on
+from inprocess.supervision.isolation import isolation  # noqa: F401 - registers its exit hook first as well
+
+#: Seconds that the start of a runtime may take.
+START_TIMEOUT_S = 10.0
+#: Seconds beyond the application's own drain that the end of a runtime may take.
+STOP_TIMEOUT_S = 30.0
+
+T = TypeVar("T")
+
+_attached: list[asyncio.AbstractEventLoop] = []
+
+
+class Runtime:
+    """An event loop on a daemon thread, with an application (an async context manager) inside.
+
+    `start` returns once the application is entered; `stop`, called at the interpreter's exit
+    at the latest, leaves it. Both may be called again and from any thread but its own. A
+    runtime whose loop has ended by an error, which is logged, is started anew by `start`.
+    `loop_factory` makes the loop, uvloop's for example. `with` starts and stops it.
+    """
+
+    def __init__(
+        self,
+        application: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
+        *,
+        name: str = "inprocess",
+        loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    ) -> None:
+        self._application = application
+        self._name = name
+        self._loop_factory = loop_factory
+        self._ends_with_interpreter = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        _runtimes.add(self)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop; raise RuntimeError before the first start."""
+        if self._loop is None:
+            raise RuntimeError(f"the runtime {self._name} was not started: call start() first")
+        return self._loop
+
+    def start(self) -> Self:
+        """Start the thread and enter the application, where that is not so already.
+
+        Raise what the application raised, and TimeoutError where it was not entered in
+        START_TIMEOUT_S (it is left as soon as it is).
+        """
+        self._refuse_own_thread("start")
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._start()
+        return self
+
+    def run(self, awaitable: Awaitable[T], timeout_s: float | None = None) -> T:
+        """Await something on the loop and return its result; raise what it raised.
+
+        After `timeout_s` seconds it is cancelled and TimeoutError raised. Raise RuntimeError on
+        the loop's own thread, which would wait for itself.
+        """
+        return cast("T", self.call(_itself, awaitable, timeout_s=timeout_s))
+
+    def call(
+        self, function: Callable[..., Any], /, *args: Any, timeout_s: float | None = None, **options: Any
+    ) -> Any:
+        """As `on_loop`, on this loop."""
+        return on_loop(function, *args, loop=self.loop, timeout_s=timeout_s, **options)
+
+    def stop(self) -> None:
+        """Leave the application, which drains it, and end the thread; report where it does not end."""
+        self._refuse_own_thread("stop")
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is None or not thread.is_alive():
+                return
+            self.loop.call_soon_threadsafe(self._stopping.set)
+            thread.join(STOP_TIMEOUT_S)
+        if thread.is_alive():
+            log.error("the runtime %s did not end within %g s and was abandoned", self._name, STOP_TIMEOUT_S)
+
+    def reset(self) -> None:
+        """Be as not started, in a fork of the process where it was."""
+        self._lock = threading.Lock()
+        self._thread = self._loop = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_exception: object) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        entered: concurrent.futures.Future[None] = concurrent.futures.Future()
+        thread = threading.Thread(target=self._host, args=(entered,), name=self._name, daemon=True)
+        thread.start()
+        try:
+            entered.result(START_TIMEOUT_S)
+        except concurrent.futures.TimeoutError:
+            if entered.cancel():
+                raise TimeoutError(f"{self._name} did not start within {START_TIMEOUT_S:g} s") from None
+            entered.result()
+        self._thread = thread
+        if not self._ends_with_interpreter:
+            self._ends_with_interpreter = True
+            _before_exit(self.stop)
+
+    def _host(self, entered: concurrent.futures.Future[None]) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(self._live(entered))
+        except BaseException as error:  # noqa: BLE001 - handed to who started the runtime, or logged
+            if entered.done():
+                log.exception("the runtime %s ended with an error", self._name)
+            else:
+                entered.set_exception(error)
+
+    async def _live(self, entered: concurrent.futures.Future[None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        with attach(self._loop):
+            async with self._application():
+                if entered.set_running_or_notify_cancel():  # else nobody waited so long
+                    entered.set_result(None)
+                    await self._stopping.wait()
+
+    def _refuse_own_thread(self, what: str) -> None:
+        if self._thread is threading.current_thread():
+            raise RuntimeError(
+                f"{self._name}: {what} was called on its own thread, which would wait for itself"
+            )
+
+
+_runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
+
+
+def on_loop(
+    function: Callable[..., Any],
+    /,
+    *args: Any,
+    loop: asyncio.AbstractEventLoop | None = None,
+    timeout_s: float | None = None,
+    **options: Any,
+) -> Any:
+    """Call any entry of this package from a thread: `on_loop(supervisor.stop)`, `on_loop(child.wait)`.
+
+    The function is called on the loop's thread; where it returns an awaitable, that is awaited.
+    Return its result, raise what it raised. The loop is the given one, else that of the process
+    whose method it is, else the home (see `home_loop`). After `timeout_s` seconds it is cancelled and
+    TimeoutError raised; None waits as long as it takes. Raise RuntimeError on the loop's own
+    thread, which would wait for itself.
+    """
+    return wait_on(loop or _loop_of(function) or home_loop(), partial(function, *args, **options), timeout_s)
+
+
+@contextmanager
+def attach(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Make the loop the home of callers that have none, as long as the block runs."""
+    _attached.append(loop)
+    try:
+        yield
+    finally:
+        _attached.remove(loop)
+
+
+_shared = Runtime()
+
+
+def home_loop() -> asyncio.AbstractEventLoop:
+    """The running loop, else the one attached last, else that of a Runtime started now."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return _attached[-1] if _attached else _shared.start().loop
+
+
+def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:
+    return awaitable
+
+
+def _loop_of(function: Callable[..., Any]) -> asyncio.AbstractEventLoop | None:
+    owner = getattr(function, "__self__", None)
+    owner = getattr(owner, "supervisor", owner)  # a child lives where its supervisor does
+    return cast("asyncio.AbstractEventLoop | None", getattr(owner, "loop", None))
+
+
+def _before_exit(stop: Callable[[], None]) -> None:
+    """Call `stop` when the interpreter begins to end, while threads can still be used.
+
+    `atexit` is too late: by then the pools that drained work needs refuse to start a thread.
+    """
+    threading._register_atexit(stop)  # type: ignore[attr-defined]  # noqa: SLF001 - no public hook comes in time
+
+
+def _after_fork() -> None:
+    _attached.clear()
+    names.forget_all()
+    for runtime in _runtimes:
+        runtime.reset()
+
+
+os.register_at_fork(after_in_child=_after_fork)

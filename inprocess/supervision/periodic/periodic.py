@@ -1,0 +1,256 @@
+"""Periodic: starts a run at each tick of an absolute grid, t0 + k * interval.
+
+- The grid is computed from t0 each time, so neither work that takes long, nor a loop that
+  stalls, nor jitter makes later ticks late. A restart with the same `t0` keeps the grid.
+- What becomes of ticks that come too soon or are got to too late: see `ticks`.
+- The work is started through `spawn`, a plain function such as
+  `partial(tasks.start_child, sync, owner)`: a run that crashes is logged by that supervisor,
+  this server and its grid go on. If `spawn` itself raises, the server crashes.
+- The first tick is the first moment of the grid that lies ahead; t0 is now by default, so
+  that is one interval after the start.
+
+Servers with the same t0 and interval tick in one moment, one after the other: of 10,000 the last
+is late by what 10,000 starts take, some 0.1 s. Give each a t0 of its own, or jitter.
+
+An idle server is one object and one entry in the heap of its loop's scheduler: no task, no
+mailbox, no timer of the loop. OTP has no such server; `timer:send_interval` to a gen_server is
+its nearest, which neither tells of missed ticks nor keeps its grid over a restart.
+
+    >>> import asyncio
+    >>> from inprocess.testing import FakeClock
+    >>> async def main() -> list[float]:
+    ...     clock, seen = FakeClock(0.0), []
+    ...     server = Periodic.start(lambda: seen.append(clock.now), interval_s=10.0, clock=clock)
+    ...     await clock.advance(35.0)
+    ...     await server.stop()
+    ...     return seen
+    >>> asyncio.run(main())
+    [10.0, 20.0, 30.0]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from asyncio import _get_running_loop  # exported; unlike the public one it raises nothing
+from functools import partial
+from math import inf
+from typing import Final, Self, TypeVar
+
+from inprocess.supervision.core import names
+from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.process import log
+from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
+from inprocess.supervision.periodic.grid import Grid, last_tick
+from inprocess.supervision.periodic.policies import (
+    CATCH_UP_MAX,
+    SHARED_OPTIONS,
+    Chance,
+    Misfire,
+    Overlap,
+    Schedule,
+    shared,
+)
+from inprocess.supervision.periodic.timer_process import Spawn, Ticker, elsewhere, scheduler_here
+from inprocess.supervision.tasks.child import Child
+
+SKIP: Final = "skip"
+P = TypeVar("P", bound="Periodic")
+
+#: Schedules with no option but the interval, by interval, as far as servers started lately have them.
+_usual: dict[float, Schedule] = {}
+
+
+class Periodic(Ticker):
+    """Runs on the grid t0 + kT; see the module. Made by `start`."""
+
+    __slots__ = ("_owed", "_schedule", "_t0")
+
+    _t0: float
+    _schedule: Schedule
+    _owed: int  # runs that wait for the current one to end
+
+    @classmethod
+    def start(
+        cls,
+        spawn: Spawn,
+        *,
+        interval_s: float,
+        t0: float | None = None,
+        overlap: Overlap = SKIP,
+        misfire: Misfire = SKIP,
+        grace_s: float = inf,
+        jitter_s: float = 0.0,
+        chance: Chance = random.random,
+        name: str | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Tick at `t0 + k * interval_s`, monotonic seconds, from the first moment that lies ahead.
+
+        `grace_s` is how late a tick may still be run; without it, until the next one is due.
+        `jitter_s` delays each tick by up to that much, drawn with `chance`: so that many servers
+        of one grid do not all run in one moment. Lives on the running loop, else on the runtime's
+        (see `home_loop`). Raise ValueError for options that make no sense and AlreadyStartedError
+        where the name is taken.
+        """
+        if overlap is SKIP and misfire is SKIP and grace_s is inf and jitter_s == 0.0:  # the usual, at a look
+            schedule = _usual.get(interval_s) or _usual_schedule(interval_s)
+        else:
+            schedule = shared(interval_s, overlap, misfire, grace_s, jitter_s, chance)
+        loop = _get_running_loop()
+        if loop is None:
+            return elsewhere(partial(_made, cls, clock, spawn, schedule, t0, name))
+        return cls(spawn, schedule, t0, name, scheduler_of(loop, clock))
+
+    def __init__(
+        self, spawn: Spawn, schedule: Schedule, t0: float | None, name: str | None, scheduler: Scheduler
+    ) -> None:
+        # The bases' part first, without their calls, which cost as much as all the rest.
+        self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
+        self.scheduler = scheduler
+        self.spawn = spawn
+        self._schedule = schedule
+        self._owed = 0
+        self._name = name
+        if name is not None:
+            names.register(name, self)
+        self.started_at = now = scheduler.monotonic()
+        if t0 is None and schedule.chance is None:
+            self._t0 = now
+            self._when = now = now + schedule.interval_s
+            scheduler.at(now, self)
+        else:
+            self._t0 = now if t0 is None else t0
+            self._arm_for(self.grid.last(now) + 1)
+
+    @property
+    def grid(self) -> Grid:
+        """The moments that its ticks are due at, jitter apart."""
+        return Grid(self._t0, self._schedule.interval_s)
+
+    @property
+    def schedule(self) -> Schedule:
+        """Its options."""
+        return self._schedule
+
+    def quiet(self) -> None:
+        """As `Ticker.quiet`."""
+        self._owed = 0
+        super().quiet()
+
+    def _tick(self, when: float) -> None:
+        """Arm for the next tick, then start the runs that are due now."""
+        schedule, t0 = self._schedule, self._t0
+        interval_s = schedule.interval_s
+        now = self.scheduler.monotonic()
+        armed = last_tick(t0, interval_s, when)
+        due = max(armed, last_tick(t0, interval_s, now))
+        if due > armed and schedule.jitter_s and not self._is_due(due, now):
+            due -= 1
+        else:
+            self._arm_for(due + 1)
+        late_s = now - (when if due == armed else t0 + due * interval_s)
+        if due == armed and late_s <= schedule.grace_s:
+            self._serve(1, late_s, 0)
+        else:
+            self._serve_late(due - armed, late_s)
+
+    def _is_due(self, k: int, now: float) -> bool:
+        """Whether tick `k`, whose place on the grid has come, is due; wait for its moment where it is not."""
+        when = self._t0 + k * self._schedule.interval_s + self._schedule.delay()
+        if when <= now:
+            return True
+        self._arm(when)
+        return False
+
+    def _arm_for(self, k: int) -> None:
+        schedule = self._schedule
+        when = self._t0 + k * schedule.interval_s
+        if schedule.jitter_s:
+            when += schedule.delay()
+        self._when = when
+        self.scheduler.at(when, self)
+
+    def _serve_late(self, missed: int, late_s: float) -> None:
+        runs = self._schedule.runs_for(missed, late_s)
+        dropped = missed + 1 - runs
+        self.counts.misfires += dropped
+        if dropped and self._schedule.misfire == "catch_up":
+            log.warning(
+                "%s is too far behind to catch up: it dropped the %d oldest ticks", self.name, dropped
+            )
+        if runs:
+            self._serve(runs, late_s, dropped)
+
+    def _serve(self, runs: int, late_s: float, misfires: int) -> None:
+        """Start so many runs, now or later, as the overlap policy says."""
+        current = self._current
+        if current is not None:
+            self._overlap(current, runs)
+            return
+        self._begin(late_s, misfires)
+        if runs > 1:
+            self._owed += runs - 1
+            self._run_owed()
+
+    def _begin(self, late_s: float, misfires: int = 0) -> None:
+        run = self._spawned(late_s, misfires)
+        if run is None:
+            return
+        if self._schedule.overlap == "allow":
+            self._current = None
+        else:
+            run.monitor(self._run_ended)
+
+    def _overlap(self, current: Child, runs: int) -> None:
+        overlap = self._schedule.overlap
+        room = 0 if overlap == "skip" or self._owed else 1
+        if self._schedule.misfire == "catch_up" and runs > 1:  # misfires are owed whatever comes between
+            room = max(room, min(runs, CATCH_UP_MAX - self._owed))
+        self.counts.overlaps += runs - room
+        if overlap == "cancel_previous" and not current.asked:
+            self.counts.cancellations += 1
+            _cancel(current, self.scheduler.loop)
+        self._owed += room
+
+    def _run_ended(self, _ended: Exit) -> None:
+        self._current = None  # an idle server keeps nothing of its last run
+        if self._owed:
+            self._run_owed()
+
+    def _run_owed(self) -> None:
+        """Start what waits, one after the other, each when its predecessor has ended."""
+        while self._owed and self._current is None and self.exit is None:
+            self._owed -= 1
+            try:
+                self._begin(self._lateness())
+            except Exception as error:  # noqa: BLE001 - as in `fire`
+                self._fail(error)
+
+    def _lateness(self) -> float:
+        """Seconds since the last moment of the grid: what is known of a run that had to wait."""
+        now = self.scheduler.monotonic()
+        return now - self.grid.at(self.grid.last(now))
+
+
+def _made(cls: type[P], clock: Clock | None, *rest: *tuple[Spawn, Schedule, float | None, str | None]) -> P:
+    return cls(*rest, scheduler_here(clock))
+
+
+_cancelling: set[asyncio.Task[bool]] = set()
+
+
+def _cancel(run: Child, loop: asyncio.AbstractEventLoop) -> None:
+    """Have the run ended within its shutdown limit; one that ignores that is abandoned and reported."""
+    task = loop.create_task(run.supervisor.terminate_child(run), name=f"cancel {run.name}")
+    _cancelling.add(task)
+    task.add_done_callback(_cancelling.discard)
+
+
+def _usual_schedule(interval_s: float) -> Schedule:
+    schedule = Schedule(interval_s)
+    if len(_usual) >= SHARED_OPTIONS:
+        _usual.clear()
+    _usual[interval_s] = schedule
+    return schedule

@@ -1,0 +1,154 @@
+"""What periodic servers have in common: something to spawn, counts, and no task of their own.
+
+A process without a mailbox: it waits for moments of the scheduler and nothing else, so an
+idle one is an object and an entry of the timer heap. There is nobody to ask, so it ends in
+the moment that it is told to; a run that has begun is its supervisor's and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from inprocess.supervision.core import names, telemetry
+from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.core.exits import SHUTDOWN, Exit, exit_of
+from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
+from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.lifecycle.runtime import home_loop
+from inprocess.supervision.periodic.policies import TickCounts
+from inprocess.supervision.tasks.child import Child
+
+#: Starts one run and returns at once, what `start_child` of some TaskSupervisor returned; None
+#: where the work was short, plain and is done.
+Spawn = Callable[[], Child | Refused | None]
+
+#: The event of each run that was started or refused: measurements late_s, misfires; metadata server, outcome.
+TICK = ("periodic", "tick")
+#: The moment that a server waits for which waits for none.
+NEVER = math.inf
+
+T = TypeVar("T")
+
+
+class Ticker(Process):
+    """Base of Periodic and WorkThenRearm; made by their `start`."""
+
+    __slots__ = ("_counts", "_current", "_when", "last_run_at", "spawn")
+
+    spawn: Spawn
+    #: When the last run was started, seconds since 1970 by the wall clock; None before the first.
+    last_run_at: float | None
+    _counts: TickCounts | None
+    _current: Child | None
+    _when: float
+
+    def __init__(self, spawn: Spawn, name: str | None, scheduler: Scheduler) -> None:
+        # As the bases do, without their calls: a start is on a hot path.
+        self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
+        self.scheduler = scheduler
+        self.started_at = scheduler.monotonic()
+        self.spawn = spawn
+        self._when = NEVER
+        self._name = name
+        if name is not None:
+            names.register(name, self)
+
+    @property
+    def counts(self) -> TickCounts:
+        """What became of the ticks so far; the server's own record, to be read only."""
+        if self._counts is None:
+            self._counts = TickCounts()
+        return self._counts
+
+    @property
+    def next_at(self) -> float | None:
+        """The moment of the next tick by its clock; None where it waits for none."""
+        return None if self._when == NEVER else self._when
+
+    @property
+    def run(self) -> Child | None:
+        """The run that is going on; None where there is none, or where several may be."""
+        return self._current
+
+    def quiet(self) -> None:
+        """Start no more runs, those that wait for their predecessor included."""
+        self._disarm()
+
+    def shutdown(self) -> None:
+        """End now, with reason shutdown."""
+        self._end(SHUTDOWN)
+
+    def kill(self) -> None:
+        """As `shutdown`: there is no clean-up that could be left out."""
+        self._end(SHUTDOWN)
+
+    def fire(self, when: float, /) -> bool:
+        """As `scheduler.Entry.fire`."""
+        if when != self._when:
+            return False
+        self._when = NEVER
+        try:
+            self._tick(when)
+        except Exception as error:  # noqa: BLE001 - whatever `spawn` raises is the exit
+            self._fail(error)
+        return True
+
+    def awaits(self, when: float, /) -> bool:
+        """As `scheduler.Entry.awaits`."""
+        return when == self._when
+
+    def _tick(self, when: float) -> None:
+        """Do what was put off to `when`, and arm for the next moment."""
+        raise NotImplementedError
+
+    def _spawned(self, late_s: float, misfires: int = 0) -> Child | None:
+        counts = self._counts or self.counts
+        run = self.spawn()
+        if isinstance(run, Refused):
+            counts.refusals += 1
+            log.warning("%s could not start a run: %s", self.name, run.text)
+        else:
+            counts.runs += 1
+            self.last_run_at = time.time()
+            self._current = run
+        if telemetry.attached:
+            outcome = "refusal" if isinstance(run, Refused) else "run"
+            telemetry.execute(
+                TICK, {"late_s": late_s, "misfires": misfires}, {"server": self.name, "outcome": outcome}
+            )
+        return None if isinstance(run, Refused) else run
+
+    def _arm(self, when: float) -> None:
+        self._when = when
+        self.scheduler.at(when, self)
+
+    def _disarm(self) -> None:
+        if self._when != NEVER:
+            self._when = NEVER
+            self.scheduler.forget()
+
+    def _fail(self, error: Exception) -> None:
+        ended = exit_of(error)
+        if ended.kind == "crash":
+            log.error("%s crashed: it could not start a run: %s", self.name, ended, exc_info=error)
+        self._end(ended)
+
+    def _end(self, ended: Exit) -> None:
+        self._disarm()
+        super()._end(ended)
+
+
+def elsewhere(start: Callable[[], T]) -> T:
+    """Call `start` on the home loop's thread, for a caller that has no running loop."""
+    return hop(home_loop(), start)
+
+
+def scheduler_here(clock: Clock | None) -> Scheduler:
+    """The scheduler of the running loop."""
+    return scheduler_of(asyncio.get_running_loop(), clock)

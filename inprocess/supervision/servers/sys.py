@@ -1,0 +1,213 @@
+"""Looking into a running server, and changing it, as OTP's `:sys` does.
+
+    from inprocess import sys
+
+    await sys.get_state(server)
+    await sys.replace_state(server, lambda state: {**state, "count": 0})
+    await sys.suspend(server)
+
+Each is a message to the server and handled in its turn, so that it sees no half-done state: a
+server whose handler hangs does not answer, and CallTimeoutError is raised after `timeout`
+seconds. ServerDiedError is raised where the server has ended. Await them from a coroutine on
+any loop; a thread without one calls `from_thread(get_state, server)`.
+
+For debugging: state is the server's own, not a copy, and what it is made of is no interface.
+
+Differences from OTP: the state is the server's attributes, as a dictionary. Traces go to the
+log, or to a function. There is no `terminate` and no code change here: see `GenServer.stop`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+
+from inprocess.supervision.core.process import log as _log
+from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
+from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
+from inprocess.supervision.servers.server_report import ancestors, set_state, shown, state_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+S = TypeVar("S", bound=GenServer)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What `get_status` tells."""
+
+    name: str
+    kind: str
+    status: Literal["running", "suspended"]
+    #: Supervisors above it, the nearest first.
+    ancestors: tuple[str, ...]
+    #: Messages that wait.
+    mailbox_depth: int
+    #: Seconds since its start.
+    uptime: float
+    #: The state, as `format_status` lets show it.
+    state: str
+    #: What `log` has kept.
+    log: tuple[Event, ...]
+
+
+async def get_state(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:  # noqa: ASYNC109 - OTP's option
+    """The server's attributes by name. The values are the server's own: change them in `replace_state`."""
+    return await _ask(server, state_of, timeout)
+
+
+async def replace_state(
+    server: GenServer,
+    change: Callable[[dict[str, Any]], dict[str, Any]],
+    *,
+    timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
+) -> dict[str, Any]:
+    """Make the server's attributes what `change(attributes)` returns, and return that.
+
+    Where `change` raises, nothing has changed and the caller gets the error, not the server.
+    """
+
+    def replace(server: GenServer) -> dict[str, Any]:
+        state = change(state_of(server))
+        set_state(server, state)
+        return state
+
+    return await _ask(server, replace, timeout)
+
+
+async def get_status(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> Status:  # noqa: ASYNC109 - OTP's option
+    """What the server is doing, fit to be printed."""
+    return await _ask(server, _status, timeout)
+
+
+async def suspend(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
+    """Have messages wait until `resume`: only those of this module, and requests to end, are served."""
+    await _ask(server, lambda server: setattr(server.more(), "suspended", True), timeout)
+
+
+async def resume(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
+    """End `suspend`; harmless without one."""
+    await _ask(server, lambda server: setattr(server.more(), "suspended", False), timeout)
+
+
+async def trace(
+    server: GenServer,
+    to: bool | Trace = True,  # noqa: FBT001, FBT002 - on or off is what it is about
+    *,
+    timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
+) -> None:
+    """Log each message and reply at level info, or pass it to the function `to`; False ends it."""
+
+    def change(server: GenServer) -> None:
+        debug = _debug(server)
+        debug.trace = _logging(server) if to is True else (to or None)
+        _tidy(server)
+
+    await _ask(server, change, timeout)
+
+
+@overload
+async def log(server: GenServer, wanted: int | Literal["stop"], *, timeout: float = ...) -> None: ...  # noqa: ASYNC109 - OTP's option
+@overload
+async def log(
+    server: GenServer,
+    wanted: Literal["get"] = ...,
+    *,
+    timeout: float = ...,  # noqa: ASYNC109 - OTP's option
+) -> list[Event]: ...
+
+
+async def log(
+    server: GenServer,
+    wanted: int | Literal["get", "stop"] = "get",
+    *,
+    timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
+) -> list[Event] | None:
+    """Keep the last events: 10 keeps ten from now on, "get" returns those kept, "stop" keeps none."""
+    return await _ask(server, lambda server: _log_events(server, wanted), timeout)
+
+
+async def statistics(
+    server: GenServer,
+    wanted: Literal["start", "get", "stop"] = "get",
+    *,
+    timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
+) -> Statistics | None:
+    """Count messages from "start" to "stop"; return the counts so far, None where nothing is counted."""
+
+    def change(server: GenServer) -> Statistics | None:
+        debug = _debug(server)
+        if wanted == "start":
+            debug.count(on=True)
+        counted = debug.counted()
+        if wanted == "stop":
+            debug.count(on=False)
+        _tidy(server)
+        return counted
+
+    return await _ask(server, change, timeout)
+
+
+def from_thread(
+    function: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+    server: S,
+    *args: P.args,
+    **options: P.kwargs,
+) -> T:
+    """Call a function of this module from a thread and return its result. On the loop's own: RuntimeError."""
+    if server.is_here:
+        raise RuntimeError(
+            f"{server.name}: on the loop's own thread, await sys.{function.__name__}() instead"
+        )
+    return asyncio.run_coroutine_threadsafe(function(server, *args, **options), server.loop).result()
+
+
+def _ask(server: GenServer, function: Callable[[GenServer], T], timeout: float) -> Coroutine[Any, Any, T]:
+    return server.call_system(function, timeout)
+
+
+def _status(server: GenServer) -> Status:
+    extra = server.extra
+    events = None if extra is None or extra.debug is None else extra.debug.events
+    return Status(
+        name=server.name,
+        kind=type(server).__qualname__,
+        status="suspended" if extra is not None and extra.suspended else "running",
+        ancestors=tuple(ancestors(server)),
+        mailbox_depth=server.mailbox_depth,
+        uptime=server.scheduler.monotonic() - server.started_at,
+        state=shown(server, state=state_of(server)).get("state", ""),
+        log=tuple(events or ()),
+    )
+
+
+def _log_events(server: GenServer, wanted: int | Literal["get", "stop"]) -> list[Event] | None:
+    debug = _debug(server)
+    events = debug.events
+    if wanted == "stop":
+        debug.events = None
+    elif wanted != "get":
+        debug.events = deque(events or (), maxlen=wanted)
+    _tidy(server)
+    return list(events or ()) if wanted == "get" else None
+
+
+def _debug(server: GenServer) -> Debug:
+    extra = server.more()
+    if extra.debug is None:
+        extra.debug = Debug(server)
+    return extra.debug
+
+
+def _tidy(server: GenServer) -> None:
+    """Let go of what records nothing, so that messages are handled the short way again."""
+    extra = server.more()
+    if extra.debug is not None and extra.debug.is_idle:
+        extra.debug = None
+
+
+def _logging(server: GenServer) -> Trace:
+    return lambda event: _log.info("%s %s", server.name, event)

@@ -1,0 +1,267 @@
+"""Parent: what Supervisor and DynamicSupervisor have in common, the life of a process with children.
+
+1. Begin: `_begin` runs at once, up to its first wait; `ready` waits for the rest.
+2. Work: at most one task of its own, and only while something has to be waited for.
+3. End: `_wanted` says how. A start that hangs is interrupted; children are stopped in the
+   supervisor's own way; then the names, the waiting callers and the exit are dealt with.
+4. Kill: every child is killed in reverse. Those that have not ended after KILL_WAIT_S are
+   abandoned, from a timer, so that a whole tree of supervisors ends in that time.
+
+Nothing here can be left half done: whoever waits is answered at the end, whatever the end is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, ClassVar, Self, TypeVar
+
+from inprocess.supervision.core.clock import Clock, Timer, settle
+from inprocess.supervision.core.eager import run_eagerly
+from inprocess.supervision.core.errors import ServerDiedError, StartError
+from inprocess.supervision.core.exits import SHUTDOWN, Exit, Ignore, killed
+from inprocess.supervision.core.process import KILL_WAIT_S, Held, Process, ShutdownLimit, log
+from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
+from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.lifecycle.runtime import home_loop
+from inprocess.supervision.supervisors.child_spec import ChildSpec
+
+T = TypeVar("T")
+P = TypeVar("P", bound="Parent")
+
+
+class Parent(Process):
+    """Base of the supervisors; see the module. Made by `start`, never by its constructor."""
+
+    __slots__ = (
+        "_intensity", "_is_awake", "_is_quiet", "_is_ready", "_kill_alarm", "_killing", "_readying",
+        "_start_error", "_stopping", "_task", "_waiting", "_wanted", "_window", "restarts",
+    )  # fmt: skip
+
+    #: Bounded by the children's own limits.
+    shutdown_limit: ClassVar[ShutdownLimit] = "infinity"
+
+    def __init__(self, intensity: RestartIntensity) -> None:
+        super().__init__()
+        self._intensity = intensity
+        self._window = RestartWindow(intensity)
+        #: Restarts since the start of this supervisor, failed ones included.
+        self.restarts = 0
+        self._is_awake = self._is_ready = self._is_quiet = self._stopping = self._killing = False
+        self._start_error: StartError | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._wanted: Exit | None = None
+        self._readying: list[asyncio.Future[None]] = []
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self._kill_alarm: Timer | None = None
+
+    def _processes(self) -> Sequence[Process]:
+        """The children that have not ended, in the order of their start."""
+        raise NotImplementedError
+
+    def _is_empty(self) -> bool:
+        """Whether there are none of those."""
+        raise NotImplementedError
+
+    async def _begin(self) -> None:
+        """Start the first children, then `_became_ready`; or set how it ends."""
+        raise NotImplementedError
+
+    def _stop_children(self) -> None:
+        """Begin to stop all children, and end as `_wanted` when that is done. Called once, without a task."""
+        raise NotImplementedError
+
+    def _next(self) -> None:
+        """Do what is next, where the end is not wanted. Called without a task."""
+
+    def _interrupt(self) -> None:
+        """Have the task end where it waits for a child to start."""
+
+    @classmethod
+    def _launch(cls, make: Callable[[], Self], name: str | None, clock: Clock | None) -> Self:
+        """Make and begin one on the running loop; else on the runtime's, and wait until it is ready."""
+        start = partial(_start, make, name, clock)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run_coroutine_threadsafe(_start_and_wait(start), home_loop()).result()
+        return start()
+
+    async def ready(self) -> None:
+        """Wait until the first children have started; raise StartError where that came to nothing."""
+        if not self._is_ready and self.exit is None:
+            readying = self.loop.create_future()
+            self._readying.append(readying)
+            await readying
+        if not self._is_ready:
+            raise self._start_error or StartError(f"{self.name} was stopped before it had started")
+
+    def shutdown(self) -> None:
+        """End with reason shutdown once what is being stopped has stopped; a start is interrupted."""
+        self._finish(SHUTDOWN)
+
+    def kill(self) -> None:
+        """Kill the children too, the last first; end once they have ended, KILL_WAIT_S later at most."""
+        if self.exit is not None or self._killing:
+            return
+        self._killing = True
+        self._refuse_waiting()
+        if self._task is not None:
+            self._task.cancel()
+        for process in reversed(self._processes()):
+            process.kill()
+        if self._is_empty():
+            self._end(killed())
+        else:
+            self._kill_alarm = self.scheduler.call_later(KILL_WAIT_S, self._abandon_children)
+
+    def quiet(self) -> None:
+        """Pass it on to every child, those started later included."""
+        self._is_quiet = True
+        for process in self._processes():
+            process.quiet()
+
+    async def idle(self) -> None:
+        """Wait until no child holds work."""
+        while any(process.held() for process in self._processes()):
+            await asyncio.gather(*(process.idle() for process in self._processes()))
+
+    def held(self) -> Sequence[Held]:
+        """The work that the children hold."""
+        return [work for process in self._processes() for work in process.held()]
+
+    async def _start_process(
+        self, spec: ChildSpec, arguments: tuple[Any, ...], made: Callable[[Process], object]
+    ) -> Process | None:
+        """Start a child and wait until it is ready; None where it is to be ignored; raise StartError.
+
+        `made` is told of the process before the wait: a start that is interrupted leaves it there.
+        """
+        try:
+            process = spec.start(*arguments)
+            if process is None:
+                return None
+            process.parent = self
+            made(process)
+            await process.ready()
+        except Exception as error:
+            if isinstance(error, Ignore) or isinstance(error.__cause__, Ignore):
+                return None
+            raise StartError(f"{self.name}: child {spec.id!r} could not start: {error}") from error
+        if self._is_quiet:
+            process.quiet()
+        return process
+
+    def _here(self, function: Callable[[], T]) -> T:
+        """Call it on the loop's thread and return its result. Any thread; errors as `hop`."""
+        return function() if self.is_here else hop(self.loop, function)
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run the one coroutine at a time that this supervisor waits in, and go on when it is done."""
+        try:
+            self._task = run_eagerly(coroutine, self.loop)
+        except Exception as error:  # noqa: BLE001 - a fault of our own or of a child's class: a crash
+            self._crashed(error)
+        if self._task is None:
+            if self._wanted is not None:
+                self._wake()
+            return
+        self._task.add_done_callback(self._task_ended)
+        if self._killing:
+            self._task.cancel()
+        elif self._wanted is not None:
+            self._interrupt()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._task = None
+        if task.cancelled():
+            if self._wanted is None or self._stopping:  # not by us: it cannot go on half done
+                self.kill()
+        elif (error := task.exception()) is not None:
+            self._crashed(error)
+        self._go_on()
+
+    def _crashed(self, error: BaseException) -> None:
+        log.error("%s crashed: %r", self.name, error, exc_info=error)
+        self._wanted = Exit("crash", error)
+        if self._stopping:
+            self.kill()
+
+    def _wake(self) -> None:
+        """Go on in the loop's next turn."""
+        if not self._is_awake:
+            self._is_awake = True
+            self.scheduler.soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_awake = False
+        if self._task is not None or self._stopping or self._killing or self.exit is not None:
+            return
+        if self._wanted is None:
+            self._next()
+            return
+        self._stopping = True
+        self._refuse_waiting()
+        self._stop_children()
+
+    def _finish(self, ended: Exit) -> None:
+        """End so, unless it is ending already."""
+        if self._wanted is None and not self._killing and self.exit is None:
+            self._wanted = ended
+            if self._task is None:
+                self._wake()
+            else:
+                self._interrupt()
+
+    def _give_up(self, child_id: str) -> None:
+        log.error(
+            "%s reached its restart intensity, more than %d restarts in %g s, with child %r: "
+            "it stops its other children and exits",
+            self.name,
+            self._intensity.max_restarts,
+            self._intensity.max_seconds,
+            child_id,
+        )
+        self._finish(SHUTDOWN)
+
+    def _became_ready(self) -> None:
+        self._is_ready = True
+        for readying in self._readying:
+            settle(readying)
+
+    def _refuse_waiting(self) -> None:
+        """Answer those who wait for what will not be done any more."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_exception(ServerDiedError(f"{self.name} ended before it did what it was asked"))
+
+    def _abandon_children(self) -> None:
+        for process in self._processes():
+            process._abandon()  # noqa: SLF001 - a process is reported by its parent
+        self._end(killed())
+
+    def _abandon(self) -> None:
+        self._killing = True
+        self._abandon_children()
+
+    def _end(self, ended: Exit) -> None:
+        if self._kill_alarm is not None:
+            self._kill_alarm.cancel()
+        super()._end(ended)
+        self._refuse_waiting()
+        for readying in self._readying:
+            settle(readying)
+
+
+def _start(make: Callable[[], P], name: str | None, clock: Clock | None) -> P:
+    parent = make()
+    parent._bind(name, clock)  # noqa: SLF001 - Parent's own half of `start`
+    parent._run(parent._begin())  # noqa: SLF001 - as above
+    return parent
+
+
+async def _start_and_wait(start: Callable[[], P]) -> P:
+    parent = start()
+    await parent.ready()
+    return parent

@@ -1,0 +1,80 @@
+"""Child specs: what a supervisor knows about a child before, while and after it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from inprocess.supervision.core.exits import Restart
+from inprocess.supervision.core.process import Process, ShutdownLimit
+
+ChildType = Literal["worker", "supervisor"]
+AutoShutdown = Literal["never", "any_significant", "all_significant"]
+
+_RESTARTS = frozenset(get_args(Restart))
+_TYPES = frozenset(get_args(ChildType))
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSpec:
+    """How to start, restart and stop one child; raise ValueError for values that make no child.
+
+    - `id`: unique within the supervisor.
+    - `start`: makes and starts a new process each time it is called. None instead of a
+      process, or Ignore raised by it or by the process's init, means that there is nothing to run.
+    - `restart`: see `exits`.
+    - `shutdown`: seconds from being asked to end to being killed; "brutal_kill" for no asking,
+      "infinity" for no end to the waiting. None is the process's own limit: 5 s for a worker,
+      infinity for a supervisor.
+    - `significant`: its own end may end the supervisor, see `auto_shutdown` there.
+    - `type`: only for `count_children`; unlike OTP's it has no say in how the child is stopped.
+    """
+
+    id: str
+    start: Callable[..., Process | None]
+    restart: Restart = "permanent"
+    shutdown: ShutdownLimit | None = None
+    significant: bool = False
+    type: ChildType = "worker"
+
+    def __post_init__(self) -> None:
+        if self.restart not in _RESTARTS:
+            raise ValueError(f"child {self.id!r}: restart is {self.restart!r}, expected one of {_RESTARTS}")
+        if self.type not in _TYPES:
+            raise ValueError(f"child {self.id!r}: type is {self.type!r}, expected one of {_TYPES}")
+        if not _is_limit(self.shutdown):
+            raise ValueError(
+                f"child {self.id!r}: shutdown is {self.shutdown!r}, expected seconds of at least 0, "
+                "'brutal_kill', 'infinity' or None"
+            )
+        if self.significant and self.restart == "permanent":
+            raise ValueError(
+                f"child {self.id!r} is significant and permanent: it is always restarted, so its end "
+                "never ends the supervisor. Make it transient or temporary"
+            )
+
+
+def check_significance(specs: Iterable[ChildSpec], auto_shutdown: AutoShutdown) -> None:
+    """Raise ValueError for a significant child of a supervisor that never shuts itself down."""
+    for spec in specs:
+        if spec.significant and auto_shutdown == "never":
+            raise ValueError(
+                f"child {spec.id!r} is significant, but its supervisor has auto_shutdown='never': "
+                "give the supervisor any_significant or all_significant"
+            )
+
+
+def check_ids(specs: Iterable[ChildSpec]) -> None:
+    """Raise ValueError where two specs have one id."""
+    seen: set[str] = set()
+    for spec in specs:
+        if spec.id in seen:
+            raise ValueError(f"two children have the id {spec.id!r}: ids must be unique")
+        seen.add(spec.id)
+
+
+def _is_limit(shutdown: object) -> bool:
+    if shutdown is None or shutdown in {"brutal_kill", "infinity"}:
+        return True
+    return isinstance(shutdown, int | float) and shutdown >= 0

@@ -1,0 +1,278 @@
+"""DynamicSupervisor: processes that are started at run time, alike and independent, in any number.
+
+As Elixir's `DynamicSupervisor`: one_for_one; no ids, a child is known by its process; restart
+values, the shared window and the give-up are those of Supervisor; all children are stopped at
+once, each within its own limit. A child that ended and is not restarted is forgotten.
+
+Made for many: a child costs a place in one dict and shares its ChildSpec with the others, so
+start them as `start_child(spec, *arguments)` with one spec. No task exists but while a child's
+async `init` runs. Stopping is spread over the loop's turns.
+
+Differences from OTP: children start and restart beside each other, and a start that takes long
+holds up no other. A start whose caller is cancelled is undone. The window is not cut to whole
+seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Literal, Self
+
+from inprocess.supervision.core.clock import Clock, Timer
+from inprocess.supervision.core.eager import run_eagerly
+from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
+from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
+from inprocess.supervision.core.process import KILL_WAIT_S, Process, ShutdownLimit, log
+from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
+from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.child_spec import ChildSpec
+
+#: Children that one step asks to end; the rest is asked in the loop's next steps.
+STOPS_PER_STEP = 500
+
+#: A spec alone where there are no arguments, which saves a tuple for each of a million children.
+_Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...]]
+
+
+class DynamicSupervisor(Parent):
+    """Starts processes on demand; see the module. `async with DynamicSupervisor.start() as supervisor:`."""
+
+    __slots__ = (
+        "_alarms", "_children", "_extra", "_leaving", "_max_children", "_refusal", "_restarting", "_starting",
+        "_to_restart",
+    )  # fmt: skip
+
+    def __init__(
+        self, intensity: RestartIntensity, max_children: float, extra_arguments: tuple[Any, ...]
+    ) -> None:
+        super().__init__(intensity)
+        self._max_children = max_children
+        self._extra = extra_arguments
+        self._children: dict[Process, _Recipe] = {}
+        #: Those in their `init`, and those that are being stopped, with when they are abandoned.
+        self._starting: dict[Process, None] = {}
+        self._leaving: dict[Process, Timer | None] = {}
+        self._to_restart: deque[_Recipe] = deque()
+        self._restarting: set[asyncio.Task[None]] = set()
+        self._alarms: list[Timer] = []
+        self._refusal: Refused | None = None
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        max_children: float = math.inf,
+        extra_arguments: Sequence[Any] = (),
+        max_restarts: int = MAX_RESTARTS,
+        max_seconds: float = MAX_SECONDS,
+        name: str | None = None,
+        clock: Clock | None = None,
+    ) -> Self:
+        """Start a supervisor on the running loop, else on the runtime's. Any thread.
+
+        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for
+        a window that is none, AlreadyStartedError where the name is taken.
+        """
+        intensity = RestartIntensity(max_restarts, max_seconds)
+        make = partial(cls, intensity, max_children, tuple(extra_arguments))
+        return cls._launch(make, name, clock)
+
+    async def start_child(self, spec: ChildSpec, *arguments: Any) -> Process | Refused | None:
+        """Start `spec.start(*extra_arguments, *arguments)`; wait until it is ready and return the process.
+
+        None where the child is to be ignored. Refused, an error value, past `max_children` and
+        while draining. The spec's id is for logs only; `significant` means nothing here. Raise
+        StartError where it fails, ServerDiedError where the supervisor ends first. Any loop.
+        """
+        if asyncio.get_running_loop() is not self.loop:
+            there = asyncio.run_coroutine_threadsafe(self.start_child(spec, *arguments), self.loop)
+            return await asyncio.wrap_future(there)
+        self._check_alive()
+        if self._refusal is not None:
+            return self._refusal
+        if self.count >= self._max_children:
+            text = f"{self.name} has {self.count} children, its max_children: try later, or raise the bound"
+            return Refused("max_children", text)
+        return await self._start_one((spec, arguments) if arguments else spec)
+
+    async def terminate_child(self, process: Process) -> None:
+        """Stop a child for good, within its limit. Raise NoSuchChildError where it is not ours. Any loop."""
+        if asyncio.get_running_loop() is not self.loop:
+            there = asyncio.run_coroutine_threadsafe(self.terminate_child(process), self.loop)
+            await asyncio.wrap_future(there)
+            return
+        recipe = self._children.pop(process, None)
+        if recipe is None:
+            raise NoSuchChildError(f"{self.name} has no child {process!r}: it has ended, or never was one")
+        self._leaving[process] = None
+        await process.stop(_spec(recipe).shutdown)
+
+    def which_children(self) -> list[tuple[str, Process | Literal["restarting"]]]:
+        """Spec ids, which need not be unique, and processes. Any thread."""
+        return self._here(lambda: list(self._shown()))
+
+    @property
+    def count(self) -> int:
+        """How many children there are, those being started or restarted included. Any thread."""
+        return len(self._children) + len(self._starting) + len(self._to_restart)
+
+    def quiet(self) -> None:
+        """Refuse new children; pass it on to those there are. Restarts go on."""
+        self._refusal = Refused("draining", f"{self.name} is draining: the app takes no new work")
+        super().quiet()
+
+    def child_ended(self, process: Process, ended: Exit, /) -> None:
+        """Restart the child where it must be, in the loop's next turn."""
+        recipe = self._children.pop(process, None)
+        if recipe is None:
+            self._starting.pop(process, None)
+            alarm = self._leaving.pop(process, None)
+            if alarm is not None:
+                alarm.cancel()
+        elif self._wanted is None and not self._killing and restarts(_spec(recipe).restart, ended):
+            log.warning("%s restarts %s, which ended: %s", self.name, _spec(recipe).id, ended)
+            self._restart_soon(recipe)
+        if (self._stopping or self._killing) and self._is_empty():
+            self._end(killed() if self._killing else self._wanted or SHUTDOWN)
+
+    def _shown(self) -> Iterator[tuple[str, Process | Literal["restarting"]]]:
+        for process, recipe in self._children.items():
+            yield _spec(recipe).id, process
+        for recipe in self._to_restart:
+            yield _spec(recipe).id, "restarting"
+
+    def _processes(self) -> list[Process]:
+        return [*self._children, *self._leaving, *self._starting]
+
+    def _is_empty(self) -> bool:
+        return not (self._children or self._leaving or self._starting)
+
+    async def _begin(self) -> None:
+        self._became_ready()
+
+    async def _start_one(self, recipe: _Recipe) -> Process | None:
+        made: list[Process] = []
+
+        def begun(process: Process) -> None:
+            made.append(process)
+            self._starting[process] = None
+
+        spec, arguments = (recipe, ()) if isinstance(recipe, ChildSpec) else recipe
+        try:
+            process = await self._start_process(spec, (*self._extra, *arguments), begun)
+        except BaseException:
+            for begun_process in made:
+                self._discard(begun_process)
+            raise
+        if process is None:
+            return None
+        self._starting.pop(process, None)
+        if self._wanted is not None or self._killing:
+            self._discard(process)
+            raise ServerDiedError(f"{self.name} ended while {spec.id!r} started")
+        self._children[process] = recipe
+        if process.exit is not None:
+            self.child_ended(process, process.exit)
+        return process
+
+    def _discard(self, process: Process) -> None:
+        """Kill a process whose start was interrupted; nobody waits for it but this supervisor's own end."""
+        self._starting.pop(process, None)
+        if process.exit is None:
+            self._leaving[process] = self.scheduler.call_later(KILL_WAIT_S, partial(_abandon_late, [process]))
+            process.kill()
+
+    def _restart_soon(self, recipe: _Recipe) -> None:
+        self._to_restart.append(recipe)
+        self.scheduler.soon(self._restart_next)
+
+    def _restart_next(self) -> None:
+        if not self._to_restart or self._wanted is not None or self._killing:
+            return
+        recipe = self._to_restart.popleft()
+        if self._window.allows(self.scheduler.monotonic()):
+            self.restarts += 1
+            task = run_eagerly(self._restart(recipe), self.loop)
+            if task is not None:
+                self._restarting.add(task)
+                task.add_done_callback(self._restarting.discard)
+        else:
+            self._give_up(_spec(recipe).id)
+
+    async def _restart(self, recipe: _Recipe) -> None:
+        try:
+            await self._start_one(recipe)
+        except StartError as error:
+            if self._wanted is None and not self._killing:
+                log.error("%s", error)
+                self._restart_soon(recipe)
+        except ServerDiedError:
+            return
+
+    def _check_alive(self) -> None:
+        if self._wanted is not None or self._killing or self.exit is not None:
+            raise ServerDiedError(f"{self.name} has ended, or is about to: it starts nothing more")
+
+    def _stop_children(self) -> None:
+        self._to_restart.clear()
+        for process in list(self._starting):
+            if isinstance(process, Parent):
+                process.shutdown()
+            else:
+                self._discard(process)
+        self._ask_some(deque(reversed(self._children.items())), {})
+
+    def _ask_some(
+        self, left: deque[tuple[Process, _Recipe]], late: dict[ShutdownLimit, list[Process]]
+    ) -> None:
+        """Ask some children to end, then the next; in the end set an alarm for each limit."""
+        for _ in range(min(len(left), STOPS_PER_STEP)):
+            process, recipe = left.popleft()
+            limit = _spec(recipe).shutdown
+            limit = process.shutdown_limit if limit is None else limit
+            (process.kill if limit == "brutal_kill" else process.shutdown)()
+            if process.exit is None:
+                late.setdefault(limit, []).append(process)
+        if left and not self._killing:
+            self.scheduler.soon(partial(self._ask_some, left, late))
+            return
+        for limit, processes in late.items():
+            self._set_alarm(limit, processes)
+        if self._is_empty() and self._wanted is not None:
+            self._end(self._wanted)
+
+    def _set_alarm(self, limit: ShutdownLimit, processes: list[Process]) -> None:
+        if limit == "brutal_kill":
+            self._after(KILL_WAIT_S, partial(_abandon_late, processes))
+        elif limit not in {"infinity", math.inf}:
+            assert isinstance(limit, float | int)  # noqa: S101 - the two words are dealt with
+            self._after(limit, partial(self._kill_late, processes))
+
+    def _kill_late(self, processes: list[Process]) -> None:
+        late = [process for process in processes if process.exit is None]
+        for process in late:
+            process.kill()
+        if late:
+            self._after(KILL_WAIT_S, partial(_abandon_late, late))
+
+    def _after(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._alarms.append(self.scheduler.call_later(seconds, callback))
+
+    def _end(self, ended: Exit) -> None:
+        for alarm in self._alarms:
+            alarm.cancel()
+        super()._end(ended)
+
+
+def _spec(recipe: _Recipe) -> ChildSpec:
+    return recipe if isinstance(recipe, ChildSpec) else recipe[0]
+
+
+def _abandon_late(processes: list[Process]) -> None:
+    for process in processes:
+        if process.exit is None:
+            process._abandon()  # noqa: SLF001 - a process is reported by its parent

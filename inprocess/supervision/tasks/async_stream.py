@@ -1,0 +1,184 @@
+"""async_stream: a function over many inputs, some of them at a time, as an async iterator of outcomes.
+
+1. It is lazy: nothing runs, and no input is taken, before the first outcome is asked for. An
+   input is taken when a slot is free, while somebody waits for an outcome. Inputs may be
+   endless, and may come from an async iterator.
+2. `max_concurrency` tasks run at once, by default as many as there are cores. The slot is free
+   when the task has ended, also where its outcome cannot be handed on yet.
+3. `ordered` (default): outcomes come in the order of the inputs, so a slow task holds back, in
+   memory, those of the tasks after it. Else they come as they are.
+4. `timeout`, 5 s unless given, math.inf for none, begins for each task with its start. `on_timeout`
+   "exit" (default) ends the stream with TimeoutError; "kill_task" ends the task, whose outcome
+   is then Exited with that error.
+5. A task that crashes ends a linked stream: its error is raised at the next outcome asked for,
+   before any other. A stream of `async_stream_nolink` goes on, with Exited as its outcome.
+6. However the stream ends, its tasks end with it, all at once, each within `shutdown`.
+
+As OTP's. Differences: a linked crash is raised where the stream is iterated, not sent as an
+exit. A loop that is left early (`break`) ends the tasks as soon as Python drops the iterator;
+`async with contextlib.aclosing(stream)` also waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
+from functools import partial
+from typing import Any, Final, Generic, Literal, TypeVar, get_args
+
+from inprocess.supervision.core.clock import Timer, settle
+from inprocess.supervision.core.errors import Refused, TaskRefusedError
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.tasks.async_task import AnsweringChild, Exited, Ok, error_of, outcome_of
+from inprocess.supervision.tasks.child_options import Options
+from inprocess.supervision.tasks.stream_input import Source
+from inprocess.supervision.tasks.task_supervisor_base import TaskParent
+
+OnTimeout = Literal["exit", "kill_task"]
+
+#: Seconds that one task of a stream may take, OTP's default.
+STREAM_TIMEOUT_S: Final = 5.0
+
+In = TypeVar("In")
+
+
+def cores() -> int:
+    """How many tasks of a stream run at once unless it is given."""
+    return os.cpu_count() or 1
+
+
+class _Item:
+    """One input's task; `outcome` is None until it is known."""
+
+    __slots__ = ("child", "outcome", "timer")
+
+    def __init__(self, child: AnsweringChild) -> None:
+        self.child = child
+        self.outcome: Ok[Any] | Exited | None = None
+        self.timer: Timer | None = None
+
+
+class Stream(Generic[In]):
+    """The state of one stream; see the module. Raise ValueError for options that make no stream."""
+
+    def __init__(
+        self,
+        supervisor: TaskParent,
+        function: Callable[[In], object],
+        options: Options,
+        *,
+        ordered: bool,
+        max_concurrency: int,
+        timeout: float,
+        on_timeout: OnTimeout,
+        linked: bool,
+    ) -> None:
+        if max_concurrency < 1 or not timeout > 0:
+            raise ValueError(
+                f"max_concurrency is {max_concurrency}, timeout {timeout}: expected at least 1, and above 0"
+            )
+        if on_timeout not in get_args(OnTimeout):
+            raise ValueError(f"on_timeout is {on_timeout!r}: expected 'exit' or 'kill_task'")
+        self._supervisor = supervisor
+        self._function = function
+        self._options = options
+        self._ordered = ordered
+        self._free = max_concurrency
+        self._timeout = timeout
+        self._on_timeout = on_timeout
+        self._linked = linked
+        self._due: deque[_Item] = deque()  # to be handed on; unordered: only what has an outcome
+        self._running: dict[AnsweringChild, None] = {}
+        self._killing: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._waking: asyncio.Future[None] | None = None
+
+    async def outcomes(
+        self, inputs: Iterable[In] | AsyncIterable[In]
+    ) -> AsyncGenerator[Ok[Any] | Exited, None]:
+        """Start tasks and yield their outcomes, until there are no more inputs and no more tasks."""
+        source = Source(inputs, self._wake)
+        try:
+            self._fill(source)
+            while self._failure is None:
+                if self._is_next_known():
+                    yield self._due.popleft().outcome  # type: ignore[misc]  # it is known
+                    self._fill(source)
+                elif self._due or self._running or not source.is_exhausted:
+                    await self._change()
+                    if not self._is_next_known():  # hand it on first: only who asks has inputs taken
+                        self._fill(source)
+                else:
+                    return
+            raise self._failure
+        finally:
+            source.close()
+            await self._end()
+
+    def _is_next_known(self) -> bool:
+        return bool(self._due) and self._due[0].outcome is not None
+
+    def _fill(self, source: Source[In]) -> None:
+        """Start tasks as long as there is a slot and an input."""
+        while self._free and self._failure is None:
+            found = source.take()
+            if found is None:
+                return
+            self._spawn(found[0])
+
+    def _spawn(self, value: In) -> None:
+        child = self._supervisor.take(self._function, (value,), self._options, AnsweringChild)
+        if isinstance(child, Refused):
+            raise TaskRefusedError(child)
+        item = _Item(child)
+        if self._timeout < math.inf:
+            item.timer = self._supervisor.scheduler.call_later(self._timeout, partial(self._timed_out, item))
+        self._free -= 1
+        self._running[child] = None
+        if self._ordered:
+            self._due.append(item)
+        child.monitor(partial(self._ended, item))
+
+    def _ended(self, item: _Item, ended: Exit) -> None:
+        if item.timer is not None:
+            item.timer.cancel()
+        self._free += 1
+        del self._running[item.child]
+        if item.outcome is None:
+            self._came_to(item, outcome_of(item.child, ended))
+            if self._linked and ended.kind != "normal":
+                self._failure = self._failure or error_of(item.child, ended)
+        self._wake()
+
+    def _timed_out(self, item: _Item) -> None:
+        text = f"{item.child.describe()} took longer than {self._timeout:g} s"
+        error = TimeoutError(f"{text}: give the stream more time (timeout=), or on_timeout='kill_task'")
+        if self._on_timeout == "exit":
+            self._failure = self._failure or error
+        else:
+            self._came_to(item, Exited(Exit("crash", error)))
+            killing = self._supervisor.loop.create_task(self._supervisor.end_child(item.child, "brutal_kill"))
+            self._killing.add(killing)
+            killing.add_done_callback(self._killing.discard)
+        self._wake()
+
+    def _came_to(self, item: _Item, outcome: Ok[Any] | Exited) -> None:
+        item.outcome = outcome
+        if not self._ordered:
+            self._due.append(item)
+
+    def _wake(self) -> None:
+        if self._waking is not None:
+            settle(self._waking)
+
+    async def _change(self) -> None:
+        """Wait until a task ended or timed out, or an input came."""
+        self._waking = asyncio.get_running_loop().create_future()
+        await self._waking
+
+    async def _end(self) -> None:
+        end = partial(self._supervisor.end_child, limit=self._options.shutdown)
+        await asyncio.gather(*map(end, reversed(self._running)), *self._killing)

@@ -1,0 +1,177 @@
+"""Tasks with an answer: what `TaskSupervisor.async_` and `async_nolink` return.
+
+As OTP's, a task is temporary: it is run once, and its crash is logged. An `async_` task and the
+asyncio task that asked for it, its caller, are linked:
+
+- the caller's crash or cancellation ends the task. A caller that ends well leaves it, as in OTP.
+- an end of the task that is not normal reaches the caller: where somebody awaits the task at
+  that moment, as the exception there; otherwise the caller is cancelled. What is cancelled by
+  somebody counts as killed, so a transient caller's supervisor starts it again.
+
+Differences from OTP, which sends an exit signal: a caller that awaits the task may catch the
+exception, and one that is cancelled runs its clean-up. Only an asyncio task can be linked: a
+thread, or a callback of the loop, has `async_nolink`. `await` has no time-out of its own (OTP's
+is 5 s): use `asyncio.timeout`, whose TimeoutError ends the caller, and so the task, unless it is
+caught. Anybody may await, as often as they like, but on the supervisor's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from inprocess.supervision.core.errors import TaskExitError
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit, ended_within
+from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.tasks.child import Child
+
+#: Seconds that `poll` waits, OTP's default.
+POLL_S: Final = 5.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ok(Generic[T]):
+    """What a task returned. OTP's `{:ok, value}`."""
+
+    value: T
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """How a task ended that did not return. OTP's `{:exit, reason}`."""
+
+    exit: Exit
+
+
+class AnsweringChild(Child):
+    """A child that keeps what its attempt returned."""
+
+    __slots__ = ("answer",)
+
+    answer: Ok[Any]
+
+    def attempt_ended(self, task: asyncio.Task[object]) -> None:
+        """As `Child.attempt_ended`."""
+        if not task.cancelled() and task.exception() is None:
+            self.answer = Ok(task.result())
+        super().attempt_ended(task)
+
+
+class AsyncTask(Generic[T]):
+    """Handle of a task: await it for its result; see the module. Made by `async_` and `async_nolink`."""
+
+    __slots__ = ("_awaiting", "_caller", "child")
+
+    def __init__(self, child: AnsweringChild, caller: asyncio.Task[Any] | None) -> None:
+        #: The child that does the work.
+        self.child = child
+        self._awaiting = 0
+        self._caller = caller
+        if caller is not None:
+            caller.add_done_callback(self._caller_ended)
+            child.monitor(self._task_ended)
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+        return self.child.name
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.child.exit is not None
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._result().__await__()
+
+    async def poll(self, seconds: float = POLL_S) -> Ok[T] | Exited | None:
+        """Wait for the end, for `seconds` at most; None where it did not come, and the task goes on.
+
+        As OTP's `Task.yield`. Raises nothing of the task's.
+        """
+        self._awaiting += 1
+        try:
+            await ended_within(self.child.supervisor.clock, self.child, seconds)
+        finally:
+            self._awaiting -= 1
+        return self._outcome()
+
+    async def shutdown(self, limit: ShutdownLimit = SHUTDOWN_S) -> Ok[T] | Exited | None:
+        """Unlink the task and end it within `limit`; return what it came to by itself, None where it did not.
+
+        As OTP's `Task.shutdown`. A task that ignores its cancellation is abandoned and reported.
+        """
+        self._unlink()
+        outcome = self._outcome()
+        if outcome is not None:
+            return outcome
+        await self.child.supervisor.end_child(self.child, limit)
+        outcome = self._outcome()
+        return None if isinstance(outcome, Exited) and outcome.exit.kind == "shutdown" else outcome
+
+    def result_in_thread(self, seconds: float = POLL_S) -> T:
+        """Wait for the result on another thread than the loop's, and return it or raise what the task raised.
+
+        Raise TimeoutError where it did not come within `seconds`; the task goes on.
+        """
+        ended: concurrent.futures.Future[Exit] = concurrent.futures.Future()
+        hop(self.child.supervisor.loop, partial(self.child.monitor, ended.set_result))
+        try:
+            ended.result(seconds)
+        except concurrent.futures.TimeoutError:
+            raise TimeoutError(f"{self.name} did not end within {seconds:g} s; it goes on") from None
+        return self._value()
+
+    async def _result(self) -> T:
+        self._awaiting += 1
+        try:
+            await self.child.wait()
+        finally:
+            self._awaiting -= 1
+        return self._value()
+
+    def _value(self) -> T:
+        outcome = self._outcome()
+        if isinstance(outcome, Ok):
+            return outcome.value
+        assert outcome is not None  # noqa: S101 - it has ended
+        raise error_of(self.child, outcome.exit)
+
+    def _outcome(self) -> Ok[T] | Exited | None:
+        ended = self.child.exit
+        return None if ended is None else outcome_of(self.child, ended)
+
+    def _caller_ended(self, caller: asyncio.Task[Any]) -> None:
+        if caller.cancelled() or caller.exception() is not None:
+            self.child.ask()
+
+    def _task_ended(self, ended: Exit) -> None:
+        caller = self._caller
+        self._unlink()
+        if caller is not None and ended.kind != "normal" and not self._awaiting and not caller.done():
+            caller.cancel(f"the linked task {self.name} ended: {ended}")
+
+    def _unlink(self) -> None:
+        if self._caller is not None:
+            self._caller.remove_done_callback(self._caller_ended)
+            self._caller = None
+
+
+def outcome_of(child: AnsweringChild, ended: Exit) -> Ok[Any] | Exited:
+    """What a child that ended so has come to."""
+    answer = getattr(child, "answer", None)
+    return Exited(ended) if answer is None or ended.kind != "normal" else answer
+
+
+def error_of(child: AnsweringChild, ended: Exit) -> BaseException:
+    """What to raise for a child that ended so without an answer."""
+    if ended.error is None or isinstance(ended.error, asyncio.CancelledError):
+        return TaskExitError(f"{child.name} ended without a result: {ended}", ended)
+    return ended.error

@@ -1,0 +1,277 @@
+"""A child of a TaskParent: one piece of work, through all of its attempts.
+
+Each attempt is an asyncio task of its own, in a copy of the context variables of who asked for
+the work. An async function runs on the loop; a plain one in a thread, which Python cannot stop,
+unless `isolation=` says otherwise.
+
+From Python 3.12 on an attempt begins at once (eagerly): work that never waits is over before
+its task would have been queued. `asyncio.current_task()`, `asyncio.timeout()` and
+`current_child()` work from the first line on all the same. Before 3.12, and where the loop has a
+task factory, the task begins in the loop's next turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
+from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon
+from inprocess.supervision.core.redact import function_name, redact_call
+from inprocess.supervision.core.telemetry import attached
+from inprocess.supervision.core.thread_bridge import is_async
+from inprocess.supervision.isolation import current_call, isolation
+from inprocess.supervision.tasks import child_report
+from inprocess.supervision.tasks.child_history import Past
+
+if TYPE_CHECKING:
+    from inprocess.supervision.tasks.child_options import Options
+    from inprocess.supervision.tasks.task_supervisor_base import TaskParent
+
+#: Whether this Python can begin a task at once.
+EAGER: Final = sys.version_info >= (3, 12)
+
+#: Stands for the task of an attempt while its first step runs.
+_BEGINNING = cast("asyncio.Task[object]", object())
+
+
+class Child(Ending):
+    """Handle of one child; `exit` is None until it ended for good. Made by `TaskParent.take` only."""
+
+    __slots__ = ("args", "context", "function", "options", "past", "supervisor", "task")
+
+    # Filled by `TaskParent.take`: a constructor in Python would cost as much as all the rest.
+    if TYPE_CHECKING:
+
+        def __init__(self) -> None: ...
+
+    else:
+        __init__ = object.__init__  # which takes no arguments either
+    #: Whose child it is.
+    supervisor: TaskParent
+    function: Callable[..., object]
+    args: tuple[Any, ...]
+    #: All that it was asked to be.
+    options: Options
+    #: The context variables of who asked for it.
+    context: Context
+    #: The running attempt's, None where none is running.
+    task: asyncio.Task[object] | None
+    past: Past | None
+
+    @property
+    def name(self) -> str:
+        """The name given to `start_child`, else the function's."""
+        return self.options.name or function_name(self.function)
+
+    @property
+    def restart(self) -> Restart:
+        """permanent, transient or temporary."""
+        return self.options.restart
+
+    @property
+    def shutdown_limit(self) -> ShutdownLimit:
+        """Seconds from being told to end to the kill, "brutal_kill" or "infinity"."""
+        return self.options.shutdown
+
+    @property
+    def attempt(self) -> int:
+        """Which run of its work this is, from 1."""
+        return 1 if self.past is None else self.past.attempt
+
+    @property
+    def asked(self) -> bool:
+        """Whether it was told to end."""
+        return self.past is not None and self.past.asked
+
+    @property
+    def state(self) -> str:
+        """waiting, running, backing off, abandoned or ended."""
+        past = self.past
+        if self.exit is not None:
+            return "abandoned" if past is not None and past.abandoned else "ended"
+        if self.task is not None:
+            return "running"
+        return "waiting" if past is None or past.timer is None else "backing off"
+
+    @property
+    def runs_in(self) -> isolation.Isolation:
+        """Where its function runs: "loop", "thread" or "process"."""
+        return self.options.isolation or ("loop" if is_async(self.function) else "thread")
+
+    @property
+    def asked_for_by(self) -> str | None:
+        """Function, file and line of who called `Task.start`; None for a supervisor's children."""
+        return self.options.asked_for_by
+
+    def describe(self) -> str:
+        """`name: function(arguments)`, arguments cut and secrets hidden, see `redact`."""
+        return f"{self.name}: {redact_call(self.function, self.args)}"
+
+    def run(self, *, eagerly: bool = False) -> None:
+        """Begin an attempt. Called by the supervisor, never in a task, and only where none is running."""
+        # The hot path: what is called from here is called 100,000 times in a burst.
+        options, context, function = self.options, self.context, self.function
+        context.run(_set_current, self)
+        if options.restart != "temporary":
+            context = context.copy()  # the next attempt must not see what this one sets
+        if attached or options.backoff is not None:
+            self._note_start()
+        self.task = _BEGINNING
+        try:
+            if options.isolation is None and is_async(function):
+                coroutine: Any = function(*self.args)
+            else:
+                coroutine = self._isolated()
+            if eagerly:
+                task = _Task(
+                    coroutine, loop=self.supervisor.scheduler.loop, context=context, eager_start=True
+                )
+                if task.done():
+                    self.attempt_ended(task)
+                    return
+            else:
+                task = self.supervisor.new_task(coroutine, context)
+        except Exception as error:  # noqa: BLE001 - arguments that do not fit are a crash like any other
+            self._crashed_at_once(error)
+        except BaseException as error:  # noqa: BLE001 - an eager step was interrupted: on to the loop's caller
+            self.supervisor.loop.call_soon(_raise, error)
+            self._crashed_at_once(error)
+        else:
+            self._goes_on(task, eagerly=eagerly)
+
+    def watch(self) -> None:
+        """Note the end of the attempt when it comes, or now where it has. After its first step."""
+        task = self.task
+        if task is None:
+            return
+        if task.done():
+            self.attempt_ended(task)
+        else:
+            task.add_done_callback(self.attempt_ended, context=self.context)
+
+    def run_later(self, seconds: float) -> None:
+        """Begin the next attempt after `seconds`; 0 is the next turn of the loop."""
+        past = self.remembered()
+        past.attempt += 1
+        self.task = None
+        scheduler = self.supervisor.scheduler
+        if seconds > 0:
+            past.timer = scheduler.call_later(seconds, self._run_again)
+        else:
+            scheduler.soon(self._run_again)
+
+    def ask(self) -> None:
+        """Tell it to end: cancel the attempt, or end at once where none is running. Loop's thread only."""
+        if self.exit is not None:
+            return
+        self.remembered().asked = True
+        if self.task is None:
+            self.supervisor.exited(self, SHUTDOWN)
+        elif self.task is not _BEGINNING:
+            self.task.cancel()
+
+    def finish(self, ended: Exit) -> None:
+        """Note the end, and let go of what only an attempt needs."""
+        past = self.past
+        if past is not None and past.timer is not None:
+            past.timer.cancel()
+            past.timer = None
+        self.task = None
+        self._end(ended)
+
+    def abandon(self) -> None:
+        """Give up on an attempt that ignores its cancellation."""
+        self._lose()
+        if self.task is not None and self.task is not _BEGINNING:
+            abandon(self.task, self.describe())
+        self.supervisor.exited(self, SHUTDOWN)
+
+    def attempt_ended(self, task: asyncio.Task[object]) -> None:
+        """Pass the end of an attempt on to the supervisor. A callback of the attempt's task."""
+        if self.exit is not None:  # abandoned before
+            return
+        try:
+            error = task.exception()
+        except asyncio.CancelledError:
+            ended = SHUTDOWN if self.asked else killed()
+        else:
+            ended = NORMAL if error is None else exit_of(error)
+        if attached:
+            child_report.attempt_ended(self, ended)
+        self.supervisor.exited(self, ended)
+
+    def _isolated(self) -> Coroutine[Any, Any, object]:
+        options = self.options
+        return isolation.run(
+            self.function,
+            self.args,
+            options.isolation,
+            name=self.name,
+            attempt=self.attempt,
+            shutdown=options.shutdown,
+            lost=self._lose,
+        )
+
+    def _note_start(self) -> None:
+        if self.options.backoff is not None:
+            self.remembered().began_at = self.supervisor.scheduler.monotonic()
+        if attached:
+            child_report.attempt_started(self)
+
+    def _crashed_at_once(self, error: BaseException) -> None:
+        ended = exit_of(error)
+        if attached:
+            child_report.attempt_ended(self, ended)
+        self.task = None
+        self.supervisor.exited(self, ended)
+
+    def _goes_on(self, task: asyncio.Task[object], *, eagerly: bool) -> None:
+        self.task = task
+        if self.past is not None and (self.exit is not None or self.past.asked):  # in its own first step
+            task.cancel()
+        if eagerly:
+            task.add_done_callback(self.attempt_ended, context=self.context)
+        else:
+            self.supervisor.watch_soon(self)
+
+    def _run_again(self) -> None:
+        past = self.remembered()
+        past.timer = None
+        if self.exit is None:
+            self.run(eagerly=self.supervisor.eagerly())
+
+    def remembered(self) -> Past:
+        """Its past, from now on if not before."""
+        if self.past is None:
+            self.past = Past()
+        return self.past
+
+    def _lose(self) -> None:
+        self.remembered().abandoned = True
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+_Task: Callable[..., asyncio.Task[object]] = asyncio.Task  # whose `eager_start` is newer than 3.11
+_current: ContextVar[Child] = ContextVar("inprocess.current_child")
+_set_current = _current.set
+
+
+def current_child() -> Child | None:
+    """The child whose work the caller is part of, or None. Works in the child's threads as well."""
+    return _current.get(None)
+
+
+def current_attempt() -> int:
+    """Which run of its work the caller is part of: 1 at first, 2 after one restart. 1 outside of a child.
+
+    Works in the child's threads and in its worker process as well.
+    """
+    child = _current.get(None)
+    return (current_call.attempt() or 1) if child is None else child.attempt

@@ -1,0 +1,168 @@
+"""The tables of the report: frames of text, ready for the template, which escapes every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench.schema import SCHEMA, SIDES
+from reports.data import evidence, formatting
+from reports.data.frames import groups, records
+from reports.data.run import Run
+
+#: Units that no cell is printed with.
+UNITS_IN_HEADINGS = frozenset({"ppm", "MB"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A caption, column names and rows of text; the first cell of a row names it."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    texts: frozenset[str] = frozenset()  # columns that are read, not compared: left-aligned
+    folded: bool = False  # opened by the reader: the numbers behind a figure
+
+
+def table(
+    caption: str, rows: Iterable[Mapping[str, str]], texts: Sequence[str] = (), *, folded: bool = False
+) -> Table | None:
+    """A table of `rows`, all with the same keys; None where there are none."""
+    frame = pd.DataFrame(list(rows))
+    if frame.empty:
+        return None
+    cells = tuple(tuple(map(str, row)) for row in frame.itertuples(index=False, name=None))
+    columns = tuple(map(str, frame.columns))
+    return Table(caption=caption, columns=columns, rows=cells, texts=frozenset(texts), folded=folded)
+
+
+def headings(table: str) -> dict[str, str]:
+    """The heading of each column of a run's table, by name: with its unit where its cells lack that."""
+    return {
+        column.name: column.heading if column.unit in UNITS_IN_HEADINGS else column.label
+        for column in SCHEMA[table].columns
+    }
+
+
+def drift(run: Run) -> Table | None:
+    """One row for each side and policy: medians over its owners and blocks, ticks as sums."""
+    found = groups(run.table("drift"), "side", "policy")
+    rows = [_drift_row(side, policy, group) for (side, policy), group in found]
+    return table("The sync's grid kept: medians over owners and blocks; ticks are sums", rows)
+
+
+def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
+    names = headings("drift")
+    return {
+        "side and policy": f"{formatting.side(side)}, {formatting.policy(policy)}",
+        names["age_p99_ms"]: formatting.age(evidence.middle(rows["age_p99_ms"])),
+        names["age_max_ms"]: formatting.age(float(rows["age_max_ms"].max())),
+        names["drift_ppm"]: formatting.number(evidence.middle(rows["drift_ppm"])),
+        names["phase_p50_ms"]: formatting.ms(evidence.middle(rows["phase_p50_ms"])),
+        names["phase_p99_ms"]: formatting.ms(evidence.middle(rows["phase_p99_ms"])),
+        names["jitter_sd_ms"]: formatting.ms(evidence.middle(rows["jitter_sd_ms"])),
+        names["on_time_percent"]: f"{formatting.number(evidence.middle(rows['on_time_percent']))} %",
+        names["ticks_run"]: formatting.count_of(rows["ticks_run"].sum(), rows["ticks_due"].sum()),
+        names["missed"]: formatting.count(rows["missed"].sum()),
+        names["duplicates"]: formatting.count(rows["duplicates"].sum()),
+        names["overlaps"]: formatting.count(rows["overlaps"].sum()),
+    }
+
+
+def breakable(run: Run) -> Table | None:
+    """What there is to break at each side, and what the faults of this run made of it."""
+    cost, struck = run.table("cost"), run.table("failures").dropna(subset=["fault"])
+    names = headings("cost")
+    broken = struck[(struck["at_least_once"] == "broken") | (struck["at_most_once"] == "broken")]
+    rows = []
+    for side in ordered(cost["side"]):
+        own, faults = cost[cost["side"] == side], struck[struck["side"] == side]["fault"].nunique()
+        rows.append(
+            {
+                "side": formatting.side(side),
+                names["processes"]: _middle_and_range(own["processes"]),
+                names["sockets"]: _middle_and_range(own["sockets"]),
+                names["config_lines"]: _middle_and_range(own["config_lines"]),
+                "faults with something to strike": formatting.count(faults),
+                "of them broke a guarantee": formatting.count(
+                    broken[broken["side"] == side]["fault"].nunique()
+                ),
+            }
+        )
+    return table("What there is to break: the median over blocks, with the range", rows)
+
+
+def invalid(run: Run) -> Table | None:
+    """The blocks that do not count, and why."""
+    names = headings("blocks")
+    rows = [
+        {
+            names["block"]: row["block"],
+            names["measure"]: row["measure"],
+            names["side"]: formatting.side(row["side"]),
+            names["hiccup_p99_ms"]: formatting.ms(row["hiccup_p99_ms"]),
+            names["reason"]: row["reason"] or "no reason recorded",
+        }
+        for row in records(run.invalid_blocks())
+    ]
+    return table("Blocks that do not count", rows, (names["measure"], names["side"], names["reason"]))
+
+
+def discarded(run: Run) -> Table | None:
+    """The pairs that the rule declared beforehand left out."""
+    entries = run.manifest.get("discarded")
+    found = [item for item in entries if isinstance(item, dict)] if isinstance(entries, list) else []
+    rows = [
+        {
+            "pair": ", ".join(f"{name} {value}" for name, value in item.items() if name != "reason"),
+            "reason": str(item.get("reason", "")),
+        }
+        for item in found
+    ]
+    return table("Pairs left out by the rule declared beforehand", rows, ("reason",))
+
+
+def hiccups(run: Run) -> Table | None:
+    """What the machine itself added, by measure."""
+    rows = [
+        {
+            "measure": str(measure) or "unnamed",
+            "blocks": formatting.count(len(group)),
+            "do not count": formatting.count((~group["valid"].fillna(value=True).astype(bool)).sum()),
+            "hiccup p99, median": formatting.ms(evidence.middle(group["hiccup_p99_ms"])),
+            "hiccup p99, worst": formatting.ms(float(group["hiccup_p99_ms"].max())),
+            "longest hiccup": formatting.ms(float(group["hiccup_max_ms"].max())),
+            "steal, worst": f"{formatting.number(float(group['steal_percent'].max()))} %",
+            "generator lateness, worst": formatting.ms(float(group["lateness_ms"].max())),
+        }
+        for measure, group in groups(run.table("blocks"), "measure")
+    ]
+    return table("The machine beside the blocks", rows)
+
+
+def ordered(sides: pd.Series[Any]) -> list[str]:
+    """The sides that are there: the schema's order, then any other as it comes."""
+    there = [str(side) for side in sides.unique()]
+    return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]
+
+
+def over_blocks(values: pd.Series[float]) -> str:
+    """A time in ms: the median over blocks with their range; a dash where there is none."""
+    if values.empty:
+        return formatting.NOTHING
+    return formatting.spread(
+        formatting.ms(evidence.middle(values)),
+        formatting.ms(float(values.min())),
+        formatting.ms(float(values.max())),
+    )
+
+
+def _middle_and_range(values: pd.Series[float]) -> str:
+    low, high = float(values.min()), float(values.max())
+    return formatting.spread(
+        formatting.amount(evidence.middle(values)), formatting.amount(low), formatting.amount(high)
+    )

@@ -1,0 +1,155 @@
+"""What a cell of the matrix opens to: its facts in words, and the timeline of its worst strike.
+
+The timelines of a page share a budget of bytes, gravest first: a page is passed on by e-mail. A
+cell that comes too late for it, or whose event log cannot be read, says so and names the log.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from reports.data import formatting
+from reports.data.frames import records
+from reports.data.run import Run
+from reports.failure.facts import Fact, facts
+from reports.failure.strike_rows import Strike
+from reports.failure.subjects import Subject
+from reports.timelines import choice, drawing, events
+
+#: Bytes of all timelines of a page together: a full run's hundred would take 200 kB of its megabyte.
+BUDGET_BYTES = 80_000
+#: Bytes that any timeline takes: with fewer left none is drawn.
+LEAST_BYTES = 1_000
+#: Cells with a finding whose timelines are shown in print.
+PRINTED = 3
+#: What makes one strike worse than another, gravest first.
+WORST_FIRST = ("lost", "stuck", "duplicated", "failed_visibly", "late", "ghost", "unexpected")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """One cell, opened."""
+
+    summary: str
+    facts: tuple[Fact, ...]
+    predicted: str
+    seen: str  # by the fault's own checker, in the strike that is drawn
+    history: str  # the shortest that shows its gravest finding
+    errors: tuple[str, ...]
+    svg: Markup | None
+    caption: str
+    problem: str  # why there is no timeline, or not a whole one
+    log: str
+    printed: bool
+
+
+def opened(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Opened]:
+    """Every cell opened, by its slug; the budget goes to the gravest first."""
+    left = BUDGET_BYTES
+    found: dict[str, Opened] = {}
+    beside = _Beside(**{name: _by_place(run, name) for name in ("blast", "controls", "exposure")})
+    for place, subject in enumerate(sorted(subjects, key=_gravity)):
+        shown = _opened(run, subject, beside, left=left, printed=place < PRINTED and _grave(subject))
+        left -= len(shown.svg or "")
+        found[subject.cell.slug] = shown
+    return found
+
+
+def worst(strikes: Sequence[Strike]) -> Strike:
+    """The strike to draw: lost before stuck, doubled, failed, late; then one that was not predicted."""
+    return min(strikes, key=_badness)
+
+
+def _badness(strike: Strike) -> tuple[float, ...]:
+    # max() with 0 first: a count that is no number counts as none
+    return (*(-max(0.0, strike[name]) for name in WORST_FIRST), strike["as_predicted"] != "no")
+
+
+def _gravity(subject: Subject) -> tuple[Any, ...]:
+    broken = subject.cell.state != "broken"
+    return (broken, subject.cell.prediction.held not in {"no", "partly"}, *_badness(worst(subject.strikes)))
+
+
+def _grave(subject: Subject) -> bool:
+    return subject.cell.state == "broken" or subject.cell.prediction.held in {"no", "partly"}
+
+
+def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: bool) -> Opened:
+    strike = worst(subject.strikes)
+    place = (subject.fault, subject.side)
+    log = events.read(run.directory, strike["block"])
+    room = left >= LEAST_BYTES
+    untold = not strike["example"] and any(strike[name] > 0 for name in WORST_FIRST)
+    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario) if room or untold else None
+    svg = _svg(subject, strike, drawn) if drawn and room else None
+    fits = room and (svg is None or len(svg) <= left)
+    return Opened(
+        summary=formatting.side(subject.side),
+        facts=facts(
+            subject.strikes,
+            [row for row in beside.blast[place] if row["scenario"] != subject.scenario],
+            [row for row in beside.controls[place] if row["scenario"] == subject.scenario],
+            [row for row in beside.exposure[place] if row["scenario"] == subject.scenario],
+        ),
+        predicted=subject.cell.prediction.predicted,
+        seen=strike["seen"],
+        history=strike["example"] or (drawn.history if drawn else ""),
+        errors=choice.errors(log, subject.scenario),
+        svg=svg if fits else None,
+        caption=_caption(subject, strike, drawn) if drawn and fits else "",
+        problem=_problem(log, drawn, fits=fits),
+        log=events.file_name(strike["block"]),
+        printed=printed,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Beside:
+    """What stands beside the strikes of a fault at a side."""
+
+    blast: Mapping[tuple[float, str], list[Strike]]
+    controls: Mapping[tuple[float, str], list[Strike]]
+    exposure: Mapping[tuple[float, str], list[Strike]]
+
+
+def _by_place(run: Run, name: str) -> Mapping[tuple[float, str], list[Strike]]:
+    found: defaultdict[tuple[float, str], list[Strike]] = defaultdict(list)
+    for row in records(run.table(name)):
+        found[row["fault"], row["side"]].append(row)
+    return found
+
+
+def _svg(subject: Subject, strike: Strike, drawn: choice.Timeline) -> Markup:
+    found = ", ".join(count.told for count in subject.cell.classes) or "no accepted job"
+    return drawing.svg(
+        drawn,
+        title=f"Timeline: {subject.name}",
+        description=f"{formatting.plural(len(drawn.rows), 'row')}, each a job or an owner. "
+        f"{_caption(subject, strike, drawn)} All strikes together: {found}.",
+    )
+
+
+def _caption(subject: Subject, strike: Strike, drawn: choice.Timeline) -> str:
+    n = len(subject.strikes)
+    which = (
+        "The only strike."
+        if n == 1
+        else f"The worst of {n} strikes, number {formatting.count(strike['strike'])}."
+    )
+    struck = (
+        "The strike is shaded, and time counts from it." if drawn.fault_ns else "The log names no strike."
+    )
+    return " ".join(filter(None, [which, struck, drawn.left_out]))
+
+
+def _problem(log: events.Log, drawn: choice.Timeline | None, *, fits: bool) -> str:
+    if not fits and log.events:
+        return "No timeline: left out to keep the page small enough to pass on; graver ones come first."
+    if drawn is None:
+        return f"No timeline: {log.problem or 'the log has no job of this scenario'}."
+    return f"{log.problem}." if log.problem else ""

@@ -1,0 +1,1 @@
+"""Figures of latency: distributions, percentiles, intervals, the host's tax, call costs."""

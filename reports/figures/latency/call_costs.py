@@ -1,0 +1,91 @@
+"""What handing jobs over costs, from pytest-benchmark's own file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.schema import MICRO as MICRO_FILE
+from reports.data import formatting, rerun_commands
+from reports.data.run import Run
+from reports.data.tables import Table, table
+from reports.figures import canvas
+from reports.figures.rows import Row, draw, told
+
+MICRO = "\N{MICRO SIGN}"
+_MS = 1000.0
+_MICROSECONDS = 1e6
+
+
+def calls(run: Run) -> list[canvas.Figure]:
+    """A figure for each group of benchmarks: only within one do the same things get timed."""
+    groups = dict.fromkeys(_group(benchmark) for benchmark in run.micro)
+    found = []
+    for group in groups:
+        rows = [_row(benchmark) for benchmark in run.micro if _group(benchmark) == group]
+        if drawn := [row for row in rows if canvas.on_log_axis(row.middle)]:
+            found.append(_figure(run, group, drawn))
+    return found
+
+
+def _group(benchmark: Mapping[str, Any]) -> str:
+    return str(benchmark.get("group") or "hand one job over")
+
+
+def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
+    return canvas.figure(
+        draw(rows, label=f"{MICRO}s (log)", log=True),
+        slug=canvas.slug("calls", group),
+        title=f"The time to {group}",
+        told=[told(row) for row in rows],
+        caption="What one call costs the code that makes it, with nothing else running: the median over the "
+        "rounds, with their middle half as a bar.",
+        command=rerun_commands.measure(run, "micro"),
+        numbers=numbers([benchmark for benchmark in run.micro if _group(benchmark) == group]),
+        raw=(MICRO_FILE,),
+    )
+
+
+def numbers(benchmarks: Sequence[Mapping[str, Any]]) -> Table | None:
+    """The plotted numbers, and what stands beside them."""
+    times = {"25 %": "q1", "median": "median", "75 %": "q3", "least": "min"}
+    rows = [
+        {"call": call_name(benchmark)}
+        | {title: formatting.ms(stat(benchmark, field) * _MS) for title, field in times.items()}
+        | {"rounds": formatting.count(stat(benchmark, "rounds"))}
+        for benchmark in benchmarks
+    ]
+    return table("the plotted numbers", rows, folded=True)
+
+
+def call_name(benchmark: Mapping[str, Any]) -> str:
+    """A benchmark's name as a person says it."""
+    return formatting.call(str(benchmark.get("name", "")))
+
+
+def stat(benchmark: Mapping[str, Any], field: str) -> float:
+    """One of its statistics in seconds; NaN where it has none."""
+    try:
+        return float(benchmark["stats"][field])
+    except (KeyError, TypeError, ValueError):
+        return math.nan
+
+
+def _row(benchmark: Mapping[str, Any]) -> Row:
+    median = stat(benchmark, "median")
+    return Row(
+        label=call_name(benchmark),
+        told=formatting.ms(median * _MS),
+        side=_side(call_name(benchmark)),
+        middle=median * _MICROSECONDS,
+        low=stat(benchmark, "q1") * _MICROSECONDS,
+        high=stat(benchmark, "q3") * _MICROSECONDS,
+    )
+
+
+def _side(name: str) -> str:
+    """The side whose colour a call takes: `delay` is the queue's word."""
+    if "stock" in name:
+        return "celery-stock"
+    return "celery-hardened" if "delay" in name or "hardened" in name or "celery" in name else "inprocess"

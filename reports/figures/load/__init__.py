@@ -1,0 +1,1 @@
+"""Figures of load: capacity, load levels, processor hogs, cold starts, cost, the harness's share."""

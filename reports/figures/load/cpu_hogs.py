@@ -1,0 +1,88 @@
+"""Requests and the app's own loop beside CPU-heavy jobs, in every place that a side has for such jobs."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.schema import METRIC_LABELS, MINIMUM_SAMPLES, PLACE_LABELS
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.frames import groups
+from reports.data.run import Run
+from reports.data.tables import Table, table
+from reports.figures import canvas
+from reports.figures.dot_strips import Line, Panel, draw, line, panel, told
+
+#: Inches for the names of side and place.
+NAMES = 2.05
+#: The metrics that are shown, each with the words before its quantile.
+SHOWN = {metric: METRIC_LABELS[metric] for metric in ("request", "lag", "response")}
+
+
+def hogs(run: Run) -> canvas.Figure | None:
+    """Without the heavy jobs (hollow) and with them, at the highest quantile that all windows have."""
+    found = run.table("hog_latency")
+    found = found[found["quantile"].isin(MINIMUM_SAMPLES)]
+    plots = [drawn for metric in SHOWN if (drawn := _plot(found[found["metric"] == metric], metric))]
+    if not plots:
+        return None
+    blocks = run.table("hogs")
+    return canvas.figure(
+        draw(plots, names=NAMES),
+        slug="hogs",
+        title="Responsiveness beside CPU-heavy jobs",
+        told=told(plots),
+        caption="What people at the app feel while it also computes: the hollow mark is the same block "
+        f"without heavy jobs, the full one with them{_load(blocks)}. Each pale dot is one block with "
+        f"them, the bar their range. n: {formatting.plural(found['block'].nunique(), 'block')}.",
+        command=rerun_commands.measure(run, "hogs"),
+        numbers=numbers(found, blocks),
+        raw=("hog_latency", "hogs"),
+    )
+
+
+def _plot(rows: pd.DataFrame, metric: str) -> Panel | None:
+    scenarios = sorted(set(rows["scenario"]))  # account set-up, or the whole app for its loop
+    own = rows[rows["scenario"] == scenarios[0]] if scenarios else rows
+    windows = groups(own.assign(calm=own["hogs"] == 0), "side", "place", "calm")
+    common = set.intersection(*({*window["quantile"]} for _, window in windows)) if windows else set()
+    if not common:
+        return None
+    share = max(common)
+    at = own[own["quantile"] == share]
+    lines = [_line(str(side), str(place), found) for (side, place), found in groups(at, "side", "place")]
+    of = "" if metric == "lag" else f" of {formatting.scenario(scenarios[0])}"
+    return panel(f"{SHOWN[metric]}{of}, {formatting.percentile(float(share))}, ms (log)", lines, log=True)
+
+
+def _line(side: str, place: str, rows: pd.DataFrame) -> Line:
+    calm, busy = rows[rows["hogs"] == 0]["value_ms"], rows[rows["hogs"] > 0]["value_ms"]
+    return line(busy, name=_name(side, place), side=side, unit=formatting.ms, before=evidence.middle(calm))
+
+
+def _name(side: str, place: str) -> str:
+    return f"{formatting.side(side)}, {PLACE_LABELS.get(place, place)}"
+
+
+def _load(blocks: pd.DataFrame) -> str:
+    each, every = evidence.middle(blocks["hog_s"]), evidence.middle(blocks["every_s"])
+    if not (canvas.on_log_axis(each) and canvas.on_log_axis(every)):
+        return ""
+    return f", each {formatting.seconds(each)} of processor time, one every {formatting.seconds(every)}"
+
+
+def numbers(found: pd.DataFrame, blocks: pd.DataFrame) -> Table | None:
+    """Every quantile of every place, without the heavy jobs and with them."""
+    rows = []
+    for (side, place), own in groups(found, "side", "place"):
+        done = blocks[(blocks["side"] == side) & (blocks["place"] == place)]
+        for (metric, share), values in groups(own, "metric", "quantile"):
+            if metric in SHOWN:
+                rows.append(
+                    {
+                        "where": f"{_name(str(side), str(place))}: {SHOWN[metric]} {formatting.percentile(share)}",
+                        "without": formatting.ms(evidence.middle(values[values["hogs"] == 0]["value_ms"])),
+                        "with": formatting.ms(evidence.middle(values[values["hogs"] > 0]["value_ms"])),
+                        "heavy jobs done": formatting.count_of(done["hogs_done"].sum(), done["hogs"].sum()),
+                    }
+                )
+    return table("medians over blocks", rows, folded=True)

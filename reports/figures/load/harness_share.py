@@ -1,0 +1,71 @@
+"""What the measuring itself took of the processor, by measure: one dot a block."""
+
+from __future__ import annotations
+
+from bench.schema import MEASURE_LABELS
+from reports.data import evidence, formatting, rerun_commands
+from reports.data.frames import groups
+from reports.data.run import Run
+from reports.data.tables import Table, headings, table
+from reports.figures import canvas
+from reports.figures.dot_strips import draw, line, panel, told
+
+#: The plots: heading and column.
+SHOWN = {
+    "generator and harness, % of what the run's processes used": "own_percent",
+    "the same, % of all that the machine's cores offered": "own_machine_percent",
+}
+
+
+def own(run: Run) -> canvas.Figure | None:
+    """The harness's part, by measure; None where it was not recorded."""
+    found = [
+        (MEASURE_LABELS.get(measure, str(measure)) or "unnamed", rows)
+        for measure, rows in groups(run.table("own"), "measure")
+    ]
+    plots = [
+        drawn
+        for heading, column in SHOWN.items()
+        if (
+            drawn := panel(
+                heading, [line(rows[column], name=name, side="", unit=_percent) for name, rows in found]
+            )
+        )
+    ]
+    if not plots:
+        return None
+    return canvas.figure(
+        draw(plots),
+        slug="own",
+        title="What the measuring itself took",
+        told=told(plots),
+        caption="The generator and the harness share the machine with the side, and what they take it lacks: "
+        "a side that is short of processor time would have been better off alone. The mark is the median, "
+        f"each pale dot one block, the bar their range. n: {formatting.plural(len(run.table('own')), 'block')}.",
+        command=rerun_commands.whole(run),
+        numbers=numbers(run),
+        raw=("own",),
+    )
+
+
+def _percent(value: float) -> str:
+    return f"{formatting.number(value)} %"
+
+
+def numbers(run: Run) -> Table | None:
+    """Seconds of processor time of every party, and the harness's part, by measure and side."""
+    names = headings("own")
+    rows = [
+        {
+            "measure and side": f"{measure}: {formatting.side(str(side))}",
+            "blocks": formatting.count(len(rows)),
+            names["seconds"]: formatting.seconds(evidence.middle(rows["seconds"])),
+            names["side_s"]: formatting.seconds(evidence.middle(rows["side_s"])),
+            names["services_s"]: formatting.seconds(evidence.middle(rows["services_s"])),
+            names["generator_s"]: formatting.seconds(evidence.middle(rows["generator_s"])),
+            names["harness_s"]: formatting.seconds(evidence.middle(rows["harness_s"])),
+            names["own_percent"]: _percent(evidence.middle(rows["own_percent"])),
+        }
+        for (measure, side), rows in groups(run.table("own"), "measure", "side")
+    ]
+    return table("processor time a block, medians", rows, folded=True)

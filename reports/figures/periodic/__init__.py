@@ -1,0 +1,1 @@
+"""Figures of periodic work: phase, age, thousands of owners."""

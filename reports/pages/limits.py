@@ -1,0 +1,64 @@
+"""What a run does not show, told where its figures are read."""
+
+from __future__ import annotations
+
+from reports.data import formatting
+from reports.data.run import Run
+
+_LOOPBACK = (
+    "Another machine, another load, another network: the dependencies here answer over loopback.",
+    (
+        "Sides with a machine of their own: app, worker, broker, load generator and services share one, and "
+        "what one takes the others lack."
+    ),
+)
+_ASUNDER = ("Other machines, another load, another network than those between these hosts.",)
+_SERVICES = (
+    (
+        "Work that goes on for nobody: a service here cancels a request whose client goes away before the "
+        "work is done, and then there is no effect. A service that finishes it all the same lets a retry "
+        "double the job."
+    ),
+)
+#: Of an app of one's own, in place of what is said of our services.
+_OWN = (
+    "Another machine, another load, another network: what your tasks call is wherever they find it.",
+    _LOOPBACK[1],
+    (
+        "An effect that its witness missed: the task itself notes it, or comes to its end. A mail that left "
+        "in the instant before a kill was sent all the same."
+    ),
+    "Subtasks, chains and chords beyond the task that was called.",
+)
+_ELSEWHERE = (
+    "How often your processes die. Losses are given per strike and per exposed job, never per day.",
+    "More than one replica of the app, but where fault 29 started a second; a broker that is replicated.",
+    "What people pay to run a broker: being paged for it, upgrading it, and reading its dashboards.",
+)
+
+
+def limits(run: Run) -> tuple[str, ...]:
+    """A sentence or two for each thing; those about faults only where faults struck."""
+    if app := run.mapping("own_app"):
+        left_out = tuple(f"An entry of the schedule: {told}." for told in app.get("left_out") or ())
+        return (*_OWN, *_strikes(run), *left_out, *_ELSEWHERE)
+    scaled = () if run.table("failures").empty else (*_strikes(run), *_retries(run))
+    where = _ASUNDER if run.mapping("external") else _LOOPBACK
+    return (*where, *_SERVICES, *scaled, *_ELSEWHERE)
+
+
+def _strikes(run: Run) -> tuple[str, ...]:
+    strikes = run.mapping("plan").get("strikes")
+    if not isinstance(strikes, int):
+        return ()
+    times = formatting.plural(strikes, "strike")
+    return (f"Rare losses: the profile {run.profile} has {times} of each fault at each side.",)
+
+
+def _retries(run: Run) -> tuple[str, ...]:
+    scale = run.mapping("plan").get("retry_scale")
+    if not isinstance(scale, int | float) or scale == 1:
+        return ()
+    return (
+        f"Retries at their real pace: where a note says so, the retry schedule ran at {scale:g} of its time.",
+    )

@@ -1,0 +1,113 @@
+"""The page: verdicts, figures, tables and what is absent, put into the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.cases import cases
+from reports.data import formatting, rerun_commands
+from reports.data.run import Run
+from reports.pages import limits
+from reports.pages.all_sections import Section
+from reports.pages.instrument import instrument
+from reports.pages.promises import thresholds
+from reports.pages.provenance import provenance
+from reports.pages.templating import rendered
+from reports.verdicts import Verdict, verdicts
+
+#: Profiles whose figures may be quoted.
+QUOTABLE = frozenset({"full"})
+#: What a manifest says of a run over several hosts whose figures are all told.
+NOTHING_UNTOLD = "nothing"
+#: The style sheets in the order in which they are put into the page.
+SHEETS = ("base", "verdicts", "case", "figures", "tables", "matrix", "failure", "foot", "print")
+#: What helps a reader who lets scripts run; the page says the same without them.
+SCRIPTS = ("theme", "case", "sort")
+
+
+def html(run: Run, shown: Sequence[Section]) -> str:
+    """The whole page as text, with the sections `shown` on it; the same run gives the same text."""
+    judged = verdicts(run)
+    return rendered(
+        "report.html.j2",
+        sheets=SHEETS,
+        scripts=SCRIPTS,
+        run=run,
+        stamps=stamps(run),
+        verdicts=judged,
+        answer=answer(judged),
+        basis=basis(run),
+        scenario_title=formatting.title,
+        questions=cases(run),
+        targets=targets(shown),
+        thresholds=thresholds(run),
+        sections=shown,
+        command=rerun_commands.whole(run),
+        provenance=provenance(run),
+        instrument=instrument(run),
+        problems=run.problems,
+        limits=limits.limits(run),
+        render_again=rerun_commands.again(run),
+    )
+
+
+def targets(shown: Sequence[Section]) -> frozenset[str]:
+    """The ids that evidence can be found under: sections, figures, and the opened cells of the matrix."""
+    return frozenset(
+        [section.slug for section in shown]
+        + [figure.slug for section in shown for figure in section.figures]
+        + [slug for section in shown if section.matrix for slug in section.matrix.opened]
+    )
+
+
+def stamps(run: Run) -> list[str]:
+    """What a reader must know before quoting a figure."""
+    found = [] if run.profile in QUOTABLE else [f"{run.profile}: not for quoting"]
+    if run.manifest.get("interrupted"):
+        found.append("interrupted: holds what was measured until then")
+    elif not run.manifest.get("finished_at"):
+        found.append("not finished: holds what has been measured so far")
+    if cut := run.cut_lines:
+        found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
+    if (untold := run.mapping("external").get("not told", NOTHING_UNTOLD)) != NOTHING_UNTOLD:
+        found.append(f"parts were elsewhere; not told: {untold}")
+    if times := len(run.texts("resumptions")):
+        found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
+    if run.mapping("git").get("dirty"):
+        found.append("files differed from the commit")
+    if wrong := instrument(run).failed:
+        found.append(f"the instrument misreported {formatting.plural(wrong, 'known truth')}")
+    return found
+
+
+def answer(judged: list[Verdict]) -> str:
+    """The paragraph that answers the question, from the verdicts' choices alone."""
+    parts = [
+        f"{told}: {', '.join(names)}."
+        for choice, told in _ANSWERS.items()
+        if (
+            names := [formatting.scenario(verdict.scenario) for verdict in judged if verdict.choice == choice]
+        )
+    ]
+    return " ".join(parts) or "Nothing was measured."
+
+
+_ANSWERS = {
+    "queue": "A queue is called for",
+    "no queue": "A supervised task in the app is enough",
+    "neither": "Neither keeps every accepted job",
+    "unsettled": "The figures leave it open",
+    "not measured": "Not measured in this run",
+}
+
+
+def basis(run: Run) -> str:
+    """What the answer rests on, in one sentence."""
+    blocks = run.tables["blocks"]
+    cores = run.mapping("machine").get("cores")
+    where = f" on {cores} cores" if cores else ""
+    strikes = run.table("failures")["block"].nunique()
+    return (
+        f"From {len(blocks)} blocks{where}, {len(run.invalid_blocks())} of them left out as invalid, "
+        f"and {strikes} strikes of faults."
+    )

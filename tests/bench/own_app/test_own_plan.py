@@ -1,0 +1,109 @@
+"""What a run of an app of somebody's own comes to, without an app: its turns, loads and strikes."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bench.load import ramp
+from bench.own_app import faults, sides
+from bench.own_app.children.app_description import Answer, Entry
+from bench.own_app.own_app import OwnApp
+from bench.own_app.workload.workload import from_options
+from bench.plan.plan_file import planned
+from bench.plan.profiles import PROFILES
+from bench.plan.run_plan import make_agenda
+from bench.plan.run_request import Order
+from bench.plan.strikes import moment
+
+ENTRY = Entry(name="sweep", task="shop.sweep", schedule="every 60 s", seconds=60.0)
+
+
+@pytest.fixture
+def own() -> OwnApp:
+    answer = Answer(
+        signatures=dict.fromkeys(("shop.a", "shop.b"), "(n)"),
+        queues=["celery"],
+        entries=[ENTRY],
+        broker="",
+        results="",
+        settings=["timezone", "task_acks_late"],
+        queue_settings=["task_acks_late"],
+        worker={"task_acks_late": True},
+        hooked=False,
+    )
+    workload = from_options(app="shop:app", tasks=["shop.a=3", "shop.b"], args=["[1]"], rate="40/s")
+    return OwnApp(workload=workload, folder=Path("/shop"), answer=answer, entries={"sweep": 1.0})
+
+
+def order(own: OwnApp, *measures: str, profile: str = "full") -> Order:
+    return Order(
+        profile=PROFILES[profile],
+        sides=sides.chosen(()),
+        scenarios=own.workload.names,
+        measures=list(measures),
+        faults=faults.chosen((), named=False, use_app_broker=False),
+        controls=False,
+        seed=1,
+        out=Path(),
+        command=[],
+        own=own,
+    )
+
+
+def test_every_measure_that_applies_has_its_turns(own: OwnApp) -> None:
+    agenda = make_agenda(order(own, "latency", "load", "cold", "drift", "fault"))
+    assert len(agenda.latency) == 2 * PROFILES["full"].repetitions
+    assert {turn.measure for turn in agenda.further} == {"capacity", "load", "cold"}
+    assert [[turn.policy for turn in together] for together in agenda.drift] == [["beat", "beat"]] * 3
+    struck = Counter((turn.side.name, turn.fault.number) for turn in agenda.faults if turn.fault)
+    assert {number for side, number in struck if side == "inprocess"} == {10, 13, 31}
+    assert {number for side, number in struck if side == "celery-app"} == {
+        *(10, 11, 12, 13, 16, 17, 18, 19, 20, 21, 22, 24, 31)
+    }
+    assert not agenda.micro
+
+
+def test_on_the_apps_own_broker_no_fault_hurts_it() -> None:
+    numbers = [fault.number for fault in faults.chosen((), named=False, use_app_broker=True)]
+    assert numbers == [10, 11, 12, 13, 24, 31]
+
+
+def test_the_same_order_plans_the_same_bytes_and_names_what_is_asked_of_the_app(own: OwnApp) -> None:
+    asked = order(own, "fault", profile="smoke")
+    text = planned(asked, make_agenda(asked))
+    assert text == planned(asked, make_agenda(asked))
+    plan = json.loads(text)
+    assert [task["rate_per_s"] for task in plan["own_app"]["tasks"]] == [30.0, 10.0]
+    assert plan["own_app"]["entries"][0] == {
+        "name": "sweep",
+        "task": "shop.sweep",
+        "own_schedule": "every 60 s",
+        "every_s": 1.0,
+    }
+
+
+def test_a_strike_has_the_workloads_load_and_a_burst_its_own_rate(own: OwnApp) -> None:
+    turns = make_agenda(order(own, "fault")).faults
+    killed, burst = (
+        next(turn for turn in turns if turn.fault and turn.fault.number == number) for number in (12, 31)
+    )
+    calm, many = (moment(turn, 1, own).plan for turn in (killed, burst))
+    assert len(calm.arrivals) / calm.seconds == pytest.approx(40, rel=0.3)
+    assert len(many.arrivals) / many.seconds == pytest.approx(250, rel=0.3)
+
+
+def test_a_ramp_keeps_the_mix_of_the_tasks(own: OwnApp) -> None:
+    plan, stairs = ramp.make_ramp(seed=3, prefix="c", scenarios=own.workload.names, step_s=2.0, own=own)
+    counts = Counter(arrival.scenario for arrival in plan.arrivals)
+    assert counts["shop.a"] / counts["shop.b"] == pytest.approx(3, rel=0.2)
+    assert [stair.rate for stair in stairs] == ramp.rates()
+    assert len({arrival.request for arrival in plan.arrivals}) == len(plan.arrivals)
+
+
+def test_settings_that_only_a_queue_needs_are_not_charged_to_the_task_in_the_app(own: OwnApp) -> None:
+    queue, task = sides.SIDES[sides.CELERY_APP], sides.SIDES["inprocess"]
+    assert (own.config_lines(queue), own.config_lines(task)) == (2, 1)

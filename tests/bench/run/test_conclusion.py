@@ -1,0 +1,47 @@
+"""The end of a run: how many pairs of blocks its profile wants before a side is called lower."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.plan.profiles import PROFILES
+from bench.run.conclusion import conclude
+from bench.storage.run_directory import RunDirectory
+from scenarios.jobs import WELCOME_EMAIL
+
+SIDES = {"inprocess": 30.0, "celery-hardened": 60.0}
+
+
+def concluded(tmp_path: Path, *, pairs: int, plan: dict[str, Any]) -> dict[str, Any]:
+    """The comparison of a run whose second side takes twice as long in every pair."""
+    run = RunDirectory.create(
+        tmp_path, "full", {"sides": list(SIDES), "scenarios": [WELCOME_EMAIL], "plan": plan}
+    )
+    for repetition in range(pairs):
+        for side, value in SIDES.items():
+            block = {"block": f"r{repetition}-{side}", "side": side, "repetition": repetition}
+            run.append("blocks", [{**block, "measure": "latency", "valid": 1, "hiccup_p99_ms": 0.1}])
+            figure = {"scenario": WELCOME_EMAIL, "metric": "response", "quantile": 0.5, "n": 100}
+            run.append("latency", [{**block, **figure, "value_ms": value + repetition / 100}])
+    conclude(run, interrupted=False)
+    [row] = run.table("comparisons").to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+@pytest.mark.parametrize(("name", "needed"), [("full", 10), ("quick", 4), ("smoke", 4)])
+def test_a_profile_speaks_from_so_many_pairs_as_the_method_wants(
+    tmp_path: Path, name: str, needed: int
+) -> None:
+    plan = {"least_pairs": PROFILES[name].least_pairs}
+    enough = concluded(tmp_path, pairs=needed, plan=plan)
+    assert (enough["words"], enough["pairs"]) == ("higher", needed)
+    too_few = concluded(tmp_path, pairs=needed - 1, plan=plan)
+    assert too_few["words"] == "too noisy to say"
+    assert too_few["why"] == f"{needed - 1} pairs of blocks, {needed} are needed"
+
+
+def test_a_run_of_a_version_that_planned_no_number_speaks_from_four(tmp_path: Path) -> None:
+    assert concluded(tmp_path, pairs=4, plan={})["words"] == "higher"

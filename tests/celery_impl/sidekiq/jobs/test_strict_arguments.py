@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+import pytest
+from celery import Celery, chain
+from hypothesis import given
+from hypothesis import strategies as st
+
+from celery_impl.sidekiq import ArgumentsError, Sidekiq
+from celery_impl.sidekiq.api import DeadSet
+from celery_impl.sidekiq.jobs.strict_arguments import DEPTH_LIMIT, check
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+class Colour(IntEnum):
+    RED = 1
+
+
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@given(args=st.lists(JSON), kwargs=st.dictionaries(st.text(), JSON))
+def test_what_json_gives_back_is_taken(args: list[Any], kwargs: dict[str, Any]) -> None:
+    assert json.loads(json.dumps([args, kwargs])) == [args, kwargs]
+    check("t", tuple(args), kwargs)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "path"),
+    [
+        (((1, 2),), {}, r"args\[0\] is of type tuple.*send a list"),
+        ((0, {"user": [{"tags": {1, 2}}]}), {}, r"args\[1\]\['user'\]\[0\]\['tags'\] is of type set"),
+        (({1: "a"},), {}, r"args\[0\] has the key 1.*send '1'"),
+        ((), {"at": datetime(2026, 1, 1, tzinfo=UTC)}, r"kwargs\['at'\] is of type datetime"),
+        ((b"x",), {}, r"args\[0\] is of type bytes"),
+        ((float("nan"),), {}, r"args\[0\] is the float nan"),
+        (([float("inf")],), {}, r"args\[0\]\[0\] is the float inf"),
+        ((Colour.RED,), {}, r"args\[0\] is of type Colour.*plain int"),
+        ((OrderedDict(a=1),), {}, r"args\[0\] is of type OrderedDict.*plain dict"),
+        ((nested(DEPTH_LIMIT + 1),), {}, r"args\[0\](\[0\]){100} lies more than 100 deep"),
+    ],
+)
+def test_what_it_does_not_is_refused_with_its_path(args: Any, kwargs: Any, path: str) -> None:
+    with pytest.raises(ArgumentsError, match=f"^mail.send: {path}"):
+        check("mail.send", args, kwargs)
+
+
+def test_as_deep_as_the_limit_is_taken_and_what_contains_itself_is_refused() -> None:
+    check("t", [nested(DEPTH_LIMIT)], {})
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(ArgumentsError, match="contains itself"):
+        check("t", [endless], {})
+
+
+@pytest.fixture
+def app() -> Celery:
+    made = Celery(broker="redis://127.0.0.1:1", set_as_current=False)
+    made.conf.task_publish_retry = False
+    return made
+
+
+def test_every_way_to_send_a_job_is_checked_before_the_broker_is_asked(app: Celery) -> None:
+    Sidekiq(app)
+
+    @app.task(name="t", shared=False)
+    def task(*_: Any) -> None: ...
+
+    bad = {"a": (1,)}
+    ways = [
+        lambda: task.delay(bad),
+        lambda: task.apply_async((bad,), countdown=5),
+        lambda: app.send_task("unknown.here", (bad,)),
+        lambda: chain(task.s(bad), task.s()).apply_async(),
+        lambda: task.apply((bad,)),
+    ]
+    for way in ways:
+        with pytest.raises(ArgumentsError, match=r"args\[0\]\['a'\]"):
+            way()  # type: ignore[no-untyped-call] # canvas is untyped
+    app.conf.task_always_eager = True
+    with pytest.raises(ArgumentsError):
+        task.delay(bad)
+
+
+def test_a_task_or_an_app_may_go_without(app: Celery) -> None:
+    Sidekiq(app, strict_arguments=False)
+
+    @app.task(name="loose", shared=False)
+    def loose(value: Any) -> Any:
+        return value
+
+    @app.task(name="strict", shared=False, sidekiq_strict_arguments=True)
+    def strict(value: Any) -> Any:
+        return value
+
+    assert loose.apply(((1, 2),)).get() == (1, 2)
+    with pytest.raises(ArgumentsError):
+        strict.apply(((1, 2),))
+
+
+@pytest.mark.parametrize("fetch", ["timeout", "lease"])
+def test_a_chain_whose_next_task_refuses_a_result_fails_and_the_worker_goes_on(lab: Any, fetch: str) -> None:
+    lab.app = "dying_app"
+    dying = lab.sample(QUEUE_OR_TASK_FETCH=fetch)
+    worker = lab.worker()
+    chain(dying.gives_a_tuple.s("first"), dying.done.s()).apply_async()
+    dying.done.delay("after")
+    lab.eventually(lambda: lab.runs("done", "after"))
+    assert lab.runs("start", "first")
+    lab.eventually(lambda: "args[0] is of type tuple" in worker.output)
+    assert DeadSet(dying.app).size() == 0
+    assert not worker.ended
+
+
+def test_a_job_that_a_careless_program_sent_is_retried_and_buried_as_it_came(lab: Any) -> None:
+    lab.app = "dying_app"
+    dying = lab.sample()
+    lab.worker()
+    careless = Celery(broker=lab.broker.url, set_as_current=False)
+    careless.send_task("dying_app.twice", ("dead",), {"also": float("nan")})
+    careless.send_task("dying_app.choosy", ("lookup",), {"also": float("nan")})
+    graves = lab.eventually(lambda: len(found := list(DeadSet(dying.app))) == 2 and found)
+    assert {grave.task: grave.count for grave in graves} == {"dying_app.twice": 1, "dying_app.choosy": 0}
+    assert all(grave.message for grave in graves)
+    assert [len(lab.runs("start", job)) for job in ("dead", "lookup")] == [2, 1]
+    careless.close()

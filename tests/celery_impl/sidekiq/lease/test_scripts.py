@@ -1,0 +1,291 @@
+"""The lease scripts against a small model of them, on a real broker with a clock of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from celery_impl.sidekiq.lease.lease_store import Contact, Leases
+from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.lease.scripts import MARK
+
+LEASE_MS = 3000
+QUEUES = (("a", "a"), ("b", "b"), ("a\x06\x163", "a"))
+KEYS = [key for key, _ in QUEUES]
+HOLDERS = ("one", "two", "three")
+_runs = itertools.count()
+
+
+@pytest.fixture
+def leases(broker: Any) -> Iterator[Leases]:
+    with redis.Redis.from_url(broker.url) as client:
+        yield Leases(Wire(lambda: client.connection_pool))
+
+
+def push(leases: Leases, key: str, message: str) -> None:
+    leases.wire.call(("LPUSH", leases.prefix + key, message))
+
+
+def queued(leases: Leases, key: str) -> list[str]:
+    """The queue's messages, the front first."""
+    [messages] = leases.wire.call(("LRANGE", leases.prefix + key, 0, -1))
+    return [message.decode() for message in reversed(messages)]
+
+
+def plain(message: str) -> str:
+    """A message without the mark of having been given back."""
+    return "{" + message.removeprefix(MARK) if message.startswith(MARK) else message
+
+
+class Model(RuleBasedStateMachine):
+    """What the scripts should do, said with lists and dictionaries; the front of a queue is its start."""
+
+    broker_url: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.client = redis.Redis.from_url(self.broker_url)
+        self.leases = Leases(Wire(lambda: self.client.connection_pool), prefix=f"run{next(_runs)}:")
+        self.now = 10_000
+        self.accepted = 0
+        self.done: set[str] = set()
+        self.queues: dict[str, list[str]] = {key: [] for key in KEYS}
+        self.held: dict[str, dict[int, tuple[str, str]]] = {holder: {} for holder in HOLDERS}
+        self.ends: dict[str, int] = {}
+        self.next = dict.fromkeys(HOLDERS, 0)
+        self.known = dict.fromkeys(HOLDERS, 0)
+        self.paused: set[str] = set()
+
+    def teardown(self) -> None:
+        self.client.close()
+
+    @rule(key=st.sampled_from(KEYS))
+    def a_producer_queues(self, key: str) -> None:
+        message = f'{{"job": {self.accepted}}}'
+        self.accepted += 1
+        push(self.leases, key, message)
+        self.queues[key].append(message)
+
+    @rule(
+        holder=st.sampled_from(HOLDERS),
+        count=st.integers(1, 4),
+        order=st.permutations(QUEUES),
+        arrives=st.booleans(),
+    )
+    def a_worker_fetches(self, holder: str, count: int, order: list[tuple[str, str]], arrives: bool) -> None:  # noqa: FBT001 - a strategy's value
+        entries = self.leases.fetch(holder, self.known[holder], count, order, self.now)
+        expected = [job for number, job in sorted(self.held[holder].items()) if number >= self.known[holder]]
+        if not expected:
+            expected = self._take(holder, count, order)
+        prefix = self.leases.prefix
+        split = [entry.decode().removeprefix(prefix).partition("\n") for entry in entries]
+        assert [(key, plain(message)) for key, _, message in split] == expected
+        if arrives:
+            self.known[holder] += len(entries)
+
+    def _take(self, holder: str, count: int, order: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        self.next[holder] = self.known[holder]
+        taken: list[tuple[str, str]] = []
+        for key, name in order:
+            while name not in self.paused and self.queues[key] and len(taken) < count:
+                taken.append((key, self.queues[key].pop(0)))
+                self.held[holder][self.next[holder]] = taken[-1]
+                self.next[holder] += 1
+        if taken:
+            self.ends[holder] = self.now + LEASE_MS
+        return taken
+
+    @rule(holder=st.sampled_from(HOLDERS), data=st.data())
+    def a_job_is_done(self, holder: str, data: st.DataObject) -> None:
+        numbers = self._known_numbers(holder)
+        if numbers:
+            number = data.draw(st.sampled_from(numbers))
+            self.leases.acknowledge(holder, [number])
+            self.done.add(self.held[holder].pop(number)[1])
+
+    @rule(holder=st.sampled_from(HOLDERS), data=st.data())
+    def some_are_given_back(self, holder: str, data: st.DataObject) -> None:
+        numbers = self._known_numbers(holder)
+        if numbers:
+            chosen = data.draw(st.lists(st.sampled_from(numbers), unique=True))
+            self.leases.give_back(holder, chosen)
+            self._back(holder, chosen)
+
+    @rule(holder=st.sampled_from(HOLDERS), data=st.data())
+    def a_channel_closes(self, holder: str, data: st.DataObject) -> None:
+        numbers = self._known_numbers(holder)
+        keep = data.draw(st.lists(st.sampled_from(numbers), unique=True)) if numbers else []
+        holds = self.leases.recover(holder, keep)
+        self._back(holder, set(self.held[holder]) - set(keep))
+        assert holds == bool(self.held[holder])
+        if not holds:
+            self.ends.pop(holder, None)
+
+    @rule(alive=st.lists(st.sampled_from(HOLDERS), unique=True))
+    def some_renew(self, alive: list[str]) -> None:
+        assert self.leases.renew(alive, self.now) == self.now
+        self.ends |= dict.fromkeys(alive, self.now + LEASE_MS)
+
+    @rule(ms=st.sampled_from([1, 500, 1500, 2999, 3000, 3001]))
+    def time_passes(self, ms: int) -> None:
+        self.now += ms
+
+    @rule(since=st.sampled_from([0, 2999, 3000, 9000]), until=st.sampled_from([0, 1500, 1501]))
+    def a_worker_looks_for_the_dead(self, since: int, until: int) -> None:
+        contact = Contact(since=self.now - since, until=self.now - until)
+        moved = self.leases.reap(contact, self.now)
+        dead = [holder for holder, end in self.ends.items() if end <= self.now]
+        if since < LEASE_MS or until > LEASE_MS / 2:
+            assert moved == 0
+            return
+        assert moved == sum(len(self.held[holder]) for holder in dead)
+        for holder in sorted(dead, key=lambda holder: (self.ends[holder], holder)):
+            self._back(holder, set(self.held[holder]))
+            del self.ends[holder]
+
+    @rule(name=st.sampled_from(["a", "b"]))
+    def a_queue_is_paused(self, name: str) -> None:
+        self.leases.pause(name)
+        self.paused.add(name)
+
+    @precondition(lambda self: self.paused)
+    @rule()
+    def a_queue_is_resumed(self) -> None:
+        self.leases.resume(self.paused.pop())
+
+    @invariant()
+    def the_queues_hold_what_they_should_in_their_order(self) -> None:
+        for key in KEYS:
+            assert [plain(message) for message in queued(self.leases, key)] == self.queues[key]
+
+    @invariant()
+    def the_holders_hold_what_they_should_and_each_has_a_lease(self) -> None:
+        held = {
+            holder: [message for _, message in dict(sorted(self.held[holder].items())).values()]
+            for holder in self.ends
+        }
+        assert {holder: list(map(plain, jobs)) for holder, jobs in self.leases.held().items()} == held
+        assert all(holder in self.ends for holder in HOLDERS if self.held[holder])
+
+    @invariant()
+    def every_job_is_in_one_place(self) -> None:
+        everywhere = [*itertools.chain(*self.queues.values()), *self.done]
+        everywhere += [message for jobs in self.held.values() for _, message in jobs.values()]
+        assert len(everywhere) == len(set(everywhere)) == self.accepted
+
+    def _known_numbers(self, holder: str) -> list[int]:
+        return sorted(number for number in self.held[holder] if number < self.known[holder])
+
+    def _back(self, holder: str, numbers: Any) -> None:
+        for number in sorted(numbers, reverse=True):
+            key, message = self.held[holder].pop(number)
+            self.queues[key].insert(0, message)
+
+
+def test_the_scripts_do_what_their_model_does(broker: Any) -> None:
+    model = type("BoundModel", (Model,), {"broker_url": broker.url})
+    limits = settings(
+        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+    run_state_machine_as_test(model, settings=limits)
+
+
+def test_what_is_given_back_is_marked_once_and_else_byte_for_byte_the_same(leases: Leases) -> None:
+    message = '{"empty": [], "big": 12345678901234567890, "text": "a\\nb\\n€"}'
+    push(leases, "a", message)
+    for number in range(2):
+        leases.fetch("one", number, 1, QUEUES)
+        leases.give_back("one", [number])
+
+    assert queued(leases, "a") == [MARK + message[1:]]
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", "\n", '{"redelivered":true,"a": 1}'])
+def test_what_cannot_be_marked_is_given_back_as_it_is(leases: Leases, text: str) -> None:
+    push(leases, "a", text)
+    leases.fetch("one", 0, 1, QUEUES)
+    leases.give_back("one", [0])
+
+    assert queued(leases, "a") == [text]
+
+
+def test_a_full_broker_refuses_a_producer_and_nothing_of_what_the_leases_need(
+    leases: Leases, broker: Any
+) -> None:
+    for number in range(4):
+        push(leases, "a", f'{{"a": {number}}}')
+    with redis.Redis.from_url(broker.url) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(redis.exceptions.OutOfMemoryError):
+                push(leases, "a", "{}")
+            now = leases.renew(["one"])
+            assert len(leases.fetch("one", 0, 3, QUEUES)) == 3
+            leases.acknowledge("one", [0])
+            leases.give_back("one", [1])
+            assert leases.reap(Contact(since=0, until=now + 9000), now + 9000) == 1
+            assert len(leases.fetch("two", 0, 3, QUEUES)) == 3
+            assert not leases.recover("two")
+        finally:
+            client.config_set("maxmemory", 0)
+    assert len(queued(leases, "a")) == 3
+
+
+def test_a_fetch_that_fails_half_way_holds_what_it_took_under_a_lease(leases: Leases) -> None:
+    push(leases, "a", '{"a": 1}')
+    leases.wire.call(("SET", leases.prefix + "b", "no list"))
+    with pytest.raises(redis.ResponseError):
+        leases.fetch("one", 0, 5, QUEUES)
+
+    assert {holder: list(map(plain, jobs)) for holder, jobs in leases.held().items()} == {"one": ['{"a": 1}']}
+
+
+def test_a_fetch_that_leaves_jobs_behind_rings_for_others_and_one_that_does_not_is_silent(
+    leases: Leases,
+) -> None:
+    for message in ('{"a": 1}', '{"a": 2}'):
+        push(leases, "a\x06\x163", message)
+
+    leases.fetch("one", 0, 1, QUEUES)
+    assert leases.wire.call(("ZCARD", "a\x06\x16bell")) == [1]
+
+    leases.wire.call(("DEL", "a\x06\x16bell"))
+    leases.fetch("one", 1, 1, QUEUES)
+    assert leases.wire.call(("ZCARD", "a\x06\x16bell")) == [0]
+
+
+def test_a_broker_that_has_forgotten_the_scripts_is_told_again(leases: Leases) -> None:
+    leases.wire.call(("SCRIPT", "FLUSH"))
+    push(leases, "a", '{"a": 1}')
+
+    assert leases.fetch("one", 0, 5, QUEUES) == [b'a\n{"a": 1}']
+
+
+def test_without_a_time_of_the_caller_the_brokers_clock_counts(leases: Leases) -> None:
+    [(seconds, micros)] = leases.wire.call(("TIME",))
+
+    now = leases.renew(["one"])
+
+    before = int(seconds) * 1000 + int(micros) // 1000
+    assert before <= now < before + 60_000
+
+
+def test_contact_begins_anew_after_a_silence_longer_than_allowed() -> None:
+    first = Contact(since=0, until=0).heard(10_000, silence_ms=1500)
+    assert first == Contact(since=10_000, until=10_000)
+    later = first.heard(11_500, silence_ms=1500)
+    assert later == Contact(since=10_000, until=11_500)
+    assert later.heard(13_001, silence_ms=1500) == Contact(since=13_001, until=13_001)

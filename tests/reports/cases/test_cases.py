@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.schema import State
+from reports.cases import Answer, cases
+from reports.cases.survival import weigh
+from reports.data.run import read
+from tests.reports.synthetic_run import manifest, plant, strike
+
+QUEUE = "celery-hardened"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with nothing but a manifest, to plant tables in: a whole one takes longer to read."""
+    manifest(tmp_path)
+    return tmp_path
+
+
+def answer(folder: Path, question: str, key: str = "yes") -> Answer:
+    asked = next(item for item in cases(read(folder)) if item.key == question)
+    return next(item for item in asked.answers if item.key == key)
+
+
+def strikes(fault: int, lost: Mapping[str, int], **changes: Any) -> list[dict[str, Any]]:
+    return [
+        strike(fault=fault, side=side, strike=number, lost=count, **changes)
+        for side, count in lost.items()
+        for number in range(5)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "queue", "points"), [(3, 0, "queue"), (0, 3, "task"), (0, 0, "either"), (3, 3, "neither")]
+)
+def test_what_must_survive_goes_where_nothing_was_lost(run: Path, task: int, queue: int, points: str) -> None:
+    plant(run, "failures", strikes(10, {"inprocess": task, QUEUE: queue}))
+    found = answer(run, "restart")
+    assert found.points == points
+    assert f"in-process lost {5 * task} of 50" in found.evidence[0].told
+
+
+def test_no_loss_seen_tells_what_that_still_allows(run: Path) -> None:
+    plant(run, "failures", strikes(10, {"inprocess": 3, QUEUE: 0}))
+    assert "0 of 5 strikes still allows 45 %" in answer(run, "restart").evidence[1].told
+
+
+@pytest.mark.parametrize("question", ["restart", "retries", "replicas", "heavy", "on-time"])
+def test_what_was_not_measured_is_open_and_says_the_command(run: Path, question: str) -> None:
+    found = answer(run, question)
+    assert found.points == "open"
+    assert found.gaps[0].command.startswith("queue-or-task run --measure")
+
+
+@pytest.mark.parametrize(
+    ("task", "queue", "points"),
+    [("held", "unknown", "open"), (None, "held", "open"), ("broken", "held", "queue")],
+)
+def test_an_unknown_side_leaves_a_promise_open(task: State | None, queue: State | None, points: str) -> None:
+    assert weigh(task, queue) == points
+
+
+@pytest.mark.parametrize(("task", "queue", "points"), [(9, 0, "queue"), (0, 9, "task"), (9, 9, "neither")])
+def test_two_schedules_are_told_by_ticks_that_came_twice(
+    run: Path, task: int, queue: int, points: str
+) -> None:
+    rows = [
+        strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)
+        for side, bursts in (("inprocess", task), (QUEUE, queue))
+    ]
+    plant(run, "failures", rows)
+    assert answer(run, "replicas").points == points
+
+
+@pytest.mark.parametrize(("jobs", "points"), [("1", "either"), ("50", "task"), ("200", "neither")])
+def test_a_rate_has_room_up_to_four_fifths_of_what_a_side_got_done(run: Path, jobs: str, points: str) -> None:
+    most = {"inprocess": 100, QUEUE: 57}
+    plant(run, "capacity", [{"block": s, "side": s, "capacity_jobs_per_s": n} for s, n in most.items()])
+    assert answer(run, "rate", jobs).points == points
+
+
+@pytest.mark.parametrize(
+    ("process", "worker", "points"),
+    [(12, 5, "either"), (400, 5, "queue"), (12, 400, "task"), (400, 400, "neither")],
+)
+def test_a_heavy_job_goes_where_the_app_still_answers(
+    run: Path, process: float, worker: float, points: str
+) -> None:
+    lags = {("loop", "inprocess"): 225, ("process", "inprocess"): process, ("worker", QUEUE): worker}
+    rows = [{"block": p, "side": s, "place": p, "lag_p99_ms": lag} for (p, s), lag in lags.items()]
+    plant(run, "hogs", rows)
+    found = answer(run, "heavy")
+    assert found.points == points
+    assert "on the app's loop" not in found.implies
+
+
+@pytest.mark.parametrize(
+    ("task", "queue", "points"), [(1020, 1500, "task"), (1500, 1020, "queue"), (1020, 1025, "either")]
+)
+def test_the_younger_balance_is_the_one_on_time(run: Path, task: float, queue: float, points: str) -> None:
+    rows = [
+        {"block": s, "side": s, "policy": p, "age_p99_ms": age, "on_time_percent": 100}
+        for s, p, age in (("inprocess", "anchored", task), (QUEUE, "beat", queue))
+    ]
+    plant(run, "drift", rows)
+    assert answer(run, "on-time").points == points

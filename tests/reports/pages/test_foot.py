@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from reports.data.run import read
+from reports.pages import report
+from reports.pages.instrument import instrument
+from reports.pages.promises import Mark, thresholds
+from reports.pages.provenance import provenance
+from tests.reports.synthetic_run import manifest, plant, strike
+
+VERIFIED = {
+    "known truth": "1 of 2 NOT HELD",
+    "verified at": "2000-01-01T00:00:00+00:00",
+    "verified commit": "0" * 40,
+    "each job 50 ms later: response": "50 → 51.9 ms (may be off by 1): NOT HELD",
+    "A/A over 40 seeded runs: called different": "0 → 3 runs (may be off by 2): too noisy to say (busy)",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with nothing but a manifest, to plant tables in: a whole one takes longer to read."""
+    manifest(tmp_path)
+    return tmp_path
+
+
+def marks(folder: Path, promise: str, side: str) -> tuple[Mark, ...]:
+    found = thresholds(read(folder))
+    row = next(row for row in found.rows if promise in row.promise)
+    return row.cells[found.sides.index(side)]
+
+
+@pytest.mark.parametrize(("lost", "state", "told"), [(0, "held", ""), (1, "broken", " (10)")])
+def test_a_lost_job_is_a_cross(run: Path, lost: int, state: str, told: str) -> None:
+    plant(run, "failures", [strike(lost=lost)])
+    (mark,) = marks(run, "job lost", "in-process")
+    assert (mark.state, mark.told) == (state, f"{lost} of 10 jobs, at {lost} of 1 fault{told}")
+
+
+def test_a_strike_that_is_not_known_is_no_tick(run: Path) -> None:
+    plant(run, "failures", [strike(at_least_once="unknown")])
+    assert [mark.state for mark in marks(run, "job lost", "in-process")] == ["unknown"]
+
+
+def test_each_policy_of_a_sync_has_a_mark_of_its_own(run: Path) -> None:
+    rows = [
+        {"block": policy, "side": "inprocess", "policy": policy, "on_time_percent": share, "missed": 0}
+        for policy, share in (("work-then-rearm", 15), ("anchored", 100))
+    ]
+    plant(run, "drift", rows)
+    assert [mark.state for mark in marks(run, "tick on time", "in-process")] == ["broken", "held"]
+
+
+def test_the_runs_own_thresholds_say_met_or_crossed(run: Path) -> None:
+    (run / "checks.json").write_text(
+        '[{"text": "lost == 0", "subject": "inprocess", "value": 3, "met": false}]'
+    )
+    (check,) = thresholds(read(run)).checks
+    assert (check.text, check.mark.state, check.mark.told) == ("lost == 0", "broken", "3")
+
+
+def test_a_truth_that_was_misreported_is_a_cross_and_a_stamp(run: Path) -> None:
+    manifest(run, instrument=VERIFIED)
+    found = instrument(read(run))
+    assert [truth.state for truth in found.truths] == ["broken", "unknown"]
+    assert found.truths[1].outcome == "too noisy to say (busy)"
+    assert found.about.endswith("the commit of this run.")
+    assert "the instrument misreported 1 known truth" in report.stamps(read(run))
+
+
+def test_an_instrument_that_was_never_verified_says_how(run: Path) -> None:
+    assert instrument(read(run)).headline == "not verified: run make verify-instrument"
+
+
+def test_provenance_has_every_field_of_the_manifest_once(run: Path) -> None:
+    manifest(run, surprise={"a": [1, 2]}, machine={"cores": 2, "deep": {"er": True}})
+    facts = [fact for group in provenance(read(run)) for fact in group.facts]
+    assert ("surprise: a", "1, 2") in facts
+    assert ("deep: er", "yes") in facts
+    assert ("took", "4.67 min") in facts
+    assert len({name for name, _ in facts}) == len(facts)

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.schema import CHECKS, TABLES
+from reports.data.run import read
+from reports.summary import dumps, markdown, summary
+from reports.summary.markdown import LONGEST, code, escape
+from reports.summary.plain import number, plain
+from tests.reports.synthetic_run import manifest, plant, strike
+
+HOSTILE = "<img src=x onerror=alert(1)>|`*_[a](http://b)\n# @everyone $x$"
+#: The keys of `summary.json` that scripts rely on.
+KEYS = {
+    *("summary", "schema", "run", "started_at", "finished_at", "interrupted", "profile", "seed", "command"),
+    *("commit", "dirty", "machine", "versions", "stamps", "problems", "missing", "blocks", "verdicts"),
+    *("figures", "comparisons", "faults", "thresholds", "manifest_sha256"),
+}
+
+
+def short(folder: Path) -> dict[str, Any]:
+    """The summary as a script reads it: strict JSON."""
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    found: dict[str, Any] = json.loads(dumps(summary(read(folder))), parse_constant=refuse)
+    return found
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a row of a Markdown table, cut at the bars that are not escaped."""
+    return re.split(r"(?<!\\)\|", line)[1:-1]
+
+
+@pytest.fixture(scope="module")
+def whole(whole_run: Path) -> dict[str, Any]:
+    return short(whole_run)
+
+
+def test_a_whole_run_has_every_key_that_scripts_rely_on(whole: dict[str, Any]) -> None:
+    assert set(whole) == KEYS
+    assert [verdict["choice"] for verdict in whole["verdicts"]] == ["queue", "no queue", "no queue"]
+    assert whole["blocks"] == {"total": 20, "invalid": 1}
+
+
+def test_a_run_with_nothing_but_a_manifest_has_the_same_keys_and_says_what_is_missing(tmp_path: Path) -> None:
+    manifest(tmp_path)
+    found = short(tmp_path)
+    assert set(found) == KEYS
+    assert (found["figures"], found["comparisons"], found["faults"]) == ([], [], [])
+    assert any("queue-or-task run --measure fault" in gap["command"] for gap in found["missing"])
+
+
+def test_figures_come_with_their_range_and_the_blocks_that_they_rest_on(whole: dict[str, Any]) -> None:
+    chosen = {"key": "response_p50", "scenario": "account_setup", "side": "inprocess"}
+    (figure,) = [item for item in whole["figures"] if chosen.items() <= item.items()]
+    assert figure["low"] <= figure["value"] <= figure["high"]
+    assert (figure["unit"], figure["n"]) == ("ms", 4)
+
+
+def test_losses_are_a_share_of_accepted_jobs_with_the_bound_on_strikes(whole: dict[str, Any]) -> None:
+    lost = {item["side"]: item for item in whole["figures"] if item["key"] == "lost_10"}
+    assert (lost["inprocess"]["value"], lost["inprocess"]["n"]) == (0.8, 50)
+    assert lost["celery-hardened"]["value"] == 0
+    assert lost["celery-hardened"]["high"] == pytest.approx(0.45, abs=0.01)
+
+
+def test_what_was_not_measured_is_null_and_what_was_not_reached_is_told(run: Path) -> None:
+    rows = [
+        dict.fromkeys(TABLES["comparisons"], "") | {"scenario": "welcome_email", "ratio": "inf", "low": ""}
+    ]
+    plant(run, "comparisons", rows)
+    (found,) = short(run)["comparisons"]
+    assert (found["ratio"], found["low"]) == ("inf", None)
+    assert (number(found["ratio"]), math.isnan(number(found["low"]))) == (math.inf, True)
+
+
+def test_a_job_that_could_not_be_accounted_for_leaves_the_loss_open(run: Path) -> None:
+    plant(run, "failures", [strike(fault=10, at_least_once="unknown", sum_ok=False)])
+    found = short(run)
+    assert [item["value"] for item in found["figures"] if item["key"] == "lost_10"] == [None]
+    assert "unknown of 10, up to 95 % of strikes" in markdown(found)
+
+
+def test_a_faults_row_sums_its_strikes(whole: dict[str, Any]) -> None:
+    chosen = {"fault": 10, "side": "inprocess", "scenario": "account_setup"}
+    (row,) = [item for item in whole["faults"] if chosen.items() <= item.items()]
+    assert (row["strikes"], row["accepted"], row["lost"], row["at_least_once"]) == (5, 50, 40, "broken")
+
+
+def test_the_comment_tells_verdicts_intervals_losses_and_stamps(whole: dict[str, Any]) -> None:
+    text = markdown(whole)
+    assert "> **quick: not for quoting**" in text
+    assert "| account set-up | queue |" in text
+    assert re.search(r"hardened Celery over in-process \| [\d.]+ \S \([\d.]+ to [\d.]+\) \| higher", text)
+    assert (
+        "| 10 kill -9 of the app: account set-up | in-process | 5 | 50 | 40 | 0 | 0 | broken / held |" in text
+    )
+    assert "No job lost, doubled or stuck at" in text
+
+
+@pytest.mark.parametrize(("met", "mark"), [(True, "✓"), (False, "✗")])
+def test_thresholds_stand_in_the_comment_with_their_marks(run: Path, met: bool, mark: str) -> None:  # noqa: FBT001 - a case of a table
+    rows = [{"text": "lost == 0", "subject": "account_setup inprocess", "value": None, "met": met}]
+    (run / CHECKS).write_text(json.dumps(rows))
+    assert f"| {mark} | lost == 0 | not measured | account\\_setup inprocess |" in markdown(short(run))
+
+
+def test_an_interrupted_run_says_so(run: Path) -> None:
+    manifest(run, interrupted=True, finished_at=None)
+    assert short(run)["interrupted"] is True
+    assert "> **interrupted: holds what was measured until then**" in markdown(short(run))
+
+
+def test_hostile_text_neither_opens_a_tag_nor_breaks_a_table_nor_calls_anybody(run: Path) -> None:
+    manifest(run, run=HOSTILE, profile=HOSTILE, broker=HOSTILE, git={"commit": HOSTILE, "dirty": True})
+    plant(run, "failures", [strike(slug=HOSTILE, fault=99, side=HOSTILE, scenario=HOSTILE, lost=1)])
+    (run / CHECKS).write_text(
+        json.dumps([{"text": HOSTILE, "subject": HOSTILE, "value": HOSTILE, "met": HOSTILE}])
+    )
+    text = markdown(short(run))
+    outside = re.sub(r"(`+)(?!`).+?(?<!`)\1(?!`)", "", text)
+    assert "<" not in outside
+    assert "@" not in outside
+    assert not re.search(r"(?<!\\)\[", outside)
+    tables = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(cells(line)) for line in tables if "img" in line} <= {4, 8}
+
+
+def test_a_command_with_backticks_stays_code() -> None:
+    assert code("run `x` ``y``") == "``` run `x` ``y`` ```"
+    assert code("run x") == "`run x`"
+
+
+def test_text_is_escaped_in_one_line() -> None:
+    assert escape("a|b\n<c> d_e @f") == "a\\|b &lt;c&gt; d\\_e &#64;f"
+
+
+def test_a_comment_is_never_longer_than_a_comment_may_be(run: Path) -> None:
+    rows = [
+        strike(fault=number, slug="*" * 900, side=f"{number}{'*' * 900}", lost=1)
+        for number in range(100, 160)
+    ]
+    plant(run, "failures", rows)
+    text = markdown(short(run))
+    assert len(text) < LONGEST + 100
+    assert text.endswith("Cut here: the rest is in report.html.\n")
+
+
+def test_plain_knows_no_nan_and_no_infinity() -> None:
+    assert plain({"a": math.nan, 1: (math.inf, -math.inf, 2.5), "b": None}) == {
+        "a": None,
+        "1": ["inf", "-inf", 2.5],
+        "b": None,
+    }

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reports
+from reports.data.run import read
+from reports.verdicts import Verdict, account_setup, verdicts, welcome_email
+from reports.verdicts.kinds import Choice
+from tests.reports.synthetic_run import manifest, plant, strike
+
+TASK, QUEUE = "inprocess", "celery-hardened"
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A run with a manifest and no table at all."""
+    manifest(tmp_path)
+    return tmp_path
+
+
+def judged(folder: Path, scenario: str) -> Verdict:
+    return next(verdict for verdict in verdicts(read(folder)) if verdict.scenario == scenario)
+
+
+def strikes(
+    losses: dict[tuple[str, int], int], *, times: int = 5, **changes: Any
+) -> Iterable[dict[str, Any]]:
+    for ((side, fault), lost), number in itertools.product(losses.items(), range(times)):
+        yield strike(side=side, fault=fault, lost=lost, strike=number, **changes)
+
+
+def test_a_task_that_loses_jobs_where_the_queue_keeps_them_asks_for_a_queue(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0})))
+    verdict = judged(bare, "account_setup")
+    assert verdict.choice == "queue"
+    assert "in-process lost 40 of 50 accepted jobs at kill -9 of the app" in verdict.sentence
+    assert "hardened Celery lost 0 of 50" in verdict.sentence
+    assert "A loss you can live with" in verdict.flips[0]
+
+
+def test_losses_are_told_per_job_that_was_exposed(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 3, (QUEUE, 10): 0, (QUEUE, 12): 0}, times=1)))
+    lost = judged(bare, "account_setup").numbers[0]
+    assert (lost.value, lost.detail) == ("3 of 10", "30 % of the 10 jobs exposed, in 1 of 1 strike")
+    reached = {"block": "f001", "scenario": "account_setup", "exposed": 4, "lost": 3}
+    plant(bare, "exposure", [reached, reached | {"scenario": "welcome_email"}, reached | {"block": "other"}])
+    assert judged(bare, "account_setup").numbers[0].detail == "75 % of the 4 jobs exposed, in 1 of 1 strike"
+
+
+def test_a_task_that_keeps_its_jobs_needs_no_queue(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 3})))
+    verdict = judged(bare, "account_setup")
+    assert verdict.choice == "no queue"
+    assert verdict.sentence.startswith("You do not need a queue for account set-up if")
+    assert "hardened Celery lost 0 of 50 accepted jobs at kill -9 of the app and 15 of 50" in verdict.sentence
+
+
+def test_where_both_lose_jobs_a_queue_alone_is_not_enough(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 1})))
+    assert judged(bare, "account_setup").choice == "neither"
+
+
+def test_zero_losses_print_the_bound_that_they_still_allow(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0})))
+    verdict = judged(bare, "account_setup")
+    assert [number.detail for number in verdict.numbers] == ["none lost in 5 strikes"] * 3
+    assert "after 5 strikes without a loss, as many as 45 in 100 such strikes could" in verdict.caveat
+
+
+def test_a_failed_sum_check_leaves_the_question_open_though_no_loss_was_seen(bare: Path) -> None:
+    planted = [*strikes({(TASK, 10): 8, (QUEUE, 10): 0}), *strikes({(QUEUE, 12): 0}, sum_ok=False)]
+    plant(bare, "failures", planted)
+    verdict = judged(bare, "account_setup")
+    assert verdict.choice == "unsettled"
+    assert "accounted for, with hardened Celery at kill -9 of the worker:" in verdict.sentence
+
+
+def test_a_queue_whose_worker_was_never_killed_is_not_called_safe(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0})))
+    verdict = judged(bare, "account_setup")
+    assert verdict.choice == "unsettled"
+    assert verdict.gaps[0].what == "kill -9 of the worker: a queue"
+    assert "--measure fault --fault 12 --scenario account_setup" in verdict.gaps[0].command
+
+
+def test_strikes_that_exposed_no_job_are_not_measured(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0}, accepted=0)))
+    assert judged(bare, "account_setup").choice == "not measured"
+
+
+def test_stock_celery_speaks_for_queues_where_hardened_was_not_measured(bare: Path) -> None:
+    stock = "celery-stock"
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (stock, 10): 0, (stock, 12): 0})))
+    verdict = judged(bare, "account_setup")
+    assert verdict.choice == "queue"
+    assert "stock Celery lost 0 of 50" in verdict.sentence
+
+
+def test_invalid_blocks_do_not_decide(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0})))
+    plant(bare, "blocks", [{"block": "f001", "measure": "fault", "valid": False, "reason": "steal"}])
+    assert judged(bare, "account_setup").choice == "not measured"
+
+
+@pytest.mark.parametrize(
+    ("task_ages", "queue_ages", "choice"),
+    [
+        ((1030, 1040), (1035, 1045), "no queue"),
+        ((1030, 1040), (5000, 5100), "no queue"),
+        ((3000, 3100), (1030, 1040), "queue"),
+        ((1030, 3100), (1030, 1500), "unsettled"),
+        ((float("inf"), float("inf")), (float("inf"),), "unsettled"),
+        ((float("inf"), float("inf")), (1030,), "queue"),
+        ((1030,), (), "unsettled"),
+        ((), (), "not measured"),
+    ],
+)
+def test_the_age_of_the_balance_decides_the_sync_either_way(
+    bare: Path, task_ages: Sequence[float], queue_ages: Sequence[float], choice: Choice
+) -> None:
+    rows = [{"side": TASK, "policy": "anchored", "age_p99_ms": age, "ticks_due": 20} for age in task_ages]
+    rows += [{"side": QUEUE, "policy": "beat", "age_p99_ms": age, "ticks_due": 20} for age in queue_ages]
+    plant(bare, "drift", rows)
+    assert judged(bare, "account_sync").choice == choice
+
+
+def test_the_freshest_policy_speaks_for_the_task_and_the_strongest_drift_is_told(bare: Path) -> None:
+    plant(
+        bare,
+        "drift",
+        [
+            {"side": TASK, "policy": "work-then-rearm", "age_p99_ms": 2000, "drift_ppm": 22_000},
+            {"side": TASK, "policy": "anchored", "age_p99_ms": 1020, "drift_ppm": -11},
+            {"side": QUEUE, "policy": "beat", "age_p99_ms": 1040, "drift_ppm": 43},
+        ],
+    )
+    verdict = judged(bare, "account_sync")
+    assert "1,020 ms with in-process (anchored + skip)" in verdict.sentence
+    assert any(number.value == "22,000 ppm" for number in verdict.beside)
+
+
+def compared(
+    metric: str,
+    words: str,
+    *,
+    ratio: float = 2.0,
+    width: float = 1.1,
+    pairs: int = 4,
+    turned: bool = False,
+) -> dict[str, Any]:
+    baseline, side = (QUEUE, TASK) if turned else (TASK, QUEUE)
+    return {
+        "scenario": "welcome_email",
+        "metric": metric,
+        "quantile": 0.5,
+        "baseline": baseline,
+        "side": side,
+        "pairs": pairs,
+        "ratio": ratio,
+        "low": ratio / width,
+        "high": ratio * width,
+        "difference_ms": 3.0,
+        "words": words,
+    }
+
+
+def test_a_sure_direction_without_a_size_is_told_by_its_interval(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("caller", "higher", ratio=8.0, width=2.0)])
+    verdict = judged(bare, "welcome_email")
+    assert verdict.choice == "no queue"
+    assert (
+        "median caller cost is higher with hardened Celery "
+        "(4.00 to 16.0 \N{MULTIPLICATION SIGN}; the direction is sure, the size is not)" in verdict.sentence
+    )
+    assert verdict.numbers[0].value == "higher"
+    assert verdict.numbers[0].detail.endswith("4 pairs of blocks; the direction is sure, the size is not")
+
+
+def test_a_noisy_comparison_shows_no_ratio_as_its_number(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("caller", "too noisy to say", width=9.0, pairs=3)])
+    number = judged(bare, "welcome_email").numbers[0]
+    assert number.value == "too noisy to say"
+    assert number.detail == "95 % interval 0.222 to 18.0 \N{MULTIPLICATION SIGN}, 3 pairs of blocks"
+
+
+def test_a_single_pair_is_told_without_an_interval(bare: Path) -> None:
+    row = compared("caller", "too noisy to say", pairs=1) | {"low": 0.0, "high": float("inf")}
+    plant(bare, "comparisons", [row])
+    verdict = judged(bare, "welcome_email")
+    assert verdict.choice == "unsettled"
+    assert "too noisy to say (2.00 \N{MULTIPLICATION SIGN} in 1 pair of blocks)" in verdict.sentence
+
+
+def test_a_figure_without_any_pair_says_so(bare: Path) -> None:
+    row = compared("caller", "too noisy to say", pairs=0) | dict.fromkeys(("ratio", "low", "high"), None)
+    plant(bare, "comparisons", [row])
+    assert "too noisy to say (no pair of blocks)" in judged(bare, "welcome_email").sentence
+
+
+def test_a_side_that_did_not_finish_is_higher_without_a_size(bare: Path) -> None:
+    row = compared("response", "higher") | dict.fromkeys(("ratio", "low", "high"), "inf")
+    plant(bare, "comparisons", [row])
+    verdict = judged(bare, "welcome_email")
+    assert "median response is higher with hardened Celery." in verdict.sentence
+    assert "the size" not in verdict.numbers[0].detail
+
+
+def test_numbers_that_do_not_decide_stand_apart(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0})))
+    plant(bare, "comparisons", [compared("response", "higher") | {"scenario": "account_setup"}])
+    verdict = judged(bare, "account_setup")
+    assert all("jobs lost" in number.label for number in verdict.numbers)
+    assert [number.label.split(":")[0] for number in verdict.beside] == ["median response"]
+
+
+@pytest.mark.parametrize(
+    ("caller", "response", "choice"),
+    [
+        ("higher", "lower", "no queue"),
+        ("lower", "higher", "queue"),
+        ("no clear difference", "lower", "queue"),
+        ("no clear difference", "no clear difference", "no queue"),
+        ("too noisy to say", "too noisy to say", "unsettled"),
+    ],
+)
+def test_the_callers_cost_and_then_the_response_decide_the_e_mail(
+    bare: Path, caller: str, response: str, choice: Choice
+) -> None:
+    plant(bare, "comparisons", [compared("caller", caller), compared("response", response)])
+    assert judged(bare, "welcome_email").choice == choice
+
+
+def test_a_comparison_told_the_other_way_round_gives_the_same_verdict(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("caller", "lower", ratio=0.25, turned=True)])
+    verdict = judged(bare, "welcome_email")
+    assert verdict.choice == "no queue"
+    assert "median caller cost is higher with hardened Celery (4.00 " in verdict.sentence
+
+
+def test_what_a_crash_does_to_a_mail_flips_the_verdict_in_numbers(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("caller", "higher")])
+    plant(bare, "failures", list(strikes({(TASK, 10): 6}, scenario="welcome_email")))
+    assert "in-process lost 30 of 50" in judged(bare, "welcome_email").flips[0]
+
+
+def test_nothing_measured_says_so_for_every_scenario(bare: Path) -> None:
+    assert [verdict.choice for verdict in verdicts(read(bare))] == ["not measured"] * 3
+    assert all(line.startswith("Not measured") for line in reports.headlines(bare))
+
+
+def test_only_the_scenarios_of_the_run_are_judged(bare: Path) -> None:
+    manifest(bare, scenarios=["welcome_email"])
+    assert [verdict.scenario for verdict in verdicts(read(bare))] == [welcome_email.SCENARIO]
+
+
+def test_only_a_full_run_may_be_quoted(bare: Path) -> None:
+    assert all(line.endswith("[quick: not for quoting]") for line in reports.headlines(bare))
+    manifest(bare, profile="full")
+    assert not any("not for quoting" in line for line in reports.headlines(bare))
+
+
+def test_a_loss_that_was_seen_outranks_an_ending_that_was_not_measured() -> None:
+    assert account_setup.choose("broken", None) == "unsettled"
+    assert account_setup.choose("held", None) == "no queue"
+    assert account_setup.choose("unknown", "held") == "unsettled"
