@@ -68,7 +68,7 @@ WORDS: tuple[Words, ...] = get_args(Words)
 #: Whether a promise was kept; unknown where that could not be judged.
 State = Literal["held", "broken", "unknown"]
 
-#: Fewest samples from which each quantile may be printed (METHOD.md).
+#: Fewest samples from which each quantile may be printed (docs/method.md).
 MINIMUM_SAMPLES: Mapping[float, int] = MappingProxyType({0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368, 0.999: 3_688})
 
 #: Every side that a run can measure with its label, in the order of the reports.
@@ -236,7 +236,7 @@ _REPETITION = _count("repetition", "repetition")
 _METRIC = _text("metric", "metric", METRIC_LABELS)
 #: One of `MINIMUM_SAMPLES`; only from enough samples.
 _QUANTILE = _number("quantile", "quantile")
-#: The number of FAULTS.md.
+#: The number of docs/faults.md.
 _FAULT = _count("fault", "fault")
 _STRIKE = _count("strike", "strike")
 _POLICY = _text("policy", "policy", POLICY_LABELS)
@@ -300,7 +300,7 @@ _FAILURES = (
     _count("user_errors", "submits refused, or whose caller waited for more than 1 s", "sum"),
     _number("lag_max_ms", "longest lag of the app's own loop", "ms", "max"),
     _truth("app_died", "the app died"),
-    _text("predicted", "predicted"),  # what FAULTS.md expects
+    _text("predicted", "predicted"),  # what docs/faults.md expects
     _text(
         "as_predicted", "as predicted", ("yes", "no", "partly")
     ),  # empty: hangs on a `late` that is missing

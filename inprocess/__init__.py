@@ -46,7 +46,7 @@ from inprocess.supervision.core.errors import (
     WorkerDiedError,
 )
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, Restart, Shutdown, Stop
-from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.names import Via, whereis
 from inprocess.supervision.core.process import Held, Process, ShutdownLimit
 from inprocess.supervision.core.redact import hide, redact, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
@@ -63,7 +63,7 @@ from inprocess.supervision.periodic.grid import Grid, wall_origin
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import Misfire, Overlap, Schedule, TickCounts
 from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
-from inprocess.supervision.registry import Registry, Via
+from inprocess.supervision.registry import Registry
 from inprocess.supervision.servers import sys
 from inprocess.supervision.servers.gen_server import NO_REPLY, Caller, GenServer
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, ChildType

@@ -21,7 +21,6 @@ import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
-    AbstractContextManager,
     ExitStack,
     asynccontextmanager,
     contextmanager,
@@ -34,6 +33,7 @@ from inprocess.celery.celery_internals.join_flag import told_apart
 from inprocess.celery.celery_internals.request_identity import followed
 from inprocess.celery.results.backend import Store
 from inprocess.celery.tree import Tree
+from inprocess.celery.worker.task_preparation import restore_all
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.lifecycle.drain import DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
@@ -211,9 +211,14 @@ class InProcess:
     def _close(self, why: str) -> None:
         self._parts.broker.refusal = f"{self.name} {why}"
 
-    def _hooked(self, app: Any) -> AbstractContextManager[None]:
+    @contextmanager
+    def _hooked(self, app: Any) -> Iterator[None]:
         parts = self._parts
-        return hooked(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask)
+        with hooked(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask):
+            try:
+                yield
+            finally:
+                restore_all(app)  # the consumer has prepared them
 
     @asynccontextmanager
     async def _lifespan(self) -> AsyncIterator[dict[str, Process]]:

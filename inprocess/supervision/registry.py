@@ -36,6 +36,7 @@ from typing import Any, Literal, Self, TypeVar
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import AlreadyStartedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
+from inprocess.supervision.core.names import Via
 from inprocess.supervision.core.process import Ending, Process
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.thread_bridge import hop
@@ -51,16 +52,6 @@ class Entry:
 
     owner: Any
     value: Any = None
-
-
-class Via(str):
-    """A name that lives in a registry, for `start(name=...)` and `whereis`. Made by `Registry.via`."""
-
-    registry: Registry
-    key: Hashable
-    value: Any
-
-    __slots__ = ("key", "registry", "value")
 
 
 class Registry(Process):

@@ -21,7 +21,7 @@ QUEUES = ("celery-hardened", "celery-stock", "celery-app")
 #: The side without a queue.
 TASK = "inprocess"
 
-#: The widest interval, as upper end over lower end, that tells a size (METHOD.md).
+#: The widest interval, as upper end over lower end, that tells a size (docs/method.md).
 WIDEST = 1.5
 
 #: Quantiles nearer than this are the same.

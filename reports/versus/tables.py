@@ -21,7 +21,9 @@ def ratios(pair: Pair) -> Table | None:
     """Every figure that both runs have: its medians, B over A with its interval, and the words."""
     rows = [
         {
-            "figure": f"{formatting.scenario(row['scenario'])}: {formatting.metric(row['metric'], row['quantile'])}",
+            "figure": (
+                f"{formatting.scenario(row['scenario'])}: {formatting.metric(row['metric'], row['quantile'])}"
+            ),
             "side": formatting.side(row["side"]),
             "A": formatting.ms(row["a"]),
             "B": formatting.ms(row["b"]),

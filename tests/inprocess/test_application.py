@@ -17,7 +17,7 @@ from scenarios.ledger import whole_lines
 
 PRELUDE = """
 import asyncio, logging
-from inprocess import account_setup, account_sync, application, welcome_email, whereis
+from inprocess import account_setup, account_sync, application, scenario_children, welcome_email, whereis
 from scenarios import balances, database, users
 from scenarios.contract import RefusedError
 
@@ -167,12 +167,12 @@ def test_while_it_drains_work_is_refused_and_a_created_user_stays(
 
         async def main():
             async with application.lifespan() as tree:
-                await tree.start_child(account_setup.ChildSpec("slow", Slow.start))
+                await tree.start_child(ChildSpec("slow", Slow.start))
                 leaving.set()
                 slow = tree.which_children()[-1][1]
                 slow.after_quiet = check
 
-        from inprocess import GenServer
+        from inprocess import ChildSpec, GenServer
         leaving = asyncio.Event()
 
         class Slow(GenServer):
@@ -215,7 +215,7 @@ def test_past_its_bound_both_pieces_are_refused_and_none_is_started(
         tmp_path,
         nobody_answers,
         """
-        account_setup.MAX_CHILDREN = 1
+        scenario_children.MAX_CHILDREN = 1
         user = users.create(params("u1"))
         try:
             account_setup.set_up_user_account(user)  # from a thread without a loop

@@ -1,10 +1,14 @@
-"""The consumer on RabbitMQ: what it buries, Celery then rejects, and the broker would bury once more."""
+"""The worker's main process on RabbitMQ: its consumer, and its jobs whose process was killed.
+
+What the consumer buries, Celery then rejects, and the broker would bury once more: so it is marked before.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from celery_impl.sidekiq.worker.consumer import SidekiqConsumer
+from celery_impl.sidekiq.worker.request import SidekiqRequest
 
 
 class RabbitConsumer(SidekiqConsumer):
@@ -24,3 +28,12 @@ class RabbitConsumer(SidekiqConsumer):
         """Bury a job whose parts a task cannot take, once."""
         message.buried = True
         super().on_invalid_task(body, message, exc)
+
+
+class RabbitRequest(SidekiqRequest):
+    """As SidekiqRequest; the deaths of a job are counted by its queue, as deliveries."""
+
+    message: Any
+
+    def _deaths(self) -> int:
+        return int(self.message.delivery_count) + 1

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from celery import Celery
 
-from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError, set_dead_set
 from celery_impl.sidekiq.rabbitmq import transport
+from celery_impl.sidekiq.rabbitmq.dead_set import RabbitDeadSet
 
 #: What `worker_consumer` names where the app has none of its own, and what it becomes.
 CONSUMERS: Final = ("celery.worker.consumer:Consumer", "celery_impl.sidekiq.rabbitmq.consumer:RabbitConsumer")
@@ -37,6 +38,7 @@ def use(app: Celery) -> None:
     conf.broker_transport_options = {**(conf.broker_transport_options or {}), "confirm_publish": True}
     if conf.worker_consumer == CONSUMERS[0]:
         conf.worker_consumer = CONSUMERS[1]
+    set_dead_set(app, RabbitDeadSet)
     transport.register()
 
 

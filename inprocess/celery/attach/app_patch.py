@@ -20,7 +20,6 @@ from inprocess.celery.results.backend import InProcessBackend, Store
 from inprocess.celery.sending.amqp import InProcessAMQP
 from inprocess.celery.sending.errors import refused
 from inprocess.celery.sending.fast_send import Express
-from inprocess.celery.worker.task_preparation import restore
 
 #: Has a function called with the worker's controller, and gives what it returned.
 Ask = Callable[[Callable[[Any], Any]], Any]
@@ -59,7 +58,6 @@ def hooked(
             backend = InProcessBackend(app, store=store, strict=strict, url=f"{url}results")
         if backend is not None:
             _exchange(stack, app, {"_backend_cache": backend})
-        stack.callback(_restore_tasks, app)
         yield
     if not _has_broker(app):
         app.__dict__["send_task"] = Ended(broker)
@@ -86,11 +84,6 @@ def _exchange(stack: ExitStack, app: Any, attributes: dict[str, Any]) -> None:
     for name, value in attributes.items():
         stack.callback(_put_back, app, name, app.__dict__.get(name, _NONE))
         app.__dict__[name] = value
-
-
-def _restore_tasks(app: Any) -> None:
-    for task in list(app.tasks.values()):
-        restore(task)
 
 
 def _settings(app: Any) -> Any:

@@ -1,6 +1,6 @@
-"""What every process stands on: exits, errors, clock, scheduler, names, telemetry.
+"""What everything else in `supervision` stands on.
 
-Imports no other folder.
-
-What belongs here: values and services that know no kind of process. Not: a kind of process.
+Here: the clock, exits and restarts, the scheduler, names, the base of all processes, telemetry, and
+what shows values without their secrets. Not here: any kind of process. It imports the standard
+library alone.
 """

@@ -11,7 +11,6 @@ A process lives on one event loop. Stopping it goes in three steps:
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Literal, Protocol, Self
@@ -19,6 +18,7 @@ from typing import ClassVar, Literal, Protocol, Self
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock, settle
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
@@ -30,8 +30,6 @@ KILL_WAIT_S = 0.5
 
 #: Processes started within this time share the record of their start, which is then one number for all, s.
 STARTED_TOGETHER_S = 0.001
-
-log = logging.getLogger("inprocess")
 
 
 class Held(Protocol):

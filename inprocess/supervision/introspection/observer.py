@@ -63,6 +63,7 @@ def _named(root: Process | str) -> Process:
     found = whereis(root)
     if found is None:
         raise LookupError(f"no process is named {root!r}: it has ended, is being restarted, or never was")
+    assert isinstance(found, Process)  # noqa: S101 - what has a name
     return found
 
 

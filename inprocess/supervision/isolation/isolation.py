@@ -29,7 +29,8 @@ from typing import Any, Literal, cast
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import WorkerDiedError
-from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
 from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation.worker_threads import Crew, Job
 

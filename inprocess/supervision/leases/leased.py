@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar
 
 from inprocess.supervision.core.clock import Clock, settle
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, exit_of
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import (
     KILL_WAIT_S,
     Held,
@@ -33,7 +34,6 @@ from inprocess.supervision.core.process import (
     ShutdownLimit,
     abandon,
     ended_within,
-    log,
 )
 from inprocess.supervision.leases.lease import Lease
 

@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from inprocess.supervision.core import names
-from inprocess.supervision.core.process import log
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.thread_bridge import wait_on
 from inprocess.supervision.isolation import isolation  # noqa: F401 - registers its exit hook first as well
 

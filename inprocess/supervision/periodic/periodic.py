@@ -40,7 +40,7 @@ from typing import Final, Self, TypeVar
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.exits import Exit
-from inprocess.supervision.core.process import log
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.periodic.grid import Grid, last_tick
 from inprocess.supervision.periodic.policies import (

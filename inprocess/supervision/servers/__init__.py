@@ -1,4 +1,6 @@
-"""`GenServer` and `sys`: a process with a mailbox, calls, casts and a state.
+"""GenServer: a process with state that handles one message at a time, and what looks into one.
 
-What belongs here: OTP's gen_server and what looks into one. Floors: may use `core`.
+Here: calls and their deadlines, the message loop, crash logs, `sys`. Not here: who starts and
+restarts servers (`supervisors`), and servers without a mailbox (`periodic`). It may use `core` and
+`lifecycle`.
 """

@@ -35,13 +35,14 @@ from typing import Any, Self, TypeVar, cast
 from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.errors import ServerDiedError, StartError
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, killed
-from inprocess.supervision.core.process import ShutdownLimit, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import ShutdownLimit
 from inprocess.supervision.lifecycle.runtime import home_loop
-from inprocess.supervision.servers.call import Caller, Question, deadlines
+from inprocess.supervision.servers.call import Caller, Question
+from inprocess.supervision.servers.deadlines import deadlines
 from inprocess.supervision.servers.instrumentation import is_awaitable
 from inprocess.supervision.servers.mailbox import BUSY, CAST, INFO, STARTING, SYSTEM, Message
-from inprocess.supervision.servers.message_loop import NO_REPLY, Engine
-from inprocess.supervision.servers.server_context import origin
+from inprocess.supervision.servers.message_loop import NO_REPLY, Engine, origin
 
 __all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
 

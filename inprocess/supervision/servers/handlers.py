@@ -5,16 +5,15 @@ Each may be a plain method or an async one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from inprocess.supervision.core.errors import UnhandledMessageError
 from inprocess.supervision.core.exits import Exit
-from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import Process
 from inprocess.supervision.core.redact import redact
+from inprocess.supervision.servers.call import Caller
 from inprocess.supervision.servers.server_report import shown_message
-
-if TYPE_CHECKING:
-    from inprocess.supervision.servers.call import Caller
 
 
 class Handlers(Process):

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
 from inprocess.supervision.servers.call import Caller
+from inprocess.supervision.servers.debug import Debug
 from inprocess.supervision.servers.handlers import Handlers
-
-if TYPE_CHECKING:
-    from inprocess.supervision.servers.debug import Debug
 
 #: Kinds of messages. A call is its Caller; anything else a pair of its kind and what was sent: for
 #: SYSTEM a Question.
@@ -56,7 +54,7 @@ class Extra:
         """Note that a call was answered."""
         self.deferred.discard(caller)
         if self.debug is not None:
-            self.debug.replied(caller, value)
+            self.debug.replied(value, caller.describe)
 
     def wake(self) -> None:
         """Wake who waits for the init."""

@@ -8,6 +8,9 @@
 4. A request to end goes before the messages that wait, see `server_end`.
 
 So an idle server is one object with slots: no task, no event, no deque.
+
+Handlers run in a context (`contextvars`) of the server's own, copied from who started it. Until its
+first message a server shares it with the others that were started from the same one.
 """
 
 from __future__ import annotations
@@ -15,22 +18,45 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any, cast
+from weakref import ReferenceType, ref
 
 from inprocess.supervision.core.exits import Exit, exit_of
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.servers.call import Caller
 from inprocess.supervision.servers.instrumentation import is_awaitable, observed
 from inprocess.supervision.servers.mailbox import BUSY, CAST, CONTINUE, INFO, QUEUED, STARTING, Message
-from inprocess.supervision.servers.server_context import Origin
 from inprocess.supervision.servers.termination import MortalServer
 
 #: Messages that a server handles before it lets the rest of the loop have a turn.
 MESSAGES_PER_TURN = 100
 #: Returned by `handle_call`: the reply comes later, by `caller.reply`.
 NO_REPLY: Any = object()
+
+
+class Origin:
+    """The context of who started some servers, as it was then. To be copied and never entered."""
+
+    __slots__ = ("__weakref__", "context")
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+
+_last: ReferenceType[Origin] | None = None
+
+
+def origin() -> Origin:
+    """The caller's context; the same object as the last time where that is equal."""
+    global _last  # noqa: PLW0603 - a cache of one
+    now = copy_context()
+    known = None if _last is None else _last()
+    if known is None or known.context != now:
+        known = Origin(now)
+        _last = ref(known)
+    return known
 
 
 class Engine(MortalServer):
@@ -75,7 +101,7 @@ class Engine(MortalServer):
     def _handle(self, message: Message) -> Awaitable[Any] | None:
         extra = self.extra
         if attached or (extra is not None and extra.debug is not None):
-            return observed(self, message, extra)
+            return observed(self.name, self.dispatch, message, None if extra is None else extra.debug)
         return self.dispatch(message)
 
     def _step(self) -> None:

@@ -25,7 +25,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-from inprocess.supervision.core.process import log as _log
+from inprocess.supervision.core.log import log as _log
 from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
 from inprocess.supervision.servers.server_report import ancestors, set_state, shown, state_of

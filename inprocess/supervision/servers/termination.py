@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from logging import ERROR
 from typing import Any
 
 from inprocess.supervision.core.errors import ServerDiedError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import abandon
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.servers.call import Caller
-from inprocess.supervision.servers.crash_log import log_crash
 from inprocess.supervision.servers.instrumentation import is_awaitable, terminate_in_span
 from inprocess.supervision.servers.mailbox import BUSY, ENDED, STARTING, SYSTEM, Mailbox
+from inprocess.supervision.servers.server_report import ancestors, log_crash
 
 
 class MortalServer(Mailbox):
@@ -62,7 +64,10 @@ class MortalServer(Mailbox):
             self._end(ended)
             return None
         try:
-            pending = terminate_in_span(self, ended) if attached else self.terminate(ended)
+            if attached:
+                pending = terminate_in_span(self.name, self.terminate, ended)
+            else:
+                pending = self.terminate(ended)
             if pending is not None and is_awaitable(pending):
                 return pending, ended
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the server ends either way
@@ -87,8 +92,20 @@ class MortalServer(Mailbox):
     def _finish(self, ended: Exit) -> None:
         if self.exit is None:
             if ended.kind == "crash":
-                log_crash(self, ended, self._current)
+                self._log_crash(ended)
             self._end(ended)
+
+    def _log_crash(self, ended: Exit) -> None:
+        if not log.isEnabledFor(ERROR):  # showing the state costs more than a restart does
+            return
+        message, client = self._current, None
+        if message is None:
+            kind, payload = "none", None
+        elif isinstance(message, tuple):
+            kind, payload = message
+        else:
+            kind, payload, client = "call", message.request, message.describe()
+        log_crash(self, ended, kind=kind, message=payload, client=client, above=ancestors(self))
 
     def _abandon(self) -> None:
         abandon(self._task, self.name)

@@ -21,7 +21,8 @@ from inprocess.supervision.core.clock import Clock, Timer, settle
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, Ignore, killed
-from inprocess.supervision.core.process import KILL_WAIT_S, Held, Process, ShutdownLimit, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import KILL_WAIT_S, Held, Process, ShutdownLimit
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop

@@ -26,7 +26,8 @@ from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
-from inprocess.supervision.core.process import KILL_WAIT_S, Process, ShutdownLimit, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import KILL_WAIT_S, Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.base import Parent
 from inprocess.supervision.supervisors.child_spec import ChildSpec

@@ -19,7 +19,8 @@ from typing import Any, Literal, get_args
 
 from inprocess.supervision.core.errors import StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
-from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import Process
 from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.supervisors.base import Parent
 from inprocess.supervision.supervisors.child_spec import (

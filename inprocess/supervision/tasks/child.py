@@ -1,4 +1,4 @@
-"""A child of a TaskParent: one piece of work, through all of its attempts.
+"""A child of a TaskSupervisor: one piece of work, through all of its attempts.
 
 Each attempt is an asyncio task of its own, in a copy of the context variables of who asked for
 the work. An async function runs on the loop; a plain one in a thread, which Python cannot stop,
@@ -8,34 +8,75 @@ From Python 3.12 on an attempt begins at once (eagerly): work that never waits i
 its task would have been queued. `asyncio.current_task()`, `asyncio.timeout()` and
 `current_child()` work from the first line on all the same. Before 3.12, and where the loop has a
 task factory, the task begins in the loop's next turn.
+
+Telemetry, only where a handler is attached: `("task", "start")` as an attempt begins and `("task",
+"stop")` or, where it crashed, `("task", "exception")` as it ends.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from inprocess.supervision.core import telemetry
+from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
 from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon
 from inprocess.supervision.core.redact import function_name, redact_call
+from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation import current_call, isolation
-from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.child_history import Past
-
-if TYPE_CHECKING:
-    from inprocess.supervision.tasks.child_options import Options
-    from inprocess.supervision.tasks.task_supervisor_base import TaskParent
+from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python can begin a task at once.
 EAGER: Final = sys.version_info >= (3, 12)
 
 #: Stands for the task of an attempt while its first step runs.
 _BEGINNING = cast("asyncio.Task[object]", object())
+
+
+class ChildOwner(Protocol):
+    """Whose child it is, and what it tells and asks: a TaskParent."""
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Where its children live."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of that."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of that."""
+
+    def exited(self, child: Child, ended: Exit) -> None:
+        """Deal with the end of an attempt."""
+
+    def watch_soon(self, child: Child) -> None:
+        """Have the child look at its task once that had its first step."""
+
+    def new_task(self, coroutine: Coroutine[Any, Any, object], context: Context) -> asyncio.Task[object]:
+        """A task that begins in the loop's next turn."""
+
+    def eagerly(self) -> bool:
+        """Whether attempts begin at once."""
+
+    async def end_child(self, child: Child, limit: ShutdownLimit) -> None:
+        """End a child of its own for good, within this limit."""
+
+    async def terminate_child(self, child: Child) -> bool:
+        """End a child for good and wait for it; False where it is another's."""
 
 
 class Child(Ending):
@@ -51,7 +92,7 @@ class Child(Ending):
     else:
         __init__ = object.__init__  # which takes no arguments either
     #: Whose child it is.
-    supervisor: TaskParent
+    supervisor: ChildOwner
     function: Callable[..., object]
     args: tuple[Any, ...]
     #: All that it was asked to be.
@@ -201,7 +242,7 @@ class Child(Ending):
         else:
             ended = NORMAL if error is None else exit_of(error)
         if attached:
-            child_report.attempt_ended(self, ended)
+            self._tell_end(ended)
         self.supervisor.exited(self, ended)
 
     def _isolated(self) -> Coroutine[Any, Any, object]:
@@ -220,12 +261,36 @@ class Child(Ending):
         if self.options.backoff is not None:
             self.remembered().began_at = self.supervisor.scheduler.monotonic()
         if attached:
-            child_report.attempt_started(self)
+            self._tell_start()
+
+    def _tell_start(self) -> None:
+        """Tell telemetry that an attempt begins."""
+        now = time.monotonic()
+        self.remembered().told_at = now
+        measurements = {"monotonic_time": now, "system_time": time.time()}
+        telemetry.execute(("task", "start"), measurements, self._metadata())
+
+    def _tell_end(self, ended: Exit) -> None:
+        """Tell telemetry how an attempt ended; one that began while nobody listened has no duration."""
+        now = time.monotonic()
+        measurements = {"monotonic_time": now}
+        past = self.past
+        if past is not None and past.told_at is not None:
+            measurements["duration"] = now - past.told_at
+            past.told_at = None
+        metadata = self._metadata() | {"exit": ended}
+        if ended.kind == "crash":
+            telemetry.execute(("task", "exception"), measurements, metadata | {"error": ended.error})
+        else:
+            telemetry.execute(("task", "stop"), measurements, metadata)
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"name": self.name, "attempt": self.attempt, "child": self, "supervisor": self.supervisor.name}
 
     def _crashed_at_once(self, error: BaseException) -> None:
         ended = exit_of(error)
         if attached:
-            child_report.attempt_ended(self, ended)
+            self._tell_end(ended)
         self.task = None
         self.supervisor.exited(self, ended)
 

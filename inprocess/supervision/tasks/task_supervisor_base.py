@@ -221,7 +221,7 @@ class TaskParent(Process):
             return
         self._remove(child, ended)
         if own is None:
-            child_report.intensity_reached(self, child, self._intensity)
+            child_report.intensity_reached(self, child, self._intensity, self.count)
             self._begin_stop(brutally=False)
         else:
             child_report.given_up(self, child, ended)

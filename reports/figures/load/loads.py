@@ -107,7 +107,8 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
 def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
     middle = rows[rows["quantile"] == formatting.MEDIAN]
     return [
-        f"{formatting.side(side)} at {formatting.percent(share)}: median {formatting.ms(evidence.middle(own['value_ms']))}"
+        f"{formatting.side(side)} at {formatting.percent(share)}: median "
+        f"{formatting.ms(evidence.middle(own['value_ms']))}"
         for (side, share), own in groups(middle, "side", "share")
         if share in shares
     ]
