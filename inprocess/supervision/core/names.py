@@ -35,6 +35,10 @@ class NamedProcess(Protocol):
     def scheduler(self) -> NamedScheduler:
         """Where it lives."""
 
+    @property
+    def handle(self) -> Any:
+        """What whoever looks the name up is given."""
+
 
 class NameRegistry(Protocol):
     """What can keep names beside this module: a `Registry`."""
@@ -59,19 +63,22 @@ class Via(str):
     __slots__ = ("key", "registry", "value")
 
 
-_names: dict[str, Any] = {}
+_names: dict[str, NamedProcess] = {}
 _leaving = threading.Lock()
 
 
 def whereis(name: str) -> Any | None:
     """The running process of that name, or None. Callable from any thread."""
     via = None if type(name) is str else _via(name)
-    return _names.get(name) if via is None else via.registry.whereis(via.key)
+    if via is not None:
+        return via.registry.whereis(via.key)
+    found = _names.get(name)
+    return None if found is None else found.handle
 
 
 def registered() -> dict[str, Any]:
     """Every name of the interpreter and who has it, in the order of the names. Callable from any thread."""
-    return dict(sorted(_names.copy().items()))
+    return {name: process.handle for name, process in sorted(_names.copy().items())}
 
 
 def register(name: str, process: NamedProcess) -> None:
@@ -81,11 +88,13 @@ def register(name: str, process: NamedProcess) -> None:
     """
     via = None if type(name) is str else _via(name)
     if via is not None:
-        via.registry.register(via.key, process, via.value)
+        via.registry.register(via.key, process.handle, via.value)
         return
     while (owner := _names.setdefault(name, process)) is not process:  # one step, for threads
         if not owner.scheduler.loop.is_closed():
-            raise AlreadyStartedError(f"the name {name!r} is taken by a running {type(owner).__name__}")
+            raise AlreadyStartedError(
+                f"the name {name!r} is taken by a running {type(owner.handle).__name__}"
+            )
         with _leaving:  # so that nobody takes away what another has just been given
             unregister(name, owner)
 
@@ -94,7 +103,7 @@ def unregister(name: str, process: NamedProcess) -> None:
     """Take the name away from the process, if it has it."""
     via = None if type(name) is str else _via(name)
     if via is not None:
-        via.registry.unregister(via.key, process)
+        via.registry.unregister(via.key, process.handle)
     elif _names.get(name) is process:
         del _names[name]
 

@@ -63,6 +63,7 @@ async def drain(process: Process, *, grace_s: float) -> DrainReport:
     stop and the report still come, then it is raised. Loop's thread only; from any other
     `on_loop(drain, process, grace_s=...)`.
     """
+    process = process.__process__
     process.quiet()
     before = len(process.held())
     try:

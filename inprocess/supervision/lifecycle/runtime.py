@@ -210,7 +210,8 @@ def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:
 
 def _loop_of(function: Callable[..., Any]) -> asyncio.AbstractEventLoop | None:
     owner = getattr(function, "__self__", None)
-    owner = getattr(owner, "supervisor", owner)  # a child lives where its supervisor does
+    # A child lives where its supervisor does.
+    owner = getattr(owner, "__process__", None) or getattr(owner, "supervisor", owner)
     return cast("asyncio.AbstractEventLoop | None", getattr(owner, "loop", None))
 
 

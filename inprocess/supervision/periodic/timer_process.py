@@ -18,7 +18,7 @@ from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, exit_of
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
@@ -37,7 +37,7 @@ NEVER = math.inf
 T = TypeVar("T")
 
 
-class Ticker(Process):
+class Ticker(BaseProcess):
     """Base of Periodic and WorkThenRearm; made by their `start`."""
 
     __slots__ = ("_counts", "_current", "_when", "last_run_at", "spawn")

@@ -20,7 +20,7 @@ class Replies(Protocol):
 
 
 class ReplyTarget(Shows, Protocol):
-    """What a call asks: a server."""
+    """What a call asks: the process of a server."""
 
     @property
     def scheduler(self) -> Scheduler:
@@ -30,22 +30,31 @@ class ReplyTarget(Shows, Protocol):
     def extra(self) -> Replies | None:
         """Who is told of a reply; None where nobody is."""
 
+    @property
+    def handle(self) -> Any:
+        """The GenServer."""
+
 
 class Caller:
     """Who waits for the reply to one call. Passed to `handle_call`."""
 
-    __slots__ = ("client", "future", "request", "server")
+    __slots__ = ("_process", "client", "future", "request")
 
-    def __init__(self, server: ReplyTarget, request: object, client: asyncio.Task[Any] | None) -> None:
-        self.server = server
+    def __init__(self, process: ReplyTarget, request: object, client: asyncio.Task[Any] | None) -> None:
+        self._process = process
         self.request = request
         #: The asyncio task that made the call.
         self.client = client
-        self.future: asyncio.Future[Any] = server.scheduler.loop.create_future()
+        self.future: asyncio.Future[Any] = process.scheduler.loop.create_future()
+
+    @property
+    def server(self) -> Any:
+        """The GenServer that was called."""
+        return self._process.handle
 
     def reply(self, value: object) -> None:
         """Answer the call; a second answer, or one after the time limit, is dropped. Any thread."""
-        scheduler = self.server.scheduler
+        scheduler = self._process.scheduler
         if get_ident() == scheduler.thread:
             self.answer(value)
         else:
@@ -55,7 +64,7 @@ class Caller:
         """As `reply`, on the loop's thread."""
         if not self.future.done():
             self.future.set_result(value)
-            extra = self.server.extra
+            extra = self._process.extra
             if extra is not None:
                 extra.replied(self, value)
 
@@ -66,9 +75,9 @@ class Caller:
 
     def expire(self, seconds: float) -> None:
         """Make the call raise CallTimeoutError: it had `seconds`. Loop's thread only."""
-        server = self.server
-        asked = shown_message(server, self.request)
-        self.fail(CallTimeoutError(f"{server.name} did not reply within {seconds:g} s to {asked}"))
+        process = self._process
+        asked = shown_message(process, self.request)
+        self.fail(CallTimeoutError(f"{process.name} did not reply within {seconds:g} s to {asked}"))
 
     def describe(self) -> str:
         """The client for a log: its task, and where it waits."""
@@ -87,15 +96,15 @@ class Question(Caller):
     __slots__ = ("_function",)
 
     def __init__(
-        self, server: ReplyTarget, function: Callable[[Any], object], client: asyncio.Task[Any] | None
+        self, process: ReplyTarget, function: Callable[[], object], client: asyncio.Task[Any] | None
     ) -> None:
-        super().__init__(server, "a question of sys", client)
+        super().__init__(process, "a question of sys", client)
         self._function = function
 
     def perform(self) -> None:
         """Call the function and answer with its result, or fail with what it raised."""
         try:
-            value = self._function(self.server)
+            value = self._function()
         except Exception as error:  # noqa: BLE001 - it is whose function it is that gets the error
             self.fail(error)
         else:

@@ -12,11 +12,7 @@ from typing import Any, Protocol
 
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process
 from inprocess.supervision.core.redact import redact
-
-#: Where the classes begin that are not the user's.
-_RUNTIME = "inprocess.supervision.servers.gen_server"
 
 
 class Shows(Protocol):
@@ -47,16 +43,6 @@ def set_state(server: object, state: dict[str, Any]) -> None:
         setattr(server, name, value)
 
 
-def ancestors(process: Process) -> list[str]:
-    """Names of the supervisors above it, the nearest first."""
-    found = []
-    above = process.parent
-    while above is not None:
-        found.append(above.name)
-        above = above.parent
-    return found
-
-
 def shown(server: Shows, **status: Any) -> dict[str, str]:
     """The values as texts, after the server's `format_status`; where that fails, none of them is shown."""
     try:
@@ -73,14 +59,22 @@ def shown_message(server: Shows, message: object) -> str:
 
 
 def log_crash(
-    server: Shows, ended: Exit, *, kind: str, message: object, client: str | None, above: Sequence[str]
+    server: Shows,
+    ended: Exit,
+    *,
+    state: dict[str, Any],
+    kind: str,
+    message: object,
+    client: str | None,
+    above: Sequence[str],
 ) -> None:
     """Log the crash as one record with its traceback; state and message as `format_status` shows them.
 
-    `kind` is that of the message during which it crashed, "none" where there was none; `client` is who
-    called, for a call; `above` are the names of the supervisors, the nearest first.
+    `state` is the server's attributes; `kind` is that of the message during which it crashed, "none"
+    where there was none; `client` is who called, for a call; `above` are the names of the supervisors,
+    the nearest first.
     """
-    status: dict[str, Any] = {"reason": ended.error, "state": state_of(server)}
+    status: dict[str, Any] = {"reason": ended.error, "state": state}
     if kind != "none":
         status["message"] = message
     texts = shown(server, **status)
@@ -99,8 +93,8 @@ def log_crash(
 def _slots(server: object) -> list[str]:
     own: list[str] = []
     for kind in type(server).__mro__:
-        if kind.__module__ == _RUNTIME:
-            break
         slots = kind.__dict__.get("__slots__", ())
+        if "__process__" in slots:  # here begin the classes that are not the author's
+            break
         own += [slots] if isinstance(slots, str) else slots
     return [name for name in own if not name.startswith("__")]

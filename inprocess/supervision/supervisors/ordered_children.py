@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 from inprocess.supervision.core.errors import StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.supervisors.base import Parent
 from inprocess.supervision.supervisors.child_spec import (
@@ -50,7 +50,7 @@ class Child:
 
     spec: ChildSpec
     state: Literal["stopped", "starting", "running", "stopping", "restarting"] = "stopped"
-    process: Process | None = None
+    process: BaseProcess | None = None
 
 
 class Ordered(Parent):
@@ -73,7 +73,7 @@ class Ordered(Parent):
         self._strategy = strategy
         self._auto_shutdown = auto_shutdown
         self._children = {spec.id: Child(spec) for spec in children}
-        self._by_process: dict[Process, Child] = {}
+        self._by_process: dict[BaseProcess, Child] = {}
         self._operations: deque[Operation] = deque()
         self._starting: Child | None = None
 
@@ -85,7 +85,7 @@ class Ordered(Parent):
         """How many there are, see ChildCounts. Any thread."""
         return self._here(self._counts)
 
-    def child_ended(self, process: Process, ended: Exit, /) -> None:
+    def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
         """Queue the end of a child, unless it was stopped on purpose."""
         child = self._by_process.pop(process, None)
         if self._killing:
@@ -94,7 +94,7 @@ class Ordered(Parent):
         elif child is not None and child.state == "running":
             self._queue(partial(self._child_ended, child, process, ended))
 
-    def _processes(self) -> list[Process]:
+    def _processes(self) -> list[BaseProcess]:
         return [
             child.process
             for child in self._children.values()
@@ -146,8 +146,8 @@ class Ordered(Parent):
         assert self._wanted is not None  # noqa: S101 - tells the type checker why this runs
         self._end(self._wanted)
 
-    async def _start_one(self, child: Child) -> Process | None:
-        def made(process: Process) -> None:
+    async def _start_one(self, child: Child) -> BaseProcess | None:
+        def made(process: BaseProcess) -> None:
             child.process = process
             self._by_process[process] = child
 
@@ -182,7 +182,7 @@ class Ordered(Parent):
         if child.spec.restart == "temporary":
             self._children.pop(child.spec.id, None)
 
-    async def _child_ended(self, child: Child, process: Process, ended: Exit) -> None:
+    async def _child_ended(self, child: Child, process: BaseProcess, ended: Exit) -> None:
         if child.process is not process or child.state != "running":  # stopped meanwhile
             return
         child.process, child.state = None, "stopped"
@@ -234,4 +234,6 @@ def _check_option(option: str, value: str, allowed: Sequence[str]) -> None:
 
 
 def _shown(child: Child) -> Process | Literal["restarting"] | None:
-    return "restarting" if child.state == "restarting" else child.process
+    if child.state == "restarting":
+        return "restarting"
+    return None if child.process is None else child.process.handle

@@ -82,4 +82,4 @@ class PartitionSupervisor(Ordered):
         process = None if child is None else child.process
         if process is None or process.exit is not None:
             raise ServerDiedError(f"{self.name}: the partition of {key!r} is not running: try again shortly")
-        return process
+        return process.handle

@@ -11,18 +11,18 @@ import asyncio
 
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess, ancestors
 from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.tasks.child import Child
 
 
-def crashed(supervisor: Process, child: Child, ended: Exit) -> None:
+def crashed(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
     """Log that an attempt crashed."""
     asker = child.asked_for_by
     log.error(
         "%s under %s crashed in attempt %d: %s%s",
         child.describe(),
-        " under ".join(lineage(supervisor)),
+        " under ".join((supervisor.name, *ancestors(supervisor))),
         child.attempt,
         ended,
         "" if asker is None else f", asked for by {asker}",
@@ -30,7 +30,9 @@ def crashed(supervisor: Process, child: Child, ended: Exit) -> None:
     )
 
 
-def intensity_reached(supervisor: Process, child: Child, intensity: RestartIntensity, others: int) -> None:
+def intensity_reached(
+    supervisor: BaseProcess, child: Child, intensity: RestartIntensity, others: int
+) -> None:
     """Log that the window which all children share has run out; `others` are the children that it stops."""
     log.error(
         "%s reached its restart intensity, more than %d restarts in %g s, with %s: it stops its other "
@@ -43,7 +45,7 @@ def intensity_reached(supervisor: Process, child: Child, intensity: RestartInten
     )
 
 
-def given_up(supervisor: Process, child: Child, ended: Exit) -> None:
+def given_up(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
     """Log that a child's own window has run out, and call its hook."""
     log.error(
         "%s under %s was given up after %d attempts: its own restart intensity is reached. Last exit: %s",
@@ -58,13 +60,3 @@ def given_up(supervisor: Process, child: Child, ended: Exit) -> None:
             hook(child, ended.error)
         except Exception:  # noqa: BLE001 - a hook must not end the supervisor
             log.exception("on_give_up of %s failed", child.name)
-
-
-def lineage(process: Process) -> list[str]:
-    """Its name and those of its ancestors, up to the root."""
-    names = [process.name]
-    above = process.parent
-    while above is not None:
-        names.append(above.name)
-        above = above.parent
-    return names

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Final, TypeVar
 
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, restarts
-from inprocess.supervision.core.process import KILL_WAIT_S, Process, ShutdownLimit, ended_within
+from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, ShutdownLimit, ended_within
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import SLICE_S
 from inprocess.supervision.tasks import child_report
@@ -38,7 +38,7 @@ STARTS_PER_LOOK: Final = 8
 C = TypeVar("C", bound=Child)
 
 
-class TaskParent(Process):
+class TaskParent(BaseProcess):
     """Base of TaskSupervisor; see the module."""
 
     __slots__ = (
