@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from bench.schema import SCHEMA, Column, Dtype
-from reports import old_runs
+from reports.data import old_runs
 from reports.data.safe_text import LONGEST_TEXT, cut, one_line
 
 #: How pandas holds each type.

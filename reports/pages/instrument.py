@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.schema import State
-from reports import old_runs
+from reports.data import old_runs
 from reports.data.run import Run
 
 #: What checks the harness.

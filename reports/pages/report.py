@@ -8,10 +8,10 @@ from reports.cases import cases
 from reports.data import formatting, rerun_commands
 from reports.data.run import Run
 from reports.pages import limits
-from reports.pages.all_sections import Section
 from reports.pages.instrument import instrument
 from reports.pages.promises import thresholds
 from reports.pages.provenance import provenance
+from reports.pages.sections import Section
 from reports.pages.templating import rendered
 from reports.verdicts import Verdict, verdicts
 

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from reports import old_runs
-from reports.data import evidence, formatting, rerun_commands
+from reports.data import evidence, formatting, old_runs, rerun_commands
 from reports.data.evidence import ROUNDING, TASK, Comparison
 from reports.data.frames import groups, records
 from reports.data.run import Run
