@@ -117,18 +117,27 @@ def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
         "known truth": ", ".join(f"{count} of {len(rows)} {verdict}" for verdict, count in verdicts.items()),
         "verified at": now(),
         "verified commit": manifest["git"]["commit"],
-        **{row.truth: line(row) for row in rows},
+        "truths": [
+            {"truth": row.truth, "told": _figures(row), "outcome": row.verdict, "why": _why(row)}
+            for row in rows
+        ],
     }
 
 
 def line(row: Row) -> str:
     """A row's figures, for a person."""
+    why = _why(row)
+    return f"{_figures(row)}: {row.verdict}{f' ({why})' if why else ''}"
+
+
+def _figures(row: Row) -> str:
+    return f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g})"
+
+
+def _why(row: Row) -> str:
+    """Why nothing can be said; empty where something can."""
     chance = "no more than chance may bring" if row.verdict == "too noisy to say" else ""
-    why = f" ({row.noise or chance})" if row.noise or chance else ""
-    return (
-        f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g}): "
-        f"{row.verdict}{why}"
-    )
+    return row.noise or chance
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def test_the_whole_road_reports_what_is_known_to_be_true(tmp_path: Path) -> None
 
     recorded = json.loads((tmp_path / INSTRUMENT).read_text())
     assert recorded == directory.manifest["instrument"] == instrument(tmp_path)
-    assert recorded["every 7th dropped: lost"].endswith("held")
+    outcomes = {truth["truth"]: truth["outcome"] for truth in recorded["truths"]}
+    assert outcomes["every 7th dropped: lost"] == "held"
     failures = directory.table("failures")
     assert failures["sum_ok"].all()
     own = failures[failures["block"].eq("f00-truth-count") & failures["scenario"].eq("account_setup")].iloc[0]
