@@ -325,9 +325,8 @@ class Child(Ending):
 
     def _goes_on(self, task: asyncio.Task[object], *, eagerly: bool) -> None:
         self.task = task
-        if self.history is not None and (
-            self.exit is not None or self.history.asked
-        ):  # in its own first step
+        history = self.history
+        if history is not None and (self.exit is not None or history.asked):  # in its own first step
             task.cancel()
         if eagerly:
             task.add_done_callback(self.attempt_ended, context=self.context)
