@@ -160,7 +160,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "failures": (
         "block",
-        "fault",  # number in FAULTS.md
+        "fault",  # number in docs/faults.md
         "slug",
         "side",
         "scenario",
@@ -189,7 +189,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "user_errors",  # submits refused, or whose caller waited for more than 1 s
         "lag_max_ms",  # longest lag of the app's own event loop
         "app_died",
-        "predicted",  # what FAULTS.md expects, as text
+        "predicted",  # what docs/faults.md expects, as text
         "as_predicted",  # yes | no | partly; empty: it hangs on `late`, which is not told
         "note",  # what was scaled down, for a person
         "seen",  # what the fault's own checker found, as text

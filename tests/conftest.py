@@ -18,6 +18,8 @@ import pytest
 from bench.process.process_table import Process, ProcessTable
 from scenarios.ledger import whole_lines
 
+pytest_plugins = ["tests.timeouts"]
+
 ROOT = Path(__file__).parent.parent
 #: Seconds that anything awaited by a test may take.
 PATIENCE_S = 30.0

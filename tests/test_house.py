@@ -1,4 +1,4 @@
-"""The law of the house: who may import whom (DESIGN.md), read from the source and tried out."""
+"""The law of the house: who may import whom (docs/architecture.md), read from the source and tried out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Comparing two runs: for each figure that both have, B over A, with the words of `bench.measures.statistics.verdict_words`.
+"""Comparing two runs: for each figure that both have, B over A, in the words of `verdict_words`.
 
 Two runs of the same plan (same machine, seed and load) are paired by repetition: their blocks
 carried the same load. Any others are compared as independent samples (Welch), and the text says

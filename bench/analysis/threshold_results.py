@@ -1,4 +1,4 @@
-"""What became of a threshold (`bench.analysis.threshold_syntax`): its figure at each subject, and whether that meets it."""
+"""What became of a threshold (`threshold_syntax`): its figure at each subject, and whether that meets it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ subject that its filter leaves, and each must meet it. What was not measured mee
 | missed, drift_ppm, …          | drift.csv           | the sum of counts, else the largest       |
 | pss_mb, cpu_s_per_1000, …     | cost.csv            | the median                                |
 
-A quantile is that of METHOD: taken in each block; the subject's is the median over its blocks
+A quantile is that of docs/method.md: taken in each block; the subject's is the median over its blocks
 that count. sum, min, median and max go over the rows of a table. A number without a unit is in
 the metric's own (ms for latency); with one it is converted: us, ms, s, MB, ppm, %.
 

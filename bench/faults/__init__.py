@@ -1,4 +1,4 @@
-"""The faults that a run can inject, numbered as in FAULTS.md: every module here that has a `FAULT`."""
+"""The faults that a run can inject, numbered as in docs/faults.md: every module here that has a `FAULT`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What a fault is: how it is made, whom it hits, and what each side is expected to do.
 
-The expectations are those of FAULTS.md, written before the run. One that fails is a finding.
+The expectations are those of docs/faults.md, written before the run. One that fails is a finding.
 
 A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it), for each side an
 expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`look`),
@@ -66,7 +66,7 @@ def always() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What FAULTS.md expects of one side, for people, and whether a row bears it out."""
+    """What docs/faults.md expects of one side, for people, and whether a row bears it out."""
 
     text: str
     holds: Callable[[Row], bool]
@@ -99,7 +99,7 @@ def no_environment(_folder: Path) -> Mapping[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One fault of FAULTS.md. It strikes once, at a seeded moment in the middle of the load."""
+    """One fault of docs/faults.md. It strikes once, at a seeded moment in the middle of the load."""
 
     number: int
     slug: str

@@ -1,6 +1,6 @@
 """The faults that can be made to tasks that are not ours: those of processes and of the broker.
 
-FAULTS.md predicts nothing of an app that it does not know: such a strike is counted, not compared.
+docs/faults.md predicts nothing of an app that it does not know: such a strike is counted, not compared.
 Faults of our services, of our jobs' oddities and of our own schedules do not apply.
 """
 

@@ -2,7 +2,7 @@
 
     broker | worker, beat | host | one call of each task: the probe
 
-The host is `bench.own_app.children.host`, worker and beat are Celery's own (`bench.own_app.children.worker`); they run in the
+The host is `children.host`, worker and beat are Celery's own (`children.worker`); they run in the
 project's folder. There are no services of ours: whom a task calls is the task's own business.
 """
 

@@ -26,7 +26,7 @@ class Asks(Parts):
         self.owners: list[str] = []
 
     async def odd(self, kind: str, name: str, **options: Any) -> int:
-        """Hand an odd job over (`bench.app.fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
+        """Hand an odd job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
         from bench.app.fault_jobs import MARK  # late: most stacks have none
 
         key = f"{self.context['block']}{MARK}{name}"

@@ -14,12 +14,12 @@ from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.death import DeathHandler
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.jobs.broker_support import serves as serves_rabbitmq
 from celery_impl.sidekiq.jobs.error_rules import Rule, check_rule
 from celery_impl.sidekiq.jobs.retry_schedule import Schedule
 from celery_impl.sidekiq.jobs.strict_arguments import StrictAMQP
 from celery_impl.sidekiq.lease import transport as lease
 from celery_impl.sidekiq.limits import unique
-from celery_impl.sidekiq.rabbitmq import serves as serves_rabbitmq
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck

@@ -11,7 +11,7 @@ from reports.data.run import Run
 from reports.verdicts.kinds import Gap, queue_in
 
 SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
-#: Faults of FAULTS.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
+#: Faults of docs/faults.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
 RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
 
 

@@ -24,7 +24,7 @@ TASK = "inprocess"
 
 State = Literal["held", "broken", "unknown"]
 
-#: The widest interval, as upper end over lower end, that tells a size (METHOD.md).
+#: The widest interval, as upper end over lower end, that tells a size (docs/method.md).
 WIDEST = 1.5
 
 #: Quantiles nearer than this are the same.

@@ -1,4 +1,4 @@
-"""Quantiles for figures that pool jobs: infinities kept, and only from enough samples (METHOD.md)."""
+"""Quantiles for figures that pool jobs: infinities kept, and only from enough samples (docs/method.md)."""
 
 from __future__ import annotations
 

@@ -54,7 +54,9 @@ def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
         "phase p99": formatting.ms(evidence.middle(rows["phase_p99_ms"])),
         "jitter sd": formatting.ms(evidence.middle(rows["jitter_sd_ms"])),
         "on time": f"{formatting.number(evidence.middle(rows['on_time_percent']))} %",
-        "ticks run": f"{formatting.count(rows['ticks_run'].sum())} of {formatting.count(rows['ticks_due'].sum())}",
+        "ticks run": (
+            f"{formatting.count(rows['ticks_run'].sum())} of {formatting.count(rows['ticks_due'].sum())}"
+        ),
         "missed": formatting.count(rows["missed"].sum()),
         "doubled": formatting.count(rows["duplicates"].sum()),
         "overlaps": formatting.count(rows["overlaps"].sum()),

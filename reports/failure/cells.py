@@ -1,6 +1,6 @@
 """A cell of the failure matrix: both promises judged, the classes that occurred, and the prediction.
 
-`unknown` outranks `held`, and a loss that was seen outranks both (METHOD.md). What is said by a
+`unknown` outranks `held`, and a loss that was seen outranks both (docs/method.md). What is said by a
 colour is said by a symbol and in words too.
 """
 
@@ -62,7 +62,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What FAULTS.md expects, and whether the strikes bore it out: yes, no, partly, or not compared."""
+    """What docs/faults.md expects, and whether the strikes bore it out: yes, no, partly, or not compared."""
 
     held: str
     predicted: str

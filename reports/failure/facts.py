@@ -91,7 +91,8 @@ def _users(strikes: Sequence[Strike]) -> str:
         return ""
     longest = formatting.ms(peak(strikes, "caller_max_ms"))
     return (
-        f"{formatting.count(errors)} of {formatting.count(submitted)} submits refused or kept waiting for more "
+        f"{formatting.count(errors)} of {formatting.count(submitted)} "
+        "submits refused or kept waiting for more "
         f"than 1 s; longest call {longest}"
     )
 

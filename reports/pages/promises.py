@@ -1,4 +1,4 @@
-"""The promises of METHOD.md at each side, with a tick or a cross, and the run's own thresholds.
+"""The promises of docs/method.md at each side, with a tick or a cross, and the run's own thresholds.
 
 They are counts and shares that were seen in so many strikes, jobs and ticks: a tick promises nothing
 beyond them.
@@ -18,7 +18,7 @@ from reports.data import evidence, formatting
 from reports.data.run import Run
 
 State = Literal["held", "broken", "unknown"]
-#: A caller that waits for longer has seen an error (METHOD.md), ms.
+#: A caller that waits for longer has seen an error (docs/method.md), ms.
 CALLER_MS = 1000.0
 #: Share of ticks that must be on time, %.
 ALL = 100.0

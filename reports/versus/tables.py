@@ -20,7 +20,9 @@ def ratios(pair: Pair) -> Table | None:
     """Every figure that both runs have: its medians, B over A with its interval, and the words."""
     rows = [
         {
-            "figure": f"{formatting.scenario(row['scenario'])}: {formatting.metric(row['metric'], row['quantile'])}",
+            "figure": (
+                f"{formatting.scenario(row['scenario'])}: {formatting.metric(row['metric'], row['quantile'])}"
+            ),
             "side": formatting.side(row["side"]),
             "A": formatting.ms(row["a"]),
             "B": formatting.ms(row["b"]),
@@ -121,4 +123,5 @@ _FATES = {"lost": "lost", "doubled": "duplicated", "stuck": "stuck"}
 def _share(rows: pd.DataFrame, column: str) -> str:
     if rows.empty or math.isnan(rows["accepted"].max()):
         return formatting.NOTHING
-    return f"{formatting.count(evidence.total(rows[column]))} of {formatting.count(evidence.total(rows['accepted']))}"
+    part, whole = evidence.total(rows[column]), evidence.total(rows["accepted"])
+    return f"{formatting.count(part)} of {formatting.count(whole)}"

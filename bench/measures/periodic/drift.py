@@ -1,7 +1,7 @@
 """Drift: how well a periodic sync keeps its grid, for each owner of one block.
 
-The definitions are METHOD's; `bench.measures.periodic.grid` tells how a run is matched to its tick.
-Where a figure needs the phase of METHOD (share on time, p50, p99) it is start - due of the
+docs/method.md has the definitions; `bench.measures.periodic.grid` tells how a run is matched to its tick.
+Where a figure needs the matched phase (share on time, p50, p99) it is start - due of the
 matched tick; drift rate, cumulative drift, jitter, MTIE and the column `phase_ms` of the ticks
 take the unwrapped phase, which equals it until a policy has drifted by more than T.
 

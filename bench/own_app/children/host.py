@@ -1,4 +1,4 @@
-"""`python -m bench.own_app.children.host --port N --folder F`: the web app that calls your tasks, on either side.
+"""The web app that calls your tasks, on either side: `python -m … --port N --folder F`.
 
 QUEUE_OR_TASK_SIDE names the side: `inprocess` runs the tasks in this process, `celery-app` sends them to
 the broker. `F/app.json` (url, pid) appears when it listens. SIGTERM drains, as `bench.app.__main__` does.

@@ -1,4 +1,4 @@
-"""`python -m bench.own_app.children.queue_cleanup`: take the run's own queue off the app's own broker, with its exchange."""
+"""A program that takes the run's own queue off the app's own broker, with its exchange."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench.own_app.children.worker worker|beat …`: Celery's own command on the app, its calls recorded.
+"""Celery's own command on the app, its calls recorded: `python -m … worker|beat …`.
 
 As `celery -A shop.celery worker …`, with every option of it. The modules of the app's folder are found
 after ours, so that a package of the same name hides none of them.

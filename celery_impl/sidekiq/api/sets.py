@@ -5,37 +5,35 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 from celery import Celery
 
 from celery_impl.sidekiq.api import job as read
 from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.api.job_moves import queue_again, to_graves
-from celery_impl.sidekiq.rabbitmq import serves as serves_rabbitmq
+from celery_impl.sidekiq.jobs.broker_support import dead_set_of, serves
 from celery_impl.sidekiq.redis import sets
 from celery_impl.sidekiq.redis.set_moves import Source
-from celery_impl.sidekiq.redis.store import Store
+from celery_impl.sidekiq.redis.store import NoSidekiqError, Store
 
 #: Characters that mean something in a pattern of Redis.
 _SPECIAL: Final = frozenset("*?[]\\^-")
 
 
 class JobSet:
-    """A set of jobs. Iterating goes newest first, in pages: what stays in the set is seen exactly once."""
+    """A set of jobs, whichever broker keeps it; `clock` returns seconds since 1970.
 
-    name: ClassVar[str]
-    reads: ClassVar[Callable[[Source, bytes, float], Job]] = read.waiting
+    Iterating goes newest first: what stays in the set is seen exactly once.
+    """
 
     def __init__(self, app: Celery, *, clock: Callable[[], float] = time.time) -> None:
-        self._store = Store.of(app, type(self).__name__)
+        self._app = app
         self._clock = clock
-        self._source = Source(self.name)
 
     def __iter__(self) -> Iterator[Job]:
         """Every job, also those that cannot be read (`problem`)."""
-        for member, at in self._store.pages.each(self.name):
-            yield type(self).reads(self._source, member, at)
+        raise NotImplementedError
 
     def __len__(self) -> int:
         """As `size`."""
@@ -43,15 +41,68 @@ class JobSet:
 
     def size(self) -> int:
         """How many jobs are in the set."""
+        raise NotImplementedError
+
+    def latency(self) -> float:
+        """Seconds by which the job with the lowest `at` is late or old; 0.0 where there is none."""
+        raise NotImplementedError
+
+    def find(self, job_id: str) -> Job | None:
+        """The job with this id, or None; looks at the whole set."""
+        raise NotImplementedError
+
+    def retry(self, *jobs: Job) -> int:
+        """Queue these jobs now; return how many were still in the set. Raise UnreadableError before any."""
+        raise NotImplementedError
+
+    def kill(self, *jobs: Job) -> int:
+        """Put these jobs into the dead set; as `retry`."""
+        raise NotImplementedError
+
+    def delete(self, *jobs: Job) -> int:
+        """Delete these jobs, readable or not; return how many were still in the set."""
+        raise NotImplementedError
+
+    def retry_all(self) -> int:
+        """Queue every job that can be read and is in the set now; return how many."""
+        raise NotImplementedError
+
+    def kill_all(self) -> int:
+        """Put every job that can be read and is in the set now into the dead set; return how many."""
+        raise NotImplementedError
+
+    def clear(self) -> int:
+        """Delete all, readable or not, in one step; return how many there were."""
+        raise NotImplementedError
+
+
+class RedisJobSet(JobSet):
+    """A sorted set in Redis, read in pages; `name` is its key and `reads` makes a job of an entry."""
+
+    name: ClassVar[str]
+    reads: ClassVar[Callable[[Source, bytes, float], Job]] = read.waiting
+
+    def __init__(self, app: Celery, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(app, clock=clock)
+        self._store = Store.of(app, type(self).__name__)
+        self._source = Source(self.name)
+
+    def __iter__(self) -> Iterator[Job]:
+        """As JobSet."""
+        for member, at in self._store.pages.each(self.name):
+            yield type(self).reads(self._source, member, at)
+
+    def size(self) -> int:
+        """As JobSet."""
         return int(self._store.client.zcard(self._key))
 
     def latency(self) -> float:
-        """Seconds by which the job with the lowest score is late or old; 0.0 where there is none."""
+        """As JobSet."""
         first: list[tuple[bytes, float]] = self._store.client.zrange(self._key, 0, 0, withscores=True)  # type: ignore[assignment] # the client blocks
         return max(0.0, self._clock() - first[0][1]) if first else 0.0
 
     def find(self, job_id: str) -> Job | None:
-        """The job with this id, or None; looks at the whole set."""
+        """As JobSet."""
         wanted = "".join(
             f"\\{letter}" if letter in _SPECIAL else letter for letter in json.dumps(job_id)[1:-1]
         )
@@ -64,28 +115,28 @@ class JobSet:
         return None
 
     def retry(self, *jobs: Job) -> int:
-        """Queue these jobs now; return how many were still in the set. Raise UnreadableError before any."""
+        """As JobSet."""
         return self._store.moves.queue(self._source, queue_again(jobs, self._clock()))
 
     def kill(self, *jobs: Job) -> int:
-        """Put these jobs into the dead set; as `retry`."""
+        """As JobSet."""
         now = self._clock()
         return self._store.moves.bury(self._source, to_graves(jobs, now), now=now)
 
     def delete(self, *jobs: Job) -> int:
-        """Delete these jobs, readable or not; return how many were still in the set."""
+        """As JobSet."""
         return self._store.moves.delete(self._source, [job.member for job in jobs])
 
     def retry_all(self) -> int:
-        """Queue every job that can be read and is in the set now; return how many."""
+        """As JobSet."""
         return self._all(self.retry)
 
     def kill_all(self) -> int:
-        """Put every job that can be read and is in the set now into the dead set; return how many."""
+        """As JobSet."""
         return self._all(self.kill)
 
     def clear(self) -> int:
-        """Delete all, readable or not, in one step; return how many there were."""
+        """As JobSet."""
         return self._store.moves.clear(self._source)
 
     @property
@@ -96,35 +147,49 @@ class JobSet:
         return sum(act(*batch) for batch in _batches(job for job in self if _movable(job)))
 
 
-class RetrySet(JobSet):
+class RetrySet(RedisJobSet):
     """Jobs that failed and wait for their next run; `at` is when they are due."""
 
     name = sets.RETRY
 
 
-class ScheduledSet(JobSet):
+class ScheduledSet(RedisJobSet):
     """Jobs with a countdown or an ETA; `at` is when they are due."""
 
     name = sets.SCHEDULE
 
 
 class DeadSet(JobSet):
-    """Jobs that were given up, at most 10,000 and for 180 days; `at` is when they were buried."""
+    """Jobs that were given up, at most 10,000 and for 180 days; `at` is when they were buried.
 
-    name = sets.DEAD
-    reads = read.buried
+    `DeadSet(app)` is of the class that the app's broker brings: `RedisDeadSet`, or RabbitMQ's.
+    """
 
     def __new__(cls, app: Celery, *, clock: Callable[[], float] = time.time) -> Self:  # noqa: ARG004 - as __init__
-        """On RabbitMQ, the dead set that is a queue there."""
-        if serves_rabbitmq(app):
-            from celery_impl.sidekiq.rabbitmq.dead_set import RabbitDeadSet  # late: it is a DeadSet
-
-            return super().__new__(RabbitDeadSet)  # type: ignore[return-value] # it is one
-        return super().__new__(cls)
+        """Return an object of the class that keeps the dead set of this app."""
+        kept_by: type[Any] = (dead_set_of(app) or RedisDeadSet) if cls is DeadSet else cls
+        made: Self = super().__new__(kept_by)
+        return made
 
     def kill(self, *jobs: Job) -> int:
         """Nothing: they are dead."""
         return 0 * len(jobs)
+
+    def kill_all(self) -> int:
+        """Nothing: they are dead."""
+        return 0
+
+
+class RedisDeadSet(DeadSet, RedisJobSet):
+    """The dead set of an app on Redis; raise NoSidekiqError for one whose broker keeps no sets."""
+
+    name = sets.DEAD
+    reads = read.buried
+
+    def __init__(self, app: Celery, *, clock: Callable[[], float] = time.time) -> None:
+        if serves(app):
+            raise NoSidekiqError("this app keeps no sets: call Sidekiq(app) where it is made")
+        super().__init__(app, clock=clock)
 
 
 def _movable(job: Job) -> bool:

@@ -16,18 +16,15 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
+from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
+
 #: Seconds that a lease is good for after its last renewal: how long a killed beat is waited for.
 LEASE_S: Final = 5.0
 #: The key: a hash of `holder`, `until` and `since` (seconds since 1970 by the broker's clock).
 LEASE: Final = "sidekiq:beat:lease"
 
-#: In Lua: the time by the broker's clock, unless the first argument is a time.
-CLOCK: Final = """
-local function clock()
-    if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
-    local time = redis.call('TIME')
-    return time[1] + time[2] / 1000000
-end
+#: In Lua: `text(number)` writes a time in seconds so that reading it gives it back.
+TEXT: Final = """
 local function text(number) return string.format('%.6f', number) end
 """
 
@@ -78,12 +75,12 @@ class RedisLease:
         self.key = prefix + LEASE
         self.word = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         self._now = now
-        self._hold = client.register_script(CLOCK + _HOLD)
+        self._hold = client.register_script(CLOCK_S + TEXT + _HOLD)
         self._release = client.register_script(_RELEASE)
 
     def hold(self) -> Answer:
         """Become the holder, or stay it; raise redis-py's errors."""
-        args: list[Any] = [time_of(self._now), self.word, self.ttl_s]
+        args: list[Any] = [time_argument(self._now and self._now()), self.word, self.ttl_s]
         answer: Any = self._hold(keys=[self.key], args=args)
         state, left, at = answer
         return Answer(state.decode(), float(left), float(at))
@@ -91,11 +88,6 @@ class RedisLease:
     def release(self) -> None:
         """Give it up; harmless for who does not hold it. Raise redis-py's errors."""
         self._release(keys=[self.key], args=[self.word])
-
-
-def time_of(now: Callable[[], float] | None) -> str:
-    """The first argument of a script with CLOCK."""
-    return "" if now is None else repr(now())
 
 
 def check_ttl(ttl_s: float) -> float:

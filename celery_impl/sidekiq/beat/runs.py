@@ -21,8 +21,8 @@ from typing import Any, Final
 
 from celery.signals import task_postrun, task_prerun
 
-from celery_impl.sidekiq.beat.lease import CLOCK
 from celery_impl.sidekiq.redis.deadline import within
+from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
 from celery_impl.sidekiq.redis.sets import Sets
 
 #: The header of a periodic run: `entry`, `due` (the moment of its tick) and `overlap`.
@@ -34,8 +34,8 @@ WITHIN_S: Final = 1.0
 #: What the keys begin with; the entry's name follows.
 RUNS: Final = "sidekiq:beat:runs:"
 
-_BEGIN: Final = f"{CLOCK} return redis.call('ZADD', KEYS[1], clock() + ARGV[3], ARGV[2])"
-_RENEW: Final = f"{CLOCK} return redis.call('ZADD', KEYS[1], 'XX', clock() + ARGV[3], ARGV[2])"
+_BEGIN: Final = f"{CLOCK_S} return redis.call('ZADD', KEYS[1], clock() + ARGV[3], ARGV[2])"
+_RENEW: Final = f"{CLOCK_S} return redis.call('ZADD', KEYS[1], 'XX', clock() + ARGV[3], ARGV[2])"
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def renew(sets: Sets, requests: Iterable[Any]) -> None:
 
 def begin(sets: Sets, key: str, run: str, *, now: float | None = None) -> None:
     """Mark a run as begun; `now` is for tests."""
-    sets.client.eval(_BEGIN, 1, key, "" if now is None else repr(now), run, RUN_S)
+    sets.client.eval(_BEGIN, 1, key, time_argument(now), run, RUN_S)
 
 
 def _begun(task: Any, task_id: str, **_: Any) -> None:

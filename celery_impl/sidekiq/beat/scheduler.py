@@ -30,9 +30,8 @@ from kombu.exceptions import OperationalError
 from celery_impl.sidekiq.beat.lease import LEASE_S, Answer, RedisLease, check_ttl
 from celery_impl.sidekiq.beat.lease_client import PARTS, Backoff, Leased
 from celery_impl.sidekiq.beat.message_building import make, settle
-from celery_impl.sidekiq.beat.plan import Plan
 from celery_impl.sidekiq.beat.policies import Tick, expires_s
-from celery_impl.sidekiq.beat.schedule_entries import Item, item_of
+from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
 from celery_impl.sidekiq.beat.sent_ticks import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Book, Outcome
 from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.redis.deadline import within

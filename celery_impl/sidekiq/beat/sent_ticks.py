@@ -24,9 +24,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from celery_impl.sidekiq.beat.lease import CLOCK, time_of
+from celery_impl.sidekiq.beat.lease import TEXT
 from celery_impl.sidekiq.beat.runs import RUNS
 from celery_impl.sidekiq.jobs.entry_format import UnreadableError
+from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
 from celery_impl.sidekiq.redis.queue_signal import RING
 from celery_impl.sidekiq.redis.sets import Sets
 
@@ -130,7 +131,7 @@ class Book:
         self._sets = sets
         self._lease_key, self._word, self._now = lease_key, word, now
         self._register = sets.client.register_script(_REGISTER)
-        self._claim = sets.client.register_script(CLOCK + RING + _CLAIM)
+        self._claim = sets.client.register_script(CLOCK_S + TEXT + RING + _CLAIM)
 
     def last_ticks(self, schedules: Mapping[str, str]) -> dict[str, float]:
         """The last tick dealt with of each entry that is known with this schedule; name to schedule.
@@ -173,7 +174,12 @@ class Book:
         """Note what becomes of a tick, and queue its messages, in one step; see the answers above."""
         keys = [self._lease_key, self._key(ENTRY, outcome.name), self._key(RUNS, outcome.name)]
         believed = "" if outcome.believed_until is None else repr(outcome.believed_until)
-        args: list[Any] = [time_of(self._now), self._word, repr(outcome.due), repr(outcome.next)]
+        args: list[Any] = [
+            time_argument(self._now and self._now()),
+            self._word,
+            repr(outcome.due),
+            repr(outcome.next),
+        ]
         args += [outcome.misfires, outcome.count, outcome.job, believed, self._sets.prefix]
         args += [int(self._sets.rings), *(part for pair in outcome.messages for part in pair)]
         answer: Any = self._claim(keys=keys, args=args)

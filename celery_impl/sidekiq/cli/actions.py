@@ -10,7 +10,7 @@ from celery import Celery
 
 from celery_impl.sidekiq.api import Job, JobSet, Queue
 from celery_impl.sidekiq.cli.common import SETS, as_json, command, done, jobs, stop
-from celery_impl.sidekiq.rabbitmq import serves as serves_rabbitmq
+from celery_impl.sidekiq.jobs.broker_support import serves as serves_rabbitmq
 
 #: Past tense of the commands, and what each is in the API for some and for all.
 WORDS: Final = {"retry": "queued", "kill": "killed", "delete": "deleted"}

@@ -14,7 +14,7 @@ import redis
 from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq.api import DeadSet, JobSet, NoSidekiqError, RetrySet, ScheduledSet, UnreadableError
-from celery_impl.sidekiq.rabbitmq import RabbitMQError
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
 
 #: The names of the sets on the command line.
 SETS: Final[dict[str, type[JobSet]]] = {"retries": RetrySet, "scheduled": ScheduledSet, "dead": DeadSet}

@@ -1,7 +1,11 @@
-"""What needs Redis, and the line that says so. Imports nothing of ours: anybody may ask."""
+"""What the broker of an app can do for Sidekiq: which features it lacks, and which class is its dead set.
+
+`Sidekiq(app)` sets it for a broker that is not Redis. Imports nothing of ours: anybody may ask.
+"""
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, Final
 
 #: What a URL of RabbitMQ begins with.
@@ -22,6 +26,10 @@ REASONS: Final = {
 }
 
 
+#: The class that `DeadSet(app)` returns, of apps whose broker brings its own.
+_dead_sets: Final[weakref.WeakKeyDictionary[Any, type]] = weakref.WeakKeyDictionary()
+
+
 class RabbitMQError(RuntimeError):
     """This broker cannot do what was asked, or a queue on it stands in the way; the text says what to do."""
 
@@ -38,3 +46,13 @@ def refuse(app: Any, what: str) -> None:
     if serves(app):
         why = REASONS.get(what, REASONS["this"])
         raise RabbitMQError(f"{what} does not work on RabbitMQ: {why}; or use a redis:// broker")
+
+
+def set_dead_set(app: Any, dead_set: type) -> None:
+    """Have `DeadSet(app)` return an object of this class."""
+    _dead_sets[app] = dead_set
+
+
+def dead_set_of(app: Any) -> type | None:
+    """Return the class of the app's dead set, or None where Redis keeps it."""
+    return _dead_sets.get(app)

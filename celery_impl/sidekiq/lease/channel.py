@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Any, Final
 
 import redis
+from kombu.transport import virtual
 from kombu.transport.redis import DEFAULT_PORT
 from kombu.utils.json import JSONEncoder, dumps
 
@@ -23,7 +24,6 @@ from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
 from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
 from celery_impl.sidekiq.lease.lease_store import LEASE_S
 from celery_impl.sidekiq.lease.pipelined_commands import Wire
-from celery_impl.sidekiq.lease.qos import QoS
 from celery_impl.sidekiq.lease.renewal import hold, retire
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.queue_signal import bell_key
@@ -31,6 +31,32 @@ from celery_impl.sidekiq.redis.sets import Sets
 
 #: As kombu's `dumps`, which makes an encoder for each message.
 _encode: Final = JSONEncoder().encode
+
+
+class QoS(virtual.QoS):
+    """The messages that a channel holds; their acknowledgement waits for nothing and never fails."""
+
+    channel: Any
+    _delivered: Any
+
+    def ack(self, delivery_tag: str) -> None:
+        """The job is done."""
+        self.channel.acknowledge(delivery_tag)
+        super().ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - kombu's
+        """Give the job back to the front of its queue, or drop it."""
+        (self.channel.give_back if requeue else self.channel.acknowledge)(delivery_tag)
+        super().ack(delivery_tag)
+
+    def restore_unacked(self) -> list[Any]:  # type: ignore[override] # kombu's does, but its stub does not say
+        """Give back all that does not run."""
+        self.channel.recover()
+        self._delivered.clear()
+        return []
+
+    def renew(self, _sets: object) -> None:
+        """Nothing: `renewal` does it."""
 
 
 class Channel(transport.Channel):

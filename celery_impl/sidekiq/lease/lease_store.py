@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from celery_impl.sidekiq.lease import scripts
 from celery_impl.sidekiq.lease.pipelined_commands import Command, Wire
+from celery_impl.sidekiq.redis.lua_clock import time_argument
 from celery_impl.sidekiq.redis.queue_signal import bell_key
 
 #: Seconds for which a worker holds its jobs without a sign of life.
@@ -58,7 +59,7 @@ class Leases:
         keys = [self.held_key(holder), self.prefix + LEASES, self.prefix + PAUSED]
         keys += [self.prefix + key for key, _ in queues]
         names = [name for _, name in queues]
-        return (len(keys), *keys, _time(now), self.lease_ms, holder, number, count, *names)
+        return (len(keys), *keys, time_argument(now), self.lease_ms, holder, number, count, *names)
 
     def fetch(
         self, holder: str, number: int, count: int, queues: Sequence[tuple[str, str]], now: int | None = None
@@ -83,12 +84,12 @@ class Leases:
 
     def renew(self, holders: Iterable[str], now: int | None = None) -> int:
         """Let the holders' leases begin now; return the broker's time."""
-        args = (_time(now), self.lease_ms, *holders)
+        args = (time_argument(now), self.lease_ms, *holders)
         return int(self.wire.run(scripts.RENEW, [self.prefix + LEASES], args))
 
     def reap(self, contact: Contact, now: int | None = None) -> int:
         """Give back what holders hold whose lease has ended; return how many jobs this call gave back."""
-        when = (_time(now), contact.since, contact.until, self.lease_ms, self.silence_ms)
+        when = (time_argument(now), contact.since, contact.until, self.lease_ms, self.silence_ms)
         args = (*when, REAP_LIMIT, self.prefix + HELD)
         return int(self.wire.run(scripts.REAP, [self.prefix + LEASES], args))
 
@@ -115,7 +116,3 @@ class Leases:
         ordered = sorted(numbers, key=int)
         [entries] = self.wire.call(("HMGET", self.held_key(holder), *ordered)) if ordered else [[]]
         return [entry.decode().partition("\n")[2] for entry in entries if entry is not None]
-
-
-def _time(now: int | None) -> Any:
-    return "" if now is None else now

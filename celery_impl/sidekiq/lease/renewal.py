@@ -22,7 +22,7 @@ from celery_impl.sidekiq.lease.fire_and_forget_acks import Acks
 from celery_impl.sidekiq.lease.holder import AWAY, Holder
 from celery_impl.sidekiq.lease.lease_store import Contact, Leases
 from celery_impl.sidekiq.lease.pipelined_commands import Wire
-from celery_impl.sidekiq.worker.maintenance import Keeper
+from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
 
 #: Turns in one lease: a worker that misses a few is not taken for dead.
 TURNS: Final = 8
@@ -42,7 +42,7 @@ class Renewal:
         self._acks = Acks(pool)
         self._holders: list[Holder] = []
         self._contact = Contact(since=0, until=0)
-        self._thread = Keeper({self.turn: lease_s / TURNS}, close=self._close)
+        self._thread = PeriodicThread({self.turn: lease_s / TURNS}, close=self._close)
 
     def add_holder(self) -> Holder:
         """A new holder, which the thread keeps from now on; raise redis-py's errors."""

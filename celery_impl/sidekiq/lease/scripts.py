@@ -17,18 +17,11 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
+from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS
 from celery_impl.sidekiq.redis.queue_signal import RING
 
 #: What a message begins with that was given back.
 MARK: Final = '{"redelivered":true,'
-
-_CLOCK: Final = """
-local function clock()
-    if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-"""
 
 # Last first, so that the first ends up in front.
 _BACK: Final = f"""
@@ -129,15 +122,15 @@ class Script(NamedTuple):
 #: Keys: held, leases, paused, then queues in the order to look. Arguments: time or '', lease in ms, holder,
 #: next number, how many at most, then the name of each key's queue. Returns entries of `held`. Entries from
 #: the next number on are there already where an answer was lost: they are given again, and nothing else.
-FETCH: Final = Script.of(_CLOCK, RING, _FETCH)
+FETCH: Final = Script.of(CLOCK_MS, RING, _FETCH)
 #: Keys: held. Arguments: numbers. Gives these back to the front, in their order.
 GIVE_BACK: Final = Script.of(RING, _BACK, _GIVE_BACK)
 #: Keys: held, leases. Arguments: holder, numbers to keep. Gives back the rest; returns 1 where some are kept.
 RECOVER: Final = Script.of(RING, _BACK, _RECOVER)
 #: Keys: leases. Arguments: time or '', lease in ms, holders. Returns the time.
-RENEW: Final = Script.of(_CLOCK, _RENEW)
+RENEW: Final = Script.of(CLOCK_MS, _RENEW)
 #: Keys: leases. Arguments: time or '', since when and until when the caller was in touch, lease and longest
 #: silence in ms, how many holders at most, what the keys of held begin with. Gives back what holders with an
 #: ended lease held and returns how many jobs that were. A caller that was not in touch for a whole lease, or
 #: not just now, gives back nothing: after a silence of the broker every lease has ended.
-REAP: Final = Script.of(_CLOCK, RING, _BACK, _REAP)
+REAP: Final = Script.of(CLOCK_MS, RING, _BACK, _REAP)

@@ -43,6 +43,7 @@ from typing import Any, Final, Literal
 from celery import Celery
 
 from celery_impl.sidekiq.limits import client
+from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS, time_argument
 
 #: What the keys begin with.
 LIMIT: Final = "sidekiq:limit:"
@@ -63,12 +64,7 @@ UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 logger = logging.getLogger(__name__)
 
-_CLOCK: Final = """
-local function clock()
-    if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-end
+_READ: Final = """
 local now, count, span = clock(), tonumber(ARGV[2]), tonumber(ARGV[3])
 """
 
@@ -183,8 +179,8 @@ class Limiter:
 
         `now`, in ms, is for tests; otherwise the server's clock counts.
         """
-        script = client.client(self.app).register_script(_CLOCK + _SCRIPTS[self.kind])
-        args: list[Any] = ["" if now is None else now, self.count, self.span_ms, use]
+        script = client.client(self.app).register_script(CLOCK_MS + _READ + _SCRIPTS[self.kind])
+        args: list[Any] = [time_argument(now), self.count, self.span_ms, use]
         answer: Any = script(keys=[self._key], args=args)
         return int(answer) / 1000
 

@@ -54,6 +54,7 @@ from kombu.utils.json import dumps, loads
 from celery_impl.sidekiq.jobs.entry_format import Grave
 from celery_impl.sidekiq.limits import client as asking
 from celery_impl.sidekiq.redis import unique_lua
+from celery_impl.sidekiq.redis.lua_clock import time_argument
 from celery_impl.sidekiq.redis.unique_lua import UNIQUE
 
 Until = Literal["until_start", "until_done"]
@@ -99,7 +100,7 @@ class Locks:
 
     def take(self, digest: str, job_id: str, for_ms: int, *, now: int | None = None) -> str | None:
         """Take the lock or renew it, never shortening it; return the id of the other job that holds it."""
-        return _text(self._take(keys=[self._key(digest)], args=[_time(now), job_id, for_ms]))
+        return _text(self._take(keys=[self._key(digest)], args=[time_argument(now), job_id, for_ms]))
 
     def free(self, digest: str, job_id: str) -> bool:
         """Free the lock where this job holds it; return whether it did."""
@@ -107,7 +108,7 @@ class Locks:
 
     def holder(self, digest: str, *, now: int | None = None) -> str | None:
         """The id of the job that holds the lock, or None."""
-        return _text(self._holder(keys=[self._key(digest)], args=[_time(now)]))
+        return _text(self._holder(keys=[self._key(digest)], args=[time_argument(now)]))
 
     def _key(self, digest: str) -> str:
         return f"{self._prefix}{UNIQUE}{digest}"
@@ -221,7 +222,3 @@ def _until_due_s(options: Mapping[str, Any]) -> float:
 
 def _text(value: Any) -> str | None:
     return value.decode() if isinstance(value, bytes) else value
-
-
-def _time(now: int | None) -> int | str:
-    return "" if now is None else now

@@ -53,8 +53,7 @@ class RabbitDeadSet(DeadSet):
     """The dead set of an app on RabbitMQ; each call is one look, and needs a connection for it."""
 
     def __init__(self, app: Celery, *, clock: Callable[[], float] = time.time) -> None:
-        self._app = app
-        self._clock = clock
+        super().__init__(app, clock=clock)
         self._source = Source(DEAD)
 
     def __iter__(self) -> Iterator[Job]:
@@ -93,8 +92,9 @@ class RabbitDeadSet(DeadSet):
         with self._locked() as channel, within(SILENCE_S):
             return int(channel.queue_purge(DEAD))
 
-    def _all(self, act: Callable[..., int]) -> int:
-        return act(*(job for job in self if job.problem is None))
+    def retry_all(self) -> int:
+        """Queue every job that can be read and is in the set now; return how many."""
+        return self.retry(*(job for job in self if job.problem is None))
 
     def _act(self, jobs: tuple[Job, ...], act: Callable[[Any, Job], None]) -> int:
         wanted, count = Counter(job.member for job in jobs), 0

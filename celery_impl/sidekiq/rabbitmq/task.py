@@ -19,7 +19,7 @@ class RabbitTask(SidekiqTask):
     """Base of every task of an app with `Sidekiq(app)` on RabbitMQ."""
 
     abstract = True
-    Request = "celery_impl.sidekiq.rabbitmq.request:RabbitRequest"
+    Request = "celery_impl.sidekiq.rabbitmq.consumer:RabbitRequest"
 
     @classmethod
     def on_bound(cls, app: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import redis
 from celery import Celery
 
-from celery_impl.sidekiq.rabbitmq import refuse
+from celery_impl.sidekiq.jobs.broker_support import refuse
 from celery_impl.sidekiq.redis.set_moves import Moves
 from celery_impl.sidekiq.redis.set_pages import Pages
 from celery_impl.sidekiq.redis.sets import Sets

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS
+
 #: What the keys of the locks begin with.
 UNIQUE: Final = "sidekiq:unique:"
 #: The message's header that names its lock: `<digest>:<job id>`.
 HEADER: Final = "sidekiq_unique"
 
-CLOCK: Final = """
-local function clock()
-    if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
-    local time = redis.call('TIME')
-    return time[1] * 1000 + math.floor(time[2] / 1000)
-end
+_READ: Final = """
 local function read(value)
     local cut = string.find(value, '\\n', 1, true)
     return tonumber(string.sub(value, 1, cut - 1)), string.sub(value, cut + 1)
@@ -26,7 +23,7 @@ end
 """
 
 #: Key: lock. Arguments: time or '', job id, ms. Returns the other job that holds it, or nothing: it is taken.
-TAKE: Final = f"""{CLOCK}
+TAKE: Final = f"""{CLOCK_MS}{_READ}
 local now, ends = clock(), 0
 local value = redis.call('GET', KEYS[1])
 if value then
@@ -40,7 +37,7 @@ return false
 """
 
 #: Key: lock. Arguments: '', job id. Returns whether the job held it.
-FREE: Final = f"""{CLOCK}
+FREE: Final = f"""{_READ}
 local value = redis.call('GET', KEYS[1])
 if not value then return 0 end
 local _, holder = read(value)
@@ -49,7 +46,7 @@ return redis.call('DEL', KEYS[1])
 """
 
 #: Key: lock. Argument: time or ''. Returns the job that holds it.
-HOLDER: Final = f"""{CLOCK}
+HOLDER: Final = f"""{CLOCK_MS}{_READ}
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 local ends, holder = read(value)

@@ -6,8 +6,6 @@ has one, so any worker may die. It has a connection of its own and outlives ever
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,6 +14,7 @@ from celery import bootsteps
 
 from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.redis.deferred_acks import Debts
+from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
 from celery_impl.sidekiq.worker.heartbeat import BEAT_S, Heartbeat
 
 #: Seconds between two looks for entries that are due; their lateness is below this plus the queue's.
@@ -26,33 +25,6 @@ REAP_S: Final = 0.5
 #: Seconds between two renewals; the visibility timeout must be a few times as long.
 RENEW_S: Final = 1.0
 
-logger = logging.getLogger(__name__)
-
-
-class Keeper(threading.Thread):
-    """Calls each of `work` at its interval in seconds until stopped, then `close`; errors end nothing."""
-
-    def __init__(self, work: dict[Callable[[], object], float], *, close: Callable[[], object]) -> None:
-        super().__init__(name="sidekiq-keeper", daemon=True)
-        self._work = work
-        self._close = close
-        self._stopped = threading.Event()
-
-    def run(self) -> None:
-        """Do each piece of work at its interval; an error is logged and the next round tries again."""
-        due = dict.fromkeys(self._work, 0.0)
-        while not self._stopped.is_set():
-            for piece, interval in self._work.items():
-                if time.monotonic() >= due[piece]:
-                    _attempt(piece)
-                    due[piece] = time.monotonic() + interval
-            self._stopped.wait(max(0.0, min(due.values()) - time.monotonic()))
-        _attempt(self._close)
-
-    def stop(self) -> None:
-        """End the thread after what it does now."""
-        self._stopped.set()
-
 
 class KeeperStep(bootsteps.StartStopStep):
     """Starts the thread once the worker consumes, and ends it when the worker or its connection does."""
@@ -60,7 +32,7 @@ class KeeperStep(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        self._keeper: Keeper | None = None
+        self._keeper: PeriodicThread | None = None
         self._debts = Debts(_running)
         self._heart = Heartbeat(consumer)
         self._reaper: Any = None
@@ -97,7 +69,7 @@ class KeeperStep(bootsteps.StartStopStep):
 
         work: dict[Callable[[], object], float] = {promote: POLL_S, pay: POLL_S, renew: RENEW_S, beat: BEAT_S}
         work[mark] = RENEW_S
-        self._keeper = Keeper(work, close=own.release)
+        self._keeper = PeriodicThread(work, close=own.release)
         self._keeper.start()
 
     def stop(self, consumer: Any) -> None:
@@ -141,10 +113,3 @@ def _stopping() -> bool:
 
 def _running() -> set[str]:
     return {request.message.delivery_tag for request in tuple(_worker_state().active_requests)}
-
-
-def _attempt(piece: Callable[[], object]) -> None:
-    try:
-        piece()
-    except Exception:  # the next round is the retry
-        logger.debug("the broker did not answer", exc_info=True)

@@ -1,6 +1,6 @@
 """A task with `isolation = "process"`: its function runs in a supervised process, Celery stays here.
 
-1. The bridge (see `bridge`) hands the call to a worker process (see `isolation`).
+1. The bridge (see `greenlet_bridge`) hands the call to a worker process (see `isolation`).
 2. There the task's module is imported, as a worker would, and its function called with the request
    in place. What it sends (`other.delay()`, `self.retry()`) and stores are noted in an outbox.
 3. Back here the outbox is emptied, then the result, error or retry is the tracer's.

@@ -84,7 +84,8 @@ def ramps(run: Run) -> canvas.Figure | None:
         ],
         caption="Each mark is one step of the ramp. A side that keeps up does what is due; where its line "
         "turns level or falls, the rest waits. A cross at the top: a step in which its backlog grew. "
-        f"n: {formatting.plural(len(kept), 'step')} of {formatting.seconds(evidence.middle(kept['seconds']))}.",
+        f"n: {formatting.plural(len(kept), 'step')} of "
+        f"{formatting.seconds(evidence.middle(kept['seconds']))}.",
         command=rerun_commands.measure(run, "load"),
         numbers=steps(kept),
         raw=("ramps",),

@@ -49,7 +49,8 @@ def cold(run: Run) -> canvas.Figure | None:
         told=told(plots),
         caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
         "together, so they do not add up; the services that every side calls are not counted. The mark is "
-        f"the median, a pale dot one start, the bar their range. n: {formatting.plural(len(found), 'start')}.",
+        "the median, a pale dot one start, the bar their range. n: "
+        f"{formatting.plural(len(found), 'start')}.",
         command=rerun_commands.measure(run, "cold"),
         numbers=numbers(found),
         raw=("cold",),

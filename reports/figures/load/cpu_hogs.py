@@ -84,7 +84,9 @@ def numbers(found: pd.DataFrame, blocks: pd.DataFrame) -> Table | None:
             if metric in SHOWN:
                 rows.append(
                     {
-                        "where": f"{_name(str(side), str(place))}: {SHOWN[metric]} {formatting.percentile(share)}",
+                        "where": (
+                            f"{_name(str(side), str(place))}: {SHOWN[metric]} {formatting.percentile(share)}"
+                        ),
                         "without": formatting.ms(evidence.middle(values[values["hogs"] == 0]["value_ms"])),
                         "with": formatting.ms(evidence.middle(values[values["hogs"] > 0]["value_ms"])),
                         "heavy jobs done": f"{formatting.count(done['hogs_done'].sum())} of "

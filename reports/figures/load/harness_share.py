@@ -42,7 +42,8 @@ def own(run: Run) -> canvas.Figure | None:
         told=told(plots),
         caption="The generator and the harness share the machine with the side, and what they take it lacks: "
         "a side that is short of processor time would have been better off alone. The mark is the median, "
-        f"each pale dot one block, the bar their range. n: {formatting.plural(len(run.table('own')), 'block')}.",
+        "each pale dot one block, the bar their range. n: "
+        f"{formatting.plural(len(run.table('own')), 'block')}.",
         command=rerun_commands.whole(run),
         numbers=numbers(run),
         raw=("own",),

@@ -106,7 +106,8 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
 def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
     middle = rows[rows["quantile"] == formatting.MEDIAN]
     return [
-        f"{formatting.side(side)} at {formatting.percent(share)}: median {formatting.ms(evidence.middle(own['value_ms']))}"
+        f"{formatting.side(side)} at {formatting.percent(share)}: median "
+        f"{formatting.ms(evidence.middle(own['value_ms']))}"
         for (side, share), own in groups(middle, "side", "share")
         if share in shares
     ]
@@ -120,7 +121,9 @@ def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
         cells = {
             "at": f"{formatting.side(str(side))}, {formatting.percent(share)}",
             "requests/s": formatting.number(evidence.middle(own["rate_per_s"])),
-            "jobs done": f"{formatting.count(own['done_jobs'].sum())} of {formatting.count(own['due_jobs'].sum())}",
+            "jobs done": (
+                f"{formatting.count(own['done_jobs'].sum())} of {formatting.count(own['due_jobs'].sum())}"
+            ),
             "refused": formatting.count(own["refused"].sum()),
             "backlog grew by": f"{formatting.number(evidence.middle(own['growth_per_s']))} jobs/s",
             "cleared after": formatting.seconds(evidence.middle(own["cleared_s"])),

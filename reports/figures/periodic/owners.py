@@ -98,7 +98,9 @@ def numbers(found: pd.DataFrame) -> Table | None:
         {
             "owners": f"{formatting.count(count)}: {formatting.side(str(side))}, {policy}",
             "every": formatting.seconds(evidence.middle(own["interval_s"])),
-            "ticks run": f"{formatting.count(own['ticks_run'].sum())} of {formatting.count(own['ticks_due'].sum())}",
+            "ticks run": (
+                f"{formatting.count(own['ticks_run'].sum())} of {formatting.count(own['ticks_due'].sum())}"
+            ),
             "missed": formatting.count(own["missed"].sum()),
             "doubled": formatting.count(own["duplicates"].sum()),
             "phase p50": formatting.ms(evidence.middle(own["phase_p50_ms"])),

@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from celery_impl.sidekiq.beat.lease import Answer, check_ttl
 from celery_impl.sidekiq.beat.lease_client import BACKOFF_MAX_S, Backoff, Leased
-from celery_impl.sidekiq.beat.plan import Plan
 from celery_impl.sidekiq.beat.policies import Policy, PolicyError, Tick, expires_s, look
-from celery_impl.sidekiq.beat.schedule_entries import Item, item_of
+from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
 from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.beat.timetable import COUNT_MAX, Calendar, Grid, TimetableError, timetable
 

@@ -1,0 +1,45 @@
+"""A thread that calls functions at fixed intervals and outlives their errors."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(__name__)
+
+
+class PeriodicThread(threading.Thread):
+    """Calls each key of `work` at its interval in seconds until `stop`, then `close`; errors end nothing.
+
+    An error is logged at level debug, and the next round is the retry.
+    """
+
+    def __init__(self, work: Mapping[Callable[[], object], float], *, close: Callable[[], object]) -> None:
+        super().__init__(name="sidekiq-keeper", daemon=True)
+        self._work = work
+        self._close = close
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Call each function when it is due, until stopped."""
+        due = dict.fromkeys(self._work, 0.0)
+        while not self._stopped.is_set():
+            for piece, interval in self._work.items():
+                if time.monotonic() >= due[piece]:
+                    _attempt(piece)
+                    due[piece] = time.monotonic() + interval
+            self._stopped.wait(max(0.0, min(due.values()) - time.monotonic()))
+        _attempt(self._close)
+
+    def stop(self) -> None:
+        """End the thread after what it does now."""
+        self._stopped.set()
+
+
+def _attempt(piece: Callable[[], object]) -> None:
+    try:
+        piece()
+    except Exception:  # the next round is the retry
+        logger.debug("the broker did not answer", exc_info=True)
