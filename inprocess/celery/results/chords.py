@@ -105,9 +105,7 @@ class Chords:
         timeout_s = self._backend.app.conf.result_chord_join_timeout
         header.on_ready()  # type: ignore[attr-defined]  # its parts have returned, or it would not be asked
         with allow_join_result():
-            return header.join_native(
-                timeout=self._backend.app.conf.result_chord_join_timeout, propagate=True
-            )
+            return header.join_native(timeout=timeout_s, propagate=True)
 
     def _unpacked(self, encoded: Any) -> Any:
         backend = self._backend
