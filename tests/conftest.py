@@ -18,7 +18,7 @@ import pytest
 from bench.process.process_table import Process, ProcessTable
 from scenarios.ledger import whole_lines
 
-pytest_plugins = ["tests.timeouts"]
+pytest_plugins = ["tests.timeouts", "tests.properties", "tests.noise"]
 
 ROOT = Path(__file__).parent.parent
 #: Seconds that anything awaited by a test may take.
