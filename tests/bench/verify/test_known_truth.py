@@ -120,7 +120,8 @@ def test_no_truth_is_said_not_to_hold_and_each_is_recorded(verified: Verified) -
     assert rows[-1].verdict == "held", "no noise has a part in it"
     recorded = json.loads((directory.path.parent / INSTRUMENT).read_text())
     assert recorded == directory.manifest["instrument"] == instrument(directory.path.parent)
-    assert recorded["every 7th dropped: lost"].endswith("held")
+    outcomes = {truth["truth"]: truth["outcome"] for truth in recorded["truths"]}
+    assert outcomes["every 7th dropped: lost"] == "held"
 
 
 @the_whole_road
