@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.threshold_syntax import QUANTILES, SUBJECTS, Threshold
+from bench.analysis.threshold_syntax import QUANTILES, Threshold
 from bench.measures.latency.validity import counted
+from bench.schema import SUBJECTS
 from bench.storage.run_directory import RunDirectory
 
 _AGGREGATES: dict[str, Callable[[pd.Series[float]], float]] = {
@@ -103,7 +104,7 @@ def _rows(run: RunDirectory, threshold: Threshold) -> pd.DataFrame:
         column = "value_ms"
     for name, value in threshold.subjects.items():
         rows = rows[rows[name].map(_word) == value]
-    return rows.assign(figure=pd.to_numeric(rows[column], errors="coerce")).dropna(subset=["figure"])
+    return rows.assign(figure=rows[column]).dropna(subset=["figure"])
 
 
 def _words(keys: object) -> str:

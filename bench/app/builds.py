@@ -62,7 +62,7 @@ _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Ma
 def _inprocess() -> _Host:
     from inprocess import application  # late: each side imports its own build alone
 
-    return application.lifespan, lambda: dict.fromkeys(application.held(), IN_MEMORY)
+    return application.lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
 
 
 def _celery() -> _Host:

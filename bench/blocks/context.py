@@ -114,8 +114,8 @@ class Context:
         target = self.directory.path / f"events-{spec.name}.jsonl"
         warnings = reader.merge_block(folder / "ledger", target)
         if warnings:  # the run is marked: a reader of the report sees that lines are missing, and which
-            told = [f"{spec.name}: {warning.removeprefix(f'{folder}/')}" for warning in warnings]
-            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *told])
+            cut = [{"block": spec.name, "line": warning.removeprefix(f"{folder}/")} for warning in warnings]
+            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *cut])
         events = self.subject.read_events(target)
         shutil.rmtree(folder, ignore_errors=True)
         return events, warnings

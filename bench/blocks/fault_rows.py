@@ -51,7 +51,7 @@ def counted(
     rows = [_row(spec, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
     facts = _facts(fault, seen, events)
     codes = {f"{name}_exit_code": code for name, code in seen.gave_up.items()}
-    rows[0] |= {"seen": _seen({**facts, **codes})}
+    rows[0] |= {"seen": _seen({**facts, **codes}), "bursts": facts.get("bursts", math.nan)}
     for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
         row["example"] = example(events, scenario, deadline_ms=limit_ms)
     if not spec.control and context.subject.predicted:
@@ -125,7 +125,7 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
         "user_errors": len(judged.user_errors),
         "lag_max_ms": seen.lag_max_ms,
         "app_died": seen.app_died,
-        "note": fault.expected[spec.side.name].note,
+        "note": _notes(fault.expected[spec.side.name].note),
     }
 
 
@@ -153,14 +153,18 @@ def _prediction(
     spec: BlockSpec, fault: Fault, row: Mapping[str, Any], facts: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
     expected = fault.expected[spec.side.name]
-    notes = [expected.note]
+    notes = _notes(expected.note)
     if context.profile.retry_scale != 1.0 and spec.side.name == "celery-hardened":
         notes.append(f"retry schedule at {context.profile.retry_scale:g} of its real time")
     return {
         "predicted": expected.text,
         "as_predicted": _as_predicted(expected, {**facts, **row}),
-        "note": "; ".join(filter(None, notes)),
+        "note": notes,
     }
+
+
+def _notes(note: str) -> list[str]:
+    return [note] if note else []
 
 
 def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:

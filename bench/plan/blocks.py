@@ -165,4 +165,5 @@ def _row(spec: BlockSpec) -> dict[str, object]:
         "measure": spec.measure,
         "side": spec.side.name,
         "repetition": spec.repetition,
+        **({"fault": spec.fault.number, "control": spec.control} if spec.fault else {}),
     }

@@ -63,6 +63,6 @@ def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str, scenario: 
     hiccups = blocks["hiccup_p99_ms"].dropna()
     return {
         "aa_factor": floor if math.isfinite(floor) else None,
-        "aa_figure": " ".join(map(str, (baseline, scenario, *FLOOR_FIGURE.values()))),
+        "aa_figure": {"side": baseline, "scenario": scenario, **FLOOR_FIGURE},
         "hiccup_p99_ms": float(hiccups.median()) if len(hiccups) else None,
     }

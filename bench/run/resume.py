@@ -95,7 +95,8 @@ def prepare(run: RunDirectory, run_plan: RunPlan, command: Sequence[str]) -> Run
         "redone": [{"block": name, "reason": _why(rows.get(name))} for name in _begun(run) if name in todo],
     }
     _keep_only(run, kept)
-    cut = [line for line in run.manifest.get("cut_lines", []) if line.partition(": ")[0] in kept]
+    lines: list[Any] = run.manifest.get("cut_lines", [])  # one of an earlier version is text, and stays
+    cut = [line for line in lines if not isinstance(line, dict) or line.get("block") in kept]
     past = run.manifest.get("resumptions", [])
     run.save_manifest(cut_lines=cut, interrupted=False, finished_at=None, resumptions=[*past, record])
     return left

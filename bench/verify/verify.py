@@ -64,6 +64,8 @@ class Size:
     #: The stated error of the delay. Two starts of one program may differ by more than 2 %, and one pair
     #: does not tell by how much.
     error_share: float = 0.10
+    #: Sides whose drift is measured, at the same time; the rows tell of the first.
+    drifts: tuple[str, ...] = ("truth-drift",)
 
 
 SHORT = Size(latency_s=3.0, pairs=1, drift_s=12.0, count_s=4.0, aa_s=10.0)
@@ -117,18 +119,27 @@ def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
         "known truth": ", ".join(f"{count} of {len(rows)} {verdict}" for verdict, count in verdicts.items()),
         "verified at": now(),
         "verified commit": manifest["git"]["commit"],
-        **{row.truth: line(row) for row in rows},
+        "truths": [
+            {"truth": row.truth, "told": _figures(row), "outcome": row.verdict, "why": _why(row)}
+            for row in rows
+        ],
     }
 
 
 def line(row: Row) -> str:
     """A row's figures, for a person."""
+    why = _why(row)
+    return f"{_figures(row)}: {row.verdict}{f' ({why})' if why else ''}"
+
+
+def _figures(row: Row) -> str:
+    return f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g})"
+
+
+def _why(row: Row) -> str:
+    """Why nothing can be said; empty where something can."""
     chance = "no more than chance may bring" if row.verdict == "too noisy to say" else ""
-    why = f" ({row.noise or chance})" if row.noise or chance else ""
-    return (
-        f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g}): "
-        f"{row.verdict}{why}"
-    )
+    return row.noise or chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +176,7 @@ async def _measure(context: Context, size: Size) -> Measured:
     lagged = [
         await _unharmed(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE) for n in range(STALLS)
     ]
-    drifted = await _drift(context, size.tries)
+    drifted = await _drift(context, size)
     long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))
     alike = await _latency(long, "truth-base", size.pairs, size.tries)
     return Measured(compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, alike=alike)
@@ -207,13 +218,13 @@ async def _latency(context: Context, name: str, repetition: int, tries: int) -> 
     return made
 
 
-async def _drift(context: Context, tries: int) -> str:
+async def _drift(context: Context, size: Size) -> str:
     """As `_latency`, for the drift block."""
     name = ""
-    for attempt in range(tries):
-        spec = replace(_spec("truth-drift", "drift", 0, attempt), policy=POLICY)
-        name = spec.name
-        await drift_block.run_together([spec], context)
+    for attempt in range(size.tries):
+        specs = [replace(_spec(side, "drift", 0, attempt), policy=POLICY) for side in size.drifts]
+        name = specs[0].name
+        await drift_block.run_together(specs, context)
         drift = context.directory.table("drift")
         if not checks.jitter(drift[drift["block"] == name]):
             break

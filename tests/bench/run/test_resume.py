@@ -105,7 +105,8 @@ def test_what_a_block_that_was_cut_off_left_is_taken_out_and_noted(tmp_path: Pat
     order = order_for(tmp_path, measures=("latency",))
     run_plan = make_run_plan(order)
     whole, cut = run_plan.latency[0].name, run_plan.latency[1].name
-    run = begun(order, [(whole, "latency", True)], cut_lines=[f"{whole}: kept", f"{cut}: goes"])
+    lines = [{"block": whole, "line": "kept"}, {"block": cut, "line": "goes"}, "of an earlier version"]
+    run = begun(order, [(whole, "latency", True)], cut_lines=lines)
     run.append("jobs", [{"block": cut, "job": "b/crm"}])
     (run.path / f"events-{cut}.jsonl").write_text("half")
     (run.path / "work" / cut).mkdir(parents=True)
@@ -118,7 +119,7 @@ def test_what_a_block_that_was_cut_off_left_is_taken_out_and_noted(tmp_path: Pat
     assert [path.name for path in run.path.glob("events-*")] == [f"events-{whole}.jsonl"]
     assert not (run.path / "work").exists()
     assert not (run.path / "comparisons.csv").exists()
-    assert run.manifest["cut_lines"] == [f"{whole}: kept"]
+    assert run.manifest["cut_lines"] == [lines[0], lines[2]]
     assert run.manifest["resumptions"][0]["redone"] == [{"block": cut, "reason": resume.CUT_OFF}]
 
 
