@@ -24,7 +24,7 @@ from bench.schema import MANIFEST, SCHEMA, SCHEMA_VERSION, TABLES, Column, Manif
 
 #: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
 FREE_BYTES_NEEDED = 300_000_000
-#: The file that is locked by the process that writes the run; it stays, empty.
+#: The file that is locked by the process that writes the run, for as long as it does.
 LOCK = ".lock"
 #: Cells of a number, or of true or false, that are missing.
 _MISSING_CELLS = ["", "nan", "NaN", "NA", "None", "null"]
@@ -72,7 +72,10 @@ class RunDirectory:
         """
         try:
             with FileLock(self.path / LOCK, blocking=False):
-                yield
+                try:
+                    yield
+                finally:
+                    (self.path / LOCK).unlink(missing_ok=True)  # still held: a waiter sees that it went
         except Timeout:
             raise BenchError(f"{self.path} is being measured by another process: wait for its end") from None
 
