@@ -16,7 +16,7 @@ import sys
 import tokenize
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -357,7 +357,7 @@ def test_every_limit_that_the_method_states_is_that_of_the_code() -> None:
 
 def _is_limit(text: str, module: str, name: str) -> bool:
     value = getattr(importlib.import_module(module), name)
-    values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
     return [float(number) for number in text.split(", ")] == [float(number) for number in values]
 
 
