@@ -64,6 +64,8 @@ class Size:
     #: The stated error of the delay. Two starts of one program may differ by more than 2 %, and one pair
     #: does not tell by how much.
     error_share: float = 0.10
+    #: Sides whose drift is measured, at the same time; the rows tell of the first.
+    drifts: tuple[str, ...] = ("truth-drift",)
 
 
 SHORT = Size(latency_s=3.0, pairs=1, drift_s=12.0, count_s=4.0, aa_s=10.0)
@@ -174,7 +176,7 @@ async def _measure(context: Context, size: Size) -> Measured:
     lagged = [
         await _unharmed(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE) for n in range(STALLS)
     ]
-    drifted = await _drift(context, size.tries)
+    drifted = await _drift(context, size)
     long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))
     alike = await _latency(long, "truth-base", size.pairs, size.tries)
     return Measured(compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, alike=alike)
@@ -216,13 +218,13 @@ async def _latency(context: Context, name: str, repetition: int, tries: int) -> 
     return made
 
 
-async def _drift(context: Context, tries: int) -> str:
+async def _drift(context: Context, size: Size) -> str:
     """As `_latency`, for the drift block."""
     name = ""
-    for attempt in range(tries):
-        spec = replace(_spec("truth-drift", "drift", 0, attempt), policy=POLICY)
-        name = spec.name
-        await drift_block.run_together([spec], context)
+    for attempt in range(size.tries):
+        specs = [replace(_spec(side, "drift", 0, attempt), policy=POLICY) for side in size.drifts]
+        name = specs[0].name
+        await drift_block.run_together(specs, context)
         drift = context.directory.table("drift")
         if not checks.jitter(drift[drift["block"] == name]):
             break

@@ -36,4 +36,6 @@ TRUTHS = {
     "truth-count": Truth(drop_every=7, double_every=11),
     "truth-stall": Truth(stall_at_job=20, stall_s=1.0),
     "truth-drift": Truth(drift_ppm=500.0),
+    # Forty times that: 20 ms a tick, which shows in a few ticks however busy the machine is.
+    "truth-drift-plain": Truth(drift_ppm=20_000.0),
 }
