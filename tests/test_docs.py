@@ -87,6 +87,7 @@ json.dump(wrong, sys.stdout)
 """
 
 
+@cache
 def tracked() -> list[Path]:
     command = ["git", "ls-files"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -191,8 +192,9 @@ def unimportable(codes: list[str]) -> list[str]:
 
 
 def lacking_paths(codes: list[str]) -> Iterator[str]:
+    names = {path.name for path in tracked()}
     for code in codes:
-        if PATH.match(code) and not any(ROOT.glob(code.rstrip("/"))) and not any(ROOT.glob(f"**/{code}")):
+        if PATH.match(code) and not any(ROOT.glob(code.rstrip("/"))) and code not in names:
             yield f"{code}: no such path"
 
 
@@ -423,3 +425,10 @@ def test_a_name_of_a_page_outside_the_repository_is_found_out() -> None:
         "line 1: METHOD",
         "line 2: DESIGN",
     ]
+
+
+def test_every_class_that_the_architecture_names_is_in_the_code() -> None:
+    spans = SPAN.findall(FENCE.sub("", (ROOT / "docs" / "architecture.md").read_text()))
+    named = {span for span in spans if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", span)}
+    assert len(named) >= 5
+    assert {name for name in named if not re.search(rf"^class {name}\b", sources(), re.MULTILINE)} == set()
