@@ -7,7 +7,7 @@ when it crashes; on the loop, in a thread or in a process (`isolation=`). `async
 and `async_stream` bring results back. `Task.start(fn, *args)` is fire and forget.
 
 **Keep state.** `GenServer`: one message at a time. `Periodic`: work on an absolute grid, with
-policies for overlap and misfires; `WorkThenRearm` is the naive one. `Leased` runs a process on one
+policies for overlap and misfires; `FixedDelay` is the naive one. `Leased` runs a process on one
 of several replicas, by a file, Redis or PostgreSQL.
 
 **Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
@@ -46,7 +46,7 @@ from inprocess.supervision.core.errors import (
     WorkerDiedError,
 )
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, Restart, Shutdown, Stop
-from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.names import Via, whereis
 from inprocess.supervision.core.process import Held, Process, ShutdownLimit
 from inprocess.supervision.core.redact import hide, redact, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
@@ -62,8 +62,8 @@ from inprocess.supervision.lifecycle.runtime import Runtime, attach, home_loop
 from inprocess.supervision.periodic.grid import Grid, wall_origin
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import Misfire, Overlap, Schedule, TickCounts
-from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
-from inprocess.supervision.registry import Registry, Via
+from inprocess.supervision.periodic.work_then_rearm import FixedDelay, WorkThenRearm
+from inprocess.supervision.registry import Registry
 from inprocess.supervision.servers import sys
 from inprocess.supervision.servers.gen_server import NO_REPLY, Caller, GenServer
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, ChildType
@@ -102,6 +102,7 @@ __all__ = [
     "Exit",
     "Exited",
     "FileLease",
+    "FixedDelay",
     "GenServer",
     "Grid",
     "Held",

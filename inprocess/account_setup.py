@@ -17,19 +17,17 @@ from functools import partial
 from weakref import WeakKeyDictionary
 
 from inprocess import application
+from inprocess.scenario_children import SETUP as SUPERVISOR
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
-from inprocess.supervision.supervisors.supervisor import ChildSpec
 from inprocess.supervision.tasks.child import Child, current_attempt
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import crm, fulfillment, jobs, ledger, users
 from scenarios.contract import RefusedError
 from scenarios.users import User
 
-#: Name of the supervisor.
-SUPERVISOR = "account_setup"
-#: Pieces of work in memory at once, two a user; past it the caller is refused.
-MAX_CHILDREN = 10_000
+__all__ = ["BACKOFF", "INTENSITY", "MAX_ATTEMPTS", "SUPERVISOR", "set_up_user_account"]
+
 #: Attempts under way at once at each service; the others wait their turn. Without it a burst of 1,000
 #: opened 1,000 calls at once, which timed each other out; the loop was so busy that the app answered nobody.
 MAX_ATTEMPTS = 32
@@ -51,11 +49,6 @@ def set_up_user_account(user: User) -> None:
     refused = supervisor.atomically(partial(_start_both, supervisor, user))
     if refused is not None:
         raise RefusedError(f"account set-up of {user.id}: {refused.text}")
-
-
-def child_spec() -> ChildSpec:
-    """The supervisor, for the application's tree."""
-    return ChildSpec(SUPERVISOR, partial(TaskSupervisor.start, name=SUPERVISOR, max_children=MAX_CHILDREN))
 
 
 def _start_both(supervisor: TaskSupervisor, user: User) -> Refused | None:

@@ -20,8 +20,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from inprocess import scenario_children
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.names import whereis
-from inprocess.supervision.core.process import KILL_WAIT_S, Process, log
+from inprocess.supervision.core.process import KILL_WAIT_S, Process
 from inprocess.supervision.lifecycle.drain import DrainReport, cut_off, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
 from inprocess.supervision.supervisors.supervisor import Supervisor
@@ -54,11 +56,8 @@ async def lifespan(grace_s: float = GRACE_S) -> AsyncIterator[Supervisor]:
     Tasks of `Task.start` are not waited for: those still running after the drain are cut off.
     Raise StartError where the tree runs already in this process.
     """
-    from inprocess import account_setup, account_sync  # late: both import this module
-
     loop = asyncio.get_running_loop()
-    children = [account_setup.child_spec(), *account_sync.child_specs()]
-    tree = Supervisor.start(children, name="inprocess")
+    tree = Supervisor.start(scenario_children.child_specs(), name="inprocess")
     await tree.ready()
     application = _Application(tree, unlinked(loop), loop)
     _running.append(application)
@@ -81,6 +80,7 @@ def process(name: str) -> Process:
     found = whereis(name)
     if found is None:
         raise RefusedError(f"{name} is being restarted by its supervisor: try again in a moment")
+    assert isinstance(found, Process)  # noqa: S101 - what has a name
     return found
 
 
@@ -93,7 +93,7 @@ def home() -> asyncio.AbstractEventLoop:
     return _running[-1].loop
 
 
-def held() -> list[str]:
+def pending_jobs() -> list[str]:
     """The jobs that exist only in memory now: waiting, running or backing off."""
     return [work.name for running in list(_running) for work in (*running.tree.held(), *running.tasks.held())]
 

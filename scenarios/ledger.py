@@ -12,7 +12,7 @@ reserved ahead: behind its last line it holds zero bytes until the process ends,
 it is killed. `whole_lines` reads past them.
 
 Events: due, submit, accepted, refused, unknown, start, effect, done, failed, cancelled,
-fault_on, fault_off (see METHOD.md); request and response, stamped by the load generator,
+fault_on, fault_off (see docs/method.md); request and response, stamped by the load generator,
 which is a client of the app; raised, the end of a run that may be
 tried again; held, written by the harness for a job that it found waiting.
 """

@@ -1,5 +1,5 @@
 """The measures: pure functions from the events of a block to rows of the run directory's tables.
 
-Definitions are METHOD's. Nothing here reads a clock, a file or a process; times come in as
+docs/method.md defines them. Nothing here reads a clock, a file or a process; times come in as
 `time.monotonic_ns()` and go out as milliseconds unless a name says otherwise.
 """

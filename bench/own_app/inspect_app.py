@@ -1,4 +1,4 @@
-"""Ask a child process about an app (`bench.own_app.children.describe`): the harness never imports it itself."""
+"""Ask a child process about an app (`children.describe`): the harness never imports it itself."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Profile:
     latency_s: float
     #: Rounds over all sides, forwards and backwards in turn; each gives one pair a comparison.
     repetitions: int
-    #: Fewest pairs of blocks that may say which side is lower (METHOD.md: 10 where it may be quoted, else 4).
+    #: Fewest pairs that may say which side is lower: 10 where it may be quoted, else 4 (docs/method.md).
     least_pairs: int = 4
     #: Latency blocks that may be measured again because the first try did not count.
     spares: int = 0

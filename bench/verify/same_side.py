@@ -2,7 +2,7 @@
 
 A long block of `truth-base` is cut into short windows. Each A/A run takes windows two by two, in
 the order of time (so that a drift of the machine hits both), calls one of each pair A and the
-other B by a seeded coin, and goes through `bench.measures.statistics.verdict_words` as any two sides do. They are no
+other B by a seeded coin, and goes through `verdict_words` as any two sides do. They are no
 fresh processes: what differs between two starts of the same program is not in them.
 
 The runs share their windows, yet their coins are their own: given the windows, whatever their
@@ -30,8 +30,9 @@ import pandas as pd
 from scipy import stats
 
 from bench.measures.statistics.comparison import comparisons
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES, quantile
+from bench.measures.statistics.quantiles import quantile
 from bench.measures.statistics.verdict_words import compare
+from bench.schema import MINIMUM_SAMPLES
 
 #: Pairs of windows in one A/A run, as in a full run.
 PAIRS = 10

@@ -25,7 +25,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from inspect import isawaitable
 from typing import Any
 
-from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import Process
 from inprocess.supervision.lifecycle.drain import drain
 from inprocess.supervision.lifecycle.runtime import attach
 from inprocess.supervision.tasks.task import unlinked

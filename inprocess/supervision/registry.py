@@ -36,11 +36,14 @@ from typing import Any, Literal, Self, TypeVar
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import AlreadyStartedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
-from inprocess.supervision.core.process import Ending, Process
+from inprocess.supervision.core.names import Via
+from inprocess.supervision.core.process import BaseProcess, Ending, Process
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.thread_bridge import hop
 
 Keys = Literal["unique", "duplicate"]
+#: What can be found: a process, or the child of a TaskSupervisor.
+Owner = Process | Ending
 
 T = TypeVar("T")
 
@@ -53,17 +56,7 @@ class Entry:
     value: Any = None
 
 
-class Via(str):
-    """A name that lives in a registry, for `start(name=...)` and `whereis`. Made by `Registry.via`."""
-
-    registry: Registry
-    key: Hashable
-    value: Any
-
-    __slots__ = ("key", "registry", "value")
-
-
-class Registry(Process):
+class Registry(BaseProcess):
     """Owners by key; see the module. Made by `start`, ends with `stop` or its supervisor."""
 
     __slots__ = ("_entries", "_keys_of", "_unique")
@@ -86,7 +79,7 @@ class Registry(Process):
         registry._bind(name, clock)
         return registry
 
-    def register(self, key: Hashable, owner: Ending, value: Any = None) -> None:
+    def register(self, key: Hashable, owner: Owner, value: Any = None) -> None:
         """Enter the owner under the key until it ends or is unregistered. Any thread.
 
         Raise AlreadyStartedError where `unique` and a living owner has the key, be it the same,
@@ -94,11 +87,11 @@ class Registry(Process):
         """
         self._here(partial(self._register, key, owner, value))
 
-    def unregister(self, key: Hashable, owner: Ending) -> bool:
+    def unregister(self, key: Hashable, owner: Owner) -> bool:
         """Take all entries of that owner under that key out; False where there is none. Any thread."""
         return self._here(partial(self._unregister, key, owner))
 
-    def update(self, key: Hashable, owner: Ending, change: Callable[[Any], Any]) -> Any:
+    def update(self, key: Hashable, owner: Owner, change: Callable[[Any], Any]) -> Any:
         """Replace the value of the owner's entries under the key by `change(value)`. Any thread.
 
         Return the last new value; raise KeyError where the owner has no such entry.
@@ -107,15 +100,16 @@ class Registry(Process):
 
     def lookup(self, key: Hashable) -> list[Entry]:
         """The entries under the key, the oldest first; at most one where keys are unique. Any thread."""
-        return [entry for entry in self._entries.get(key, ()) if entry.owner.exit is None]
+        return [entry for entry in self._entries.get(key, ()) if _ending(entry.owner).exit is None]
 
     def whereis(self, key: Hashable) -> Any:
         """The oldest living owner of the key, or None. Any thread."""
-        return next((entry.owner for entry in self._entries.get(key, ()) if entry.owner.exit is None), None)
+        return next((entry.owner for entry in self.lookup(key)), None)
 
-    def keys(self, owner: Ending) -> list[Hashable]:
+    def keys(self, owner: Owner) -> list[Hashable]:
         """The keys that the owner is entered under, each once. Any thread."""
-        return list(self._keys_of.get(owner, ())) if owner.exit is None else []
+        ending = _ending(owner)
+        return list(self._keys_of.get(ending, ())) if ending.exit is None else []
 
     def entries(self) -> list[tuple[Hashable, Entry]]:
         """Every key with each of its entries. Any thread."""
@@ -154,30 +148,31 @@ class Registry(Process):
     def _here(self, function: Callable[[], T]) -> T:
         return function() if self.is_here else hop(self.loop, function)
 
-    def _register(self, key: Hashable, owner: Ending, value: Any) -> None:
-        if self.exit is not None or owner.exit is not None:
+    def _register(self, key: Hashable, owner: Owner, value: Any) -> None:
+        ending = _ending(owner)
+        if self.exit is not None or ending.exit is not None:
             ended = self.name if self.exit is not None else redact(owner)
             raise StartError(f"{key!r} cannot be registered: {ended} has ended")
         there = self.lookup(key)
         if self._unique and there:
             raise AlreadyStartedError(f"the key {redact(key)} of {self.name} is taken by {there[0].owner!r}")
         self._entries[key] = (*there, Entry(owner, value))
-        if owner not in self._keys_of:
-            self._keys_of[owner] = {}
-            owner.monitor(partial(self._owner_ended, owner))
-        self._keys_of[owner][key] = None
+        if ending not in self._keys_of:
+            self._keys_of[ending] = {}
+            ending.monitor(partial(self._owner_ended, owner))
+        self._keys_of[ending][key] = None
 
-    def _unregister(self, key: Hashable, owner: Ending) -> bool:
+    def _unregister(self, key: Hashable, owner: Owner) -> bool:
         """Leaves an owner without keys known, so that it is not monitored once more when it comes back."""
-        keys = self._keys_of.get(owner, {})
+        keys = self._keys_of.get(_ending(owner), {})
         if key not in keys:
             return False
         del keys[key]
         self._drop(key, owner)
         return True
 
-    def _update(self, key: Hashable, owner: Ending, change: Callable[[Any], Any]) -> Any:
-        if key not in self._keys_of.get(owner, {}):
+    def _update(self, key: Hashable, owner: Owner, change: Callable[[Any], Any]) -> Any:
+        if key not in self._keys_of.get(_ending(owner), {}):
             raise KeyError(key)
         changed = [
             Entry(owner, change(entry.value)) if entry.owner is owner else entry
@@ -186,13 +181,18 @@ class Registry(Process):
         self._entries[key] = tuple(changed)
         return next(entry.value for entry in reversed(changed) if entry.owner is owner)
 
-    def _owner_ended(self, owner: Ending, _ended: Exit) -> None:
-        for key in self._keys_of.pop(owner, {}):
+    def _owner_ended(self, owner: Owner, _ended: Exit) -> None:
+        for key in self._keys_of.pop(_ending(owner), {}):
             self._drop(key, owner)
 
-    def _drop(self, key: Hashable, owner: Ending) -> None:
+    def _drop(self, key: Hashable, owner: Owner) -> None:
         left = tuple(entry for entry in self._entries.get(key, ()) if entry.owner is not owner)
         if left:
             self._entries[key] = left
         else:
             self._entries.pop(key, None)
+
+
+def _ending(owner: Owner) -> Ending:
+    """What tells of the owner's end: a process's own side of it, see `Process`."""
+    return owner.__process__ if isinstance(owner, Process) else owner

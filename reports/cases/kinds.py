@@ -62,7 +62,8 @@ def losses_told(losses: Losses) -> str:
     if losses.lost:
         return told
     bound = formatting.percent(formatting.upper_bound(0, losses.strikes))
-    return f"{told}; 0 of {formatting.plural(losses.strikes, 'strike')} still allows {bound} of strikes to lose one"
+    strikes = formatting.plural(losses.strikes, "strike")
+    return f"{told}; 0 of {strikes} still allows {bound} of strikes to lose one"
 
 
 def cell_of(fault: int, side: str) -> str:

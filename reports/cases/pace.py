@@ -13,7 +13,7 @@ from reports.verdicts.account_sync import choose, freshest
 from reports.verdicts.kinds import Gap
 
 SYNC = "account_sync"
-#: Lag of the app's loop at p99 up to which it still answers as if alone, ms: what METHOD.md calls on time.
+#: Lag of the app's loop at p99 up to which it still answers as if alone, ms: docs/method.md's "on time".
 RESPONSIVE_MS = 50.0
 #: Share of its capacity up to which a side has room: the highest load under capacity that is measured.
 ROOM = 0.8
@@ -129,7 +129,8 @@ def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
         implies=because[points],
         evidence=tuple(
             Evidence(
-                told=f"{formatting.side(side)} got at most {formatting.number(most[side])} jobs a second done; room is "
+                told=f"{formatting.side(side)} got at most {formatting.number(most[side])} "
+                "jobs a second done; room is "
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",
             )
@@ -201,7 +202,8 @@ def _share(run: Run, found: Freshness) -> float:
 
 def _kept(found: Freshness, share: float) -> str:
     return (
-        f"{formatting.side(found.side)}, {formatting.policy(found.policy)}: {formatting.number(share)} % of ticks on time, "
+        f"{formatting.side(found.side)}, {formatting.policy(found.policy)}: "
+        f"{formatting.number(share)} % of ticks on time, "
         f"age p99 {formatting.age(found.age_p99_ms)} ({formatting.age(found.age_p99_low_ms)} to "
         f"{formatting.age(found.age_p99_high_ms)})"
     )

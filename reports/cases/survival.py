@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.schema import State
 from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told, queues
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import TASK, Losses, State
+from reports.data.evidence import TASK, Losses
 from reports.data.run import Run
 from reports.verdicts.kinds import Gap, queue_in
 
 SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
-#: Faults of FAULTS.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
+#: Faults of docs/faults.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
 RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
 
 

@@ -1,4 +1,4 @@
-"""The predictions of FAULTS.md that did not hold in a run: findings, told before the matrix."""
+"""The predictions of docs/faults.md that did not hold in a run: findings, told before the matrix."""
 
 from __future__ import annotations
 

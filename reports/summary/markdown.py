@@ -136,7 +136,10 @@ def _comparisons(summary: _Summary) -> str:
     shown_ones = [item for item in found if item["quantile"] == formatting.MEDIAN or _is_tail(item, found)]
     rows = [
         (
-            f"{formatting.scenario(item['scenario'])}: {formatting.metric(item['metric'], number(item['quantile']))}",
+            (
+                f"{formatting.scenario(item['scenario'])}: "
+                f"{formatting.metric(item['metric'], number(item['quantile']))}"
+            ),
             f"{formatting.side(item['side'])} over {formatting.side(item['baseline'])}",
             formatting.times(*(number(item[name]) for name in ("ratio", "low", "high"))),
             item["words"] or "not compared",

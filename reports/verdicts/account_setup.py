@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import QUEUES, TASK, Comparison, Losses, State
+from reports.data.evidence import QUEUES, TASK, Comparison, Losses
 from reports.data.run import Run
 from reports.verdicts.kinds import (
     Choice,
@@ -20,7 +21,7 @@ from reports.verdicts.kinds import (
 )
 
 SCENARIO = "account_setup"
-#: Faults of FAULTS.md that end a process: kill -9 the app, kill -9 the worker, SIGTERM.
+#: Faults of docs/faults.md that end a process: kill -9 the app, kill -9 the worker, SIGTERM.
 ENDINGS = (10, 12, 13)
 #: Endings that a side must have met before "loses nothing" is said of it.
 NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}

@@ -11,9 +11,9 @@ from reports.data.run import Run
 from reports.verdicts.kinds import Choice, Gap, Number, Verdict, filled
 
 SCENARIO = "account_sync"
-#: The fault of FAULTS.md that starts a second app and a second scheduler.
+#: The fault of docs/faults.md that starts a second app and a second scheduler.
 REPLICAS = 29
-#: A smaller difference is of no practical use: the larger of this share and this time (METHOD.md).
+#: A smaller difference is of no practical use: the larger of this share and this time (docs/method.md).
 MARGIN_SHARE = 0.1
 MARGIN_MS = 1.0
 #: Milliseconds that a drift of 1 ppm adds in an hour.
@@ -66,7 +66,8 @@ def _sentence(choice: Choice, task: Freshness | None, queue: Freshness | None) -
         "unsettled": f"Not settled for the {name}, {open_because}",
     }
     ages = " and ".join(
-        f"{formatting.age(item.age_p99_ms)} with {formatting.side(item.side)} ({formatting.policy(item.policy)})"
+        f"{formatting.age(item.age_p99_ms)} with {formatting.side(item.side)} "
+        f"({formatting.policy(item.policy)})"
         for item in both
     )
     return f"{beginnings[choice]}: for 99 % of the time the balance is no older than {ages}."
@@ -103,7 +104,8 @@ def _flips(run: Run, choice: Choice, found: Sequence[Freshness]) -> tuple[str, .
     if choice == "no queue":
         doubled = [item for item in found if item.duplicates]
         seen = (
-            f"{formatting.side(item.side)} ({formatting.policy(item.policy)}) ran {item.duplicates} ticks twice here."
+            f"{formatting.side(item.side)} ({formatting.policy(item.policy)}) "
+            f"ran {item.duplicates} ticks twice here."
             for item in doubled
         )
         return ("A sync that must go on while the app is down.", replicas, *seen)

@@ -126,6 +126,7 @@ def cost_number(run: Run, queue: str) -> Number | None:
     return Number(
         label=f"memory: {formatting.side(queue)} against {formatting.side(TASK)}",
         value=f"{formatting.number(other.pss_mb)} v {formatting.number(task.pss_mb)} MB",
-        detail=f"{formatting.number(other.cpu_s_per_1000)} v {formatting.number(task.cpu_s_per_1000)} CPU seconds "
+        detail=f"{formatting.number(other.cpu_s_per_1000)} v "
+        f"{formatting.number(task.cpu_s_per_1000)} CPU seconds "
         f"for 1,000 jobs; {formatting.count(other.processes)} v {formatting.count(task.processes)} processes",
     )

@@ -189,7 +189,8 @@ def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
         "unsettled": f"Not settled for the entry {name}",
     }
     told = f"{beginnings.get(choice)}: for 99 % of the time its last run is no older than {ages}."
-    pace = f"every {formatting.number(float(entry.get('every_s') or 0))} s here; its own: {entry.get('own_schedule')}"
+    every = formatting.number(float(entry.get("every_s") or 0))
+    pace = f"every {every} s here; its own: {entry.get('own_schedule')}"
     return Verdict(
         scenario=f"{entry.get('task', '')} ({name})",
         choice=choice,
@@ -206,5 +207,8 @@ def _age(found: Freshness) -> Number:
     return Number(
         label=f"{formatting.side(found.side)}: age of the last run, p99",
         value=formatting.age(found.age_p99_ms),
-        detail=f"{found.missed} of {found.ticks_due} ticks missed; drift {formatting.number(found.drift_ppm)} ppm",
+        detail=(
+            f"{found.missed} of {found.ticks_due} ticks missed; drift "
+            f"{formatting.number(found.drift_ppm)} ppm"
+        ),
     )

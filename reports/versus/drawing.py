@@ -75,7 +75,10 @@ def _ratio(row: dict[str, object]) -> Row:
     numbers = {name: float(str(row[name])) for name in ("quantile", "ratio", "low", "high")}
     said = str(row["words"])
     return Row(
-        label=f"{formatting.side(str(row['side']))}: {formatting.metric(str(row['metric']), numbers['quantile'])}",
+        label=(
+            f"{formatting.side(str(row['side']))}: "
+            f"{formatting.metric(str(row['metric']), numbers['quantile'])}"
+        ),
         told=f"{formatting.fold(numbers['ratio'])}, {SHORT.get(said, said)}",
         side=str(row["side"]),
         middle=numbers["ratio"],
@@ -163,7 +166,8 @@ def _ticks_told(subject: tuple[str, str], a: pd.DataFrame, b: pd.DataFrame) -> s
         f"{letter} {formatting.ms(float(rows.sort_values('due_ns')['phase_ms'].iloc[-1]))}"
         for letter, rows in (("A", a), ("B", b))
     ]
-    return f"{formatting.side(subject[0])}, {formatting.policy(subject[1])}: the last tick at {' and '.join(last)}"
+    side, policy = formatting.side(subject[0]), formatting.policy(subject[1])
+    return f"{side}, {policy}: the last tick at {' and '.join(last)}"
 
 
 def _phase_sheet(

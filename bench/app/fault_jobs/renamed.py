@@ -1,4 +1,4 @@
-"""The Celery app one version on: the CRM's task has another name. `celery -A bench.app.fault_jobs.renamed worker`."""
+"""The Celery app one version on: the CRM's task has another name. For `celery -A … worker`."""
 
 from __future__ import annotations
 

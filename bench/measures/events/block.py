@@ -10,7 +10,7 @@ from typing import Any
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
 
-#: One event of the ledger, as `bench.ledger.reader` reads it: `t`, `event` and the fields of `scenarios.ledger`.
+#: One event as `bench.ledger.reader` reads it: `t`, `event` and the fields of `scenarios.ledger`.
 Event = Mapping[str, Any]
 
 

@@ -3,7 +3,7 @@
 The load generator knows requests and the sides know jobs: a request of account set-up is two
 jobs, one of the welcome e-mail is one. Here each job's history holds the generator's events
 (due, request, response, unknown) beside its own (submit, accepted, refused, start, effect,
-done, failed, cancelled, held). The runs of a periodic sync are in `bench.measures.events.periodic_runs`. A call of a
+done, failed, cancelled, held). The runs of a periodic sync are in `periodic_runs`. A call of a
 task of somebody's own app (`bench.own_app`) is a request and a job of one name.
 """
 

@@ -1,7 +1,7 @@
 """Drift: how well a periodic sync keeps its grid, for each owner of one block.
 
-The definitions are METHOD's; `bench.measures.periodic.grid` tells how a run is matched to its tick.
-Where a figure needs the phase of METHOD (share on time, p50, p99) it is start - due of the
+docs/method.md has the definitions; `bench.measures.periodic.grid` tells how a run is matched to its tick.
+Where a figure needs the matched phase (share on time, p50, p99) it is start - due of the
 matched tick; drift rate, cumulative drift, jitter, MTIE and the column `phase_ms` of the ticks
 take the unwrapped phase, which equals it until a policy has drifted by more than T.
 
@@ -25,8 +25,8 @@ from bench.measures.events.block import NS_PER_MS, NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import Run, runs_by_owner
 from bench.measures.periodic.age import age_ms
 from bench.measures.periodic.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin, make_grid, wraps
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES, quantile
-from bench.schema import TABLES
+from bench.measures.statistics.quantiles import quantile
+from bench.schema import MINIMUM_SAMPLES, TABLES
 
 #: A run is on time if it starts no more than this many ms after its tick.
 ON_TIME_MS = 50.0

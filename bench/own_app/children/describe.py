@@ -1,4 +1,4 @@
-"""`python -m bench.own_app.children.describe`: a child process that imports an app and tells what it found, as JSON.
+"""A child process that imports an app and tells what it found, as JSON.
 
 Reads a question from stdin, writes one answer to stdout: `{"error": "one line"}`, or the fields of
 `Answer`. Whatever the app's own code prints on the way goes to stderr. Nothing is sent anywhere, but with

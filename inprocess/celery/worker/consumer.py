@@ -22,6 +22,7 @@ from inprocess.celery.celery_internals.internals import (
     loads,
     prepare_accept_content,
 )
+from inprocess.celery.worker.process_tasks import run_in_process
 from inprocess.celery.worker.task_preparation import prepare
 
 #: Messages that one call of `pump` hands out, so that the loop has its turn between.
@@ -142,7 +143,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
 
     def strategy_of(self, task: Any) -> Any:
         """What deals with the messages of a task."""
-        prepare(task)
+        prepare(task, isolate=run_in_process)
         strategy = task.start_strategy(self.app, self)
         task.__trace__ = build_tracer(task.name, task, self.app.loader, self.hostname, app=self.app)
         if task.name not in self.task_buckets:

@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from billiard.einfo import ExceptionInfo
 from celery.exceptions import SoftTimeLimitExceeded, WorkerLostError
@@ -28,10 +28,8 @@ from inprocess.celery.celery_internals.join_flag import begin_task
 from inprocess.celery.celery_internals.request_identity import begin_coroutine_task, begin_thread_task
 from inprocess.celery.worker.thread_interrupt import Interruptible, Stopped
 from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.tasks.child import Child
-
-if TYPE_CHECKING:
-    from inprocess.celery.worker.pool import TaskPool
 
 #: Seconds that a task gets to end after its hard limit, or after it was terminated.
 END_S: Final = 0.5
@@ -54,6 +52,35 @@ class JobChild(Child):
     def describe(self) -> str:
         """`task[id]: task(arguments)`."""
         return f"{self.name}: {described(self.job.request)}"
+
+
+class JobSupervisor(Protocol):
+    """Whose child a job is."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Where time limits are kept."""
+
+
+class JobHost(Protocol):
+    """What a job needs of the pool that it runs in."""
+
+    @property
+    def app(self) -> Any:
+        """The Celery app."""
+
+    @property
+    def supervisor(self) -> JobSupervisor:
+        """Whose child the job is."""
+
+    def end(self, child: JobChild, /) -> None:
+        """End a child, with END_S for it to do so by itself."""
+
+    def aftermath(self, report: Callable[[], object], /) -> None:
+        """Have Celery note in a thread what became of a job."""
+
+    def on_loop(self, function: Callable[[], object], /) -> None:
+        """Call a function on the loop's thread, soon."""
 
 
 class JobId(int):
@@ -80,7 +107,7 @@ class Job:
         "task",
     )
 
-    def __init__(self, pool: TaskPool, call: Callable[[], Any], args: Any, on: dict[str, Any]) -> None:
+    def __init__(self, pool: JobHost, call: Callable[[], Any], args: Any, on: dict[str, Any]) -> None:
         self.pool = pool
         self.call = call
         self.task: str = args[0]

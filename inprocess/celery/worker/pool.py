@@ -18,7 +18,7 @@ from inprocess.celery.celery_internals.internals import BasePool
 from inprocess.celery.worker.job import END_S, Job, JobChild
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.exits import Restart
-from inprocess.supervision.core.process import log
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.tasks.child_options import Options, options_of
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor

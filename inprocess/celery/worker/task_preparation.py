@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from inprocess.celery.broker.broker import Lane
@@ -29,8 +30,11 @@ def lane_of(task: Any) -> Lane:
     return "loop" if is_isolated(task) or is_coroutine_task(task) else "thread"
 
 
-def prepare(task: Any) -> None:
-    """Make the task fit to run here. Doing it twice does no harm."""
+def prepare(task: Any, *, isolate: Callable[[Any], Callable[..., Coroutine[Any, Any, Any]]]) -> None:
+    """Make the task fit to run here. Doing it twice does no harm.
+
+    `isolate` makes what runs in the place of the function of a task that asks for a process.
+    """
     follow(task.request_stack)
     if (
         lane_of(task) == "thread"
@@ -41,11 +45,15 @@ def prepare(task: Any) -> None:
     from inprocess.celery.worker.greenlet_bridge import bridge  # late, as above
 
     if is_isolated(task):
-        from inprocess.celery.worker.process_tasks import run_in_process
-
-        bridge(task, run_in_process(task))
+        bridge(task, isolate(task))
     else:
         bridge(task)
+
+
+def restore_all(app: Any) -> None:
+    """Make every task of the app as it was."""
+    for task in list(app.tasks.values()):
+        restore(task)
 
 
 def restore(task: Any) -> None:

@@ -1,6 +1,5 @@
-"""What every process stands on: exits, errors, clock, scheduler, names, telemetry.
+"""What every process stands on.
 
-Imports no other folder.
-
-What belongs here: values and services that know no kind of process. Not: a kind of process.
+Belongs here: the base of all processes, the scheduler, clock, exits, restarts, names, telemetry, and the
+functions that hide secrets. Does not belong here: any kind of process. Imports no other folder.
 """

@@ -11,14 +11,14 @@ A process lives on one event loop. Stopping it goes in three steps:
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock, settle
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
@@ -30,8 +30,6 @@ KILL_WAIT_S = 0.5
 
 #: Processes started within this time share the record of their start, which is then one number for all, s.
 STARTED_TOGETHER_S = 0.001
-
-log = logging.getLogger("inprocess")
 
 
 class Held(Protocol):
@@ -112,19 +110,139 @@ def abandon(task: asyncio.Task[object] | None, what: str) -> None:
         asyncio._unregister_task(task)  # noqa: SLF001 - documented under this name
 
 
-class Process(Ending):
-    """Base of GenServer and of the supervisors. `async with` waits for the start, and stops at the end."""
+class ProcessAttribute:
+    """An attribute that is asked of `__process__`, unless the object has one of its own by this name.
 
-    __slots__ = ("__weakref__", "_name", "parent", "scheduler", "started_at")
+    So a class that a user derives from GenServer may use the name for something else.
+    """
+
+    __slots__ = ("_name",)
+
+    def __set_name__(self, _owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, process: Process | None, _owner: type) -> Any:
+        return self if process is None else getattr(process.__process__, self._name)
+
+
+class Process:
+    """A process as others see it. `async with` waits for the start, and stops at the end.
+
+    What the runtime deals with is `__process__`: the same object, but for a GenServer, whose
+    attributes are its author's alone.
+    """
+
+    __slots__ = ()
 
     #: How long a supervisor waits for this kind of process unless the child spec says otherwise.
     shutdown_limit: ClassVar[ShutdownLimit] = SHUTDOWN_S
 
+    if TYPE_CHECKING:
+
+        @property
+        def exit(self) -> Exit | None:
+            """How it ended; None until then."""
+
+        @property
+        def name(self) -> str:
+            """The unique name it was started with, else what it is."""
+
+        @property
+        def parent(self) -> BaseProcess | None:
+            """Who starts and stops it; None where nobody does. Set by a supervisor, once it has started."""
+
+        @property
+        def scheduler(self) -> Scheduler:
+            """Where its steps and timers wait."""
+
+        @property
+        def started_at(self) -> float:
+            """When it was started, by `scheduler.monotonic`, s; up to STARTED_TOGETHER_S too early."""
+
+        @property
+        def loop(self) -> asyncio.AbstractEventLoop:
+            """The loop that it lives on."""
+
+        @property
+        def clock(self) -> Clock:
+            """Where its time comes from."""
+
+        @property
+        def is_here(self) -> bool:
+            """Whether the caller is on the thread of this process's loop."""
+
+    else:
+        exit = ProcessAttribute()
+        name = ProcessAttribute()
+        parent = ProcessAttribute()
+        scheduler = ProcessAttribute()
+        started_at = ProcessAttribute()
+        loop = ProcessAttribute()
+        clock = ProcessAttribute()
+        is_here = ProcessAttribute()
+
+    @property
+    def __process__(self) -> BaseProcess:
+        """The runtime's side of it."""
+        raise NotImplementedError
+
+    async def ready(self) -> None:
+        """Wait until the process is initialised; raise StartError where that failed."""
+        await self.__process__.ready()
+
+    def monitor(self, callback: Callable[[Exit], object]) -> None:
+        """Call `callback` with the exit when this ends, at once where it has ended. Loop's thread only."""
+        self.__process__.monitor(callback)
+
+    async def wait(self) -> Exit:
+        """Wait for the end and return the exit. Not bounded: see `ended_within`."""
+        return await self.__process__.wait()
+
+    def shutdown(self) -> None:
+        """Ask it to end. Loop's thread only."""
+        self.__process__.shutdown()
+
+    def kill(self) -> None:
+        """End it without clean-up, as far as Python can. Loop's thread only."""
+        self.__process__.kill()
+
+    async def stop(self, limit: ShutdownLimit | None = None) -> None:
+        """End it as the module's steps say; `limit` is `shutdown_limit` unless given.
+
+        Where this is cancelled, it is killed at once.
+        """
+        await self.__process__.stop(limit)
+
+    def quiet(self) -> None:
+        """Take no new work from now on; what was taken goes on. Loop's thread only."""
+
+    async def idle(self) -> None:
+        """Wait until no work is held."""
+
+    def held(self) -> Sequence[Held]:
+        """The work that this process, and those below it, have taken and not finished."""
+        return ()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await type(self).ready(self)  # of its class: the attribute may be the author's
+        except asyncio.CancelledError:
+            await type(self).stop(self)
+            raise
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await type(self).stop(self)
+
+
+class BaseProcess(Ending, Process):
+    """Base of every process: of a GenServer's message loop, of supervisors and of periodic servers."""
+
+    __slots__ = ("__weakref__", "_name", "parent", "scheduler", "started_at")
+
     _name: str | None
-    #: Who starts and stops it; None where nobody does. Set by a supervisor, once it has started.
-    parent: Process | None
+    parent: BaseProcess | None
     scheduler: Scheduler
-    #: When it was started, by `scheduler.monotonic`, s; up to STARTED_TOGETHER_S too early.
     started_at: float
 
     def _bind(self, name: str | None, clock: Clock | None) -> None:
@@ -135,6 +253,16 @@ class Process(Ending):
         self._name = name
         if name is not None:
             names.register(name, self)
+
+    @property
+    def __process__(self) -> BaseProcess:
+        """Itself."""
+        return self
+
+    @property
+    def handle(self) -> Process:
+        """What users have of it: itself, or the GenServer whose message loop it is."""
+        return self
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -157,34 +285,21 @@ class Process(Ending):
         return self._name or type(self).__qualname__
 
     async def ready(self) -> None:
-        """Wait until the process is initialised; raise StartError where that failed."""
+        """As `Process.ready`."""
 
     def shutdown(self) -> None:
-        """Ask it to end. Loop's thread only."""
+        """As `Process.shutdown`."""
         raise NotImplementedError
 
     def kill(self) -> None:
-        """End it without clean-up, as far as Python can. Loop's thread only."""
+        """As `Process.kill`."""
         raise NotImplementedError
 
-    def quiet(self) -> None:
-        """Take no new work from now on; what was taken goes on. Loop's thread only."""
-
-    async def idle(self) -> None:
-        """Wait until no work is held."""
-
-    def held(self) -> Sequence[Held]:
-        """The work that this process, and those below it, have taken and not finished."""
-        return ()
-
-    def child_ended(self, process: Process, ended: Exit, /) -> None:
+    def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
         """Deal with the end of a process whose `parent` this is. Called once for each, at once."""
 
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
-        """End it as the module's steps say; `limit` is `shutdown_limit` unless given.
-
-        Where this is cancelled, it is killed at once.
-        """
+        """As `Process.stop`."""
         limit = self.shutdown_limit if limit is None else limit
         try:
             if limit != "brutal_kill":
@@ -212,16 +327,15 @@ class Process(Ending):
         if self.parent is not None:
             self.parent.child_ended(self, ended)
 
-    async def __aenter__(self) -> Self:
-        try:
-            await self.ready()
-        except asyncio.CancelledError:
-            await self.stop()
-            raise
-        return self
 
-    async def __aexit__(self, *_exception: object) -> None:
-        await self.stop()
+def ancestors(process: BaseProcess) -> list[str]:
+    """Names of the supervisors above it, the nearest first."""
+    found = []
+    above = process.parent
+    while above is not None:
+        found.append(above.name)
+        above = above.parent
+    return found
 
 
 _last_start = 0.0

@@ -21,18 +21,15 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 from inprocess.supervision.core.clock import Clock, LoopClock, Timer
-
-if TYPE_CHECKING:
-    from inprocess.supervision.servers.call import Deadlines
+from inprocess.supervision.core.log import log
 
 #: Seconds of steps and timers that one callback serves before the loop has another turn.
 SLICE_S: Final = 0.002
@@ -44,8 +41,6 @@ EARLY_S: Final = 0.0005
 #: Heap entries that may be stale before the heap is looked through for them.
 STALE_ENTRIES: Final = 1000
 
-log = logging.getLogger("inprocess")
-
 
 class Entry(Protocol):
     """Something with moments."""
@@ -55,6 +50,30 @@ class Entry(Protocol):
 
     def awaits(self, when: float, /) -> bool:
         """Whether it still waits for that moment."""
+
+
+class Expiring(Protocol):
+    """Something that waits for its future, for so many seconds at most."""
+
+    @property
+    def future(self) -> asyncio.Future[object]:
+        """Done once it waits no longer."""
+
+    def expire(self, seconds: float, /) -> None:
+        """End the wait: it had `seconds`."""
+
+
+class Deadline(Entry, Protocol):
+    """One timer for all that wait equally long, see `servers.deadlines`."""
+
+    def add(self, waiting: Expiring, /) -> None:
+        """Have it expire once its time has passed, unless it is discarded before."""
+
+    def discard(self, waiting: Expiring, /) -> None:
+        """Let it go: it waits no longer."""
+
+    def release(self) -> None:
+        """Let go of the timer where nobody waits."""
 
 
 class Alarm:
@@ -106,8 +125,8 @@ class Scheduler:
         self._batch_at = 0.0
         self._count = self._stale = 0
         self._armed: Timer | None = None
-        #: Calls that wait for a reply, by their time-out; kept by `caller`.
-        self.deadlines: dict[float, Deadlines] = {}
+        #: Calls that wait for a reply, by their time-out, s; kept by `servers.deadlines`.
+        self.deadlines: dict[float, Deadline] = {}
         self._armed_for = inf  # below any moment while timers fire, so that nothing else arms
 
     @property
@@ -162,7 +181,7 @@ class Scheduler:
                 steps.popleft()()
                 if steps and perf_counter() > end:
                     break
-        except Exception:
+        except Exception:  # noqa: BLE001 - one step's fault is not the others'
             log.exception("a step of the scheduler failed")
         finally:
             if steps:
@@ -219,7 +238,7 @@ class Scheduler:
         try:
             if not entry.fire(self._batch_at) and self._stale:
                 self._stale -= 1
-        except Exception:
+        except Exception:  # noqa: BLE001 - as for a step
             log.exception("the timer %r failed", entry)
 
     def _clear_stale(self) -> None:

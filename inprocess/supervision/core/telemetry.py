@@ -28,12 +28,13 @@ Events of this package: spans of `start` and then `stop` or `exception`, and two
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final
+
+from inprocess.supervision.core.log import log
 
 Event = tuple[str, ...]
 Handler = Callable[[Event, Mapping[str, float], Mapping[str, Any]], object]
@@ -44,8 +45,6 @@ TELEMETRY_FAILED: Final[Event] = ("telemetry", "handler", "failure")
 #: Handlers by event. Empty, and so false, where nobody listens: hot paths look at this first.
 #: Only `attach` and `detach` change it.
 attached: Final[dict[Event, tuple[tuple[str, Handler], ...]]] = {}
-
-log = logging.getLogger("inprocess")
 
 _changing = threading.Lock()
 
@@ -88,7 +87,7 @@ def execute(
     for handler_id, handler in attached.get(event, ()):
         try:
             handler(event, measurements or {}, metadata or {})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - who watches must not end what is watched
             detach(handler_id)
             log.exception("the telemetry handler %r failed at %s and was detached", handler_id, event)
             if event != TELEMETRY_FAILED:

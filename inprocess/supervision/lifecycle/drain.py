@@ -19,7 +19,8 @@ from dataclasses import dataclass
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.exits import NORMAL
-from inprocess.supervision.core.process import Held, Process, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import Held, Process
 
 #: Lines of a report that name cut-off work; a longer report says how many more there were.
 REPORTED_WORK = 100
@@ -62,6 +63,7 @@ async def drain(process: Process, *, grace_s: float) -> DrainReport:
     stop and the report still come, then it is raised. Loop's thread only; from any other
     `on_loop(drain, process, grace_s=...)`.
     """
+    process = process.__process__
     process.quiet()
     before = len(process.held())
     try:

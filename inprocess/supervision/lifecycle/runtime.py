@@ -25,7 +25,7 @@ from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from inprocess.supervision.core import names
-from inprocess.supervision.core.process import log
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.thread_bridge import wait_on
 from inprocess.supervision.isolation import isolation  # noqa: F401 - registers its exit hook first as well
 
@@ -210,7 +210,8 @@ def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:
 
 def _loop_of(function: Callable[..., Any]) -> asyncio.AbstractEventLoop | None:
     owner = getattr(function, "__self__", None)
-    owner = getattr(owner, "supervisor", owner)  # a child lives where its supervisor does
+    # A child lives where its supervisor does.
+    owner = getattr(owner, "__process__", None) or getattr(owner, "supervisor", owner)
     return cast("asyncio.AbstractEventLoop | None", getattr(owner, "loop", None))
 
 

@@ -17,7 +17,8 @@ from inprocess.supervision.core import names, telemetry
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, exit_of
-from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import BaseProcess
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
@@ -36,8 +37,8 @@ NEVER = math.inf
 T = TypeVar("T")
 
 
-class Ticker(Process):
-    """Base of Periodic and WorkThenRearm; made by their `start`."""
+class TimerProcess(BaseProcess):
+    """Base of Periodic and FixedDelay; made by their `start`."""
 
     __slots__ = ("_counts", "_current", "_when", "last_run_at", "spawn")
 

@@ -1,4 +1,6 @@
-"""`GenServer` and `sys`: a process with a mailbox, calls, casts and a state.
+"""`GenServer`: a process with state that handles one message at a time.
 
-What belongs here: OTP's gen_server and what looks into one. Floors: may use `core`.
+Belongs here: handlers, the message loop, calls and their deadlines, crash logs, and `sys`. Does not belong
+here: restarts, see `supervisors`; servers without a mailbox, see `periodic`. May import `core` and
+`lifecycle`.
 """

@@ -6,15 +6,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol, cast
 
-from inprocess.supervision.core.process import log
-from inprocess.supervision.servers.server_report import shown_message
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.scheduler import Scheduler
+from inprocess.supervision.servers.server_report import Shows, redacted_message
 
-if TYPE_CHECKING:
-    from inprocess.supervision.servers.call import Caller
-    from inprocess.supervision.servers.handlers import Handlers
-    from inprocess.supervision.servers.mailbox import Message
+Kind = Literal["call", "cast", "info", "continue", "reply"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Event:
 
     #: By the server's clock, s.
     at: float
-    kind: Literal["call", "cast", "info", "continue", "reply"]
+    kind: Kind
     message: str
     #: Who called, for a call and its reply.
     client: str | None = None
@@ -48,12 +46,20 @@ class Statistics:
 Trace = Callable[[Event], object]
 
 
+class Recorded(Shows, Protocol):
+    """The server whose events these are."""
+
+    @property
+    def scheduler(self) -> Scheduler:
+        """Where it lives."""
+
+
 class Debug:
     """What one server records. On its loop's thread."""
 
     __slots__ = ("_in", "_out", "_server", "_since", "events", "trace")
 
-    def __init__(self, server: Handlers) -> None:
+    def __init__(self, server: Recorded) -> None:
         self._server = server
         #: The last events, the oldest first; None where none are kept.
         self.events: deque[Event] | None = None
@@ -77,27 +83,25 @@ class Debug:
             return None
         return Statistics(self._since, time.time(), self._in, self._out)
 
-    def received(self, message: Message) -> None:
-        """Note a message that is about to be handled."""
+    def received(self, kind: str, payload: object, client: Callable[[], str] | None) -> None:
+        """Note a message that is about to be handled; `client` tells who called, for a call."""
         self._in += 1
-        if self.events is None and self.trace is None:
-            return
-        if isinstance(message, tuple):
-            self._note(Event(self._now(), message[0], self._text(message[1])))  # type: ignore[arg-type]  # its kinds
-        else:
-            self._note(Event(self._now(), "call", self._text(message.request), message.describe()))
+        self._record(cast("Kind", kind), payload, client)
 
-    def replied(self, caller: Caller, value: object) -> None:
-        """Note a reply."""
+    def replied(self, value: object, client: Callable[[], str]) -> None:
+        """Note a reply; `client` tells who called."""
         self._out += 1
+        self._record("reply", value, client)
+
+    def _record(self, kind: Kind, payload: object, client: Callable[[], str] | None) -> None:
         if self.events is not None or self.trace is not None:
-            self._note(Event(self._now(), "reply", self._text(value), caller.describe()))
+            self._note(Event(self._now(), kind, self._text(payload), None if client is None else client()))
 
     def _now(self) -> float:
         return self._server.scheduler.monotonic()
 
     def _text(self, message: object) -> str:
-        return shown_message(self._server, message)
+        return redacted_message(self._server, message)
 
     def _note(self, event: Event) -> None:
         if self.events is not None:

@@ -13,7 +13,12 @@ Subclass it; keep the state on `self`; every handler may be a plain or an async 
 - `terminate(exit)` runs at the end, unless the server was killed.
 - `format_status(status)` decides what of its state and messages logs may show.
 
-Plain handlers cost no asyncio task, and an idle server none either; see `engine`. A crash is
+Attributes are the author's: whatever a handler sets on `self`, under any name, is a part of the
+server's state and nothing of the runtime's, which keeps its own in `__process__`. A name that has a
+meaning (`self.name`, `self.exit`, `self.scheduler`) has the author's from then on. Methods are
+reserved: a class that defines `call` or `stop` replaces it.
+
+Plain handlers cost no asyncio task, and an idle server none either; see `message_loop`. A crash is
 logged with the last message, who called, the supervisors above and the state.
 
 Differences from OTP: a request to shut down goes before the messages that wait. A handler
@@ -26,35 +31,36 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 from threading import get_ident
-from typing import Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Self
 
 from inprocess.supervision.core.clock import Clock, Timer
-from inprocess.supervision.core.errors import ServerDiedError, StartError
-from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, killed
-from inprocess.supervision.core.process import ShutdownLimit, log
+from inprocess.supervision.core.errors import UnhandledMessageError
+from inprocess.supervision.core.exits import SHUTDOWN, Exit
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import Process, ProcessAttribute, ShutdownLimit
+from inprocess.supervision.core.redact import redact
 from inprocess.supervision.lifecycle.runtime import home_loop
-from inprocess.supervision.servers.call import Caller, Question, deadlines
-from inprocess.supervision.servers.instrumentation import is_awaitable
-from inprocess.supervision.servers.mailbox import BUSY, CAST, INFO, STARTING, SYSTEM, Message
-from inprocess.supervision.servers.message_loop import NO_REPLY, Engine
-from inprocess.supervision.servers.server_context import origin
+from inprocess.supervision.servers.call import Caller
+from inprocess.supervision.servers.deadlines import deadlines
+from inprocess.supervision.servers.message_loop import CAST, INFO, NO_REPLY, MessageLoop
+from inprocess.supervision.servers.server_report import redacted_message
 
 __all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
 
 #: Seconds that a call waits for its reply, OTP's default.
 CALL_TIMEOUT_S = 5.0
 
-T = TypeVar("T")
 
-
-class GenServer(Engine):
+class GenServer(Process):
     """Base of servers; see the module for the handlers. Made by `start`, never by its constructor."""
 
-    __slots__ = ()
+    __slots__ = ("__process__", "__weakref__")
+
+    #: Its message loop, and all that the runtime knows of it.
+    __process__: MessageLoop
 
     @classmethod
     def start(cls, *args: Any, name: str | None = None, clock: Clock | None = None, **kwargs: Any) -> Self:
@@ -65,28 +71,53 @@ class GenServer(Engine):
         taken, StartError where `init` fails, and Ignore where `init` raises that.
         """
         server = cls()
+        process = server.__process__ = MessageLoop(server)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            begin = partial(server._begin, name, clock, args, kwargs)
-            asyncio.run_coroutine_threadsafe(_begin_and_wait(server, begin), home_loop()).result()
+            begin = partial(process.begin, name, clock, args, kwargs)
+            asyncio.run_coroutine_threadsafe(_begin_and_wait(process, begin), home_loop()).result()
         else:
-            server._begin(name, clock, args, kwargs)
+            process.begin(name, clock, args, kwargs)
         return server
 
-    async def ready(self) -> None:
-        """Wait until `init` has returned; raise StartError where it failed, and Ignore where it did that."""
-        if self._state == STARTING:
-            waiter = self.loop.create_future()
-            self.more().waiters.append(waiter)
-            await waiter
-        error = None if self.extra is None else self.extra.start_error
-        if isinstance(error, Ignore):
-            raise error
-        if isinstance(error, asyncio.CancelledError):
-            raise StartError(f"{self.name} was told to end before it had started")
-        if error is not None:
-            raise StartError(f"{self.name} could not start: {error!r}") from error
+    # Handlers: what the author writes, and what happens where nothing was written.
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Set the state up."""
+
+    def handle_continue(self, argument: Any) -> Any:
+        """Do what `continue_with` asked for."""
+
+    def handle_call(self, request: Any, _caller: Caller, /) -> Any:
+        """Return the reply, or NO_REPLY."""
+        raise _unhandled(self, "handle_call", request)
+
+    def handle_cast(self, message: Any, /) -> Any:
+        """Deal with a message that wants no reply."""
+        raise _unhandled(self, "handle_cast", message)
+
+    def handle_info(self, message: Any, /) -> Any:
+        """Deal with a message that came outside of call and cast: timers, exits of others."""
+        process = self.__process__
+        log.error(
+            "%s got an unexpected info and passed over it: %s",
+            process.name,
+            redacted_message(process, message),
+        )
+
+    def terminate(self, ended: Exit, /) -> Any:
+        """Clean up."""
+
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return what logs and `sys` may show of these values; each by `redact` unless overridden.
+
+        Keys, where they are known: `state` (the server's attributes), `message` (the one that is
+        being handled) and `reason` (the error). A value that is no text is shown by `redact`.
+        """
+        return {key: redact(value) for key, value in status.items()}
+
+    # What others ask of it.
 
     async def call(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:  # noqa: ASYNC109 - OTP's option, on the server's clock
         """Ask and wait for the reply, from a coroutine.
@@ -94,14 +125,15 @@ class GenServer(Engine):
         Raise CallTimeoutError after `timeout` seconds, and ServerDiedError as soon as the
         server ends without having replied. A server that awaits its own call gets RuntimeError.
         """
-        scheduler = self.scheduler
+        process = self.__process__
+        scheduler = process.scheduler
         loop = asyncio.get_running_loop()
         if loop is not scheduler.loop:
-            return await self._there(partial(self.call, request, timeout=timeout))
-        caller = Caller(self, request, asyncio.current_task(loop))
-        if self._task is not None or self.exit is not None:
-            self._check(caller)
-        self._post(caller)
+            return await process.on_its_loop(partial(self.call, request, timeout=timeout))
+        caller = Caller(process, request, asyncio.current_task(loop))
+        if process.task is not None or process.exit is not None:
+            process.refuse(caller)
+        process.post(caller)
         waiting = scheduler.deadlines.get(timeout) or deadlines(scheduler, timeout)
         if waiting is not None:
             waiting.add(caller)
@@ -110,130 +142,72 @@ class GenServer(Engine):
         finally:
             if waiting is not None:
                 waiting.discard(caller)
-            if self.extra is not None:
-                self.extra.deferred.discard(caller)
-
-    async def call_system(self, function: Callable[[Any], T], timeout: float) -> T:  # noqa: ASYNC109 - as call
-        """Have `function(server)` called between two messages and return its result; for `sys`.
-
-        What it raises is raised here, and the server goes on. Errors as those of `call`.
-        """
-        if asyncio.get_running_loop() is not self.loop:
-            return cast("T", await self._there(partial(self.call_system, function, timeout)))
-        question = Question(self, function, asyncio.current_task())
-        self._check(question)
-        self._post_system((SYSTEM, question))
-        waiting = deadlines(self.scheduler, timeout)
-        if waiting is not None:
-            waiting.add(question)
-        try:
-            return cast("T", await question.future)
-        finally:
-            if waiting is not None:
-                waiting.discard(question)
+            if process.extra is not None:
+                process.extra.deferred.discard(caller)
 
     def call_from_thread(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:
         """As `call`, for a caller that is not on the loop's thread; raise RuntimeError on it."""
-        if self.is_here:
-            raise RuntimeError(f"{self.name}: on the loop's own thread, await call() instead")
-        return asyncio.run_coroutine_threadsafe(self.call(request, timeout=timeout), self.loop).result()
+        process = self.__process__
+        if process.is_here:
+            raise RuntimeError(f"{process.name}: on the loop's own thread, await call() instead")
+        return asyncio.run_coroutine_threadsafe(self.call(request, timeout=timeout), process.loop).result()
 
     def cast(self, message: Any) -> None:
         """Send a message that wants no reply; nobody is told where the server has ended. Any thread."""
-        if get_ident() == self.scheduler.thread:
-            there = self._mailbox
+        process = self.__process__
+        if get_ident() == process.scheduler.thread:
+            there = process.mailbox
             if type(there) is deque:  # the quick way for a burst: somebody is on the way
                 there.append((CAST, message))
             else:
-                self._post((CAST, message))
+                process.post((CAST, message))
         else:
-            self._send((CAST, message))
+            process.post_from_thread((CAST, message))
 
     def info(self, message: Any) -> None:
         """Send a message to `handle_info`; nobody is told where the server has ended. Any thread."""
-        if get_ident() == self.scheduler.thread:
-            self._post((INFO, message))
+        process = self.__process__
+        if get_ident() == process.scheduler.thread:
+            process.post((INFO, message))
         else:
-            self._send((INFO, message))
+            process.post_from_thread((INFO, message))
 
-    def send_after(self, seconds: float, message: Any) -> Timer:
-        """Send an info to oneself in `seconds`, unless the timer is cancelled. Loop's thread only."""
-        return self.scheduler.call_later(seconds, partial(self._post, (INFO, message)))
+    if TYPE_CHECKING:
+
+        @property
+        def mailbox_depth(self) -> int:
+            """How many messages wait, the one that is being handled not counted. Any thread."""
+
+    else:
+        mailbox_depth = ProcessAttribute()
 
     async def stop(self, limit: ShutdownLimit | None = None, *, reason: Exit = SHUTDOWN) -> None:
         """End it with that reason and wait; kill it after `limit` seconds (`shutdown_limit` unless given).
 
         A reason of kind crash is logged, and has its supervisor restart it as any crash does.
         """
+        process = self.__process__
         if limit != "brutal_kill":
-            self._ask(reason)
-        await super().stop(limit)
+            process.ask(reason)
+        await process.stop(limit)
 
-    async def _there(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Call on the server's own loop, from another one."""
-        if self.loop.is_closed():
-            raise ServerDiedError(f"{self.name} is not running: its loop has ended")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self.loop))
+    # What it asks of itself.
 
-    def _send(self, message: Message) -> None:
-        """Post from another thread."""
-        with suppress(RuntimeError):  # its loop has ended, and so has the server
-            self.loop.call_soon_threadsafe(self._post, message)
+    def continue_with(self, argument: Any) -> None:
+        """Have `handle_continue(argument)` run before the next message; several run in their order."""
+        self.__process__.put_off(argument)
 
-    def _check(self, caller: Caller) -> None:
-        if caller.client is self._task and self._task is not None:
-            raise RuntimeError(f"{self.name} calls itself: it would wait for ever, so do the work in place")
-        if self.exit is not None:
-            raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
-
-    # How it starts.
-
-    def _begin(
-        self, name: str | None, clock: Clock | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
-        self._bind(name, clock)
-        try:
-            pending = self.init(*args, **kwargs)
-        except Ignore:
-            self._end(NORMAL)
-            raise
-        except Exception as error:
-            self._end(Exit("crash", error))
-            raise StartError(f"{self.name} could not start: {error!r}") from error
-        self._context = origin()
-        if pending is not None and is_awaitable(pending):
-            self._state = STARTING
-            self._give_task(self._initialise(pending), pending, eagerly=False)
-        elif self.extra is not None:
-            self._wake()  # init may have put something off
-
-    async def _initialise(self, pending: Awaitable[Any]) -> None:
-        error: BaseException | None = None
-        try:
-            await pending
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - handed to who waits for the start
-            error = raised
-        if self.exit is not None:  # it was abandoned
-            return
-        if error is not None:
-            self._start_failed(error)
-            return
-        self._state = BUSY
-        if self.extra is not None:
-            self.extra.wake()
-        await self._go_on(None, None)
-
-    def _start_failed(self, error: BaseException) -> None:
-        extra = self.more()
-        extra.start_error = error
-        if isinstance(error, asyncio.CancelledError):
-            self._end(self._wanted or killed())
-            return
-        if not isinstance(error, Ignore) and not extra.waiters:  # else who waits is told
-            log.error("%s could not start: %r", self.name, error, exc_info=error)
-        self._end(NORMAL if isinstance(error, Ignore) else Exit("crash", error))
+    def send_after(self, seconds: float, message: Any) -> Timer:
+        """Send an info to oneself in `seconds`, unless the timer is cancelled. Loop's thread only."""
+        process = self.__process__
+        return process.scheduler.call_later(seconds, partial(process.post, (INFO, message)))
 
 
-async def _begin_and_wait(server: GenServer, begin: Callable[[], None]) -> None:
+def _unhandled(server: GenServer, handler: str, message: object) -> UnhandledMessageError:
+    process = server.__process__
+    return UnhandledMessageError(f"{process.name} has no {handler} for {redacted_message(process, message)}")
+
+
+async def _begin_and_wait(process: MessageLoop, begin: Callable[[], None]) -> None:
     begin()
-    await server.ready()
+    await process.ready()

@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.telemetry import attached, span
 
-if TYPE_CHECKING:
-    from inprocess.supervision.servers.handlers import Handlers
-    from inprocess.supervision.servers.mailbox import Extra, Message
-    from inprocess.supervision.servers.message_loop import Engine
+
+class Call(Protocol):
+    """A message that is a call."""
+
+    @property
+    def request(self) -> Any:
+        """What is asked."""
+
+    def describe(self) -> str:
+        """Who asks."""
+
+
+class Records(Protocol):
+    """Who records what a server does."""
+
+    def received(self, kind: str, payload: object, client: Callable[[], str] | None) -> None:
+        """Note a message that is about to be handled."""
+
+
+#: A message: a call, or a pair of its kind and what was sent.
+M = TypeVar("M", bound=Call | tuple[str, Any])
 
 
 def is_awaitable(value: object) -> bool:
@@ -19,22 +36,27 @@ def is_awaitable(value: object) -> bool:
     return hasattr(type(value), "__await__")
 
 
-def observed(server: Engine, message: Message, extra: Extra | None) -> Awaitable[Any] | None:
-    """Handle the message as the engine does, watched."""
-    kind = message[0] if isinstance(message, tuple) else "call"
+def observed(
+    server: str, dispatch: Callable[[M], Awaitable[Any] | None], message: M, records: Records | None
+) -> Awaitable[Any] | None:
+    """Handle a message by `dispatch`, watched; `server` is the server's name, `records` who records it."""
+    if isinstance(message, tuple):
+        kind, payload = message
+        client = None
+    else:
+        kind, payload, client = "call", message.request, message.describe
     if kind == "system":
-        return server.dispatch(message)
-    if extra is not None and extra.debug is not None:
-        extra.debug.received(message)
+        return dispatch(message)
+    if records is not None:
+        records.received(kind, payload, client)
     if not attached or kind == "continue":
-        return server.dispatch(message)
-    return _spanned(span(("gen_server", kind), {"server": server.name}), server.dispatch, message)
+        return dispatch(message)
+    return _spanned(span(("gen_server", kind), {"server": server}), dispatch, message)
 
 
-def terminate_in_span(server: Handlers, ended: Exit) -> Awaitable[Any] | None:
-    """Run `terminate` in a span."""
-    about = {"server": server.name, "exit": ended}
-    return _spanned(span(("gen_server", "terminate"), about), server.terminate, ended)
+def terminate_in_span(server: str, terminate: Callable[[Exit], Any], ended: Exit) -> Awaitable[Any] | None:
+    """Run a server's `terminate` in a span; `server` is its name."""
+    return _spanned(span(("gen_server", "terminate"), {"server": server, "exit": ended}), terminate, ended)
 
 
 def _spanned(watched: span, handler: Callable[[Any], Any], argument: object) -> Awaitable[Any] | None:

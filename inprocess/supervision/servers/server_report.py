@@ -1,20 +1,32 @@
-"""What a server shows of itself: its state, its ancestors, and both as a log may print them."""
+"""What a server shows of itself: its state, its ancestors, its messages, and the log of its crash.
+
+The traceback in a crash log is Python's own and shows the error's text as it is: an error should
+not quote secrets.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from asyncio import CancelledError
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from inprocess.supervision.core.process import Process, log
+from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.redact import redact
 
-if TYPE_CHECKING:
-    from inprocess.supervision.servers.handlers import Handlers
 
-#: Where the classes begin that are not the user's.
-_RUNTIME = "inprocess.supervision.servers.gen_server"
+class Shows(Protocol):
+    """A server, as far as it shows itself."""
+
+    @property
+    def name(self) -> str:
+        """What logs call it."""
+
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return what may be shown of these values."""
 
 
-def state_of(server: Handlers) -> dict[str, Any]:
+def state_of(server: object) -> dict[str, Any]:
     """The attributes that the server's own classes set, by name: those of the runtime are left out."""
     state = dict(getattr(server, "__dict__", {}))
     for name in _slots(server):
@@ -23,7 +35,7 @@ def state_of(server: Handlers) -> dict[str, Any]:
     return state
 
 
-def set_state(server: Handlers, state: dict[str, Any]) -> None:
+def set_state(server: object, state: dict[str, Any]) -> None:
     """Make these the server's attributes; those that are missing are deleted."""
     for name in state_of(server).keys() - state.keys():
         delattr(server, name)
@@ -31,17 +43,7 @@ def set_state(server: Handlers, state: dict[str, Any]) -> None:
         setattr(server, name, value)
 
 
-def ancestors(process: Process) -> list[str]:
-    """Names of the supervisors above it, the nearest first."""
-    found = []
-    above = process.parent
-    while above is not None:
-        found.append(above.name)
-        above = above.parent
-    return found
-
-
-def shown(server: Handlers, **status: Any) -> dict[str, str]:
+def redacted(server: Shows, **status: Any) -> dict[str, str]:
     """The values as texts, after the server's `format_status`; where that fails, none of them is shown."""
     try:
         formatted = server.format_status(status)
@@ -51,16 +53,48 @@ def shown(server: Handlers, **status: Any) -> dict[str, str]:
         return dict.fromkeys(status, "[hidden: format_status failed]")
 
 
-def shown_message(server: Handlers, message: object) -> str:
+def redacted_message(server: Shows, message: object) -> str:
     """One message as a text, as `shown`."""
-    return shown(server, message=message).get("message", "[hidden]")
+    return redacted(server, message=message).get("message", "[hidden]")
 
 
-def _slots(server: Handlers) -> list[str]:
+def log_crash(
+    server: Shows,
+    ended: Exit,
+    *,
+    state: dict[str, Any],
+    kind: str,
+    message: object,
+    client: str | None,
+    above: Sequence[str],
+) -> None:
+    """Log the crash as one record with its traceback; state and message as `format_status` shows them.
+
+    `state` is the server's attributes; `kind` is that of the message during which it crashed, "none"
+    where there was none; `client` is who called, for a call; `above` are the names of the supervisors,
+    the nearest first.
+    """
+    status: dict[str, Any] = {"reason": ended.error, "state": state}
+    if kind != "none":
+        status["message"] = message
+    texts = redacted(server, **status)
+    log.error(
+        "%s crashed: %s\n  last message: %s%s\n  ancestors: %s\n  state: %s",
+        server.name,
+        "killed" if isinstance(ended.error, CancelledError) else texts.get("reason"),
+        f"{kind} {texts.get('message', '')}".rstrip(),
+        "" if client is None else f"\n  called by: {client}",
+        " < ".join(above) or "none",
+        texts.get("state"),
+        exc_info=ended.error,
+    )
+
+
+def _slots(server: object) -> list[str]:
     own: list[str] = []
     for kind in type(server).__mro__:
-        if kind.__module__ == _RUNTIME:
-            break
         slots = kind.__dict__.get("__slots__", ())
+        if "__process__" in slots:  # here begin the classes that are not the author's
+            break
         own += [slots] if isinstance(slots, str) else slots
     return [name for name in own if not name.startswith("__")]

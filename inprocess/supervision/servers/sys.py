@@ -25,10 +25,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
-from inprocess.supervision.core.process import log as _log
+from inprocess.supervision.core.log import log as _log
+from inprocess.supervision.core.process import ancestors
 from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
-from inprocess.supervision.servers.server_report import ancestors, set_state, shown, state_of
+from inprocess.supervision.servers.server_report import redacted, set_state, state_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -85,12 +86,12 @@ async def get_status(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> S
 
 async def suspend(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
     """Have messages wait until `resume`: only those of this module, and requests to end, are served."""
-    await _ask(server, lambda server: setattr(server.more(), "suspended", True), timeout)
+    await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", True), timeout)
 
 
 async def resume(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
     """End `suspend`; harmless without one."""
-    await _ask(server, lambda server: setattr(server.more(), "suspended", False), timeout)
+    await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", False), timeout)
 
 
 async def trace(
@@ -158,28 +159,30 @@ def from_thread(
     **options: P.kwargs,
 ) -> T:
     """Call a function of this module from a thread and return its result. On the loop's own: RuntimeError."""
-    if server.is_here:
+    process = server.__process__
+    if process.is_here:
         raise RuntimeError(
-            f"{server.name}: on the loop's own thread, await sys.{function.__name__}() instead"
+            f"{process.name}: on the loop's own thread, await sys.{function.__name__}() instead"
         )
-    return asyncio.run_coroutine_threadsafe(function(server, *args, **options), server.loop).result()
+    return asyncio.run_coroutine_threadsafe(function(server, *args, **options), process.loop).result()
 
 
 def _ask(server: GenServer, function: Callable[[GenServer], T], timeout: float) -> Coroutine[Any, Any, T]:
-    return server.call_system(function, timeout)
+    return server.__process__.call_system(function, timeout)
 
 
 def _status(server: GenServer) -> Status:
-    extra = server.extra
+    process = server.__process__
+    extra = process.extra
     events = None if extra is None or extra.debug is None else extra.debug.events
     return Status(
-        name=server.name,
+        name=process.name,
         kind=type(server).__qualname__,
         status="suspended" if extra is not None and extra.suspended else "running",
-        ancestors=tuple(ancestors(server)),
-        mailbox_depth=server.mailbox_depth,
-        uptime=server.scheduler.monotonic() - server.started_at,
-        state=shown(server, state=state_of(server)).get("state", ""),
+        ancestors=tuple(ancestors(process)),
+        mailbox_depth=process.mailbox_depth,
+        uptime=process.scheduler.monotonic() - process.started_at,
+        state=redacted(process, state=state_of(server)).get("state", ""),
         log=tuple(events or ()),
     )
 
@@ -196,18 +199,19 @@ def _log_events(server: GenServer, wanted: int | Literal["get", "stop"]) -> list
 
 
 def _debug(server: GenServer) -> Debug:
-    extra = server.more()
+    process = server.__process__
+    extra = process.more()
     if extra.debug is None:
-        extra.debug = Debug(server)
+        extra.debug = Debug(process)
     return extra.debug
 
 
 def _tidy(server: GenServer) -> None:
     """Let go of what records nothing, so that messages are handled the short way again."""
-    extra = server.more()
+    extra = server.__process__.more()
     if extra.debug is not None and extra.debug.is_idle:
         extra.debug = None
 
 
 def _logging(server: GenServer) -> Trace:
-    return lambda event: _log.info("%s %s", server.name, event)
+    return lambda event: _log.info("%s %s", server.__process__.name, event)

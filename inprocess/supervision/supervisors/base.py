@@ -1,4 +1,4 @@
-"""Parent: what Supervisor and DynamicSupervisor have in common, the life of a process with children.
+"""BaseSupervisor: the life of a process with children, whatever their kind and order.
 
 1. Begin: `_begin` runs at once, up to its first wait; `ready` waits for the rest.
 2. Work: at most one task of its own, and only while something has to be waited for.
@@ -21,17 +21,18 @@ from inprocess.supervision.core.clock import Clock, Timer, settle
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, Ignore, killed
-from inprocess.supervision.core.process import KILL_WAIT_S, Held, Process, ShutdownLimit, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Held, ShutdownLimit
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 T = TypeVar("T")
-P = TypeVar("P", bound="Parent")
+P = TypeVar("P", bound="BaseSupervisor")
 
 
-class Parent(Process):
+class BaseSupervisor(BaseProcess):
     """Base of the supervisors; see the module. Made by `start`, never by its constructor."""
 
     __slots__ = (
@@ -56,7 +57,7 @@ class Parent(Process):
         self._waiting: set[asyncio.Future[Any]] = set()
         self._kill_alarm: Timer | None = None
 
-    def _processes(self) -> Sequence[Process]:
+    def _processes(self) -> Sequence[BaseProcess]:
         """The children that have not ended, in the order of their start."""
         raise NotImplementedError
 
@@ -132,16 +133,17 @@ class Parent(Process):
         return [work for process in self._processes() for work in process.held()]
 
     async def _start_process(
-        self, spec: ChildSpec, arguments: tuple[Any, ...], made: Callable[[Process], object]
-    ) -> Process | None:
+        self, spec: ChildSpec, arguments: tuple[Any, ...], made: Callable[[BaseProcess], object]
+    ) -> BaseProcess | None:
         """Start a child and wait until it is ready; None where it is to be ignored; raise StartError.
 
         `made` is told of the process before the wait: a start that is interrupted leaves it there.
         """
         try:
-            process = spec.start(*arguments)
-            if process is None:
+            started = spec.start(*arguments)
+            if started is None:
                 return None
+            process = started.__process__
             process.parent = self
             made(process)
             await process.ready()

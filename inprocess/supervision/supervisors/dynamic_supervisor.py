@@ -26,9 +26,10 @@ from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
-from inprocess.supervision.core.process import KILL_WAIT_S, Process, ShutdownLimit, log
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 #: Children that one step asks to end; the rest is asked in the loop's next steps.
@@ -38,7 +39,7 @@ STOPS_PER_STEP = 500
 _Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...]]
 
 
-class DynamicSupervisor(Parent):
+class DynamicSupervisor(BaseSupervisor):
     """Starts processes on demand; see the module. `async with DynamicSupervisor.start() as supervisor:`."""
 
     __slots__ = (
@@ -52,10 +53,10 @@ class DynamicSupervisor(Parent):
         super().__init__(intensity)
         self._max_children = max_children
         self._extra = extra_arguments
-        self._children: dict[Process, _Recipe] = {}
+        self._children: dict[BaseProcess, _Recipe] = {}
         #: Those in their `init`, and those that are being stopped, with when they are abandoned.
-        self._starting: dict[Process, None] = {}
-        self._leaving: dict[Process, Timer | None] = {}
+        self._starting: dict[BaseProcess, None] = {}
+        self._leaving: dict[BaseProcess, Timer | None] = {}
         self._to_restart: deque[_Recipe] = deque()
         self._restarting: set[asyncio.Task[None]] = set()
         self._alarms: list[Timer] = []
@@ -97,7 +98,8 @@ class DynamicSupervisor(Parent):
         if self.count >= self._max_children:
             text = f"{self.name} has {self.count} children, its max_children: try later, or raise the bound"
             return Refused("max_children", text)
-        return await self._start_one((spec, arguments) if arguments else spec)
+        started = await self._start_one((spec, arguments) if arguments else spec)
+        return None if started is None else started.handle
 
     async def terminate_child(self, process: Process) -> None:
         """Stop a child for good, within its limit. Raise NoSuchChildError where it is not ours. Any loop."""
@@ -105,11 +107,12 @@ class DynamicSupervisor(Parent):
             there = asyncio.run_coroutine_threadsafe(self.terminate_child(process), self.loop)
             await asyncio.wrap_future(there)
             return
-        recipe = self._children.pop(process, None)
+        child = process.__process__
+        recipe = self._children.pop(child, None)
         if recipe is None:
             raise NoSuchChildError(f"{self.name} has no child {process!r}: it has ended, or never was one")
-        self._leaving[process] = None
-        await process.stop(_spec(recipe).shutdown)
+        self._leaving[child] = None
+        await child.stop(_spec(recipe).shutdown)
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"]]]:
         """Spec ids, which need not be unique, and processes. Any thread."""
@@ -125,7 +128,7 @@ class DynamicSupervisor(Parent):
         self._refusal = Refused("draining", f"{self.name} is draining: the app takes no new work")
         super().quiet()
 
-    def child_ended(self, process: Process, ended: Exit, /) -> None:
+    def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
         """Restart the child where it must be, in the loop's next turn."""
         recipe = self._children.pop(process, None)
         if recipe is None:
@@ -141,11 +144,11 @@ class DynamicSupervisor(Parent):
 
     def _shown(self) -> Iterator[tuple[str, Process | Literal["restarting"]]]:
         for process, recipe in self._children.items():
-            yield _spec(recipe).id, process
+            yield _spec(recipe).id, process.handle
         for recipe in self._to_restart:
             yield _spec(recipe).id, "restarting"
 
-    def _processes(self) -> list[Process]:
+    def _processes(self) -> list[BaseProcess]:
         return [*self._children, *self._leaving, *self._starting]
 
     def _is_empty(self) -> bool:
@@ -154,10 +157,10 @@ class DynamicSupervisor(Parent):
     async def _begin(self) -> None:
         self._became_ready()
 
-    async def _start_one(self, recipe: _Recipe) -> Process | None:
-        made: list[Process] = []
+    async def _start_one(self, recipe: _Recipe) -> BaseProcess | None:
+        made: list[BaseProcess] = []
 
-        def begun(process: Process) -> None:
+        def begun(process: BaseProcess) -> None:
             made.append(process)
             self._starting[process] = None
 
@@ -179,7 +182,7 @@ class DynamicSupervisor(Parent):
             self.child_ended(process, process.exit)
         return process
 
-    def _discard(self, process: Process) -> None:
+    def _discard(self, process: BaseProcess) -> None:
         """Kill a process whose start was interrupted; nobody waits for it but this supervisor's own end."""
         self._starting.pop(process, None)
         if process.exit is None:
@@ -220,14 +223,14 @@ class DynamicSupervisor(Parent):
     def _stop_children(self) -> None:
         self._to_restart.clear()
         for process in list(self._starting):
-            if isinstance(process, Parent):
+            if isinstance(process, BaseSupervisor):
                 process.shutdown()
             else:
                 self._discard(process)
         self._ask_some(deque(reversed(self._children.items())), {})
 
     def _ask_some(
-        self, left: deque[tuple[Process, _Recipe]], late: dict[ShutdownLimit, list[Process]]
+        self, left: deque[tuple[BaseProcess, _Recipe]], late: dict[ShutdownLimit, list[BaseProcess]]
     ) -> None:
         """Ask some children to end, then the next; in the end set an alarm for each limit."""
         for _ in range(min(len(left), STOPS_PER_STEP)):
@@ -245,14 +248,14 @@ class DynamicSupervisor(Parent):
         if self._is_empty() and self._wanted is not None:
             self._end(self._wanted)
 
-    def _set_alarm(self, limit: ShutdownLimit, processes: list[Process]) -> None:
+    def _set_alarm(self, limit: ShutdownLimit, processes: list[BaseProcess]) -> None:
         if limit == "brutal_kill":
             self._after(KILL_WAIT_S, partial(_abandon_late, processes))
         elif limit not in {"infinity", math.inf}:
             assert isinstance(limit, float | int)  # noqa: S101 - the two words are dealt with
             self._after(limit, partial(self._kill_late, processes))
 
-    def _kill_late(self, processes: list[Process]) -> None:
+    def _kill_late(self, processes: list[BaseProcess]) -> None:
         late = [process for process in processes if process.exit is None]
         for process in late:
             process.kill()
@@ -272,7 +275,7 @@ def _spec(recipe: _Recipe) -> ChildSpec:
     return recipe if isinstance(recipe, ChildSpec) else recipe[0]
 
 
-def _abandon_late(processes: list[Process]) -> None:
+def _abandon_late(processes: list[BaseProcess]) -> None:
     for process in processes:
         if process.exit is None:
             process._abandon()  # noqa: SLF001 - a process is reported by its parent

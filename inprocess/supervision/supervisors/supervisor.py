@@ -41,10 +41,10 @@ from inprocess.supervision.core.errors import (
     ServerDiedError,
     StartError,
 )
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, check_significance
-from inprocess.supervision.supervisors.ordered_children import Child, ChildCounts, Ordered
+from inprocess.supervision.supervisors.ordered_children import ChildCounts, ChildRecord, OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
 __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
@@ -52,7 +52,7 @@ __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
 T = TypeVar("T")
 
 
-class Supervisor(Ordered):
+class Supervisor(OrderedSupervisor):
     """Keeps processes running; see the module. `async with Supervisor.start([...]) as supervisor:`."""
 
     __slots__ = ()
@@ -90,7 +90,9 @@ class Supervisor(Ordered):
         where the supervisor ends first. Any loop.
         """
         check_significance((spec,), self._auto_shutdown)
-        return await self._ask(partial(self._start_child, spec), partial(self._undo_start, spec.id, True))
+        return _handle(
+            await self._ask(partial(self._start_child, spec), partial(self._undo_start, spec.id, True))
+        )
 
     async def terminate_child(self, child_id: str) -> None:
         """Stop a child, within its limit; its spec stays, unless it is temporary. Never counted.
@@ -105,8 +107,10 @@ class Supervisor(Ordered):
         Raise NoSuchChildError, ChildRunningError, ChildRestartingError, StartError (the spec
         stays), and ServerDiedError where the supervisor ends first. Any loop.
         """
-        return await self._ask(
-            partial(self._restart_child, child_id), partial(self._undo_start, child_id, False)
+        return _handle(
+            await self._ask(
+                partial(self._restart_child, child_id), partial(self._undo_start, child_id, False)
+            )
         )
 
     async def delete_child(self, child_id: str) -> None:
@@ -160,7 +164,7 @@ class Supervisor(Ordered):
             if not answer.done():
                 answer.set_result(result)
 
-    async def _start_child(self, spec: ChildSpec, answer: asyncio.Future[Any]) -> Process | None:
+    async def _start_child(self, spec: ChildSpec, answer: asyncio.Future[Any]) -> BaseProcess | None:
         there = self._children.get(spec.id)
         if there is not None:
             if there.state == "stopped":
@@ -168,7 +172,7 @@ class Supervisor(Ordered):
                     f"{self.name} has a child {spec.id!r} that does not run: restart it, or delete it first"
                 )
             raise AlreadyStartedError(f"{self.name} has a child {spec.id!r} already")
-        child = self._children[spec.id] = Child(spec)
+        child = self._children[spec.id] = ChildRecord(spec)
         try:
             process = await self._start_for(child, answer)
         except StartError:
@@ -178,7 +182,7 @@ class Supervisor(Ordered):
             self._children.pop(spec.id, None)
         return process
 
-    async def _restart_child(self, child_id: str, answer: asyncio.Future[Any]) -> Process | None:
+    async def _restart_child(self, child_id: str, answer: asyncio.Future[Any]) -> BaseProcess | None:
         return await self._start_for(self._stopped(child_id), answer)
 
     async def _delete_child(self, child_id: str, _answer: asyncio.Future[Any]) -> None:
@@ -189,7 +193,7 @@ class Supervisor(Ordered):
         await self._stop_one(child)
         self._forget_temporary(child)
 
-    async def _start_for(self, child: Child, answer: asyncio.Future[Any]) -> Process | None:
+    async def _start_for(self, child: ChildRecord, answer: asyncio.Future[Any]) -> BaseProcess | None:
         """Start a child for a caller; where the caller is cancelled meanwhile, stop it again."""
 
         def caller_ended(answer: asyncio.Future[Any]) -> None:
@@ -207,20 +211,20 @@ class Supervisor(Ordered):
             await self._stop_one(child)
         return process
 
-    async def _undo_start(self, child_id: str, is_new: bool, process: Process | None) -> None:  # noqa: FBT001 - bound above
+    async def _undo_start(self, child_id: str, is_new: bool, process: BaseProcess | None) -> None:  # noqa: FBT001 - bound above
         child = self._children.get(child_id)
         if child is not None and child.process is process:
             await self._stop_one(child)
             if is_new:
                 del self._children[child_id]
 
-    def _child(self, child_id: str) -> Child:
+    def _child(self, child_id: str) -> ChildRecord:
         child = self._children.get(child_id)
         if child is None:
             raise NoSuchChildError(f"{self.name} has no child {child_id!r}: see which_children")
         return child
 
-    def _stopped(self, child_id: str) -> Child:
+    def _stopped(self, child_id: str) -> ChildRecord:
         child = self._child(child_id)
         if child.state == "restarting":
             raise ChildRestartingError(
@@ -229,3 +233,7 @@ class Supervisor(Ordered):
         if child.state != "stopped":
             raise ChildRunningError(f"{self.name}: child {child_id!r} is running: terminate it first")
         return child
+
+
+def _handle(process: BaseProcess | None) -> Process | None:
+    return None if process is None else process.handle

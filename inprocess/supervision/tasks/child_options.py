@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
-from typing import TYPE_CHECKING, Final, TypedDict, get_args
+from typing import Any, Final, TypedDict, get_args
 
 from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
 from inprocess.supervision.isolation.isolation import Isolation
 
-if TYPE_CHECKING:
-    from inprocess.supervision.tasks.child import Child
-
-GiveUpHook = Callable[["Child", BaseException | None], object]
+#: Called with the Child that was given up, and the error of its last attempt.
+GiveUpHook = Callable[[Any, BaseException | None], object]
 
 
 class ChildOptions(TypedDict, total=False):

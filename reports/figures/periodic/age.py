@@ -39,7 +39,8 @@ def age(run: Run) -> canvas.Figure | None:
         caption="Now minus the due time of the last sync that was done, weighted by time: what a person who "
         "looks at the balance sees. A sync every second that takes no time would be 1,000 ms old at most. "
         "The mark is the median, each pale dot one owner in one block, the bar their range. "
-        f"n: {formatting.count(owners)} owners in {formatting.plural(run.table('drift')['block'].nunique(), 'block')}.",
+        f"n: {formatting.count(owners)} owners in "
+        f"{formatting.plural(run.table('drift')['block'].nunique(), 'block')}.",
         command=rerun_commands.measure(run, "drift"),
         numbers=numbers(found),
         raw=("drift",),

@@ -20,7 +20,7 @@ from reports.data.run import Run
 from reports.data.tables import Table, table
 from reports.figures import canvas
 
-#: A tick that starts this late is still on time, ms (METHOD.md).
+#: A tick that starts this late is still on time, ms (docs/method.md).
 ON_TIME_MS = 50.0
 #: Moments drawn of one side and policy; of a longer run neighbours are drawn together.
 MOST_MOMENTS = 140

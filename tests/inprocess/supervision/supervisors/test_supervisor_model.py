@@ -1,4 +1,4 @@
-"""Random trees of supervisors against a model of SEMANTICS' table: every start, end and give-up, in order."""
+"""Random trees of supervisors against a model of the rules in docs/runtime.md: each start, end, give-up."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Plan:
     auto_shutdown: AutoShutdown = "never"
 
 
-# The model: plain synchronous code, one recursive function a sentence of SEMANTICS.
+# The model: plain synchronous code, one recursive function for each rule of docs/runtime.md.
 
 
 @dataclass(eq=False)

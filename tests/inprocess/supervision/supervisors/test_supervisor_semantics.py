@@ -1,4 +1,4 @@
-"""Every sentence of SEMANTICS' part on supervision that test_supervisor does not show already."""
+"""OTP's rules of supervision (docs/runtime.md) that test_supervisor does not show already."""
 
 from __future__ import annotations
 

@@ -1,0 +1,123 @@
+"""The processes of the three scenarios: what `application` puts into its tree, and what they do.
+
+- `account_setup`: a TaskSupervisor, bounded by MAX_CHILDREN.
+- `account_sync`: a GenServer that starts and stops the owners' servers, one request after the
+  other; those servers; and the runs that they start.
+
+The scenarios' public functions stand in `account_setup`, `account_sync` and `welcome_email`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, Literal, TypedDict
+
+from inprocess.supervision.core.errors import AlreadyStartedError, NoSuchChildError, Refused
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.periodic.periodic import Periodic
+from inprocess.supervision.periodic.policies import Misfire, Overlap
+from inprocess.supervision.periodic.work_then_rearm import FixedDelay
+from inprocess.supervision.servers.gen_server import GenServer
+from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
+from inprocess.supervision.tasks.child import Child
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
+from scenarios import balances, jobs, ledger, node
+
+Policy = Literal["anchored", "anchored-spawn", "anchored-catch-up", "work-then-rearm"]
+
+
+class _Options(TypedDict, total=False):
+    overlap: Overlap
+    misfire: Misfire
+
+
+#: Name of the supervisor of account set-up.
+SETUP = "account_setup"
+#: Pieces of set-up in memory at once, two a user; past it the caller is refused.
+MAX_CHILDREN = 10_000
+#: Names of the processes of account sync, see `application`.
+SYNC, RUNS, SERVERS = "account_sync", "account_sync.runs", "account_sync.servers"
+#: Seconds between two syncs of an owner.
+INTERVAL_S = 1.0
+#: What sets the anchored policies apart, as options of `Periodic`.
+_ANCHORED: Final[Mapping[str, _Options]] = {
+    "anchored": {},
+    "anchored-spawn": {"overlap": "allow"},
+    "anchored-catch-up": {"misfire": "catch_up"},
+}
+
+
+def child_specs() -> list[ChildSpec]:
+    """The four processes, in the order of their start."""
+    return [
+        ChildSpec(SETUP, partial(TaskSupervisor.start, name=SETUP, max_children=MAX_CHILDREN)),
+        ChildSpec(RUNS, partial(TaskSupervisor.start, name=RUNS)),
+        ChildSpec(SERVERS, partial(Supervisor.start, name=SERVERS)),
+        ChildSpec(SYNC, partial(AccountSync.start, name=SYNC)),
+    ]
+
+
+class AccountSync(GenServer):
+    """Starts and stops the owners' servers, one request after the other."""
+
+    is_quiet = False
+
+    def quiet(self) -> None:
+        """Refuse new owners."""
+        self.is_quiet = True
+
+    async def handle_cast(self, message: tuple[str, str, str], /) -> None:
+        """Serve `start` and `stop`; a failure is logged and the next request served."""
+        action, owner, policy = message
+        servers = whereis(SERVERS)
+        assert isinstance(servers, Supervisor)  # noqa: S101 - the tree says so
+        try:
+            if action == "start":
+                await _start(servers, owner, policy)
+            else:
+                await _stop(servers, owner)
+                await asyncio.to_thread(balances.deactivate, owner)
+        except Exception:  # noqa: BLE001 - one owner's trouble is not the others'
+            log.exception("could not %s the sync of %s", action, owner)
+
+
+async def _start(servers: Supervisor, owner: str, policy: str) -> None:
+    try:
+        await servers.start_child(_spec(owner, policy))
+    except AlreadyStartedError:
+        return
+    await asyncio.to_thread(balances.activate, owner)
+
+
+async def _stop(servers: Supervisor, owner: str) -> None:
+    """End the owner's server and forget its spec, so that the owner may be started again."""
+    try:
+        await servers.terminate_child(owner)
+        await servers.delete_child(owner)
+    except NoSuchChildError:
+        return
+
+
+def _spec(owner: str, policy: str) -> ChildSpec:
+    spawn = partial(_spawn, owner)
+    if policy == "work-then-rearm":
+        return ChildSpec(owner, partial(FixedDelay.start, spawn, interval_s=INTERVAL_S))
+    t0 = asyncio.get_running_loop().time()
+    options = _ANCHORED[policy]
+    return ChildSpec(owner, partial(Periodic.start, spawn, interval_s=INTERVAL_S, t0=t0, **options))
+
+
+def _spawn(owner: str) -> Child | Refused:
+    runs = whereis(RUNS)
+    if not isinstance(runs, TaskSupervisor):
+        return Refused("not_running", f"{RUNS} is being restarted")
+    return runs.start_child(_sync, owner, name=jobs.sync(owner))
+
+
+async def _sync(owner: str) -> None:
+    with ledger.attempt(jobs.ACCOUNT_SYNC, jobs.sync(owner)):
+        balance = await node.afetch_balance(owner)
+        await asyncio.to_thread(balances.store, owner, balance)
