@@ -6,6 +6,7 @@ settings in a fresh interpreter, `python -m`, `celery -A`, `make`, `queue-or-tas
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import io
 import json
@@ -432,3 +433,24 @@ def test_every_class_that_the_architecture_names_is_in_the_code() -> None:
     named = {span for span in spans if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", span)}
     assert len(named) >= 5
     assert {name for name in named if not re.search(rf"^class {name}\b", sources(), re.MULTILINE)} == set()
+
+
+#: Where the floors of each room are held.
+HOUSE = (ROOT / "tests" / "test_house.py").read_text()
+ROOM = re.compile(r"^### ([\w/]+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("room", ["bench", "inprocess/supervision", "celery_impl/sidekiq", "reports"])
+def test_the_architecture_lists_the_floors_of_a_room_in_the_order_that_is_held(room: str) -> None:
+    [held] = re.findall(r"^FLOORS = (\{.*?^\})", HOUSE, re.MULTILINE | re.DOTALL)
+    floors = ast.literal_eval(held)[room]
+    rank = {folder: number for number, floor in enumerate(floors) for folder in floor if folder != "."}
+    page = dict(ROOM.findall((ROOT / "docs" / "architecture.md").read_text()))[room]
+    columns = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    listed = [name for column in columns for name in re.findall(r"`(?:\w+/)?(\w+)/`", column)]
+    assert sorted(listed) == sorted(folder for folder in rank if folder not in SUITES)
+    assert [rank[folder] for folder in listed] == sorted(rank[folder] for folder in listed)
+
+
+#: Folders of bench that are no floor of a run.
+SUITES = {"celery_suite", "soak", "micro"}
