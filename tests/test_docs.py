@@ -248,7 +248,7 @@ def lacking_commands(codes: list[str]) -> Iterator[str]:
     for code in codes:
         joined = re.sub(r" *\\\n *", " ", code)
         for program, rest in re.findall(
-            r"(?:^|\$ |bin/|settings |^# |celery -A \w+ )(queue-or-task|sidekiq) ([^\n]*)",
+            r"(?:(?:^|\$ |bin/|settings |^# )(?=queue)|celery -A \w+ (?=sidekiq))(queue-or-task|sidekiq) ([^\n]*)",
             joined,
             re.MULTILINE,
         ):
