@@ -218,7 +218,7 @@ class TaskSupervisor(BaseProcess):
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """Like `async_`, without the link: neither end affects the other. Any thread, see `result_in_thread`."""
+        """Like `async_`, without the link: neither end affects the other. Any thread."""
         return self._async(function, args, options, None)
 
     def async_stream(
