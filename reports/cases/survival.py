@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.schema import State
 from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told, queues
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import TASK, Losses, State
+from reports.data.evidence import TASK, Losses
 from reports.data.run import Run
 from reports.verdicts.kinds import Gap, queue_in
 

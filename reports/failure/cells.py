@@ -11,27 +11,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.schema import SCHEMA
 from reports.data import formatting
 from reports.failure.strike_rows import Strike, distinct, noted, peak, total
 
 #: The classes of accepted jobs; each job is in exactly one.
-CLASSES = {
-    "done_once": "done once",
-    "duplicated": "doubled",
-    "failed_visibly": "failed visibly",
-    "stuck": "stuck",
-    "lost": "lost",
-}
+CLASSES = SCHEMA["failures"].labels("done_once", "duplicated", "failed_visibly", "stuck", "lost")
 #: What can be said of a job beside its class.
-FLAGS = {
-    "refused": "refused",
-    "unknown": "unknown to the caller",
-    "late": "late",
-    "out_of_order": "out of order",
-    "ghost": "ghost",
-    "unexpected": "unexpected",
-    "cancelled": "cancelled by name",
-}
+FLAGS = SCHEMA["failures"].labels(
+    "refused", "unknown", "late", "out_of_order", "ghost", "unexpected", "cancelled"
+)
 #: Classes that break a promise.
 BREAKS = frozenset({"duplicated", "lost"})
 #: The scenario whose ticks nobody hands over: what a fault did to them is told by its own checker.

@@ -9,15 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
-from bench.schema import SIDES
+from bench.schema import SIDES, State
 from reports.data import evidence, formatting
 from reports.data.run import Run
 
-State = Literal["held", "broken", "unknown"]
 #: A caller that waits for longer has seen an error (docs/method.md), ms.
 CALLER_MS = 1000.0
 #: Share of ticks that must be on time, %.
@@ -94,7 +92,7 @@ def _none_of(column: str, noun: str, *, of: str, judged: str = "") -> Callable[[
             return [_absent("no strike")]
         hit = sorted({f"{fault:g}" for fault in rows[rows[column] > 0]["fault"]}, key=float)
         told = (
-            f"{formatting.count(rows[column].sum())} of {formatting.count(rows[of].sum())} {noun}, "
+            f"{formatting.count_of(rows[column].sum(), rows[of].sum())} {noun}, "
             f"at {len(hit)} of {formatting.plural(rows['fault'].nunique(), 'fault')}"
             + (f" ({', '.join(hit)})" if hit else "")
         )

@@ -83,6 +83,8 @@ def _facts(run: Run, field: str) -> Iterator[Fact]:
     value = run.manifest[field]
     if field == "discarded" and value == []:
         yield _name(field), "none"
+    elif field == "cut_lines":
+        yield from _flat(_name(field), run.cut_lines)
     elif field in {"plan", "machine", "git", "versions", "noise"} and isinstance(value, Mapping):
         yield from (fact for key, item in value.items() for fact in _flat(_name(str(key)), item))
     else:
@@ -96,7 +98,9 @@ def _name(key: str) -> str:
 
 
 def _flat(name: str, value: Any) -> Iterator[Fact]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and name == _name("aa_figure"):
+        yield name, " ".join(map(str, value.values()))
+    elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _flat(f"{name}: {_name(str(key))}", item)
     elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import QUEUES, TASK, Comparison, Losses, State
+from reports.data.evidence import QUEUES, TASK, Comparison, Losses
 from reports.data.run import Run
 from reports.verdicts.kinds import (
     Choice,

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import PercentFormatter
 
-from bench.schema import SIDES
+from bench.schema import MINIMUM_SAMPLES, SIDES
 from reports.data import formatting, quantiles, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
@@ -101,7 +101,7 @@ def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
 def numbers(found: list[Curve]) -> Table | None:
     """The time by which a share of all jobs had their effect; only shares that n samples may speak of."""
     rows = []
-    for share in quantiles.MINIMUM_SAMPLES:
+    for share in MINIMUM_SAMPLES:
         row = {"share of jobs": f"{share * 100:g} %"}
         for curve in found:
             for kind, times in (("", curve.finished_ms), (", from submit", curve.uncorrected_ms)):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from reports.data import evidence, formatting, rerun_commands
+from reports.data import evidence, formatting, old_runs, rerun_commands
 from reports.data.evidence import ROUNDING, TASK, Comparison
 from reports.data.frames import groups, records
 from reports.data.run import Run
@@ -111,10 +111,12 @@ def floor(run: Run) -> float:
 
 
 def _floor_told(run: Run) -> str:
-    factor, figure = floor(run), str(run.mapping("noise").get("aa_figure", "")).split()
+    factor, figure = floor(run), run.mapping("noise").get("aa_figure", "")
     if factor == 1:
         return ""
-    of = f" in the median response of {formatting.scenario(figure[1])}" if len(figure) > 1 else ""
+    named = isinstance(figure, Mapping)
+    scenario = str(figure.get("scenario", "")) if named else old_runs.floor_scenario(str(figure))
+    of = f" in the median response of {formatting.scenario(scenario)}" if scenario else ""
     return (
         "Shaded is the A/A floor: by so much two blocks of one side differ by noise alone, "
         f"{formatting.fold(factor)}{of}. "

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from bench.schema import SIDES
+from bench.schema import MINIMUM_SAMPLES, SIDES
 from reports.data import evidence, formatting, quantiles, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
@@ -138,7 +138,7 @@ def _by_block(run: Run, metric: str, scenario: str) -> pd.DataFrame:
     """The rows of `latency.csv` whose quantile is one that is printed."""
     found = run.table("latency")
     same = (found["metric"] == metric) & (found["scenario"] == scenario)
-    return found[same & found["quantile"].isin(quantiles.MINIMUM_SAMPLES)]
+    return found[same & found["quantile"].isin(MINIMUM_SAMPLES)]
 
 
 def _scale(plots: Sequence[Plot]) -> Scale:

@@ -7,7 +7,7 @@ import pandas as pd
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups, records
 from reports.data.run import Run
-from reports.data.tables import Table, ordered, table
+from reports.data.tables import Table, headings, ordered, table
 from reports.figures import canvas, dot_strips, line_chart
 
 
@@ -44,22 +44,23 @@ def capacity(run: Run) -> canvas.Figure | None:
 
 def capacities(found: pd.DataFrame) -> Table | None:
     """Capacity, the steps around it, and who used the processor beyond it."""
+    names = headings("capacity")
     rows = [
         {
             "side": formatting.side(str(side)),
             "ramps": formatting.count(len(own)),
-            "requests/s": formatting.number(evidence.middle(own["capacity_per_s"])),
-            "jobs/s": formatting.number(evidence.middle(own["capacity_jobs_per_s"])),
-            "steepest step that held": formatting.number(evidence.middle(own["held_per_s"])),
-            "first that did not": formatting.number(evidence.middle(own["broke_per_s"])),
-            "cores: side": formatting.number(evidence.middle(own["side_cores"])),
-            "services": formatting.number(evidence.middle(own["services_cores"])),
-            "generator": formatting.number(evidence.middle(own["generator_cores"])),
-            "limited by": ", ".join(dict.fromkeys(own["limited_by"])),
+            names["capacity_per_s"]: formatting.number(evidence.middle(own["capacity_per_s"])),
+            names["capacity_jobs_per_s"]: formatting.number(evidence.middle(own["capacity_jobs_per_s"])),
+            names["held_per_s"]: formatting.number(evidence.middle(own["held_per_s"])),
+            names["broke_per_s"]: formatting.number(evidence.middle(own["broke_per_s"])),
+            names["side_cores"]: formatting.number(evidence.middle(own["side_cores"])),
+            names["services_cores"]: formatting.number(evidence.middle(own["services_cores"])),
+            names["generator_cores"]: formatting.number(evidence.middle(own["generator_cores"])),
+            names["limited_by"]: ", ".join(dict.fromkeys(own["limited_by"])),
         }
         for side, own in groups(found, "side")
     ]
-    return table("medians over ramps", rows, ("limited by",), folded=True)
+    return table("medians over ramps", rows, (names["limited_by"],), folded=True)
 
 
 def ramps(run: Run) -> canvas.Figure | None:
@@ -108,17 +109,18 @@ def _trend(rows: pd.DataFrame, side: str) -> line_chart.Trend:
 
 def steps(found: pd.DataFrame) -> Table | None:
     """Every step of every ramp."""
+    names = headings("ramps")
     rows = [
         {
             "side": f"{formatting.side(row['side'])}, step {formatting.count(row['step'])}",
-            "requests/s": formatting.number(row["rate_per_s"]),
+            names["rate_per_s"]: formatting.number(row["rate_per_s"]),
             "jobs due/s": formatting.number(row["due"]),
             "jobs done/s": formatting.number(row["done"]),
-            "backlog before": formatting.count(row["backlog_start"]),
-            "backlog after": formatting.count(row["backlog_end"]),
-            "oldest": formatting.seconds(row["oldest_s"]),
-            "kept up": {True: "yes", False: "no"}.get(row["held"], formatting.NOTHING),
+            names["backlog_start"]: formatting.count(row["backlog_start"]),
+            names["backlog_end"]: formatting.count(row["backlog_end"]),
+            names["oldest_s"]: formatting.seconds(row["oldest_s"]),
+            names["held"]: {True: "yes", False: "no"}.get(row["held"], formatting.NOTHING),
         }
         for row in records(found)
     ]
-    return table("every step", rows, ("kept up",), folded=True)
+    return table("every step", rows, (names["held"],), folded=True)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.schema import SCHEMA
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.run import Run
 from reports.data.tables import Table, ordered, table
 from reports.figures import canvas
 from reports.figures.dot_strips import draw, line, panel, told
 
-#: The plots: heading and column.
-SHOWN = {
-    "spawn of the side to its first effect, s": "first_effect_s",
-    "the app's spawn until it listens, s": "app_s",
-    "the worker's spawn until its first job, s": "worker_s",
-    "the broker's spawn until it answers, s": "broker_s",
-}
+#: The plots, a column each.
+SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
 
 
 def cold(run: Run) -> canvas.Figure | None:
@@ -24,13 +20,13 @@ def cold(run: Run) -> canvas.Figure | None:
     found = run.table("cold")
     plots = [
         drawn
-        for heading, column in SHOWN.items()
+        for column in SHOWN
         if (
             drawn := panel(
-                heading,
+                column.heading,
                 [
                     line(
-                        found[found["side"] == side][column],
+                        found[found["side"] == side][column.name],
                         name=formatting.side(side),
                         side=side,
                         unit=formatting.seconds,
@@ -63,12 +59,12 @@ def numbers(found: pd.DataFrame) -> Table | None:
     for side in ordered(found["side"]):
         own = found[found["side"] == side]
         cells = {
-            heading.removesuffix(", s"): formatting.spread(
-                formatting.seconds(evidence.middle(own[column])),
-                formatting.seconds(float(own[column].min())),
-                formatting.seconds(float(own[column].max())),
+            column.label: formatting.spread(
+                formatting.seconds(evidence.middle(own[column.name])),
+                formatting.seconds(float(own[column.name].min())),
+                formatting.seconds(float(own[column.name].max())),
             )
-            for heading, column in SHOWN.items()
+            for column in SHOWN
         }
         rows.append({"side": formatting.side(side), "starts": formatting.count(len(own))} | cells)
     return table("the median over starts, with the range", rows, folded=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bench.schema import SCHEMA
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.run import Run
 from reports.data.tables import Table, ordered, table
@@ -12,15 +13,13 @@ from reports.figures.dot_strips import draw, line, panel, told
 
 #: What a side eats: heading and column.
 EATS = {
-    "processor, s for 1,000 jobs": "cpu_s_per_1000",
-    "memory of all its processes (PSS), MB": "pss_mb",
-    "broker commands a job": "broker_commands_per_job",
+    SCHEMA["cost"][name].heading: name for name in ("cpu_s_per_1000", "pss_mb", "broker_commands_per_job")
 }
 #: What has to run and be set for it.
 RUNS = {
-    "processes": "processes",
-    "open sockets": "sockets",
-    "configuration lines that someone has to know": "config_lines",
+    SCHEMA["cost"]["processes"].label: "processes",
+    f"open {SCHEMA['cost']['sockets'].label}": "sockets",
+    f"{SCHEMA['cost']['config_lines'].label} that someone has to know": "config_lines",
 }
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bench.schema import State
 from reports.cases import Answer, cases
 from reports.cases.survival import weigh
-from reports.data.evidence import State
 from reports.data.run import read
 from tests.reports.synthetic_run import manifest, plant, strike
 
@@ -70,7 +70,7 @@ def test_two_schedules_are_told_by_ticks_that_came_twice(
     run: Path, task: int, queue: int, points: str
 ) -> None:
     rows = [
-        strike(fault=29, side=side, scenario="account_sync", accepted=0, seen=f"missed 0; bursts {bursts}")
+        strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)
         for side, bursts in (("inprocess", task), (QUEUE, queue))
     ]
     plant(run, "failures", rows)

@@ -181,6 +181,8 @@ def test_a_strike_that_does_not_count_is_told_in_its_cell_with_the_reason(bare: 
             "side": "inprocess",
             "valid": False,
             "reason": "steal",
+            "fault": 10,
+            "control": False,
         },
         {"block": "f10-1-inprocess", "measure": "fault", "side": "inprocess", "valid": True},
     ]
@@ -196,6 +198,8 @@ def test_a_fault_that_could_not_be_made_has_a_row_that_says_why(bare: Path) -> N
         "side": "celery-stock",
         "valid": False,
         "reason": "no rabbitmq-server on PATH",
+        "fault": 37,
+        "control": False,
     }
     blocks = [{**absent, "block": f"f37-{number}-celery-stock"} for number in range(2)]
     built = found(bare, strike(), blocks=blocks)
