@@ -15,9 +15,10 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from bench.analysis.comparison_page import plain
-from bench.analysis.report_program import render, shown
+from bench.analysis.report_program import display_path, render
 from bench.analysis.threshold_results import Outcome, outcomes
 from bench.analysis.threshold_syntax import Threshold
+from bench.atomic_write import write_atomically
 from bench.errors import EXIT_INTERRUPTED, BenchError
 from bench.own_app.own_request import Asked, refuse_without_app
 from bench.own_app.own_request import make_order as make_own_order
@@ -27,7 +28,7 @@ from bench.plan.run_request import Order, make_order
 from bench.run import resume
 from bench.run.runner import execute, go_on
 from bench.schema import CHECKS, MANIFEST
-from bench.storage.run_directory import RunDirectory, write_atomically
+from bench.storage.run_directory import RunDirectory
 
 __all__ = [
     "all_met",
@@ -81,7 +82,7 @@ def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirecto
     """Do what is left of an interrupted run; None where nothing was. `run` is the command that began it."""
     directory = resume.opened(path)
     if resume.is_complete(directory):
-        click.echo(f"nothing to do: {shown(directory.path)} is complete")
+        click.echo(f"nothing to do: {display_path(directory.path)} is complete")
         return None
     with run.make_context("run", directory.manifest["command"][2:]) as recorded:
         asked = sorted_out({**recorded.params, "out": directory.path.parent})
@@ -95,7 +96,7 @@ def finish(directory: RunDirectory) -> int:
     interrupted = directory.manifest.get("interrupted")
     code = render(directory.path)
     if interrupted:
-        words = ["queue-or-task", "run", "--resume", str(shown(directory.path))]
+        words = ["queue-or-task", "run", "--resume", str(display_path(directory.path))]
         click.echo(f"to go on with it: {shlex.join(words)}")
     return code or (EXIT_INTERRUPTED if interrupted else 0)
 

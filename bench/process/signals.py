@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
+
+from bench.atomic_write import write_atomically
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -21,6 +22,4 @@ def stop_on_signals() -> asyncio.Event:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a file that is either absent or whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(value) + "\n")
-    partial.replace(path)
+    write_atomically(path, json.dumps(value) + "\n")

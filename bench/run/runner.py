@@ -12,6 +12,7 @@ from functools import partial
 import httpx
 from rich.console import Console
 
+from bench.atomic_write import write_atomically
 from bench.blocks import drift, fault, latency, registry
 from bench.blocks.context import Context
 from bench.errors import BenchError
@@ -31,7 +32,7 @@ from bench.run.host_discovery import found
 from bench.run.progress import RunProgress
 from bench.schema import PLAN
 from bench.storage.manifest import manifest
-from bench.storage.run_directory import RunDirectory, write_atomically
+from bench.storage.run_directory import RunDirectory
 from bench.world.broker import URL_VARIABLE, BrokerError, check_broker
 
 #: What a block may raise without ending the run: it is listed as invalid and the run goes on.

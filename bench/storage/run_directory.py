@@ -19,6 +19,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from bench.atomic_write import write_atomically
 from bench.errors import BenchError
 from bench.schema import MANIFEST, SCHEMA, SCHEMA_VERSION, TABLES, Column, Manifest, join_texts
 
@@ -184,14 +185,3 @@ def _fresh_folder(out: Path, name: str) -> Path:
             path.mkdir()
             return path
     raise AssertionError  # the count has no end
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part; OSError leaves none."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text)
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise

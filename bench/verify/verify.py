@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.app.planted.truths import POLICY, side
+from bench.atomic_write import write_atomically
 from bench.blocks import drift as drift_block
 from bench.blocks import fault as fault_block
 from bench.blocks import latency
@@ -32,7 +33,7 @@ from bench.schema import INSTRUMENT, Manifest
 from bench.stack import hiccup_meter
 from bench.storage import environment
 from bench.storage.manifest import now
-from bench.storage.run_directory import RunDirectory, write_atomically
+from bench.storage.run_directory import RunDirectory
 from bench.verify import checks, same_side
 from bench.verify.checks import Row
 from scenarios import jobs as job_names
@@ -99,21 +100,21 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
         )
         made = asyncio.run(_measure(context, size))
     rows = found(directory, made, size)
-    directory.save_manifest(finished_at=now(), instrument=told(rows, directory.manifest))
+    directory.save_manifest(finished_at=now(), instrument=to_manifest(rows, directory.manifest))
     record = json.dumps(directory.manifest["instrument"], indent=2, ensure_ascii=False)
     write_atomically(out / INSTRUMENT, f"{record}\n")
     return directory, rows
 
 
-def told(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a report prints of a verification."""
+def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The verification as the manifest has it."""
     verdicts = Counter(row.verdict for row in rows)
     return {
         "known truth": ", ".join(f"{count} of {len(rows)} {verdict}" for verdict, count in verdicts.items()),
         "verified at": now(),
         "verified commit": manifest["git"]["commit"],
         "truths": [
-            {"truth": row.truth, "told": _figures(row), "outcome": row.verdict, "why": _why(row)}
+            {"truth": row.truth, "figures": _figures(row), "outcome": row.verdict, "why": _why(row)}
             for row in rows
         ],
     }

@@ -34,7 +34,7 @@ class Line:
 
     name: str
     side: str
-    told: str
+    text: str
     middle: float
     low: float
     high: float
@@ -75,7 +75,7 @@ def line(
     return Line(
         name=name,
         side=side,
-        told=unit(middle),
+        text=unit(middle),
         middle=middle,
         low=low,
         high=high,
@@ -114,9 +114,9 @@ def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMB
     return figure
 
 
-def told(panels: Sequence[Panel]) -> list[str]:
+def describe(panels: Sequence[Panel]) -> list[str]:
     """The plots in words, for the description."""
-    return [f"{item.heading}, {line.name}: {line.told}" for item in panels for line in item.lines]
+    return [f"{item.heading}, {line.name}: {line.text}" for item in panels for line in item.lines]
 
 
 def _plot(axes: Axes, item: Panel) -> None:
@@ -141,7 +141,7 @@ def _plot(axes: Axes, item: Panel) -> None:
         beside: dict[str, Any] = {"va": "center", "fontsize": 9.5, "clip_on": False}
         across = axes.get_yaxis_transform()
         axes.text(-0.03, place, canvas.plain(line.name, 32), ha="right", transform=across, **beside)
-        axes.text(1.03, place, canvas.plain(line.told, 20), ha="left", transform=across, **beside)
+        axes.text(1.03, place, canvas.plain(line.text, 20), ha="left", transform=across, **beside)
 
 
 def apart(dots: Sequence[float], low: float, high: float, *, log: bool) -> list[float]:

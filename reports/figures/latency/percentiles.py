@@ -103,7 +103,7 @@ def _figures(run: Run, kind: str, title: str, shown: Sequence[Shown], caption: s
                     draw(plots, _scale(plots), height=HEIGHT),
                     slug=canvas.slug(kind, scenario),
                     title=title.format(name),
-                    told=_told(run, shown, scenario),
+                    description=_describe(run, shown, scenario),
                     caption=f"{caption} The line is every block that counts, taken together; a pale dot is "
                     f"one block. Shaded: the machine's own hiccup p99. {_counts(run, scenario)}",
                     command=rerun_commands.measure(run, "latency", scenario),
@@ -163,7 +163,7 @@ def numbers(run: Run, shown: Sequence[Shown], scenario: str) -> Table | None:
     return table("the median over blocks, with the range of the blocks", rows, folded=True)
 
 
-def _told(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
+def _describe(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
     parts = []
     for one in shown:
         found = _by_block(run, one.metric, scenario).dropna(subset=["value_ms"])

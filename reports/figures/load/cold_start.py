@@ -9,7 +9,7 @@ from reports.data import evidence, formatting, rerun_commands
 from reports.data.run import Run
 from reports.data.tables import Table, ordered, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, line, panel
 
 #: The plots, a column each.
 SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
@@ -42,7 +42,7 @@ def cold(run: Run) -> canvas.Figure | None:
         draw(plots),
         slug="cold-start",
         title="Cold start",
-        told=told(plots),
+        description=describe(plots),
         caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
         "together, so they do not add up; the services that every side calls are not counted. The mark is "
         "the median, a pale dot one start, the bar their range. n: "

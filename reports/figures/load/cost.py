@@ -9,7 +9,7 @@ from reports.data import evidence, formatting, rerun_commands
 from reports.data.run import Run
 from reports.data.tables import Table, ordered, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, line, panel
 
 #: What a side eats: heading and column.
 EATS = {
@@ -80,7 +80,7 @@ def _figure(
         draw(plots),
         slug=slug,
         title=title,
-        told=told(plots),
+        description=describe(plots),
         caption=f"{caption} The mark is the median, each pale dot one block, the bar their range. "
         f"n: {', '.join(counts)}.",
         command=rerun_commands.measure(run, "latency"),

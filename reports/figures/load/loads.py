@@ -54,7 +54,7 @@ def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) ->
         draw(plots, scale),
         slug=canvas.slug("load", scenario),
         title=f"Response under load: {formatting.scenario(scenario)}",
-        told=_told(rows, shares),
+        description=_describe(rows, shares),
         caption="Each side is asked for the same shares of what it can do itself, so the loads differ in "
         "requests a second: how soon a job has its effect when the side is busy. A cross at the top: the "
         "backlog grew, so a percentile would only tell how long the block was, and none is drawn; the table "
@@ -104,7 +104,7 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
     return plot(heading, found)
 
 
-def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
+def _describe(rows: pd.DataFrame, shares: list[float]) -> list[str]:
     middle = rows[rows["quantile"] == formatting.MEDIAN]
     return [
         f"{formatting.side(side)} at {formatting.percent(share)}: median "

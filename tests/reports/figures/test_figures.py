@@ -22,7 +22,7 @@ from reports.data.run import Run, read
 from reports.figures import Figure, dot_strips, labels
 from reports.figures.latency import percentiles
 from reports.figures.periodic.phase import missing, moments, policies, steps
-from reports.pages.sections import Drawn as Sections
+from reports.pages.section import Drawn as Sections
 from tests.reports.synthetic_run import plant
 
 
