@@ -38,7 +38,7 @@ class Judgement:
     @property
     def symbol(self) -> str:
         """A mark that needs no colour."""
-        return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(self.state, "?")
+        return formatting.symbol(self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

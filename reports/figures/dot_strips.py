@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports.data import evidence
+from reports.data import evidence, formatting
+from reports.data.tables import ordered
 from reports.figures import canvas
 from reports.figures.rows import log_ticks, span
 
@@ -89,6 +90,17 @@ def panel(heading: str, lines: Sequence[Line], *, log: bool = False) -> Panel | 
     shows = canvas.on_log_axis if log else canvas.on_plain_axis
     drawn = tuple(item for item in lines if shows(item.middle))
     return Panel(heading=heading, lines=drawn, log=log) if drawn else None
+
+
+def panel_by_side(
+    heading: str, rows: pd.DataFrame, column: str, *, unit: Callable[[float], str]
+) -> Panel | None:
+    """A plot of one column of a table, a line for each side; None where there is nothing to show."""
+    lines = [
+        line(rows[rows["side"] == side][column], name=formatting.side(side), side=side, unit=unit)
+        for side in ordered(rows["side"])
+    ]
+    return panel(heading, lines)
 
 
 def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMBERS) -> Sheet:

@@ -32,7 +32,7 @@ class Mark:
     @property
     def symbol(self) -> str:
         """A mark that needs no colour."""
-        return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(self.state, "?")
+        return formatting.symbol(self.state)
 
     @property
     def word(self) -> str:

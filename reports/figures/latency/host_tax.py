@@ -6,7 +6,7 @@ from bench.schema import SIDES
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, over_blocks, table
+from reports.data.tables import Table, middle_and_range, table
 from reports.figures import canvas
 from reports.figures.rows import Row, describe, draw, in_blocks, span
 
@@ -61,8 +61,8 @@ def numbers(run: Run) -> Table | None:
     rows = [
         {"side": formatting.side(str(side))}
         | {
-            formatting.percentile(float(share)): over_blocks(
-                group[group["quantile"] == share]["value_ms"].dropna()
+            formatting.percentile(float(share)): middle_and_range(
+                group[group["quantile"] == share]["value_ms"].dropna(), formatting.ms
             )
             for share in sorted(found["quantile"].dropna().unique())
         }

@@ -18,7 +18,7 @@ from bench.schema import MINIMUM_SAMPLES, SIDES
 from reports.data import evidence, formatting, quantiles, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, over_blocks, table
+from reports.data.tables import Table, middle_and_range, table
 from reports.figures import canvas
 from reports.figures.latency.ecdf import hiccup_ms
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
@@ -155,7 +155,9 @@ def numbers(run: Run, shown: Sequence[Shown], scenario: str) -> Table | None:
         found = _by_block(run, one.metric, scenario).dropna(subset=["value_ms"])
         for share, group in sorted(groups(found, "quantile"), key=lambda item: item[0]):
             cells = {
-                formatting.side(side): over_blocks(group[group["side"] == side]["value_ms"])
+                formatting.side(side): middle_and_range(
+                    group[group["side"] == side]["value_ms"], formatting.ms
+                )
                 for side in SIDES
                 if side in set(found["side"])
             }

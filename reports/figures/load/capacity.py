@@ -18,13 +18,9 @@ def _per_s(value: float) -> str:
 def capacity(run: Run) -> canvas.Figure | None:
     """Requests a second that each side sustained, one dot a ramp."""
     found = run.table("capacity")
-    lines = [
-        dot_strips.line(
-            found[found["side"] == side]["capacity_per_s"], name=formatting.side(side), side=side, unit=_per_s
-        )
-        for side in ordered(found["side"])
-    ]
-    drawn = dot_strips.panel("requests of the common mix, a second", lines)
+    drawn = dot_strips.panel_by_side(
+        "requests of the common mix, a second", found, "capacity_per_s", unit=_per_s
+    )
     if drawn is None:
         return None
     most = max(len(line.dots) for line in drawn.lines)

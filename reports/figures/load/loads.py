@@ -8,7 +8,7 @@ from bench.schema import MINIMUM_SAMPLES
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, headings, ordered, over_blocks, table
+from reports.data.tables import Table, headings, middle_and_range, ordered, table
 from reports.figures import canvas
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
 
@@ -130,6 +130,8 @@ def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
         }
         for quantile in sorted(rows["quantile"].unique()):
             name = formatting.metric("response", float(quantile))
-            cells[name] = over_blocks(values[values["quantile"] == quantile]["value_ms"].dropna())
+            cells[name] = middle_and_range(
+                values[values["quantile"] == quantile]["value_ms"].dropna(), formatting.ms
+            )
         found.append(cells)
     return table("every side at every share", found, folded=True)
