@@ -93,7 +93,7 @@ def home() -> asyncio.AbstractEventLoop:
     return _running[-1].loop
 
 
-def held() -> list[str]:
+def pending_jobs() -> list[str]:
     """The jobs that exist only in memory now: waiting, running or backing off."""
     return [work.name for running in list(_running) for work in (*running.tree.held(), *running.tasks.held())]
 

@@ -19,7 +19,7 @@ from inprocess.supervision.core.log import log
 from inprocess.supervision.core.names import whereis
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import Misfire, Overlap
-from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
+from inprocess.supervision.periodic.work_then_rearm import FixedDelay
 from inprocess.supervision.servers.gen_server import GenServer
 from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
 from inprocess.supervision.tasks.child import Child
@@ -104,7 +104,7 @@ async def _stop(servers: Supervisor, owner: str) -> None:
 def _spec(owner: str, policy: str) -> ChildSpec:
     spawn = partial(_spawn, owner)
     if policy == "work-then-rearm":
-        return ChildSpec(owner, partial(WorkThenRearm.start, spawn, interval_s=INTERVAL_S))
+        return ChildSpec(owner, partial(FixedDelay.start, spawn, interval_s=INTERVAL_S))
     t0 = asyncio.get_running_loop().time()
     options = _ANCHORED[policy]
     return ChildSpec(owner, partial(Periodic.start, spawn, interval_s=INTERVAL_S, t0=t0, **options))

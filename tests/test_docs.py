@@ -16,7 +16,7 @@ import sys
 import tokenize
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -87,7 +87,6 @@ json.dump(wrong, sys.stdout)
 """
 
 
-@cache
 def tracked() -> list[Path]:
     command = ["git", "ls-files"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -144,6 +143,8 @@ def dangling_pages(text: str, folder: Path) -> Iterator[str]:
 
 def retired_names(source: str) -> Iterator[str]:
     """Pages outside the repository that comments and strings of a Python file name."""
+    if not RETIRED.search(source):
+        return
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type in {tokenize.COMMENT, tokenize.STRING}:
             yield from (f"line {token.start[0]}: {found[0]}" for found in RETIRED.finditer(token.string))
@@ -160,11 +161,16 @@ def names_in(code: str) -> Iterator[tuple[str, str, str]]:
         yield "transport", scheme, ""
 
 
-def unimportable(codes: list[str]) -> list[str]:
-    """The names in these pieces of code that a fresh interpreter does not find."""
-    asked = sorted({name for code in codes for name in names_in(code)})
-    if not asked:
-        return []
+@cache
+def tried() -> dict[tuple[str, str, str], str]:
+    """Each name on a page, in an example or among LIES, and what a fresh interpreter says against it.
+
+    One interpreter tries them all, since most of the time goes into importing what they share.
+    """
+    pages = [code for page in PAGES for code in code_of(page.read_text())]
+    lies = [code for lie in LIES for code in code_of(lie)]
+    examples = [file.read_text() for file in EXAMPLES if file.suffix == ".py"]
+    asked = sorted({name for code in (*pages, *lies, *examples) for name in names_in(code)})
     probed = subprocess.run(
         [sys.executable, "-c", PROBE],
         cwd=ROOT,
@@ -174,13 +180,19 @@ def unimportable(codes: list[str]) -> list[str]:
         check=False,
     )
     assert probed.returncode == 0, probed.stderr
-    return [" ".join(wrong) for wrong in json.loads(probed.stdout)]
+    wrong = {(kind, path, attribute): why for kind, path, attribute, why in json.loads(probed.stdout)}
+    return {name: wrong.get(name, "") for name in asked}
+
+
+def unimportable(codes: list[str]) -> list[str]:
+    """The names in these pieces of code that do not work."""
+    names = sorted({name for code in codes for name in names_in(code)})
+    return [" ".join((*name, tried()[name])) for name in names if tried()[name]]
 
 
 def lacking_paths(codes: list[str]) -> Iterator[str]:
-    names = {path.name for path in tracked()}
     for code in codes:
-        if PATH.match(code) and not any(ROOT.glob(code.rstrip("/"))) and code not in names:
+        if PATH.match(code) and not any(ROOT.glob(code.rstrip("/"))) and not any(ROOT.glob(f"**/{code}")):
             yield f"{code}: no such path"
 
 
@@ -357,7 +369,7 @@ def test_every_limit_that_the_method_states_is_that_of_the_code() -> None:
 
 def _is_limit(text: str, module: str, name: str) -> bool:
     value = getattr(importlib.import_module(module), name)
-    values = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else (value,)
+    values = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else (value,)
     return [float(number) for number in text.split(", ")] == [float(number) for number in values]
 
 
@@ -411,10 +423,3 @@ def test_a_name_of_a_page_outside_the_repository_is_found_out() -> None:
         "line 1: METHOD",
         "line 2: DESIGN",
     ]
-
-
-def test_every_class_that_the_architecture_names_is_in_the_code() -> None:
-    spans = SPAN.findall(FENCE.sub("", (ROOT / "docs" / "architecture.md").read_text()))
-    named = {span for span in spans if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", span)}
-    assert len(named) >= 5
-    assert {name for name in named if not re.search(rf"^class {name}\b", sources(), re.MULTILINE)} == set()

@@ -26,7 +26,6 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, Final
 
-import hypothesis.internal.conjecture.engine as hypothesis_engine
 import pytest
 from pytest_timeout import is_debugging
 
@@ -34,9 +33,6 @@ from pytest_timeout import is_debugging
 AGAIN_S: Final = 10.0
 #: Seconds from the limit of a test until a process that cannot be interrupted is ended.
 LOST_S: Final = 60.0
-#: Seconds for which Hypothesis may shrink a failing example: well within a test's limit, so that a failure
-#: is reported with its example and not as a time-out. Its own bound is 300.
-SHRINK_S: Final = 20.0
 
 
 class TestTimeoutError(BaseException):
@@ -83,9 +79,8 @@ _OVER: Final = pytest.StashKey[bool]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the real standard error, which a test's capture replaces; bound Hypothesis's shrinking."""
+    """Keep the real standard error, which a test's capture replaces."""
     config.stash[_STDERR] = os.dup(2)
-    hypothesis_engine.MAX_SHRINKING_SECONDS = SHRINK_S  # type: ignore[assignment] # there is no setting for it
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

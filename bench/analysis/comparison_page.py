@@ -34,13 +34,13 @@ def write_page(found: Compared, page: Path) -> int:
         raise BenchError(f"{page} is no name for a page: let it end in .html")
     figures = page.with_suffix(".json")
     try:
-        write_atomically(figures, json.dumps(as_json(found, page.parent), indent=2, allow_nan=False) + "\n")
+        write_atomically(figures, json.dumps(summary(found, page.parent), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise BenchError(f"cannot write {figures}: {error.strerror}; use --out") from error
     return subprocess.run([sys.executable, "-m", "reports.versus", str(figures)], check=False).returncode
 
 
-def as_json(found: Compared, folder: Path) -> dict[str, Any]:
+def summary(found: Compared, folder: Path) -> dict[str, Any]:
     """What the file says, with the ways to both runs from the folder that it lies in."""
     return {
         "schema": SCHEMA_VERSION,

@@ -31,7 +31,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ThresholdResult:
     """One threshold at one subject. `value` is NaN where nothing was measured."""
 
     threshold: Threshold
@@ -53,7 +53,7 @@ class Outcome:
         return f"{'met' if self.met else 'CROSSED':8}{self.threshold.text}: {value} ({self.subject})"
 
 
-def outcomes(run: RunDirectory, threshold: Threshold) -> list[Outcome]:
+def threshold_results(run: RunDirectory, threshold: Threshold) -> list[ThresholdResult]:
     """The threshold at each subject that its filter leaves, or one that was not measured."""
     rows = _rows(run, threshold)
     by = [name for name in SUBJECTS if name in rows]
@@ -65,7 +65,7 @@ def outcomes(run: RunDirectory, threshold: Threshold) -> list[Outcome]:
     if not found:
         wanted = ", ".join((*threshold.subjects.values(), *(threshold.ratio or ()))) or "any side"
         found = {wanted: math.nan}
-    return [Outcome(threshold=threshold, subject=name, value=value) for name, value in found.items()]
+    return [ThresholdResult(threshold=threshold, subject=name, value=value) for name, value in found.items()]
 
 
 def _ratios(

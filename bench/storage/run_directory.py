@@ -6,9 +6,7 @@ See `bench.schema` for its files.
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,13 +16,16 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
-from bench.atomic_write import write_atomically
+from bench.atomic_write import replacement, write_atomically
 from bench.errors import BenchError
 from bench.schema import MANIFEST, SCHEMA, SCHEMA_VERSION, TABLES, Column, Manifest, join_texts
 
 #: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
 FREE_BYTES_NEEDED = 300_000_000
+#: The file that is locked by the process that writes the run; it stays, empty.
+LOCK = ".lock"
 #: Cells of a number, or of true or false, that are missing.
 _MISSING_CELLS = ["", "nan", "NaN", "NA", "None", "null"]
 
@@ -69,12 +70,11 @@ class RunDirectory:
 
         The kernel takes the claim back when the process ends, however it ends.
         """
-        folder = os.open(self.path, os.O_RDONLY)
         try:
-            _lock(folder, self.path)
-            yield
-        finally:
-            os.close(folder)
+            with FileLock(self.path / LOCK, blocking=False):
+                yield
+        except Timeout:
+            raise BenchError(f"{self.path} is being measured by another process: wait for its end") from None
 
     def save_manifest(self, **changes: Any) -> None:
         """Change fields of the manifest and write it in one step."""
@@ -129,9 +129,8 @@ class RunDirectory:
     def point_latest(self) -> None:
         """Let `latest` beside this directory point at it."""
         link = self.path.parent / "latest"
-        fresh = self.path.parent / f".latest-{os.getpid()}"
-        fresh.symlink_to(self.path.name)
-        fresh.replace(link)
+        with replacement(link) as fresh:
+            fresh.symlink_to(self.path.name)
 
 
 def _header(path: Path) -> list[str]:
@@ -158,13 +157,6 @@ def _typed(found: pd.DataFrame, column: Column) -> pd.Series[Any]:
     if is_number:
         return pd.to_numeric(found[column.name], errors="coerce")
     return found[column.name]
-
-
-def _lock(folder: int, path: Path) -> None:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BenchError(f"{path} is being measured by another process: wait for its end") from None
 
 
 def check_space(out: Path) -> None:

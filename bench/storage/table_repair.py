@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.atomic_write import write_atomically
+from bench.atomic_write import replacement
 
 
 def mend(path: Path, stays: Callable[[dict[str, str]], bool] = lambda _row: True) -> None:
@@ -25,6 +25,5 @@ def mend(path: Path, stays: Callable[[dict[str, str]], bool] = lambda _row: True
         path.unlink()
         return
     kept = [row for row in rows if len(row) == len(header) and stays(dict(zip(header, row, strict=True)))]
-    whole = io.StringIO(newline="")
-    csv.writer(whole).writerows([header, *kept])
-    write_atomically(path, whole.getvalue())
+    with replacement(path) as fresh, fresh.open("w", newline="") as file:
+        csv.writer(file).writerows([header, *kept])

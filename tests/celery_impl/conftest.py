@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import redis
+from kombu import pools
 
 from bench.world.broker import Broker, BrokerError, server_binary
 from celery_impl.sidekiq import Sets
@@ -201,6 +202,7 @@ def broker(_server: Broker) -> Broker:
     with redis.Redis.from_url(_server.url) as client:
         client.flushall()
         client.script_flush()
+    pools.reset()  # they are the process's: connections that the broker may have closed in the test before
     return _server
 
 

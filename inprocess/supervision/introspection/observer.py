@@ -30,12 +30,12 @@ from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
 from inprocess.supervision.leases.leased import Leased
-from inprocess.supervision.periodic.timer_process import Ticker
+from inprocess.supervision.periodic.timer_process import TimerProcess
 from inprocess.supervision.servers.message_loop import MessageLoop
-from inprocess.supervision.servers.server_report import shown, state_of
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.servers.server_report import redacted, state_of
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
-from inprocess.supervision.supervisors.ordered_children import Ordered
+from inprocess.supervision.supervisors.ordered_children import OrderedSupervisor
 from inprocess.supervision.tasks import task
 from inprocess.supervision.tasks.child import Child
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
@@ -97,9 +97,9 @@ def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) ->
         _state(process),
         uptime_s=_uptime(process),
         mailbox_depth=process.mailbox_depth if isinstance(process, MessageLoop) else None,
-        restarts=process.restarts if isinstance(process, Parent | TaskSupervisor) else None,
+        restarts=process.restarts if isinstance(process, BaseSupervisor | TaskSupervisor) else None,
         last_run_at=_moment(getattr(process.handle, "last_run_at", None)),
-        counts=dataclasses.asdict(process.counts) if isinstance(process, Ticker) else None,
+        counts=dataclasses.asdict(process.counts) if isinstance(process, TimerProcess) else None,
         about=_attributes(process) if attributes and isinstance(process, MessageLoop) else None,
         children=tuple(node(child_id, child) for child_id, child in below),
         child_count=child_count,
@@ -117,7 +117,7 @@ def _below(process: BaseProcess, limit: int) -> tuple[list[tuple[str, object]], 
         return [(child.name, child) for child in islice(living, limit)], process.count
     if isinstance(process, DynamicSupervisor):
         return list(islice(process._shown(), limit)), process.count  # noqa: SLF001 - of one package
-    if isinstance(process, Ordered):
+    if isinstance(process, OrderedSupervisor):
         children = process.which_children()
         return list(islice(children, limit)), len(children)
     inner = process.process if isinstance(process, Leased) else None
@@ -127,9 +127,9 @@ def _below(process: BaseProcess, limit: int) -> tuple[list[tuple[str, object]], 
 def _state(process: BaseProcess) -> str:
     if process.exit is not None:
         return f"ended: {process.exit}"
-    if isinstance(process, Parent | TaskSupervisor) and process._stopping:  # noqa: SLF001 - of one package
+    if isinstance(process, BaseSupervisor | TaskSupervisor) and process._stopping:  # noqa: SLF001 - of one package
         return "stopping"
-    if isinstance(process, Parent) and not process._is_ready:  # noqa: SLF001 - of one package
+    if isinstance(process, BaseSupervisor) and not process._is_ready:  # noqa: SLF001 - of one package
         return "starting"
     if isinstance(process, MessageLoop):
         return process.condition
@@ -142,7 +142,7 @@ def _uptime(process: BaseProcess) -> float | None:
 
 
 def _attributes(process: MessageLoop) -> str:
-    return shown(process, state=state_of(process.server)).get("state", "")
+    return redacted(process, state=state_of(process.server)).get("state", "")
 
 
 def _moment(value: object) -> str | None:

@@ -32,7 +32,7 @@ from inprocess.supervision.core.errors import WorkerDiedError
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
 from inprocess.supervision.core.thread_bridge import is_async
-from inprocess.supervision.isolation.worker_threads import Crew, Job
+from inprocess.supervision.isolation.worker_threads import DaemonThreadPool, Job
 
 Isolation = Literal["loop", "thread", "process"]
 
@@ -112,24 +112,26 @@ def release(seconds: float = REAP_S) -> bool:
 
     For tests that look for what was left over. Any thread but the loop's, which it would hold up.
     """
-    released = [crew.release(seconds) for crew in _crews()]
+    released = [pool.release(seconds) for pool in _pools()]
     return all(released)
 
 
-async def _run_job(crew: Crew, job: Job, limit: ShutdownLimit, lost: Callable[[], object]) -> object:
+async def _run_job(
+    pool: DaemonThreadPool, job: Job, limit: ShutdownLimit, lost: Callable[[], object]
+) -> object:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
     job.on_end = partial(_tell, loop, ended)
-    crew.submit(job)
+    pool.submit(job)
     try:
         await asyncio.wait((ended,))
     except asyncio.CancelledError:
-        if crew.withdraw(job):
+        if pool.withdraw(job):
             raise
         await _stop(job, ended, limit)
         if not ended.done():
-            crew.lose(job)
-            log.error("%s cannot be stopped: its %s goes on, and was abandoned", job.name, crew.kind)
+            pool.lose(job)
+            log.error("%s cannot be stopped: its %s goes on, and was abandoned", job.name, pool.kind)
             lost()
             raise
         if isinstance(job.error, WorkerDiedError):  # at our request
@@ -188,23 +190,23 @@ def _no_more() -> None:
     """Nothing to clear up after a thread."""
 
 
-_threads = Crew("thread", THREADS, THREAD_IDLE_S, _no_more)
+_threads = DaemonThreadPool("thread", THREADS, THREAD_IDLE_S, _no_more)
 
 
 @cache
-def _processes() -> Crew:
+def _processes() -> DaemonThreadPool:
     from inprocess.supervision.isolation.worker_process import leave  # late, as in `run`
 
-    return Crew("process", PROCESSES, PROCESS_IDLE_S, leave)
+    return DaemonThreadPool("process", PROCESSES, PROCESS_IDLE_S, leave)
 
 
-def _crews() -> list[Crew]:
+def _pools() -> list[DaemonThreadPool]:
     return [_threads, _processes()] if _processes.cache_info().currsize else [_threads]
 
 
 def _at_exit() -> None:
     """Leave no process behind; wait for threads, for a while, and name those that go on."""
-    if len(_crews()) > 1:
+    if len(_pools()) > 1:
         for job in _processes().running():
             job.stop()
         for job in _processes().wait(EXIT_WAIT_S):
@@ -222,8 +224,8 @@ def _at_exit() -> None:
 
 
 def _after_fork() -> None:
-    for crew in _crews():
-        crew.reset()
+    for pool in _pools():
+        pool.reset()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,4 +1,4 @@
-"""Crew: daemon threads of our own that run jobs, one at a time each, at most `limit` of them.
+"""DaemonThreadPool: daemon threads that run jobs, one at a time each, at most `limit` of them.
 
 Unlike `concurrent.futures` nothing here waits for a thread for ever, not even the interpreter's
 exit. Threads are made when there is work for them and end after `idle_s` without. A job that
@@ -46,7 +46,7 @@ class Job:
             self.error = error
 
 
-class Crew:
+class DaemonThreadPool:
     """See the module. `leave` is called on each thread before it ends."""
 
     def __init__(self, kind: str, limit: int, idle_s: float, leave: Callable[[], object]) -> None:

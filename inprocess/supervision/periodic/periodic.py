@@ -52,7 +52,7 @@ from inprocess.supervision.periodic.policies import (
     Schedule,
     shared,
 )
-from inprocess.supervision.periodic.timer_process import Spawn, Ticker, elsewhere, scheduler_here
+from inprocess.supervision.periodic.timer_process import Spawn, TimerProcess, elsewhere, scheduler_here
 from inprocess.supervision.tasks.child import Child
 
 SKIP: Final = "skip"
@@ -62,7 +62,7 @@ P = TypeVar("P", bound="Periodic")
 _usual: dict[float, Schedule] = {}
 
 
-class Periodic(Ticker):
+class Periodic(TimerProcess):
     """Runs on the grid t0 + kT; see the module. Made by `start`."""
 
     __slots__ = ("_owed", "_schedule", "_t0")
@@ -135,7 +135,7 @@ class Periodic(Ticker):
         return self._schedule
 
     def quiet(self) -> None:
-        """As `Ticker.quiet`."""
+        """As `TimerProcess.quiet`."""
         self._owed = 0
         super().quiet()
 

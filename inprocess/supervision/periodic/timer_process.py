@@ -37,8 +37,8 @@ NEVER = math.inf
 T = TypeVar("T")
 
 
-class Ticker(BaseProcess):
-    """Base of Periodic and WorkThenRearm; made by their `start`."""
+class TimerProcess(BaseProcess):
+    """Base of Periodic and FixedDelay; made by their `start`."""
 
     __slots__ = ("_counts", "_current", "_when", "last_run_at", "spawn")
 

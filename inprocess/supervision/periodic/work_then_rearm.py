@@ -1,7 +1,7 @@
-"""WorkThenRearm: the article's naive periodic server, for comparison.
+"""FixedDelay: the article's naive periodic server, for comparison.
 
-It waits for its work and then for the interval. So every later run is late by what the work
-took, and a stall of the loop makes it late for good. Use Periodic.
+It does its work, waits for the interval and begins again. So every later run is late by what the
+work took, and a stall of the loop makes it late for good. Use Periodic.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Self
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
-from inprocess.supervision.periodic.timer_process import Spawn, Ticker, elsewhere, scheduler_here
+from inprocess.supervision.periodic.timer_process import Spawn, TimerProcess, elsewhere, scheduler_here
 
 
-class WorkThenRearm(Ticker):
+class FixedDelay(TimerProcess):
     """Runs one interval after the start, and one interval after each run has ended. Made by `start`."""
 
     __slots__ = ("_is_quiet", "interval_s")
@@ -42,7 +42,7 @@ class WorkThenRearm(Ticker):
         self._rearm()
 
     def quiet(self) -> None:
-        """As `Ticker.quiet`."""
+        """As `TimerProcess.quiet`."""
         self._is_quiet = True
         super().quiet()
 
@@ -62,3 +62,7 @@ class WorkThenRearm(Ticker):
     def _rearm(self) -> None:
         if not self._is_quiet:
             self._arm(self.scheduler.monotonic() + self.interval_s)
+
+
+#: The same by the name of the article, and of the policy `work-then-rearm`.
+WorkThenRearm = FixedDelay

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from inprocess.supervision.core.errors import CallTimeoutError
 from inprocess.supervision.core.scheduler import Scheduler
-from inprocess.supervision.servers.server_report import Shows, shown_message
+from inprocess.supervision.servers.server_report import Shows, redacted_message
 
 
 class Replies(Protocol):
@@ -76,7 +76,7 @@ class Caller:
     def expire(self, seconds: float) -> None:
         """Make the call raise CallTimeoutError: it had `seconds`. Loop's thread only."""
         process = self._process
-        asked = shown_message(process, self.request)
+        asked = redacted_message(process, self.request)
         self.fail(CallTimeoutError(f"{process.name} did not reply within {seconds:g} s to {asked}"))
 
     def describe(self) -> str:

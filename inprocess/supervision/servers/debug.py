@@ -10,7 +10,7 @@ from typing import Literal, Protocol, cast
 
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler
-from inprocess.supervision.servers.server_report import Shows, shown_message
+from inprocess.supervision.servers.server_report import Shows, redacted_message
 
 Kind = Literal["call", "cast", "info", "continue", "reply"]
 
@@ -101,7 +101,7 @@ class Debug:
         return self._server.scheduler.monotonic()
 
     def _text(self, message: object) -> str:
-        return shown_message(self._server, message)
+        return redacted_message(self._server, message)
 
     def _note(self, event: Event) -> None:
         if self.events is not None:

@@ -46,7 +46,7 @@ from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.servers.call import Caller
 from inprocess.supervision.servers.deadlines import deadlines
 from inprocess.supervision.servers.message_loop import CAST, INFO, NO_REPLY, MessageLoop
-from inprocess.supervision.servers.server_report import shown_message
+from inprocess.supervision.servers.server_report import redacted_message
 
 __all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
 
@@ -101,7 +101,9 @@ class GenServer(Process):
         """Deal with a message that came outside of call and cast: timers, exits of others."""
         process = self.__process__
         log.error(
-            "%s got an unexpected info and passed over it: %s", process.name, shown_message(process, message)
+            "%s got an unexpected info and passed over it: %s",
+            process.name,
+            redacted_message(process, message),
         )
 
     def terminate(self, ended: Exit, /) -> Any:
@@ -203,7 +205,7 @@ class GenServer(Process):
 
 def _unhandled(server: GenServer, handler: str, message: object) -> UnhandledMessageError:
     process = server.__process__
-    return UnhandledMessageError(f"{process.name} has no {handler} for {shown_message(process, message)}")
+    return UnhandledMessageError(f"{process.name} has no {handler} for {redacted_message(process, message)}")
 
 
 async def _begin_and_wait(process: MessageLoop, begin: Callable[[], None]) -> None:

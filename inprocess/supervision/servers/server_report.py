@@ -43,7 +43,7 @@ def set_state(server: object, state: dict[str, Any]) -> None:
         setattr(server, name, value)
 
 
-def shown(server: Shows, **status: Any) -> dict[str, str]:
+def redacted(server: Shows, **status: Any) -> dict[str, str]:
     """The values as texts, after the server's `format_status`; where that fails, none of them is shown."""
     try:
         formatted = server.format_status(status)
@@ -53,9 +53,9 @@ def shown(server: Shows, **status: Any) -> dict[str, str]:
         return dict.fromkeys(status, "[hidden: format_status failed]")
 
 
-def shown_message(server: Shows, message: object) -> str:
+def redacted_message(server: Shows, message: object) -> str:
     """One message as a text, as `shown`."""
-    return shown(server, message=message).get("message", "[hidden]")
+    return redacted(server, message=message).get("message", "[hidden]")
 
 
 def log_crash(
@@ -77,7 +77,7 @@ def log_crash(
     status: dict[str, Any] = {"reason": ended.error, "state": state}
     if kind != "none":
         status["message"] = message
-    texts = shown(server, **status)
+    texts = redacted(server, **status)
     log.error(
         "%s crashed: %s\n  last message: %s%s\n  ancestors: %s\n  state: %s",
         server.name,

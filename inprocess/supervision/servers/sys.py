@@ -29,7 +29,7 @@ from inprocess.supervision.core.log import log as _log
 from inprocess.supervision.core.process import ancestors
 from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
-from inprocess.supervision.servers.server_report import set_state, shown, state_of
+from inprocess.supervision.servers.server_report import redacted, set_state, state_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -182,7 +182,7 @@ def _status(server: GenServer) -> Status:
         ancestors=tuple(ancestors(process)),
         mailbox_depth=process.mailbox_depth,
         uptime=process.scheduler.monotonic() - process.started_at,
-        state=shown(process, state=state_of(server)).get("state", ""),
+        state=redacted(process, state=state_of(server)).get("state", ""),
         log=tuple(events or ()),
     )
 

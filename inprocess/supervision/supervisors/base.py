@@ -1,4 +1,4 @@
-"""Parent: what Supervisor and DynamicSupervisor have in common, the life of a process with children.
+"""BaseSupervisor: the life of a process with children, whatever their kind and order.
 
 1. Begin: `_begin` runs at once, up to its first wait; `ready` waits for the rest.
 2. Work: at most one task of its own, and only while something has to be waited for.
@@ -29,10 +29,10 @@ from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 T = TypeVar("T")
-P = TypeVar("P", bound="Parent")
+P = TypeVar("P", bound="BaseSupervisor")
 
 
-class Parent(BaseProcess):
+class BaseSupervisor(BaseProcess):
     """Base of the supervisors; see the module. Made by `start`, never by its constructor."""
 
     __slots__ = (

@@ -29,7 +29,7 @@ from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 #: Children that one step asks to end; the rest is asked in the loop's next steps.
@@ -39,7 +39,7 @@ STOPS_PER_STEP = 500
 _Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...]]
 
 
-class DynamicSupervisor(Parent):
+class DynamicSupervisor(BaseSupervisor):
     """Starts processes on demand; see the module. `async with DynamicSupervisor.start() as supervisor:`."""
 
     __slots__ = (
@@ -223,7 +223,7 @@ class DynamicSupervisor(Parent):
     def _stop_children(self) -> None:
         self._to_restart.clear()
         for process in list(self._starting):
-            if isinstance(process, Parent):
+            if isinstance(process, BaseSupervisor):
                 process.shutdown()
             else:
                 self._discard(process)

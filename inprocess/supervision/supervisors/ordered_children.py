@@ -1,6 +1,6 @@
-"""Ordered: children with ids and an order. How they are started, restarted by strategy, and stopped.
+"""OrderedSupervisor: children with ids and an order, started, restarted by strategy, and stopped.
 
-The half of `supervisor` that deals with processes; the other half is what people ask of it.
+Base of Supervisor and PartitionSupervisor, which add what people ask of them.
 Everything is an operation in one queue, done one after the other. Two things race:
 
 1. A child ends, its end is queued, and an operation before it stops or cycles that child: the
@@ -22,7 +22,7 @@ from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import RestartIntensity
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import (
     AutoShutdown,
     ChildSpec,
@@ -45,7 +45,7 @@ class ChildCounts:
 
 
 @dataclass(slots=True, eq=False)
-class Child:
+class ChildRecord:
     """One of them: its spec, and what has become of it."""
 
     spec: ChildSpec
@@ -53,7 +53,7 @@ class Child:
     process: BaseProcess | None = None
 
 
-class Ordered(Parent):
+class OrderedSupervisor(BaseSupervisor):
     """See the module."""
 
     __slots__ = ("_auto_shutdown", "_by_process", "_children", "_operations", "_starting", "_strategy")
@@ -72,10 +72,10 @@ class Ordered(Parent):
         check_significance(children, auto_shutdown)
         self._strategy = strategy
         self._auto_shutdown = auto_shutdown
-        self._children = {spec.id: Child(spec) for spec in children}
-        self._by_process: dict[BaseProcess, Child] = {}
+        self._children = {spec.id: ChildRecord(spec) for spec in children}
+        self._by_process: dict[BaseProcess, ChildRecord] = {}
         self._operations: deque[Operation] = deque()
-        self._starting: Child | None = None
+        self._starting: ChildRecord | None = None
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"] | None]]:
         """Ids and processes in the order of their start; None for one that does not run. Any thread."""
@@ -146,7 +146,7 @@ class Ordered(Parent):
         assert self._wanted is not None  # noqa: S101 - tells the type checker why this runs
         self._end(self._wanted)
 
-    async def _start_one(self, child: Child) -> BaseProcess | None:
+    async def _start_one(self, child: ChildRecord) -> BaseProcess | None:
         def made(process: BaseProcess) -> None:
             child.process = process
             self._by_process[process] = child
@@ -169,20 +169,20 @@ class Ordered(Parent):
             self._queue(partial(self._child_ended, child, process, process.exit))
         return process
 
-    async def _stop_one(self, child: Child) -> None:
+    async def _stop_one(self, child: ChildRecord) -> None:
         was, child.state = child.state, "stopping"
         process = child.process
         if process is not None and process.exit is None:
             # A worker in its init has nothing to clean up in `terminate` yet, and may hang there.
-            in_init = was == "starting" and not isinstance(process, Parent)
+            in_init = was == "starting" and not isinstance(process, BaseSupervisor)
             await process.stop("brutal_kill" if in_init else child.spec.shutdown)
         child.process, child.state = None, "stopped"
 
-    def _forget_temporary(self, child: Child) -> None:
+    def _forget_temporary(self, child: ChildRecord) -> None:
         if child.spec.restart == "temporary":
             self._children.pop(child.spec.id, None)
 
-    async def _child_ended(self, child: Child, process: BaseProcess, ended: Exit) -> None:
+    async def _child_ended(self, child: ChildRecord, process: BaseProcess, ended: Exit) -> None:
         if child.process is not process or child.state != "running":  # stopped meanwhile
             return
         child.process, child.state = None, "stopped"
@@ -198,7 +198,7 @@ class Ordered(Parent):
             log.info("%s shuts down: its significant child %r ended: %s", self.name, child.spec.id, ended)
             self._finish(SHUTDOWN)
 
-    async def _restart(self, child: Child) -> None:
+    async def _restart(self, child: ChildRecord) -> None:
         if not self._window.allows(self.scheduler.monotonic()):
             self._give_up(child.spec.id)
             return
@@ -208,11 +208,11 @@ class Ordered(Parent):
             failed.state = "restarting"
             self._queue(partial(self._try_again, failed))
 
-    async def _try_again(self, child: Child) -> None:
+    async def _try_again(self, child: ChildRecord) -> None:
         if child.state == "restarting":
             await self._restart(child)
 
-    async def _cycle(self, children: Sequence[Child]) -> Child | None:
+    async def _cycle(self, children: Sequence[ChildRecord]) -> ChildRecord | None:
         """Stop these children in reverse and start them in order; return the first that could not start."""
         for child in reversed(children):
             await self._stop_one(child)
@@ -233,7 +233,7 @@ def _check_option(option: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{option} is {value!r}: expected one of {', '.join(allowed)}")
 
 
-def _shown(child: Child) -> Process | Literal["restarting"] | None:
+def _shown(child: ChildRecord) -> Process | Literal["restarting"] | None:
     if child.state == "restarting":
         return "restarting"
     return None if child.process is None else child.process.handle

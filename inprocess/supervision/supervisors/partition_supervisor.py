@@ -21,7 +21,7 @@ from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.process import Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.child_spec import ChildSpec
-from inprocess.supervision.supervisors.ordered_children import Ordered
+from inprocess.supervision.supervisors.ordered_children import OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
 
@@ -37,7 +37,7 @@ def partition_of(key: object, partitions: int) -> int:
     return zlib.crc32(data) % partitions
 
 
-class PartitionSupervisor(Ordered):
+class PartitionSupervisor(OrderedSupervisor):
     """See the module. `async with PartitionSupervisor.start(start, partitions=4) as copies:`."""
 
     __slots__ = ()

@@ -44,7 +44,7 @@ from inprocess.supervision.core.errors import (
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, check_significance
-from inprocess.supervision.supervisors.ordered_children import Child, ChildCounts, Ordered
+from inprocess.supervision.supervisors.ordered_children import ChildCounts, ChildRecord, OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
 __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
@@ -52,7 +52,7 @@ __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
 T = TypeVar("T")
 
 
-class Supervisor(Ordered):
+class Supervisor(OrderedSupervisor):
     """Keeps processes running; see the module. `async with Supervisor.start([...]) as supervisor:`."""
 
     __slots__ = ()
@@ -172,7 +172,7 @@ class Supervisor(Ordered):
                     f"{self.name} has a child {spec.id!r} that does not run: restart it, or delete it first"
                 )
             raise AlreadyStartedError(f"{self.name} has a child {spec.id!r} already")
-        child = self._children[spec.id] = Child(spec)
+        child = self._children[spec.id] = ChildRecord(spec)
         try:
             process = await self._start_for(child, answer)
         except StartError:
@@ -193,7 +193,7 @@ class Supervisor(Ordered):
         await self._stop_one(child)
         self._forget_temporary(child)
 
-    async def _start_for(self, child: Child, answer: asyncio.Future[Any]) -> BaseProcess | None:
+    async def _start_for(self, child: ChildRecord, answer: asyncio.Future[Any]) -> BaseProcess | None:
         """Start a child for a caller; where the caller is cancelled meanwhile, stop it again."""
 
         def caller_ended(answer: asyncio.Future[Any]) -> None:
@@ -218,13 +218,13 @@ class Supervisor(Ordered):
             if is_new:
                 del self._children[child_id]
 
-    def _child(self, child_id: str) -> Child:
+    def _child(self, child_id: str) -> ChildRecord:
         child = self._children.get(child_id)
         if child is None:
             raise NoSuchChildError(f"{self.name} has no child {child_id!r}: see which_children")
         return child
 
-    def _stopped(self, child_id: str) -> Child:
+    def _stopped(self, child_id: str) -> ChildRecord:
         child = self._child(child_id)
         if child.state == "restarting":
             raise ChildRestartingError(

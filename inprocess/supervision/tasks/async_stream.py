@@ -27,15 +27,15 @@ import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from functools import partial
-from typing import Any, Final, Generic, Literal, TypeVar, get_args
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar, get_args
 
 from inprocess.supervision.core.clock import Timer, settle
 from inprocess.supervision.core.errors import Refused, TaskRefusedError
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.tasks.async_task import AnsweringChild, Exited, Ok, error_of, outcome_of
+from inprocess.supervision.tasks.child import ChildOwner
 from inprocess.supervision.tasks.child_options import Options
 from inprocess.supervision.tasks.stream_input import Source
-from inprocess.supervision.tasks.task_supervisor_base import TaskParent
 
 OnTimeout = Literal["exit", "kill_task"]
 
@@ -43,6 +43,19 @@ OnTimeout = Literal["exit", "kill_task"]
 STREAM_TIMEOUT_S: Final = 5.0
 
 In = TypeVar("In")
+
+
+class StreamOwner(ChildOwner, Protocol):
+    """Whose stream it is: a TaskSupervisor."""
+
+    def take(
+        self,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        options: Options,
+        kind: type[AnsweringChild],
+    ) -> AnsweringChild | Refused:
+        """Start a child, or refuse it."""
 
 
 def cores() -> int:
@@ -66,7 +79,7 @@ class Stream(Generic[In]):
 
     def __init__(
         self,
-        supervisor: TaskParent,
+        supervisor: StreamOwner,
         function: Callable[[In], object],
         options: Options,
         *,

@@ -23,15 +23,15 @@ from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from inprocess.supervision.core import telemetry
-from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
 from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon
 from inprocess.supervision.core.redact import function_name, redact_call
+from inprocess.supervision.core.restarts import Backoff, RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation import current_call, isolation
-from inprocess.supervision.tasks.child_history import Past
 from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python can begin a task at once.
@@ -42,7 +42,7 @@ _BEGINNING = cast("asyncio.Task[object]", object())
 
 
 class ChildOwner(Protocol):
-    """Whose child it is, and what it tells and asks: a TaskParent."""
+    """Whose child it is, and what it tells and asks: a TaskSupervisor."""
 
     @property
     def name(self) -> str:
@@ -79,12 +79,41 @@ class ChildOwner(Protocol):
         """End a child for good and wait for it; False where it is another's."""
 
 
+class History:
+    """What most children never have: an end asked for, a restart, a wait before one. Made when needed."""
+
+    __slots__ = ("abandoned", "asked", "attempt", "began_at", "failures", "reported_at", "timer", "window")
+
+    def __init__(self) -> None:
+        self.attempt = 1
+        #: When the attempt began, s of the supervisor's clock; kept only where it backs off.
+        self.began_at = 0.0
+        #: When telemetry was told of the attempt's start, monotonic s; None where nobody listened.
+        self.reported_at: float | None = None
+        #: Failures in a row.
+        self.failures = 0
+        self.asked = self.abandoned = False
+        self.timer: Timer | None = None
+        self.window: RestartWindow | None = None
+
+    def own_window(self, intensity: RestartIntensity) -> RestartWindow:
+        """The restarts of this child alone, counted against its own intensity."""
+        if self.window is None:
+            self.window = RestartWindow(intensity)
+        return self.window
+
+    def delay(self, backoff: Backoff, now: float) -> float:
+        """Count a failure; return the seconds from `now`, when the attempt failed, to the next one."""
+        self.failures = 1 if now - self.began_at > backoff.max_s else self.failures + 1
+        return backoff.delay(self.failures)
+
+
 class Child(Ending):
-    """Handle of one child; `exit` is None until it ended for good. Made by `TaskParent.take` only."""
+    """Handle of one child; `exit` is None until it ended for good. Made by `TaskSupervisor.take` only."""
 
-    __slots__ = ("args", "context", "function", "options", "past", "supervisor", "task")
+    __slots__ = ("args", "context", "function", "history", "options", "supervisor", "task")
 
-    # Filled by `TaskParent.take`: a constructor in Python would cost as much as all the rest.
+    # Filled by `TaskSupervisor.take`: a constructor in Python would cost as much as all the rest.
     if TYPE_CHECKING:
 
         def __init__(self) -> None: ...
@@ -101,7 +130,7 @@ class Child(Ending):
     context: Context
     #: The running attempt's, None where none is running.
     task: asyncio.Task[object] | None
-    past: Past | None
+    history: History | None
 
     @property
     def name(self) -> str:
@@ -121,22 +150,22 @@ class Child(Ending):
     @property
     def attempt(self) -> int:
         """Which run of its work this is, from 1."""
-        return 1 if self.past is None else self.past.attempt
+        return 1 if self.history is None else self.history.attempt
 
     @property
     def asked(self) -> bool:
         """Whether it was told to end."""
-        return self.past is not None and self.past.asked
+        return self.history is not None and self.history.asked
 
     @property
     def state(self) -> str:
         """waiting, running, backing off, abandoned or ended."""
-        past = self.past
+        history = self.history
         if self.exit is not None:
-            return "abandoned" if past is not None and past.abandoned else "ended"
+            return "abandoned" if history is not None and history.abandoned else "ended"
         if self.task is not None:
             return "running"
-        return "waiting" if past is None or past.timer is None else "backing off"
+        return "waiting" if history is None or history.timer is None else "backing off"
 
     @property
     def runs_in(self) -> isolation.Isolation:
@@ -196,12 +225,12 @@ class Child(Ending):
 
     def run_later(self, seconds: float) -> None:
         """Begin the next attempt after `seconds`; 0 is the next turn of the loop."""
-        past = self.remembered()
-        past.attempt += 1
+        history = self.ensure_history()
+        history.attempt += 1
         self.task = None
         scheduler = self.supervisor.scheduler
         if seconds > 0:
-            past.timer = scheduler.call_later(seconds, self._run_again)
+            history.timer = scheduler.call_later(seconds, self._run_again)
         else:
             scheduler.soon(self._run_again)
 
@@ -209,7 +238,7 @@ class Child(Ending):
         """Tell it to end: cancel the attempt, or end at once where none is running. Loop's thread only."""
         if self.exit is not None:
             return
-        self.remembered().asked = True
+        self.ensure_history().asked = True
         if self.task is None:
             self.supervisor.exited(self, SHUTDOWN)
         elif self.task is not _BEGINNING:
@@ -217,10 +246,10 @@ class Child(Ending):
 
     def finish(self, ended: Exit) -> None:
         """Note the end, and let go of what only an attempt needs."""
-        past = self.past
-        if past is not None and past.timer is not None:
-            past.timer.cancel()
-            past.timer = None
+        history = self.history
+        if history is not None and history.timer is not None:
+            history.timer.cancel()
+            history.timer = None
         self.task = None
         self._end(ended)
 
@@ -259,14 +288,14 @@ class Child(Ending):
 
     def _note_start(self) -> None:
         if self.options.backoff is not None:
-            self.remembered().began_at = self.supervisor.scheduler.monotonic()
+            self.ensure_history().began_at = self.supervisor.scheduler.monotonic()
         if attached:
             self._tell_start()
 
     def _tell_start(self) -> None:
         """Tell telemetry that an attempt begins."""
         now = time.monotonic()
-        self.remembered().told_at = now
+        self.ensure_history().reported_at = now
         measurements = {"monotonic_time": now, "system_time": time.time()}
         telemetry.execute(("task", "start"), measurements, self._metadata())
 
@@ -274,10 +303,10 @@ class Child(Ending):
         """Tell telemetry how an attempt ended; one that began while nobody listened has no duration."""
         now = time.monotonic()
         measurements = {"monotonic_time": now}
-        past = self.past
-        if past is not None and past.told_at is not None:
-            measurements["duration"] = now - past.told_at
-            past.told_at = None
+        history = self.history
+        if history is not None and history.reported_at is not None:
+            measurements["duration"] = now - history.reported_at
+            history.reported_at = None
         metadata = self._metadata() | {"exit": ended}
         if ended.kind == "crash":
             telemetry.execute(("task", "exception"), measurements, metadata | {"error": ended.error})
@@ -296,7 +325,8 @@ class Child(Ending):
 
     def _goes_on(self, task: asyncio.Task[object], *, eagerly: bool) -> None:
         self.task = task
-        if self.past is not None and (self.exit is not None or self.past.asked):  # in its own first step
+        history = self.history
+        if history is not None and (self.exit is not None or history.asked):  # in its own first step
             task.cancel()
         if eagerly:
             task.add_done_callback(self.attempt_ended, context=self.context)
@@ -304,19 +334,19 @@ class Child(Ending):
             self.supervisor.watch_soon(self)
 
     def _run_again(self) -> None:
-        past = self.remembered()
-        past.timer = None
+        history = self.ensure_history()
+        history.timer = None
         if self.exit is None:
             self.run(eagerly=self.supervisor.eagerly())
 
-    def remembered(self) -> Past:
-        """Its past, from now on if not before."""
-        if self.past is None:
-            self.past = Past()
-        return self.past
+    def ensure_history(self) -> History:
+        """Its history, made where it has none."""
+        if self.history is None:
+            self.history = History()
+        return self.history
 
     def _lose(self) -> None:
-        self.remembered().abandoned = True
+        self.ensure_history().abandoned = True
 
 
 def _raise(error: BaseException) -> None:

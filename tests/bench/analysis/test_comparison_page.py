@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.analysis.comparison_page import as_json, page_path
+from bench.analysis.comparison_page import page_path, summary
 from bench.analysis.report_program import display_path
 from bench.analysis.run_comparison import Compared
 from bench.analysis.threshold_syntax import parse
@@ -74,7 +74,7 @@ def test_the_file_leads_to_both_runs_from_where_it_lies_and_is_json_without_nan(
     row = dict.fromkeys(COMPARED, math.nan) | {"b": math.inf, "words": "too noisy to say"}
     table = pd.DataFrame([row], columns=list(COMPARED))
     compared = Compared(a=tmp_path / "x" / "a", b=tmp_path / "y" / "b", table=table, how="", others=())
-    found = as_json(compared, tmp_path / "x")
+    found = summary(compared, tmp_path / "x")
     assert (found["a"], found["b"]) == ("a", "../y/b")
     (figures,) = json.loads(json.dumps(found, allow_nan=False))["rows"]
     assert (figures["a"], figures["b"], figures["words"]) == (None, "inf", "too noisy to say")

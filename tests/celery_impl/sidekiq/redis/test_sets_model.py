@@ -184,6 +184,7 @@ def test_the_dead_set_drops_what_is_too_old_when_a_job_comes_to_it_and_at_no_oth
     holds("job-1")
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(180)
 def test_no_sequence_of_moves_loses_or_doubles_a_job(lab: Any) -> None:
     SetsMachine.lab, SetsMachine.app = lab, lab.sample().app

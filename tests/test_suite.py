@@ -1,4 +1,4 @@
-"""The suite's time limit and the bound of shrinking, in a pytest of their own."""
+"""What the suite promises of itself: `timeouts`, `properties` and `noise`, in a pytest of their own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 #: Of each test in there.
 LIMIT_S = 1.5
+PLUGINS = ("-p", "tests.timeouts", "-p", "tests.properties", "-p", "tests.noise")
 
 HANGS = """
 import asyncio, collections, itertools, threading, time
@@ -70,7 +73,7 @@ def run(folder: Path, text: str, *options: str) -> str:
     (folder / "conftest.py").write_text(
         "from tests import timeouts\ntimeouts.AGAIN_S, timeouts.LOST_S = 0.5, 1.0\n"
     )
-    command = [sys.executable, "-m", "pytest", "-p", "tests.timeouts", "-p", "no:cacheprovider", "-rA"]
+    command = [sys.executable, "-m", "pytest", *PLUGINS, "-p", "no:cacheprovider", "-rA"]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     done = subprocess.run(
         [*command, *options],
@@ -134,23 +137,73 @@ def test_a_test_that_cannot_be_interrupted_fails_with_its_stack_and_another_proc
 
 SHRINKS = """
 import time
-from hypothesis import given, settings, strategies as st
-from tests import timeouts
+from hypothesis import given, strategies as st
+import hypothesis.internal.conjecture.engine
 
-timeouts.hypothesis_engine.MAX_SHRINKING_SECONDS = 0.3
+hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS /= 60
 
-@settings(max_examples=20, deadline=None, database=None)
 @given(st.lists(st.integers(), min_size=20))
 def test_of_a_property_whose_examples_are_slow_and_large(numbers):
-    time.sleep(0.05)
-    assert sum(numbers) % 1_000_003 == 1
+    time.sleep(0.02)
+    assert sum(numbers) < 1_000_000
 """
 
 
 def test_shrinking_ends_before_the_time_limit_and_the_example_is_told(tmp_path: Path) -> None:
     """Its bound is a constant of Hypothesis that no setting reaches: a new version may read it elsewhere."""
-    said = run(tmp_path, SHRINKS)
+    said = run(tmp_path, SHRINKS, "--timeout", "30")
 
     assert "FAILED test_it.py::test_of_a_property_whose_examples_are_slow_and_large" in said
     assert "Failing test case" in said
+    assert "working to shrink a failing test case, and stopped" in said
     assert "TestTimeoutError" not in said
+
+
+DRAWS = """
+from hypothesis import given, strategies as st
+
+def drawn():
+    found = []
+
+    @given(st.integers())
+    def draw(number):
+        found.append(number)
+
+    draw()
+    return found
+
+def test_of_a_property():
+    assert drawn() == drawn()
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "outcome"), [((), "1 passed"), (("--hypothesis-profile", "random"), "1 failed")]
+)
+def test_properties_have_the_same_examples_every_time_and_new_ones_in_the_soak(
+    tmp_path: Path, options: tuple[str], outcome: str
+) -> None:
+    assert outcome in run(tmp_path, DRAWS, *options)
+
+
+NOISE = """
+import pytest
+from tests import noise
+
+def test_a_figure():
+    noise.too_noisy("hiccups of up to 40 ms")
+
+def test_b():
+    pytest.skip("no rabbitmq-server")
+
+def test_c():
+    pass
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--numprocesses", "1")])
+def test_what_is_skipped_for_noise_says_so_in_the_closing_line(tmp_path: Path, options: tuple[str]) -> None:
+    said = run(tmp_path, NOISE, *options)
+
+    assert "1 passed, 1 skipped, 1 skipped for noise in" in said.splitlines()[-1]
+    assert "test_it.py::test_a_figure: hiccups of up to 40 ms" in said
