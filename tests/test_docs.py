@@ -47,6 +47,11 @@ HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 IMPORT = re.compile(rf"\bfrom ((?:{ROOMS})[\w.]*) import (\([^)]*\)|[^\n#]*)")
 DOTTED = re.compile(rf"(?<![\w./\"-])((?:{ROOMS})(?:\.[A-Za-z_]\w*)+)(?::(\w+))?(?![\w/*-])")
 PATH = re.compile(rf"^(?:(?:{ROOMS}|docs|tests|examples|\.ci)/[\w./*-]*|[A-Z][A-Z]+\.md|Makefile|\w+\.toml)$")
+#: A command line, after a prompt, a path or a variable: the program, and the rest.
+COMMAND = re.compile(
+    r"(?:(?:^|\$ |bin/|settings |^# )(?=queue)|celery -A \w+ (?=sidekiq))(queue-or-task|sidekiq) ([^\n]*)",
+    re.MULTILINE,
+)
 PAGE_CITED = re.compile(r"(?<![\w*.{/-])((?:\.\./)*(?:[\w-]+/)*[\w-]+\.md)\b")
 
 #: Tries names in a fresh interpreter and prints those that do not work.
@@ -247,11 +252,7 @@ def lacking_commands(codes: list[str]) -> Iterator[str]:
     programs: dict[str, click.Group] = {"queue-or-task": main, "sidekiq": sidekiq}
     for code in codes:
         joined = re.sub(r" *\\\n *", " ", code)
-        for program, rest in re.findall(
-            r"(?:(?:^|\$ |bin/|settings |^# )(?=queue)|celery -A \w+ (?=sidekiq))(queue-or-task|sidekiq) ([^\n]*)",
-            joined,
-            re.MULTILINE,
-        ):
+        for program, rest in COMMAND.findall(joined):
             words = shlex.split(rest.partition("#")[0].replace("'s", ""), posix=True)
             if not words:
                 continue
