@@ -103,11 +103,12 @@ class Worker(GenServer):
         if self._pumping:
             return
         self._pumping = True
-        if self.is_here:
-            self.loop.call_soon(self._pump, context=self._home)
+        process = self.__process__  # directly: this is called for each task that is sent
+        if process.is_here:
+            process.loop.call_soon(self._pump, context=self._home)
         else:
             with suppress(RuntimeError):  # the loop is closed, and nothing runs any more
-                self.loop.call_soon_threadsafe(self._pump, context=self._home)
+                process.loop.call_soon_threadsafe(self._pump, context=self._home)
 
     def freed(self) -> None:
         """Handle a free slot. Loop's thread only."""
@@ -122,7 +123,7 @@ class Worker(GenServer):
 
     def _pump(self) -> None:
         self._pumping = False
-        if self.exit is not None:
+        if self.__process__.exit is not None:
             return
         try:
             if self.controller.consumer.pump():
