@@ -296,8 +296,8 @@ def test_a_run_whose_process_was_killed_holds_up_the_next_ones_for_a_moment_only
 
 
 def believed_until(lab: Any) -> float:
-    [(_, until)] = lab.redis.zrange("sidekiq:beat:runs:e", 0, -1, withscores=True)
-    return float(until)
+    # On a busy machine an earlier run may have expired before it began; its mark goes with the next one.
+    return max(float(until) for _, until in lab.redis.zrange("sidekiq:beat:runs:e", 0, -1, withscores=True))
 
 
 def test_stock_beat_takes_the_same_entries_and_ignores_what_is_ours(field: Field) -> None:

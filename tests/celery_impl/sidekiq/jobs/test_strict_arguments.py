@@ -132,8 +132,11 @@ def test_a_job_that_a_careless_program_sent_is_retried_and_buried_as_it_came(lab
     careless = Celery(broker=lab.broker.url, set_as_current=False)
     careless.send_task("dying_app.twice", ("dead",), {"also": float("nan")})
     careless.send_task("dying_app.choosy", ("lookup",), {"also": float("nan")})
-    graves = lab.eventually(lambda: len(found := list(DeadSet(dying.app))) == 2 and found)
-    assert {grave.task: grave.count for grave in graves} == {"dying_app.twice": 1, "dying_app.choosy": 0}
-    assert all(grave.message for grave in graves)
+    dead_jobs = lab.eventually(lambda: len(found := list(DeadSet(dying.app))) == 2 and found)
+    assert {dead_job.task: dead_job.count for dead_job in dead_jobs} == {
+        "dying_app.twice": 1,
+        "dying_app.choosy": 0,
+    }
+    assert all(dead_job.message for dead_job in dead_jobs)
     assert [len(lab.runs("start", job)) for job in ("dead", "lookup")] == [2, 1]
     careless.close()

@@ -15,7 +15,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq.api import DeadSet, UnreadableError
-from celery_impl.sidekiq.jobs.entry_format import Grave
+from celery_impl.sidekiq.jobs.entry_format import DeadJob
 from celery_impl.sidekiq.rabbitmq import RabbitMQError, dead_messages, dead_set
 from celery_impl.sidekiq.rabbitmq.envelope import Envelope
 from celery_impl.sidekiq.rabbitmq.queues import DEAD
@@ -40,7 +40,7 @@ def bury(rabbit: Any, *jobs: str, at: float | None = None, queue: str = "celery"
                 rabbit.note.apply_async([job], producer=producer, task_id=job)
             now = time.time() if at is None else at
             producer.channel.sets.bury(
-                Grave(
+                DeadJob(
                     id=job,
                     task=rabbit.note.name,
                     args=[job],
