@@ -4,9 +4,11 @@
 PYTHON ?= python3
 PROFILE ?= quick
 SEED ?= 1
-# Test processes side by side. A file stays in one of them, and one that dies ends the run.
+# Test processes side by side. A file stays in one of them; one that dies fails its test, another takes the rest.
 TESTERS ?= 2
 RUN ?= results/latest
+# Times that the soak goes through the property tests.
+ROUNDS ?= 5
 ARGS ?=
 
 VENV := .venv
@@ -24,7 +26,7 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-inprocess soak-sidekiq celery-suite report compare test lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report compare test test-pythons lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +66,13 @@ verify-instrument: $(STAMP) ## Does the harness report what is known to be true?
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task verify $(ARGS)
 
-soak: soak-inprocess soak-sidekiq ## Run for long, with crashes: nothing grows, nothing is lost (about 40 minutes)
+soak: soak-properties soak-inprocess soak-sidekiq ## Run for long, with crashes: nothing grows, nothing is lost (an hour)
+
+soak-properties: $(STAMP) ## Every property test with new random examples, ROUNDS times; a failure is kept in .hypothesis
+	@mkdir -p $(TMPDIR)
+	for round in $$(seq $(ROUNDS)); do \
+	  $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile -m hypothesis --hypothesis-profile random --timeout 1800 $(ARGS) || exit; \
+	done
 
 soak-inprocess: $(STAMP) ## The same for the in-process runtime alone (a quarter of an hour)
 	@mkdir -p $(TMPDIR)
@@ -86,7 +94,11 @@ compare: $(STAMP) ## Put two runs beside each other, as text and as a page (A=re
 
 test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 0 --dist loadfile --durations 15 --durations-min 5 $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 3 --dist loadfile --durations 15 --durations-min 5 $(ARGS)
+
+test-pythons: $(STAMP) ## Run the runtime's tests on each other Python from 3.11 on (pyenv's, and on PATH)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m tests.pythons $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -18,6 +18,8 @@ TYPE_CHECKING = False  # as typing's, which is not imported here
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: The kind of the effect that a run notes when a task that noted none is done.
+COMPLETION = "completion"
 #: Set by a run in the processes that it starts (`bench.own_app.children.recording`).
 _note: Callable[[str, object], None] | None = None
 

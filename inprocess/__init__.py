@@ -7,7 +7,7 @@ when it crashes; on the loop, in a thread or in a process (`isolation=`). `async
 and `async_stream` bring results back. `Task.start(fn, *args)` is fire and forget.
 
 **Keep state.** `GenServer`: one message at a time. `Periodic`: work on an absolute grid, with
-policies for overlap and misfires; `WorkThenRearm` is the naive one. `Leased` runs a process on one
+policies for overlap and misfires; `FixedDelay` is the naive one. `Leased` runs a process on one
 of several replicas, by a file, Redis or PostgreSQL.
 
 **Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
@@ -62,7 +62,7 @@ from inprocess.supervision.lifecycle.runtime import Runtime, attach, home_loop
 from inprocess.supervision.periodic.grid import Grid, wall_origin
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import Misfire, Overlap, Schedule, TickCounts
-from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
+from inprocess.supervision.periodic.work_then_rearm import FixedDelay, WorkThenRearm
 from inprocess.supervision.registry import Registry
 from inprocess.supervision.servers import sys
 from inprocess.supervision.servers.gen_server import NO_REPLY, Caller, GenServer
@@ -102,6 +102,7 @@ __all__ = [
     "Exit",
     "Exited",
     "FileLease",
+    "FixedDelay",
     "GenServer",
     "Grid",
     "Held",

@@ -18,7 +18,8 @@ from reports.data.atomic_write import write
 from reports.data.errors import RunError
 from reports.data.run import Run, read
 from reports.pages import fork_pool, matplotlib_cache, report
-from reports.pages.all_sections import Section, illustrated, sections
+from reports.pages.section import Section
+from reports.pages.sections import illustrated, sections
 from reports.summary import dumps, markdown, summary
 from reports.verdicts import verdicts
 

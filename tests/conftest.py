@@ -19,6 +19,8 @@ import pytest
 from bench.process.process_table import Process, ProcessTable
 from scenarios.ledger import whole_lines
 
+pytest_plugins = ["tests.timeouts", "tests.properties", "tests.noise"]
+
 ROOT = Path(__file__).parent.parent
 #: Seconds that anything awaited by a test may take.
 PATIENCE_S = 30.0
@@ -67,7 +69,7 @@ class Lab:
         """Start the app of a side; the answer holds its URL."""
         (self.folder / "app.json").unlink(missing_ok=True)
         self.env["QUEUE_OR_TASK_SIDE"] = side
-        process = self.start("app", "bench.app.__main__", "--folder", str(self.folder), *options)
+        process = self.start("app", "bench.app", "--folder", str(self.folder), *options)
         return process, str(self.written("app.json", process)["url"])
 
     def written(self, name: str, process: Process) -> dict[str, Any]:

@@ -13,16 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.report_program import shown
+from bench.analysis.report_program import display_path
 from bench.analysis.run_comparison import Compared, records
+from bench.atomic_write import write_atomically
 from bench.errors import BenchError
 from bench.schema import SCHEMA_VERSION
-from bench.storage.run_directory import write_atomically
 
 
 def page_path(a: Path, b: Path) -> Path:
     """Where the page goes that nobody named: beside A's directory, by the names of both."""
-    return shown(a.resolve().parent / f"compare-{a.resolve().name}-{b.resolve().name}.html")
+    return display_path(a.resolve().parent / f"compare-{a.resolve().name}-{b.resolve().name}.html")
 
 
 def write_page(found: Compared, page: Path) -> int:
@@ -34,13 +34,13 @@ def write_page(found: Compared, page: Path) -> int:
         raise BenchError(f"{page} is no name for a page: let it end in .html")
     figures = page.with_suffix(".json")
     try:
-        write_atomically(figures, json.dumps(told(found, page.parent), indent=2, allow_nan=False) + "\n")
+        write_atomically(figures, json.dumps(summary(found, page.parent), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise BenchError(f"cannot write {figures}: {error.strerror}; use --out") from error
     return subprocess.run([sys.executable, "-m", "reports.versus", str(figures)], check=False).returncode
 
 
-def told(found: Compared, folder: Path) -> dict[str, Any]:
+def summary(found: Compared, folder: Path) -> dict[str, Any]:
     """What the file says, with the ways to both runs from the folder that it lies in."""
     return {
         "schema": SCHEMA_VERSION,

@@ -20,11 +20,11 @@ def render(run_directory: Path, *, form: str = "html") -> int:
 
     "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
     """
-    command = [sys.executable, "-m", "reports", str(shown(run_directory)), "--format", form]
+    command = [sys.executable, "-m", "reports", str(display_path(run_directory)), "--format", form]
     return subprocess.run(command, check=False, env=os.environ | _ONE_THREAD).returncode
 
 
-def shown(path: Path) -> Path:
+def display_path(path: Path) -> Path:
     """The path as a person here would type it."""
     here = Path.cwd()
     return path.relative_to(here) if path.is_relative_to(here) else path

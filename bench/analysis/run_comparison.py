@@ -29,7 +29,7 @@ _LOAD = ("rate", "owners", "warmup_s", "latency_s")
 #: Digits of a commit that a person reads.
 COMMIT_DIGITS = 10
 _KEYS = ["scenario", "side", "metric", "quantile"]
-#: Columns of `latency.csv` that are numbers; a cell that is none is left out with its row.
+#: A row of `latency.csv` without one of these is left out.
 _NUMBERS = ["repetition", "quantile", "value_ms"]
 
 
@@ -89,10 +89,9 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 def _rows(run: RunDirectory, name: str) -> pd.DataFrame:
     blocks = run.table("blocks")
     latency = counted(run.table("latency"), blocks)
-    numbers = latency[_NUMBERS].apply(pd.to_numeric, errors="coerce")
-    seen = dict(zip(blocks["block"], pd.to_numeric(blocks["hiccup_p99_ms"], errors="coerce"), strict=True))
+    seen = dict(zip(blocks["block"], blocks["hiccup_p99_ms"], strict=True))
     hiccups = latency["block"].map(seen).fillna(0.0)
-    latency = latency.assign(**numbers, hiccup_ms=hiccups).dropna(subset=_NUMBERS)
+    latency = latency.assign(hiccup_ms=hiccups).dropna(subset=_NUMBERS)
     return latency[~latency["metric"].isin(NOT_COMPARED)].assign(run=name)
 
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.analysis.threshold_syntax import QUANTILES, SUBJECTS, Threshold
+from bench.analysis.threshold_syntax import QUANTILES, Threshold
 from bench.measures.latency.validity import counted
+from bench.schema import SUBJECTS
 from bench.storage.run_directory import RunDirectory
 
 _AGGREGATES: dict[str, Callable[[pd.Series[float]], float]] = {
@@ -30,7 +31,7 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ThresholdResult:
     """One threshold at one subject. `value` is NaN where nothing was measured."""
 
     threshold: Threshold
@@ -52,7 +53,7 @@ class Outcome:
         return f"{'met' if self.met else 'CROSSED':8}{self.threshold.text}: {value} ({self.subject})"
 
 
-def outcomes(run: RunDirectory, threshold: Threshold) -> list[Outcome]:
+def threshold_results(run: RunDirectory, threshold: Threshold) -> list[ThresholdResult]:
     """The threshold at each subject that its filter leaves, or one that was not measured."""
     rows = _rows(run, threshold)
     by = [name for name in SUBJECTS if name in rows]
@@ -64,7 +65,7 @@ def outcomes(run: RunDirectory, threshold: Threshold) -> list[Outcome]:
     if not found:
         wanted = ", ".join((*threshold.subjects.values(), *(threshold.ratio or ()))) or "any side"
         found = {wanted: math.nan}
-    return [Outcome(threshold=threshold, subject=name, value=value) for name, value in found.items()]
+    return [ThresholdResult(threshold=threshold, subject=name, value=value) for name, value in found.items()]
 
 
 def _ratios(
@@ -103,7 +104,7 @@ def _rows(run: RunDirectory, threshold: Threshold) -> pd.DataFrame:
         column = "value_ms"
     for name, value in threshold.subjects.items():
         rows = rows[rows[name].map(_word) == value]
-    return rows.assign(figure=pd.to_numeric(rows[column], errors="coerce")).dropna(subset=["figure"])
+    return rows.assign(figure=rows[column]).dropna(subset=["figure"])
 
 
 def _words(keys: object) -> str:

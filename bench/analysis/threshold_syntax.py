@@ -27,40 +27,26 @@ became of a threshold is `bench.analysis.threshold_results`.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import get_args
 
 from bench.errors import BenchError
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES
-from bench.schema import SIDES, TABLES
+from bench.schema import MINIMUM_SAMPLES, SCHEMA, SIDES, SUBJECTS, TABLES, THRESHOLD_METRICS, Aggregate
 
-#: The metrics of `latency.csv`.
-LATENCY = ("response", "uncorrected", "caller", "pickup", "service", "request", "lateness", "host_tax")
 #: `p99` → 0.99.
 QUANTILES = {f"p{100 * q:g}": q for q in MINIMUM_SAMPLES}
 #: What goes before a metric that is no distribution.
-AGGREGATES = ("sum", "min", "median", "max")
-#: What a filter may name, where the table has it.
-SUBJECTS = ("scenario", "side", "policy", "fault")
-#: Columns that are no figures.
-_LABELS = frozenset(
-    {
-        *("block", "slug", "repetition", "strike", "owner", "sum_ok", "at_least_once", "at_most_once"),
-        *("app_died", "predicted", "as_predicted", "note", *SUBJECTS),
-    }
-)
-#: Factors to the unit in brackets: [ms], [MB], [ppm], [%].
-_UNITS = {
-    "us": ("ms", 1e-3),
-    "µs": ("ms", 1e-3),
-    "ms": ("ms", 1.0),
-    "s": ("ms", 1e3),
-    "MB": ("mb", 1.0),
-    "ppm": ("ppm", 1.0),
-    "%": ("percent", 1.0),
+AGGREGATES: tuple[str, ...] = get_args(Aggregate)
+#: What a number may be written in, by the unit of its metric, with the factor to that unit.
+_UNITS: Mapping[str, Mapping[str, float]] = {
+    "ms": {"us": 1e-3, "µs": 1e-3, "ms": 1.0, "s": 1e3},
+    "s": {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0},
+    "MB": {"MB": 1.0},
+    "ppm": {"ppm": 1.0},
+    "%": {"%": 1.0},
 }
 _SHAPE = re.compile(
     r"\s*(?:(?P<aggregate>[a-z][\w.]*)\s*\(\s*(?P<inner>\w+)\s*\)|(?P<metric>\w+))"
@@ -113,12 +99,9 @@ def parse(text: str) -> Threshold:
 def metrics() -> dict[str, str]:
     """Every metric that a threshold may name, and its table."""
     columns = {
-        column: table
-        for table in ("cost", "drift", "failures")
-        for column in TABLES[table]
-        if column not in _LABELS
+        column.name: table.name for table in SCHEMA.values() for column in table.columns if column.threshold
     }
-    return columns | dict.fromkeys(LATENCY, "latency")
+    return columns | dict.fromkeys(THRESHOLD_METRICS, "latency")
 
 
 def _table_of(metric: str, text: str) -> str:
@@ -137,8 +120,7 @@ def _aggregate(name: str | None, metric: str, table: str, text: str) -> str:
             f"{', '.join(QUANTILES)}"
         )
     if name is None:
-        worst = "sum" if _unit_of(metric, table) == "" else "max"
-        return "median" if table == "cost" else worst
+        return SCHEMA[table][metric].threshold or ""
     if name not in AGGREGATES:
         raise BenchError(f"{_in(text)}{name}({metric}) cannot be had: choose from {', '.join(AGGREGATES)}")
     return name
@@ -163,22 +145,18 @@ def _ratio(sides: str, text: str) -> tuple[str, str]:
 
 
 def _unit_of(metric: str, table: str) -> str:
-    """The metric's own unit as its name ends: ms, s, mb, ppm, percent, or nothing for a count."""
-    if table == "latency":
-        return "ms"
-    ending = metric.rpartition("_")[2]
-    return ending if ending in {"ms", "s", "mb", "ppm", "percent"} else ""
+    """The metric's own unit; empty for a count."""
+    return SCHEMA[table]["value_ms" if table == "latency" else metric].unit
 
 
 def _factor(unit: str, metric: str, table: str, text: str) -> float:
     if not unit:
         return 1.0
-    own = _unit_of(metric, table)
-    kind, factor = _UNITS.get(unit, ("", math.nan))
-    if not own or kind != ("ms" if own == "s" else own):
-        right = {"s": "us, ms or s", "ms": "us, ms or s", "mb": "MB", "percent": "%", "": "a bare number"}
-        raise BenchError(f"{_in(text)}{metric} is not measured in {unit!r}: use {right.get(own, own)}")
-    return factor / 1e3 if own == "s" else factor
+    factors = _UNITS.get(_unit_of(metric, table), {})
+    if unit not in factors:
+        right = "us, ms or s" if "ms" in factors else next(iter(factors), "a bare number")
+        raise BenchError(f"{_in(text)}{metric} is not measured in {unit!r}: use {right}")
+    return factors[unit]
 
 
 def _nearest(metric: str, known: Iterable[str]) -> str:

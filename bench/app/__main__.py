@@ -1,4 +1,4 @@
-"""`python -m bench.app.__main__ --port N --folder F`: the ASGI app that hosts a side, under uvicorn.
+"""`python -m bench.app --port N --folder F`: the ASGI app that hosts a side, under uvicorn.
 
 QUEUE_OR_TASK_SIDE names the side. `F/app.json` (url, pid) appears when the app listens. SIGTERM
 drains: requests under way are answered, then the build's lifespan ends. A port in use or an
@@ -11,28 +11,23 @@ unknown side ends it at once with one line and exit code 2.
 | PUT /sync/{owner}      | `start`: 204                                                         |
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
-| GET /held              | {job: where} of the accepted jobs that have not ended                |
-| GET /lag               | [[t_ns, lag_ms], …] of the loop since the last call (`bench.app.loop_lag`) |
-| GET /health            | 200 {"side", "pid"}                                                  |
-| POST /odd              | an odd job for a fault, see `bench.app.fault_jobs.endpoint`                     |
-| POST /owners           | many periodic owners, in-process: see `bench.app.owner_fleet.servers`           |
+| GET /held, lag, health | see `host_endpoints`                                                 |
+| POST /odd              | a job that a fault needs, see `fault_jobs.endpoint`                  |
+| POST /owners           | many periodic owners, in-process: see `owner_fleet.servers`          |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import logging
 import os
-import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from json import JSONDecodeError
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -41,18 +36,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bench.app import builds
-from bench.app.fault_jobs import endpoint as odd
-from bench.app.loop_lag import Ticker
+from bench.app.fault_jobs import endpoint
+from bench.app.host_endpoints import HostEndpoints, be_host, failed
 from bench.ledger import submissions
-from bench.process.asgi_server import PortTakenError, serve
-from bench.process.parent_watch import end_with_parent
 from scenarios import database, settings, users
 from scenarios.contract import RefusedError
 from scenarios.users import ValidationError
 
 SIDE_VARIABLE = "QUEUE_OR_TASK_SIDE"
-#: Exit code for what the person who started the app can mend.
-USAGE_ERROR = 2
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +54,7 @@ class App:
     def __init__(self, side: str, build: builds.Build) -> None:
         self.side = side
         self.build = build
-        self.ticker = Ticker()
+        self.endpoints = HostEndpoints(side, partial(run_in_threadpool, build.pending_jobs))
 
     def asgi(self) -> Starlette:
         """The ASGI application."""
@@ -73,10 +64,8 @@ class App:
                 Route("/users", self.create_user, methods=["POST"]),
                 Route("/sync/{owner}", self.sync, methods=["PUT", "DELETE"]),
                 Route("/sync/{owner}", self.state),
-                Route("/held", self.held),
-                Route("/lag", self.lag),
-                Route("/health", self.health),
-                *odd.routes(self.side),
+                *self.endpoints.routes(),
+                *endpoint.routes(self.side),
                 *_owners(self.side),
             ],
             lifespan=self.lifespan,
@@ -84,7 +73,7 @@ class App:
                 ValidationError: _invalid,
                 JSONDecodeError: _not_json,
                 RefusedError: _refused,
-                Exception: _failed,
+                Exception: failed,
             },
         )
 
@@ -92,12 +81,8 @@ class App:
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
         """Host the build and measure the loop while the app serves."""
         await run_in_threadpool(database.create_tables)
-        ticking = asyncio.create_task(self.ticker.run())
-        try:
-            async with self.build.lifespan():
-                yield
-        finally:
-            ticking.cancel()
+        async with self.endpoints.measured(), self.build.lifespan():
+            yield
 
     async def set_up_account(self, request: Request) -> Response:
         """POST /account-setup."""
@@ -138,18 +123,6 @@ class App:
             }
         )
 
-    async def held(self, _request: Request) -> Response:
-        """GET /held."""
-        return JSONResponse(dict(await run_in_threadpool(self.build.held)))
-
-    async def lag(self, _request: Request) -> Response:
-        """GET /lag."""
-        return JSONResponse(self.ticker.take())
-
-    async def health(self, _request: Request) -> Response:
-        """GET /health."""
-        return JSONResponse({"side": self.side, "pid": os.getpid()})
-
 
 def _owners(side: str) -> list[Route]:
     if side != "inprocess":
@@ -180,36 +153,18 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=503)
 
 
-async def _failed(_request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=500)
+def make() -> Starlette:
+    """The app of the side that the environment names; raise ValueError for what it cannot use."""
+    side = os.environ.get(SIDE_VARIABLE, "")
+    if side not in builds.PACKAGES:
+        raise ValueError(f"{SIDE_VARIABLE} is {side!r}: expected one of {', '.join(builds.PACKAGES)}")
+    settings.current()
+    return App(side, builds.load(side)).asgi()
 
 
 def main() -> None:
     """Read the command line and the environment, then serve."""
-    end_with_parent()
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.app.__main__", description="The app that hosts a side."
-    )
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--folder", type=Path, default=Path(), help="where app.json is written")
-    options = parser.parse_args()
-    side = os.environ.get(SIDE_VARIABLE, "")
-    if side not in builds.PACKAGES:
-        _give_up(f"{SIDE_VARIABLE} is {side!r}: expected one of {', '.join(builds.PACKAGES)}")
-    try:
-        settings.current()
-        build = builds.load(side)
-    except ValueError as error:  # a variable of the environment that this side cannot use
-        _give_up(str(error))
-    try:
-        asyncio.run(serve(App(side, build).asgi(), options.port, options.folder))
-    except PortTakenError as error:
-        _give_up(str(error))
-
-
-def _give_up(line: str) -> NoReturn:
-    sys.stderr.write(f"bench.app.__main__: {line}\n")
-    sys.exit(USAGE_ERROR)
+    be_host("bench.app", "The app that hosts a side.", make, mendable=(ValueError,))
 
 
 if __name__ == "__main__":

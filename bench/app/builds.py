@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bench.app import inline, planted
 from bench.app.planted.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
@@ -18,8 +19,8 @@ PACKAGES = {
     "inprocess": "inprocess",
     "celery-stock": "celery_impl",
     "celery-hardened": "celery_impl",
-    "inline": "bench.app.inline",
-    **dict.fromkeys(TRUTHS, "bench.app.planted"),
+    "inline": inline.__name__,
+    **dict.fromkeys(TRUTHS, planted.__name__),
 }
 
 
@@ -33,7 +34,7 @@ class Build:
     #: Hosts the build in the app for as long as the app serves.
     lifespan: Callable[[], AbstractAsyncContextManager[object]]
     #: Accepted jobs that have not ended, each with where it is; may block.
-    held: Callable[[], Mapping[str, str]]
+    pending_jobs: Callable[[], Mapping[str, str]]
     #: Whether `set_up_user_account` never blocks, so that a coroutine calls it as it is.
     on_loop: bool
 
@@ -48,11 +49,11 @@ def load(side: str) -> Build:
     hosts = {
         "inprocess": _inprocess,
         "celery_impl": _celery,
-        "bench.app.inline": _inline,
-        "bench.app.planted": _known,
+        inline.__name__: _inline,
+        planted.__name__: _known,
     }
-    lifespan, held = hosts[package]()
-    return Build(**scenarios, lifespan=lifespan, held=held, on_loop=package == "inprocess")
+    lifespan, pending = hosts[package]()
+    return Build(**scenarios, lifespan=lifespan, pending_jobs=pending, on_loop=package == "inprocess")
 
 
 _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Mapping[str, str]]]
@@ -61,7 +62,7 @@ _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Ma
 def _inprocess() -> _Host:
     from inprocess import application  # late: each side imports its own build alone
 
-    return application.lifespan, lambda: dict.fromkeys(application.held(), IN_MEMORY)
+    return application.lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
 
 
 def _celery() -> _Host:

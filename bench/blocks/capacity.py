@@ -11,11 +11,13 @@ from __future__ import annotations
 import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.load import ramp
-from bench.load.load_plan import Plan
+from bench.load.load_plan import LoadPlan
 from bench.load.ramp import Stair
 from bench.measures.events.block import Block
 from bench.measures.latency import validity
@@ -23,12 +25,11 @@ from bench.measures.latency.latency import request_frame
 from bench.measures.latency.validity import Noise
 from bench.measures.load import backlog, capacity
 from bench.measures.load.capacity import STEPS_BEYOND, Step
-from bench.measures.load.cpu_shares import Spent, bottleneck, own_row
-from bench.plan.blocks import Turn, block_row
+from bench.measures.load.cpu_shares import Spent, bottleneck
+from bench.plan.blocks import BlockSpec, block_row
 from bench.stack import cpu_usage
 from bench.stack.cpu_usage import Usage
 from bench.stack.stack import Stack
-from scenarios.jobs import ACCOUNT_SYNC
 
 #: Seconds from a warm generator to the first request.
 LEAD_S = 0.2
@@ -43,26 +44,24 @@ class Climbed:
     usages: Sequence[Usage]
 
 
-async def run(turn: Turn, context: Context) -> str:
+async def run(spec: BlockSpec, context: Context) -> str:
     """Run the ramp and append its rows; return why it does not count, or nothing."""
     profile = context.profile
     plan, stairs = ramp.make_ramp(
-        seed=context.draw("ramp", turn.repetition).getrandbits(32),
-        prefix=turn.name,
-        scenarios=context.requested,
+        partial(context.subject.load, profile=profile),
+        seed=context.draw("ramp", spec.repetition).getrandbits(32),
+        prefix=spec.name,
         step_s=profile.ramp_step_s,
-        owners=profile.owners if ACCOUNT_SYNC in context.scenarios else 0,
-        own=context.own,
     )
-    stack = context.make_stack(turn)
+    stack = context.make_stack(spec)
     async with stack:
         climbed = await _climb(context, stack, plan, stairs)
-    events, _ = context.keep_events(turn)
-    return _write(turn, context, climbed, events)
+    events, _ = context.keep_events(spec)
+    return _write(spec, context, climbed, events)
 
 
-async def _climb(context: Context, stack: Stack, plan: Plan, stairs: Sequence[Stair]) -> Climbed:
-    await stack.sync(plan.owners)
+async def _climb(context: Context, stack: Stack, plan: LoadPlan, stairs: Sequence[Stair]) -> Climbed:
+    await stack.client.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
     await sleep_until(start_ns)
     usages = [cpu_usage.read(stack, generator)]
@@ -88,11 +87,11 @@ def _steps(events: Sequence[dict[str, Any]], start_ns: int, stairs: Sequence[Sta
     ]
 
 
-def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str, Any]]) -> str:
+def _write(spec: BlockSpec, context: Context, climbed: Climbed, events: list[dict[str, Any]]) -> str:
     block = Block(
-        block=turn.name,
-        side=turn.side.name,
-        repetition=turn.repetition,
+        block=spec.name,
+        side=spec.side.name,
+        repetition=spec.repetition,
         start_ns=climbed.start_ns,
         end_ns=climbed.start_ns + climbed.stairs[-1].end_ns,
     )
@@ -100,15 +99,20 @@ def _write(turn: Turn, context: Context, climbed: Climbed, events: list[dict[str
     found = capacity.capacity(steps)
     spent = cpu_usage.between(climbed.usages[-1 - min(STEPS_BEYOND, len(steps))], climbed.usages[-1])
     rows = [capacity.step_row(block, number, step) for number, step in enumerate(steps)]
-    context.directory.append("ramps", rows)
-    context.directory.append("capacity", [capacity.capacity_row(block, found) | cores(spent)])
     whole = cpu_usage.between(climbed.usages[0], climbed.usages[-1])
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, whole)])
     late_ms = validity.sent_lateness_ms(request_frame(events, block)["lateness_ms"])
     noise = {"steal_percent": whole.steal_percent, "lateness_ms": late_ms}
     reason = "; ".join(filter(None, [validity.reason(Noise(**noise)), bottleneck(spent)]))
-    context.directory.append("blocks", [block_row(turn, reason, seconds=whole.seconds, **noise)])
-    return reason
+    result = BlockResult(
+        spec=spec,
+        spent=whole,
+        tables={
+            "ramps": rows,
+            "capacity": [capacity.capacity_row(block, found) | cores(spent)],
+        },
+        row=block_row(spec, reason, seconds=whole.seconds, **noise),
+    )
+    return result.append_to(context.directory)
 
 
 def cores(spent: Spent) -> dict[str, object]:

@@ -14,18 +14,18 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.ledger import reader
-from bench.load.load_plan import REQUESTED, Plan, make_plan
-from bench.own_app import effects
-from bench.own_app.own_app import OwnApp
-from bench.own_app.own_stack import OwnStack
-from bench.plan.blocks import Turn
-from bench.plan.deployment import ALL_HERE, Found
+from bench.load.load_plan import LoadPlan
+from bench.plan.blocks import BlockSpec
+from bench.plan.deployment import ALL_HERE, Deployment
 from bench.plan.profiles import Profile
+from bench.plan.strikes import draw
+from bench.plan.subject import SideOptions, Subject, Workspace
 from bench.process.process_table import Process, ProcessTable, file_of
 from bench.stack.stack import Stack
 from bench.storage.run_directory import RunDirectory
-from scenarios.jobs import ACCOUNT_SYNC
 
+#: The load generator, which is a program: its HTTP client is not loaded here.
+GENERATOR = "bench.load.generator"
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0
 #: Seconds after which a generator that should have ended is stopped.
@@ -40,68 +40,62 @@ class Context:
     table: ProcessTable
     profile: Profile
     seed: int
-    scenarios: list[str]
-    #: The app of one's own that is measured in place of ours.
-    own: OwnApp | None = None
-    elsewhere: Found = ALL_HERE
+    subject: Subject[Stack]
+    deployment: Deployment = ALL_HERE
 
-    @property
-    def requested(self) -> list[str]:
-        """The scenarios whose load arrives as requests; the sync keeps a grid of its own."""
-        return [scenario for scenario in self.scenarios if scenario in REQUESTED]
-
-    def folder(self, turn: Turn) -> Path:
+    def folder(self, spec: BlockSpec) -> Path:
         """The block's working folder; it is removed when the block is over."""
-        return self.directory.path / "work" / turn.name
+        return self.directory.path / "work" / spec.name
 
-    def ledger_context(self, turn: Turn) -> dict[str, str]:
+    def ledger_context(self, spec: BlockSpec) -> dict[str, str]:
         """What every event of the block carries."""
-        told = {"run": self.directory.manifest["run"], "block": turn.name, "side": turn.side.name}
-        return told | ({"host": self.elsewhere.host} if self.elsewhere.host else {})
+        told = {"run": self.directory.manifest["run"], "block": spec.name, "side": spec.side.name}
+        return told | ({"host": self.deployment.host} if self.deployment.host else {})
 
-    def make_stack(self, turn: Turn, **options: Any) -> Stack:
-        """The turn's side, to be started; the options are those of Stack."""
-        shared: dict[str, Any] = {
-            "folder": self.folder(turn),
-            "table": self.table,
-            "context": self.ledger_context(turn),
-        }
-        if self.own is None:
-            return Stack(turn.side, elsewhere=self.elsewhere, **shared, **options)
-        return OwnStack(self.own, turn.side, **shared, **options)
+    def make_stack(self, spec: BlockSpec, options: SideOptions | None = None) -> Stack:
+        """The block's side, to be started."""
+        workspace = Workspace(
+            folder=self.folder(spec),
+            table=self.table,
+            context=self.ledger_context(spec),
+            deployment=self.deployment,
+        )
+        return self.subject.make_stack(spec, workspace, options or SideOptions())
 
-    def load(self, turn: Turn, *, seconds: float, seed: int | None = None, rate: float | None = None) -> Plan:
-        """The load of a turn, the same for every side of its round unless it has a `seed` of its own.
+    def load(
+        self,
+        spec: BlockSpec,
+        *,
+        seconds: float,
+        seed: int | None = None,
+        rate: float | None = None,
+        owners: bool = True,
+    ) -> LoadPlan:
+        """The load of a block, the same for every side of its round unless it has a `seed` of its own.
 
-        `rate` is of all scenarios together; without it each has the common rate.
+        `rate` and `owners` are those of `Subject.load`.
         """
-        drawn = self.draw("load", turn.repetition).getrandbits(32) if seed is None else seed
-        if self.own is not None:
-            return self.own.load(seed=drawn, prefix=turn.name, seconds=seconds, rate=rate)
-        each = self.profile.rate if rate is None else rate / len(self.requested)
-        return make_plan(
-            seed=drawn,
-            prefix=turn.name,
-            rates=dict.fromkeys(self.requested, each),
-            seconds=seconds,
-            owners=self.profile.owners if ACCOUNT_SYNC in self.scenarios else 0,
+        drawn = self.draw("load", spec.repetition).getrandbits(32) if seed is None else seed
+        return self.subject.load(
+            profile=self.profile, seed=drawn, prefix=spec.name, seconds=seconds, rate=rate, owners=owners
         )
 
     def draw(self, *parts: object) -> random.Random:
         """A generator of its own for each part of the run, from the run's seed."""
-        return random.Random("/".join(map(str, (self.seed, *parts))))  # noqa: S311 - a plan, no secret
+        return draw(self.seed, *parts)
 
-    async def start_generator(self, stack: Stack, plan: Plan, *, lead_s: float) -> tuple[Process, int]:
+    async def start_generator(self, stack: Stack, plan: LoadPlan, *, lead_s: float) -> tuple[Process, int]:
         """Start the load generator; return it and the plan's zero, `lead_s` after it was warm (ns)."""
         path, announce = stack.folder / "plan.json", stack.folder / "generator.json"
         path.write_text(plan.to_json())
         generator = self.table.start(
             "generator",
             [
-                *(sys.executable, "-m", "bench.load.generator", "--plan", str(path), "--url", stack.app_url),
+                *(sys.executable, "-m", GENERATOR),
+                *("--plan", str(path), "--url", stack.processes.app_url),
                 *("--lead-s", str(lead_s), "--timeout-s", str(REQUEST_LIMIT_S), "--announce", str(announce)),
             ],
-            env=stack.env,
+            env=stack.processes.env,
             folder=stack.folder,
         )
         return generator, int(json.loads(await file_of(generator, announce))["start_ns"])
@@ -114,17 +108,15 @@ class Context:
         if code != 0:
             raise BenchError(f"the load generator ended with {code}: {last_words}")
 
-    def keep_events(self, turn: Turn) -> tuple[list[dict[str, Any]], list[str]]:
+    def keep_events(self, spec: BlockSpec) -> tuple[list[dict[str, Any]], list[str]]:
         """Merge the block's ledger into the run directory, remove its folder, return events and warnings."""
-        folder = self.folder(turn)
-        target = self.directory.path / f"events-{turn.name}.jsonl"
+        folder = self.folder(spec)
+        target = self.directory.path / f"events-{spec.name}.jsonl"
         warnings = reader.merge_block(folder / "ledger", target)
         if warnings:  # the run is marked: a reader of the report sees that lines are missing, and which
-            told = [f"{turn.name}: {warning.removeprefix(f'{folder}/')}" for warning in warnings]
-            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *told])
-        events, _ = reader.read_events(target)
-        if self.own is not None:
-            events = effects.counted(events)
+            cut = [{"block": spec.name, "line": warning.removeprefix(f"{folder}/")} for warning in warnings]
+            self.directory.save_manifest(cut_lines=[*self.directory.manifest.get("cut_lines", []), *cut])
+        events = self.subject.read_events(target)
         shutil.rmtree(folder, ignore_errors=True)
         return events, warnings
 

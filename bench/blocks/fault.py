@@ -17,69 +17,66 @@ from typing import Any
 import httpx
 
 from bench.blocks import fault_rows
+from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.blocks.fault_rows import Observed
 from bench.errors import BenchError
 from bench.faults.spec import Fault
+from bench.ledger.job_names import PROBE
 from bench.measures.events.history import histories
 from bench.measures.faults import failure
-from bench.measures.load.cpu_shares import own_row
 from bench.plan import strikes
-from bench.plan.blocks import Turn, invalid_row, valid_row
+from bench.plan.blocks import BlockSpec, invalid_row, valid_row
+from bench.plan.subject import SideOptions
 from bench.process import process_table
 from bench.stack import cpu_usage
-from bench.stack.stack import PROBE, Stack
+from bench.stack.stack import Stack
 from scenarios.ledger import Ledger
 
 #: Seconds from a warm generator to its first request.
 LEAD_S = 0.2
 
 
-async def run(turn: Turn, context: Context) -> str:
+async def run(spec: BlockSpec, context: Context) -> str:
     """Run the block and append one row a scenario to `failures.csv`; return why it does not count, or "".
 
     A fault that this machine cannot make has a row in `blocks.csv` that says why.
     """
-    fault = turn.fault
+    fault = spec.fault
     if fault is None:
-        raise BenchError(f"{turn.name} is no fault block")
+        raise BenchError(f"{spec.name} is no fault block")
     if reason := fault.unavailable():
-        context.directory.append("blocks", [invalid_row(turn, reason)])
+        context.directory.append("blocks", [invalid_row(spec, reason)])
         return reason
-    expected = fault.expected[turn.side.name]
-    stack = context.make_stack(
-        turn,
-        env={**_scale(context), **expected.env, **fault.environment(context.folder(turn))},
+    expected = fault.expected[spec.side.name]
+    options = SideOptions(
+        env={**expected.env, **fault.environment(context.folder(spec))},
+        retry_scale=context.profile.retry_scale,
         world_latency_ms=fault.latency_ms,
-        proxied=fault.proxied if turn.side.queued else "",
-        odd_jobs=fault.odd_jobs,
+        proxied=fault.proxied if spec.side.queued else "",
+        fault_jobs=fault.fault_jobs,
         beat=fault.owners > 0,  # without an owner there is nothing to schedule
         rabbitmq=fault.rabbitmq,
     )
+    stack = context.make_stack(spec, options)
     async with stack:
-        harness = Ledger(stack.ledger, context.ledger_context(turn))
-        seen = await _strike(turn, fault, context, stack, harness)
-    events, cut_lines = context.keep_events(turn)
-    _write(turn, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
-    return ""
+        harness = Ledger(stack.ledger, context.ledger_context(spec))
+        seen = await _strike(spec, fault, context, stack, harness)
+    events, cut_lines = context.keep_events(spec)
+    return _write(spec, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
 
 
-def _scale(context: Context) -> dict[str, str]:
-    """Our retries run at a part of their time; those of somebody's own app are not touched."""
-    return {} if context.own else {"SIDEKIQ_RETRY_SCALE": str(context.profile.retry_scale)}
-
-
-async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
-    moment = strikes.moment(turn, context.seed, context.own)
-    await stack.sync(moment.plan.owners)
-    if not turn.control:
+async def _strike(spec: BlockSpec, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
+    strike_plan = strikes.strike_plan(spec, context.seed, context.subject)
+    await stack.client.sync(strike_plan.plan.owners)
+    if not spec.control:
         await fault.prepare(stack)
-    app = stack.parts["app"]
-    generator, start_ns = await context.start_generator(stack, moment.plan, lead_s=LEAD_S)
+    app = stack.processes.parts["app"]
+    generator, start_ns = await context.start_generator(stack, strike_plan.plan, lead_s=LEAD_S)
     before = cpu_usage.read(stack, generator, blocks=context.profile.lanes)
-    await sleep_until(start_ns + moment.strike_ns)
+    await sleep_until(start_ns + strike_plan.strike_ns)
     fault_on_ns = time.monotonic_ns()
-    if not turn.control:
+    if not spec.control:
         harness.record("fault_on", t=fault_on_ns, fault=fault.number)
         await stack.mark("fault_on", fault.number)
         await fault.strike(stack)
@@ -88,7 +85,7 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
     fault_off_ns = time.monotonic_ns()
     spent = cpu_usage.between(before, cpu_usage.read(stack, generator, blocks=context.profile.lanes))
     await context.end_generator(generator)
-    await _drain(stack, limit_s=fault.drain_s(turn.side.name), linger_s=fault.linger_s)
+    await _drain(stack, limit_s=fault.drain_s(spec.side.name), linger_s=fault.linger_s)
     return Observed(
         start_ns=start_ns,
         fault_on_ns=fault_on_ns,
@@ -96,10 +93,10 @@ async def _strike(turn: Turn, fault: Fault, context: Context, stack: Stack, harn
         drained_ns=time.monotonic_ns(),
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
-        gave_up=process_table.gave_up(stack.parts),
+        gave_up=process_table.gave_up(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
-        owners=tuple(moment.plan.owners),
+        owners=tuple(strike_plan.plan.owners),
         spent=spent,
     )
 
@@ -114,7 +111,7 @@ async def _drain(stack: Stack, *, limit_s: float, linger_s: float) -> None:
 
 async def _longest_lag(stack: Stack) -> float:
     try:
-        lags = (await stack.call("GET", "/lag")).json()
+        lags = (await stack.client.call("GET", "/lag")).json()
     except httpx.HTTPError:
         return math.nan
     return max((float(lag) for _, lag in lags), default=math.nan)
@@ -123,7 +120,7 @@ async def _longest_lag(stack: Stack) -> float:
 async def _record_held(stack: Stack, harness: Ledger) -> bool:
     """Write a `held` event for every job that still waits somewhere; tell whether one could look."""
     try:
-        answer = (await stack.call("GET", "/held")).raise_for_status()
+        answer = (await stack.client.call("GET", "/held")).raise_for_status()
     except httpx.HTTPError:
         return False
     known = histories(stack.events())
@@ -133,11 +130,16 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
     return True
 
 
-def _write(turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> None:
+def _write(
+    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+) -> str:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    rows = fault_rows.counted(turn, context, fault, seen, planned)
-    if not turn.control and (exposed := fault_rows.exposed(turn, context, fault, seen, planned)):
-        context.directory.append("exposure", exposed)
-    context.directory.append("controls" if turn.control else "failures", rows)
-    context.directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
-    context.directory.append("blocks", [valid_row(turn, seconds=(seen.drained_ns - seen.start_ns) / 1e9)])
+    rows = fault_rows.counted(spec, context, fault, seen, planned)
+    exposed = [] if spec.control else fault_rows.exposed(spec, context, fault, seen, planned)
+    result = BlockResult(
+        spec=spec,
+        spent=seen.spent,
+        tables={"exposure": exposed, "controls" if spec.control else "failures": rows},
+        row=valid_row(spec, seconds=(seen.drained_ns - seen.start_ns) / 1e9),
+    )
+    return result.append_to(context.directory)

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.blocks.context import Context
-from bench.faults.spec import DEADLINE_MS, Expected, Fault, Seen
+from bench.faults.spec import Expected, Fault, Seen
 from bench.measures.events.clocks import Clocks
 from bench.measures.faults import failure
 from bench.measures.faults.exposure import exposure
 from bench.measures.faults.recovery import recovery
 from bench.measures.faults.witness import example
 from bench.measures.load.cpu_shares import Spent
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 from scenarios import jobs
 
 #: A fact of a checker hook is told in so many digits.
@@ -44,39 +44,34 @@ class Observed:
 
 
 def counted(
-    turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row of `failures.csv` (or `controls.csv`) for each scenario."""
-    deadlines_ms = _deadlines_ms(fault, context)
-    rows = [_row(turn, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
+    deadlines_ms = context.subject.deadlines_ms(fault)
+    rows = [_row(spec, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
     facts = _facts(fault, seen, events)
     codes = {f"{name}_exit_code": code for name, code in seen.gave_up.items()}
-    rows[0] |= {"seen": _seen({**facts, **codes})}
+    rows[0] |= {"seen": _seen({**facts, **codes}), "bursts": facts.get("bursts", math.nan)}
     for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
         row["example"] = example(events, scenario, deadline_ms=limit_ms)
-    if not turn.control and context.own is None:
-        rows[0] |= _prediction(turn, fault, rows[0], facts, context)
+    if not spec.control and context.subject.predicted:
+        rows[0] |= _prediction(spec, fault, rows[0], facts, context)
     return rows
 
 
 def exposed(
-    turn: Turn, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row of `exposure.csv` for each scenario; none where one clock did not stamp all that it takes."""
     if not Clocks(events).shared("accepted", "effect", "fault_on"):
         return []
-    return [_exposure(turn, fault, scenario, seen, events) for scenario in _deadlines_ms(fault, context)]
-
-
-def _deadlines_ms(fault: Fault, context: Context) -> dict[str, float]:
-    """The scenarios that have a row, each with the milliseconds after which its jobs are late."""
-    if context.own is not None:
-        return {task: context.own.deadline_ms(task) for task in context.scenarios}
-    return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
+    return [
+        _exposure(spec, fault, scenario, seen, events) for scenario in context.subject.deadlines_ms(fault)
+    ]
 
 
 def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:
-    return fault.look(
+    return fault.check(
         Seen(
             events=events,
             facts=seen.facts,
@@ -93,25 +88,30 @@ def _seen(facts: Mapping[str, Any]) -> str:
     """The checker's facts for a person; what could not be told is left out."""
     untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
     known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
-    return "; ".join(f"{name.replace('_', ' ')} {_told(value)}" for name, value in known.items())
+    return "; ".join(f"{name.replace('_', ' ')} {_formatted(value)}" for name, value in known.items())
 
 
-def _told(value: Any) -> str:
+def _formatted(value: Any) -> str:
     return f"{float(f'{value:.{DIGITS}g}'):g}" if isinstance(value, float) else str(value)
 
 
 def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
-    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]], deadline_ms: float
+    spec: BlockSpec,
+    fault: Fault,
+    scenario: str,
+    seen: Observed,
+    events: list[dict[str, Any]],
+    deadline_ms: float,
 ) -> dict[str, Any]:
     asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
     judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=seen.complete)
     return {
-        "block": turn.name,
+        "block": spec.name,
         "fault": fault.number,
         "slug": fault.slug,
-        "side": turn.side.name,
+        "side": spec.side.name,
         "scenario": scenario,
-        "strike": turn.repetition,
+        "strike": spec.repetition,
         "submitted": judged.submitted,
         **{name: len(names) for name, names in judged.acceptance.items()},
         **{name: len(names) for name, names in judged.classes.items()},
@@ -125,12 +125,12 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
         "user_errors": len(judged.user_errors),
         "lag_max_ms": seen.lag_max_ms,
         "app_died": seen.app_died,
-        "note": fault.expected[turn.side.name].note,
+        "note": _notes(fault.expected[spec.side.name].note),
     }
 
 
 def _exposure(
-    turn: Turn, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
+    spec: BlockSpec, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
 ) -> dict[str, Any]:
     found = exposure(
         events,
@@ -139,10 +139,10 @@ def _exposure(
         until_ns=seen.drained_ns if fault.whole or fault.lasting else seen.fault_off_ns,
     )
     return {
-        "block": turn.name,
+        "block": spec.name,
         "fault": fault.number,
-        "side": turn.side.name,
-        "strike": turn.repetition,
+        "side": spec.side.name,
+        "strike": spec.repetition,
         "scenario": scenario,
         "exposed": len(found.exposed),
         "lost": len(found.lost),
@@ -150,17 +150,21 @@ def _exposure(
 
 
 def _prediction(
-    turn: Turn, fault: Fault, row: Mapping[str, Any], facts: Mapping[str, Any], context: Context
+    spec: BlockSpec, fault: Fault, row: Mapping[str, Any], facts: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
-    expected = fault.expected[turn.side.name]
-    notes = [expected.note]
-    if context.profile.retry_scale != 1.0 and turn.side.name == "celery-hardened":
+    expected = fault.expected[spec.side.name]
+    notes = _notes(expected.note)
+    if context.profile.retry_scale != 1.0 and spec.side.name == "celery-hardened":
         notes.append(f"retry schedule at {context.profile.retry_scale:g} of its real time")
     return {
         "predicted": expected.text,
         "as_predicted": _as_predicted(expected, {**facts, **row}),
-        "note": "; ".join(filter(None, notes)),
+        "note": notes,
     }
+
+
+def _notes(note: str) -> list[str]:
+    return [note] if note else []
 
 
 def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from bench.blocks import measured_window
+from bench.blocks.block_result import BlockResult
 from bench.blocks.capacity import cores
 from bench.blocks.context import Context
 from bench.blocks.measured_window import Observed
@@ -22,29 +23,28 @@ from bench.errors import BenchError
 from bench.load.load_plan import MAX_RATE
 from bench.measures.latency import latency
 from bench.measures.load import backlog, load
-from bench.measures.load.cpu_shares import own_row
-from bench.plan.blocks import NOT_OFFERED, Turn, invalid_row
-from bench.plan.load_turns import WARMUP_S, LoadTurn
+from bench.plan.blocks import NOT_OFFERED, BlockSpec, invalid_row
+from bench.plan.extra_blocks import WARMUP_S, LoadBlockSpec
 
 
-async def run(turn: Turn, context: Context) -> str:
+async def run(spec: BlockSpec, context: Context) -> str:
     """Run the block and append its rows; return why it does not count, or nothing."""
-    if not isinstance(turn, LoadTurn):
-        raise BenchError(f"{turn.name} is no load block")
+    if not isinstance(spec, LoadBlockSpec):
+        raise BenchError(f"{spec.name} is no load block")
     table = context.directory.table
-    capacity = load.capacity_of(turn.side.name, table("capacity"), table("blocks"))
-    rate = turn.share * capacity
+    capacity = load.capacity_of(spec.side.name, table("capacity"), table("blocks"))
+    rate = spec.share * capacity
     if reason := _unoffered(rate):
-        context.directory.append("blocks", [invalid_row(turn, reason)])
+        context.directory.append("blocks", [invalid_row(spec, reason)])
         return reason
     profile = context.profile
-    seed = context.draw("share", turn.share, turn.repetition).getrandbits(32)
-    plan = context.load(turn, seconds=WARMUP_S + profile.share_s, seed=seed, rate=rate)
-    stack = context.make_stack(turn)
+    seed = context.draw("share", spec.share, spec.repetition).getrandbits(32)
+    plan = context.load(spec, seconds=WARMUP_S + profile.share_s, seed=seed, rate=rate)
+    stack = context.make_stack(spec)
     async with stack:
-        seen = await measured_window.observe(turn, context, stack, plan, seconds=profile.share_s)
-    events, _ = context.keep_events(turn)
-    return _write(turn, context, seen, events, rate=rate, capacity=capacity)
+        seen = await measured_window.observe(spec, context, stack, plan, seconds=profile.share_s)
+    events, _ = context.keep_events(spec)
+    return _write(spec, context, seen, events, rate=rate, capacity=capacity)
 
 
 def _unoffered(rate: float) -> str:
@@ -57,7 +57,7 @@ def _unoffered(rate: float) -> str:
 
 
 def _write(
-    turn: LoadTurn,
+    spec: LoadBlockSpec,
     context: Context,
     seen: Observed,
     events: list[dict[str, Any]],
@@ -65,7 +65,7 @@ def _write(
     rate: float,
     capacity: float,
 ) -> str:
-    directory, block, share = context.directory, seen.block, turn.share
+    block, share = seen.block, spec.share
     jobs, requests = latency.job_frame(events, block), latency.request_frame(events, block)
     waited = backlog.backlog(backlog.jobs(events), block.start_ns, block.end_ns)
     quantiles = [
@@ -73,10 +73,14 @@ def _write(
         latency.host_tax_frame(seen.lags, measured_window.idle(seen, context), block),
     ]
     whole = pd.concat([frame for frame in quantiles if not frame.empty])
-    directory.append_frame("load_latency", load.load_latency_frame(whole, waited, share=share, rate=rate))
     row = load.load_row(block, jobs, waited, share=share, rate=rate, capacity=capacity)
-    directory.append("loads", [row | cores(seen.spent)])
-    directory.append("own", [own_row(turn.name, turn.measure, turn.side.name, seen.spent)])
-    done = measured_window.block_row(turn, seen, jobs, requests)
-    directory.append("blocks", [done])
-    return str(done.get("reason", ""))
+    result = BlockResult(
+        spec=spec,
+        spent=seen.spent,
+        tables={
+            "load_latency": load.load_latency_frame(whole, waited, share=share, rate=rate),
+            "loads": [row | cores(seen.spent)],
+        },
+        row=measured_window.block_row(spec, seen, jobs, requests),
+    )
+    return result.append_to(context.directory)

@@ -18,14 +18,14 @@ from typing import Any
 import pandas as pd
 
 from bench.blocks.context import Context, sleep_until
-from bench.load.load_plan import Plan
+from bench.load.load_plan import LoadPlan
 from bench.measures.events.block import NS_PER_S, Block
 from bench.measures.latency import latency, validity
 from bench.measures.load.cpu_shares import Spent, bottleneck
 from bench.plan import blocks
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 from bench.process.process_table import Process
-from bench.stack import cpu_usage
+from bench.stack import cpu_usage, hiccup_meter
 from bench.stack.resources import Sample, sample
 from bench.stack.stack import Stack
 
@@ -48,34 +48,34 @@ class Observed:
 
 
 async def observe(
-    turn: Turn,
+    spec: BlockSpec,
     context: Context,
     stack: Stack,
-    plan: Plan,
+    plan: LoadPlan,
     *,
     seconds: float,
-    beside: Callable[[Block], Coroutine[None, None, None]] | None = None,
+    concurrently: Callable[[Block], Coroutine[None, None, None]] | None = None,
 ) -> Observed:
     """Offer the plan and watch; the window is its last `seconds`, what comes before is the warm-up.
 
-    `beside` runs from the window's start on; the window is not over before it is.
+    `concurrently` runs from the window's start on; the window is not over before it is.
     """
     profile = context.profile
-    await stack.sync(plan.owners)
+    await stack.client.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=profile.idle_s)
-    block = _window(turn, start_ns + int((plan.seconds - seconds) * NS_PER_S), seconds)
+    block = _window(spec, start_ns + int((plan.seconds - seconds) * NS_PER_S), seconds)
     hiccup = _start_hiccup(context, stack, block)
     before = sample(stack)
     await sleep_until(block.start_ns)
-    used_before = cpu_usage.read(stack, generator, beside=[hiccup])
+    used_before = cpu_usage.read(stack, generator, concurrently=[hiccup])
     async with asyncio.TaskGroup() as group:
-        if beside is not None:
-            group.create_task(beside(block))
+        if concurrently is not None:
+            group.create_task(concurrently(block))
         await sleep_until(block.end_ns)
-    used_after = cpu_usage.read(stack, generator, beside=[hiccup])
+    used_after = cpu_usage.read(stack, generator, concurrently=[hiccup])
     await stack.until(lambda events: _settled(events, block), within_s=DRAIN_S)
     after = sample(stack)
-    lags = [(int(t), float(lag)) for t, lag in (await stack.call("GET", "/lag")).json()]
+    lags = [(int(t), float(lag)) for t, lag in (await stack.client.call("GET", "/lag")).json()]
     await context.end_generator(generator)
     await context.table.stop(hiccup)
     return Observed(
@@ -96,7 +96,7 @@ def idle(seen: Observed, context: Context) -> list[tuple[int, float]]:
 
 
 def block_row(
-    turn: Turn, seen: Observed, jobs: pd.DataFrame, requests: pd.DataFrame, *, also: Sequence[str] = ()
+    spec: BlockSpec, seen: Observed, jobs: pd.DataFrame, requests: pd.DataFrame, *, also: Sequence[str] = ()
 ) -> dict[str, object]:
     """The block's row of `blocks.csv`; `also` are reasons of its own kind why it does not count."""
     hiccup_p99_ms = seen.hiccup["p99_ms"]
@@ -111,14 +111,14 @@ def block_row(
     limits = (bottleneck(seen.spent), latency.unsent(requests))
     reason = "; ".join(filter(None, [validity.reason(noise), *limits, *also]))
     seconds = (seen.block.end_ns - seen.block.start_ns) / NS_PER_S
-    return blocks.block_row(turn, reason, seconds=seconds, **columns)
+    return blocks.block_row(spec, reason, seconds=seconds, **columns)
 
 
-def _window(turn: Turn, start_ns: int, seconds: float) -> Block:
+def _window(spec: BlockSpec, start_ns: int, seconds: float) -> Block:
     return Block(
-        block=turn.name,
-        side=turn.side.name,
-        repetition=turn.repetition,
+        block=spec.name,
+        side=spec.side.name,
+        repetition=spec.repetition,
         start_ns=start_ns,
         end_ns=start_ns + int(seconds * NS_PER_S),
     )
@@ -129,10 +129,10 @@ def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
     return context.table.start(
         "hiccup",
         [
-            *(sys.executable, "-m", "bench.stack.hiccup_meter", "--start-at", str(block.start_ns)),
+            *(sys.executable, "-m", hiccup_meter.__name__, "--start-at", str(block.start_ns)),
             *("--seconds", str(seconds), "--folder", str(stack.folder)),
         ],
-        env=stack.env,
+        env=stack.processes.env,
         folder=stack.folder,
     )
 

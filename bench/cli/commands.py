@@ -103,7 +103,7 @@ def run(resume: Path | None, **asked: Any) -> None:
         run_command.refuse_beside_resume(click.get_current_context())
         directory = run_command.gone_on_with(resume, run, console)
     else:
-        directory = run_command.execute(run_command.order(**run_command.sorted_out(asked)), console)
+        directory = run_command.execute(run_command.request(**run_command.sorted_out(asked)), console)
     if directory is not None:
         sys.exit(run_command.finish(directory))
 

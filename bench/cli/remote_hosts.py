@@ -23,7 +23,7 @@ import httpx
 from bench.errors import BenchError
 from bench.ledger import host_label
 from bench.ledger.tail import LedgerTail
-from bench.plan.deployment import Elsewhere, key_prefix
+from bench.plan.deployment import DeploymentRequest, key_prefix
 from bench.plan.profiles import profile
 from bench.plan.sides import SIDES
 from bench.process.asgi_server import PortTakenError
@@ -75,7 +75,7 @@ def worker(
     if side_name not in queues:
         raise BenchError(f"no queue is called {side_name!r}: choose from {', '.join(queues)}")
     side, size = SIDES[side_name], profile(profile_name)
-    asked = Elsewhere(broker_url=broker_url, world_url=world_url, workers=True)
+    asked = DeploymentRequest(broker_url=broker_url, world_url=world_url, workers=True)
     asked.check(os.environ)
     check_database(os.environ)
     env = asked.environment(os.environ)

@@ -15,32 +15,33 @@ from click.core import ParameterSource
 from rich.console import Console
 
 from bench.analysis.comparison_page import plain
-from bench.analysis.report_program import render, shown
-from bench.analysis.threshold_results import Outcome, outcomes
+from bench.analysis.report_program import display_path, render
+from bench.analysis.threshold_results import ThresholdResult, threshold_results
 from bench.analysis.threshold_syntax import Threshold
+from bench.atomic_write import write_atomically
 from bench.errors import EXIT_INTERRUPTED, BenchError
-from bench.own_app.own_request import Asked, refuse_without_app
-from bench.own_app.own_request import make_order as make_own_order
-from bench.plan.deployment import Elsewhere
+from bench.own_app.own_request import Asked, make_own_request, refuse_without_app
+from bench.plan.deployment import DeploymentRequest
 from bench.plan.profiles import profile
-from bench.plan.run_request import Order, make_order
+from bench.plan.run_request import RunRequest, make_run_request
 from bench.run import resume
 from bench.run.runner import execute, go_on
 from bench.schema import CHECKS, MANIFEST
-from bench.storage.run_directory import RunDirectory, write_atomically
+from bench.stack.scenario_subject import ScenarioSubject
+from bench.storage.run_directory import RunDirectory
 
 __all__ = [
     "all_met",
     "execute",
     "finish",
     "gone_on_with",
-    "order",
     "refuse_beside_resume",
+    "request",
     "sorted_out",
 ]
 
 
-def order(
+def request(
     *,
     profile_name: str,
     own: Asked,
@@ -48,20 +49,20 @@ def order(
     world_url: str,
     external_workers: bool,
     **asked: Any,
-) -> Order:
+) -> RunRequest:
     """What the options of `run` ask for; raise BenchError for what cannot be had."""
-    elsewhere = Elsewhere(broker_url=broker_url, world_url=world_url, workers=external_workers)
-    elsewhere.check(os.environ)
+    deployment = DeploymentRequest(broker_url=broker_url, world_url=world_url, workers=external_workers)
+    deployment.check(os.environ)
     if own.any:
-        if words := elsewhere.options():
+        if words := deployment.options():
             raise BenchError(f"{words[0]} is for the sides of ours: leave it out beside an app of your own")
-        return make_own_order(own, profile=profile(profile_name), **asked)
+        return make_own_request(own, profile=profile(profile_name), **asked)
     refuse_without_app(own)
-    return make_order(profile=profile(profile_name), elsewhere=elsewhere, **asked)
+    return make_run_request(ScenarioSubject, profile=profile(profile_name), deployment=deployment, **asked)
 
 
 def sorted_out(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `run` as `order` takes them: those for an app of one's own together."""
+    """The options of `run` as `request` takes them: those for an app of one's own together."""
     own = {field.name for field in dataclasses.fields(Asked)}
     shared = {name: value for name, value in params.items() if name not in own and name != "resume"}
     return {**shared, "own": Asked(**{name: value for name, value in params.items() if name in own})}
@@ -81,12 +82,12 @@ def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirecto
     """Do what is left of an interrupted run; None where nothing was. `run` is the command that began it."""
     directory = resume.opened(path)
     if resume.is_complete(directory):
-        click.echo(f"nothing to do: {shown(directory.path)} is complete")
+        click.echo(f"nothing to do: {display_path(directory.path)} is complete")
         return None
     with run.make_context("run", directory.manifest["command"][2:]) as recorded:
         asked = sorted_out({**recorded.params, "out": directory.path.parent})
     words = ["queue-or-task", "run", "--resume", str(path)]
-    go_on(directory, order(**asked), words, console)
+    go_on(directory, request(**asked), words, console)
     return directory
 
 
@@ -95,7 +96,7 @@ def finish(directory: RunDirectory) -> int:
     interrupted = directory.manifest.get("interrupted")
     code = render(directory.path)
     if interrupted:
-        words = ["queue-or-task", "run", "--resume", str(shown(directory.path))]
+        words = ["queue-or-task", "run", "--resume", str(display_path(directory.path))]
         click.echo(f"to go on with it: {shlex.join(words)}")
     return code or (EXIT_INTERRUPTED if interrupted else 0)
 
@@ -103,24 +104,24 @@ def finish(directory: RunDirectory) -> int:
 def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
     """Print what became of each threshold, and note it in the run; tell whether all are met."""
     run = RunDirectory.open(path)
-    found = [outcome for threshold in thresholds for outcome in outcomes(run, threshold)]
-    for outcome in found:
-        click.echo(outcome.line)
+    found = [result for threshold in thresholds for result in threshold_results(run, threshold)]
+    for result in found:
+        click.echo(result.line)
     if found:
         _note(run, found)
-    return all(outcome.met for outcome in found)
+    return all(result.met for result in found)
 
 
-def _note(run: RunDirectory, found: Sequence[Outcome]) -> None:
+def _note(run: RunDirectory, found: Sequence[ThresholdResult]) -> None:
     """Keep the outcomes for the run's summary; one that cannot be written is judged all the same."""
     rows = [
         {
-            "text": outcome.threshold.text,
-            "subject": outcome.subject,
-            "value": plain(outcome.value),
-            "met": outcome.met,
+            "text": result.threshold.text,
+            "subject": result.subject,
+            "value": plain(result.value),
+            "met": result.met,
         }
-        for outcome in found
+        for result in found
     ]
     try:
         write_atomically(run.path / CHECKS, json.dumps(rows, indent=2, allow_nan=False) + "\n")

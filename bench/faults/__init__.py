@@ -1,4 +1,7 @@
-"""The faults that a run can inject, numbered as in docs/faults.md: every module here that has a `FAULT`."""
+"""The faults that a run can inject, by number: every module here, or in a folder of it, that has a `FAULT`.
+
+A fault knows the side that it strikes by a Protocol (`target`), so nothing here starts or imports one.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def _found() -> Iterator[Fault]:
 FAULTS: dict[int, Fault] = {fault.number: fault for fault in sorted(_found(), key=lambda each: each.number)}
 
 
-def chosen(numbers: Sequence[int]) -> list[Fault]:
+def select_faults(numbers: Sequence[int]) -> list[Fault]:
     """The faults of these numbers, all of them for none; raise BenchError for an unknown one."""
     for number in numbers:
         if number not in FAULTS:

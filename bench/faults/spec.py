@@ -3,7 +3,7 @@
 The expectations are those of docs/faults.md, written before the run. One that fails is a finding.
 
 A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it), for each side an
-expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`look`),
+expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`check`),
 whose findings the predicate sees beside the classes.
 """
 
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.faults.target import Target
 from bench.measures.events.periodic_runs import PERIODIC
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 #: Seconds that a strike waits for what it strikes amid before it strikes all the same.
@@ -39,7 +39,7 @@ class Seen:
     """What a block saw, for a fault's own checker."""
 
     events: Events
-    #: What the strike noted (`Stack.facts`).
+    #: What the strike noted (`Target.facts`).
     facts: Mapping[str, Any]
     #: Monotonic ns: of the load, and of the fault.
     start_ns: int
@@ -77,9 +77,9 @@ class Expected:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-async def amid_jobs(stack: Stack) -> None:
+async def amid_jobs(target: Target) -> None:
     """Wait until a job has begun and had no effect yet, so that a strike hits one; no bystander's counts."""
-    await stack.until(_one_under_way, within_s=stack.amid_s)
+    await target.until(_one_under_way, within_s=target.amid_s)
 
 
 def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
@@ -88,7 +88,7 @@ def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
     return bool(started - {event["job"] for event in own if event["event"] in ENDS})
 
 
-async def nothing(_stack: Stack) -> None:
+async def nothing(_target: Target) -> None:
     """Prepare nothing."""
 
 
@@ -105,9 +105,9 @@ class Fault:
     slug: str
     title: str
     expected: Mapping[str, Expected]
-    strike: Callable[[Stack], Awaitable[None]]
+    strike: Callable[[Target], Awaitable[None]]
     #: Runs before the load: a service that answers badly from the start, a worker that is away.
-    prepare: Callable[[Stack], Awaitable[None]] = nothing
+    prepare: Callable[[Target], Awaitable[None]] = nothing
     scenario: str = jobs.ACCOUNT_SETUP
     #: Requests a second of the scenario, and seconds of load.
     rate: float = 8.0
@@ -126,10 +126,10 @@ class Fault:
     proxied: Literal["", "broker", "results"] = ""
     #: The broker is a RabbitMQ node.
     rabbitmq: bool = False
-    #: The worker knows the odd jobs (`bench.app.fault_jobs`).
-    odd_jobs: bool = False
+    #: The worker knows the fault jobs (`bench.app.fault_jobs`).
+    fault_jobs: bool = False
     #: The checker hook: what to tell beside the classes.
-    look: Callable[[Seen], Mapping[str, Any]] = noted
+    check: Callable[[Seen], Mapping[str, Any]] = noted
     #: Why this machine cannot make the fault, or nothing.
     unavailable: Callable[[], str] = always
     #: Variables of every process of the block, made when it starts (`folder` is the block's own).

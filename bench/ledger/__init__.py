@@ -1,6 +1,4 @@
-"""The ledger as the harness reads it: every event of a block, whole, in order, from every host.
+"""The event log of a block: what stands in it, how it is read, and whose clock stamped it.
 
-What belongs here: reading and merging `events-*.jsonl`, and the words of events that several rooms know.
-Not: what events mean (`measures`), nor how they are written (`scenarios.ledger`). Floors: may use `schema`,
-`errors`.
+Nothing here starts a process or knows a side; measures, faults and blocks may import it.
 """

@@ -9,10 +9,11 @@ reserved (`scenarios.ledger`) and mean nothing; within a line they mean that it 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+from bench.atomic_write import write_atomically
 
 #: One event as it is read: `t` in monotonic nanoseconds, `event`, and the fields of `scenarios.ledger`.
 EventDict = dict[str, Any]
@@ -41,12 +42,7 @@ def merge_block(folder: Path, target: Path) -> list[str]:
     those of `read_events`.
     """
     events, warnings = _read_all(folder.glob("events-[0-9]*.jsonl"))
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        temporary.write_text("".join(f"{json.dumps(event)}\n" for event in events))
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(target, "".join(f"{json.dumps(event)}\n" for event in events))
     return warnings
 
 

@@ -19,8 +19,8 @@ def welcome_email(user_id: str) -> AbstractContextManager[None]:
     return _handover(jobs.WELCOME_EMAIL, (jobs.email(user_id),))
 
 
-def odd(key: str) -> AbstractContextManager[None]:
-    """Around the hand-over of an odd job (`bench.app.fault_jobs`), which the CRM knows by its key."""
+def fault_job(key: str) -> AbstractContextManager[None]:
+    """Around the hand-over of a fault job (`bench.app.fault_jobs`), which the CRM knows by its key."""
     return _handover(jobs.ACCOUNT_SETUP, (jobs.crm(key),))
 
 

@@ -20,7 +20,6 @@ import gc
 import json
 import os
 import selectors
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -28,9 +27,10 @@ from typing import Any
 
 import aiohttp
 
-from bench.load.load_plan import Arrival, Plan, PlanError
+from bench.atomic_write import write_json
+from bench.load.load_plan import Arrival, LoadPlan, PlanError
 from bench.process.parent_watch import end_with_parent
-from bench.process.signals import stop_on_signals, write_json
+from bench.process.signals import give_up, stop_on_signals
 from scenarios import jobs, ledger
 from scenarios.ledger import Event
 
@@ -54,14 +54,12 @@ DEFAULT_LEAD_S = 0.5
 SPIN_S = 0.0003
 #: Real-time priority, the lowest: the instrument goes before what it measures. Only root gets it.
 PRIORITY = 1
-#: Exit code for what the person who started the generator can mend.
-USAGE_ERROR = 2
 
 
 class Generator:
     """Offers one plan to one app."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, plan: Plan) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, plan: LoadPlan) -> None:
         self._session = session
         self._plan = plan
         scenarios = dict.fromkeys(arrival.scenario for arrival in plan.arrivals)
@@ -131,7 +129,7 @@ async def _until(due: int) -> None:
         await asyncio.sleep(max(0.0, left - SPIN_S))
 
 
-async def run(plan: Plan, url: str, *, lead_s: float, timeout_s: float, announce: Path | None) -> None:
+async def run(plan: LoadPlan, url: str, *, lead_s: float, timeout_s: float, announce: Path | None) -> None:
     """Warm up, offer the plan and wait for its answers; a signal ends it early."""
     asked = stop_on_signals()
     connector = aiohttp.TCPConnector(limit=MAX_OPEN, keepalive_timeout=timeout_s + plan.seconds)
@@ -169,7 +167,7 @@ def main() -> None:
     parser.add_argument("--timeout-s", type=float, default=DEFAULT_TIMEOUT_S, help="of one request")
     options = parser.parse_args()
     try:
-        plan = Plan.from_json(options.plan.read_text())
+        plan = LoadPlan.from_json(options.plan.read_text())
         with suppress(PermissionError):
             os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(PRIORITY))
         # A selector of microseconds: epoll's whole milliseconds alone would make each request late.
@@ -184,8 +182,7 @@ def main() -> None:
                 )
             )
     except (PlanError, OSError) as error:
-        sys.stderr.write(f"bench.load.generator: {error}\n")
-        sys.exit(USAGE_ERROR)
+        give_up("bench.load.generator", str(error))
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:

@@ -52,7 +52,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class LoadPlan:
     """Every request of one block in the order of its due time, and the owners to sync."""
 
     seed: int
@@ -67,7 +67,7 @@ class Plan:
         return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
+    def from_json(cls, text: str) -> LoadPlan:
         """Read what `to_json` wrote; raise PlanError for anything else, or for what cannot be offered."""
         try:
             value: dict[str, Any] = json.loads(text)
@@ -82,7 +82,9 @@ class Plan:
         return plan
 
 
-def make_plan(*, seed: int, prefix: str, rates: Mapping[str, float], seconds: float, owners: int = 0) -> Plan:
+def make_load_plan(
+    *, seed: int, prefix: str, rates: Mapping[str, float], seconds: float, owners: int = 0
+) -> LoadPlan:
     """Plan `seconds` of load: `rates` are requests a second by scenario, `owners` how many to sync.
 
     Raise PlanError for a plan that this machine cannot offer or that offers nothing.
@@ -97,7 +99,7 @@ def make_plan(*, seed: int, prefix: str, rates: Mapping[str, float], seconds: fl
         for due_ns in poisson(random.Random(f"{seed}/{scenario}"), rates[scenario], seconds)  # noqa: S311 - a load
     )
     people = random.Random(f"{seed}/people")  # noqa: S311 - made-up people are no secret
-    return Plan(
+    return LoadPlan(
         seed=seed,
         prefix=prefix,
         seconds=float(seconds),

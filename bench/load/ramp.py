@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import takewhile
+from typing import Protocol
 
-from bench.load.load_plan import MAX_RATE, Plan, make_plan
-from bench.own_app.own_app import OwnApp
+from bench.load.load_plan import MAX_RATE, LoadPlan
 
 #: Requests a second of the first step, all scenarios together.
 FIRST_RATE = 24.0
@@ -37,34 +37,26 @@ def rates(first: float = FIRST_RATE, factor: float = FACTOR, top: float = MAX_RA
     return list(takewhile(lambda rate: rate <= top, rising()))
 
 
-def make_ramp(
-    *,
-    seed: int,
-    prefix: str,
-    scenarios: Sequence[str],
-    step_s: float,
-    owners: int = 0,
-    own: OwnApp | None = None,
-) -> tuple[Plan, list[Stair]]:
-    """The plan and its steps; each step's rate is shared evenly by the scenarios.
+class Load(Protocol):
+    """Plans `seconds` of load at `rate` a second, with periodic `owners` beside it or without."""
 
-    The tasks of an app of one's `own` share it as its workload says.
-    """
+    def __call__(self, *, seed: int, prefix: str, seconds: float, rate: float, owners: bool) -> LoadPlan:
+        """The plan."""
+
+
+def make_ramp(load: Load, *, seed: int, prefix: str, step_s: float) -> tuple[LoadPlan, list[Stair]]:
+    """The plan, its owners synced from its start to its end, and its steps, each a `load` of its own."""
     step_ns = int(step_s * 1e9)
-
-    def plan(seed: int, prefix: str, rate: float, owners: int = 0) -> Plan:
-        if own is not None:
-            return own.load(seed=seed, prefix=prefix, seconds=step_s, rate=rate)
-        shares = dict.fromkeys(scenarios, rate / len(scenarios))
-        return make_plan(seed=seed, prefix=prefix, rates=shares, seconds=step_s, owners=owners)
-
-    steps = [plan(seed + number, f"{prefix}-s{number:02}", rate) for number, rate in enumerate(rates())]
+    steps = [
+        load(seed=seed + number, prefix=f"{prefix}-s{number:02}", seconds=step_s, rate=rate, owners=False)
+        for number, rate in enumerate(rates())
+    ]
     arrivals = tuple(
         replace(arrival, due_ns=arrival.due_ns + number * step_ns)
         for number, step in enumerate(steps)
         for arrival in step.arrivals
     )
-    whole = plan(seed, prefix, rates()[-1], owners)
+    whole = load(seed=seed, prefix=prefix, seconds=step_s, rate=rates()[-1], owners=True)
     stairs = [
         Stair(
             rate=rate, start_ns=number * step_ns, end_ns=(number + 1) * step_ns, requests=len(step.arrivals)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.hooks import COMPLETION
 from bench.measures.events.block import Event
-from bench.own_app import COMPLETION
 
 
 def counted(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

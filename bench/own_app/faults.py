@@ -24,7 +24,7 @@ OF_BROKER = (16, 17, 18, 19, 20, 21, 22)
 OUR_BROKER = "the broker is ours and keeps no file"
 
 
-def chosen(numbers: Sequence[int], *, named: bool, use_app_broker: bool) -> list[Fault]:
+def select_faults(numbers: Sequence[int], *, named: bool, use_app_broker: bool) -> list[Fault]:
     """The faults of these numbers that apply, all that apply for none.
 
     Raise BenchError for one that does not, where the command `named` it.
@@ -51,7 +51,7 @@ def _applied(fault: Fault) -> Fault:
     expected = {CELERY_APP: _unknown(max(queued), OUR_BROKER if fault.number in OF_BROKER else "")}
     if fault.number in OF_BOTH:
         expected["inprocess"] = _unknown(fault.expected["inprocess"].drain_s)
-    return replace(fault, expected=expected, look=noted, odd_jobs=False, owners=0)
+    return replace(fault, expected=expected, check=noted, fault_jobs=False, owners=0)
 
 
 def _unknown(drain_s: float, note: str = "") -> Expected:

@@ -9,11 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.faults.spec import Fault
-from bench.load.load_plan import Plan
+from bench.ledger import reader
+from bench.load.load_plan import LoadPlan
+from bench.own_app import effect_counts, effects
 from bench.own_app.children.app_description import Answer, Entry
+from bench.own_app.own_stack import OwnStack
 from bench.own_app.workload import load_plan
 from bench.own_app.workload.workload import Workload
+from bench.plan.blocks import BlockSpec
+from bench.plan.profiles import Profile
 from bench.plan.sides import Side
+from bench.plan.subject import Grid, SideOptions, TickPlan, Workspace
 
 #: The fault whose rate is the fault.
 BURST = 31
@@ -35,15 +41,62 @@ class OwnApp:
     left_out: tuple[str, ...] = ()
     worker_options: tuple[str, ...] = ()
 
-    def load(self, *, seed: int, prefix: str, seconds: float, rate: float | None = None) -> Plan:
-        """The load of a block, at the workload's rates or at `rate` a second in the same mix."""
+    @property
+    def scenarios(self) -> list[str]:
+        """The tasks."""
+        return self.workload.names
+
+    @property
+    def requested(self) -> bool:
+        """The tasks' calls arrive as requests, whatever they are called."""
+        return True
+
+    @property
+    def periodic(self) -> bool:
+        """Whether any entry of the schedule is measured."""
+        return bool(self.entries)
+
+    @property
+    def predicted(self) -> bool:
+        """Nothing is expected of an app that nobody knows."""
+        return False
+
+    @property
+    def broker(self) -> str:
+        """The app's own broker, where the run uses it."""
+        return f"the app's own, {self.answer.broker}" if self.use_app_broker else ""
+
+    def load(
+        self,
+        *,
+        profile: Profile,  # noqa: ARG002 - the workload has its rates
+        seed: int,
+        prefix: str,
+        seconds: float,
+        rate: float | None = None,
+        owners: bool = True,  # noqa: ARG002 - the schedule runs in drift blocks alone
+    ) -> LoadPlan:
+        """The calls of a block, at the workload's rates or at `rate` a second in the same mix."""
+        return self._load(seed=seed, prefix=prefix, seconds=seconds, rate=rate)
+
+    def _load(self, *, seed: int, prefix: str, seconds: float, rate: float | None) -> LoadPlan:
         factor = 1.0 if rate is None else rate / self.workload.rate
         return load_plan.make_load(self.workload, seed=seed, prefix=prefix, seconds=seconds, factor=factor)
 
-    def struck(self, fault: Fault, *, seed: int, prefix: str) -> Plan:
+    def strike_load(self, fault: Fault, *, seed: int, prefix: str) -> LoadPlan:
         """The load of a block of a fault: the workload's, but for a burst, which is one by its rate."""
         rate = fault.rate if fault.number == BURST else None
-        return self.load(seed=seed, prefix=prefix, seconds=fault.load_s, rate=rate)
+        return self._load(seed=seed, prefix=prefix, seconds=fault.load_s, rate=rate)
+
+    def tick_plan(self, spec: BlockSpec, *, owners: int) -> TickPlan:  # noqa: ARG002 - the schedule has its entries
+        """Each entry that is measured; its name stands where a policy's does: each has its own interval."""
+        return TickPlan(
+            grids=tuple(
+                Grid(policy=entry.name, interval_s=self.interval_s(entry), owners=(entry.name,))
+                for entry in self.answer.entries
+                if entry.name in self.entries
+            )
+        )
 
     def first_calls(self) -> dict[str, list[Any]]:
         """[args, kwargs] of one call of each task."""
@@ -55,9 +108,12 @@ class OwnApp:
         lines = len(self.answer.settings)
         return lines if side.queued else lines - len(self.answer.queue_settings)
 
-    def deadline_ms(self, task: str) -> float:
-        """Milliseconds from due to effect after which a call of the task is late."""
-        return min(each.deadline_s for each in self.workload.tasks if each.name == task) * 1000
+    def deadlines_ms(self, fault: Fault) -> dict[str, float]:  # noqa: ARG002 - the same under each
+        """Every task, with the milliseconds from due to effect after which a call of it is late."""
+        return {name: self._deadline_s(name) * 1000 for name in self.scenarios}
+
+    def _deadline_s(self, task: str) -> float:
+        return min(each.deadline_s for each in self.workload.tasks if each.name == task)
 
     def interval_s(self, entry: Entry) -> float:
         """Seconds between two ticks of an entry that is measured."""
@@ -66,8 +122,28 @@ class OwnApp:
         assert seconds is not None  # noqa: S101 - an entry without a fixed period is measured at another
         return seconds
 
-    def told(self) -> dict[str, Any]:
-        """What the manifest says of the app."""
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """What finds programs: a broker that is named there is the app's."""
+        return {"PATH": env.get("PATH", "")}
+
+    def make_stack(self, spec: BlockSpec, workspace: Workspace, options: SideOptions) -> OwnStack:
+        """A side of the app; no part of it is elsewhere."""
+        return OwnStack(self, spec.side, workspace, options)
+
+    def read_events(self, path: Path) -> list[dict[str, Any]]:
+        """The events with the effects of one kind and subject left of each job."""
+        events, _ = reader.read_events(path)
+        return effects.counted(events)
+
+    def manifest(self) -> dict[str, Any]:
+        """What is asked of the app, and what it has."""
+        return {"own_app": self._description()}
+
+    def closing(self, run: Path) -> dict[str, Any]:
+        """The same, and what was seen of each task."""
+        return {"own_app": {**self._description(), "seen": effect_counts.tally(run)}}
+
+    def _description(self) -> dict[str, Any]:
         return {
             "app": self.workload.app,
             "folder": str(self.folder),

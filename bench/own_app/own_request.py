@@ -18,7 +18,7 @@ from bench.own_app.own_app import OwnApp
 from bench.own_app.workload import units, workload
 from bench.own_app.workload.workload import Workload
 from bench.plan.profiles import Profile
-from bench.plan.run_request import Order, command, known, shared_options
+from bench.plan.run_request import RunRequest, command, known, shared_options
 from scenarios.jobs import SCENARIOS
 
 #: Measures that say something of tasks that are not ours, in the order in which a run takes them.
@@ -75,7 +75,7 @@ def refuse_without_app(asked: Asked) -> None:
         )
 
 
-def make_order(
+def make_own_request(
     asked: Asked,
     *,
     scenarios: Sequence[str],
@@ -85,20 +85,20 @@ def make_order(
     profile: Profile,
     seed: int,
     out: Path,
-) -> Order:
+) -> RunRequest:
     """Check everything, the app included; raise BenchError before anything is started or written."""
     if scenarios:
         raise BenchError(f"--scenario {scenarios[0]} is one of ours: leave it out beside an app of your own")
     taken = _measures(measures, profile)
-    struck = own_faults.chosen(
+    struck = own_faults.select_faults(
         faults or profile.faults, named=bool(faults), use_app_broker=asked.use_app_broker
     )
-    chosen = own_sides.chosen(sides)
+    chosen = own_sides.select_sides(sides)
     own = _own_app(asked, profile)
-    return Order(
+    return RunRequest(
         profile=profile,
+        subject=own,
         sides=chosen,
-        scenarios=own.workload.names,
         measures=taken,
         faults=struck,
         controls=profile.controls or bool(faults),
@@ -108,7 +108,6 @@ def make_order(
             *command({"--side": sides, "--measure": measures, "--fault": faults}, asked.words()),
             *shared_options(profile, seed),
         ],
-        own=own,
     )
 
 

@@ -23,7 +23,7 @@ SIDES = {
 ALIASES = {"celery": CELERY_APP}
 
 
-def chosen(names: Sequence[str]) -> list[Side]:
+def select_sides(names: Sequence[str]) -> list[Side]:
     """The sides of these names, both for none; raise BenchError for an unknown one."""
     wanted = {ALIASES.get(name, name) for name in names}
     if unknown := sorted(wanted - SIDES.keys()):

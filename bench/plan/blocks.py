@@ -1,4 +1,4 @@
-"""The order of a run: whose turn it is, for what, for how long. Pure. A turn makes one block.
+"""The blocks of a run: which side, for what, for how long, in which order. Pure.
 
 Latency blocks go over the sides forwards and then backwards (A B C D, D C B A, …), so that a
 machine that slowly warms up or fills charges each side the same; the blocks of one round are
@@ -17,7 +17,7 @@ from bench.plan.sides import Side
 #: What `--measure` accepts, in the order in which a run takes them.
 MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micro")
 
-#: What the name of a turn ends with that tries a block once more.
+#: What the name of a block ends with that is measured once more.
 AGAIN = "-again"
 #: How the reason begins of a block that no second try would make count.
 NOT_OFFERED = "not offered: "
@@ -30,7 +30,7 @@ DRIFT_START_AND_STOP_S = 11.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Turn:
+class BlockSpec:
     """One side in fresh processes for one window."""
 
     name: str
@@ -56,11 +56,11 @@ class Turn:
         return self.policy or (f"{kind} {self.fault.number} {self.fault.slug}" if self.fault else "")
 
 
-def latency_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
-    """Every latency turn, forwards and backwards in turn."""
+def latency_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
+    """Every latency block, forwards and backwards in turn."""
     guess = profile.idle_s + profile.warmup_s + profile.latency_s + START_AND_STOP_S
     return [
-        Turn(
+        BlockSpec(
             name=f"r{repetition:02}-{side.name}",
             measure="latency",
             side=side,
@@ -72,8 +72,8 @@ def latency_turns(sides: Sequence[Side], profile: Profile) -> list[Turn]:
     ]
 
 
-def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
-    """For each repetition the turns that run side by side: one for each policy of each side."""
+def drift_blocks(sides: Iterable[Side], profile: Profile) -> list[list[BlockSpec]]:
+    """For each repetition the blocks that run side by side: one for each policy of each side."""
     subjects = [
         (side, policy)
         for side in sides
@@ -81,7 +81,7 @@ def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
     ]
     return [
         [
-            Turn(
+            BlockSpec(
                 name=f"d{repetition:02}-{side.name}-{policy}",
                 measure="drift",
                 side=side,
@@ -95,15 +95,15 @@ def drift_turns(sides: Iterable[Side], profile: Profile) -> list[list[Turn]]:
     ]
 
 
-def fault_turns(
+def fault_blocks(
     sides: Sequence[Side], faults: Iterable[Fault], profile: Profile, *, controls: bool = False
-) -> list[Turn]:
+) -> list[BlockSpec]:
     """Every strike of every fault at every side that it can hit, the longest first.
 
     With `controls` a run of each without the fault beside them.
     """
-    turns = [
-        Turn(
+    specs = [
+        BlockSpec(
             name=f"f{fault.number:02}-{strike}-{side.name}",
             measure="fault",
             side=side,
@@ -117,52 +117,53 @@ def fault_turns(
         if side.name in fault.expected
     ]
     if controls:
-        turns += [_control(turn) for turn in turns if turn.repetition == 0]
-    return sorted(turns, key=lambda turn: -turn.guess_s)
+        specs += [_control(spec) for spec in specs if spec.repetition == 0]
+    return sorted(specs, key=lambda spec: -spec.guess_s)
 
 
-def _control(turn: Turn) -> Turn:
-    fault = turn.fault
-    assert fault is not None  # noqa: S101 - made of a fault's turn
+def _control(spec: BlockSpec) -> BlockSpec:
+    fault = spec.fault
+    assert fault is not None  # noqa: S101 - made of a fault block
     return replace(
-        turn,
-        name=f"f{fault.number:02}-c-{turn.side.name}",
+        spec,
+        name=f"f{fault.number:02}-c-{spec.side.name}",
         control=True,
         guess_s=fault.load_s + fault.linger_s + START_AND_STOP_S,
     )
 
 
-def again(turn: Turn) -> Turn:
-    """The turn that measures once more what did not count."""
-    return replace(turn, name=f"{turn.name}{AGAIN}")
+def again(spec: BlockSpec) -> BlockSpec:
+    """The block that measures once more what did not count."""
+    return replace(spec, name=f"{spec.name}{AGAIN}")
 
 
-def may_count(turn: Turn, reason: str) -> bool:
-    """Whether a second try may count of a turn whose first did not for `reason`."""
-    return not turn.name.endswith(AGAIN) and not reason.startswith(NOT_OFFERED)
+def may_count(spec: BlockSpec, reason: str) -> bool:
+    """Whether a second try of a block may count whose first did not, for `reason`."""
+    return not spec.name.endswith(AGAIN) and not reason.startswith(NOT_OFFERED)
 
 
-def block_row(turn: Turn, reason: str, *, seconds: float, **noise: float) -> dict[str, object]:
+def block_row(spec: BlockSpec, reason: str, *, seconds: float, **noise: float) -> dict[str, object]:
     """The row of `blocks.csv` for a block that was measured; without a `reason` not to, it counts."""
     if reason:
-        return invalid_row(turn, reason, seconds=seconds, **noise)
-    return valid_row(turn, seconds=seconds, **noise)
+        return invalid_row(spec, reason, seconds=seconds, **noise)
+    return valid_row(spec, seconds=seconds, **noise)
 
 
-def valid_row(turn: Turn, *, seconds: float, **noise: float) -> dict[str, object]:
+def valid_row(spec: BlockSpec, *, seconds: float, **noise: float) -> dict[str, object]:
     """The row of `blocks.csv` for a block that counts."""
-    return _row(turn) | {"seconds": seconds, "valid": True} | noise
+    return _row(spec) | {"seconds": seconds, "valid": True} | noise
 
 
-def invalid_row(turn: Turn, reason: str, **noise: float) -> dict[str, object]:
+def invalid_row(spec: BlockSpec, reason: str, **noise: float) -> dict[str, object]:
     """The row of `blocks.csv` for a block that does not count, and why."""
-    return _row(turn) | {"valid": False, "reason": reason} | noise
+    return _row(spec) | {"valid": False, "reason": reason} | noise
 
 
-def _row(turn: Turn) -> dict[str, object]:
+def _row(spec: BlockSpec) -> dict[str, object]:
     return {
-        "block": turn.name,
-        "measure": turn.measure,
-        "side": turn.side.name,
-        "repetition": turn.repetition,
+        "block": spec.name,
+        "measure": spec.measure,
+        "side": spec.side.name,
+        "repetition": spec.repetition,
+        **({"fault": spec.fault.number, "control": spec.control} if spec.fault else {}),
     }

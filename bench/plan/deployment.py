@@ -1,4 +1,4 @@
-"""Which parts of a run are on other hosts: as asked (`Elsewhere`), and as found (`Found`).
+"""Which parts of a run are on other hosts: as asked (`DeploymentRequest`), and as found (`Deployment`).
 
 Clocks of two hosts are never compared: what would take stamps of both is not told, and run.json says so.
 """
@@ -21,7 +21,7 @@ UNTOLD_COST = "a queue's processor time, memory, processes and sockets: part of 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Elsewhere:
+class DeploymentRequest:
     """What the options of `run` say is elsewhere."""
 
     #: Empty: REDIS_URL where it is set, else a broker of the run's own.
@@ -55,7 +55,7 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Deployment:
     """The parts that are elsewhere, found; the default is a run all of whose parts are its own."""
 
     #: The label of this host, where another one may stamp events.
@@ -97,7 +97,7 @@ class Found:
 
 
 #: The default everywhere: a run all of whose parts are its own.
-ALL_HERE = Found()
+ALL_HERE = Deployment()
 
 
 def key_prefix(world: World, profile: str, side: Side) -> str:

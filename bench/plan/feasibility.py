@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from bench.errors import BenchError
 from bench.faults.spec import Fault, no_environment, noted
-from bench.plan.blocks import Turn
-from bench.plan.deployment import Found
-from bench.plan.run_plan import Agenda
+from bench.plan.blocks import BlockSpec
+from bench.plan.deployment import Deployment
+from bench.plan.run_plan import RunPlan
 from bench.world.broker import URL_VARIABLE
 
 #: Measures all of whose figures lie between a stamp of the services and one of the run's host.
@@ -20,58 +20,58 @@ AGAINST_THE_SERVICES = ("capacity", "load", "cold")
 OWN_WORKERS = ("capacity", "load", "cold", "owners", "hogs", "drift")
 
 
-def possible(agenda: Agenda, here: Found) -> tuple[Agenda, list[tuple[Turn, str]]]:
-    """What of the agenda can be measured with these parts, and the rest: each turn with the reason."""
-    refused: list[tuple[Turn, str]] = []
+def possible(run_plan: RunPlan, deployment: Deployment) -> tuple[RunPlan, list[tuple[BlockSpec, str]]]:
+    """What of the plan can be measured with these parts, and the rest: each block with the reason."""
+    refused: list[tuple[BlockSpec, str]] = []
 
-    def able(turn: Turn) -> bool:
-        if reason := unmeasurable(turn, here):
-            refused.append((turn, reason))
+    def able(spec: BlockSpec) -> bool:
+        if reason := unmeasurable(spec, deployment):
+            refused.append((spec, reason))
         return not reason
 
-    together = [[turn for turn in turns if able(turn)] for turns in agenda.drift]
+    together = [[spec for spec in specs if able(spec)] for specs in run_plan.drift]
     left = replace(
-        agenda,
-        further=[turn for turn in agenda.further if able(turn)],
-        drift=[turns for turns in together if turns],
-        faults=[turn for turn in agenda.faults if able(turn)],
+        run_plan,
+        further=[spec for spec in run_plan.further if able(spec)],
+        drift=[specs for specs in together if specs],
+        faults=[spec for spec in run_plan.faults if able(spec)],
     )
     return left, refused
 
 
-def check_some_is_possible(agenda: Agenda, here: Found) -> None:
-    """Raise BenchError where nothing of the agenda can be measured with these parts."""
-    left, refused = possible(agenda, here)
+def check_some_is_possible(run_plan: RunPlan, deployment: Deployment) -> None:
+    """Raise BenchError where nothing of the plan can be measured with these parts."""
+    left, refused = possible(run_plan, deployment)
     if refused and not (left.latency or left.further or left.drift or left.faults or left.micro):
-        turn, reason = refused[0]
-        raise BenchError(f"nothing can be measured so: {turn.label}: {reason}")
+        spec, reason = refused[0]
+        raise BenchError(f"nothing can be measured so: {spec.label}: {reason}")
 
 
-def unmeasurable(turn: Turn, here: Found) -> str:
-    """Why the turn cannot be measured with the parts that are elsewhere, or nothing."""
-    if turn.fault is not None:
-        return _unstrikable(turn.fault, turn, here)
-    if here.world_apart and turn.measure in AGAINST_THE_SERVICES:
-        return f"{turn.measure} would subtract stamps of two hosts: leave out --world-url"
-    if here.workers_of(turn.side) and turn.measure in OWN_WORKERS:
-        return f"{turn.measure} needs workers of the run's own: leave out --external-workers"
+def unmeasurable(spec: BlockSpec, deployment: Deployment) -> str:
+    """Why the block cannot be measured with the parts that are elsewhere, or nothing."""
+    if spec.fault is not None:
+        return _unstrikable(spec.fault, spec, deployment)
+    if deployment.world_apart and spec.measure in AGAINST_THE_SERVICES:
+        return f"{spec.measure} would subtract stamps of two hosts: leave out --world-url"
+    if deployment.workers_of(spec.side) and spec.measure in OWN_WORKERS:
+        return f"{spec.measure} needs workers of the run's own: leave out --external-workers"
     return ""
 
 
-def _unstrikable(fault: Fault, turn: Turn, here: Found) -> str:
-    struck = fault.hits if turn.side.queued else frozenset[str]()
-    if "broker" in struck and here.broker_url:
+def _unstrikable(fault: Fault, spec: BlockSpec, deployment: Deployment) -> str:
+    struck = fault.hits if spec.side.queued else frozenset[str]()
+    if "broker" in struck and deployment.broker_url:
         return f"it strikes the broker, which is not ours: leave out --broker-url and {URL_VARIABLE}"
-    if here.workers_of(turn.side):
+    if deployment.workers_of(spec.side):
         if "worker" in struck:
             return "it strikes the worker, which is not ours: leave out --external-workers"
-        if _sets_workers_up(fault, turn):
+        if _sets_workers_up(fault, spec):
             return "it needs workers that are set up for it: leave out --external-workers"
-    if here.world_apart and fault.look is not noted:
+    if deployment.world_apart and fault.check is not noted:
         return "its checker would compare stamps of two hosts: leave out --world-url"
     return ""
 
 
-def _sets_workers_up(fault: Fault, turn: Turn) -> bool:
-    variables = bool(fault.expected[turn.side.name].env) or fault.environment is not no_environment
+def _sets_workers_up(fault: Fault, spec: BlockSpec) -> bool:
+    variables = bool(fault.expected[spec.side.name].env) or fault.environment is not no_environment
     return variables or bool(fault.proxied) or fault.rabbitmq

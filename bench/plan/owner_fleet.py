@@ -8,7 +8,7 @@ ones. Here it is the schedule alone, as each side's users would write it:
 - beat entries: one entry of beat for each owner.
 
 All owners are due at one moment: the worst case, for every side alike. QUEUE_OR_TASK_OWNERS holds what
-worker and beat need to know, as JSON (`Many`); the app is told by POST /owners.
+worker and beat need to know, as JSON (`OwnerFleet`); the app is told by POST /owners.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Policy = Literal["anchored", "beat fan-out", "beat entries"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Many:
+class OwnerFleet:
     """So many owners; every one runs, and one in `every` of them notes its runs in the ledger."""
 
     owners: int
@@ -42,7 +42,7 @@ class Many:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> Many:
+    def from_json(cls, text: str) -> OwnerFleet:
         """Read what `to_json` wrote."""
         return cls(**json.loads(text))
 

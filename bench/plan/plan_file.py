@@ -12,23 +12,24 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.plan import strikes
-from bench.plan.run_plan import Agenda
-from bench.plan.run_request import Order
+from bench.plan.run_plan import RunPlan
+from bench.plan.run_request import RunRequest
 
 
-def planned(order: Order, agenda: Agenda) -> str:
+def planned(request: RunRequest, run_plan: RunPlan) -> str:
     """Every block in its order; for each block of a fault its load, as a hash, and when it strikes."""
-    faults: dict[str, Any] = json.loads(strikes.to_json(agenda.faults, order.seed, order.own))["blocks"]
-    plan = {
-        "seed": order.seed,
-        "profile": asdict(order.profile),
-        "scenarios": order.scenarios,
-        "latency": [turn.name for turn in agenda.latency],
-        "further": [turn.name for turn in agenda.further],
-        "drift": [[turn.name for turn in together] for together in agenda.drift],
-        "faults": {turn.name: faults[turn.name] for turn in agenda.faults},
-        "micro": agenda.micro,
+    faults: dict[str, Any] = json.loads(strikes.to_json(run_plan.faults, request.seed, request.subject))[
+        "blocks"
+    ]
+    plan: dict[str, Any] = {
+        "seed": request.seed,
+        "profile": asdict(request.profile),
+        "scenarios": list(request.subject.scenarios),
+        "latency": [spec.name for spec in run_plan.latency],
+        "further": [spec.name for spec in run_plan.further],
+        "drift": [[spec.name for spec in together] for together in run_plan.drift],
+        "faults": {spec.name: faults[spec.name] for spec in run_plan.faults},
+        "micro": run_plan.micro,
+        **request.subject.manifest(),
     }
-    if order.own is not None:
-        plan["own_app"] = order.own.told()
     return json.dumps(plan, indent=1) + "\n"

@@ -2,46 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench import faults as all_faults
 from bench.errors import BenchError
 from bench.faults.spec import Fault
-from bench.own_app.own_app import OwnApp
 from bench.plan import sides as all_sides
 from bench.plan.blocks import MEASURES
-from bench.plan.deployment import Elsewhere
+from bench.plan.deployment import DeploymentRequest
 from bench.plan.profiles import Profile
 from bench.plan.sides import Side
+from bench.plan.subject import Subject
 from scenarios.jobs import SCENARIOS
 
 #: A run all of whose parts are its own.
-HERE = Elsewhere()
+HERE = DeploymentRequest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class RunRequest:
     """One run, as asked for."""
 
     profile: Profile
+    #: What is measured.
+    subject: Subject[Any]
     sides: list[Side]
-    scenarios: list[str]
     measures: list[str]
     faults: list[Fault]
     #: Beside each fault's strikes a run of the same block without it.
     controls: bool
     seed: int
     out: Path
-    elsewhere: Elsewhere = HERE
+    deployment: DeploymentRequest = HERE
     #: What gives the same run again.
     command: list[str]
-    #: The app of one's own that is measured in place of ours.
-    own: OwnApp | None = None
 
 
-def make_order(
+def make_run_request(
+    make_subject: Callable[[list[str]], Subject[Any]],
     *,
     scenarios: Sequence[str],
     sides: Sequence[str],
@@ -50,26 +51,31 @@ def make_order(
     profile: Profile,
     seed: int,
     out: Path,
-    elsewhere: Elsewhere = HERE,
-) -> Order:
-    """Check every name and fill in the profile's choice for those left out; raise BenchError."""
+    deployment: DeploymentRequest = HERE,
+) -> RunRequest:
+    """Check every name and fill in the profile's choice for those left out; raise BenchError.
+
+    `make_subject` makes what is measured of the scenarios' names.
+    """
     wanted = known("scenario", scenarios, SCENARIOS)
-    if elsewhere.world_url:  # one set of services for all: what a fault does to them is one block's alone
+    if deployment.world_url:  # one set of services for all: what a fault does to them is one block's alone
         profile = replace(profile, lanes=1)
-    return Order(
+    return RunRequest(
         profile=profile,
-        sides=all_sides.chosen(tuple(sides) or profile.sides),
-        scenarios=wanted,
+        subject=make_subject(wanted),
+        sides=all_sides.select_sides(tuple(sides) or profile.sides),
         measures=known("measure", measures or profile.measures, MEASURES),
-        faults=[fault for fault in all_faults.chosen(faults or profile.faults) if fault.scenario in wanted],
+        faults=[
+            fault for fault in all_faults.select_faults(faults or profile.faults) if fault.scenario in wanted
+        ],
         controls=profile.controls or bool(faults),
         seed=seed,
         out=out,
-        elsewhere=elsewhere,
+        deployment=deployment,
         command=[
             *command({"--scenario": scenarios, "--side": sides, "--measure": measures, "--fault": faults}),
             *shared_options(profile, seed),
-            *elsewhere.options(),
+            *deployment.options(),
         ],
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import ModuleType
 
 from bench.errors import BenchError
 
@@ -59,33 +58,10 @@ SIDES = {
 ALIASES = {"celery": ("celery-stock", "celery-hardened")}
 
 
-def chosen(names: tuple[str, ...]) -> list[Side]:
+def select_sides(names: tuple[str, ...]) -> list[Side]:
     """The sides of these names or aliases in the order of the reports; all of them for none."""
     wanted = {side for name in names for side in ALIASES.get(name, (name,))}
     unknown = sorted(wanted - SIDES.keys())
     if unknown:
         raise BenchError(f"no side is called {unknown[0]!r}: choose from {', '.join([*SIDES, *ALIASES])}")
     return [side for side in SIDES.values() if not wanted or side.name in wanted]
-
-
-def config_lines(side: Side) -> int:
-    """Settings that whoever runs the side has to know: a queue's profile, or the constants of the builds."""
-    if side.queued:
-        from celery_impl import profiles  # late: the harness starts without Celery
-
-        return profiles.PROFILES[side.env["QUEUE_OR_TASK_PROFILE"]].lines
-    if side.name == "inprocess":
-        from inprocess import account_setup, account_sync, application
-
-        modules = (account_setup, account_sync, application)
-        return sum(len(_constants(module)) for module in modules)
-    return 0
-
-
-def _constants(module: ModuleType) -> list[str]:
-    """The names of a module's settings: public constants that are no names of processes."""
-    return [
-        name
-        for name, value in vars(module).items()
-        if name.isupper() and not name.startswith("_") and not isinstance(value, str)
-    ]

@@ -11,54 +11,40 @@ import json
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from bench.faults.spec import Fault
-from bench.load import load_plan as plans
-from bench.load.load_plan import Plan
-from bench.own_app.own_app import OwnApp
-from bench.plan.blocks import Turn
-from scenarios import jobs
+from bench.load.load_plan import LoadPlan
+from bench.plan.blocks import BlockSpec
+from bench.plan.subject import Subject
 
-#: Requests a second of the other scenario, whose jobs show how far a fault reaches.
-BYSTANDER_RATE = 1.0
 #: The part of the load within which the fault strikes, as fractions of its length.
 STRIKE_BETWEEN = (0.35, 0.65)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
+class StrikePlan:
     """One block's load, and when in it the fault strikes."""
 
-    plan: Plan
+    plan: LoadPlan
     #: Nanoseconds from the start of the load.
     strike_ns: int
 
 
-def moment(turn: Turn, seed: int, own: OwnApp | None = None) -> Moment:
-    """The load and the moment of a fault's turn; raise ValueError for another turn."""
-    fault = turn.fault
+def strike_plan(spec: BlockSpec, seed: int, subject: Subject[Any]) -> StrikePlan:
+    """The load of a fault block and when the fault strikes; raise ValueError for another block."""
+    fault = spec.fault
     if fault is None:
-        raise ValueError(f"{turn.name} is no fault block")
-    load = draw(seed, "load", fault.number, turn.repetition).getrandbits(32)
-    share = draw(seed, "strike", fault.number, turn.repetition).uniform(*STRIKE_BETWEEN)
+        raise ValueError(f"{spec.name} is no fault block")
+    load = draw(seed, "load", fault.number, spec.repetition).getrandbits(32)
+    share = draw(seed, "strike", fault.number, spec.repetition).uniform(*STRIKE_BETWEEN)
     at_s = fault.load_s * (1.0 if fault.after_load else share)
-    plan = _ours(fault, turn, load) if own is None else own.struck(fault, seed=load, prefix=turn.name)
-    return Moment(plan=plan, strike_ns=int(at_s * 1e9))
+    plan = subject.strike_load(fault, seed=load, prefix=spec.name)
+    return StrikePlan(plan=plan, strike_ns=int(at_s * 1e9))
 
 
-def _ours(fault: Fault, turn: Turn, seed: int) -> Plan:
-    return plans.make_plan(
-        seed=seed,
-        prefix=turn.name,
-        rates={jobs.ACCOUNT_SETUP: fault.rate, jobs.WELCOME_EMAIL: BYSTANDER_RATE},
-        seconds=fault.load_s,
-        owners=fault.owners,
-    )
-
-
-def to_json(turns: Iterable[Turn], seed: int, own: OwnApp | None = None) -> str:
+def to_json(specs: Iterable[BlockSpec], seed: int, subject: Subject[Any]) -> str:
     """The moment of every block, in the order of their names, with a hash of its load."""
-    made = {turn.name: moment(turn, seed, own) for turn in turns}
+    made = {spec.name: strike_plan(spec, seed, subject) for spec in specs}
     rows = {
         name: {"strike_ns": one.strike_ns, "load_sha256": _sha256(one.plan.to_json())}
         for name, one in sorted(made.items())

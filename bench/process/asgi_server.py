@@ -13,7 +13,8 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp
 
-from bench.process.signals import stop_on_signals, write_json
+from bench.atomic_write import write_json
+from bench.process.signals import stop_on_signals
 
 #: Every server of a run listens here and nowhere else, but for a world that is told another address.
 HOST = "127.0.0.1"

@@ -13,7 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from bench.errors import BenchError
+from bench.process import guardian
 
 #: Seconds that a process may take to end after SIGTERM before its group is killed.
 STOP_GRACE_S = 10.0
@@ -77,7 +80,7 @@ class ProcessTable:
     def __init__(self) -> None:
         self._processes: list[Process] = []
         self._guardian = subprocess.Popen(
-            [sys.executable, "-m", "bench.process.guardian"],
+            [sys.executable, "-m", guardian.__name__],
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -159,3 +162,20 @@ def gave_up(parts: Mapping[str, Process]) -> dict[str, int]:
     """Which of these ended by themselves with an error, and their exit codes; signals are others' doing."""
     codes = {name: part.exit_code() for name, part in parts.items()}
     return {name: code for name, code in codes.items() if code is not None and code > 0}
+
+
+def with_children(pid: int) -> list[psutil.Process]:
+    """A process and all that it started; none where it has ended."""
+    try:
+        leader = psutil.Process(pid)
+        return [leader, *leader.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def rss_mb(process: psutil.Process) -> float:
+    """What it holds in memory, shared pages included; 0 where it has ended."""
+    try:
+        return float(process.memory_info().rss) / 1e6
+    except psutil.Error:
+        return 0.0

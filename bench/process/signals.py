@@ -1,13 +1,14 @@
-"""What the programs of a run have in common: they end when they are told, and say where they are."""
+"""How the programs of a run end: when they are told, or with one line and exit code 2."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-from pathlib import Path
-from typing import Any
+import sys
+from typing import NoReturn
+
+#: Exit code for what the person who started a program can mend.
+USAGE_ERROR = 2
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -19,8 +20,7 @@ def stop_on_signals() -> asyncio.Event:
     return asked
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a file that is either absent or whole."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(json.dumps(value) + "\n")
-    partial.replace(path)
+def give_up(program: str, line: str) -> NoReturn:
+    """End with a line that says what the person who started the program can mend."""
+    sys.stderr.write(f"{program}: {line}\n")
+    sys.exit(USAGE_ERROR)

@@ -8,9 +8,9 @@ import pandas as pd
 
 from bench.faults.spec import DEADLINE_MS
 from bench.ledger import reader
+from bench.ledger.job_names import PROBE
 from bench.measures.faults.blast import blast
 from bench.schema import TABLES
-from bench.stack.stack import PROBE
 from bench.storage.run_directory import RunDirectory
 from scenarios.jobs import WELCOME_EMAIL
 

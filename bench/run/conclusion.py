@@ -10,7 +10,7 @@ import pandas as pd
 from bench.measures.latency import validity
 from bench.measures.load.cpu_shares import own_part
 from bench.measures.statistics import comparison
-from bench.own_app import effect_counts
+from bench.plan.subject import Subject
 from bench.run.blast_radius import blasts
 from bench.storage.manifest import least_pairs, now
 from bench.storage.run_directory import RunDirectory
@@ -21,7 +21,7 @@ BASELINES = ("inprocess", "inline", "celery-stock")
 FLOOR_FIGURE = {"metric": "response", "quantile": 0.5}
 
 
-def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
+def conclude(directory: RunDirectory, subject: Subject[Any], *, interrupted: bool) -> None:
     """Write the comparisons and close the manifest; what was not measured is left out."""
     latency, blocks = directory.table("latency"), directory.table("blocks")
     sides = directory.manifest["sides"]
@@ -44,10 +44,8 @@ def conclude(directory: RunDirectory, *, interrupted: bool) -> None:
         noise=noise(counted, blocks, baseline, directory.manifest["scenarios"][0])
         | own(directory.table("own")),
         discarded=validity.discarded(blocks, baseline),
+        **subject.closing(directory.path),
     )
-    if "own_app" in directory.manifest:
-        seen = effect_counts.tally(directory.path)
-        directory.save_manifest(own_app={**directory.manifest["own_app"], "seen": seen})
     directory.point_latest()
 
 
@@ -65,6 +63,6 @@ def noise(counted: pd.DataFrame, blocks: pd.DataFrame, baseline: str, scenario: 
     hiccups = blocks["hiccup_p99_ms"].dropna()
     return {
         "aa_factor": floor if math.isfinite(floor) else None,
-        "aa_figure": " ".join(map(str, (baseline, scenario, *FLOOR_FIGURE.values()))),
+        "aa_figure": {"side": baseline, "scenario": scenario, **FLOOR_FIGURE},
         "hiccup_p99_ms": float(hiccups.median()) if len(hiccups) else None,
     }

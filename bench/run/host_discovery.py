@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from bench.errors import BenchError
 from bench.ledger import host_label
-from bench.plan.deployment import ALL_HERE, Elsewhere, Found
-from bench.plan.run_request import Order
+from bench.plan.deployment import Deployment, DeploymentRequest
+from bench.plan.run_request import RunRequest
 from bench.plan.sides import Side
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, delete_keys
 from bench.world.remote_world import World
@@ -29,33 +29,32 @@ _PING = (
 )
 
 
-def found(order: Order, env: Mapping[str, str]) -> Found:
+def discover(request: RunRequest, env: Mapping[str, str]) -> Deployment:
     """Look for everything that is said to be elsewhere; raise BenchError where a part is not there.
 
-    An app of one's own has no parts elsewhere. The broker has been looked at before (`check_broker`).
+    `env` holds what the subject leaves of the run's variables. The broker has been looked at before
+    (`check_broker`).
     """
-    if order.own is not None:
-        return ALL_HERE
-    asked = order.elsewhere
+    asked = request.deployment
     own = asked.environment(env)
     world = World.visit(asked.world_url) if asked.world_url else None
     if world and world.run:
         raise BenchError(
             f"--world-url {world.url} serves run {world.run}: wait for its end, or start another"
         )
-    here = Found(
+    deployment = Deployment(
         host=host_label.label(env) if world else "",
         broker_url=own.get(URL_VARIABLE, ""),
         world=world,
         workers=asked.workers,
-        profile=order.profile.name,
+        profile=request.profile.name,
     )
-    queued = [side for side in order.sides if here.workers_of(side)]
+    queued = [side for side in request.sides if deployment.workers_of(side)]
     if queued:
         check_database(env)
     for side in queued:
-        _check_worker(here, asked, side, own)
-    return here
+        _check_worker(deployment, asked, side, own)
+    return deployment
 
 
 def check_database(env: Mapping[str, str]) -> None:
@@ -67,7 +66,7 @@ def check_database(env: Mapping[str, str]) -> None:
         )
 
 
-def worker_command(asked: Elsewhere, side: Side, profile: str) -> str:
+def worker_command(asked: DeploymentRequest, side: Side, profile: str) -> str:
     """What starts a worker for the side on another host."""
     broker = ["--broker-url", asked.broker_url] if asked.broker_url else []
     words = ["queue-or-task", "worker", "--side", side.name, "--profile", profile, *broker]
@@ -89,12 +88,14 @@ def worker_answers(env: Mapping[str, str], *, within_s: float) -> bool:
     return done.returncode == 0
 
 
-def _check_worker(here: Found, asked: Elsewhere, side: Side, env: Mapping[str, str]) -> None:
-    own = {**env, **side.env, KEY_PREFIX_VARIABLE: here.key_prefix(side) or ""}
+def _check_worker(
+    deployment: Deployment, asked: DeploymentRequest, side: Side, env: Mapping[str, str]
+) -> None:
+    own = {**env, **side.env, KEY_PREFIX_VARIABLE: deployment.key_prefix(side) or ""}
     if not worker_answers(own, within_s=WORKER_ANSWERS_S):
         if asked.broker_url and own[KEY_PREFIX_VARIABLE]:
             delete_keys(asked.broker_url, own[KEY_PREFIX_VARIABLE])  # what the question itself left there
         raise BenchError(
             f"no worker of {side.name} answered within {WORKER_ANSWERS_S:g} s: start one on its host, with "
-            f"the same {DATABASE_VARIABLE}: {worker_command(asked, side, here.profile)}"
+            f"the same {DATABASE_VARIABLE}: {worker_command(asked, side, deployment.profile)}"
         )

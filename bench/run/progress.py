@@ -18,7 +18,7 @@ TICK_S = 0.5
 
 
 class RunProgress:
-    """Guesses from the turns' lengths; a turn moves the bar up to its own guess, and no further."""
+    """Guesses from the blocks' lengths; a block moves the bar up to its own guess, and no further."""
 
     def __init__(self, total_s: float, console: Console) -> None:
         self._console = console
@@ -48,7 +48,7 @@ class RunProgress:
         self._console.print(text, highlight=False)
 
     async def step(self, label: str, guess_s: float) -> None:
-        """Move the bar by `guess_s` over that many seconds; cancel it when the turn ends earlier."""
+        """Move the bar by `guess_s` over that many seconds; cancel it when the block ends earlier."""
         self._bar.update(self._task, description=label)
         began, moved = time.monotonic(), 0.0
         try:

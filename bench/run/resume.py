@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.errors import BenchError
-from bench.plan.blocks import Turn, again, may_count
-from bench.plan.deployment import ALL_HERE, Found
+from bench.plan.blocks import BlockSpec, again, may_count
+from bench.plan.deployment import ALL_HERE, Deployment
 from bench.plan.plan_file import planned
-from bench.plan.run_plan import Agenda
-from bench.plan.run_request import Order
+from bench.plan.run_plan import RunPlan
+from bench.plan.run_request import RunRequest
 from bench.schema import MACHINE_IDENTITY, MICRO, PLAN, SCHEMA_VERSION, TABLES
 from bench.storage import environment
 from bench.storage.manifest import now
@@ -57,7 +57,7 @@ def is_complete(run: RunDirectory) -> bool:
 
 
 def check_same(
-    run: RunDirectory, order: Order, agenda: Agenda, broker: str, elsewhere: Found = ALL_HERE
+    run: RunDirectory, request: RunRequest, run_plan: RunPlan, broker: str, deployment: Deployment = ALL_HERE
 ) -> None:
     """Raise BenchError where what is measured from here on would not fit what was measured before."""
     manifest = run.manifest
@@ -65,12 +65,12 @@ def check_same(
     _check("machine", {key: there.get(key) for key in MACHINE_IDENTITY}, here)
     _check("version", manifest.get("versions", {}), environment.versions())
     _check("broker", {"broker": manifest.get("broker")}, {"broker": broker})
-    _check("set of hosts", manifest.get("external", {}), elsewhere.manifest())
+    _check("set of hosts", manifest.get("external", {}), deployment.manifest())
     try:
         before = (run.path / PLAN).read_text()
     except OSError as error:
         raise BenchError(f"{run.path} has no readable {PLAN}: measure again") from error
-    if before != planned(order, agenda):
+    if before != planned(request, run_plan):
         raise BenchError(
             f"this version plans other blocks or moments than {run.path / PLAN}: "
             "go on with the version that began it, or measure again"
@@ -78,14 +78,14 @@ def check_same(
     check_space(run.path)
 
 
-def prepare(run: RunDirectory, agenda: Agenda, command: Sequence[str]) -> Agenda:
+def prepare(run: RunDirectory, run_plan: RunPlan, command: Sequence[str]) -> RunPlan:
     """Take out what is not whole, note the resumption in run.json; return what is left to do."""
     shutil.rmtree(run.path / "work", ignore_errors=True)
     for table in TABLES:
         mend(run.path / f"{table}.csv")
     rows = _whole_rows(run)
-    left = _left(agenda, rows, has_micro=_is_json(run.path / MICRO))
-    todo = {turn.name for turn in _turns(left)}
+    left = _left(run_plan, rows, has_micro=_is_json(run.path / MICRO))
+    todo = {spec.name for spec in _turns(left)}
     kept = rows.keys() - todo
     record = {
         "at": now(),
@@ -95,7 +95,8 @@ def prepare(run: RunDirectory, agenda: Agenda, command: Sequence[str]) -> Agenda
         "redone": [{"block": name, "reason": _why(rows.get(name))} for name in _begun(run) if name in todo],
     }
     _keep_only(run, kept)
-    cut = [line for line in run.manifest.get("cut_lines", []) if line.partition(": ")[0] in kept]
+    lines: list[Any] = run.manifest.get("cut_lines", [])  # one of an earlier version is text, and stays
+    cut = [line for line in lines if not isinstance(line, dict) or line.get("block") in kept]
     past = run.manifest.get("resumptions", [])
     run.save_manifest(cut_lines=cut, interrupted=False, finished_at=None, resumptions=[*past, record])
     return left
@@ -126,50 +127,50 @@ def _events(run: RunDirectory, name: str) -> Path:
     return run.path / f"events-{name}.jsonl"
 
 
-def _left(agenda: Agenda, rows: Mapping[str, Mapping[str, Any]], *, has_micro: bool) -> Agenda:
-    """What of the agenda is still to do, given the rows of the blocks that are whole."""
+def _left(run_plan: RunPlan, rows: Mapping[str, Mapping[str, Any]], *, has_micro: bool) -> RunPlan:
+    """What of the plan is still to do, given the rows of the blocks that are whole."""
     good = {name for name, row in rows.items() if row["valid"]}
-    latency, spares = _still(agenda.latency, agenda.spares, rows)
-    others, further_spares = _still(agenda.further, agenda.further_spares, rows)
+    latency, spares = _still(run_plan.latency, run_plan.spares, rows)
+    others, further_spares = _still(run_plan.further, run_plan.further_spares, rows)
     return replace(
-        agenda,
+        run_plan,
         latency=latency,
         further=others,
-        drift=[together for together in agenda.drift if any(turn.name not in good for turn in together)],
-        faults=[turn for turn in agenda.faults if turn.name not in good],
-        micro=agenda.micro and not has_micro,
+        drift=[together for together in run_plan.drift if any(spec.name not in good for spec in together)],
+        faults=[spec for spec in run_plan.faults if spec.name not in good],
+        micro=run_plan.micro and not has_micro,
         spares=spares,
         further_spares=further_spares,
     )
 
 
 def _still(
-    taken: Sequence[Turn], spares: int, rows: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[Turn], int]:
-    """What of the turns that may be tried again is still to do, and the spares that are left."""
-    retries = {turn.name: again(turn) for turn in taken}
+    taken: Sequence[BlockSpec], spares: int, rows: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[BlockSpec], int]:
+    """What of the blocks that may be tried again is still to do, and the spares that are left."""
+    retries = {spec.name: again(spec) for spec in taken}
     spares -= sum(retry.name in rows for retry in retries.values())
     left = []
-    for turn in taken:
-        retry = retries[turn.name]
-        if turn.name not in rows:
-            left.append(turn)
-        elif spares and retry.name not in rows and _may_count(turn, rows[turn.name]):
+    for spec in taken:
+        retry = retries[spec.name]
+        if spec.name not in rows:
+            left.append(spec)
+        elif spares and retry.name not in rows and _may_count(spec, rows[spec.name]):
             spares -= 1
             left.append(retry)
     return left, spares
 
 
-def _may_count(turn: Turn, row: Mapping[str, Any]) -> bool:
-    return not row["valid"] and may_count(turn, str(row["reason"]))
+def _may_count(spec: BlockSpec, row: Mapping[str, Any]) -> bool:
+    return not row["valid"] and may_count(spec, str(row["reason"]))
 
 
-def _turns(agenda: Agenda) -> list[Turn]:
+def _turns(run_plan: RunPlan) -> list[BlockSpec]:
     return [
-        *agenda.latency,
-        *agenda.further,
-        *(turn for together in agenda.drift for turn in together),
-        *agenda.faults,
+        *run_plan.latency,
+        *run_plan.further,
+        *(spec for together in run_plan.drift for spec in together),
+        *run_plan.faults,
     ]
 
 

@@ -1,39 +1,53 @@
-"""What is asked of a side that runs: of its app, of the services, of the proxy before its broker."""
+"""The HTTP client of a side that runs: asks its app, the services and the proxy before its broker."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from bench.stack.parts import Parts
+from bench.ledger.job_names import MARK
 
 #: Seconds that one call to the app's own endpoints may take.
 APP_TIMEOUT_S = 5.0
-#: Seconds that handing an odd job over may take: 50 MB through a broker are slow.
+#: Seconds that handing a fault job over may take: 50 MB through a broker are slow.
 ODD_TIMEOUT_S = 30.0
 
 
-class Asks(Parts):
-    """The parts of a side, and requests to them."""
+class Addresses(Protocol):
+    """Where the app and the proxy listen; either may move while the block lasts."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    @property
+    def app_url(self) -> str:
+        """Base URL of the app."""
+
+    @property
+    def proxy_url(self) -> str:
+        """Base URL of the proxy's control server; empty without a proxy."""
+
+
+class SideClient:
+    """Requests to one side in one block."""
+
+    def __init__(self, addresses: Addresses, block: str) -> None:
+        self._addresses = addresses
+        self._block = block
         #: Where the services are, by name.
         self.world: dict[str, str] = {}
         #: Whose balance the app was asked to sync.
         self.owners: list[str] = []
 
-    async def odd(self, kind: str, name: str, **options: Any) -> int:
-        """Hand an odd job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
-        from bench.app.fault_jobs import MARK  # late: most stacks have none
+    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Call an endpoint of the app."""
+        async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
+            return await client.request(method, f"{self._addresses.app_url}{path}", **options)
 
-        key = f"{self.context['block']}{MARK}{name}"
+    async def fault_job(self, kind: str, name: str, **options: Any) -> int:
+        """Hand a fault job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
+        body = {"kind": kind, "key": f"{self._block}{MARK}{name}", "options": options}
         try:
-            answer = await self.call(
-                "POST", "/odd", json={"kind": kind, "key": key, "options": options}, timeout=ODD_TIMEOUT_S
-            )
+            answer = await self.call("POST", "/odd", json=body, timeout=ODD_TIMEOUT_S)
         except httpx.HTTPError:
             return 0
         return answer.status_code
@@ -47,7 +61,7 @@ class Asks(Parts):
     async def proxy(self, method: str, path: str, **toxic: Any) -> dict[str, Any]:
         """Tell the proxy in front of the broker (`bench.world.proxy.control`); return its state."""
         async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
-            answer = await client.request(method, f"{self.proxy_url}{path}", json=toxic)
+            answer = await client.request(method, f"{self._addresses.proxy_url}{path}", json=toxic)
             answer.raise_for_status()
         state: dict[str, Any] = answer.json()
         return state
@@ -59,8 +73,3 @@ class Asks(Parts):
                 f"{self.world['control_url']}/faults", json={"service": service, **mode}
             )
             answer.raise_for_status()
-
-    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Call an endpoint of the app."""
-        async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
-            return await client.request(method, f"{self.app_url}{path}", **options)

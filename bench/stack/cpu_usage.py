@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import psutil
 
 from bench.measures.load.cpu_shares import Spent
-from bench.process.process_table import Process
+from bench.process.process_table import Process, with_children
 from bench.stack.parts import PROXY, SERVICES
-from bench.stack.resources import cpu_s, with_children
+from bench.stack.resources import cpu_s
 from bench.stack.stack import Stack
 
 
@@ -35,21 +35,21 @@ class Usage:
 
 
 def read(
-    stack: Stack, generator: Process | None = None, *, beside: Iterable[Process] = (), blocks: int = 1
+    stack: Stack, generator: Process | None = None, *, concurrently: Iterable[Process] = (), blocks: int = 1
 ) -> Usage:
-    """Read everybody's use; `beside` are processes that measure, such as the hiccup meter.
+    """Read everybody's use; `concurrently` are processes that measure, such as the hiccup meter.
 
     Where so many `blocks` run side by side each has an even part of the orchestrator's time.
     """
     machine = psutil.cpu_times()
-    measuring = [*beside, *(part for name, part in stack.parts.items() if name == PROXY)]
-    services = [part.pid for name, part in stack.parts.items() if name == SERVICES]
+    measuring = [*concurrently, *(part for name, part in stack.processes.parts.items() if name == PROXY)]
+    services = [part.pid for name, part in stack.processes.parts.items() if name == SERVICES]
     idle_s = machine.idle + getattr(machine, "iowait", 0.0)
     stolen_s = getattr(machine, "steal", 0.0)
     return Usage(
         t_ns=time.monotonic_ns(),
-        side=frozenset(side := stack.side_parts()),
-        side_s=_family(side) if stack.whole else math.nan,
+        side=frozenset(side := stack.processes.pids()),
+        side_s=_family(side) if stack.processes.whole else math.nan,
         services_s=_family(services) if stack.own_services else math.nan,
         generator_s=_alone([generator.pid] if generator else []),
         harness_s=_alone([os.getpid()]) / blocks + _alone(process.pid for process in measuring),

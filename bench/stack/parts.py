@@ -10,44 +10,33 @@ import json
 import os
 import sys
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import BenchError
 from bench.measures.latency.cold_start import APP, BROKER
-from bench.plan.deployment import ALL_HERE, Found
 from bench.plan.sides import Side
-from bench.process.process_table import Process, ProcessTable, file_of
+from bench.plan.subject import SideOptions, Workspace
+from bench.process.process_table import Process, file_of
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Parts that are no part of the side: the services that it calls, and what the harness puts between.
 SERVICES, PROXY = "world", "proxy"
+#: At which part of its real time Sidekiq's retry schedule runs.
+RETRY_SCALE_VARIABLE = "SIDEKIQ_RETRY_SCALE"
 
 
-class Parts:
-    """The parts by name, and how each is started."""
+class SideProcesses:
+    """The processes of one side by name, how each is started, and where it listens."""
 
     #: The module that is the app.
-    host = "bench.app.__main__"
+    host = "bench.app"
 
-    def __init__(
-        self,
-        side: Side,
-        *,
-        folder: Path,
-        table: ProcessTable,
-        context: dict[str, str],
-        env: dict[str, str] | None = None,
-        odd_jobs: bool = False,
-        celery_app: str = "celery_impl.app",
-        rabbitmq: bool = False,
-        elsewhere: Found = ALL_HERE,
-    ) -> None:
+    def __init__(self, side: Side, workspace: Workspace, options: SideOptions) -> None:
         self.side = side
-        self.folder = folder
-        self.ledger = folder / "ledger"
+        self.folder = workspace.folder
+        self.ledger = self.folder / "ledger"
         self.parts: dict[str, Process] = {}
         self.broker: Broker | Node | None = None
         self.app_url = ""
@@ -55,21 +44,23 @@ class Parts:
         #: When each part was spawned first and, for broker and app, when it answered first (monotonic ns).
         self.began: dict[str, int] = {}
         self.listened: dict[str, int] = {}
-        self.context = context
-        self._table = table
-        self._celery_app = celery_app
-        self._rabbitmq = rabbitmq
-        self._elsewhere = elsewhere
-        self._workers_elsewhere = elsewhere.workers_of(side)
-        self._worker_options = ("--include", "bench.app.fault_jobs.tasks") if odd_jobs else ()
-        self.env = self._environment(context, env or {})
+        self.context = workspace.context
+        #: Whether somebody else starts the workers of this side.
+        self.workers_elsewhere = workspace.deployment.workers_of(side)
+        self._table = workspace.table
+        self._celery_app = options.celery_app
+        self._rabbitmq = options.rabbitmq
+        self._deployment = workspace.deployment
+        self._worker_options = ("--include", "bench.app.fault_jobs.tasks") if options.fault_jobs else ()
+        #: The variables of every process that is started from now on.
+        self.env = self._environment(options)
 
     @property
     def whole(self) -> bool:
         """Whether every process of the side is the run's own, so that what the side uses can be told."""
-        return not self._workers_elsewhere and (self.broker is None or self.broker.ours)
+        return not self.workers_elsewhere and (self.broker is None or self.broker.ours)
 
-    def side_parts(self) -> list[int]:
+    def pids(self) -> list[int]:
         """Process ids of the side itself: everything but the services and the fault proxy."""
         pids = [
             part.pid
@@ -84,7 +75,7 @@ class Parts:
         """Start the app and wait until it listens."""
         ready = self.folder / "app.json"
         ready.unlink(missing_ok=True)
-        self._spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
+        self.spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
         self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
         self.listened.setdefault(APP, time.monotonic_ns())
 
@@ -105,36 +96,37 @@ class Parts:
 
         Raise BenchError where the run's workers are somebody else's.
         """
-        if self._workers_elsewhere:
+        if self.workers_elsewhere:
             raise BenchError("the workers are elsewhere and not ours to start: leave out --external-workers")
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", *self._worker_options]
-        self._spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
+        self.spawn(name, "celery", "-A", app or self._celery_app, "worker", *options)
 
     def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat."""
         schedule = str(self.folder / f"{name}-schedule")
-        self._spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
+        self.spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
 
     async def start_replica(self) -> str:
         """Start the app once more, on a port of its own, with the same database; return its URL."""
         folder = self.folder / "replica"
         folder.mkdir()
-        self._spawn("replica", "bench.app.__main__", "--port", "0", "--folder", str(folder))
+        self.spawn("replica", self.host, "--port", "0", "--folder", str(folder))
         return str(json.loads(await file_of(self.parts["replica"], folder / "app.json"))["url"])
 
-    async def _start_broker(self) -> Broker | Node:
+    async def start_broker(self) -> Broker | Node:
+        """Start the broker, or find the one that was named, and wait until it answers."""
         self.began[BROKER] = time.monotonic_ns()
         self.broker = await asyncio.to_thread(self._make_broker)
         self.listened[BROKER] = time.monotonic_ns()
         self._guard_broker(self.broker)
         return self.broker
 
-    async def _start_proxy(self, broker: Broker | Node) -> str:
+    async def start_proxy(self, broker: Broker | Node) -> str:
         """Put a fault proxy before the broker, or before the same server as the result store; its URL."""
         address = urlsplit(broker.url)
         ready = self.folder / "proxy.json"
         upstream = f"{address.hostname}:{address.port}"
-        self._spawn(
+        self.spawn(
             PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
         told = json.loads(await file_of(self.parts[PROXY], ready))
@@ -150,9 +142,9 @@ class Parts:
                 persistence=self.side.persistent_broker,
                 env={
                     **os.environ,
-                    URL_VARIABLE: self._elsewhere.broker_url or os.environ.get(URL_VARIABLE, ""),
+                    URL_VARIABLE: self._deployment.broker_url or os.environ.get(URL_VARIABLE, ""),
                 },
-                key_prefix=self._elsewhere.key_prefix(self.side),
+                key_prefix=self._deployment.key_prefix(self.side),
             )
         node = Node(folder, self._table)
         node.launch()
@@ -162,22 +154,33 @@ class Parts:
         if broker.ours:
             self._table.adopt(broker.pid)
 
-    def _spawn(self, name: str, module: str, *options: str) -> None:
+    def spawn(self, name: str, module: str, *options: str) -> None:
+        """Start `python -m module` as the part of this name, in place of the one that there is."""
         if name in self.parts:
             self._table.kill(self.parts[name])
         self.began.setdefault(name, time.monotonic_ns())
-        self.parts[name] = self._table.start(
-            name, [sys.executable, "-m", module, *options], env=self.env, folder=self.folder
-        )
+        self.parts[name] = self._start(name, [sys.executable, "-m", module, *options])
 
-    def _environment(self, context: dict[str, str], extra: dict[str, str]) -> dict[str, str]:
+    async def stop(self) -> None:
+        """End every part at once, then the broker."""
+        for name in list(self.parts):
+            self._table.kill(self.parts.pop(name))
+        if self.broker is not None:
+            await asyncio.to_thread(self.broker.stop)
+
+    def _start(self, name: str, command: list[str]) -> Process:
+        return self._table.start(name, command, env=self.env, folder=self.folder)
+
+    def _environment(self, options: SideOptions) -> dict[str, str]:
+        scale = options.retry_scale
         database = os.environ.get("DATABASE_URL") or f"sqlite:///{self.folder / 'scenarios.db'}"
         return {
             **os.environ,
             "DATABASE_URL": database,
             "QUEUE_OR_TASK_SIDE": self.side.name,
             LEDGER_VARIABLE: str(self.ledger),
-            CONTEXT_VARIABLE: json.dumps(context),
+            CONTEXT_VARIABLE: json.dumps(self.context),
             **self.side.env,
-            **extra,
+            **({} if scale is None else {RETRY_SCALE_VARIABLE: str(scale)}),
+            **options.env,
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psutil
 import redis
 
+from bench.process.process_table import with_children
 from bench.stack.stack import Stack
 
 
@@ -30,8 +31,8 @@ class Sample:
 
 def sample(stack: Stack) -> Sample:
     """Take a sample; a process that ended meanwhile counts nothing."""
-    family = [member for pid in stack.side_parts() for member in with_children(pid)]
-    whole = stack.whole
+    family = [member for pid in stack.processes.pids() for member in with_children(pid)]
+    whole = stack.processes.whole
     return Sample(
         t_ns=time.monotonic_ns(),
         cpu_s=sum(cpu_s(member) for member in family) if whole else math.nan,
@@ -40,15 +41,6 @@ def sample(stack: Stack) -> Sample:
         sockets=sum(_sockets(member) for member in family) if whole else math.nan,
         broker_commands=_broker_commands(stack),
     )
-
-
-def with_children(pid: int) -> list[psutil.Process]:
-    """A process and all that it started; none where it has ended."""
-    try:
-        leader = psutil.Process(pid)
-        return [leader, *leader.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
 
 
 def cpu_s(process: psutil.Process) -> float:
@@ -67,14 +59,6 @@ def _pss_mb(process: psutil.Process) -> float:
         return 0.0
 
 
-def rss_mb(process: psutil.Process) -> float:
-    """What it holds in memory, shared pages included; 0 where it has ended."""
-    try:
-        return float(process.memory_info().rss) / 1e6
-    except psutil.Error:
-        return 0.0
-
-
 def _sockets(process: psutil.Process) -> int:
     try:
         return len(process.net_connections(kind="all"))
@@ -83,7 +67,7 @@ def _sockets(process: psutil.Process) -> int:
 
 
 def _broker_commands(stack: Stack) -> int:
-    if stack.broker is None:
+    if stack.processes.broker is None:
         return 0
-    with redis.Redis.from_url(stack.broker.url) as client:
+    with redis.Redis.from_url(stack.processes.broker.url) as client:
         return int(client.info("stats")["total_commands_processed"])

@@ -1,9 +1,9 @@
 """One side in fresh processes: its own world, database and broker, the app, a worker and beat.
 
-    async with Stack(side, folder=…, table=…, context=…) as stack:
-        …                     # stack.app_url answers, a probe job went all the way
+    async with Stack(side, workspace, options) as stack:
+        …                     # stack.client.call(…) answers, a probe job went all the way
 
-Its processes are `parts`, what is asked of them is in `asks`; here is the way up and down.
+It has its processes and a client that asks them; here is the way up and down.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from bench.errors import BenchError
+from bench.ledger.job_names import PROBE
 from bench.ledger.tail import LedgerTail
 from bench.plan.sides import Side
+from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import file_of
 from bench.stack import database_cleanup
-from bench.stack.client import Asks
-from bench.stack.parts import SERVICES
+from bench.stack.client import SideClient
+from bench.stack.parts import SERVICES, SideProcesses
 from bench.world.broker import URL_VARIABLE, BrokerError
 from bench.world.rabbitmq import START_WITHIN_S
 from bench.world.remote_world import RemoteLedger
 from scenarios import jobs
 
-#: What stands in the id of every user that only shows that a side is up.
-PROBE = "-probe-"
 #: Seconds within which every part of a side must be up and a probe job through.
 START_LIMIT_S = 40.0
 #: Seconds after a block within which a run that a worker elsewhere has begun may end.
@@ -44,7 +44,7 @@ LOOK_S = 0.05
 RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 
 
-class Stack(Asks):
+class Stack:
     """A side under test and everything that it needs, for one block."""
 
     #: Seconds that a strike waits for a job to be under way before it strikes all the same.
@@ -53,20 +53,23 @@ class Stack(Asks):
     def __init__(
         self,
         side: Side,
+        workspace: Workspace,
+        options: SideOptions,
         *,
-        beat: bool = True,
-        world_latency_ms: float | None = None,
-        proxied: Literal["", "broker", "results"] = "",
-        **options: Any,
+        processes: SideProcesses | None = None,
     ) -> None:
-        """The other options are those of Parts."""
-        super().__init__(side, **options)
+        """`processes` stand in place of ours."""
+        self.side = side
+        self.processes = processes or SideProcesses(side, workspace, options)
+        self.client = SideClient(self.processes, self.processes.context["block"])
+        self.folder, self.ledger = self.processes.folder, self.processes.ledger
         self._tail = LedgerTail(self.ledger)
-        self._beat = beat
+        self._deployment = workspace.deployment
+        self._beat = options.beat
         self._remote: RemoteLedger | None = None
-        self._limit_s = START_LIMIT_S + (START_WITHIN_S if self._rabbitmq else 0.0)
-        self._latency = world_latency_ms
-        self._proxied = proxied
+        self._limit_s = START_LIMIT_S + (START_WITHIN_S if options.rabbitmq else 0.0)
+        self._latency = options.world_latency_ms
+        self._proxied = options.proxied
         #: What a fault saw while it struck, for its own checker.
         self.facts: dict[str, Any] = {}
 
@@ -76,9 +79,13 @@ class Stack(Asks):
             async with asyncio.timeout(self._limit_s):
                 await self._start()
         except TimeoutError:
-            tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.parts.values())
+            tails = "\n".join(f"--- {part.name}\n{part.tail()}" for part in self.processes.parts.values())
             await self.stop()
-            hint = ": does its worker, which is elsewhere, still run?" if self._workers_elsewhere else ""
+            hint = (
+                ": does its worker, which is elsewhere, still run?"
+                if self.processes.workers_elsewhere
+                else ""
+            )
             raise BenchError(
                 f"{self.side.name} was not up within {self._limit_s:.0f} s{hint}\n{tails}"
             ) from None
@@ -101,22 +108,24 @@ class Stack(Asks):
 
     async def stop(self) -> None:
         """End every part at once: the block has drained, what happens from here on counts no more."""
-        for name in list(self.parts):
-            self._table.kill(self.parts.pop(name))
+        await self.processes.stop()
         if self._remote is not None:
             await self._remote.end()
-        if self.broker is not None:
-            await asyncio.to_thread(self.broker.stop)
         await self._clear_database()
+
+    @property
+    def queued(self) -> bool:
+        """Whether a broker and workers do the work."""
+        return self.side.queued
 
     @property
     def own_services(self) -> bool:
         """Whether the services are a process of the block's own."""
-        return self._elsewhere.world is None
+        return self._deployment.world is None
 
     async def mark(self, event: Literal["fault_on", "fault_off"], fault: int) -> None:
         """Have a world on another host stamp the moment too: the effects are on its clock."""
-        if self._remote is not None and self._elsewhere.world_apart:
+        if self._remote is not None and self._deployment.world_apart:
             await self._remote.mark(event, fault)
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
@@ -134,46 +143,53 @@ class Stack(Asks):
 
     async def _start(self) -> None:
         await self._clear_database()
-        if self._elsewhere.world is None:
+        processes = self.processes
+        if self._deployment.world is None:
             latency = [] if self._latency is None else ["--latency-ms", str(self._latency)]
-            self._spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
+            processes.spawn(SERVICES, "bench.world.serve", "--folder", str(self.folder), *latency)
         else:
-            self._remote = RemoteLedger(self._elsewhere.world, self.ledger, self.context)
+            self._remote = RemoteLedger(self._deployment.world, self.ledger, processes.context)
             await self._remote.begin(self._latency)
         if self.side.queued:
-            broker = await self._start_broker()
-            self.env |= broker.environment
+            broker = await processes.start_broker()
+            processes.env |= broker.environment
             if self._proxied:
                 name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
-                self.env[name] = await self._start_proxy(broker)
-        self.world = await self._services()
-        self.env |= {name.upper(): url for name, url in self.world.items()}
-        if self.side.queued and not self._workers_elsewhere:
-            self.start_worker()
-        await self.start_app()
+                processes.env[name] = await processes.start_proxy(broker)
+        self.client.world = await self._services()
+        processes.env |= {name.upper(): url for name, url in self.client.world.items()}
+        await self._start_side()
+
+    async def _start_side(self) -> None:
+        """Start worker, app and beat, as far as the side has them, and send a probe through."""
+        if self.side.queued and not self.processes.workers_elsewhere:
+            self.processes.start_worker()
+        await self.processes.start_app()
         if self.side.queued and self._beat:
-            self.start_beat()
+            self.processes.start_beat()
         await self.probe()
 
     async def probe(self) -> None:
         """Send one of each request through the whole side and wait for their effects."""
-        user = f"{self.context['block']}{PROBE}{time.monotonic_ns()}"
+        user = f"{self.processes.context['block']}{PROBE}{time.monotonic_ns()}"
         body = {"name": "Probe", "birthday": "1990-05-17", "address": "1 Probe Street"}
         for path, suffix in (("/account-setup", "s"), ("/users", "e")):
-            answer = await self.call(
+            answer = await self.client.call(
                 "POST", path, json={**body, "id": f"{user}{suffix}", "email": f"{user}{suffix}@probe.example"}
             )
             answer.raise_for_status()
         wanted = {jobs.crm(f"{user}s"), jobs.fulfillment(f"{user}s"), jobs.email(f"{user}e")}
         # Of workers elsewhere the own events must come through as well: without them nobody sees a failure.
-        for event in ("effect", *(("done",) if self._workers_elsewhere else ())):
+        for event in ("effect", *(("done",) if self.processes.workers_elsewhere else ())):
             await self.until(partial(_have, event, wanted), within_s=START_LIMIT_S)
 
     async def _services(self) -> dict[str, str]:
         """Where the services are, once they listen."""
-        if self._elsewhere.world is not None:
-            return dict(self._elsewhere.world.urls)
-        told: dict[str, str] = json.loads(await file_of(self.parts[SERVICES], self.folder / "world.json"))
+        if self._deployment.world is not None:
+            return dict(self._deployment.world.urls)
+        told: dict[str, str] = json.loads(
+            await file_of(self.processes.parts[SERVICES], self.folder / "world.json")
+        )
         return told
 
     async def _fetch_rest(self, remote: RemoteLedger) -> None:
@@ -184,7 +200,7 @@ class Stack(Asks):
     async def _clear_database(self) -> None:
         """Of a database that outlives the block take the block's own rows: its names come again."""
         if url := os.environ.get("DATABASE_URL"):
-            await asyncio.to_thread(database_cleanup.clear, url, self.context["block"])
+            await asyncio.to_thread(database_cleanup.clear, url, self.processes.context["block"])
 
 
 def _have(event: str, wanted: set[str], events: Iterable[dict[str, Any]]) -> bool:

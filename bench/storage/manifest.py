@@ -7,40 +7,38 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bench.measures.statistics.verdict_words import MIN_PAIRS
-from bench.plan.deployment import Found
-from bench.plan.run_request import Order
+from bench.plan.deployment import Deployment
+from bench.plan.run_request import RunRequest
 from bench.schema import INSTRUMENT, Manifest
 from bench.storage import environment
 
 
-def manifest(order: Order, broker: str, here: Found) -> Manifest:
+def manifest(request: RunRequest, broker: str, deployment: Deployment) -> Manifest:
     """What `run.json` holds at the start of a run."""
     made = Manifest(
         started_at=now(),
         finished_at=None,
         interrupted=False,
-        profile=order.profile.name,
-        command=order.command,
-        seed=order.seed,
-        sides=[side.name for side in order.sides],
-        scenarios=order.scenarios,
-        measures=order.measures,
-        plan=asdict(order.profile),
+        profile=request.profile.name,
+        command=request.command,
+        seed=request.seed,
+        sides=[side.name for side in request.sides],
+        scenarios=list(request.subject.scenarios),
+        measures=request.measures,
+        plan=asdict(request.profile),
         versions=environment.versions(),
         machine=environment.machine(),
         git=environment.commit(Path(__file__).parent.parent),
         broker=broker,
-        external=here.manifest(),
+        external=deployment.manifest(),
         noise={},
         discarded=[],
-        instrument=instrument(order.out),
+        instrument=instrument(request.out),
     )
-    if order.own is not None:
-        made["own_app"] = order.own.told()
-    return made
+    return cast("Manifest", {**made, **request.subject.manifest()})
 
 
 def instrument(out: Path) -> dict[str, Any]:

@@ -6,9 +6,7 @@ See `bench.schema` for its files.
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,12 +16,18 @@ from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
+from filelock import FileLock, Timeout
 
+from bench.atomic_write import replacement, write_atomically
 from bench.errors import BenchError
-from bench.schema import MANIFEST, SCHEMA_VERSION, TABLES, Manifest
+from bench.schema import MANIFEST, SCHEMA, SCHEMA_VERSION, TABLES, Column, Manifest, join_texts
 
 #: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
 FREE_BYTES_NEEDED = 300_000_000
+#: The file that is locked by the process that writes the run; it stays, empty.
+LOCK = ".lock"
+#: Cells of a number, or of true or false, that are missing.
+_MISSING_CELLS = ["", "nan", "NaN", "NA", "None", "null"]
 
 
 class RunDirectory:
@@ -66,12 +70,11 @@ class RunDirectory:
 
         The kernel takes the claim back when the process ends, however it ends.
         """
-        folder = os.open(self.path, os.O_RDONLY)
         try:
-            _lock(folder, self.path)
-            yield
-        finally:
-            os.close(folder)
+            with FileLock(self.path / LOCK, blocking=False):
+                yield
+        except Timeout:
+            raise BenchError(f"{self.path} is being measured by another process: wait for its end") from None
 
     def save_manifest(self, **changes: Any) -> None:
         """Change fields of the manifest and write it in one step."""
@@ -79,14 +82,18 @@ class RunDirectory:
         write_atomically(self.path / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
 
     def append(self, table: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Append rows to a table, with the columns of `bench.schema.TABLES`."""
+        """Append rows to a table of `bench.schema`; a column that a row does not name is missing.
+
+        A file that was begun before a column came goes on without it. Raise ValueError for a column
+        that the schema does not know.
+        """
         path = self.path / f"{table}.csv"
-        new = not path.exists()
+        begun = _header(path)
         with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, TABLES[table], restval="", extrasaction="raise")
-            if new:
+            writer = csv.DictWriter(file, begun or TABLES[table], restval="", extrasaction="ignore")
+            if not begun:
                 writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows(_cells(table, row) for row in rows)
 
     def append_frame(self, table: str, frame: pd.DataFrame) -> None:
         """Append a frame to a table; an empty one changes nothing."""
@@ -98,32 +105,58 @@ class RunDirectory:
         write_atomically(self.path / f"{table}.csv", frame.to_csv(index=False, columns=list(TABLES[table])))
 
     def table(self, table: str) -> pd.DataFrame:
-        """Read a table; an absent one is empty, and a column that it lacks holds nothing.
+        """Read a table, each column of its type; an absent one is empty, and what it lacks is missing.
 
-        Raise BenchError where the file is no table.
+        A cell of a number that holds none is missing too. Columns that the schema does not know come
+        last. Raise BenchError where the file is no table.
         """
-        path, columns = self.path / f"{table}.csv", TABLES[table]
+        path, columns = self.path / f"{table}.csv", SCHEMA[table].columns
+        texts = dict.fromkeys(SCHEMA[table].texts(), "str")
+        others = {column.name: _MISSING_CELLS for column in columns if column.name not in texts}
         try:
-            found = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=list(columns))
+            found = (
+                pd.read_csv(path, dtype=texts, keep_default_na=False, na_values=others)
+                if path.exists()
+                else pd.DataFrame(columns=list(TABLES[table]))
+            )
         except (OSError, ValueError) as error:  # pandas' own errors of reading are ValueErrors
             raise BenchError(
                 f"{path} cannot be read ({' '.join(str(error).split())}): mend the line, or measure again"
             ) from error
-        return found.reindex(columns=[*columns, *(name for name in found if name not in columns)])
+        unknown = {str(name): found[name] for name in found if name not in TABLES[table]}
+        return pd.DataFrame({column.name: _typed(found, column) for column in columns} | unknown)
 
     def point_latest(self) -> None:
         """Let `latest` beside this directory point at it."""
         link = self.path.parent / "latest"
-        fresh = self.path.parent / f".latest-{os.getpid()}"
-        fresh.symlink_to(self.path.name)
-        fresh.replace(link)
+        with replacement(link) as fresh:
+            fresh.symlink_to(self.path.name)
 
 
-def _lock(folder: int, path: Path) -> None:
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise BenchError(f"{path} is being measured by another process: wait for its end") from None
+def _header(path: Path) -> list[str]:
+    """The columns of a file; none where it is absent or empty."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _cells(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row as it is written; raise ValueError for a column that the schema does not know."""
+    if unknown := row.keys() - set(TABLES[table]):
+        raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
+    listed = [column.name for column in SCHEMA[table].columns if column.dtype == "texts"]
+    return {**row, **{name: join_texts(row[name]) for name in listed if name in row}}
+
+
+def _typed(found: pd.DataFrame, column: Column) -> pd.Series[Any]:
+    is_number = column.dtype in {"integer", "number"}
+    if column.name not in found:
+        kind = "float64" if is_number else "object"
+        return pd.Series([column.missing] * len(found), index=found.index, dtype=kind)
+    if is_number:
+        return pd.to_numeric(found[column.name], errors="coerce")
+    return found[column.name]
 
 
 def check_space(out: Path) -> None:
@@ -144,14 +177,3 @@ def _fresh_folder(out: Path, name: str) -> Path:
             path.mkdir()
             return path
     raise AssertionError  # the count has no end
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader sees the old text or the new one, never a part; OSError leaves none."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        fresh.write_text(text)
-        fresh.replace(path)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise

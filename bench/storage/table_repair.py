@@ -7,6 +7,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.atomic_write import replacement
+
 
 def mend(path: Path, stays: Callable[[dict[str, str]], bool] = lambda _row: True) -> None:
     """Write the table again with the whole rows that stay, byte for byte; one without a header goes.
@@ -23,7 +25,5 @@ def mend(path: Path, stays: Callable[[dict[str, str]], bool] = lambda _row: True
         path.unlink()
         return
     kept = [row for row in rows if len(row) == len(header) and stays(dict(zip(header, row, strict=True)))]
-    fresh = path.with_name(f".{path.name}.mending")
-    with fresh.open("w", newline="") as file:
+    with replacement(path) as fresh, fresh.open("w", newline="") as file:
         csv.writer(file).writerows([header, *kept])
-    fresh.replace(path)

@@ -30,8 +30,9 @@ import pandas as pd
 from scipy import stats
 
 from bench.measures.statistics.comparison import comparisons
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES, quantile
+from bench.measures.statistics.quantiles import quantile
 from bench.measures.statistics.verdict_words import compare
+from bench.schema import MINIMUM_SAMPLES
 
 #: Pairs of windows in one A/A run, as in a full run.
 PAIRS = 10

@@ -1,8 +1,8 @@
 """`queue-or-task verify`: whether the harness reports what is known to be true.
 
-The sides of `bench.app.planted` go through the road of a real run: latency blocks, a fault block
-whose fault does nothing, a drift block. A block that does not count (see `bench.measures.latency.validity`)
-is measured again, twice at most; of one that never did nothing can be said. The rows go to
+The sides of `bench.app.planted`, each with a wrong of its own, go through the road of a real run: latency
+blocks, a fault block whose fault does nothing, a drift block. A block that does not count (`validity`) is
+measured again, twice at most; of one that never did nothing can be said. The rows go to
 `<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
 """
 
@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bench.app.planted.truths import POLICY, side
+from bench.app.planted.truths import TRUTHS
+from bench.atomic_write import write_atomically
 from bench.blocks import drift as drift_block
 from bench.blocks import fault as fault_block
 from bench.blocks import latency
@@ -25,18 +26,22 @@ from bench.blocks.context import Context
 from bench.faults.spec import Expected, Fault
 from bench.measures.events.block import NS_PER_MS
 from bench.measures.latency.validity import HICCUP_P99_MS
-from bench.plan.blocks import Turn
+from bench.plan.blocks import BlockSpec
 from bench.plan.profiles import Profile
+from bench.plan.sides import Side
 from bench.process.process_table import ProcessTable
 from bench.schema import INSTRUMENT, Manifest
 from bench.stack import hiccup_meter
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage import environment
 from bench.storage.manifest import now
-from bench.storage.run_directory import RunDirectory, write_atomically
+from bench.storage.run_directory import RunDirectory
 from bench.verify import checks, same_side
 from bench.verify.checks import Row
 from scenarios import jobs as job_names
 
+#: The periodic policy that the sides with known truth call their own.
+POLICY = "known-truth"
 #: Runs of the A/A test, and most windows that its block is cut into: each run then takes half of them.
 AA_RUNS = 40
 AA_WINDOWS = 4 * same_side.PAIRS
@@ -59,6 +64,8 @@ class Size:
     #: The stated error of the delay. Two starts of one program may differ by more than 2 %, and one pair
     #: does not tell by how much.
     error_share: float = 0.10
+    #: Sides whose drift is measured, at the same time; the rows tell of the first.
+    drifts: tuple[str, ...] = ("truth-drift",)
 
 
 SHORT = Size(latency_s=3.0, pairs=1, drift_s=12.0, count_s=4.0, aa_s=10.0)
@@ -95,35 +102,44 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
             table=table,
             profile=profile,
             seed=seed,
-            scenarios=[job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL],
+            subject=ScenarioSubject([job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL]),
         )
         made = asyncio.run(_measure(context, size))
     rows = found(directory, made, size)
-    directory.save_manifest(finished_at=now(), instrument=told(rows, directory.manifest))
+    directory.save_manifest(finished_at=now(), instrument=to_manifest(rows, directory.manifest))
     record = json.dumps(directory.manifest["instrument"], indent=2, ensure_ascii=False)
     write_atomically(out / INSTRUMENT, f"{record}\n")
     return directory, rows
 
 
-def told(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
     """What a report prints of a verification."""
     verdicts = Counter(row.verdict for row in rows)
     return {
         "known truth": ", ".join(f"{count} of {len(rows)} {verdict}" for verdict, count in verdicts.items()),
         "verified at": now(),
         "verified commit": manifest["git"]["commit"],
-        **{row.truth: line(row) for row in rows},
+        "truths": [
+            {"truth": row.truth, "figures": _figures(row), "outcome": row.verdict, "why": _why(row)}
+            for row in rows
+        ],
     }
 
 
 def line(row: Row) -> str:
     """A row's figures, for a person."""
+    why = _why(row)
+    return f"{_figures(row)}: {row.verdict}{f' ({why})' if why else ''}"
+
+
+def _figures(row: Row) -> str:
+    return f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g})"
+
+
+def _why(row: Row) -> str:
+    """Why nothing can be said; empty where something can."""
     chance = "no more than chance may bring" if row.verdict == "too noisy to say" else ""
-    why = f" ({row.noise or chance})" if row.noise or chance else ""
-    return (
-        f"{row.expected:.4g} → {row.reported:.4g} {row.unit} (may be off by {row.allowed:.3g}): "
-        f"{row.verdict}{why}"
-    )
+    return row.noise or chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +176,7 @@ async def _measure(context: Context, size: Size) -> Measured:
     lagged = [
         await _unharmed(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE) for n in range(STALLS)
     ]
-    drifted = await _drift(context, size.tries)
+    drifted = await _drift(context, size)
     long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))
     alike = await _latency(long, "truth-base", size.pairs, size.tries)
     return Measured(compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, alike=alike)
@@ -195,20 +211,20 @@ async def _latency(context: Context, name: str, repetition: int, tries: int) -> 
     """Measure a block until it counts, so many times at most."""
     made = Made("", "never measured")
     for attempt in range(tries):
-        turn = _turn(name, "latency", repetition, attempt)
-        made = Made(turn.name, await latency.run(turn, context))
+        spec = _spec(name, "latency", repetition, attempt)
+        made = Made(spec.name, await latency.run(spec, context))
         if not made.noise:
             break
     return made
 
 
-async def _drift(context: Context, tries: int) -> str:
+async def _drift(context: Context, size: Size) -> str:
     """As `_latency`, for the drift block."""
     name = ""
-    for attempt in range(tries):
-        turn = replace(_turn("truth-drift", "drift", 0, attempt), policy=POLICY)
-        name = turn.name
-        await drift_block.run_together([turn], context)
+    for attempt in range(size.tries):
+        specs = [replace(_spec(side, "drift", 0, attempt), policy=POLICY) for side in size.drifts]
+        name = specs[0].name
+        await drift_block.run_together(specs, context)
         drift = context.directory.table("drift")
         if not checks.jitter(drift[drift["block"] == name]):
             break
@@ -219,7 +235,7 @@ async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, 
     """A fault block without a fault: what is seen in it is the side's own doing. Return its noise."""
     expected = Expected(text="what its truth says", holds=lambda _row: True, drain_s=3.0)
 
-    async def nothing(_stack: object) -> None:
+    async def nothing(_target: object) -> None:
         """Do nothing: the side is the fault."""
 
     fault = Fault(
@@ -232,17 +248,17 @@ async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, 
         load_s=load_s,
     )
     beside = asyncio.create_task(asyncio.to_thread(hiccup_meter.measure, time.monotonic_ns(), load_s))
-    await fault_block.run(replace(_turn(name, "fault", strike), fault=fault), context)
+    await fault_block.run(replace(_spec(name, "fault", strike), fault=fault), context)
     longest_ms = max(await beside) / NS_PER_MS  # what is read there is a longest lag
     return f"hiccups of up to {longest_ms:.1f} ms" if longest_ms > HICCUP_P99_MS else ""
 
 
-def _turn(name: str, measure: str, repetition: int, attempt: int = 0) -> Turn:
+def _spec(name: str, measure: str, repetition: int, attempt: int = 0) -> BlockSpec:
     suffix = f"-{attempt + 1}" if attempt else ""
-    return Turn(
+    return BlockSpec(
         name=f"{measure[0]}{repetition:02}-{name}{suffix}",
         measure=measure,
-        side=side(name),
+        side=Side(name=name, policies=(POLICY,)),
         repetition=repetition,
         guess_s=0.0,
     )
@@ -256,7 +272,7 @@ def _manifest(profile: Profile, seed: int) -> Manifest:
         profile=profile.name,
         command=["queue-or-task", "verify", "--seed", str(seed)],
         seed=seed,
-        sides=["truth-base", "truth-delay", "truth-count", "truth-stall", "truth-drift"],
+        sides=list(TRUTHS),
         scenarios=list(job_names.SCENARIOS),
         measures=["latency", "fault", "drift"],
         plan=asdict(profile),

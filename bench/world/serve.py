@@ -21,10 +21,11 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
+from bench.atomic_write import write_json
 from bench.ledger import host_label
 from bench.process.asgi_server import Server, address_of, listening_socket, url_of
 from bench.process.parent_watch import end_with_parent
-from bench.process.signals import stop_on_signals, write_json
+from bench.process.signals import stop_on_signals
 from bench.world import services
 from bench.world.control import Counting, control
 from bench.world.faults import Faults

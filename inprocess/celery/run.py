@@ -27,10 +27,10 @@ from contextlib import (
 )
 from typing import Any, Final, Self
 
-from inprocess.celery.attach.app_patch import hooked
+from inprocess.celery.attach.app_patch import patched
 from inprocess.celery.broker.broker import Broker
-from inprocess.celery.celery_internals.join_flag import told_apart
-from inprocess.celery.celery_internals.request_identity import followed
+from inprocess.celery.celery_internals.join_flag import join_patch
+from inprocess.celery.celery_internals.request_identity import task_stack_patch
 from inprocess.celery.results.backend import Store
 from inprocess.celery.tree import Tree
 from inprocess.celery.worker.task_preparation import restore_all
@@ -189,8 +189,8 @@ class InProcess:
                 raise RuntimeError(f"{other.name} runs already: leave that run first, or use it")
             _running[id(self.app)] = self
         self._undo.callback(_running.pop, id(self.app))
-        self._undo.enter_context(followed.held())
-        self._undo.enter_context(told_apart.held())
+        self._undo.enter_context(task_stack_patch.held())
+        self._undo.enter_context(join_patch.held())
         self._undo.enter_context(self._hooked(self.app))
         self._undo.callback(self._end)
 
@@ -214,7 +214,7 @@ class InProcess:
     @contextmanager
     def _hooked(self, app: Any) -> Iterator[None]:
         parts = self._parts
-        with hooked(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask):
+        with patched(app, parts.broker, strict=self._strict, store=self._store, ask=parts.ask):
             try:
                 yield
             finally:

@@ -1,4 +1,4 @@
-"""A table of a run read into a frame with all columns of `bench.schema.TABLES` and their types.
+"""A table of a run read into a frame with all columns of `bench.schema` and their types.
 
 A table that is absent is empty. Numbers keep `inf`; text is cut at `LONGEST_TEXT`, and a last line without
 its end is left out: the number in it may be cut too. What could not be read is added to `problems`.
@@ -9,38 +9,25 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
-from bench.schema import TABLES
+from bench.schema import SCHEMA, Column, Dtype
+from reports.data import old_runs
 from reports.data.safe_text import LONGEST_TEXT, cut, one_line
 
-#: Columns that hold words; every other column is a number, but for TRUTHS.
-TEXTS = frozenset(
-    {
-        *(
-            "block",
-            "measure",
-            "side",
-            "reason",
-            "scenario",
-            "job",
-            "outcome",
-            "request",
-            "metric",
-            "baseline",
-        ),
-        *("words", "why", "policy", "owner", "slug", "at_least_once", "at_most_once", "predicted"),
-        *("as_predicted", "note", "limited_by", "place", "seen", "example"),
-    }
-)
-#: Columns that are true or false.
-TRUTHS = frozenset({"valid", "duplicate", "sum_ok", "app_died", "held", "overloaded"})
-
+#: How pandas holds each type.
+KINDS: Mapping[Dtype, Literal["object", "float64", "boolean"]] = {
+    "text": "object",
+    "texts": "object",
+    "integer": "float64",
+    "number": "float64",
+    "truth": "boolean",
+}
 #: Characters of one cell that are read at all; Python's csv stops at 131,072.
 LONGEST_FIELD = 50_000_000
 
@@ -60,10 +47,11 @@ def read_table(directory: Path, name: str, problems: list[str]) -> pd.DataFrame:
     """The table `name` of a run directory, and into `problems` what could not be read of it."""
     path = directory / f"{name}.csv"
     frame = _rows(path, problems) if path.exists() else pd.DataFrame()
-    lacking = [column for column in TABLES[name] if column not in frame]
+    columns = SCHEMA[name].columns
+    lacking = [column.name for column in columns if column.name not in frame and not column.added]
     if lacking and len(frame):
         problems.append(f"{path.name} lacks {', '.join(lacking)}")
-    return pd.DataFrame({column: _typed(frame, column) for column in TABLES[name]})
+    return pd.DataFrame({column.name: _typed(frame, column) for column in columns})
 
 
 def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
@@ -123,21 +111,16 @@ def _long_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _typed(frame: pd.DataFrame, column: str) -> pd.Series[Any]:
-    kind = _kind(column)
-    if column not in frame:
-        filler: Any = "" if kind == "object" else None
-        return pd.Series([filler] * len(frame), index=frame.index, dtype=kind)
-    values = frame[column].fillna("").astype(str)
+def _typed(frame: pd.DataFrame, column: Column) -> pd.Series[Any]:
+    kind = KINDS[column.dtype]
+    if column.name not in frame:
+        found = old_runs.added_column(column.name, frame) if column.added else None
+        missing = pd.Series([column.missing] * len(frame), index=frame.index, dtype="object")
+        return (missing if found is None else found).astype(kind)
+    values = frame[column.name].fillna("").astype(str)
     if kind == "object":
         longest = int(values.map(len).max()) if len(values) else 0
         return (values.map(cut) if longest > LONGEST_TEXT else values).astype(object)
     if kind == "boolean":
         return values.str.strip().str.lower().map(_TRUTH).astype("boolean")
     return pd.to_numeric(values, errors="coerce").astype("float64")
-
-
-def _kind(column: str) -> str:
-    if column in TEXTS:
-        return "object"
-    return "boolean" if column in TRUTHS else "float64"

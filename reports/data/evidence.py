@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
+from bench.schema import State
 from reports.data.frames import groups, records
 from reports.data.run import Run
 
@@ -22,15 +21,12 @@ QUEUES = ("celery-hardened", "celery-stock", "celery-app")
 #: The side without a queue.
 TASK = "inprocess"
 
-State = Literal["held", "broken", "unknown"]
-
 #: The widest interval, as upper end over lower end, that tells a size (docs/method.md).
 WIDEST = 1.5
 
 #: Quantiles nearer than this are the same.
 ROUNDING = 1e-9
 
-_BURSTS = re.compile(r"\bbursts (\d+)")
 _OPPOSITE = {"lower": "higher", "higher": "lower"}
 
 
@@ -207,10 +203,10 @@ def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, li
     """For each side the ticks that came twice within half an interval, a strike each, as its checker saw."""
     rows = failures[(failures["fault"] == fault) & (failures["scenario"] == scenario)]
     found = {
-        str(side): [int(seen[1]) for text in group["seen"] if (seen := _BURSTS.search(text))]
+        str(side): [int(count) for count in group["bursts"] if math.isfinite(count)]
         for side, group in groups(rows, "side")
     }
-    return {side: seen for side, seen in found.items() if seen}
+    return {side: counts for side, counts in found.items() if counts}
 
 
 def cost(table: pd.DataFrame, side: str) -> Cost | None:

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from scipy.special import betaincinv
 
+from bench.schema import METRIC_LABELS, POLICY_LABELS, SCENARIO_LABELS, SIDE_LABELS
+
 #: Printed where there is no number.
 NOTHING = "\N{EN DASH}"
 #: A job that was not finished by the drain limit.
@@ -21,37 +23,6 @@ MEDIAN = 0.5
 _SECOND_MS = 1000
 _MINUTE_S = 120
 
-SIDE_NAMES = {
-    "inprocess": "in-process",
-    "celery-stock": "stock Celery",
-    "celery-hardened": "hardened Celery",
-    "celery-app": "your Celery settings",
-    "inline": "inline control",
-}
-SCENARIO_NAMES = {
-    "all": "all scenarios",
-    "account_setup": "account set-up",
-    "account_sync": "periodic sync",
-    "welcome_email": "welcome e-mail",
-}
-POLICY_NAMES = {
-    "work-then-rearm": "fixed delay after completion",
-    "anchored": "anchored + skip",
-    "anchored-spawn": "anchored + spawn",
-    "anchored-catch-up": "anchored + catch up",
-    "beat": "beat",
-    "anchored-beat": "anchored beat",
-}
-METRIC_NAMES = {
-    "response": "response",
-    "uncorrected": "effect after submit",
-    "caller": "caller cost",
-    "pickup": "pickup",
-    "service": "service",
-    "request": "HTTP request",
-    "lateness": "generator lateness",
-    "host_tax": "host tax",
-}
 FAULT_NAMES = {
     1: "dependency answers 503 twice",
     2: "job always raises",
@@ -96,14 +67,14 @@ FAULT_NAMES = {
 
 def side(name: str) -> str:
     """A side's name in plain words."""
-    return SIDE_NAMES.get(name, name)
+    return SIDE_LABELS.get(name, name)
 
 
 def scenario(name: str) -> str:
     """A scenario's name in plain words."""
     if "." in name:  # a task of an app of one's own
         return name
-    return SCENARIO_NAMES.get(name, name.replace("_", " ") or "all scenarios")
+    return SCENARIO_LABELS.get(name, name.replace("_", " ") or "all scenarios")
 
 
 def title(name: str) -> str:
@@ -118,12 +89,12 @@ def call(name: str) -> str:
 
 def policy(name: str) -> str:
     """A sync policy's name in plain words."""
-    return POLICY_NAMES.get(name, name)
+    return POLICY_LABELS.get(name, name)
 
 
 def metric(name: str, quantile: float) -> str:
     """A metric with its quantile, as in "median caller cost" and "response p99"."""
-    plain = METRIC_NAMES.get(name, name)
+    plain = METRIC_LABELS.get(name, name)
     return f"median {plain}" if quantile == MEDIAN else f"{plain} {percentile(quantile)}"
 
 
@@ -151,6 +122,11 @@ def number(value: float, digits: int = 3) -> str:
 def count(value: float) -> str:
     """A whole number, or a dash."""
     return f"{value:,.0f}" if math.isfinite(value) else NOTHING
+
+
+def count_of(part: float, whole: float) -> str:
+    """So many of so many, as in "9 of 10"."""
+    return f"{count(part)} of {count(whole)}"
 
 
 def ms(value: float) -> str:
@@ -230,6 +206,11 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return NOTHING
     return f"{float(f'{share * 100:.2g}'):g} %"
+
+
+def symbol(state: str) -> str:
+    """The mark of held, broken or unknown: it needs no colour."""
+    return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(state, "?")
 
 
 def room_left(strikes: Iterable[int]) -> str:

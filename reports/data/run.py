@@ -76,6 +76,16 @@ class Run:
         return value if isinstance(value, str) else None
 
     @property
+    def cut_lines(self) -> list[str]:
+        """The ledger lines that were cut off, each behind its block."""
+        found = self.manifest.get("cut_lines")
+        lines = found if isinstance(found, list) else []
+        return [
+            f"{line.get('block', '')}: {line.get('line', '')}" if isinstance(line, dict) else str(line)
+            for line in lines
+        ]
+
+    @property
     def profile(self) -> str:
         """The profile's name; "unknown" where the manifest has none."""
         return str(self.manifest.get("profile") or "unknown")

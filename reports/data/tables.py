@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bench.schema import SIDES
+from bench.schema import SCHEMA, SIDES
 from reports.data import evidence, formatting
 from reports.data.frames import groups, records
 from reports.data.run import Run
+
+#: Units that no cell is printed with.
+UNITS_IN_HEADINGS = frozenset({"ppm", "MB"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,14 @@ def table(
     return Table(caption=caption, columns=columns, rows=cells, texts=frozenset(texts), folded=folded)
 
 
+def headings(table: str) -> dict[str, str]:
+    """The heading of each column of a run's table, by name: with its unit where its cells lack that."""
+    return {
+        column.name: column.heading if column.unit in UNITS_IN_HEADINGS else column.label
+        for column in SCHEMA[table].columns
+    }
+
+
 def drift(run: Run) -> Table | None:
     """One row for each side and policy: medians over its owners and blocks, ticks as sums."""
     found = groups(run.table("drift"), "side", "policy")
@@ -45,27 +56,27 @@ def drift(run: Run) -> Table | None:
 
 
 def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
+    names = headings("drift")
     return {
         "side and policy": f"{formatting.side(side)}, {formatting.policy(policy)}",
-        "age p99": formatting.age(evidence.middle(rows["age_p99_ms"])),
-        "oldest": formatting.age(float(rows["age_max_ms"].max())),
-        "drift, ppm": formatting.number(evidence.middle(rows["drift_ppm"])),
-        "phase p50": formatting.ms(evidence.middle(rows["phase_p50_ms"])),
-        "phase p99": formatting.ms(evidence.middle(rows["phase_p99_ms"])),
-        "jitter sd": formatting.ms(evidence.middle(rows["jitter_sd_ms"])),
-        "on time": f"{formatting.number(evidence.middle(rows['on_time_percent']))} %",
-        "ticks run": (
-            f"{formatting.count(rows['ticks_run'].sum())} of {formatting.count(rows['ticks_due'].sum())}"
-        ),
-        "missed": formatting.count(rows["missed"].sum()),
-        "doubled": formatting.count(rows["duplicates"].sum()),
-        "overlaps": formatting.count(rows["overlaps"].sum()),
+        names["age_p99_ms"]: formatting.age(evidence.middle(rows["age_p99_ms"])),
+        names["age_max_ms"]: formatting.age(float(rows["age_max_ms"].max())),
+        names["drift_ppm"]: formatting.number(evidence.middle(rows["drift_ppm"])),
+        names["phase_p50_ms"]: formatting.ms(evidence.middle(rows["phase_p50_ms"])),
+        names["phase_p99_ms"]: formatting.ms(evidence.middle(rows["phase_p99_ms"])),
+        names["jitter_sd_ms"]: formatting.ms(evidence.middle(rows["jitter_sd_ms"])),
+        names["on_time_percent"]: f"{formatting.number(evidence.middle(rows['on_time_percent']))} %",
+        names["ticks_run"]: formatting.count_of(rows["ticks_run"].sum(), rows["ticks_due"].sum()),
+        names["missed"]: formatting.count(rows["missed"].sum()),
+        names["duplicates"]: formatting.count(rows["duplicates"].sum()),
+        names["overlaps"]: formatting.count(rows["overlaps"].sum()),
     }
 
 
 def breakable(run: Run) -> Table | None:
     """What there is to break at each side, and what the faults of this run made of it."""
     cost, struck = run.table("cost"), run.table("failures").dropna(subset=["fault"])
+    names = headings("cost")
     broken = struck[(struck["at_least_once"] == "broken") | (struck["at_most_once"] == "broken")]
     rows = []
     for side in ordered(cost["side"]):
@@ -73,9 +84,9 @@ def breakable(run: Run) -> Table | None:
         rows.append(
             {
                 "side": formatting.side(side),
-                "processes": _middle_and_range(own["processes"]),
-                "sockets": _middle_and_range(own["sockets"]),
-                "configuration lines": _middle_and_range(own["config_lines"]),
+                names["processes"]: middle_and_range(own["processes"], formatting.amount),
+                names["sockets"]: middle_and_range(own["sockets"], formatting.amount),
+                names["config_lines"]: middle_and_range(own["config_lines"], formatting.amount),
                 "faults with something to strike": formatting.count(faults),
                 "of them broke a guarantee": formatting.count(
                     broken[broken["side"] == side]["fault"].nunique()
@@ -87,17 +98,18 @@ def breakable(run: Run) -> Table | None:
 
 def invalid(run: Run) -> Table | None:
     """The blocks that do not count, and why."""
+    names = headings("blocks")
     rows = [
         {
-            "block": row["block"],
-            "measure": row["measure"],
-            "side": formatting.side(row["side"]),
-            "hiccup p99": formatting.ms(row["hiccup_p99_ms"]),
-            "reason": row["reason"] or "no reason recorded",
+            names["block"]: row["block"],
+            names["measure"]: row["measure"],
+            names["side"]: formatting.side(row["side"]),
+            names["hiccup_p99_ms"]: formatting.ms(row["hiccup_p99_ms"]),
+            names["reason"]: row["reason"] or "no reason recorded",
         }
         for row in records(run.invalid_blocks())
     ]
-    return table("Blocks that do not count", rows, ("measure", "side", "reason"))
+    return table("Blocks that do not count", rows, (names["measure"], names["side"], names["reason"]))
 
 
 def discarded(run: Run) -> Table | None:
@@ -138,19 +150,10 @@ def ordered(sides: pd.Series[Any]) -> list[str]:
     return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]
 
 
-def over_blocks(values: pd.Series[float]) -> str:
-    """A time in ms: the median over blocks with their range; a dash where there is none."""
+def middle_and_range(values: pd.Series[float], unit: Callable[[float], str]) -> str:
+    """The median of what there is with its range, each as `unit` writes it; a dash where there is none."""
     if values.empty:
         return formatting.NOTHING
     return formatting.spread(
-        formatting.ms(evidence.middle(values)),
-        formatting.ms(float(values.min())),
-        formatting.ms(float(values.max())),
-    )
-
-
-def _middle_and_range(values: pd.Series[float]) -> str:
-    low, high = float(values.min()), float(values.max())
-    return formatting.spread(
-        formatting.amount(evidence.middle(values)), formatting.amount(low), formatting.amount(high)
+        unit(evidence.middle(values)), unit(float(values.min())), unit(float(values.max()))
     )

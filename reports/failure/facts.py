@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.schema import SCHEMA
 from reports.data import evidence, formatting
 from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, counts, periodic
 from reports.failure.strike_rows import Strike, distinct, numbers, peak, total
@@ -14,22 +15,10 @@ from reports.failure.strike_rows import Strike, distinct, numbers, peak, total
 #: A fact's name and what is told of it.
 Fact = tuple[str, str]
 #: Harms in `blast.csv`: shares of the other scenario's jobs, struck minus control.
-HARMS = {
-    "lost": "lost",
-    "stuck": "stuck",
-    "failed_visibly": "failed visibly",
-    "duplicated": "doubled",
-    "late": "late",
-    "ghost": "ghosts",
-    "unserved": "refused or without an answer",
-}
+HARMS = SCHEMA["blast"].labels("lost", "stuck", "failed_visibly", "duplicated", "late", "ghost", "unserved")
 #: A share below this is rounding.
 LEAST_SHARE = 0.001
-RECOVERY = {
-    "t_first_s": "next effect",
-    "t_90_s": "90 % of the rate",
-    "t_clear_s": "backlog cleared",
-}
+RECOVERY = SCHEMA["failures"].labels("t_first_s", "t_90_s", "t_clear_s")
 
 
 def facts(
@@ -46,7 +35,7 @@ def facts(
         ("without the fault", _control(control)),
         ("blast radius", _blast(blast)),
     )
-    return tuple((name, told) for name, told in found if told)
+    return tuple((name, text) for name, text in found if text)
 
 
 def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
@@ -58,7 +47,7 @@ def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
     hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes)
     if lost > 0:
         return (
-            f"{formatting.count(lost)} of {formatting.count(exposed)} exposed jobs lost "
+            f"{formatting.count_of(lost, exposed)} exposed jobs lost "
             f"({formatting.percent(lost / exposed)}), {formatting.number(lost / n)} a strike, "
             f"in {hit} of {formatting.plural(n, 'strike')}"
         )
@@ -91,8 +80,7 @@ def _users(strikes: Sequence[Strike]) -> str:
         return ""
     longest = formatting.ms(peak(strikes, "caller_max_ms"))
     return (
-        f"{formatting.count(errors)} of {formatting.count(submitted)} "
-        "submits refused or kept waiting for more "
+        f"{formatting.count_of(errors, submitted)} submits refused or kept waiting for more "
         f"than 1 s; longest call {longest}"
     )
 
@@ -100,8 +88,8 @@ def _users(strikes: Sequence[Strike]) -> str:
 def _control(control: Sequence[Strike]) -> str:
     if not control:
         return "no control run"
-    told = [count.told for count in counts(control, CLASSES) + counts(control, FLAGS)]
-    return "; ".join(filter(None, [", ".join(told), *distinct(control, "seen")])) or "nothing to count"
+    text = [count.text for count in counts(control, CLASSES) + counts(control, FLAGS)]
+    return "; ".join(filter(None, [", ".join(text), *distinct(control, "seen")])) or "nothing to count"
 
 
 def _blast(blast: Sequence[Strike]) -> str:
@@ -116,7 +104,7 @@ def _blast(blast: Sequence[Strike]) -> str:
     harms = ", ".join(more) or "no more harm than without the fault"
     times = [
         f"{name} {_more(peak(blast, column))}"
-        for name, column in (("median response", "response_p50_ms"), ("longest lag of the loop", "lag_ms"))
+        for column, name in SCHEMA["blast"].labels("response_p50_ms", "lag_ms").items()
     ]
     return f"{other}, at worst: {harms}; {', '.join(times)}"
 

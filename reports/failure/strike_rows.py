@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.schema import split_texts
+
 #: One strike, as a row of `failures.csv`.
 Strike = Mapping[str, Any]
 
@@ -35,9 +37,9 @@ def distinct(strikes: Sequence[Strike], column: str) -> list[str]:
 
 
 def noted(strikes: Sequence[Strike]) -> list[str]:
-    """The notes, taken apart at semicolons, so that the same thing is told once."""
-    notes = distinct(strikes, "note")
-    return list(dict.fromkeys(part for note in notes for part in note.split("; ") if part))
+    """Each note once, in order."""
+    cells = distinct(strikes, "note")
+    return list(dict.fromkeys(note for cell in cells for note in split_texts(cell)))
 
 
 def _there(strikes: Iterable[Strike], column: str) -> list[float]:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
+from bench.schema import State
+from reports.data import old_runs
 from reports.data.run import Run
 
 #: What checks the harness.
 COMMAND = "make verify-instrument"
-#: Fields of the manifest's `instrument` that are no truth.
-_ABOUT = ("known truth", "verified at", "verified commit")
-_TRUTH = re.compile(r"(?P<told>.*): (?P<outcome>held|NOT HELD|too noisy to say)(?P<noise>.*)", re.DOTALL)
-
-State = Literal["held", "broken", "unknown"]
 _STATES: Mapping[str, State] = {"held": "held", "NOT HELD": "broken"}
 
 
@@ -24,7 +20,7 @@ class Truth:
     """One known truth: what was planted, what the harness reported, and whether that is near enough."""
 
     truth: str
-    told: str
+    figures: str
     state: State
     outcome: str
 
@@ -46,23 +42,27 @@ class Instrument:
 def instrument(run: Run) -> Instrument:
     """The verification that the run's manifest carries."""
     found = run.mapping("instrument")
-    truths = tuple(_truth(str(name), str(told)) for name, told in found.items() if name not in _ABOUT)
+    truths = tuple(map(_truth, _truths(found)))
     if not truths:
         headline = str(found.get("known truth") or f"not verified: run {COMMAND}")
         return Instrument(headline=headline, about="", truths=())
     return Instrument(headline=str(found.get("known truth", "")), about=_about(run, found), truths=truths)
 
 
-def _truth(name: str, told: str) -> Truth:
-    found = _TRUTH.fullmatch(told)
-    if found is None:
-        return Truth(truth=name, told=told, state="unknown", outcome="not told")
-    outcome = found["outcome"]
+def _truths(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the manifest tells of each truth: truth, figures, outcome and why."""
+    if isinstance(listed := found.get("truths"), list):
+        return [truth for truth in listed if isinstance(truth, Mapping)]
+    return list(old_runs.truths(found))
+
+
+def _truth(found: Mapping[str, Any]) -> Truth:
+    outcome, why = str(found.get("outcome") or ""), found.get("why")
     return Truth(
-        truth=name,
-        told=found["told"],
+        truth=str(found.get("truth", "")),
+        figures=str(found.get("figures", "")),
         state=_STATES.get(outcome, "unknown"),
-        outcome=outcome.lower() + found["noise"],
+        outcome=f"{outcome.lower()}{f' ({why})' if why else ''}" if outcome else "not told",
     )
 
 

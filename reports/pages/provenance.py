@@ -83,6 +83,8 @@ def _facts(run: Run, field: str) -> Iterator[Fact]:
     value = run.manifest[field]
     if field == "discarded" and value == []:
         yield _name(field), "none"
+    elif field == "cut_lines":
+        yield from _flat(_name(field), run.cut_lines)
     elif field in {"plan", "machine", "git", "versions", "noise"} and isinstance(value, Mapping):
         yield from (fact for key, item in value.items() for fact in _flat(_name(str(key)), item))
     else:
@@ -96,20 +98,22 @@ def _name(key: str) -> str:
 
 
 def _flat(name: str, value: Any) -> Iterator[Fact]:
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and name == _name("aa_figure"):
+        yield name, " ".join(map(str, value.values()))
+    elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from _flat(f"{name}: {_name(str(key))}", item)
     elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
         for number, item in enumerate(value, 1):
-            yield f"{name}, {number}", "; ".join(f"{_name(str(key))} {told}" for key, told in item.items())
+            yield f"{name}, {number}", "; ".join(f"{_name(str(key))} {text}" for key, text in item.items())
     elif isinstance(value, list):
         if value:
             yield name, ", ".join(map(str, value))
     else:
-        yield name, _told(value)
+        yield name, _text(value)
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and math.isfinite(value):

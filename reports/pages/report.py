@@ -8,10 +8,10 @@ from reports.cases import cases
 from reports.data import formatting, rerun_commands
 from reports.data.run import Run
 from reports.pages import limits
-from reports.pages.all_sections import Section
 from reports.pages.instrument import instrument
 from reports.pages.promises import thresholds
 from reports.pages.provenance import provenance
+from reports.pages.section import Section
 from reports.pages.templating import rendered
 from reports.verdicts import Verdict, verdicts
 
@@ -56,7 +56,7 @@ def targets(shown: Sequence[Section]) -> frozenset[str]:
     return frozenset(
         [section.slug for section in shown]
         + [figure.slug for section in shown for figure in section.figures]
-        + [slug for section in shown if section.matrix for slug in section.matrix.opened]
+        + [slug for section in shown if section.matrix for slug in section.matrix.details]
     )
 
 
@@ -67,7 +67,7 @@ def stamps(run: Run) -> list[str]:
         found.append("interrupted: holds what was measured until then")
     elif not run.manifest.get("finished_at"):
         found.append("not finished: holds what has been measured so far")
-    if cut := run.texts("cut_lines"):
+    if cut := run.cut_lines:
         found.append(f"ledger lines cut off and left out: {len(cut)}, the first of {cut[0]}")
     if (untold := run.mapping("external").get("not told", NOTHING_UNTOLD)) != NOTHING_UNTOLD:
         found.append(f"parts were elsewhere; not told: {untold}")
@@ -83,8 +83,8 @@ def stamps(run: Run) -> list[str]:
 def answer(judged: list[Verdict]) -> str:
     """The paragraph that answers the question, from the verdicts' choices alone."""
     parts = [
-        f"{told}: {', '.join(names)}."
-        for choice, told in _ANSWERS.items()
+        f"{text}: {', '.join(names)}."
+        for choice, text in _ANSWERS.items()
         if (
             names := [formatting.scenario(verdict.scenario) for verdict in judged if verdict.choice == choice]
         )

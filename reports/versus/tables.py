@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from bench.schema import SCHEMA, WORDS
 from reports.data import evidence, formatting
 from reports.data.frames import groups, records
 from reports.data.tables import Table, table
@@ -45,11 +46,7 @@ def differing(found: Table | None) -> Table | None:
 def counted(pair: Pair) -> str:
     """How many figures came out which way, in a sentence."""
     said = pair.rows["words"].value_counts()
-    parts = [
-        f"{said[word]} {word}"
-        for word in ("lower", "higher", "no clear difference", "too noisy to say")
-        if word in said
-    ]
+    parts = [f"{said[word]} {word}" for word in WORDS if word in said]
     return (
         f"Of {formatting.plural(len(pair.rows), 'figure')} in B: {', '.join(parts)}."
         if parts
@@ -74,11 +71,7 @@ def drift(pair: Pair) -> Table | None:
 
 
 def _freshness(letter: str, found: evidence.Freshness | None) -> dict[str, str]:
-    missed = (
-        f"{formatting.count(found.missed)} of {formatting.count(found.ticks_due)}"
-        if found
-        else formatting.NOTHING
-    )
+    missed = formatting.count_of(found.missed, found.ticks_due) if found else formatting.NOTHING
     return {
         f"{letter}: age p99": formatting.age(found.age_p99_ms) if found else formatting.NOTHING,
         f"{letter}: drift, ppm": formatting.number(found.drift_ppm) if found else formatting.NOTHING,
@@ -117,11 +110,10 @@ def _fates(group: pd.DataFrame) -> dict[str, str]:
     }
 
 
-_FATES = {"lost": "lost", "doubled": "duplicated", "stuck": "stuck"}
+_FATES = {label: name for name, label in SCHEMA["failures"].labels("lost", "duplicated", "stuck").items()}
 
 
 def _share(rows: pd.DataFrame, column: str) -> str:
     if rows.empty or math.isnan(rows["accepted"].max()):
         return formatting.NOTHING
-    part, whole = evidence.total(rows[column]), evidence.total(rows["accepted"])
-    return f"{formatting.count(part)} of {formatting.count(whole)}"
+    return formatting.count_of(evidence.total(rows[column]), evidence.total(rows["accepted"]))

@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.schema import COMPARED
-from reports.data.csv_tables import TEXTS
+from bench.schema import COMPARISON
+from reports.data.csv_tables import KINDS
 from reports.data.errors import RunError
 from reports.data.run import Run, read
 from reports.data.safe_text import LONGEST_TEXT
@@ -64,11 +64,10 @@ def read_pair(figures: Path) -> Pair:
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows with every column of the schema, as text or as number."""
     columns = {
-        column: [_text(row.get(column)) if column in TEXTS else number(row.get(column)) for row in rows]
-        for column in COMPARED
+        column.name: [(_text if column.dtype == "text" else number)(row.get(column.name)) for row in rows]
+        for column in COMPARISON.columns
     }
-    kinds = {column: "object" if column in TEXTS else "float64" for column in COMPARED}
-    return pd.DataFrame(columns).astype(kinds)
+    return pd.DataFrame(columns).astype({column.name: KINDS[column.dtype] for column in COMPARISON.columns})
 
 
 def _text(value: object) -> str:

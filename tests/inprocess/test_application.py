@@ -77,10 +77,10 @@ def test_what_is_cut_off_in_back_off_is_reported_by_name_and_noted_as_cancelled(
         async def main():
             async with application.lifespan(grace_s=0.0):
                 account_setup.set_up_user_account(users.create(params("u1")))
-                assert application.held() == ["u1/crm", "u1/fulfillment"]
+                assert application.pending_jobs() == ["u1/crm", "u1/fulfillment"]
                 tasks = whereis(account_setup.SUPERVISOR)
                 await until(lambda: {child.state for child in tasks.children()} == {"backing off"})
-            assert application.held() == []
+            assert application.pending_jobs() == []
 
         asyncio.run(main())
         """,
@@ -108,7 +108,7 @@ def test_a_piece_that_fails_for_good_is_given_up_with_a_record_and_leaves_its_si
                 for user_id in ("u1", "u2", "u3"):
                     account_setup.set_up_user_account(users.create(params(user_id)))
                 first = whereis(account_setup.SUPERVISOR)
-                await until(lambda: not application.held())
+                await until(lambda: not application.pending_jobs())
                 assert whereis(account_setup.SUPERVISOR) is first
 
         asyncio.run(main())
@@ -138,7 +138,7 @@ def test_attempts_at_a_service_wait_their_turn_and_one_that_hangs_times_out(tmp_
                 async with application.lifespan():
                     for number in range(5):
                         account_setup.set_up_user_account(users.create(params(f"u{number}")))
-                    await until(lambda: not application.held())
+                    await until(lambda: not application.pending_jobs())
 
             asyncio.run(main())
             """,
@@ -222,7 +222,7 @@ def test_past_its_bound_both_pieces_are_refused_and_none_is_started(
             raise SystemExit("was taken")
         except RefusedError as error:
             assert "max_children" in str(error)
-        assert application.held() == []
+        assert application.pending_jobs() == []
         """,
     )
 
@@ -271,7 +271,7 @@ def test_a_failed_mail_is_logged_with_who_asked_and_recorded(tmp_path: Path, nob
         """
         import time
         welcome_email.create_user(params("u1"))
-        while application.held():
+        while application.pending_jobs():
             time.sleep(0.005)
         """,
     )

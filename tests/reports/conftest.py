@@ -14,7 +14,8 @@ from reports import figures
 from reports.data.run import read
 from reports.pages import figure_list
 from reports.pages import report as page
-from reports.pages.all_sections import Drawn, illustrated, sections
+from reports.pages.section import Drawn
+from reports.pages.sections import illustrated, sections
 from tests.chromium import chromium
 from tests.reports.synthetic_run import synthetic_run
 

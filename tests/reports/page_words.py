@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reports.data.run import read
 from reports.pages import report
-from reports.pages.all_sections import sections
+from reports.pages.sections import sections
 
 
 def words_of(folder: Path) -> str:

@@ -123,7 +123,12 @@ def manifest(folder: Path, **changes: Any) -> None:
         "broker": "none: TEST INPUT",
         "noise": {
             "aa_factor": 1.06,
-            "aa_figure": "inprocess account_setup response 0.5",
+            "aa_figure": {
+                "side": "inprocess",
+                "scenario": "account_setup",
+                "metric": "response",
+                "quantile": 0.5,
+            },
             "hiccup_p99_ms": 0.4,
         },
         "discarded": [{"repetition": "3", "reason": "hiccup p99 of b013 above the limit"}],

@@ -1,11 +1,6 @@
-"""Odd jobs: what a fault needs done that no scenario does. The same jobs on each side, by name.
+"""Fault jobs: what a fault needs done that no scenario does. The same jobs on each side, by name.
 
-An odd job does its oddity (see `bench.app.fault_jobs.work`) and then tells the CRM of its key, so that the
+A fault job does its oddity (see `work`) and then tells the CRM of its key, so that the
 CRM writes its `effect` and the checker counts it as a job of account set-up, `<key>/crm`.
 `endpoint` hands them over inside the app; `tasks` has them for a worker.
 """
-
-from __future__ import annotations
-
-#: What stands in the key of every odd job.
-MARK = "-odd-"

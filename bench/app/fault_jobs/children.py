@@ -1,4 +1,4 @@
-"""The odd jobs as children of the in-process build's supervisor of account set-up."""
+"""The fault jobs as children of the in-process build's supervisor of account set-up."""
 
 from __future__ import annotations
 

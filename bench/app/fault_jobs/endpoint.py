@@ -1,4 +1,4 @@
-"""POST /odd {"kind", "key", "options"}: hands an odd job over inside the app, as a request would.
+"""POST /odd {"kind", "key", "options"}: hands a fault job over inside the app, as a request would.
 
 202 where it was accepted, 503 where it was refused, 500 for any other error of the build.
 `options`: those of `bench.app.fault_jobs.work`, and
@@ -25,11 +25,10 @@ from starlette.routing import Route
 
 from bench.app.fault_jobs import work
 from bench.ledger import submissions
+from bench.ledger.job_names import CHANGED
 from scenarios import database, jobs, ledger
 
 SCENARIO = jobs.ACCOUNT_SETUP
-#: What the caller puts behind the key of a mutable argument once it is handed over.
-CHANGED = "-changed"
 
 
 class RolledBackError(RuntimeError):
@@ -37,9 +36,9 @@ class RolledBackError(RuntimeError):
 
 
 def routes(side: str) -> list[Route]:
-    """The endpoint of a side that has odd jobs."""
+    """The endpoint of a side that has fault jobs."""
 
-    async def odd(request: Request) -> Response:
+    async def fault_job(request: Request) -> Response:
         asked = await request.json()
         key, kind, options = asked["key"], asked["kind"], asked.get("options", {})
         if kind == "kill-scheduler":
@@ -57,14 +56,14 @@ def routes(side: str) -> list[Route]:
             return JSONResponse({"error": str(error)}, status_code=409)
         return JSONResponse({"key": key}, status_code=202)
 
-    return [Route("/odd", odd, methods=["POST"])]
+    return [Route("/odd", fault_job, methods=["POST"])]
 
 
 def _hand_over(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
     submit = _submit(side)
     for _ in range(int(options.get("times", 1))):
         payload = work.payload(kind, key, options)
-        with submissions.odd(key):
+        with submissions.fault_job(key):
             submit(key, kind, options, payload)
         if kind == "mutable":
             payload["key"] = f"{key}{CHANGED}"
@@ -89,7 +88,7 @@ def _roll_back(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
 
 
 def _submit(side: str) -> Callable[[str, str, dict[str, Any], Any], None]:
-    """How the side takes an odd job; each side imports its own build alone."""
+    """How the side takes a fault job; each side imports its own build alone."""
     if side == "inprocess":
         from bench.app.fault_jobs import children
 

@@ -1,4 +1,4 @@
-"""The odd jobs as Celery tasks: `celery -A celery_impl.app worker --include bench.app.fault_jobs.tasks`."""
+"""The fault jobs as Celery tasks: `celery -A celery_impl.app worker --include bench.app.fault_jobs.tasks`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the odd jobs do, on whichever side.
+"""What the fault jobs do, on whichever side.
 
 | kind    | options       | what it does before it tells the CRM                              |
 |---------|---------------|-------------------------------------------------------------------|

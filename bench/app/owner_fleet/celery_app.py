@@ -9,25 +9,25 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from bench.plan.owner_fleet import OWNERS_VARIABLE, Many, owner
+from bench.plan.owner_fleet import OWNERS_VARIABLE, OwnerFleet, owner
 from celery_impl.app import app, profile
 from celery_impl.enqueue import enqueue
 from scenarios import jobs, ledger
 
 FAN_OUT, NOTE = "many.fan_out", "many.note"
 
-many = Many.from_json(os.environ[OWNERS_VARIABLE])
+fleet = OwnerFleet.from_json(os.environ[OWNERS_VARIABLE])
 
 
 def _options() -> dict[str, Any]:
-    return {"expires": many.interval_s} if profile.sync_expires_s else {}
+    return {"expires": fleet.interval_s} if profile.sync_expires_s else {}
 
 
 def _schedule() -> dict[str, dict[str, Any]]:
-    entry = {"schedule": many.interval_s, "options": _options()}
-    if many.policy == "beat fan-out":
+    entry = {"schedule": fleet.interval_s, "options": _options()}
+    if fleet.policy == "beat fan-out":
         return {"every owner": {**entry, "task": FAN_OUT}}
-    return {owner(n): {**entry, "task": NOTE, "args": (n,)} for n in range(many.owners)}
+    return {owner(n): {**entry, "task": NOTE, "args": (n,)} for n in range(fleet.owners)}
 
 
 app.conf.beat_schedule = _schedule()
@@ -37,12 +37,12 @@ app.conf.beat_schedule = _schedule()
 def fan_out() -> None:
     """Queue one run for each owner."""
     options = _options()
-    enqueue(*(note.s(number).set(**options) for number in range(many.owners)))
+    enqueue(*(note.s(number).set(**options) for number in range(fleet.owners)))
 
 
 @app.task(name=NOTE, shared=False, ignore_result=True, sidekiq_retry=False)
 def note(number: int) -> None:
     """One run of one owner."""
-    if number % many.every == 0:
+    if number % fleet.every == 0:
         with ledger.attempt(jobs.ACCOUNT_SYNC, jobs.sync(owner(number))):
             pass

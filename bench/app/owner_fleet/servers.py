@@ -1,6 +1,6 @@
 """Many periodic owners in-process: a `Periodic` each, under the supervisor of the sync's own servers.
 
-POST /owners {`Many`}: starts them all, then answers {"start_s": seconds that it took}.
+POST /owners {`OwnerFleet`}: starts them all, then answers {"start_s": seconds that it took}.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.plan.owner_fleet import Many, owner
+from bench.plan.owner_fleet import OwnerFleet, owner
 from inprocess import account_sync, application
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.periodic.periodic import Periodic
@@ -33,20 +33,20 @@ def routes() -> list[Route]:
 
 async def _owners(request: Request) -> Response:
     began = time.monotonic()
-    await start(Many(**await request.json()))
+    await start(OwnerFleet(**await request.json()))
     return JSONResponse({"start_s": time.monotonic() - began})
 
 
-async def start(many: Many) -> None:
+async def start(fleet: OwnerFleet) -> None:
     """Start every owner on one grid, which begins now."""
     servers, runs = application.process(account_sync.SERVERS), application.process(account_sync.RUNS)
     assert isinstance(servers, Supervisor)  # noqa: S101 - the tree says so
     assert isinstance(runs, TaskSupervisor)  # noqa: S101 - the tree says so
     t0 = asyncio.get_running_loop().time()
-    for number in range(many.owners):
+    for number in range(fleet.owners):
         name = owner(number)
-        spawn = partial(_spawn, runs, name, number % many.every == 0)
-        make = partial(Periodic.start, spawn, interval_s=many.interval_s, t0=t0)
+        spawn = partial(_spawn, runs, name, number % fleet.every == 0)
+        make = partial(Periodic.start, spawn, interval_s=fleet.interval_s, t0=t0)
         await servers.start_child(ChildSpec(name, make))
         if number % AT_ONCE == 0:
             await asyncio.sleep(0)

@@ -8,6 +8,7 @@
 | truth-stall | blocks the app's loop for 1 s, once, right after it has taken job 20         |
 | truth-drift | syncs every 1.0005 s instead of every second: 500 ppm                        |
 
-The same app, world, generator, ledger, blocks and measures as for a real side; `verify` holds
-what they report against the table above. `make verify-instrument`, or `queue-or-task verify`.
+The same app, world, generator, ledger, blocks and measures as for a real side. Nothing here starts or
+measures one: it is a build, as the others are. `queue-or-task verify`, or `make verify-instrument`, holds
+what the harness reports of these sides against the table above.
 """

@@ -13,10 +13,9 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 from bench.app.planted.truths import TRUTHS, Truth
+from bench.ledger.job_names import PROBE
 from scenarios import ledger
 
-#: What stands in the id of a job that only shows that the side is up: it is neither counted nor wronged.
-PROBE = "-probe-"
 #: Seconds before a moment when sleeping ends and looking at the clock begins.
 SPIN_S = 0.001
 INTERVAL_NS = 1_000_000_000

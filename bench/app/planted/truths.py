@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.plan.sides import Side
-
-#: The periodic policy that these sides call their own.
-POLICY = "known-truth"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
@@ -41,9 +36,6 @@ TRUTHS = {
     "truth-count": Truth(drop_every=7, double_every=11),
     "truth-stall": Truth(stall_at_job=20, stall_s=1.0),
     "truth-drift": Truth(drift_ppm=500.0),
+    # Forty times that: 20 ms a tick, which shows in a few ticks however busy the machine is.
+    "truth-drift-plain": Truth(drift_ppm=20_000.0),
 }
-
-
-def side(name: str) -> Side:
-    """The side of this name, for a turn."""
-    return Side(name=name, policies=(POLICY,))

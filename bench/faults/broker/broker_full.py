@@ -17,7 +17,7 @@ from typing import Any
 from redis import Redis
 
 from bench.faults.spec import Expected, Fault, Seen
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds without room, with room again, and under the evicting policy.
 FULL_S, ROOM_S, EVICTING_S = 2.0, 2.0, 1.0
@@ -25,16 +25,16 @@ FULL_S, ROOM_S, EVICTING_S = 2.0, 2.0, 1.0
 LIMIT_BYTES = 1
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Take the broker's memory away, twice."""
-    if stack.broker is None:
+    if target.processes.broker is None:
         return
-    worker = stack.parts["worker"]
+    worker = target.processes.parts["worker"]
     worker.signal(signal.SIGSTOP)
-    with Redis.from_url(stack.broker.url) as broker:
-        stack.facts["full_ns"] = time.monotonic_ns()
+    with Redis.from_url(target.processes.broker.url) as broker:
+        target.facts["full_ns"] = time.monotonic_ns()
         await _limited(broker, "noeviction", FULL_S)
-        stack.facts["room_ns"] = time.monotonic_ns()
+        target.facts["room_ns"] = time.monotonic_ns()
         await asyncio.sleep(ROOM_S)
         await _limited(broker, "allkeys-random", EVICTING_S)
     worker.signal(signal.SIGCONT)
@@ -47,7 +47,7 @@ async def _limited(broker: Redis, policy: str, seconds: float) -> None:
     broker.config_set("maxmemory", 0)
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """How many jobs were refused while nothing could be evicted."""
     full, room = (int(seen.facts.get(name, 0)) for name in ("full_ns", "room_ns"))
     refused = {
@@ -70,7 +70,7 @@ FAULT = Fault(
     title="the broker is out of memory",
     strike=strike,
     hits=frozenset({"broker", "worker"}),
-    look=look,
+    check=check,
     rate=6.0,
     load_s=10.0,
     expected={"celery-stock": BOTH, "celery-hardened": BOTH},

@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault
+from bench.faults.target import Target
 from bench.process.process_table import STOP_GRACE_S
-from bench.stack.stack import Stack
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Take the worker away, so that the jobs wait."""
-    await stack.parts["worker"].stop(grace_s=STOP_GRACE_S)
+    await target.processes.parts["worker"].stop(grace_s=STOP_GRACE_S)
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill the broker with the jobs in it, start it again, then a worker."""
-    if stack.broker is None:
+    if target.processes.broker is None:
         return
-    await asyncio.to_thread(stack.broker.kill)
-    await stack.restart_broker()
-    stack.start_worker()
+    await asyncio.to_thread(target.processes.broker.kill)
+    await target.processes.restart_broker()
+    target.processes.start_worker()
 
 
 FAULT = Fault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds that the broker is away.
 AWAY_S = 4.0
@@ -13,13 +13,13 @@ AWAY_S = 4.0
 BOUND_MS = 1000.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill the broker, then start it again on its port and folder."""
-    if stack.broker is None:
+    if target.processes.broker is None:
         return
-    await asyncio.to_thread(stack.broker.kill)
+    await asyncio.to_thread(target.processes.broker.kill)
     await asyncio.sleep(AWAY_S)
-    await stack.restart_broker()
+    await target.processes.restart_broker()
 
 
 FAULT = Fault(

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault, amid_jobs, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds within which the next job must be done.
 BACK_S = 10.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill the broker and start it on the same port and folder."""
-    if stack.broker is None:
+    if target.processes.broker is None:
         return
-    await amid_jobs(stack)
-    await asyncio.to_thread(stack.broker.kill)
-    await stack.restart_broker()
+    await amid_jobs(target)
+    await asyncio.to_thread(target.processes.broker.kill)
+    await target.processes.restart_broker()
 
 
 FAULT = Fault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds of silence: longer than a caller waits (10 s), so that a hang shows as one.
 SILENT_S = 12.0
@@ -15,15 +15,15 @@ BLOCKED_MS = 5000.0
 BOUND_MS = 2000.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Stop the broker's process as it stands, then let it go on."""
-    if stack.broker is None:
+    if target.processes.broker is None:
         return
-    stack.broker.pause()
+    target.processes.broker.pause()
     try:
         await asyncio.sleep(SILENT_S)
     finally:
-        stack.broker.resume()
+        target.processes.broker.resume()
 
 
 FAULT = Fault(

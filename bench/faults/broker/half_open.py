@@ -6,15 +6,15 @@ They are half-open: neither side hears of it. A new connection works at once.
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds until the first effect after which a recovery is no longer "in seconds".
 SECONDS_S = 15.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Let the present connections go dead."""
-    await stack.proxy("POST", "/half_open")
+    await target.client.proxy("POST", "/half_open")
 
 
 FAULT = Fault(

@@ -7,7 +7,7 @@ default of an hour the fault would take a day to show.
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds that the CRM takes; jobs behind the first two wait as long again.
 JOB_S = 4.0
@@ -17,9 +17,9 @@ ENV = {"QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S": str(VISIBILITY_S)}
 NOTE = f"visibility timeout {VISIBILITY_S} s and its sweep every second, jobs of {JOB_S:.0f} s"
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Make the CRM slow from the start."""
-    await stack.set_service("crm", mode="slow", seconds=JOB_S)
+    await target.client.set_service("crm", mode="slow", seconds=JOB_S)
 
 
 FAULT = Fault(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Jobs that keep a result, handed over while the store is away.
 STORED = 3
@@ -13,13 +13,15 @@ STORED = 3
 CALLER_MS = 1000.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Take the store away, hand jobs over at once, each by a caller of its own, bring it back."""
-    await stack.proxy("POST", "/down")
-    handed_over = (stack.odd("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED))
+    await target.client.proxy("POST", "/down")
+    handed_over = (
+        target.client.fault_job("plain", f"stored{number}", **{"as": "stored"}) for number in range(STORED)
+    )
     statuses = await asyncio.gather(*handed_over)
-    stack.facts["taken"] = sum(status == 202 for status in statuses)  # noqa: PLR2004 - Accepted
-    await stack.proxy("POST", "/up")
+    target.facts["taken"] = sum(status == 202 for status in statuses)  # noqa: PLR2004 - Accepted
+    await target.client.proxy("POST", "/up")
 
 
 QUEUE = Expected(
@@ -34,7 +36,7 @@ FAULT = Fault(
     title="the result store is down",
     strike=strike,
     proxied="results",
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     expected={"celery-stock": QUEUE, "celery-hardened": QUEUE},
 )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.spec import Expected, Fault, Seen, nothing, nothing_lost
+from bench.faults.target import Target
 from bench.measures.events.block import elapsed_ms
 from bench.measures.events.history import histories
 from bench.measures.statistics.quantiles import quantile
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 #: Milliseconds of each answer.
@@ -18,14 +18,14 @@ LATENCY_MS = 50
 HOPS = 2
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Make the broker slow from the start."""
-    await stack.proxy(
+    await target.client.proxy(
         "POST", "/toxics", type="latency", attributes={"latency": LATENCY_MS}, stream="downstream"
     )
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """The median response of account set-up, ms."""
     own = [job for job in histories(seen.events).values() if job.scenario == jobs.ACCOUNT_SETUP]
     responses = [elapsed_ms(job.due, job.first("effect")) for job in own if job.due is not None]
@@ -44,7 +44,7 @@ FAULT = Fault(
     title=f"the broker answers {LATENCY_MS} ms later",
     prepare=prepare,
     strike=nothing,
-    look=look,
+    check=check,
     proxied="broker",
     rate=3.0,
     expected={"celery-stock": QUEUE, "celery-hardened": QUEUE},

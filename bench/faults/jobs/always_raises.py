@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Retries after which the hardened queue gives up here; its default of 25 would take 20 days.
 RETRY_LIMIT = "2"
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Let every job of users whose number ends in 3 or 7 raise, however often it runs."""
-    await stack.set_service("crm", mode="status", status=503, only=r"[37]$")
+    await target.client.set_service("crm", mode="status", status=503, only=r"[37]$")
 
 
 FAULT = Fault(

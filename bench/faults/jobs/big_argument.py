@@ -6,10 +6,11 @@ import time
 
 from redis import Redis
 
-from bench.app.fault_jobs.work import MB
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
+#: Bytes of a megabyte.
+MB = 1_000_000
 #: The answer to a hand-over that was taken.
 ACCEPTED = 202
 #: Megabytes of the argument.
@@ -18,20 +19,20 @@ SIZE_MB = 50
 BROKER_FACTOR = 1.33
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand it over; note how long that took, and the broker's peak."""
-    before_mb = _peak_mb(stack)
+    before_mb = _peak_mb(target)
     started = time.monotonic()
-    stack.facts["status"] = await stack.odd("big", "big", mb=SIZE_MB)
-    stack.facts["handover_s"] = time.monotonic() - started
-    stack.facts["broker_mb"] = _peak_mb(stack) - before_mb
+    target.facts["status"] = await target.client.fault_job("big", "big", mb=SIZE_MB)
+    target.facts["handover_s"] = time.monotonic() - started
+    target.facts["broker_mb"] = _peak_mb(target) - before_mb
 
 
-def _peak_mb(stack: Stack) -> float:
+def _peak_mb(target: Target) -> float:
     """The most memory that the broker has held; 0 without one."""
-    if stack.broker is None:
+    if target.processes.broker is None:
         return 0.0
-    with Redis.from_url(stack.broker.url) as broker:
+    with Redis.from_url(target.processes.broker.url) as broker:
         return float(broker.info("memory")["used_memory_peak"]) / MB
 
 
@@ -49,7 +50,7 @@ FAULT = Fault(
     title=f"an argument of {SIZE_MB} MB",
     strike=strike,
     hits=frozenset({"broker"}),
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     expected={
         "inprocess": Expected(

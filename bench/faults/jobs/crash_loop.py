@@ -7,21 +7,22 @@ from typing import Any
 
 from bench.faults.jobs.always_raises import RETRY_LIMIT
 from bench.faults.spec import Expected, Fault, Seen, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
+from bench.ledger.job_names import MARK
 
 #: Runs of one job beyond which nothing caps it.
 SPIN = 20
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    await stack.odd("crash", "crash")
+    await target.client.fault_job("crash", "crash")
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """How often it was run."""
     starts = [event for event in seen.events if event["event"] == "start"]
-    return {"runs": sum("-odd-crash/" in str(event.get("job")) for event in starts)}
+    return {"runs": sum(f"{MARK}crash/" in str(event.get("job")) for event in starts)}
 
 
 FAULT = Fault(
@@ -30,8 +31,8 @@ FAULT = Fault(
     title="a job that crashes at once, for ever",
     strike=strike,
     lasting=True,
-    look=look,
-    odd_jobs=True,
+    check=check,
+    fault_jobs=True,
     rate=2.0,
     expected={
         "inprocess": Expected(

@@ -21,7 +21,7 @@ WINDOW_NS = 100_000_000
 HERD, BOUND = 0.3, 0.15
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """The most syncs that reached the node within a tenth of a second, as a count and as a share."""
     times = sorted(
         int(event["t"])
@@ -44,7 +44,7 @@ FAULT = Fault(
     title="a schedule for each of many users",
     strike=nothing,
     scenario=jobs.ACCOUNT_SYNC,
-    look=look,
+    check=check,
     owners=USERS,
     rate=1.0,
     load_s=10.0,

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.app.fault_jobs import MARK
 from bench.faults.spec import DEADLINE_MS, Expected, Fault, Seen, nothing_lost
+from bench.faults.target import Target
+from bench.ledger.job_names import MARK
 from bench.measures.faults.failure import judge
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 #: Long jobs, and their seconds: one more than the two workers' half of the slots, so that one is full.
@@ -16,19 +16,19 @@ from scenarios import jobs
 LONG, LONG_S = 3, 6.5
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Start a second worker."""
-    if stack.side.queued:
-        stack.start_worker("worker-2")
+    if target.queued:
+        target.processes.start_worker("worker-2")
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand the long jobs over; the short ones go on coming."""
     for number in range(LONG):
-        await stack.odd("plain", f"long{number}", seconds=LONG_S)
+        await target.client.fault_job("plain", f"long{number}", seconds=LONG_S)
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """How many of the short jobs were late."""
     judged = judge(seen.events, scenario=jobs.ACCOUNT_SETUP, deadline_ms=DEADLINE_MS)
     return {"late_short": sum(MARK not in job for job in judged.flags["late"])}
@@ -42,8 +42,8 @@ FAULT = Fault(
     strike=strike,
     hits=frozenset({"worker"}),
     lasting=True,
-    look=look,
-    odd_jobs=True,
+    check=check,
+    fault_jobs=True,
     rate=3.0,
     load_s=10.0,
     expected={

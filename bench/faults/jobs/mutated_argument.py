@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.app.fault_jobs.endpoint import CHANGED
 from bench.faults.spec import Expected, Fault, Seen
-from bench.stack.stack import Stack
+from bench.faults.target import Target
+from bench.ledger.job_names import CHANGED, MARK
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    await stack.odd("mutable", "mutable")
+    await target.client.fault_job("mutable", "mutable")
 
 
-def look(seen: Seen) -> Mapping[str, Any]:
+def check(seen: Seen) -> Mapping[str, Any]:
     """Which content the job saw: changed, snapshot, or none where it did not run."""
     told = [str(event["job"]) for event in seen.events if event["event"] == "effect"]
     if any(CHANGED in job for job in told):
         return {"content": "changed"}
-    return {"content": "snapshot" if any("-odd-mutable/" in job for job in told) else "none"}
+    return {"content": "snapshot" if any(f"{MARK}mutable/" in job for job in told) else "none"}
 
 
 SNAPSHOT = Expected(text="a snapshot", holds=lambda row: row["content"] == "snapshot")
@@ -30,8 +30,8 @@ FAULT = Fault(
     slug="mutated-argument",
     title="an argument changed after the hand-over",
     strike=strike,
-    look=look,
-    odd_jobs=True,
+    check=check,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault, amid_jobs, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds until the platform starts an app that died again.
 DOWN_S = 1.0
@@ -13,14 +13,14 @@ DOWN_S = 1.0
 DEATH_S = 10.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand the poison over amid other jobs; start the app again where it took that with it."""
-    await amid_jobs(stack)
-    app = stack.parts["app"]
-    await stack.odd("poison", "poison")
-    if not stack.side.queued and await app.ended(within_s=DEATH_S):
+    await amid_jobs(target)
+    app = target.processes.parts["app"]
+    await target.client.fault_job("poison", "poison")
+    if not target.queued and await app.ended(within_s=DEATH_S):
         await asyncio.sleep(DOWN_S)
-        await stack.restart_app()
+        await target.processes.restart_app()
 
 
 FAULT = Fault(
@@ -28,7 +28,7 @@ FAULT = Fault(
     slug="poison",
     title="an argument that kills its process",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     latency_ms=600.0,
     rate=2.0,
     expected={

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Insert, hand over, roll back."""
-    await stack.odd("plain", "rolled", rollback=True)
+    await target.client.fault_job("plain", "rolled", rollback=True)
 
 
 GHOST = Expected(text="the job runs for a row that is not there", holds=lambda row: row["ghost"] == 1)
@@ -18,7 +18,7 @@ FAULT = Fault(
     slug="rolled-back",
     title="the transaction is rolled back after the hand-over",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over twice; as a unique job where the side has those."""
-    stack.facts["status"] = await stack.odd("plain", "twice", times=2, seconds=0.5, **{"as": "unique"})
+    target.facts["status"] = await target.client.fault_job(
+        "plain", "twice", times=2, seconds=0.5, **{"as": "unique"}
+    )
 
 
 TWICE = Expected(text="a second run: it has no key", holds=lambda row: row["duplicated"] == 1)
@@ -18,7 +20,7 @@ FAULT = Fault(
     slug="submitted-twice",
     title="the caller submits twice",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

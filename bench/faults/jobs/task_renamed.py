@@ -5,21 +5,21 @@ from __future__ import annotations
 from bench.faults.processes.deploy import PLATFORM_GRACE_S
 from bench.faults.processes.deploy import strike as deploy
 from bench.faults.spec import Expected, Fault, nothing_lost
+from bench.faults.target import Target
 from bench.process.process_table import STOP_GRACE_S
-from bench.stack.stack import Stack
 
 #: The Celery app of the new version.
 RENAMED = "bench.app.fault_jobs.renamed"
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Deploy the worker's new version; the app, which sends the old name, is deployed later."""
-    if not stack.side.queued:
-        await deploy(stack)
+    if not target.queued:
+        await deploy(target)
         return
-    old = stack.parts["worker"]
+    old = target.processes.parts["worker"]
     await old.stop(grace_s=max(PLATFORM_GRACE_S, STOP_GRACE_S))
-    stack.start_worker(app=RENAMED)
+    target.processes.start_worker(app=RENAMED)
 
 
 FAULT = Fault(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 REFUSED = Expected(
     text="refused at the caller; nothing is queued",
@@ -11,9 +11,9 @@ REFUSED = Expected(
 )
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    stack.facts["status"] = await stack.odd("handle", "handle")
+    target.facts["status"] = await target.client.fault_job("handle", "handle")
 
 
 FAULT = Fault(
@@ -21,7 +21,7 @@ FAULT = Fault(
     slug="unserialisable",
     title="an argument that cannot be serialised",
     strike=strike,
-    odd_jobs=True,
+    fault_jobs=True,
     rate=2.0,
     load_s=4.0,
     expected={

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault, amid_jobs
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds until the platform starts the app again.
 DOWN_S = 1.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill the app, wait as a platform would, start it again on its port."""
-    await amid_jobs(stack)
-    stack.parts["app"].kill()
+    await amid_jobs(target)
+    target.processes.parts["app"].kill()
     await asyncio.sleep(DOWN_S)
-    await stack.restart_app()
+    await target.processes.restart_app()
 
 
 QUEUE = Expected(

@@ -8,34 +8,35 @@ from __future__ import annotations
 import psutil
 
 from bench.faults.spec import AMID_LIMIT_S, Events, Expected, Fault, amid_jobs, nothing_lost
+from bench.faults.target import Target
 from bench.ledger import reader
-from bench.stack.stack import Stack
+from bench.ledger.job_names import MARK
 
 #: Seconds of the job that runs in a process of its own.
 ISOLATED_S = 2.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill a child that runs a job; the newest where each has just ended its own."""
-    if stack.side.queued:
-        await amid_jobs(stack)
+    if target.queued:
+        await amid_jobs(target)
     else:
-        await stack.odd("plain", "isolated", isolation="process", seconds=ISOLATED_S)
-        await stack.until(_isolated_started, within_s=AMID_LIMIT_S)
-    parent = stack.parts["worker" if stack.side.queued else "app"]
-    children = psutil.Process(parent.pid).children(recursive=not stack.side.queued)
-    busy = [child for child in children if _runs_a_job(stack, child.pid)]
+        await target.client.fault_job("plain", "isolated", isolation="process", seconds=ISOLATED_S)
+        await target.until(_isolated_started, within_s=AMID_LIMIT_S)
+    parent = target.processes.parts["worker" if target.queued else "app"]
+    children = psutil.Process(parent.pid).children(recursive=not target.queued)
+    busy = [child for child in children if _runs_a_job(target, child.pid)]
     for child in (busy or children)[-1:]:
         child.kill()
 
 
 def _isolated_started(events: Events) -> bool:
-    return any(event["event"] == "start" and "-odd-isolated/" in event["job"] for event in events)
+    return any(event["event"] == "start" and f"{MARK}isolated/" in event["job"] for event in events)
 
 
-def _runs_a_job(stack: Stack, pid: int) -> bool:
+def _runs_a_job(target: Target, pid: int) -> bool:
     """Whether the last thing that the process wrote into its own ledger is the start of a job."""
-    own = stack.ledger / f"events-{pid}.jsonl"
+    own = target.ledger / f"events-{pid}.jsonl"
     if not own.exists():
         return False
     events, _ = reader.read_events(own)
@@ -50,7 +51,7 @@ FAULT = Fault(
     hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,
-    odd_jobs=True,
+    fault_jobs=True,
     expected={
         "inprocess": Expected(
             text="with process isolation: that child's job is restarted",

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.faults.spec import Expected, Fault
+from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 SOURCE = Path(__file__).with_name("clock_shift.c")
@@ -40,10 +40,10 @@ def preloaded(folder: Path) -> Mapping[str, str]:
     return {"LD_PRELOAD": str(library), "CLOCK_SHIFT_FILE": str(shift)}
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Jump, stay, jump the other way, stay, jump back."""
     for jump_s in JUMPS_S:
-        _set(stack.folder / SHIFT, jump_s)
+        _set(target.folder / SHIFT, jump_s)
         await asyncio.sleep(STAYS_S)
 
 
@@ -67,7 +67,7 @@ FAULT = Fault(
     scenario=jobs.ACCOUNT_SYNC,
     unavailable=unavailable,
     environment=preloaded,
-    look=ticks,
+    check=ticks,
     owners=2,
     rate=1.0,
     load_s=20.0,

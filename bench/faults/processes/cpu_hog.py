@@ -6,16 +6,16 @@ In-process it runs on the loop, since that is the fault; offloaded to a process 
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing_lost
+from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
-from bench.stack.stack import Stack
 
 #: Seconds of burning, and the loop's lag (ms) from which its requests felt it.
 HOG_S, FELT_MS = 2.0, 1000.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand one over."""
-    await stack.odd("hog", "hog", seconds=HOG_S)
+    await target.client.fault_job("hog", "hog", seconds=HOG_S)
 
 
 QUEUE = Expected(
@@ -29,8 +29,8 @@ FAULT = Fault(
     title="a job burns the processor for 2 s",
     strike=strike,
     lasting=True,
-    look=ticks,
-    odd_jobs=True,
+    check=ticks,
+    fault_jobs=True,
     owners=2,
     rate=3.0,
     load_s=8.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 from bench.faults.spec import Expected, Fault, amid_jobs
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds that a platform gives a process to end before it kills it.
 PLATFORM_GRACE_S = 20.0
@@ -14,18 +14,18 @@ PLATFORM_GRACE_S = 20.0
 DRAIN_S = 40.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
-    await amid_jobs(stack)
-    name = "worker" if stack.side.queued else "app"
-    old = stack.parts[name]
+    await amid_jobs(target)
+    name = "worker" if target.queued else "app"
+    old = target.processes.parts[name]
     old.signal(signal.SIGTERM)
     await old.ended(within_s=PLATFORM_GRACE_S)
     old.kill()
-    if stack.side.queued:
-        stack.start_worker()
+    if target.queued:
+        target.processes.start_worker()
     else:
-        await stack.restart_app()
+        await target.processes.restart_app()
 
 
 QUEUE = Expected(

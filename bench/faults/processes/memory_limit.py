@@ -12,8 +12,8 @@ import time
 import psutil
 
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.resources import rss_mb, with_children
-from bench.stack.stack import Stack
+from bench.faults.target import Target
+from bench.process.process_table import rss_mb, with_children
 
 #: Megabytes that the job takes, and that a process may have.
 TAKES_MB, LIMIT_MB = 400, 300
@@ -23,14 +23,14 @@ HOLDS_S, WATCHED_S = 3.0, 8.0
 LOOK_S = 0.02
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Hand the hungry job over and keep the limit; start the app again where it was killed."""
-    name = "worker" if stack.side.queued else "app"
-    handing = asyncio.create_task(stack.odd("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
-    stack.facts["killed"] = await _keep_limit(stack.parts[name].pid)
+    name = "worker" if target.queued else "app"
+    handing = asyncio.create_task(target.client.fault_job("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
+    target.facts["killed"] = await _keep_limit(target.processes.parts[name].pid)
     await handing
-    if stack.parts["app"].exit_code() is not None:
-        await stack.restart_app()
+    if target.processes.parts["app"].exit_code() is not None:
+        await target.processes.restart_app()
 
 
 async def _keep_limit(pid: int) -> int:
@@ -59,7 +59,7 @@ FAULT = Fault(
     title="a job passes the memory limit",
     strike=strike,
     hits=frozenset({"worker"}),
-    odd_jobs=True,
+    fault_jobs=True,
     latency_ms=600.0,
     rate=2.0,
     expected={

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault
+from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
 from bench.measures.periodic.phase_step import REPAID_MS
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 #: Seconds until beat is started again.
@@ -16,15 +16,15 @@ DOWN_S = 5.0
 MISSED = 1
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill beat, or the process of each owner; the latter's supervisor is at hand."""
-    if not stack.side.queued:
-        for owner in stack.owners:
-            await stack.call("POST", "/odd", json={"kind": "kill-scheduler", "key": owner})
+    if not target.queued:
+        for owner in target.client.owners:
+            await target.client.call("POST", "/odd", json={"kind": "kill-scheduler", "key": owner})
         return
-    stack.parts["beat"].kill()
+    target.processes.parts["beat"].kill()
     await asyncio.sleep(DOWN_S)
-    stack.start_beat()
+    target.processes.start_beat()
 
 
 FAULT = Fault(
@@ -33,7 +33,7 @@ FAULT = Fault(
     title="the scheduler is killed",
     strike=strike,
     scenario=jobs.ACCOUNT_SYNC,
-    look=ticks,
+    check=ticks,
     owners=2,
     rate=1.0,
     load_s=24.0,

@@ -5,19 +5,19 @@ from __future__ import annotations
 import httpx
 
 from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Start the second of each; the second app is asked for the same owners."""
-    url = await stack.start_replica()
+    url = await target.processes.start_replica()
     async with httpx.AsyncClient(trust_env=False) as client:
-        for owner in stack.owners:
+        for owner in target.client.owners:
             (await client.put(f"{url}/sync/{owner}")).raise_for_status()
-    if stack.side.queued:
-        stack.start_beat("beat-2")
+    if target.queued:
+        target.processes.start_beat("beat-2")
 
 
 TWICE = Expected(text="each ticks: the owner is synced twice", holds=lambda row: row["bursts"] > 0)
@@ -29,7 +29,7 @@ FAULT = Fault(
     prepare=prepare,
     strike=nothing,
     scenario=jobs.ACCOUNT_SYNC,
-    look=ticks,
+    check=ticks,
     owners=2,
     rate=1.0,
     load_s=12.0,

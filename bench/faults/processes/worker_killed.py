@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 
 from bench.faults.spec import Expected, Fault, amid_jobs
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds until the platform starts the worker again.
 DOWN_S = 1.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Kill the worker and its children, wait as a platform would, start a new one."""
-    await amid_jobs(stack)
-    stack.parts["worker"].kill()
+    await amid_jobs(target)
+    target.processes.parts["worker"].kill()
     await asyncio.sleep(DOWN_S)
-    stack.start_worker()
+    target.processes.start_worker()
 
 
 FAULT = Fault(

@@ -6,16 +6,16 @@ import asyncio
 
 from bench.faults.broker.broker_killed import prepare
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds of load, and until the worker starts.
 LOAD_S, AWAY_S = 4.0, 10.0
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Start the worker when its time has come."""
     await asyncio.sleep(AWAY_S - LOAD_S)
-    stack.start_worker()
+    target.processes.start_worker()
 
 
 QUEUE = Expected(

@@ -7,7 +7,7 @@ import asyncio
 from sqlalchemy import create_engine, text
 
 from bench.faults.spec import Expected, Fault, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds of the lock.
 LOCKED_S = 5.0
@@ -17,9 +17,9 @@ STOPPED_MS = 1000.0
 LOCKS = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "LOCK TABLE users, balances IN EXCLUSIVE MODE"}
 
 
-async def strike(stack: Stack) -> None:
+async def strike(target: Target) -> None:
     """Lock, wait, let go."""
-    engine = create_engine(stack.env["DATABASE_URL"])
+    engine = create_engine(target.processes.env["DATABASE_URL"])
     try:
         await asyncio.to_thread(engine.connect().close)
         with engine.connect() as connection:

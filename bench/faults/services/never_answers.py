@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench.faults.spec import Expected, Fault, nothing, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds of the client's timeout here: longer than the block.
 TIMEOUT_S = 120
 NOTE = f"the client's own timeout is {TIMEOUT_S} s instead of 5"
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Let the first call for each user hang."""
-    await stack.set_service("crm", mode="hang", times=1)
+    await target.client.set_service("crm", mode="hang", times=1)
 
 
 def no_timeout(_folder: Path) -> Mapping[str, str]:

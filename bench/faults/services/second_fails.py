@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from bench.faults.services.unavailable_twice import TIMES
 from bench.faults.spec import Expected, Fault, nothing
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Let the fulfilment service fail twice for each user."""
-    await stack.set_service("fulfillment", mode="status", status=503, times=TIMES)
+    await target.client.set_service("fulfillment", mode="status", status=503, times=TIMES)
 
 
 RETRIED = Expected(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing, nothing_lost
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Seconds that the CRM takes, and how far it strays from that.
 SECONDS, JITTER_S = 2.0, 1.0
@@ -11,9 +11,9 @@ SECONDS, JITTER_S = 2.0, 1.0
 CALLER_MS = 1000.0
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Make the CRM slow from the start."""
-    await stack.set_service("crm", mode="slow", seconds=SECONDS, jitter=JITTER_S)
+    await target.client.set_service("crm", mode="slow", seconds=SECONDS, jitter=JITTER_S)
 
 
 QUEUE = Expected(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
-from bench.stack.stack import Stack
 from scenarios import jobs
 
 #: Seconds that the node takes.
@@ -12,9 +12,9 @@ SYNC_S = 1.5
 NO_OVERLAP = "no overlap; the ticks that a run outlasts are missed and counted"
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Make the node slow before the load."""
-    await stack.set_service("node", mode="slow", seconds=SYNC_S)
+    await target.client.set_service("node", mode="slow", seconds=SYNC_S)
 
 
 FAULT = Fault(
@@ -24,7 +24,7 @@ FAULT = Fault(
     prepare=prepare,
     strike=nothing,
     scenario=jobs.ACCOUNT_SYNC,
-    look=ticks,
+    check=ticks,
     owners=1,
     rate=1.0,
     load_s=14.0,

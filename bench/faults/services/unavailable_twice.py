@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from bench.faults.spec import Expected, Fault, nothing
-from bench.stack.stack import Stack
+from bench.faults.target import Target
 
 #: Answers of 503 before a user's contact is made.
 TIMES = 2
 
 
-async def prepare(stack: Stack) -> None:
+async def prepare(target: Target) -> None:
     """Let the CRM fail from the start: there is no moment at which it strikes."""
-    await stack.set_service("crm", mode="status", status=503, times=TIMES)
+    await target.client.set_service("crm", mode="status", status=503, times=TIMES)
 
 
 FAULT = Fault(

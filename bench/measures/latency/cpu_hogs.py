@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from bench.app.fault_jobs import MARK
+from bench.ledger.job_names import MARK
 from bench.measures.events.block import Block, Event
 from bench.measures.latency import latency
 from bench.measures.statistics.quantiles import quantiles

@@ -25,8 +25,8 @@ from bench.measures.events.block import NS_PER_MS, NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import Run, runs_by_owner
 from bench.measures.periodic.age import age_ms
 from bench.measures.periodic.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin, make_grid, wraps
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES, quantile
-from bench.schema import TABLES
+from bench.measures.statistics.quantiles import quantile
+from bench.schema import MINIMUM_SAMPLES, TABLES
 
 #: A run is on time if it starts no more than this many ms after its tick.
 ON_TIME_MS = 50.0

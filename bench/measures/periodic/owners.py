@@ -18,7 +18,8 @@ from bench.measures.events.block import NS_PER_MS, NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import runs_by_owner
 from bench.measures.periodic.drift import ON_TIME_MS, drift_ppm
 from bench.measures.periodic.grid import ESTIMATED_GUARD_NS, Grid, estimate_origin
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES, quantile
+from bench.measures.statistics.quantiles import quantile
+from bench.schema import MINIMUM_SAMPLES
 
 _Array = npt.NDArray[np.float64]
 

@@ -12,8 +12,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-#: Fewest samples from which each quantile may be printed.
-MINIMUM_SAMPLES: dict[float, int] = {0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368, 0.999: 3_688}
+from bench.schema import MINIMUM_SAMPLES
 
 
 def printable(n: int) -> tuple[float, ...]:

@@ -16,12 +16,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bench.measures.statistics.interval import Ratio, paired, unpaired
+from bench.schema import Words
 
 #: Fewest pairs (or blocks a side) from which anything is said, unless the caller asks for more.
 MIN_PAIRS = 4
@@ -34,7 +34,6 @@ MARGIN_MS = 1.0
 #: Least value that a clock of one microsecond can tell, ms; stands in for zero under the logarithm.
 RESOLUTION_MS = 0.001
 
-Words = Literal["lower", "higher", "no clear difference", "too noisy to say"]
 _Values = npt.NDArray[np.float64]
 
 

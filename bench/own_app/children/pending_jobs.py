@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from celery_impl.held import BOUNDS, WORKER, messages, running
 
 
-def held(app: Celery) -> dict[str, str]:
+def pending_jobs(app: Celery) -> dict[str, str]:
     """Each call that the broker or a living worker holds, with where; takes about a second.
 
     Redis alone can be looked into: raise OperationalError for another broker, as where it is away.
@@ -20,12 +20,12 @@ def held(app: Celery) -> dict[str, str]:
         if connection.transport.driver_type != "redis":
             raise OperationalError(f"a broker of type {connection.transport.driver_type} is not looked into")
     try:
-        return _held_on_redis(app)
+        return _pending_on_redis(app)
     except (redis.RedisError, OSError) as error:
         raise OperationalError(str(error)) from error
 
 
-def _held_on_redis(app: Celery) -> dict[str, str]:
+def _pending_on_redis(app: Celery) -> dict[str, str]:
     options = {**app.conf.broker_transport_options, **BOUNDS}
     with app.connection_for_read(transport_options=options) as connection:
         channel: Any = connection.default_channel

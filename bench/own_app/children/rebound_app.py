@@ -65,12 +65,12 @@ class Adoption:
         return told | dict.fromkeys(names, self.broker)
 
 
-def told() -> Adoption:
+def from_environment() -> Adoption:
     """What this child was told."""
     return Adoption(**json.loads(os.environ[VARIABLE]))
 
 
-def adopted(adoption: Adoption) -> Celery:
+def load_app(adoption: Adoption) -> Celery:
     """The app as this child may use it; raise AppError."""
     app = load(adoption.app, adoption.folder)
     if adoption.broker:

@@ -26,7 +26,6 @@ from celery import Task, current_task, signals
 
 from bench import hooks
 from bench.measures.events.periodic_runs import BEAT
-from bench.own_app import COMPLETION
 from bench.own_app.children.rebound_app import ENTRY_HEADER
 from scenarios import jobs, ledger
 from scenarios.ledger import CONTEXT_VARIABLE
@@ -68,7 +67,7 @@ class Recorder:
         task_id = str(sender.request.id)
         if self._ours(task_id):
             if task_id not in self._noted:
-                ledger.record("effect", scenario=sender.name, job=task_id, kind=COMPLETION)
+                ledger.record("effect", scenario=sender.name, job=task_id, kind=hooks.COMPLETION)
             ledger.record("done", scenario=sender.name, job=task_id, attempt=_attempt(sender))
             self._forget(task_id)
         elif entry := _entry(sender):

@@ -11,18 +11,15 @@ import sys
 from bench.own_app.children import rebound_app
 from bench.own_app.children.loading import AppError
 from bench.own_app.children.recording import recorder
-
-#: Exit code for what the person who started the worker can mend.
-USAGE_ERROR = 2
+from bench.process.signals import give_up
 
 
 def main() -> None:
     """Import the app, listen to its signals, and be Celery."""
     try:
-        app = rebound_app.adopted(rebound_app.told())
+        app = rebound_app.load_app(rebound_app.from_environment())
     except AppError as error:
-        sys.stderr.write(f"bench.own_app.children.worker: {error}\n")
-        sys.exit(USAGE_ERROR)
+        give_up("bench.own_app.children.worker", str(error))
     recorder()
     app.start(sys.argv[1:])
 

@@ -1,7 +1,7 @@
 """The load of a block of your own tasks: which call is due when, with which arguments. Pure and seeded.
 
-As `bench.load.load_plan`, whose `Plan` it makes: Poisson arrivals, a draw of its own for each task, so that
-adding a task moves no other's calls. The request's id is the call's id, and so Celery's task id.
+As `bench.load.load_plan`, whose `LoadPlan` it makes: Poisson arrivals, a draw of its own for each task, so
+that adding a task moves no other's calls. The request's id is the call's id, and so Celery's task id.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import random
 
 from bench.load import load_plan
-from bench.load.load_plan import Arrival, Plan
+from bench.load.load_plan import Arrival, LoadPlan
 from bench.own_app.workload.workload import TaskLoad, Workload
 
 
-def make_load(workload: Workload, *, seed: int, prefix: str, seconds: float, factor: float = 1.0) -> Plan:
+def make_load(workload: Workload, *, seed: int, prefix: str, seconds: float, factor: float = 1.0) -> LoadPlan:
     """Plan `seconds` of calls at `factor` times their rates; raise PlanError for what cannot be offered."""
     load_plan.check_window(prefix=prefix, seconds=seconds)
     calls = sorted(
@@ -31,7 +31,7 @@ def make_load(workload: Workload, *, seed: int, prefix: str, seconds: float, fac
         name = workload.tasks[place].name
         params = {"id": f"{prefix}-{count:06}", "task": name, "args": args, "kwargs": kwargs}
         arrivals.append(Arrival(due_ns=due_ns, scenario=name, params=params))
-    return Plan(
+    return LoadPlan(
         seed=seed,
         prefix=prefix,
         seconds=float(seconds),

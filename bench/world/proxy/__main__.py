@@ -5,18 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import signal
 import sys
 from pathlib import Path
 
+from bench.atomic_write import write_atomically
 from bench.process.parent_watch import end_with_parent
+from bench.process.signals import give_up
 from bench.world.proxy.control import serve_control
 from bench.world.proxy.server import HOST, Proxy
 from bench.world.proxy.toxics import Toxic, ToxicError
 
-#: Exit code for what the person who started the proxy can mend.
-USAGE_ERROR = 2
 #: Exit code after Ctrl-C.
 INTERRUPTED = 130
 
@@ -53,9 +52,7 @@ async def run(options: argparse.Namespace, toxics: list[Toxic]) -> int:
         told = json.dumps({**proxy.state(), "control": f"http://{HOST}:{port}"})
         print(told, flush=True)  # noqa: T201 - a program's output
         if options.ready_file:
-            partial = options.ready_file.with_name(f".{options.ready_file.name}.{os.getpid()}")
-            partial.write_text(told)
-            partial.replace(options.ready_file)
+            write_atomically(options.ready_file, told)
         signalled = await asked.get()
         control.close()
     return INTERRUPTED if signalled == signal.SIGINT else 0
@@ -88,8 +85,7 @@ def main() -> None:
     try:
         sys.exit(asyncio.run(run(options, [Toxic.from_text(text) for text in options.toxic])))
     except (ToxicError, OSError, OverflowError) as error:
-        sys.stderr.write(f"bench.world.proxy: {error}\n")
-        sys.exit(USAGE_ERROR)
+        give_up("bench.world.proxy", str(error))
 
 
 def _address(text: str) -> tuple[str, int]:

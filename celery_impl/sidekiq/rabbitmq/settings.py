@@ -13,7 +13,7 @@ from celery_impl.sidekiq.rabbitmq.dead_set import RabbitDeadSet
 
 #: What `worker_consumer` names where the app has none of its own, and what it becomes.
 CONSUMERS: Final = ("celery.worker.consumer:Consumer", "celery_impl.sidekiq.rabbitmq.consumer:RabbitConsumer")
-#: Settings without which nothing is delayed, confirmed or delivered again.
+#: Settings without which nothing is delayed, confirmed or delivered again, and a worker does not come back.
 SETTINGS: Final = {
     "broker_transport": transport.ALIAS,
     "broker_native_delayed_delivery_queue_type": "quorum",
@@ -22,6 +22,8 @@ SETTINGS: Final = {
     "task_create_missing_queue_type": "quorum",
     "task_create_missing_queue_exchange_type": "topic",
     "worker_detect_quorum_queues": True,
+    # NOT_FOUND is what a queue without a leader answers after a restart; it would end the worker.
+    "broker_channel_error_retry": True,
 }
 
 

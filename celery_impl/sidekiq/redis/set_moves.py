@@ -66,8 +66,10 @@ for i = 6, #ARGV, 2 do
         taken = taken + 1
     end
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
-redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[4] - 1)
+if taken > 0 then
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[3])
+    redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -ARGV[4] - 1)
+end
 return taken
 """
 
@@ -143,7 +145,10 @@ class Moves:
         )
 
     def bury(self, source: Source, graves: Iterable[tuple[bytes, str]], *, now: float) -> int:
-        """Bury each (entry, member of the dead set) that is still there; return how many were."""
+        """Bury each (entry, member of the dead set) that is still there; return how many were.
+
+        As in Sidekiq, the dead set drops what is too old or too many when a job comes to it, and only then.
+        """
         keys = [self._key(source), self._sets.prefix + DEAD]
         head: list[Any] = [_kind(source), now, now - DEAD_AGE_S, DEAD_LIMIT, self._sets.prefix]
         return sum(int(self._bury(keys=keys, args=[*head, *_flat(batch)])) for batch in _batches(graves))

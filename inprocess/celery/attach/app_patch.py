@@ -13,13 +13,13 @@ from typing import Any
 from celery import Celery
 
 from inprocess.celery.attach.control import InProcessControl
-from inprocess.celery.attach.settings_cache import remembered
+from inprocess.celery.attach.settings_cache import cached_settings
 from inprocess.celery.broker.broker import Broker
 from inprocess.celery.broker.kombu_transport import SCHEME, url_of
 from inprocess.celery.results.backend import InProcessBackend, Store
 from inprocess.celery.sending.amqp import InProcessAMQP
 from inprocess.celery.sending.errors import refused
-from inprocess.celery.sending.fast_send import Express
+from inprocess.celery.sending.fast_send import FastSend
 
 #: Has a function called with the worker's controller, and gives what it returned.
 Ask = Callable[[Callable[[Any], Any]], Any]
@@ -28,7 +28,7 @@ _NONE = object()
 
 
 @contextmanager
-def hooked(
+def patched(
     app: Any, broker: Broker, *, strict: bool, ask: Ask, backend: Any = None, store: Store | None = None
 ) -> Iterator[None]:
     """Have the app publish into the broker as long as the block runs.
@@ -39,7 +39,7 @@ def hooked(
     app.finalize()
     url = url_of(broker)
     with ExitStack() as stack:
-        stack.enter_context(remembered(_settings(app)))
+        stack.enter_context(cached_settings(_settings(app)))
         amqp = InProcessAMQP(app, broker, strict=strict)
         if "amqp" in app.__dict__:
             amqp.queues = app.amqp.queues  # what was selected and added stays
@@ -52,7 +52,7 @@ def hooked(
         _exchange(stack, app, exchanged)
         if type(app).send_task is Celery.send_task:
             app.__dict__.pop("send_task", None)
-            _exchange(stack, app, {"send_task": Express(app, amqp)})
+            _exchange(stack, app, {"send_task": FastSend(app, amqp)})
         _exchange(stack, app, {"control": InProcessControl(app, ask)})  # which looks for the others
         if store is not None:
             backend = InProcessBackend(app, store=store, strict=strict, url=f"{url}results")

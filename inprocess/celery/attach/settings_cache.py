@@ -27,7 +27,7 @@ CHANGES: Final = (
 
 
 @contextmanager
-def remembered(conf: Any) -> Iterator[None]:
+def cached_settings(conf: Any) -> Iterator[None]:
     """Have these settings remember what they were asked as long as the block runs."""
     plain = type(conf)
     conf.__dict__["_remembered"] = {}

@@ -1,1 +1,5 @@
-"""The broker in memory: lanes, envelopes, and kombu's view of it. Knows nothing of workers."""
+"""The broker in memory: lanes, envelopes, and kombu's view of it.
+
+Belongs here: queues and acknowledgement. Does not belong here: who takes from them, see `worker`. May import
+`celery_internals`.
+"""

@@ -1,1 +1,5 @@
-"""What is known of Celery's own insides, in one place, each with the version it was read from."""
+"""The undocumented parts of Celery that this package builds on, and its changes to the whole process.
+
+Belongs here: each such import, and patches that all runs share. Does not belong here: anything that can be
+done with documented names. Imports no other folder.
+"""

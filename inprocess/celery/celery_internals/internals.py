@@ -1,7 +1,8 @@
 """Every part of Celery and kombu that is not documented and that this package builds on, in one place.
 
-Typed as Any: their stubs leave most of a worker's insides out. `test_pins.py`
-pins what is expected of each, so that a new version of Celery fails there, by name, and not in an app.
+Typed as Any: their stubs leave most of a worker's insides out.
+`tests/inprocess/celery/celery_internals/test_pins.py` pins what is expected of each, so that a new
+version of Celery fails there, by name, and not in an app.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from inprocess.celery.celery_internals.internals import result_module
-from inprocess.celery.celery_internals.refcounted_patch import Shared
+from inprocess.celery.celery_internals.refcounted_patch import RefcountedPatch
 
 #: The two functions of `celery.result` that read and write the flag.
 READ: Final = "task_join_will_block"
@@ -51,4 +51,4 @@ def _tell_apart() -> Callable[[], None]:
 
 
 #: Has Celery ask for the caller's flag.
-told_apart = Shared(_tell_apart)
+join_patch = RefcountedPatch(_tell_apart)

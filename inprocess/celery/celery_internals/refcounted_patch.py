@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Shared:
+class RefcountedPatch:
     """A change that any number of runs, ending in any order, may hold."""
 
     def __init__(self, change: Callable[[], Callable[[], object]]) -> None:

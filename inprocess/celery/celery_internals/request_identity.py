@@ -13,7 +13,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from inprocess.celery.celery_internals.internals import get_ident, state_module
-from inprocess.celery.celery_internals.refcounted_patch import Shared
+from inprocess.celery.celery_internals.refcounted_patch import RefcountedPatch
 
 _identity: ContextVar[object | None] = ContextVar(
     "inprocess.celery.celery_internals.request_identity", default=None
@@ -49,4 +49,4 @@ def _current() -> object:
 
 
 #: Has the stack of running tasks, which all apps share, know identities.
-followed = Shared(_follow_running_tasks)
+task_stack_patch = RefcountedPatch(_follow_running_tasks)

@@ -106,7 +106,7 @@ class Waiters(BaseResultConsumer):  # type: ignore[misc]  # see internals
             yield
 
 
-class InProcessBackend(Chords, AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ignore[misc]  # see internals
+class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ignore[misc]  # see internals
     """See the module."""
 
     supports_native_join = True
@@ -117,6 +117,7 @@ class InProcessBackend(Chords, AsyncBackendMixin, BaseKeyValueStoreBackend):  # 
     def __init__(self, app: Any, *, store: Store, strict: bool, url: str | None = None) -> None:
         self.store = store
         self.strict = strict
+        self._chords = Chords(self)
         super().__init__(app, url=url)
         self.thread_safe = True  # one for all threads of the app
         if store.waiters is None:
@@ -159,6 +160,22 @@ class InProcessBackend(Chords, AsyncBackendMixin, BaseKeyValueStoreBackend):  # 
         if meta["status"] in states.READY_STATES:
             result._maybe_set_cache(meta)  # noqa: SLF001 - as Celery's own backends
         return result
+
+    def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Get ready for a chord."""
+        self._chords.apply(header_result_args)
+
+    def set_chord_size(self, group_id: str, chord_size: int) -> None:
+        """Expect so many parts, in addition to those that were added."""
+        self._chords.grow(group_id, chord_size)
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:  # noqa: ARG002 - Celery's signature
+        """Expect one part more."""
+        self._chords.grow(chord_id, 1)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
+        """Note a part that has returned, or failed."""
+        self._chords.part_returned(request, state, result)
 
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any

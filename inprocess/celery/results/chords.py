@@ -32,9 +32,8 @@ class _Chord:
     """What has come of a chord: the results, encoded, in the order in which they came."""
 
     size: int | None = None
-    parts: dict[tuple[str, Any], tuple[float, Any]] = field(
-        default_factory=dict
-    )  # (id, index): (index, result)
+    #: By id and index: the index, and the result.
+    parts: dict[tuple[str, Any], tuple[float, Any]] = field(default_factory=dict)
     is_sent: bool = False
 
     @property
@@ -43,48 +42,44 @@ class _Chord:
 
 
 class Chords:
-    """A mixin of the backend; see the module. Any thread."""
+    """The chords of one backend, which passes on what Celery asks of it; see the module. Any thread."""
 
-    app: Any
-    store: Any
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
 
-    def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:  # noqa: ARG002 - Celery's signature
+    def apply(self, header_result_args: Any) -> None:
         """Get ready for a chord, which may be one that was applied before."""
         self._keep(header_result_args[0], _Chord())
         if not isinstance(header_result_args[1], LazyHeader):  # a lazy header must stay so
-            header = self.app.GroupResult(*header_result_args)
+            header = self._backend.app.GroupResult(*header_result_args)
             if any(isinstance(nested, GroupResult) for nested in header.results):
-                header.save(backend=self)
+                header.save(backend=self._backend)
 
-    def set_chord_size(self, group_id: str, chord_size: int) -> None:
-        """There are so many parts, beside those that were added."""
-        with self.store.changed:
+    def grow(self, group_id: str, parts: int) -> None:
+        """Expect so many more parts."""
+        with self._backend.store.changed:
             chord = self._chord(group_id)
-            chord.size = (chord.size or 0) + chord_size
+            chord.size = (chord.size or 0) + parts
 
-    def add_to_chord(self, chord_id: str, result: Any) -> None:  # noqa: ARG002 - Celery's signature
-        """There is one part more."""
-        self.set_chord_size(chord_id, 1)
-
-    def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
-        """A part has returned, or failed; the last one sends the body."""
+    def part_returned(self, request: Any, state: str, result: Any) -> None:
+        """Note a part that has returned, or failed; the last one sends the body."""
         group_id, task_id, index = request.group, request.id, request.group_index
         if not group_id or not task_id:
             return
-        backend: Any = self
+        backend = self._backend
         encoded = backend.encode(
             {"state": state, "id": task_id, "result": backend.encode_result(result, state)}
         )
-        with self.store.changed:
+        with backend.store.changed:
             chord = self._chord(group_id)
             chord.parts.setdefault((task_id, index), (float("inf") if index is None else index, encoded))
             if not chord.is_complete:
                 return
             chord.is_sent = True
-        self._complete(group_id, maybe_signature(request.chord, app=self.app), chord)
+        self._complete(group_id, maybe_signature(request.chord, app=backend.app), chord)
 
     def _complete(self, group_id: str, body: Any, chord: _Chord) -> None:
-        backend: Any = self
+        backend = self._backend
         try:
             results = self._joined(group_id, chord)
         except ChordError as error:
@@ -103,16 +98,17 @@ class Chords:
 
     def _joined(self, group_id: str, chord: _Chord) -> Any:
         """The results in the header's shape and order; raise ChordError for a part that failed."""
-        header = GroupResult.restore(group_id, app=self.app)
+        header = GroupResult.restore(group_id, app=self._backend.app)
         if header is None:
             ordered = sorted(chord.parts.values(), key=lambda part: part[0])
             return [self._unpacked(encoded) for _, encoded in ordered]
+        timeout_s = self._backend.app.conf.result_chord_join_timeout
         header.on_ready()  # type: ignore[attr-defined]  # its parts have returned, or it would not be asked
         with allow_join_result():
-            return header.join_native(timeout=self.app.conf.result_chord_join_timeout, propagate=True)
+            return header.join_native(timeout=timeout_s, propagate=True)
 
     def _unpacked(self, encoded: Any) -> Any:
-        backend: Any = self
+        backend = self._backend
         part = backend.decode(encoded)
         result = part["result"]
         if part["state"] in states.EXCEPTION_STATES:
@@ -122,11 +118,11 @@ class Chords:
         return result
 
     def _chord(self, group_id: str) -> _Chord:
-        backend: Any = self
-        chord: _Chord | None = self.store.get(backend.get_key_for_chord(group_id))
+        backend = self._backend
+        chord: _Chord | None = backend.store.get(backend.get_key_for_chord(group_id))
         return self._keep(group_id, _Chord()) if chord is None else chord
 
     def _keep(self, group_id: str, chord: _Chord) -> _Chord:
-        backend: Any = self
-        self.store.set(backend.get_key_for_chord(group_id), chord, backend.chord_expires)
+        backend = self._backend
+        backend.store.set(backend.get_key_for_chord(group_id), chord, backend.chord_expires)
         return chord

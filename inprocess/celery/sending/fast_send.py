@@ -43,7 +43,7 @@ USUAL: Final = frozenset(
 )
 
 
-class Express:
+class FastSend:
     """Stands in the place of `app.send_task`."""
 
     def __init__(self, app: Any, amqp: InProcessAMQP) -> None:

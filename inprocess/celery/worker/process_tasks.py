@@ -1,6 +1,6 @@
 """A task with `isolation = "process"`: its function runs in a supervised process, Celery stays here.
 
-1. The bridge (see `greenlet_bridge`) hands the call to a worker process of `supervision.isolation`.
+1. The bridge (see `greenlet_bridge`) hands the call to a worker process (see `isolation`).
 2. There the task's module is imported, as a worker would, and its function called with the request
    in place. What it sends (`other.delay()`, `self.retry()`) and stores are noted in an outbox.
 3. Back here the outbox is emptied, then the result, error or retry is the tracer's.
@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from celery import Task
 
-from inprocess.celery.attach.app_patch import hooked
+from inprocess.celery.attach.app_patch import patched
 from inprocess.celery.broker.broker import Broker, Envelope
 from inprocess.celery.celery_internals.internals import DisabledBackend, state_module
 from inprocess.celery.worker.job import END_S
@@ -100,7 +100,7 @@ def _call(order: _Order) -> _Answer:
     task = _found(importlib.import_module(order.module), order.task)
     app, broker = task.app, Broker()
     states = Outbox(app)
-    with hooked(app, broker, strict=order.strict, backend=states, ask=_nobody):
+    with patched(app, broker, strict=order.strict, backend=states, ask=_nobody):
         task.push_request(**order.request, called_directly=False)
         try:
             value = task.run(*order.args, **order.kwargs)

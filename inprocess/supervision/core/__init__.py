@@ -1,6 +1,5 @@
-"""What everything else in `supervision` stands on.
+"""What every process stands on.
 
-Here: the clock, exits and restarts, the scheduler, names, the base of all processes, telemetry, and
-what shows values without their secrets. Not here: any kind of process. It imports the standard
-library alone.
+Belongs here: the base of all processes, the scheduler, clock, exits, restarts, names, telemetry, and the
+functions that hide secrets. Does not belong here: any kind of process. Imports no other folder.
 """

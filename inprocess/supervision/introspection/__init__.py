@@ -1,1 +1,5 @@
-"""A picture of the whole tree. Floors: may use every other folder of `supervision`."""
+"""A snapshot of the whole tree, as data and as text.
+
+Belongs here: what reads processes of every kind without changing them. Does not belong here: questions to
+one server, see `servers.sys`. May import every other folder of `supervision`.
+"""

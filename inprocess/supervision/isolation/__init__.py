@@ -1,4 +1,5 @@
-"""Where a call runs: on the loop, in a thread or in a process of its own.
+"""Where a call runs: on the event loop, in a thread or in a worker process.
 
-What belongs here: workers, what crosses to them, how they are limited and ended. Floors: may use `core`.
+Belongs here: worker threads and processes, their limits and their end, and what is pickled on the way.
+Does not belong here: restarts, see `tasks`. May import `core`.
 """

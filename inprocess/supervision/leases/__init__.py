@@ -1,4 +1,4 @@
-"""A process on one of several replicas: leases by file, Redis or PostgreSQL.
+"""A process that runs on one of several replicas, held by a lease in a file, Redis or PostgreSQL.
 
-Floors: may use `core`, `servers`, `supervisors`.
+Belongs here: `Leased` and one file a backend. Does not belong here: what the holder runs. May import `core`.
 """

@@ -29,6 +29,7 @@ from inprocess.supervision.core.exits import SHUTDOWN, Exit, exit_of
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import (
     KILL_WAIT_S,
+    BaseProcess,
     Held,
     Process,
     ShutdownLimit,
@@ -49,7 +50,7 @@ T = TypeVar("T")
 StartProcess = Callable[[int], Process]
 
 
-class Leased(Process):
+class Leased(BaseProcess):
     """See the module. Made by `start`; on the running loop."""
 
     __slots__ = ("_deadline", "_is_quiet", "_keeps", "_lease", "_retry_s", "_start", "_task", "_waiter",
@@ -90,29 +91,29 @@ class Leased(Process):
     def kill(self) -> None:
         """End the process without clean-up; the lease is released only where the process has ended."""
         if self.process is not None:
-            self.process.kill()
+            self.process.__process__.kill()
         self._task.cancel()
 
     def quiet(self) -> None:
         """Take over no more, and pass it on to the process."""
         self._is_quiet = True
         if self.process is not None:
-            self.process.quiet()
+            self.process.__process__.quiet()
 
     async def idle(self) -> None:
         """Wait until the process holds no work."""
         if self.process is not None:
-            await self.process.idle()
+            await self.process.__process__.idle()
 
     def held(self) -> Sequence[Held]:
         """The work that the process holds."""
-        return () if self.process is None else self.process.held()
+        return () if self.process is None else self.process.__process__.held()
 
     def which_children(self) -> list[tuple[str, Process]]:
         """The process, while it is the holder; for the observer."""
         return [] if self.process is None else [("leased", self.process)]
 
-    def child_ended(self, _process: Process, _ended: Exit, /) -> None:
+    def child_ended(self, _process: BaseProcess, _ended: Exit, /) -> None:
         """Take note that the process ended."""
         self._wake()
 
@@ -160,7 +161,8 @@ class Leased(Process):
         log.info("%s holds the lease %s, token %d", self.name, self._lease.name, token)
         self.token = token
         try:
-            self.process = process = self._start(token)
+            self.process = self._start(token)
+            process = self.process.__process__
             process.parent = self
             if self._is_quiet:
                 process.quiet()
@@ -169,7 +171,7 @@ class Leased(Process):
         finally:
             await self._let_go()
 
-    async def _renew_while_running(self, process: Process) -> None:
+    async def _renew_while_running(self, process: BaseProcess) -> None:
         part = self._lease.ttl_s / PARTS
         pause = part
         while not self._is_over(process):
@@ -182,7 +184,7 @@ class Leased(Process):
                 return
             pause = part if renewed else part / PARTS
 
-    def _is_over(self, process: Process) -> bool:
+    def _is_over(self, process: BaseProcess) -> bool:
         return process.exit is not None or self._wanted
 
     async def _renewed(self, seconds: float) -> bool | None:
@@ -200,7 +202,8 @@ class Leased(Process):
 
     async def _let_go(self) -> None:
         """Stop the process within the lease's time and release the lease, unless the process goes on."""
-        process, self.process = self.process, None
+        process = None if self.process is None else self.process.__process__
+        self.process = None
         lost = process is not None and process.exit is None and not self._wanted
         if lost:
             log.error("%s lost the lease %s and stops what it runs", self.name, self._lease.name)
@@ -211,7 +214,7 @@ class Leased(Process):
         elif self._keeps:
             log.error("%s keeps the lease %s: what it ran goes on", self.name, self._lease.name)
 
-    async def _stopped(self, process: Process) -> bool:
+    async def _stopped(self, process: BaseProcess) -> bool:
         seconds = self._deadline - self.scheduler.monotonic() - KILL_WAIT_S
         limit = process.shutdown_limit
         if seconds > 0 and limit != "brutal_kill":

@@ -1,4 +1,5 @@
-"""The loop that hosts a tree, and the drain that ends one.
+"""The loop that hosts a tree where the app has none, and the drain that ends a tree.
 
-Floors: may use `core` and the kinds of process.
+Belongs here: what starts or ends a whole application. Does not belong here: starts and stops of one child,
+see `supervisors`. May import `core` and `isolation`.
 """

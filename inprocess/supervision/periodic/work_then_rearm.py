@@ -1,7 +1,7 @@
-"""WorkThenRearm: the article's naive periodic server, for comparison.
+"""FixedDelay: the article's naive periodic server, for comparison.
 
-It waits for its work and then for the interval. So every later run is late by what the work
-took, and a stall of the loop makes it late for good. Use Periodic.
+It runs its work, waits for the interval, and starts again. Every later run is late by the duration of the
+work, and a stall of the loop delays all later runs. Use Periodic.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Self
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
-from inprocess.supervision.periodic.timer_process import Spawn, Ticker, elsewhere, scheduler_here
+from inprocess.supervision.periodic.timer_process import Spawn, TimerProcess, elsewhere, scheduler_here
 
 
-class WorkThenRearm(Ticker):
-    """Runs one interval after the start, and one interval after each run has ended. Made by `start`."""
+class FixedDelay(TimerProcess):
+    """Runs one interval after the start, and one interval after each run has ended. Created by `start`."""
 
     __slots__ = ("_is_quiet", "interval_s")
 
@@ -42,12 +42,12 @@ class WorkThenRearm(Ticker):
         self._rearm()
 
     def quiet(self) -> None:
-        """As `Ticker.quiet`."""
+        """See `TimerProcess.quiet`."""
         self._is_quiet = True
         super().quiet()
 
     def _tick(self, when: float) -> None:
-        """Work; re-arm when that has ended."""
+        """Start a run, and re-arm when it has ended."""
         run = self._spawned(self.scheduler.monotonic() - when)
         if run is None:
             self._rearm()
@@ -62,3 +62,7 @@ class WorkThenRearm(Ticker):
     def _rearm(self) -> None:
         if not self._is_quiet:
             self._arm(self.scheduler.monotonic() + self.interval_s)
+
+
+#: The article's name for it, which the policy `work-then-rearm` has too.
+WorkThenRearm = FixedDelay

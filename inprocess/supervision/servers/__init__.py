@@ -1,6 +1,6 @@
-"""GenServer: a process with state that handles one message at a time, and what looks into one.
+"""`GenServer`: a process with state that handles one message at a time.
 
-Here: calls and their deadlines, the message loop, crash logs, `sys`. Not here: who starts and
-restarts servers (`supervisors`), and servers without a mailbox (`periodic`). It may use `core` and
+Belongs here: handlers, the message loop, calls and their deadlines, crash logs, and `sys`. Does not belong
+here: restarts, see `supervisors`; servers without a mailbox, see `periodic`. May import `core` and
 `lifecycle`.
 """

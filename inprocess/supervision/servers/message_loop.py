@@ -1,43 +1,146 @@
-"""Engine: the turns that empty a server's mailbox, without a task for as long as nothing awaits.
+"""MessageLoop: the process behind a GenServer. It has the mailbox, handles the messages, and ends.
 
-1. A message is put into the mailbox; the first one queues a step on the scheduler.
-2. The step handles what waits, MESSAGES_PER_TURN at most, then queues itself again or rests.
-3. A handler that awaits gets an asyncio task. The task finishes it, goes on with the mailbox,
-   and ends when that is empty. Where Python has eager tasks (3.12), one that does not have to
-   wait costs no turn of the loop.
-4. A request to end goes before the messages that wait, see `server_end`.
+How it handles messages, without a task unless a handler awaits:
 
-So an idle server is one object with slots: no task, no event, no deque.
+1. `post` puts a message into the mailbox; the first one queues a step on the scheduler.
+2. The step handles at most MESSAGES_PER_TURN messages, then queues itself again or rests.
+3. A handler that awaits gets an asyncio task, which finishes it, continues with the mailbox, and
+   ends when that is empty. With eager tasks (Python 3.12), a task that does not have to wait takes
+   no turn of the loop.
 
-Handlers run in a context (`contextvars`) of the server's own, copied from who started it. Until its
-first message a server shares it with the others that were started from the same one.
+How it ends, whether it was asked to, ends itself, is cancelled or killed:
+
+1. `_wanted` holds the exit. It is handled before the messages that wait.
+2. `terminate` runs, unless the server is killed. If it fails, its error is the exit.
+3. A crash is logged.
+4. `_end` frees the name, calls the monitors, and fails all calls that wait.
+
+An idle server is two small objects: no task, no event, no deque. The mailbox is None when empty, a
+single message as itself, and a deque only for more, because an empty deque takes 600 bytes.
+
+Handlers run in a context (`contextvars`) of the server's own, a copy of the starter's. Until its
+first message a server shares that copy with other servers of the same starter.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from typing import Any, cast
+from logging import ERROR
+from typing import Any, Final, Protocol, TypeVar, cast
 from weakref import ReferenceType, ref
 
-from inprocess.supervision.core.exits import Exit, exit_of
+from inprocess.supervision.core.clock import Clock, settle
+from inprocess.supervision.core.errors import ServerDiedError, StartError
+from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, exit_of, killed
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.process import BaseProcess, Held, Process, ShutdownLimit, abandon, ancestors
 from inprocess.supervision.core.telemetry import attached
-from inprocess.supervision.servers.call import Caller
-from inprocess.supervision.servers.instrumentation import is_awaitable, observed
-from inprocess.supervision.servers.mailbox import BUSY, CAST, CONTINUE, INFO, QUEUED, STARTING, Message
-from inprocess.supervision.servers.termination import MortalServer
+from inprocess.supervision.servers.call import Caller, Question
+from inprocess.supervision.servers.deadlines import deadlines
+from inprocess.supervision.servers.debug import Debug
+from inprocess.supervision.servers.instrumentation import is_awaitable, observed, terminate_in_span
+from inprocess.supervision.servers.server_report import log_crash, state_of
 
 #: Messages that a server handles before it lets the rest of the loop have a turn.
-MESSAGES_PER_TURN = 100
-#: Returned by `handle_call`: the reply comes later, by `caller.reply`.
-NO_REPLY: Any = object()
+MESSAGES_PER_TURN: Final = 100
+#: Returned by `handle_call` if `caller.reply` will be called later.
+NO_REPLY: Final[Any] = object()
+
+#: Kinds of messages. A call is a Caller; any other message is a pair of its kind and its content, which is
+#: a Question for SYSTEM.
+CAST: Final = "cast"
+INFO: Final = "info"
+CONTINUE: Final = "continue"
+SYSTEM: Final = "system"
+Message = Caller | tuple[str, Any]
+
+IDLE: Final = 0  #: The mailbox is empty.
+QUEUED: Final = 1  #: A step is queued on the scheduler.
+BUSY: Final = 2  #: A step or a task runs, and will read the mailbox.
+STARTING: Final = 3  #: An async init runs.
+SUSPENDED: Final = 4  #: As IDLE, but only system messages are handled.
+ENDED: Final = 5
+
+T = TypeVar("T")
+
+
+class Server(Protocol):
+    """The handlers and hooks of a GenServer, see `gen_server`."""
+
+    @property
+    def shutdown_limit(self) -> ShutdownLimit:
+        """See `Process.shutdown_limit`."""
+
+    def init(self, *args: Any, **kwargs: Any) -> Any:
+        """Set up the state."""
+
+    def handle_continue(self, argument: Any) -> Any:
+        """Handle the argument of `continue_with`."""
+
+    def handle_call(self, request: Any, caller: Caller, /) -> Any:
+        """Return the reply, or NO_REPLY."""
+
+    def handle_cast(self, message: Any, /) -> Any:
+        """Handle a message without a reply."""
+
+    def handle_info(self, message: Any, /) -> Any:
+        """Handle any other message."""
+
+    def terminate(self, ended: Exit, /) -> Any:
+        """Clean up."""
+
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """Return what logs may show of these values."""
+
+    def quiet(self) -> None:
+        """See `Process.quiet`."""
+
+    async def idle(self) -> None:
+        """See `Process.idle`."""
+
+    def held(self) -> Sequence[Held]:
+        """See `Process.held`."""
+
+
+class Extra:
+    """State that few servers need, created on first use."""
+
+    __slots__ = ("continues", "debug", "deferred", "killed", "start_error", "suspended", "waiters")
+
+    def __init__(self) -> None:
+        #: Arguments of `continue_with`, oldest first.
+        self.continues: list[Any] = []
+        #: Records what the server does, for `sys`.
+        self.debug: Debug | None = None
+        #: Calls that will be replied to later.
+        self.deferred: set[Caller] = set()
+        self.killed = False
+        self.start_error: BaseException | None = None
+        self.suspended = False
+        #: Tasks that wait for an async init.
+        self.waiters: list[asyncio.Future[None]] = []
+
+    def replied(self, caller: Caller, value: object) -> None:
+        """Record a reply."""
+        self.deferred.discard(caller)
+        if self.debug is not None:
+            self.debug.replied(value, caller.describe)
+
+    def wake(self) -> None:
+        """Wake the tasks that wait for the init."""
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            settle(waiter)
 
 
 class Origin:
-    """The context of who started some servers, as it was then. To be copied and never entered."""
+    """A copy of the context that some servers were started from. Copied, never entered."""
 
     __slots__ = ("__weakref__", "context")
 
@@ -49,7 +152,7 @@ _last: ReferenceType[Origin] | None = None
 
 
 def origin() -> Origin:
-    """The caller's context; the same object as the last time where that is equal."""
+    """Return a copy of the caller's context; the same object as last time if it is equal."""
     global _last  # noqa: PLW0603 - a cache of one
     now = copy_context()
     known = None if _last is None else _last()
@@ -59,28 +162,271 @@ def origin() -> Origin:
     return known
 
 
-class Engine(MortalServer):
-    """A server once it has started."""
+class MessageLoop(BaseProcess):
+    """See the module. Created by `GenServer.start`. Loop's thread only, unless a method says otherwise."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_current", "_wanted", "extra", "mailbox", "server", "state", "task")
 
     _context: Origin | Context
 
-    def dispatch(self, message: Message) -> Awaitable[Any] | None:
-        """Call the message's handler; return what is to be awaited where it does that."""
+    def __init__(self, server: Server) -> None:
+        self.exit = self._monitors = None  # as Ending does, without the cost of a call
+        #: The GenServer.
+        self.server = server
+        self.mailbox: Message | deque[Message] | None = None
+        #: The message that is being handled.
+        self._current: Message | None = None
+        #: One of IDLE to ENDED.
+        self.state: int = IDLE
+        #: The exit that it was asked to end with.
+        self._wanted: Exit | None = None
+        #: The task of a handler that awaits, or of an async init.
+        self.task: asyncio.Task[None] | None = None
+        self.extra: Extra | None = None
+
+    @property
+    def handle(self) -> Process:
+        """The GenServer."""
+        return cast("Process", self.server)
+
+    @property
+    def name(self) -> str:
+        """The unique name it was started with, else the name of the server's class."""
+        return self._name or type(self.server).__qualname__
+
+    @property
+    def shutdown_limit(self) -> ShutdownLimit:  # type: ignore[override]  # a class variable of other processes
+        """See `Process.shutdown_limit`."""
+        return self.server.shutdown_limit
+
+    @property
+    def condition(self) -> str:
+        """Starting, running, suspended or stopping. Only meaningful before the end."""
+        if self._wanted is not None:
+            return "stopping"
+        if self.state == STARTING:
+            return "starting"
+        return "suspended" if self.extra is not None and self.extra.suspended else "running"
+
+    # Hooks, read from the server's class: an instance attribute by such a name is the author's.
+
+    def quiet(self) -> None:
+        """See `Process.quiet`."""
+        type(self.server).quiet(self.server)
+
+    async def idle(self) -> None:
+        """See `Process.idle`."""
+        await type(self.server).idle(self.server)
+
+    def held(self) -> Sequence[Held]:
+        """See `Process.held`."""
+        return type(self.server).held(self.server)
+
+    def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
+        """See `GenServer.format_status`."""
+        return self.server.format_status(status)
+
+    # How it starts.
+
+    def begin(
+        self, name: str | None, clock: Clock | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        """Run `init`; raise StartError if it fails, and Ignore if it raises that."""
+        self._bind(name, clock)
+        try:
+            pending = self.server.init(*args, **kwargs)
+        except Ignore:
+            self._end(NORMAL)
+            raise
+        except Exception as error:
+            self._end(Exit("crash", error))
+            raise StartError(f"{self.name} could not start: {error!r}") from error
+        self._context = origin()
+        if pending is not None and is_awaitable(pending):
+            self.state = STARTING
+            self._give_task(self._initialise(pending), pending, eagerly=False)
+        elif self.extra is not None:
+            self._wake()  # init may have called continue_with
+
+    async def ready(self) -> None:
+        """See `Process.ready`. Raise Ignore if `init` did."""
+        if self.state == STARTING:
+            waiter = self.loop.create_future()
+            self.more().waiters.append(waiter)
+            await waiter
+        error = None if self.extra is None else self.extra.start_error
+        if isinstance(error, Ignore):
+            raise error
+        if isinstance(error, asyncio.CancelledError):
+            raise StartError(f"{self.name} was told to end before it had started")
+        if error is not None:
+            raise StartError(f"{self.name} could not start: {error!r}") from error
+
+    async def _initialise(self, pending: Awaitable[Any]) -> None:
+        error: BaseException | None = None
+        try:
+            await pending
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - raised by `ready`
+            error = raised
+        if self.exit is not None:  # it was abandoned
+            return
+        if error is not None:
+            self._start_failed(error)
+            return
+        self.state = BUSY
+        if self.extra is not None:
+            self.extra.wake()
+        await self._go_on(None, None)
+
+    def _start_failed(self, error: BaseException) -> None:
+        extra = self.more()
+        extra.start_error = error
+        if isinstance(error, asyncio.CancelledError):
+            self._end(self._wanted or killed())
+            return
+        if not isinstance(error, Ignore) and not extra.waiters:  # else `ready` raises it
+            log.error("%s could not start: %r", self.name, error, exc_info=error)
+        self._end(NORMAL if isinstance(error, Ignore) else Exit("crash", error))
+
+    # The mailbox.
+
+    @property
+    def mailbox_depth(self) -> int:
+        """Number of messages that wait, without the one being handled. Any thread."""
+        there, extra = self.mailbox, self.extra
+        promised = 0 if extra is None else len(extra.continues)
+        if there is None:
+            return promised
+        return promised + (len(there) if type(there) is deque else 1)
+
+    def more(self) -> Extra:
+        """Return its Extra, and create it if it has none."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
+
+    def post(self, message: Message) -> None:
+        """Put a message into the mailbox. Ignored after the end."""
+        state = self.state
+        if state == ENDED:
+            return
+        there = self.mailbox
+        if there is None:
+            self.mailbox = message
+        elif type(there) is deque:
+            there.append(message)
+        else:
+            self.mailbox = deque((cast("Message", there), message))
+        if state == IDLE:
+            self._wake()
+
+    def post_from_thread(self, message: Message) -> None:
+        """Like `post`, from another thread."""
+        with suppress(RuntimeError):  # the loop is closed, so the server has ended
+            self.loop.call_soon_threadsafe(self.post, message)
+
+    def put_off(self, argument: Any) -> None:
+        """Run `handle_continue(argument)` before the next message."""
+        self.more().continues.append(argument)
+        self._wake()
+
+    def refuse(self, caller: Caller) -> None:
+        """Raise RuntimeError for a call by the server itself, ServerDiedError after the end."""
+        if caller.client is self.task and self.task is not None:
+            raise RuntimeError(f"{self.name} calls itself: it would wait for ever, so do the work in place")
+        if self.exit is not None:
+            raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
+
+    async def call_system(self, function: Callable[[Any], T], timeout: float) -> T:  # noqa: ASYNC109 - as GenServer.call
+        """Call `function(server)` between two messages and return its result; for `sys`.
+
+        Raise what the function raises, which does not affect the server; otherwise as `GenServer.call`.
+        """
+        if asyncio.get_running_loop() is not self.loop:
+            return cast("T", await self.on_its_loop(partial(self.call_system, function, timeout)))
+        question = Question(self, partial(function, self.server), asyncio.current_task())
+        self.refuse(question)
+        self.post((SYSTEM, question))
+        if self.state == SUSPENDED:
+            self._wake()
+        waiting = deadlines(self.scheduler, timeout)
+        if waiting is not None:
+            waiting.add(question)
+        try:
+            return cast("T", await question.future)
+        finally:
+            if waiting is not None:
+                waiting.discard(question)
+
+    async def on_its_loop(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Await a call on the server's loop, from another loop."""
+        if self.loop.is_closed():
+            raise ServerDiedError(f"{self.name} is not running: its loop has ended")
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self.loop))
+
+    def _wake(self) -> None:
+        if self.state == IDLE or self.state == SUSPENDED:  # noqa: PLR1714 - quicker than a set
+            self.state = QUEUED
+            try:
+                self.scheduler.soon(self._step)
+            except RuntimeError:
+                if not self.loop.is_closed():
+                    raise
+                self._end(SHUTDOWN)  # the loop was closed before the server ended
+
+    def _rest(self) -> None:
+        extra = self.extra
+        self.state = IDLE if extra is None or not extra.suspended else SUSPENDED
+
+    def _next(self) -> Message | None:
+        extra = self.extra
+        if extra is not None:
+            if extra.continues:
+                return CONTINUE, extra.continues.pop(0)
+            if extra.suspended:
+                return self._next_system()
+        there = self.mailbox
+        if type(there) is deque:
+            message: Message = there.popleft()
+            if not there:
+                self.mailbox = None
+            return message
+        if there is not None:
+            self.mailbox = None
+        return there  # type: ignore[return-value]  # what is no deque is a message
+
+    def _next_system(self) -> Message | None:
+        waiting = deque(self._waiting())
+        for k, message in enumerate(waiting):
+            if type(message) is tuple and message[0] == SYSTEM:
+                del waiting[k]
+                self.mailbox = waiting or None
+                return message
+        return None
+
+    def _waiting(self) -> list[Message]:
+        there = self.mailbox
+        if there is None:
+            return []
+        return list(there) if type(there) is deque else [cast("Message", there)]
+
+    # How messages are handled.
+
+    def _dispatch(self, message: Message) -> Awaitable[Any] | None:
+        """Call the message's handler; return what it has to await, if anything."""
         if type(message) is tuple:
             kind, sent = message
             if kind is CAST:
-                outcome = self.handle_cast(sent)
+                outcome = self.server.handle_cast(sent)
             elif kind is INFO:
-                outcome = self.handle_info(sent)
+                outcome = self.server.handle_info(sent)
             elif kind is CONTINUE:
-                outcome = self.handle_continue(sent)
+                outcome = self.server.handle_continue(sent)
             else:
                 outcome = sent.perform()
             return outcome if outcome is not None and is_awaitable(outcome) else None
         caller = cast("Caller", message)
-        reply = self.handle_call(caller.request, caller)
+        reply = self.server.handle_call(caller.request, caller)
         if reply is not None and hasattr(type(reply), "__await__"):  # as is_awaitable, without the call
             return cast("Awaitable[Any]", reply)
         if reply is NO_REPLY or self.extra is not None:
@@ -90,7 +436,7 @@ class Engine(MortalServer):
         return None
 
     def _complete(self, outcome: object) -> None:
-        """Reply with what a `handle_call` returned; what others return is nothing."""
+        """Reply with what `handle_call` returned; ignore what other handlers returned."""
         message = self._current
         if type(message) is Caller:
             if outcome is not NO_REPLY:
@@ -101,13 +447,13 @@ class Engine(MortalServer):
     def _handle(self, message: Message) -> Awaitable[Any] | None:
         extra = self.extra
         if attached or (extra is not None and extra.debug is not None):
-            return observed(self.name, self.dispatch, message, None if extra is None else extra.debug)
-        return self.dispatch(message)
+            return observed(self.name, self._dispatch, message, None if extra is None else extra.debug)
+        return self._dispatch(message)
 
     def _step(self) -> None:
-        if self._state != QUEUED:  # it ended meanwhile
+        if self.state != QUEUED:  # it ended meanwhile
             return
-        self._state = BUSY
+        self.state = BUSY
         context = self._context
         if type(context) is not Context:
             context = self._own_context()
@@ -116,10 +462,11 @@ class Engine(MortalServer):
             self._give_task(self._go_on(*left), left[0])
 
     def _handle_some(self) -> tuple[Awaitable[Any], Exit | None] | None:
-        """Handle messages until none waits, one awaits, or this turn's share is used.
+        """Handle messages until none is left, one awaits, or this turn's share is used.
 
-        Return what is to be awaited, and the exit where that is `terminate`.
+        Return what is to be awaited, and the exit if that is `terminate`.
         """
+        server = self.server
         try:
             for _ in range(MESSAGES_PER_TURN):
                 if self._wanted is not None:
@@ -130,12 +477,12 @@ class Engine(MortalServer):
                     return None
                 if attached or self.extra is not None:
                     pending = self._handle(message)
-                elif type(message) is tuple and message[0] is CAST:  # the quick way for a burst
-                    pending = self.handle_cast(message[1])
+                elif type(message) is tuple and message[0] is CAST:  # fast path for a burst
+                    pending = server.handle_cast(message[1])
                     if pending is None or not is_awaitable(pending):
                         continue
                 else:
-                    pending = self.dispatch(message)
+                    pending = self._dispatch(message)
                 if pending is not None:
                     return pending, None
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - what a handler raises is the exit
@@ -143,13 +490,13 @@ class Engine(MortalServer):
         except BaseException as error:
             self._finish(Exit("crash", error))
             raise
-        self._state = QUEUED
+        self.state = QUEUED
         self.scheduler.soon(self._step)
         return None
 
     async def _go_on(self, pending: Awaitable[Any] | None, ended: Exit | None) -> None:
-        """Finish what awaits, go on until the mailbox is empty, and end where that is wanted."""
-        self._task = asyncio.current_task()
+        """Finish the awaiting handler, continue until the mailbox is empty, and end if wanted."""
+        self.task = asyncio.current_task()
         try:
             if ended is None:
                 ended = await self._handle_all(pending)
@@ -163,7 +510,7 @@ class Engine(MortalServer):
             self._cancelled()
 
     async def _handle_all(self, pending: Awaitable[Any] | None) -> Exit | None:
-        """Handle messages until none waits; return the exit where it is to end."""
+        """Handle messages until none is left; return the exit if it is to end."""
         handled = 0
         try:
             if pending is not None:
@@ -171,7 +518,7 @@ class Engine(MortalServer):
             while self._wanted is None:
                 message = self._current = self._next()
                 if message is None:
-                    self._task = None
+                    self.task = None
                     self._rest()
                     return None
                 pending = self._handle(message)
@@ -199,22 +546,128 @@ class Engine(MortalServer):
         else:
             task = loop.create_task(coroutine, name=self.name, context=context)
         if not task.done():
-            self._task = task
+            self.task = task
             task.add_done_callback(partial(self._task_ended, pending))
 
     def _task_ended(self, pending: object, task: asyncio.Task[None]) -> None:
-        if self._task is not task:  # it did its work
+        if self.task is not task:  # the mailbox was emptied
             return
         if isinstance(pending, Coroutine):
             pending.close()  # the task was cancelled before its first line
         error = None if task.cancelled() else task.exception()
         if error is not None:
             self._finish(Exit("crash", error))
-        elif self._state == STARTING:
+        elif self.state == STARTING:
             self._start_failed(asyncio.CancelledError())
         else:
             self._cancelled()
 
-    def _start_failed(self, error: BaseException) -> None:
-        """End, since `init` raised this."""
-        raise NotImplementedError
+    # How it ends.
+
+    def shutdown(self) -> None:
+        """End after the running handler, with exit shutdown. Cancel an async `init`."""
+        self.ask(SHUTDOWN)
+
+    def ask(self, ended: Exit) -> None:
+        """Like `shutdown`, with this exit."""
+        if self._wanted is None and self.exit is None:
+            self._wanted = ended
+            if self.state == STARTING and self.task is not None:
+                self.task.cancel()
+            self._wake()
+
+    def kill(self) -> None:
+        """End at the next await, without `terminate`; now, if nothing is awaited. The exit is killed."""
+        if self.exit is not None:
+            return
+        self.more().killed = True
+        self._wanted = killed()
+        if self.task is not None:
+            self.task.cancel()
+        elif self.state != BUSY:  # else its own plain handler kills it, and returns first
+            self._end(self._wanted)
+
+    def _leave(self, ended: Exit) -> tuple[Awaitable[Any], Exit] | None:
+        """Run `terminate`, then end; return what is to be awaited first."""
+        extra = self.extra
+        self._wanted = ended
+        if extra is not None and extra.killed:
+            self._end(ended)
+            return None
+        try:
+            if attached:
+                pending = terminate_in_span(self.name, self.server.terminate, ended)
+            else:
+                pending = self.server.terminate(ended)
+            if pending is not None and is_awaitable(pending):
+                return pending, ended
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the server ends either way
+            ended = Exit("crash", error)
+        self._finish(ended)
+        return None
+
+    async def _leave_after(self, pending: Awaitable[Any], ended: Exit) -> None:
+        try:
+            await pending
+        except Exception as error:  # noqa: BLE001 - the server ends either way
+            ended = Exit("crash", error)
+        self._finish(ended)
+
+    def _cancelled(self) -> None:
+        """Its task was cancelled: by `kill`, or by other code, which counts as a crash."""
+        if self.extra is not None and self.extra.killed and self._wanted is not None:
+            self._end(self._wanted)
+        else:
+            self._finish(killed())
+
+    def _finish(self, ended: Exit) -> None:
+        if self.exit is None:
+            if ended.kind == "crash":
+                self._log_crash(ended)
+            self._end(ended)
+
+    def _log_crash(self, ended: Exit) -> None:
+        if not log.isEnabledFor(ERROR):  # showing the state costs more than a restart does
+            return
+        message, client = self._current, None
+        if message is None:
+            kind, payload = "none", None
+        elif isinstance(message, tuple):
+            kind, payload = message
+        else:
+            kind, payload, client = "call", message.request, message.describe()
+        log_crash(
+            self, ended, state=state_of(self.server), kind=kind, message=payload, client=client,
+            above=ancestors(self),
+        )  # fmt: skip
+
+    def _abandon(self) -> None:
+        abandon(self.task, self.name)
+        self._end(killed())
+
+    def _end(self, ended: Exit) -> None:
+        if self.exit is not None:
+            return
+        self.state = ENDED
+        callers = self._callers()
+        self.mailbox = self._current = self.task = None
+        super()._end(ended)
+        for caller in callers:
+            error = ServerDiedError(f"{self.name} ended before it replied: {ended}")
+            error.__cause__ = ended.error
+            caller.fail(error)
+        for waiting in list(self.scheduler.deadlines.values()):
+            waiting.release()
+        if self.extra is not None:
+            self.extra.wake()
+
+    def _callers(self) -> list[Caller]:
+        """Return the calls that wait for a reply: in the mailbox, being handled, or deferred."""
+        extra = self.extra
+        messages = (self._current, *self._waiting())
+        callers = [message for message in messages if type(message) is Caller]
+        callers += [message[1] for message in messages if type(message) is tuple and message[0] is SYSTEM]
+        if extra is not None:
+            callers += extra.deferred
+            extra.deferred = set()
+        return callers

@@ -1,4 +1,4 @@
-"""Looking into a running server, and changing it, as OTP's `:sys` does.
+"""Inspect and change a running server, as OTP's `:sys`.
 
     from inprocess import sys
 
@@ -6,15 +6,15 @@
     await sys.replace_state(server, lambda state: {**state, "count": 0})
     await sys.suspend(server)
 
-Each is a message to the server and handled in its turn, so that it sees no half-done state: a
-server whose handler hangs does not answer, and CallTimeoutError is raised after `timeout`
-seconds. ServerDiedError is raised where the server has ended. Await them from a coroutine on
-any loop; a thread without one calls `from_thread(get_state, server)`.
+Each function sends a message and the server handles it between two others, so it sees no half-done
+state. A server whose handler hangs does not answer: CallTimeoutError is raised after `timeout`
+seconds. ServerDiedError is raised if the server has ended. Await them from a coroutine on any loop;
+from a thread without a loop call `from_thread(get_state, server)`.
 
-For debugging: state is the server's own, not a copy, and what it is made of is no interface.
+For debugging only: the state is the server's own, not a copy, and its contents are no interface.
 
-Differences from OTP: the state is the server's attributes, as a dictionary. Traces go to the
-log, or to a function. There is no `terminate` and no code change here: see `GenServer.stop`.
+Differences from OTP: the state is the server's attributes, as a dictionary. Traces go to the log or
+to a function. There is no code change, and no `terminate`: see `GenServer.stop`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from dataclasses import dataclass
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from inprocess.supervision.core.log import log as _log
+from inprocess.supervision.core.process import ancestors
 from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
-from inprocess.supervision.servers.server_report import ancestors, set_state, shown, state_of
+from inprocess.supervision.servers.server_report import redacted, set_state, state_of
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,25 +38,25 @@ S = TypeVar("S", bound=GenServer)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `get_status` tells."""
+    """The result of `get_status`."""
 
     name: str
     kind: str
     status: Literal["running", "suspended"]
-    #: Supervisors above it, the nearest first.
+    #: Names of the supervisors above it, nearest first.
     ancestors: tuple[str, ...]
-    #: Messages that wait.
+    #: Number of messages that wait.
     mailbox_depth: int
     #: Seconds since its start.
     uptime: float
-    #: The state, as `format_status` lets show it.
+    #: The state, as `format_status` shows it.
     state: str
-    #: What `log` has kept.
+    #: The events that `log` has kept.
     log: tuple[Event, ...]
 
 
 async def get_state(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:  # noqa: ASYNC109 - OTP's option
-    """The server's attributes by name. The values are the server's own: change them in `replace_state`."""
+    """Return the server's attributes by name. Change their values only in `replace_state`."""
     return await _ask(server, state_of, timeout)
 
 
@@ -65,9 +66,9 @@ async def replace_state(
     *,
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> dict[str, Any]:
-    """Make the server's attributes what `change(attributes)` returns, and return that.
+    """Replace the server's attributes by `change(attributes)` and return them.
 
-    Where `change` raises, nothing has changed and the caller gets the error, not the server.
+    If `change` raises, nothing is changed and the error is raised here, not in the server.
     """
 
     def replace(server: GenServer) -> dict[str, Any]:
@@ -79,18 +80,18 @@ async def replace_state(
 
 
 async def get_status(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> Status:  # noqa: ASYNC109 - OTP's option
-    """What the server is doing, fit to be printed."""
+    """Return what the server is doing, safe to print."""
     return await _ask(server, _status, timeout)
 
 
 async def suspend(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
-    """Have messages wait until `resume`: only those of this module, and requests to end, are served."""
-    await _ask(server, lambda server: setattr(server.more(), "suspended", True), timeout)
+    """Handle no message until `resume`, except those of this module and requests to end."""
+    await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", True), timeout)
 
 
 async def resume(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
-    """End `suspend`; harmless without one."""
-    await _ask(server, lambda server: setattr(server.more(), "suspended", False), timeout)
+    """End `suspend`. Has no effect without one."""
+    await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", False), timeout)
 
 
 async def trace(
@@ -126,7 +127,7 @@ async def log(
     *,
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> list[Event] | None:
-    """Keep the last events: 10 keeps ten from now on, "get" returns those kept, "stop" keeps none."""
+    """Keep the last events: a number of them from now on, "get" returns them, "stop" ends it."""
     return await _ask(server, lambda server: _log_events(server, wanted), timeout)
 
 
@@ -136,7 +137,7 @@ async def statistics(
     *,
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> Statistics | None:
-    """Count messages from "start" to "stop"; return the counts so far, None where nothing is counted."""
+    """Count messages from "start" to "stop"; return the counts so far, None if nothing is counted."""
 
     def change(server: GenServer) -> Statistics | None:
         debug = _debug(server)
@@ -157,29 +158,31 @@ def from_thread(
     *args: P.args,
     **options: P.kwargs,
 ) -> T:
-    """Call a function of this module from a thread and return its result. On the loop's own: RuntimeError."""
-    if server.is_here:
+    """Call a function of this module from a thread. Raise RuntimeError on the loop's own thread."""
+    process = server.__process__
+    if process.is_here:
         raise RuntimeError(
-            f"{server.name}: on the loop's own thread, await sys.{function.__name__}() instead"
+            f"{process.name}: on the loop's own thread, await sys.{function.__name__}() instead"
         )
-    return asyncio.run_coroutine_threadsafe(function(server, *args, **options), server.loop).result()
+    return asyncio.run_coroutine_threadsafe(function(server, *args, **options), process.loop).result()
 
 
 def _ask(server: GenServer, function: Callable[[GenServer], T], timeout: float) -> Coroutine[Any, Any, T]:
-    return server.call_system(function, timeout)
+    return server.__process__.call_system(function, timeout)
 
 
 def _status(server: GenServer) -> Status:
-    extra = server.extra
+    process = server.__process__
+    extra = process.extra
     events = None if extra is None or extra.debug is None else extra.debug.events
     return Status(
-        name=server.name,
+        name=process.name,
         kind=type(server).__qualname__,
         status="suspended" if extra is not None and extra.suspended else "running",
-        ancestors=tuple(ancestors(server)),
-        mailbox_depth=server.mailbox_depth,
-        uptime=server.scheduler.monotonic() - server.started_at,
-        state=shown(server, state=state_of(server)).get("state", ""),
+        ancestors=tuple(ancestors(process)),
+        mailbox_depth=process.mailbox_depth,
+        uptime=process.scheduler.monotonic() - process.started_at,
+        state=redacted(process, state=state_of(server)).get("state", ""),
         log=tuple(events or ()),
     )
 
@@ -196,18 +199,19 @@ def _log_events(server: GenServer, wanted: int | Literal["get", "stop"]) -> list
 
 
 def _debug(server: GenServer) -> Debug:
-    extra = server.more()
+    process = server.__process__
+    extra = process.more()
     if extra.debug is None:
-        extra.debug = Debug(server)
+        extra.debug = Debug(process)
     return extra.debug
 
 
 def _tidy(server: GenServer) -> None:
-    """Let go of what records nothing, so that messages are handled the short way again."""
-    extra = server.more()
+    """Remove a Debug that records nothing, so that messages are handled without it again."""
+    extra = server.__process__.more()
     if extra.debug is not None and extra.debug.is_idle:
         extra.debug = None
 
 
 def _logging(server: GenServer) -> Trace:
-    return lambda event: _log.info("%s %s", server.name, event)
+    return lambda event: _log.info("%s %s", server.__process__.name, event)

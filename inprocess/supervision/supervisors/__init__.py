@@ -1,5 +1,5 @@
-"""Supervisors: child specs, strategies, restart intensity. OTP's `supervisor` and Elixir's relatives.
+"""Supervisors of processes: OTP's `supervisor`, Elixir's `DynamicSupervisor` and `PartitionSupervisor`.
 
-What belongs here: who starts and restarts whom. Not: what a child does. Floors: may use `core` and
-`servers`.
+Belongs here: child specs, strategies, and who starts, restarts and stops whom. Does not belong here: what a
+child does; functions as children, see `tasks`. May import `core` and `lifecycle`.
 """

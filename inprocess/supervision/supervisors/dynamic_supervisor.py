@@ -1,16 +1,15 @@
-"""DynamicSupervisor: processes that are started at run time, alike and independent, in any number.
+"""DynamicSupervisor: independent processes of one kind, started at run time, in any number.
 
-As Elixir's `DynamicSupervisor`: one_for_one; no ids, a child is known by its process; restart
-values, the shared window and the give-up are those of Supervisor; all children are stopped at
-once, each within its own limit. A child that ended and is not restarted is forgotten.
+As Elixir's `DynamicSupervisor`. The strategy is one_for_one. Children have no ids; a child is identified
+by its process. Restart values, the shared window and the give-up are those of Supervisor. All children
+are stopped at once, each within its own limit. A child that ends and is not restarted is forgotten.
 
-Made for many: a child costs a place in one dict and shares its ChildSpec with the others, so
-start them as `start_child(spec, *arguments)` with one spec. No task exists but while a child's
-async `init` runs. Stopping is spread over the loop's turns.
+Made for many children: a child takes a place in one dict and shares its ChildSpec with the others, so
+start them with `start_child(spec, *arguments)` and one spec. A task exists only while a child's async
+`init` runs. Stopping is spread over several turns of the loop.
 
-Differences from OTP: children start and restart beside each other, and a start that takes long
-holds up no other. A start whose caller is cancelled is undone. The window is not cut to whole
-seconds.
+Differences from OTP: children start and restart concurrently, and a slow start delays no other. A start
+whose caller is cancelled is undone. The window is not truncated to whole seconds.
 """
 
 from __future__ import annotations
@@ -27,20 +26,20 @@ from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import KILL_WAIT_S, Process, ShutdownLimit
+from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
-#: Children that one step asks to end; the rest is asked in the loop's next steps.
+#: Children that one step asks to end; the next steps ask the rest.
 STOPS_PER_STEP = 500
 
-#: A spec alone where there are no arguments, which saves a tuple for each of a million children.
+#: Only a spec if there are no arguments, which saves a tuple for each of a million children.
 _Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...]]
 
 
-class DynamicSupervisor(Parent):
-    """Starts processes on demand; see the module. `async with DynamicSupervisor.start() as supervisor:`."""
+class DynamicSupervisor(BaseSupervisor):
+    """Starts processes at run time. `async with DynamicSupervisor.start() as supervisor:`."""
 
     __slots__ = (
         "_alarms", "_children", "_extra", "_leaving", "_max_children", "_refusal", "_restarting", "_starting",
@@ -53,10 +52,10 @@ class DynamicSupervisor(Parent):
         super().__init__(intensity)
         self._max_children = max_children
         self._extra = extra_arguments
-        self._children: dict[Process, _Recipe] = {}
-        #: Those in their `init`, and those that are being stopped, with when they are abandoned.
-        self._starting: dict[Process, None] = {}
-        self._leaving: dict[Process, Timer | None] = {}
+        self._children: dict[BaseProcess, _Recipe] = {}
+        #: Children in their `init`, and children being stopped, with the timer that abandons them.
+        self._starting: dict[BaseProcess, None] = {}
+        self._leaving: dict[BaseProcess, Timer | None] = {}
         self._to_restart: deque[_Recipe] = deque()
         self._restarting: set[asyncio.Task[None]] = set()
         self._alarms: list[Timer] = []
@@ -73,21 +72,21 @@ class DynamicSupervisor(Parent):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor on the running loop, else on the runtime's. Any thread.
+        """Start a supervisor on the running loop, or else on the runtime's. Any thread.
 
-        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for
-        a window that is none, AlreadyStartedError where the name is taken.
+        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for a window
+        out of range, AlreadyStartedError if the name is taken.
         """
         intensity = RestartIntensity(max_restarts, max_seconds)
         make = partial(cls, intensity, max_children, tuple(extra_arguments))
         return cls._launch(make, name, clock)
 
     async def start_child(self, spec: ChildSpec, *arguments: Any) -> Process | Refused | None:
-        """Start `spec.start(*extra_arguments, *arguments)`; wait until it is ready and return the process.
+        """Start `spec.start(*extra_arguments, *arguments)`, wait until it is ready, and return the process.
 
-        None where the child is to be ignored. Refused, an error value, past `max_children` and
-        while draining. The spec's id is for logs only; `significant` means nothing here. Raise
-        StartError where it fails, ServerDiedError where the supervisor ends first. Any loop.
+        Return None if the child is ignored, and Refused, an error value, beyond `max_children` and while
+        draining. The spec's id is for logs only; `significant` has no effect. Raise StartError if the start
+        fails, ServerDiedError if the supervisor ends first. Any loop.
         """
         if asyncio.get_running_loop() is not self.loop:
             there = asyncio.run_coroutine_threadsafe(self.start_child(spec, *arguments), self.loop)
@@ -98,36 +97,38 @@ class DynamicSupervisor(Parent):
         if self.count >= self._max_children:
             text = f"{self.name} has {self.count} children, its max_children: try later, or raise the bound"
             return Refused("max_children", text)
-        return await self._start_one((spec, arguments) if arguments else spec)
+        started = await self._start_one((spec, arguments) if arguments else spec)
+        return None if started is None else started.handle
 
     async def terminate_child(self, process: Process) -> None:
-        """Stop a child for good, within its limit. Raise NoSuchChildError where it is not ours. Any loop."""
+        """Stop a child for good, within its limit. Raise NoSuchChildError if it is not its own. Any loop."""
         if asyncio.get_running_loop() is not self.loop:
             there = asyncio.run_coroutine_threadsafe(self.terminate_child(process), self.loop)
             await asyncio.wrap_future(there)
             return
-        recipe = self._children.pop(process, None)
+        child = process.__process__
+        recipe = self._children.pop(child, None)
         if recipe is None:
             raise NoSuchChildError(f"{self.name} has no child {process!r}: it has ended, or never was one")
-        self._leaving[process] = None
-        await process.stop(_spec(recipe).shutdown)
+        self._leaving[child] = None
+        await child.stop(_spec(recipe).shutdown)
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"]]]:
-        """Spec ids, which need not be unique, and processes. Any thread."""
+        """Return spec ids, which need not be unique, and processes. Any thread."""
         return self._here(lambda: list(self._shown()))
 
     @property
     def count(self) -> int:
-        """How many children there are, those being started or restarted included. Any thread."""
+        """Number of children, including those that start or restart. Any thread."""
         return len(self._children) + len(self._starting) + len(self._to_restart)
 
     def quiet(self) -> None:
-        """Refuse new children; pass it on to those there are. Restarts go on."""
+        """Refuse new children, and pass it on to the others. Restarts go on."""
         self._refusal = Refused("draining", f"{self.name} is draining: the app takes no new work")
         super().quiet()
 
-    def child_ended(self, process: Process, ended: Exit, /) -> None:
-        """Restart the child where it must be, in the loop's next turn."""
+    def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
+        """Restart the child in the loop's next turn, if it is to be restarted."""
         recipe = self._children.pop(process, None)
         if recipe is None:
             self._starting.pop(process, None)
@@ -142,11 +143,11 @@ class DynamicSupervisor(Parent):
 
     def _shown(self) -> Iterator[tuple[str, Process | Literal["restarting"]]]:
         for process, recipe in self._children.items():
-            yield _spec(recipe).id, process
+            yield _spec(recipe).id, process.handle
         for recipe in self._to_restart:
             yield _spec(recipe).id, "restarting"
 
-    def _processes(self) -> list[Process]:
+    def _processes(self) -> list[BaseProcess]:
         return [*self._children, *self._leaving, *self._starting]
 
     def _is_empty(self) -> bool:
@@ -155,10 +156,10 @@ class DynamicSupervisor(Parent):
     async def _begin(self) -> None:
         self._became_ready()
 
-    async def _start_one(self, recipe: _Recipe) -> Process | None:
-        made: list[Process] = []
+    async def _start_one(self, recipe: _Recipe) -> BaseProcess | None:
+        made: list[BaseProcess] = []
 
-        def begun(process: Process) -> None:
+        def begun(process: BaseProcess) -> None:
             made.append(process)
             self._starting[process] = None
 
@@ -180,8 +181,8 @@ class DynamicSupervisor(Parent):
             self.child_ended(process, process.exit)
         return process
 
-    def _discard(self, process: Process) -> None:
-        """Kill a process whose start was interrupted; nobody waits for it but this supervisor's own end."""
+    def _discard(self, process: BaseProcess) -> None:
+        """Kill a process whose start was interrupted. Only this supervisor's own end waits for it."""
         self._starting.pop(process, None)
         if process.exit is None:
             self._leaving[process] = self.scheduler.call_later(KILL_WAIT_S, partial(_abandon_late, [process]))
@@ -221,16 +222,16 @@ class DynamicSupervisor(Parent):
     def _stop_children(self) -> None:
         self._to_restart.clear()
         for process in list(self._starting):
-            if isinstance(process, Parent):
+            if isinstance(process, BaseSupervisor):
                 process.shutdown()
             else:
                 self._discard(process)
         self._ask_some(deque(reversed(self._children.items())), {})
 
     def _ask_some(
-        self, left: deque[tuple[Process, _Recipe]], late: dict[ShutdownLimit, list[Process]]
+        self, left: deque[tuple[BaseProcess, _Recipe]], late: dict[ShutdownLimit, list[BaseProcess]]
     ) -> None:
-        """Ask some children to end, then the next; in the end set an alarm for each limit."""
+        """Ask some children to end, then the next; after the last, set a timer for each limit."""
         for _ in range(min(len(left), STOPS_PER_STEP)):
             process, recipe = left.popleft()
             limit = _spec(recipe).shutdown
@@ -246,14 +247,14 @@ class DynamicSupervisor(Parent):
         if self._is_empty() and self._wanted is not None:
             self._end(self._wanted)
 
-    def _set_alarm(self, limit: ShutdownLimit, processes: list[Process]) -> None:
+    def _set_alarm(self, limit: ShutdownLimit, processes: list[BaseProcess]) -> None:
         if limit == "brutal_kill":
             self._after(KILL_WAIT_S, partial(_abandon_late, processes))
         elif limit not in {"infinity", math.inf}:
             assert isinstance(limit, float | int)  # noqa: S101 - the two words are dealt with
             self._after(limit, partial(self._kill_late, processes))
 
-    def _kill_late(self, processes: list[Process]) -> None:
+    def _kill_late(self, processes: list[BaseProcess]) -> None:
         late = [process for process in processes if process.exit is None]
         for process in late:
             process.kill()
@@ -273,7 +274,7 @@ def _spec(recipe: _Recipe) -> ChildSpec:
     return recipe if isinstance(recipe, ChildSpec) else recipe[0]
 
 
-def _abandon_late(processes: list[Process]) -> None:
+def _abandon_late(processes: list[BaseProcess]) -> None:
     for process in processes:
         if process.exit is None:
             process._abandon()  # noqa: SLF001 - a process is reported by its parent

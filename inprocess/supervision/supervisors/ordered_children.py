@@ -1,12 +1,12 @@
-"""Ordered: children with ids and an order. How they are started, restarted by strategy, and stopped.
+"""OrderedSupervisor: children with ids and an order, started, restarted by strategy, and stopped.
 
-The half of `supervisor` that deals with processes; the other half is what people ask of it.
-Everything is an operation in one queue, done one after the other. Two things race:
+Base of Supervisor and PartitionSupervisor, which add operations for their users. Every operation goes
+into one queue, and they run one after the other. Two things race:
 
-1. A child ends, its end is queued, and an operation before it stops or cycles that child: the
-   queued end is stale, because the child's process is another one by then, or none.
-2. The supervisor is told to end while an operation waits: a start is interrupted, a stop is
-   finished; then all children are stopped, whatever state the operation left them in.
+1. A child ends, its end is queued, and an operation before it stops or restarts that child. The
+   queued end is then stale: the child has another process by then, or none.
+2. The supervisor is asked to end while an operation waits. A start is interrupted, a stop is finished;
+   then all children are stopped, whatever state the operation left them in.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from typing import Any, Literal, get_args
 from inprocess.supervision.core.errors import StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import RestartIntensity
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import (
     AutoShutdown,
     ChildSpec,
@@ -36,7 +36,7 @@ Operation = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True)
 class ChildCounts:
-    """What `count_children` tells: of the `specs`, how many run, and how many are of which type."""
+    """The result of `count_children`: number of specs, of running children, and of children by type."""
 
     specs: int
     active: int
@@ -45,16 +45,16 @@ class ChildCounts:
 
 
 @dataclass(slots=True, eq=False)
-class Child:
-    """One of them: its spec, and what has become of it."""
+class ChildRecord:
+    """One child: its spec, state and process."""
 
     spec: ChildSpec
     state: Literal["stopped", "starting", "running", "stopping", "restarting"] = "stopped"
-    process: Process | None = None
+    process: BaseProcess | None = None
 
 
-class Ordered(Parent):
-    """See the module."""
+class OrderedSupervisor(BaseSupervisor):
+    """Base class; see the module."""
 
     __slots__ = ("_auto_shutdown", "_by_process", "_children", "_operations", "_starting", "_strategy")
 
@@ -72,21 +72,21 @@ class Ordered(Parent):
         check_significance(children, auto_shutdown)
         self._strategy = strategy
         self._auto_shutdown = auto_shutdown
-        self._children = {spec.id: Child(spec) for spec in children}
-        self._by_process: dict[Process, Child] = {}
+        self._children = {spec.id: ChildRecord(spec) for spec in children}
+        self._by_process: dict[BaseProcess, ChildRecord] = {}
         self._operations: deque[Operation] = deque()
-        self._starting: Child | None = None
+        self._starting: ChildRecord | None = None
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"] | None]]:
-        """Ids and processes in the order of their start; None for one that does not run. Any thread."""
+        """Return ids and processes in the order of start; None for a child that does not run. Any thread."""
         return self._here(lambda: [(child_id, _shown(child)) for child_id, child in self._children.items()])
 
     def count_children(self) -> ChildCounts:
-        """How many there are, see ChildCounts. Any thread."""
+        """Return the numbers of children, see ChildCounts. Any thread."""
         return self._here(self._counts)
 
-    def child_ended(self, process: Process, ended: Exit, /) -> None:
-        """Queue the end of a child, unless it was stopped on purpose."""
+    def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
+        """Queue the end of a child, unless the supervisor stopped it."""
         child = self._by_process.pop(process, None)
         if self._killing:
             if self._is_empty():
@@ -94,7 +94,7 @@ class Ordered(Parent):
         elif child is not None and child.state == "running":
             self._queue(partial(self._child_ended, child, process, ended))
 
-    def _processes(self) -> list[Process]:
+    def _processes(self) -> list[BaseProcess]:
         return [
             child.process
             for child in self._children.values()
@@ -146,8 +146,8 @@ class Ordered(Parent):
         assert self._wanted is not None  # noqa: S101 - tells the type checker why this runs
         self._end(self._wanted)
 
-    async def _start_one(self, child: Child) -> Process | None:
-        def made(process: Process) -> None:
+    async def _start_one(self, child: ChildRecord) -> BaseProcess | None:
+        def made(process: BaseProcess) -> None:
             child.process = process
             self._by_process[process] = child
 
@@ -169,20 +169,20 @@ class Ordered(Parent):
             self._queue(partial(self._child_ended, child, process, process.exit))
         return process
 
-    async def _stop_one(self, child: Child) -> None:
+    async def _stop_one(self, child: ChildRecord) -> None:
         was, child.state = child.state, "stopping"
         process = child.process
         if process is not None and process.exit is None:
-            # A worker in its init has nothing to clean up in `terminate` yet, and may hang there.
-            in_init = was == "starting" and not isinstance(process, Parent)
+            # A worker in its init has nothing to clean up yet, and may hang there.
+            in_init = was == "starting" and not isinstance(process, BaseSupervisor)
             await process.stop("brutal_kill" if in_init else child.spec.shutdown)
         child.process, child.state = None, "stopped"
 
-    def _forget_temporary(self, child: Child) -> None:
+    def _forget_temporary(self, child: ChildRecord) -> None:
         if child.spec.restart == "temporary":
             self._children.pop(child.spec.id, None)
 
-    async def _child_ended(self, child: Child, process: Process, ended: Exit) -> None:
+    async def _child_ended(self, child: ChildRecord, process: BaseProcess, ended: Exit) -> None:
         if child.process is not process or child.state != "running":  # stopped meanwhile
             return
         child.process, child.state = None, "stopped"
@@ -198,7 +198,7 @@ class Ordered(Parent):
             log.info("%s shuts down: its significant child %r ended: %s", self.name, child.spec.id, ended)
             self._finish(SHUTDOWN)
 
-    async def _restart(self, child: Child) -> None:
+    async def _restart(self, child: ChildRecord) -> None:
         if not self._window.allows(self.scheduler.monotonic()):
             self._give_up(child.spec.id)
             return
@@ -208,12 +208,12 @@ class Ordered(Parent):
             failed.state = "restarting"
             self._queue(partial(self._try_again, failed))
 
-    async def _try_again(self, child: Child) -> None:
+    async def _try_again(self, child: ChildRecord) -> None:
         if child.state == "restarting":
             await self._restart(child)
 
-    async def _cycle(self, children: Sequence[Child]) -> Child | None:
-        """Stop these children in reverse and start them in order; return the first that could not start."""
+    async def _cycle(self, children: Sequence[ChildRecord]) -> ChildRecord | None:
+        """Stop these children in reverse and start them in order; return the first that fails to start."""
         for child in reversed(children):
             await self._stop_one(child)
             self._forget_temporary(child)
@@ -233,5 +233,7 @@ def _check_option(option: str, value: str, allowed: Sequence[str]) -> None:
         raise ValueError(f"{option} is {value!r}: expected one of {', '.join(allowed)}")
 
 
-def _shown(child: Child) -> Process | Literal["restarting"] | None:
-    return "restarting" if child.state == "restarting" else child.process
+def _shown(child: ChildRecord) -> Process | Literal["restarting"] | None:
+    if child.state == "restarting":
+        return "restarting"
+    return None if child.process is None else child.process.handle

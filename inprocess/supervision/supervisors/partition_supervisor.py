@@ -1,10 +1,10 @@
-"""PartitionSupervisor: N copies of one child, and a key that says which copy serves it.
+"""PartitionSupervisor: N copies of one child; a key selects the copy that serves it.
 
-As Elixir's `PartitionSupervisor`: for a process that would be a bottleneck alone. The copies
-share nothing; equal keys go to the same copy as long as `partitions` stays the same.
+As Elixir's `PartitionSupervisor`, for a process that would be a bottleneck alone. The copies share
+nothing. Equal keys go to the same copy as long as `partitions` stays the same.
 
-Difference from Elixir: an event loop runs one copy at a time, whatever the number of cores. What
-partitions buy here is that keys do not wait for each other where handlers await.
+Difference from Elixir: an event loop runs one copy at a time, whatever the number of cores. Partitions
+help if handlers await: then keys do not wait for each other.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.process import Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.child_spec import ChildSpec
-from inprocess.supervision.supervisors.ordered_children import Ordered
+from inprocess.supervision.supervisors.ordered_children import OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
 
 def partition_of(key: object, partitions: int) -> int:
-    """The partition that serves the key: 0 to partitions - 1, the same in every run and process.
+    """Return the partition of the key: 0 to partitions - 1, the same in every run and process.
 
-    A whole number goes to its remainder, as in Elixir, text and bytes to the remainder of their
-    checksum, anything else by its `repr`, which therefore must not hold an address.
+    The partition of an int is its remainder, as in Elixir; of str and bytes, that of a checksum; of any
+    other object, that of its `repr`, which must not contain an address.
     """
     if isinstance(key, int):
         return abs(key) % partitions
@@ -37,8 +37,8 @@ def partition_of(key: object, partitions: int) -> int:
     return zlib.crc32(data) % partitions
 
 
-class PartitionSupervisor(Ordered):
-    """See the module. `async with PartitionSupervisor.start(start, partitions=4) as copies:`."""
+class PartitionSupervisor(OrderedSupervisor):
+    """N copies of a child. `async with PartitionSupervisor.start(start, partitions=4) as copies:`."""
 
     __slots__ = ()
 
@@ -56,10 +56,10 @@ class PartitionSupervisor(Ordered):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Start `start(0)` to `start(partitions - 1)`, by default one a core.
+        """Start `start(0)` to `start(partitions - 1)`; by default one a core.
 
-        The ids are "0", "1" and so on; the rest is as in Supervisor. Raise ValueError for less than
-        one partition. Any thread.
+        The ids are "0", "1" and so on; the rest is as in Supervisor. Raise ValueError for less than one
+        partition. Any thread.
         """
         count = partitions if partitions is not None else os.cpu_count() or 1
         if count < 1:
@@ -70,16 +70,16 @@ class PartitionSupervisor(Ordered):
 
     @property
     def partitions(self) -> int:
-        """How many copies there are."""
+        """Number of copies."""
         return len(self._children)
 
     def via(self, key: object) -> Process:
-        """The process that serves the key now; look it up again for each message. Any thread.
+        """Return the process that serves the key now. Call it again for each message. Any thread.
 
-        Raise ServerDiedError while that copy is being restarted, or after its end.
+        Raise ServerDiedError while that copy restarts, and after its end.
         """
         child = self._children.get(str(partition_of(key, self.partitions)))
         process = None if child is None else child.process
         if process is None or process.exit is not None:
             raise ServerDiedError(f"{self.name}: the partition of {key!r} is not running: try again shortly")
-        return process
+        return process.handle

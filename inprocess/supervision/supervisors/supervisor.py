@@ -2,26 +2,26 @@
 
 As OTP's `supervisor`:
 
-- Start: left to right, each waits until the one before has initialised. If one fails, those
-  already started stop in reverse, and the start fails with the child's id and reason.
-- Restart: by the child's restart value (see `exits`) and the strategy. one_for_one restarts the
-  child that ended; one_for_all stops and starts all; rest_for_one that one and those started
-  after it. Temporary children are never restarted, not even by a sibling. One restart is
-  counted however many siblings cycle; a failed start during a restart counts, and is tried
-  again at once, after the requests and exits that wait. A cycle also starts siblings that
-  had ended or were terminated.
-- Give-up: past `max_restarts` in `max_seconds` it logs that, stops its children in reverse and
-  exits with reason shutdown, which a parent answers only if the supervisor is a permanent child.
-- Stop: reverse order, one at a time; each child is asked, given its limit, killed, and
-  abandoned and reported where it ignores that.
-- auto_shutdown: when a significant child has ended by itself and is not restarted, the
-  supervisor exits with reason shutdown: for any_significant at the first, for all_significant
-  when no other significant child runs.
+- Start: left to right; each child waits until the one before it has initialised. If one fails, the
+  children already started stop in reverse, and the start fails with the child's id and reason.
+- Restart: by the child's restart value (see `exits`) and the strategy. one_for_one restarts the child
+  that ended; one_for_all stops and starts all; rest_for_one that child and those started after it.
+  Temporary children are never restarted, not even by a sibling. It counts as one restart however
+  many siblings it affects. A failed start during a restart counts too, and is tried again at once,
+  after the requests and exits that wait. A restart also starts affected siblings that had ended
+  or been terminated.
+- Give-up: beyond `max_restarts` in `max_seconds` the supervisor logs that, stops its children in
+  reverse and exits with reason shutdown; its parent restarts it only if it is a permanent child.
+- Stop: in reverse, one at a time. Each child is asked to end, given its time limit, killed, and
+  abandoned and reported if it does not end then.
+- auto_shutdown: when a significant child ends by itself and is not restarted, the supervisor exits
+  with reason shutdown: with any_significant at the first such child, with all_significant if no
+  other significant child runs.
 
-It deals with requests and exits one after the other. Differences from OTP: the window is not
-cut to whole seconds; a supervisor that waits for a child's `init` can be shut down, which
-interrupts that start; `start_child` and `restart_child` undo what they began where their
-caller is cancelled. There is no back-off: see TaskSupervisor for children with one.
+It handles requests and exits one after the other. Differences from OTP: the window is not truncated to
+whole seconds. A supervisor that waits for a child's `init` can be shut down, which interrupts that
+start. `start_child` and `restart_child` are undone if their caller is cancelled. There is no back-off:
+see TaskSupervisor for children with one.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from inprocess.supervision.core.errors import (
     ServerDiedError,
     StartError,
 )
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, check_significance
-from inprocess.supervision.supervisors.ordered_children import Child, ChildCounts, Ordered
+from inprocess.supervision.supervisors.ordered_children import ChildCounts, ChildRecord, OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
 __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
@@ -52,8 +52,8 @@ __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
 T = TypeVar("T")
 
 
-class Supervisor(Ordered):
-    """Keeps processes running; see the module. `async with Supervisor.start([...]) as supervisor:`."""
+class Supervisor(OrderedSupervisor):
+    """Keeps processes running. `async with Supervisor.start([...]) as supervisor:`."""
 
     __slots__ = ()
 
@@ -71,49 +71,51 @@ class Supervisor(Ordered):
     ) -> Self:
         """Begin to start the children and return the supervisor; `ready` waits for them. Any thread.
 
-        It lives on the running loop, or where there is none on the runtime's (see `home_loop`);
-        then `start` waits in any case. `max_seconds` is the window's length, s. Raise
-        ValueError for options that make no supervisor, duplicate ids among them, and
-        AlreadyStartedError where the name is taken. `ready` raises StartError for the first
-        child that fails.
+        It lives on the running loop. Without one it lives on the runtime's (see `home_loop`), and `start`
+        waits for the children. `max_seconds` is the length of the window, s. Raise ValueError for options
+        that do not fit, such as duplicate ids, and AlreadyStartedError if the name is taken. `ready` raises
+        StartError for the first child that fails.
         """
         intensity = RestartIntensity(max_restarts, max_seconds)
         make = partial(cls, tuple(children), strategy, intensity, auto_shutdown)
         return cls._launch(make, name, clock)
 
     async def start_child(self, spec: ChildSpec) -> Process | None:
-        """Add a child after the others and start it; return its process, None where it is ignored.
+        """Add a child after the others and start it. Return its process, None if it is ignored.
 
-        Raise AlreadyStartedError for the id of a child that runs, AlreadyPresentError for that
-        of one that does not, StartError where the start fails (then the spec is not kept),
-        ValueError for a significant child where auto_shutdown is never, and ServerDiedError
-        where the supervisor ends first. Any loop.
+        Raise AlreadyStartedError if a child with this id runs, AlreadyPresentError if it exists but does not
+        run, StartError if the start fails (the spec is then not kept), ValueError for a significant child
+        with auto_shutdown never, and ServerDiedError if the supervisor ends first. Any loop.
         """
         check_significance((spec,), self._auto_shutdown)
-        return await self._ask(partial(self._start_child, spec), partial(self._undo_start, spec.id, True))
+        return _handle(
+            await self._ask(partial(self._start_child, spec), partial(self._undo_start, spec.id, True))
+        )
 
     async def terminate_child(self, child_id: str) -> None:
-        """Stop a child, within its limit; its spec stays, unless it is temporary. Never counted.
+        """Stop a child within its limit. Its spec stays, unless it is temporary. Not counted as a restart.
 
-        Raise NoSuchChildError, and ServerDiedError where the supervisor ends first. Any loop.
+        Raise NoSuchChildError, and ServerDiedError if the supervisor ends first. Any loop.
         """
         await self._ask(partial(self._terminate_child, child_id))
 
     async def restart_child(self, child_id: str) -> Process | None:
-        """Start a child that does not run; return its process, None where it is ignored. Never counted.
+        """Start a child that does not run. Return its process, None if it is ignored. Not counted.
 
-        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, StartError (the spec
-        stays), and ServerDiedError where the supervisor ends first. Any loop.
+        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, StartError (the spec stays), and
+        ServerDiedError if the supervisor ends first. Any loop.
         """
-        return await self._ask(
-            partial(self._restart_child, child_id), partial(self._undo_start, child_id, False)
+        return _handle(
+            await self._ask(
+                partial(self._restart_child, child_id), partial(self._undo_start, child_id, False)
+            )
         )
 
     async def delete_child(self, child_id: str) -> None:
         """Forget the spec of a child that does not run.
 
-        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, and ServerDiedError
-        where the supervisor ends first. Any loop.
+        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, and ServerDiedError if the supervisor
+        ends first. Any loop.
         """
         await self._ask(partial(self._delete_child, child_id))
 
@@ -124,7 +126,7 @@ class Supervisor(Ordered):
     ) -> T:
         """Queue an operation and wait for its result, or for the end of this supervisor.
 
-        Where the caller is cancelled in the very turn of the answer, `undo` is queued.
+        If the caller is cancelled in the same turn as the answer, `undo` is queued.
         """
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
@@ -160,7 +162,7 @@ class Supervisor(Ordered):
             if not answer.done():
                 answer.set_result(result)
 
-    async def _start_child(self, spec: ChildSpec, answer: asyncio.Future[Any]) -> Process | None:
+    async def _start_child(self, spec: ChildSpec, answer: asyncio.Future[Any]) -> BaseProcess | None:
         there = self._children.get(spec.id)
         if there is not None:
             if there.state == "stopped":
@@ -168,7 +170,7 @@ class Supervisor(Ordered):
                     f"{self.name} has a child {spec.id!r} that does not run: restart it, or delete it first"
                 )
             raise AlreadyStartedError(f"{self.name} has a child {spec.id!r} already")
-        child = self._children[spec.id] = Child(spec)
+        child = self._children[spec.id] = ChildRecord(spec)
         try:
             process = await self._start_for(child, answer)
         except StartError:
@@ -178,7 +180,7 @@ class Supervisor(Ordered):
             self._children.pop(spec.id, None)
         return process
 
-    async def _restart_child(self, child_id: str, answer: asyncio.Future[Any]) -> Process | None:
+    async def _restart_child(self, child_id: str, answer: asyncio.Future[Any]) -> BaseProcess | None:
         return await self._start_for(self._stopped(child_id), answer)
 
     async def _delete_child(self, child_id: str, _answer: asyncio.Future[Any]) -> None:
@@ -189,8 +191,8 @@ class Supervisor(Ordered):
         await self._stop_one(child)
         self._forget_temporary(child)
 
-    async def _start_for(self, child: Child, answer: asyncio.Future[Any]) -> Process | None:
-        """Start a child for a caller; where the caller is cancelled meanwhile, stop it again."""
+    async def _start_for(self, child: ChildRecord, answer: asyncio.Future[Any]) -> BaseProcess | None:
+        """Start a child for a caller; stop it again if the caller is cancelled meanwhile."""
 
         def caller_ended(answer: asyncio.Future[Any]) -> None:
             if answer.cancelled() and self._starting is child:
@@ -207,20 +209,20 @@ class Supervisor(Ordered):
             await self._stop_one(child)
         return process
 
-    async def _undo_start(self, child_id: str, is_new: bool, process: Process | None) -> None:  # noqa: FBT001 - bound above
+    async def _undo_start(self, child_id: str, is_new: bool, process: BaseProcess | None) -> None:  # noqa: FBT001 - bound above
         child = self._children.get(child_id)
         if child is not None and child.process is process:
             await self._stop_one(child)
             if is_new:
                 del self._children[child_id]
 
-    def _child(self, child_id: str) -> Child:
+    def _child(self, child_id: str) -> ChildRecord:
         child = self._children.get(child_id)
         if child is None:
             raise NoSuchChildError(f"{self.name} has no child {child_id!r}: see which_children")
         return child
 
-    def _stopped(self, child_id: str) -> Child:
+    def _stopped(self, child_id: str) -> ChildRecord:
         child = self._child(child_id)
         if child.state == "restarting":
             raise ChildRestartingError(
@@ -229,3 +231,7 @@ class Supervisor(Ordered):
         if child.state != "stopped":
             raise ChildRunningError(f"{self.name}: child {child_id!r} is running: terminate it first")
         return child
+
+
+def _handle(process: BaseProcess | None) -> Process | None:
+    return None if process is None else process.handle

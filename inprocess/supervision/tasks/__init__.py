@@ -1,5 +1,5 @@
-"""Tasks and their supervisors: Elixir's `Task` and `Task.Supervisor`.
+"""Tasks and their supervisor: Elixir's `Task` and `Task.Supervisor`.
 
-What belongs here: a function that runs under supervision, its attempts and its results. Floors: may use
-`core`, `isolation`, `supervisors`.
+Belongs here: functions that run under supervision, their attempts, results and streams. Does not belong
+here: processes with state, see `servers`. May import `core`, `isolation` and `lifecycle`.
 """

@@ -1,8 +1,7 @@
-"""What the log says about a TaskSupervisor's children.
+"""Log messages about a TaskSupervisor's children.
 
-A crash is logged once, for the attempt that crashed: name, function and arguments (cut, secrets
-hidden), the supervisor and its ancestors up to the root, and who asked for the work where that
-is known.
+A crash is logged once an attempt: name, function and arguments (truncated, secrets hidden), the
+supervisor and its ancestors up to the root, and the caller of `Task.start` if there is one.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ import asyncio
 
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.process import BaseProcess, ancestors
 from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.tasks.child import Child
 
 
-def crashed(supervisor: Process, child: Child, ended: Exit) -> None:
-    """Log that an attempt crashed."""
+def crashed(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
+    """Log the crash of an attempt."""
     asker = child.asked_for_by
     log.error(
         "%s under %s crashed in attempt %d: %s%s",
         child.describe(),
-        " under ".join(lineage(supervisor)),
+        " under ".join((supervisor.name, *ancestors(supervisor))),
         child.attempt,
         ended,
         "" if asker is None else f", asked for by {asker}",
@@ -30,8 +29,10 @@ def crashed(supervisor: Process, child: Child, ended: Exit) -> None:
     )
 
 
-def intensity_reached(supervisor: Process, child: Child, intensity: RestartIntensity, others: int) -> None:
-    """Log that the window which all children share has run out; `others` are the children that it stops."""
+def intensity_reached(
+    supervisor: BaseProcess, child: Child, intensity: RestartIntensity, others: int
+) -> None:
+    """Log that the shared window is exceeded; `others` are the children that will be stopped."""
     log.error(
         "%s reached its restart intensity, more than %d restarts in %g s, with %s: it stops its other "
         "%d children and exits. Give children a window of their own (intensity=) to keep them apart",
@@ -43,8 +44,8 @@ def intensity_reached(supervisor: Process, child: Child, intensity: RestartInten
     )
 
 
-def given_up(supervisor: Process, child: Child, ended: Exit) -> None:
-    """Log that a child's own window has run out, and call its hook."""
+def given_up(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
+    """Log that a child's own window is exceeded, and call its hook."""
     log.error(
         "%s under %s was given up after %d attempts: its own restart intensity is reached. Last exit: %s",
         child.describe(),
@@ -58,13 +59,3 @@ def given_up(supervisor: Process, child: Child, ended: Exit) -> None:
             hook(child, ended.error)
         except Exception:  # noqa: BLE001 - a hook must not end the supervisor
             log.exception("on_give_up of %s failed", child.name)
-
-
-def lineage(process: Process) -> list[str]:
-    """Its name and those of its ancestors, up to the root."""
-    names = [process.name]
-    above = process.parent
-    while above is not None:
-        names.append(above.name)
-        above = above.parent
-    return names

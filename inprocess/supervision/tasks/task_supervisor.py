@@ -1,57 +1,85 @@
-"""TaskSupervisor: children that are started at run time, one by one, each a function to run.
+"""TaskSupervisor: runs functions as children, started one by one at run time.
 
-1. `start_child` puts the child in a line and returns; the loop starts the line's children from
-   its next turn on, STARTS_PER_TURN at most and for no longer than the scheduler's slice, so
-   that a burst neither blocks its caller nor the loop.
-2. A child that ends is dealt with as `exits` says, by its restart value: temporary (default),
+1. `start_child` queues the child and returns. From its next turn on, the loop starts queued children,
+   at most STARTS_PER_TURN a turn and for no longer than the scheduler's slice, so that a burst
+   blocks neither its caller nor the loop. This keeps few asyncio tasks alive at once: 100,000 live
+   tasks cost more than 100,000 tasks one after the other.
+2. A child that ends is restarted or not by its restart value, see `exits`: temporary (default),
    transient or permanent.
-3. All children share one restart window, OTP's 3 in 5 s. When it runs out, the supervisor logs
-   that, stops the other children and exits with reason shutdown; its parent restarts it only
-   if it is permanent. The other children's work is lost with it.
-4. A child may have a window of its own (`intensity=`): then its crashes do not count in the
-   shared window, and when its own runs out only that child ends, with a crash log and a call
-   of `on_give_up(child, error)`. The price: nothing escalates. If every child fails because
-   the same thing is broken, each burns its own budget and nobody restarts what they share.
-5. A child may wait before its restarts (`backoff=`). It is held in memory meanwhile, still
-   counts as a child, and is lost if the process ends. A restart is counted when the child
-   crashed, not when its wait is over.
+3. All children share one restart window, OTP's 3 in 5 s. When it is exceeded, the supervisor logs that,
+   stops the other children and exits with reason shutdown; its parent restarts it only if it is
+   permanent. The other children's work is lost.
+4. A child may have its own window (`intensity=`). Its crashes then do not count in the shared window;
+   when its own is exceeded, only that child ends, with a crash log and a call of
+   `on_give_up(child, error)`. The price: nothing escalates. If all children fail for the same reason,
+   each uses up its own window and nothing restarts what they share.
+5. A child may wait before its restarts (`backoff=`). Meanwhile it is held in memory, counts as a child,
+   and is lost if the process ends. A restart is counted at the crash, not after the wait.
 
-Differences from OTP: a child cannot be killed. At its limit a task is cancelled once more and,
-if it ignores that too, abandoned and reported. Arguments are passed by reference. The children
-of a supervisor that gave up have no parent that starts them again: as in OTP, it comes back empty.
+Differences from OTP: a child cannot be killed. At its limit its task is cancelled once more; if it
+suppresses that too, it is abandoned and reported. Arguments are passed by reference. As in OTP, a
+supervisor that is restarted after a give-up has no children.
+
+If attempts cannot begin at once (see `child`), a task has its first step in the turn after it was made,
+and the child checks it at the end of that turn: no callback is spent on work that is done in one step.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable
-from contextvars import copy_context
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Sequence
+from contextvars import Context, copy_context
 from functools import partial
 from threading import get_ident
-from typing import Any, Self, TypeVar, TypeVarTuple, Unpack, overload
+from time import perf_counter
+from typing import Any, ClassVar, Final, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import Refused, TaskRefusedError
-from inprocess.supervision.core.exits import Restart
-from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
+from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, restarts
+from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, ShutdownLimit, ended_within
+from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity, RestartWindow
+from inprocess.supervision.core.scheduler import SLICE_S
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
+from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
 from inprocess.supervision.tasks.async_task import AnsweringChild, AsyncTask, Exited, Ok
-from inprocess.supervision.tasks.child import Child
-from inprocess.supervision.tasks.child_options import PLAIN, AsyncOptions, ChildOptions, options_of
-from inprocess.supervision.tasks.task_supervisor_base import TaskParent
+from inprocess.supervision.tasks.child import EAGER, Child
+from inprocess.supervision.tasks.child_options import PLAIN, AsyncOptions, ChildOptions, Options, options_of
+
+#: Children that one turn of the loop starts; the rest of the queue waits for the next turn.
+STARTS_PER_TURN: Final = 200
+#: Children that are started between two readings of the clock.
+STARTS_PER_LOOK: Final = 8
 
 Ts = TypeVarTuple("Ts")
 In = TypeVar("In")
 T = TypeVar("T")
+C = TypeVar("C", bound=Child)
 
 
-class TaskSupervisor(TaskParent):
-    """Starts and restarts functions; see the module for what it promises. Made by `start`."""
+class TaskSupervisor(BaseProcess):
+    """Starts and restarts functions; see the module. Created by `start`."""
 
-    __slots__ = ()
+    __slots__ = (
+        "_begun",
+        "_children",
+        "_intensity",
+        "_is_awake",
+        "_is_open",
+        "_line",
+        "_max_children",
+        "_refusal",
+        "_stopping",
+        "_window",
+        "_withdrawn",
+        "restarts",
+    )  # fmt: skip
+
+    shutdown_limit: ClassVar[ShutdownLimit] = "infinity"  # bounded by the children's own limits
 
     @classmethod
     def start(
@@ -63,9 +91,9 @@ class TaskSupervisor(TaskParent):
         max_seconds: float = MAX_SECONDS,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor; raise AlreadyStartedError where the name is taken.
+        """Start a supervisor; raise AlreadyStartedError if the name is taken.
 
-        It lives on the running loop; where there is none, on that of the runtime (see `home_loop`).
+        It lives on the running loop; without one, on the runtime's (see `home_loop`).
         """
         make = partial(
             cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
@@ -84,6 +112,22 @@ class TaskSupervisor(TaskParent):
         supervisor._bind(name, clock)
         return supervisor
 
+    def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
+        super().__init__()
+        self._intensity = intensity
+        self._window = RestartWindow(intensity)
+        self._max_children = max_children
+        self._children: dict[Child, None] = {}  # begun and not ended
+        self._line: deque[Child] = deque()  # queued, not begun
+        self._withdrawn = 0  # of the queue, ended already
+        self._begun: deque[Child] = deque()  # their tasks have not had the first step
+        self._is_awake = False
+        self._refusal: Refused | None = None
+        self._is_open = max_children == math.inf
+        self._stopping: asyncio.Task[None] | None = None
+        #: Restarts of children since the start.
+        self.restarts = 0
+
     def start_child(
         self,
         function: Callable[[*Ts], object],
@@ -91,20 +135,19 @@ class TaskSupervisor(TaskParent):
         restart: Restart = "temporary",
         **options: Unpack[ChildOptions],
     ) -> Child | Refused:
-        """Start `function(*args)` under supervision and return its handle, at once.
+        """Start `function(*args)` under supervision and return its handle at once.
 
-        An async function runs on the supervisor's loop, a plain one in a thread; see
-        `ChildOptions` for this and the other options. Refused is returned past `max_children`,
-        while draining and after the end. Raise ValueError for a misspelt option. Callable from
-        any thread; another thread waits for the loop's next turn.
+        An async function runs on the supervisor's loop, a plain one in a thread; see `ChildOptions` for this
+        and the other options. Return Refused beyond `max_children`, while draining and after the end. Raise
+        ValueError for an unknown option value. Any thread; another thread waits for the loop's next turn.
         """
         known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
         if get_ident() != self.scheduler.thread:
             return self.atomically(partial(self.take, function, args, known, Child))
         if not self._is_open:
             return self.take(function, args, known, Child)
-        child = Child()  # as `take` does, whose call would cost a tenth of the whole
-        child.exit = child._monitors = child.task = child.past = None  # noqa: SLF001 - in place of its constructor
+        child = Child()  # as `take` does; the call would cost a tenth of the total
+        child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
         child.supervisor = self
         child.function = function
         child.args = args
@@ -118,7 +161,7 @@ class TaskSupervisor(TaskParent):
     def atomically(self, function: Callable[[], T]) -> T | Refused:
         """Run a short function on the loop's thread, in one turn, and return its result. Any thread.
 
-        Refused is returned where the loop does not answer; then the function never runs.
+        Return Refused if the loop does not answer; the function then never runs.
         """
         if self.is_here:
             return function()
@@ -133,21 +176,23 @@ class TaskSupervisor(TaskParent):
     def async_(
         self, function: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, **options: Unpack[AsyncOptions]
     ) -> AsyncTask[T]: ...
+
     @overload
     def async_(
         self, function: Callable[[*Ts], T], *args: *Ts, **options: Unpack[AsyncOptions]
     ) -> AsyncTask[T]: ...
+
     def async_(  # type: ignore[misc]  # mypy takes *args for another kind than *Ts
         self,
         function: Callable[..., Any],
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """Start `function(*args)` as a task linked to the asyncio task that calls this; await its result.
+        """Start `function(*args)` as a task linked to the calling asyncio task; await it for its result.
 
-        See `task_async` for what a link means. Raise TaskRefusedError past `max_children`, while
-        draining and after the end, RuntimeError where no asyncio task on the supervisor's loop
-        calls, ValueError for a misspelt option.
+        See `async_task` for the meaning of the link. Raise TaskRefusedError beyond `max_children`, while
+        draining and after the end, RuntimeError outside of an asyncio task on the supervisor's loop, and
+        ValueError for an unknown option value.
         """
         caller = asyncio.current_task() if self.is_here else None
         if caller is None:
@@ -161,17 +206,19 @@ class TaskSupervisor(TaskParent):
     def async_nolink(
         self, function: Callable[[*Ts], Coroutine[Any, Any, T]], *args: *Ts, **options: Unpack[AsyncOptions]
     ) -> AsyncTask[T]: ...
+
     @overload
     def async_nolink(
         self, function: Callable[[*Ts], T], *args: *Ts, **options: Unpack[AsyncOptions]
     ) -> AsyncTask[T]: ...
+
     def async_nolink(  # type: ignore[misc]  # mypy takes *args for another kind than *Ts
         self,
         function: Callable[..., Any],
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """As `async_`, unlinked: neither end reaches the other. Any thread: see `result_in_thread`."""
+        """Like `async_`, without the link: neither end affects the other. Any thread."""
         return self._async(function, args, options, None)
 
     def async_stream(
@@ -185,10 +232,10 @@ class TaskSupervisor(TaskParent):
         on_timeout: OnTimeout = "exit",
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
-        """Run `function(input)` for each input, some at a time, and iterate over what they came to.
+        """Run `function(input)` for each input, several at a time, and iterate over the outcomes.
 
-        See `task_stream` for the options (`timeout` is in seconds) and for what is raised while
-        one iterates: TaskRefusedError and TimeoutError, and a crashed task's error. Loop's thread only.
+        See `async_stream` for the options (`timeout` in seconds) and for the errors raised by the iteration:
+        TaskRefusedError, TimeoutError and the error of a crashed task. Loop's thread only.
         """
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
@@ -206,11 +253,120 @@ class TaskSupervisor(TaskParent):
         on_timeout: OnTimeout = "exit",
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
-        """As `async_stream`; a task that crashes has the outcome Exited and ends nothing else."""
+        """Like `async_stream`; a crashed task has the outcome Exited, and the stream goes on."""
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
             on_timeout=on_timeout, linked=False,
         )  # fmt: skip
+
+    async def terminate_child(self, child: Child) -> bool:
+        """End a child for good and wait for it, within its limit; return False if it is not its own."""
+        if child.supervisor is not self or child.exit is not None:
+            return False
+        await self.end_child(child, child.shutdown_limit)
+        return True
+
+    def children(self) -> list[Child]:
+        """Return the children that have not ended: waiting, running or backing off, in the order of start."""
+        return [child for child in (*self._children, *self._line) if child.exit is None]
+
+    @property
+    def count(self) -> int:
+        """Number of children that have not ended."""
+        return len(self._children) + len(self._line) - self._withdrawn
+
+    def quiet(self) -> None:
+        """Refuse new children from now on; running children go on, restarts included."""
+        if self._refusal is None:
+            text = f"{self.name} is draining: the app is shutting down and takes no new work"
+            self._refuse(Refused("draining", text))
+
+    async def idle(self) -> None:
+        """Wait until it has no child."""
+        while self.count:
+            last = self._line[-1] if self._line else next(reversed(self._children))
+            await (last if last.exit is None else next(iter(self.children()))).wait()
+
+    def held(self) -> Sequence[Child]:
+        """See `children`."""
+        return self.children()
+
+    def shutdown(self) -> None:
+        """Stop all children at once, each within its own limit, then exit with reason shutdown."""
+        self._begin_stop(brutally=False)
+
+    def kill(self) -> None:
+        """Like `shutdown`, without waiting for the children's limits."""
+        if self._stopping is not None:
+            self._stopping.cancel()
+            self._stopping = None
+        self._begin_stop(brutally=True)
+
+    # For its children and streams.
+
+    def take(
+        self,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        options: Options,
+        kind: type[C],
+    ) -> C | Refused:
+        """Queue a child, or refuse it. Loop's thread only."""
+        if not self._is_open:
+            refused = self._refused()
+            if refused is not None:
+                return refused
+        child = kind()
+        child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
+        child.supervisor = self
+        child.function = function
+        child.args = args
+        child.options = options
+        child.context = copy_context()
+        self._line.append(child)
+        if not self._is_awake:
+            self._wake()
+        return child
+
+    async def end_child(self, child: Child, limit: ShutdownLimit) -> None:
+        """End its child for good, within this limit."""
+        child.ask()
+        await self._ensure_ended(child, limit)
+
+    def exited(self, child: Child, ended: Exit) -> None:
+        """Handle the end of an attempt. Called by the child."""
+        if ended is NORMAL and child.options.restart != "permanent":  # the hot path
+            if self._children.pop(child, child) is not None:
+                self._withdrawn += 1
+            child.finish(ended)
+            return
+        if ended.kind == "crash":
+            child_report.crashed(self, child, ended)
+        if child.asked or not restarts(child.restart, ended):
+            self._remove(child, ended)
+        else:
+            self._restart(child, ended)
+
+    def watch_soon(self, child: Child) -> None:
+        """Call the child's `watch` after its task has had its first step. Called by the child."""
+        self._begun.append(child)
+        if not self._is_awake:
+            self._wake()
+
+    def eagerly(self) -> bool:
+        """Whether attempts begin at once: this Python has eager tasks and the loop has no task factory."""
+        return EAGER and self.scheduler.loop.get_task_factory() is None
+
+    def new_task(self, coroutine: Coroutine[Any, Any, object], context: Context) -> asyncio.Task[object]:
+        """Create a task that begins in the loop's next turn."""
+        loop = self.scheduler.loop
+        if loop.get_task_factory() is None:  # then the loop's create_task does the same, but slowly
+            return asyncio.Task(
+                coroutine, loop=loop, context=context, name=getattr(coroutine, "__qualname__", None)
+            )
+        return loop.create_task(coroutine, context=context)
+
+    # Internals.
 
     def _async(
         self,
@@ -238,3 +394,91 @@ class TaskSupervisor(TaskParent):
         at_once = cores() if max_concurrency is None else max_concurrency
         stream = Stream(self, function, known, max_concurrency=at_once, **how)
         return stream.outcomes(inputs)
+
+    def _refuse(self, refusal: Refused) -> None:
+        self._refusal = refusal
+        self._is_open = False
+
+    def _refused(self) -> Refused | None:
+        if self._refusal is not None or self.count < self._max_children:
+            return self._refusal
+        text = f"{self.name} has {self.count} children, its max_children: try again later, or raise the bound"
+        return Refused("max_children", text)
+
+    def _wake(self) -> None:
+        self._is_awake = True
+        self.scheduler.soon(self._step)
+
+    def _step(self) -> None:
+        """Check the tasks that began in the last turn; start queued children."""
+        begun, self._begun = self._begun, deque()
+        try:
+            while begun:
+                begun.popleft().watch()
+            self._start_some()
+        finally:  # a monitor that raises must not lose the others
+            self._begun += begun
+            if self._line or self._begun:
+                self.scheduler.soon(self._step)
+            else:
+                self._is_awake = False
+
+    def _start_some(self) -> None:
+        line, children = self._line, self._children
+        eagerly = self.eagerly()
+        end = perf_counter() + SLICE_S
+        for started in range(1, min(len(line), STARTS_PER_TURN) + 1):
+            child = line.popleft()
+            if child.exit is None:
+                children[child] = None
+                child.run(eagerly=eagerly)
+            else:
+                self._withdrawn -= 1
+            if not started % STARTS_PER_LOOK and perf_counter() > end:
+                break
+
+    def _restart(self, child: Child, ended: Exit) -> None:
+        now = self.scheduler.monotonic()
+        history, options = child.ensure_history(), child.options
+        own = options.intensity
+        if (self._window if own is None else history.own_window(own)).allows(now):
+            self.restarts += 1
+            child.run_later(0.0 if options.backoff is None else history.delay(options.backoff, now))
+            return
+        self._remove(child, ended)
+        if own is None:
+            child_report.intensity_reached(self, child, self._intensity, self.count)
+            self._begin_stop(brutally=False)
+        else:
+            child_report.given_up(self, child, ended)
+
+    def _remove(self, child: Child, ended: Exit) -> None:
+        if child.exit is None and self._children.pop(child, child) is child:
+            self._withdrawn += 1  # it is queued
+        child.finish(ended)
+
+    def _begin_stop(self, *, brutally: bool) -> None:
+        self._refuse(Refused("not_running", f"{self.name} has ended"))
+        if self._stopping is None and self.exit is None:
+            self._stopping = self.loop.create_task(self._stop(brutally=brutally))
+
+    async def _stop(self, *, brutally: bool) -> None:
+        children = self.children()[::-1]
+        for child in children:
+            child.ask()
+        limits: list[ShutdownLimit] = [
+            "brutal_kill" if brutally else child.shutdown_limit for child in children
+        ]
+        await asyncio.gather(*map(self._ensure_ended, children, limits))
+        self._end(SHUTDOWN)
+
+    async def _ensure_ended(self, child: Child, limit: ShutdownLimit) -> None:
+        """Follow the steps of `process` for a child that was asked to end."""
+        if limit != "brutal_kill":
+            if await ended_within(self.clock, child, math.inf if limit == "infinity" else limit):
+                return
+            child.ask()
+        elif child.runs_in != "loop":
+            child.ask()  # twice is the kill, see `isolation.run`
+        if not await ended_within(self.clock, child, KILL_WAIT_S):
+            child.abandon()

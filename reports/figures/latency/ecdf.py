@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import PercentFormatter
 
-from bench.schema import SIDES
+from bench.schema import MINIMUM_SAMPLES, SIDES
 from reports.data import formatting, quantiles, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
@@ -82,16 +82,16 @@ def _finished(values: pd.Series[float]) -> _Array:
 
 
 def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
-    told = [_told(curve) for curve in found]
+    described = [_describe(curve) for curve in found]
     return canvas.figure(
         _sheet(found, hiccup_ms(run)),
         slug=canvas.slug("ecdf", scenario),
         title=f"Response of {formatting.scenario(scenario)}",
-        told=told,
+        description=described,
         caption="How long after it was due a job had its effect: further left is sooner, and a curve that "
         "stops below 100 % has jobs that were not finished by the drain limit. The thin curve counts from "
         "submit instead, which forgives a side what its caller had to wait before. "
-        f"n: {canvas.sentences(told)}",
+        f"n: {canvas.sentences(described)}",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(found),
         raw=("jobs", "blocks"),
@@ -101,7 +101,7 @@ def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
 def numbers(found: list[Curve]) -> Table | None:
     """The time by which a share of all jobs had their effect; only shares that n samples may speak of."""
     rows = []
-    for share in quantiles.MINIMUM_SAMPLES:
+    for share in MINIMUM_SAMPLES:
         row = {"share of jobs": f"{share * 100:g} %"}
         for curve in found:
             for kind, times in (("", curve.finished_ms), (", from submit", curve.uncorrected_ms)):
@@ -117,7 +117,7 @@ def _by(finished: _Array, total: int, share: float) -> str:
     return formatting.ms(quantiles.quantile(np.concatenate([finished, unfinished]), share))
 
 
-def _told(curve: Curve) -> str:
+def _describe(curve: Curve) -> str:
     unfinished = f", {curve.unfinished} unfinished" if curve.unfinished else ""
     blocks = formatting.plural(curve.blocks, "block")
     return f"{formatting.side(curve.side)}: {formatting.count(curve.total)} jobs in {blocks}{unfinished}"

@@ -7,7 +7,7 @@ import pandas as pd
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups, records
 from reports.data.run import Run
-from reports.data.tables import Table, ordered, table
+from reports.data.tables import Table, headings, ordered, table
 from reports.figures import canvas, dot_strips, line_chart
 
 
@@ -18,13 +18,9 @@ def _per_s(value: float) -> str:
 def capacity(run: Run) -> canvas.Figure | None:
     """Requests a second that each side sustained, one dot a ramp."""
     found = run.table("capacity")
-    lines = [
-        dot_strips.line(
-            found[found["side"] == side]["capacity_per_s"], name=formatting.side(side), side=side, unit=_per_s
-        )
-        for side in ordered(found["side"])
-    ]
-    drawn = dot_strips.panel("requests of the common mix, a second", lines)
+    drawn = dot_strips.panel_by_side(
+        "requests of the common mix, a second", found, "capacity_per_s", unit=_per_s
+    )
     if drawn is None:
         return None
     most = max(len(line.dots) for line in drawn.lines)
@@ -32,7 +28,7 @@ def capacity(run: Run) -> canvas.Figure | None:
         dot_strips.draw([drawn]),
         slug="capacity",
         title="The most that each side gets done",
-        told=dot_strips.told([drawn]),
+        description=dot_strips.describe([drawn]),
         caption="What the side got done a second once a ramp of rates had left it behind: how far the load "
         "may grow until this machine is too small. Each pale dot is one ramp; "
         f"n: {formatting.plural(most, 'ramp')} a side at most, so the range is no interval.",
@@ -44,22 +40,23 @@ def capacity(run: Run) -> canvas.Figure | None:
 
 def capacities(found: pd.DataFrame) -> Table | None:
     """Capacity, the steps around it, and who used the processor beyond it."""
+    names = headings("capacity")
     rows = [
         {
             "side": formatting.side(str(side)),
             "ramps": formatting.count(len(own)),
-            "requests/s": formatting.number(evidence.middle(own["capacity_per_s"])),
-            "jobs/s": formatting.number(evidence.middle(own["capacity_jobs_per_s"])),
-            "steepest step that held": formatting.number(evidence.middle(own["held_per_s"])),
-            "first that did not": formatting.number(evidence.middle(own["broke_per_s"])),
-            "cores: side": formatting.number(evidence.middle(own["side_cores"])),
-            "services": formatting.number(evidence.middle(own["services_cores"])),
-            "generator": formatting.number(evidence.middle(own["generator_cores"])),
-            "limited by": ", ".join(dict.fromkeys(own["limited_by"])),
+            names["capacity_per_s"]: formatting.number(evidence.middle(own["capacity_per_s"])),
+            names["capacity_jobs_per_s"]: formatting.number(evidence.middle(own["capacity_jobs_per_s"])),
+            names["held_per_s"]: formatting.number(evidence.middle(own["held_per_s"])),
+            names["broke_per_s"]: formatting.number(evidence.middle(own["broke_per_s"])),
+            names["side_cores"]: formatting.number(evidence.middle(own["side_cores"])),
+            names["services_cores"]: formatting.number(evidence.middle(own["services_cores"])),
+            names["generator_cores"]: formatting.number(evidence.middle(own["generator_cores"])),
+            names["limited_by"]: ", ".join(dict.fromkeys(own["limited_by"])),
         }
         for side, own in groups(found, "side")
     ]
-    return table("medians over ramps", rows, ("limited by",), folded=True)
+    return table("medians over ramps", rows, (names["limited_by"],), folded=True)
 
 
 def ramps(run: Run) -> canvas.Figure | None:
@@ -78,7 +75,7 @@ def ramps(run: Run) -> canvas.Figure | None:
         line_chart.draw([drawn], line_chart.Scale(name="jobs due a second (log)", log=True), height=2.7),
         slug="ramps",
         title="Where each side stops to keep up",
-        told=[
+        description=[
             f"{trend.name}: {formatting.number(max(y for _, y in trend.points))} jobs/s at most in a step"
             for trend in drawn.trends
         ],
@@ -108,17 +105,18 @@ def _trend(rows: pd.DataFrame, side: str) -> line_chart.Trend:
 
 def steps(found: pd.DataFrame) -> Table | None:
     """Every step of every ramp."""
+    names = headings("ramps")
     rows = [
         {
             "side": f"{formatting.side(row['side'])}, step {formatting.count(row['step'])}",
-            "requests/s": formatting.number(row["rate_per_s"]),
+            names["rate_per_s"]: formatting.number(row["rate_per_s"]),
             "jobs due/s": formatting.number(row["due"]),
             "jobs done/s": formatting.number(row["done"]),
-            "backlog before": formatting.count(row["backlog_start"]),
-            "backlog after": formatting.count(row["backlog_end"]),
-            "oldest": formatting.seconds(row["oldest_s"]),
-            "kept up": {True: "yes", False: "no"}.get(row["held"], formatting.NOTHING),
+            names["backlog_start"]: formatting.count(row["backlog_start"]),
+            names["backlog_end"]: formatting.count(row["backlog_end"]),
+            names["oldest_s"]: formatting.seconds(row["oldest_s"]),
+            names["held"]: {True: "yes", False: "no"}.get(row["held"], formatting.NOTHING),
         }
         for row in records(found)
     ]
-    return table("every step", rows, ("kept up",), folded=True)
+    return table("every step", rows, (names["held"],), folded=True)

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.data import evidence, formatting, rerun_commands
+from bench.schema import SCHEMA
+from reports.data import formatting, rerun_commands
 from reports.data.run import Run
-from reports.data.tables import Table, ordered, table
+from reports.data.tables import Table, middle_and_range, ordered, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, panel_by_side
 
-#: The plots: heading and column.
-SHOWN = {
-    "spawn of the side to its first effect, s": "first_effect_s",
-    "the app's spawn until it listens, s": "app_s",
-    "the worker's spawn until its first job, s": "worker_s",
-    "the broker's spawn until it answers, s": "broker_s",
-}
+#: The plots, a column each.
+SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
 
 
 def cold(run: Run) -> canvas.Figure | None:
@@ -24,21 +20,8 @@ def cold(run: Run) -> canvas.Figure | None:
     found = run.table("cold")
     plots = [
         drawn
-        for heading, column in SHOWN.items()
-        if (
-            drawn := panel(
-                heading,
-                [
-                    line(
-                        found[found["side"] == side][column],
-                        name=formatting.side(side),
-                        side=side,
-                        unit=formatting.seconds,
-                    )
-                    for side in ordered(found["side"])
-                ],
-            )
-        )
+        for column in SHOWN
+        if (drawn := panel_by_side(column.heading, found, column.name, unit=formatting.seconds))
     ]
     if not plots:
         return None
@@ -46,7 +29,7 @@ def cold(run: Run) -> canvas.Figure | None:
         draw(plots),
         slug="cold-start",
         title="Cold start",
-        told=told(plots),
+        description=describe(plots),
         caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
         "together, so they do not add up; the services that every side calls are not counted. The mark is "
         "the median, a pale dot one start, the bar their range. n: "
@@ -62,13 +45,6 @@ def numbers(found: pd.DataFrame) -> Table | None:
     rows = []
     for side in ordered(found["side"]):
         own = found[found["side"] == side]
-        cells = {
-            heading.removesuffix(", s"): formatting.spread(
-                formatting.seconds(evidence.middle(own[column])),
-                formatting.seconds(float(own[column].min())),
-                formatting.seconds(float(own[column].max())),
-            )
-            for heading, column in SHOWN.items()
-        }
+        cells = {column.label: middle_and_range(own[column.name], formatting.seconds) for column in SHOWN}
         rows.append({"side": formatting.side(side), "starts": formatting.count(len(own))} | cells)
     return table("the median over starts, with the range", rows, folded=True)

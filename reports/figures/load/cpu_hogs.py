@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.data import evidence, formatting, quantiles, rerun_commands
+from bench.schema import METRIC_LABELS, MINIMUM_SAMPLES, PLACE_LABELS
+from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
 from reports.data.tables import Table, table
 from reports.figures import canvas
-from reports.figures.dot_strips import Line, Panel, draw, line, panel, told
+from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 
 #: Inches for the names of side and place.
 NAMES = 2.05
 #: The metrics that are shown, each with the words before its quantile.
-SHOWN = {"request": "HTTP request", "lag": "lag of the app's own loop", "response": "response"}
-PLACE_NAMES = {
-    "loop": "on the loop",
-    "thread": "in a thread",
-    "process": "in a process",
-    "worker": "in its worker",
-}
+SHOWN = {metric: METRIC_LABELS[metric] for metric in ("request", "lag", "response")}
 
 
 def hogs(run: Run) -> canvas.Figure | None:
     """Without the heavy jobs (hollow) and with them, at the highest quantile that all windows have."""
     found = run.table("hog_latency")
-    found = found[found["quantile"].isin(quantiles.MINIMUM_SAMPLES)]
+    found = found[found["quantile"].isin(MINIMUM_SAMPLES)]
     plots = [drawn for metric in SHOWN if (drawn := _plot(found[found["metric"] == metric], metric))]
     if not plots:
         return None
@@ -35,7 +30,7 @@ def hogs(run: Run) -> canvas.Figure | None:
         draw(plots, names=NAMES),
         slug="hogs",
         title="Responsiveness beside CPU-heavy jobs",
-        told=told(plots),
+        description=describe(plots),
         caption="What people at the app feel while it also computes: the hollow mark is the same block "
         f"without heavy jobs, the full one with them{_load(blocks)}. Each pale dot is one block with "
         f"them, the bar their range. n: {formatting.plural(found['block'].nunique(), 'block')}.",
@@ -65,7 +60,7 @@ def _line(side: str, place: str, rows: pd.DataFrame) -> Line:
 
 
 def _name(side: str, place: str) -> str:
-    return f"{formatting.side(side)}, {PLACE_NAMES.get(place, place)}"
+    return f"{formatting.side(side)}, {PLACE_LABELS.get(place, place)}"
 
 
 def _load(blocks: pd.DataFrame) -> str:
@@ -89,8 +84,7 @@ def numbers(found: pd.DataFrame, blocks: pd.DataFrame) -> Table | None:
                         ),
                         "without": formatting.ms(evidence.middle(values[values["hogs"] == 0]["value_ms"])),
                         "with": formatting.ms(evidence.middle(values[values["hogs"] > 0]["value_ms"])),
-                        "heavy jobs done": f"{formatting.count(done['hogs_done'].sum())} of "
-                        f"{formatting.count(done['hogs'].sum())}",
+                        "heavy jobs done": formatting.count_of(done["hogs_done"].sum(), done["hogs"].sum()),
                     }
                 )
     return table("medians over blocks", rows, folded=True)

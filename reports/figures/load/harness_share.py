@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from bench.schema import MEASURE_LABELS
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, table
+from reports.data.tables import Table, headings, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, line, panel
 
 #: The plots: heading and column.
 SHOWN = {
@@ -15,13 +16,11 @@ SHOWN = {
     "the same, % of all that the machine's cores offered": "own_machine_percent",
 }
 
-MEASURE_NAMES = {"cold": "cold start", "hogs": "CPU-heavy jobs", "owners": "many owners", "fault": "faults"}
-
 
 def own(run: Run) -> canvas.Figure | None:
     """The harness's part, by measure; None where it was not recorded."""
     found = [
-        (MEASURE_NAMES.get(measure, str(measure)) or "unnamed", rows)
+        (MEASURE_LABELS.get(measure, str(measure)) or "unnamed", rows)
         for measure, rows in groups(run.table("own"), "measure")
     ]
     plots = [
@@ -39,7 +38,7 @@ def own(run: Run) -> canvas.Figure | None:
         draw(plots),
         slug="own",
         title="What the measuring itself took",
-        told=told(plots),
+        description=describe(plots),
         caption="The generator and the harness share the machine with the side, and what they take it lacks: "
         "a side that is short of processor time would have been better off alone. The mark is the median, "
         "each pale dot one block, the bar their range. n: "
@@ -56,16 +55,17 @@ def _percent(value: float) -> str:
 
 def numbers(run: Run) -> Table | None:
     """Seconds of processor time of every party, and the harness's part, by measure and side."""
+    names = headings("own")
     rows = [
         {
             "measure and side": f"{measure}: {formatting.side(str(side))}",
             "blocks": formatting.count(len(rows)),
-            "window": formatting.seconds(evidence.middle(rows["seconds"])),
-            "the side": formatting.seconds(evidence.middle(rows["side_s"])),
-            "the services": formatting.seconds(evidence.middle(rows["services_s"])),
-            "generator": formatting.seconds(evidence.middle(rows["generator_s"])),
-            "harness": formatting.seconds(evidence.middle(rows["harness_s"])),
-            "own part": _percent(evidence.middle(rows["own_percent"])),
+            names["seconds"]: formatting.seconds(evidence.middle(rows["seconds"])),
+            names["side_s"]: formatting.seconds(evidence.middle(rows["side_s"])),
+            names["services_s"]: formatting.seconds(evidence.middle(rows["services_s"])),
+            names["generator_s"]: formatting.seconds(evidence.middle(rows["generator_s"])),
+            names["harness_s"]: formatting.seconds(evidence.middle(rows["harness_s"])),
+            names["own_percent"]: _percent(evidence.middle(rows["own_percent"])),
         }
         for (measure, side), rows in groups(run.table("own"), "measure", "side")
     ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from reports.data import evidence, formatting, quantiles, rerun_commands
+from bench.schema import MINIMUM_SAMPLES
+from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, ordered, over_blocks, table
+from reports.data.tables import Table, headings, middle_and_range, ordered, table
 from reports.figures import canvas
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
 
@@ -18,7 +19,7 @@ APART = 0.12
 def loads(run: Run) -> list[canvas.Figure]:
     """A figure for each scenario that was measured under load."""
     latency = run.table("load_latency")
-    found = latency[(latency["metric"] == "response") & latency["quantile"].isin(quantiles.MINIMUM_SAMPLES)]
+    found = latency[(latency["metric"] == "response") & latency["quantile"].isin(MINIMUM_SAMPLES)]
     shares = sorted(
         share for share in {*found["share"], *run.table("loads")["share"]} if canvas.on_log_axis(share)
     )
@@ -53,7 +54,7 @@ def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) ->
         draw(plots, scale),
         slug=canvas.slug("load", scenario),
         title=f"Response under load: {formatting.scenario(scenario)}",
-        told=_told(rows, shares),
+        description=_describe(rows, shares),
         caption="Each side is asked for the same shares of what it can do itself, so the loads differ in "
         "requests a second: how soon a job has its effect when the side is busy. A cross at the top: the "
         "backlog grew, so a percentile would only tell how long the block was, and none is drawn; the table "
@@ -103,7 +104,7 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
     return plot(heading, found)
 
 
-def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
+def _describe(rows: pd.DataFrame, shares: list[float]) -> list[str]:
     middle = rows[rows["quantile"] == formatting.MEDIAN]
     return [
         f"{formatting.side(side)} at {formatting.percent(share)}: median "
@@ -115,22 +116,22 @@ def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
 
 def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
     """Rate, backlog and quantiles of every side at every share."""
-    found = []
+    found, names = [], headings("loads")
     for (side, share), own in groups(run.table("loads"), "side", "share"):
         values = rows[(rows["side"] == side) & (rows["share"] == share)]
         cells = {
             "at": f"{formatting.side(str(side))}, {formatting.percent(share)}",
-            "requests/s": formatting.number(evidence.middle(own["rate_per_s"])),
-            "jobs done": (
-                f"{formatting.count(own['done_jobs'].sum())} of {formatting.count(own['due_jobs'].sum())}"
-            ),
-            "refused": formatting.count(own["refused"].sum()),
-            "backlog grew by": f"{formatting.number(evidence.middle(own['growth_per_s']))} jobs/s",
-            "cleared after": formatting.seconds(evidence.middle(own["cleared_s"])),
-            "cores of the side": formatting.number(evidence.middle(own["side_cores"])),
+            names["rate_per_s"]: formatting.number(evidence.middle(own["rate_per_s"])),
+            names["done_jobs"]: formatting.count_of(own["done_jobs"].sum(), own["due_jobs"].sum()),
+            names["refused"]: formatting.count(own["refused"].sum()),
+            names["growth_per_s"]: f"{formatting.number(evidence.middle(own['growth_per_s']))} jobs/s",
+            names["cleared_s"]: formatting.seconds(evidence.middle(own["cleared_s"])),
+            names["side_cores"]: formatting.number(evidence.middle(own["side_cores"])),
         }
         for quantile in sorted(rows["quantile"].unique()):
             name = formatting.metric("response", float(quantile))
-            cells[name] = over_blocks(values[values["quantile"] == quantile]["value_ms"].dropna())
+            cells[name] = middle_and_range(
+                values[values["quantile"] == quantile]["value_ms"].dropna(), formatting.ms
+            )
         found.append(cells)
     return table("every side at every share", found, folded=True)

@@ -7,7 +7,7 @@ import pandas as pd
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups, records
 from reports.data.run import Run
-from reports.data.tables import Table, table
+from reports.data.tables import Table, headings, table
 from reports.figures import canvas
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
 
@@ -41,7 +41,7 @@ def owners(run: Run) -> canvas.Figure | None:
         draw(plots, Scale(name="periodic owners (log)", places=places, log=True), height=HEIGHT),
         slug="owners",
         title="Many periodic owners",
-        told=_told(found),
+        description=_describe(found),
         caption="Each owner has a sync of its own, and all are due at once: whether a timer for each "
         "customer scales. The more owners, the longer the interval (see the table), as no side here could "
         "run ten thousand a second. A missed tick is one in which no run began. "
@@ -84,7 +84,7 @@ def _name(side: str, policy: str) -> str:
     return "stock, entries" if policy == SECOND else formatting.side(side)
 
 
-def _told(found: pd.DataFrame) -> list[str]:
+def _describe(found: pd.DataFrame) -> list[str]:
     return [
         f"{formatting.side(row['side'])}, {row['policy']}, {formatting.count(row['owners'])} owners: "
         f"{formatting.number(row['missed_percent'])} % missed, phase p99 {formatting.ms(row['phase_p99_ms'])}"
@@ -94,23 +94,22 @@ def _told(found: pd.DataFrame) -> list[str]:
 
 def numbers(found: pd.DataFrame) -> Table | None:
     """Every count of owners of every side and policy."""
+    names = headings("owners")
     rows = [
         {
             "owners": f"{formatting.count(count)}: {formatting.side(str(side))}, {policy}",
-            "every": formatting.seconds(evidence.middle(own["interval_s"])),
-            "ticks run": (
-                f"{formatting.count(own['ticks_run'].sum())} of {formatting.count(own['ticks_due'].sum())}"
-            ),
-            "missed": formatting.count(own["missed"].sum()),
-            "doubled": formatting.count(own["duplicates"].sum()),
-            "phase p50": formatting.ms(evidence.middle(own["phase_p50_ms"])),
-            "phase p99": formatting.ms(evidence.middle(own["phase_p99_ms"])),
-            "latest": formatting.ms(float(own["phase_max_ms"].max())),
-            "jitter sd": formatting.ms(evidence.middle(own["jitter_sd_ms"])),
-            "drift, ppm": formatting.number(evidence.middle(own["drift_ppm"])),
-            "cores": formatting.number(evidence.middle(own["side_cores"])),
-            "memory, MB": formatting.number(evidence.middle(own["pss_mb"])),
-            "loop lag p99": formatting.ms(evidence.middle(own["lag_p99_ms"])),
+            names["interval_s"]: formatting.seconds(evidence.middle(own["interval_s"])),
+            names["ticks_run"]: formatting.count_of(own["ticks_run"].sum(), own["ticks_due"].sum()),
+            names["missed"]: formatting.count(own["missed"].sum()),
+            names["duplicates"]: formatting.count(own["duplicates"].sum()),
+            names["phase_p50_ms"]: formatting.ms(evidence.middle(own["phase_p50_ms"])),
+            names["phase_p99_ms"]: formatting.ms(evidence.middle(own["phase_p99_ms"])),
+            names["phase_max_ms"]: formatting.ms(float(own["phase_max_ms"].max())),
+            names["jitter_sd_ms"]: formatting.ms(evidence.middle(own["jitter_sd_ms"])),
+            names["drift_ppm"]: formatting.number(evidence.middle(own["drift_ppm"])),
+            names["side_cores"]: formatting.number(evidence.middle(own["side_cores"])),
+            names["pss_mb"]: formatting.number(evidence.middle(own["pss_mb"])),
+            names["lag_p99_ms"]: formatting.ms(evidence.middle(own["lag_p99_ms"])),
         }
         for (count, side, policy), own in groups(found, "owners", "side", "policy")
     ]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.analysis.comparison_page import page_path, told
-from bench.analysis.report_program import shown
+from bench.analysis.comparison_page import page_path, summary
+from bench.analysis.report_program import display_path
 from bench.analysis.run_comparison import Compared
 from bench.analysis.threshold_syntax import parse
 from bench.cli.commands import main
@@ -62,7 +62,7 @@ def test_compare_prints_the_figures_and_writes_a_page_and_its_figures_beside_the
     assert (done.exit_code, done.stderr) == (0, "")
     page = tmp_path / "compare-a-b.html"
     assert "paired by repetition" in done.stdout
-    assert capfd.readouterr().out == f"side by side: {shown(page)}\n"
+    assert capfd.readouterr().out == f"side by side: {display_path(page)}\n"
     assert "Of 1 figure in B: 1 higher." in page.read_text(encoding="utf-8")
     found = json.loads(page.with_suffix(".json").read_text())
     assert (found["a"], found["b"], found["how"]) == ("a", "b", "paired by repetition")
@@ -73,7 +73,7 @@ def test_the_file_leads_to_both_runs_from_where_it_lies_and_is_json_without_nan(
     row = dict.fromkeys(COMPARED, math.nan) | {"b": math.inf, "words": "too noisy to say"}
     table = pd.DataFrame([row], columns=list(COMPARED))
     compared = Compared(a=tmp_path / "x" / "a", b=tmp_path / "y" / "b", table=table, how="", others=())
-    found = told(compared, tmp_path / "x")
+    found = summary(compared, tmp_path / "x")
     assert (found["a"], found["b"]) == ("a", "../y/b")
     (figures,) = json.loads(json.dumps(found, allow_nan=False))["rows"]
     assert (figures["a"], figures["b"], figures["words"]) == (None, "inf", "too noisy to say")
@@ -83,7 +83,7 @@ def test_a_page_that_nobody_named_bears_the_real_names_of_both_runs(tmp_path: Pa
     (tmp_path / "second").mkdir()
     (tmp_path / "latest").symlink_to("second")
     found = page_path(tmp_path / "first", tmp_path / "latest")
-    assert found == shown(tmp_path / "compare-first-second.html")
+    assert found == display_path(tmp_path / "compare-first-second.html")
 
 
 def test_a_page_goes_where_it_is_asked_to_and_must_be_called_one(tmp_path: Path) -> None:

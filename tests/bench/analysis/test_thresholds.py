@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.threshold_results import outcomes
+from bench.analysis.threshold_results import threshold_results
 from bench.analysis.threshold_syntax import metrics, parse
 from bench.cli.commands import main
 from bench.errors import BenchError
@@ -56,7 +56,7 @@ def paired(run: RunDirectory) -> None:
 
 
 def met(run: RunDirectory, text: str) -> list[bool]:
-    return [outcome.met for outcome in outcomes(run, parse(text))]
+    return [result.met for result in threshold_results(run, parse(text))]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_compare_holds_the_second_run_against_thresholds(run: RunDirectory) -> N
 
 
 def ratios(run: RunDirectory, text: str) -> dict[str, float]:
-    return {outcome.subject: outcome.value for outcome in outcomes(run, parse(text))}
+    return {result.subject: result.value for result in threshold_results(run, parse(text))}
 
 
 def test_a_ratio_of_two_sides_is_the_median_over_their_pairs(run: RunDirectory) -> None:

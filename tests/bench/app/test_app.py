@@ -130,11 +130,9 @@ def test_sigterm_answers_what_is_under_way_and_drains_the_work(lab: Any) -> None
 def test_a_port_in_use_ends_the_app_with_one_line_and_code_2(lab: Any) -> None:
     lab.env["QUEUE_OR_TASK_SIDE"] = "inline"
     with listening_socket() as bound:
-        process = lab.start("app", "bench.app.__main__", "--port", str(port_of(bound)))
+        process = lab.start("app", "bench.app", "--port", str(port_of(bound)))
         assert lab.ended(process) == 2
-        line = (
-            f"bench.app.__main__: port {port_of(bound)} on 127.0.0.1 cannot be used: Address already in use"
-        )
+        line = f"bench.app: port {port_of(bound)} on 127.0.0.1 cannot be used: Address already in use"
         assert process.tail(50) == line
 
 
@@ -143,15 +141,15 @@ def test_a_port_in_use_ends_the_app_with_one_line_and_code_2(lab: Any) -> None:
     [
         (
             {"QUEUE_OR_TASK_SIDE": "outline"},
-            "bench.app.__main__: QUEUE_OR_TASK_SIDE is 'outline': expected one of",
+            "bench.app: QUEUE_OR_TASK_SIDE is 'outline': expected one of",
         ),
         (
             {"QUEUE_OR_TASK_SIDE": "inline", "SMTP_URL": "smtp:"},
-            "bench.app.__main__: SMTP_URL is 'smtp:': expected",
+            "bench.app: SMTP_URL is 'smtp:': expected",
         ),
         (
             {"QUEUE_OR_TASK_SIDE": "celery-stock", "QUEUE_OR_TASK_PROFILE": "soft"},
-            "bench.app.__main__: QUEUE_OR_TASK_PROFILE is 'soft': expected",
+            "bench.app: QUEUE_OR_TASK_PROFILE is 'soft': expected",
         ),
     ],
 )
@@ -159,7 +157,7 @@ def test_a_bad_environment_ends_the_app_with_one_line_and_code_2(
     lab: Any, env: dict[str, str], line: str
 ) -> None:
     lab.env |= env
-    process = lab.start("app", "bench.app.__main__")
+    process = lab.start("app", "bench.app")
     assert lab.ended(process) == 2
     assert process.tail(50).startswith(line)
     assert "\n" not in process.tail(50)

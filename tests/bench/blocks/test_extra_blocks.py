@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from bench.blocks import load
-from bench.plan import extra_blocks, hog_turns
+from bench.plan import extra_blocks
 from bench.plan.profiles import PROFILES
-from bench.plan.run_request import make_order
+from bench.plan.run_request import make_run_request
 from bench.run import runner
 from bench.schema import TABLES
+from bench.stack.scenario_subject import ScenarioSubject
 
 SMALLEST = replace(
     PROFILES["smoke"],
@@ -35,8 +36,9 @@ def test_load_cold_starts_owners_and_heavy_jobs_are_measured_on_real_parts(
 ) -> None:
     monkeypatch.setattr(load, "WARMUP_S", 0.3)
     monkeypatch.setattr(extra_blocks, "LEAST_S", 2.0)
-    monkeypatch.setitem(hog_turns.PLACES, "inprocess", ("process",))
-    order = make_order(
+    monkeypatch.setitem(extra_blocks.PLACES, "inprocess", ("process",))
+    order = make_run_request(
+        ScenarioSubject,
         scenarios=(),
         sides=("inprocess",),
         measures=MEASURES,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from bench.analysis.report_program import shown
+from bench.analysis.report_program import display_path
 from bench.cli.commands import main
 from bench.process.asgi_server import listening_socket, port_of
 from bench.schema import SCHEMA_VERSION
@@ -76,7 +76,7 @@ def test_a_redis_that_takes_connections_and_says_nothing_is_refused_too(tmp_path
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     done = call("report", str(tmp_path))
-    assert f"{shown(tmp_path)} is not a complete run" in one_line(done, capfd.readouterr().err)
+    assert f"{display_path(tmp_path)} is not a complete run" in one_line(done, capfd.readouterr().err)
 
 
 @pytest.mark.parametrize(

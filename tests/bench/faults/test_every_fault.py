@@ -9,7 +9,7 @@ import pytest
 from bench import faults
 from bench.cli.list_command import tables
 from bench.errors import BenchError
-from bench.faults import FAULTS, chosen
+from bench.faults import FAULTS, select_faults
 from bench.plan.sides import SIDES
 
 #: Faults of the broker, its workers and its result store: they mean nothing without a queue.
@@ -35,7 +35,8 @@ def test_each_module_tells_its_number_in_its_first_line() -> None:
     folder = Path(str(faults.__file__)).parent
     told = {}
     for file in folder.rglob("[a-z]*.py"):
-        module = importlib.import_module(".".join(file.relative_to(folder.parents[1]).with_suffix("").parts))
+        parts = file.relative_to(folder).with_suffix("").parts
+        module = importlib.import_module(".".join(("bench.faults", *parts)))
         if (fault := getattr(module, "FAULT", None)) is not None:
             told[fault.number] = int(re.match(r"Fault (\d+):", module.__doc__ or "")[1])  # type: ignore[index]
     assert told == {number: number for number in FAULTS}
@@ -43,4 +44,4 @@ def test_each_module_tells_its_number_in_its_first_line() -> None:
 
 def test_an_unknown_number_is_refused_with_the_known_ones() -> None:
     with pytest.raises(BenchError, match="no fault has the number 39: choose from 1, 2"):
-        chosen([39])
+        select_faults([39])

@@ -65,26 +65,26 @@ def test_an_owner_that_never_ran_misses_every_tick() -> None:
 @given(st.lists(st.integers(0, 5 * S), min_size=1, max_size=40))
 def test_the_herd_is_the_most_syncs_of_any_tenth_of_a_second(times: list[int]) -> None:
     events = [e for number, t in enumerate(times) for e in syncs([t], f"o{number}")]
-    found = herd.look(seen(events, owners=[f"o{number}" for number in range(len(times))]))
+    found = herd.check(seen(events, owners=[f"o{number}" for number in range(len(times))]))
     effects = [t + MS for t in times]
     assert found["herd"] == max(sum(t <= u < t + herd.WINDOW_NS for u in effects) for t in effects)
     assert found["share"] == found["herd"] / len(times)
 
 
 def test_without_a_sync_there_is_no_herd() -> None:
-    assert herd.look(seen([], owners=["o"])) == {"herd": 0, "share": 0.0, "syncs": 0}
+    assert herd.check(seen([], owners=["o"])) == {"herd": 0, "share": 0.0, "syncs": 0}
 
 
 @given(st.integers(0, 30))
 def test_each_run_of_the_crashing_job_is_counted_and_no_other(runs: int) -> None:
     events = job("u1/crm", start=1) + job("b-odd-crash/crm", start=2) * runs
-    assert crash_loop.look(seen(events)) == {"runs": runs}
+    assert crash_loop.check(seen(events)) == {"runs": runs}
 
 
 def test_the_crm_tells_which_content_a_job_saw() -> None:
-    assert mutated_argument.look(seen(job("b-odd-mutable-changed/crm", effect=1))) == {"content": "changed"}
-    assert mutated_argument.look(seen(job("b-odd-mutable/crm", effect=1))) == {"content": "snapshot"}
-    assert mutated_argument.look(seen(job("u1/crm", effect=1))) == {"content": "none"}
+    assert mutated_argument.check(seen(job("b-odd-mutable-changed/crm", effect=1))) == {"content": "changed"}
+    assert mutated_argument.check(seen(job("b-odd-mutable/crm", effect=1))) == {"content": "snapshot"}
+    assert mutated_argument.check(seen(job("u1/crm", effect=1))) == {"content": "none"}
 
 
 def test_the_long_jobs_themselves_are_not_late_short_ones() -> None:
@@ -94,12 +94,12 @@ def test_the_long_jobs_themselves_are_not_late_short_ones() -> None:
         *job("u2/crm", submit=0, accepted=1, effect=S),
     ]
     due = [{"event": "due", "t": 0, "scenario": ACCOUNT_SETUP, "request": user} for user in ("u1", "u2")]
-    assert long_before_short.look(seen([*events, *late, *due])) == {"late_short": 1}
+    assert long_before_short.check(seen([*events, *late, *due])) == {"late_short": 1}
 
 
 def test_refusals_count_from_the_moment_at_which_the_broker_is_full() -> None:
     events = job("a/crm", refused=0) + job("b/crm", refused=2 * S) + job("c/crm", refused=9 * S)
-    assert broker_full.look(seen(events, full_ns=S, room_ns=3 * S)) == {"refused_when_full": 1}
+    assert broker_full.check(seen(events, full_ns=S, room_ns=3 * S)) == {"refused_when_full": 1}
 
 
 def test_the_median_response_is_told_from_due_to_effect() -> None:
@@ -110,4 +110,4 @@ def test_the_median_response_is_told_from_due_to_effect() -> None:
         for event in job(f"u{n}/{service}", submit=0, accepted=1, effect=n * 100 * MS)
     ]
     due = [{"event": "due", "t": 0, "scenario": ACCOUNT_SETUP, "request": f"u{n}"} for n in range(1, 12)]
-    assert slow_broker.look(seen([*events, *due]))["response_p50_ms"] == 600
+    assert slow_broker.check(seen([*events, *due]))["response_p50_ms"] == 600

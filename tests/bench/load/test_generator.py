@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from bench.load.load_plan import Plan, make_plan
+from bench.load.load_plan import LoadPlan, make_load_plan
 from bench.process.asgi_server import listening_socket, port_of
 from scenarios import jobs
 
 BOTH = (jobs.ACCOUNT_SETUP, jobs.WELCOME_EMAIL)
 
 
-def generator(lab: Any, plan: Plan, url: str, *options: str) -> Any:
+def generator(lab: Any, plan: LoadPlan, url: str, *options: str) -> Any:
     (lab.folder / "plan.json").write_text(plan.to_json())
     return lab.start("generator", "bench.load.generator", "--plan", "plan.json", "--url", url, *options)
 
 
-def a_plan(rate: float = 30, seconds: float = 1) -> Plan:
-    return make_plan(seed=7, prefix="g", rates=dict.fromkeys(BOTH, rate), seconds=seconds)
+def a_plan(rate: float = 30, seconds: float = 1) -> LoadPlan:
+    return make_load_plan(seed=7, prefix="g", rates=dict.fromkeys(BOTH, rate), seconds=seconds)
 
 
 def test_every_request_of_the_plan_is_due_on_time_sent_and_answered(lab: Any) -> None:
@@ -46,7 +46,7 @@ def test_requests_go_out_while_earlier_ones_hang_and_end_as_unknown(lab: Any) ->
     lab.env["DEPENDENCY_TIMEOUT_S"] = "20"
     _, url = lab.start_app("inline")
     lab.fault("crm", "hang")
-    plan = make_plan(seed=7, prefix="g", rates={jobs.ACCOUNT_SETUP: 20}, seconds=1)
+    plan = make_load_plan(seed=7, prefix="g", rates={jobs.ACCOUNT_SETUP: 20}, seconds=1)
     assert lab.ended(generator(lab, plan, url, "--timeout-s", "2")) == 0
     assert len(lab.events("request")) == len(lab.events("unknown")) == len(plan.arrivals)
     assert lab.events("request")[-1]["t"] < lab.events("unknown")[0]["t"], "open loop: none waited"

@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.load.load_plan import MAX_RATE, Plan, PlanError, make_plan, owner_names
+from bench.load.load_plan import MAX_RATE, LoadPlan, PlanError, make_load_plan, owner_names
 from scenarios import jobs, users
 
 RATES = {jobs.ACCOUNT_SETUP: 14.0, jobs.WELCOME_EMAIL: 14.0}
 
 
-def plan(**options: Any) -> Plan:
-    return make_plan(**{"seed": 1, "prefix": "b003", "rates": RATES, "seconds": 5, "owners": 2, **options})
+def plan(**options: Any) -> LoadPlan:
+    return make_load_plan(
+        **{"seed": 1, "prefix": "b003", "rates": RATES, "seconds": 5, "owners": 2, **options}
+    )
 
 
 def test_the_same_seed_gives_the_same_plan_byte_for_byte() -> None:
@@ -24,7 +26,7 @@ def test_the_same_seed_gives_the_same_plan_byte_for_byte() -> None:
 
 
 def test_a_plan_survives_its_json() -> None:
-    assert Plan.from_json(plan().to_json()) == plan()
+    assert LoadPlan.from_json(plan().to_json()) == plan()
 
 
 def test_two_blocks_of_a_seed_differ_in_ids_alone() -> None:
@@ -91,10 +93,10 @@ def test_a_plan_that_cannot_be_offered_says_which_figure(options: dict[str, Any]
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"arrivals": [{}]}', '{"arrivals": [], "owners": []}'])
 def test_a_file_that_is_no_plan_is_refused(text: str) -> None:
     with pytest.raises(PlanError, match="not a plan"):
-        Plan.from_json(text)
+        LoadPlan.from_json(text)
 
 
 def test_a_file_that_asks_for_more_than_one_generator_offers_is_refused() -> None:
     steep = json.loads(plan().to_json()) | {"rates": {jobs.WELCOME_EMAIL: 9999.0}}
     with pytest.raises(PlanError, match=f"the rate of {jobs.WELCOME_EMAIL} is 9999"):
-        Plan.from_json(json.dumps(steep))
+        LoadPlan.from_json(json.dumps(steep))

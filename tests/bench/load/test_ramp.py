@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
 from bench.blocks import registry
 from bench.load import ramp
-from bench.load.load_plan import MAX_PREFIX, MAX_RATE, REQUESTED
-from bench.plan import sides
+from bench.load.load_plan import MAX_PREFIX, MAX_RATE
+from bench.plan import extra_blocks, sides
 from bench.plan.profiles import PROFILES
+from bench.stack.scenario_subject import ScenarioSubject
 from scenarios.jobs import ACCOUNT_SYNC, SCENARIOS
 
 ALL = list(sides.SIDES.values())
+LOAD = partial(ScenarioSubject(SCENARIOS).load, profile=PROFILES["full"])
 
 
 def test_the_same_seed_gives_the_same_ramp() -> None:
-    made = [ramp.make_ramp(seed=3, prefix="c", scenarios=REQUESTED, step_s=1.0)[0] for _ in range(2)]
+    made = [ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=1.0)[0] for _ in range(2)]
     assert made[0].to_json() == made[1].to_json()
 
 
 def test_each_step_offers_its_rate_and_only_its_own_time() -> None:
-    plan, stairs = ramp.make_ramp(seed=3, prefix="c", scenarios=REQUESTED, step_s=20.0, owners=2)
+    plan, stairs = ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=20.0)
     assert [arrival.due_ns for arrival in plan.arrivals] == sorted(a.due_ns for a in plan.arrivals)
     assert len({arrival.request for arrival in plan.arrivals}) == len(plan.arrivals)
     assert len(plan.owners) == 2
@@ -40,13 +43,15 @@ def test_steps_get_steeper_up_to_what_a_generator_offers() -> None:
 
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_side_has_its_ramps_before_its_shares(name: str) -> None:
-    made = registry.further_turns(["load"], ALL, SCENARIOS, PROFILES[name])
-    measures = [turn.measure for turn in made]
+    made = extra_blocks.make_extra_blocks(["load"], ALL, SCENARIOS, PROFILES[name], requested=True)
+    measures = [spec.measure for spec in made]
     assert measures == sorted(measures)
-    assert len({turn.name for turn in made}) == len(made)
-    assert max(len(turn.name) for turn in made) + len("-again-s00") <= MAX_PREFIX
-    assert all(turn.measure in registry.RUNS for turn in made)
+    assert len({spec.name for spec in made}) == len(made)
+    assert max(len(spec.name) for spec in made) + len("-again-s00") <= MAX_PREFIX
+    assert all(spec.measure in registry.RUNS for spec in made)
 
 
 def test_a_scenario_without_requests_has_no_load() -> None:
-    assert registry.further_turns(["load"], ALL, [ACCOUNT_SYNC], PROFILES["full"]) == []
+    assert (
+        extra_blocks.make_extra_blocks(["load"], ALL, [ACCOUNT_SYNC], PROFILES["full"], requested=False) == []
+    )

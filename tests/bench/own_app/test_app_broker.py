@@ -14,6 +14,7 @@ from bench.own_app.own_app import OwnApp
 from bench.own_app.own_stack import QUEUE_PREFIX, OwnStack
 from bench.own_app.sides import CELERY_APP, SIDES
 from bench.own_app.workload.workload import from_options
+from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import ProcessTable
 from bench.world.broker import Broker
 
@@ -51,8 +52,9 @@ async def _probed(own: OwnApp, tmp_path: Path, client: redis.Redis) -> dict[str,
     folder.mkdir()
     context = {"run": "test", "block": "b0", "side": CELERY_APP}
     with ProcessTable() as table:
-        stack = OwnStack(own, SIDES[CELERY_APP], folder=folder, table=table, context=context)
+        workspace = Workspace(folder=folder, table=table, context=context)
+        stack = OwnStack(own, SIDES[CELERY_APP], workspace, SideOptions())
         async with stack:
-            assert stack.broker is None
+            assert stack.processes.broker is None
             keys = [key.decode() for key in client.scan_iter()]
             return {"events": stack.events(), "keys": keys}

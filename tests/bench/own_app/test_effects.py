@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bench.own_app import COMPLETION, effect_counts, effects
+from bench.hooks import COMPLETION
+from bench.own_app import effect_counts, effects
 
 TASK = "shop.tasks.a"
 

@@ -12,9 +12,10 @@ from bench.cli import run_command
 from bench.cli.commands import main
 from bench.errors import BenchError
 from bench.own_app import sides
-from bench.own_app.own_request import Asked, make_order
+from bench.own_app.own_app import OwnApp
+from bench.own_app.own_request import Asked, make_own_request
 from bench.plan.profiles import PROFILES
-from bench.plan.run_request import Order
+from bench.plan.run_request import RunRequest
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SHOP = ["--app", "shop.celery:app", "--task", "shop.tasks.send_receipt"]
@@ -33,10 +34,10 @@ def refused(tmp_path: Path, *words: str) -> str:
     return line.removeprefix("queue-or-task: ")
 
 
-def order(**asked: Any) -> Order:
+def order(**asked: Any) -> RunRequest:
     shared = {"scenarios": (), "sides": (), "measures": (), "faults": (), "seed": 1, "out": Path()}
     own = Asked(app="shop.celery:app", tasks=("shop.tasks.send_receipt",), args=("[42]",), **asked)
-    return make_order(own, profile=PROFILES["smoke"], **shared)  # type: ignore[arg-type]  # a table of options
+    return make_own_request(own, profile=PROFILES["smoke"], **shared)  # type: ignore[arg-type]  # a table of options
 
 
 @pytest.mark.parametrize(
@@ -72,11 +73,11 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(
 
 def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
     made = order(rate="20/s", beat_every="1s")
-    assert made.scenarios == ["shop.tasks.send_receipt"]
+    assert made.subject.scenarios == ["shop.tasks.send_receipt"]
     assert made.measures == ["latency", "drift", "fault"]
     assert [side.name for side in made.sides] == list(sides.SIDES)
-    assert made.own is not None
-    assert made.own.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
+    assert isinstance(made.subject, OwnApp)
+    assert made.subject.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
     parsed = main.commands["run"].make_context("run", made.command[2:])
     assert run_command.sorted_out(parsed.params)["own"] == Asked(
         app="shop.celery:app",
@@ -88,8 +89,8 @@ def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
 
 
 def test_an_entry_that_comes_too_seldom_is_left_out_with_the_way_to_measure_it() -> None:
-    own = order().own
-    assert own is not None
+    own = order().subject
+    assert isinstance(own, OwnApp)
     assert own.entries == {"sweep-carts": None}
     (told,) = own.left_out
     assert told.startswith("nightly-report: every 86400 s has too few ticks in 6 s; --beat-every 1s")
@@ -104,7 +105,7 @@ def test_faults_are_counted_and_not_compared_and_those_of_our_services_do_not_ap
 
 def test_a_task_with_the_name_of_one_of_our_scenarios_is_refused() -> None:
     with pytest.raises(BenchError, match="has the name of a scenario of ours"):
-        make_order(
+        make_own_request(
             Asked(app="shop.celery:app", tasks=("welcome_email",)),
             scenarios=(),
             sides=(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from bench.own_app.own_app import OwnApp
 from bench.own_app.workload.workload import from_options
 from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
-from bench.plan.run_plan import make_agenda
-from bench.plan.run_request import Order
-from bench.plan.strikes import moment
+from bench.plan.run_plan import make_run_plan
+from bench.plan.run_request import RunRequest
+from bench.plan.strikes import strike_plan
 
 ENTRY = Entry(name="sweep", task="shop.sweep", schedule="every 60 s", seconds=60.0)
 
@@ -39,43 +40,42 @@ def own() -> OwnApp:
     return OwnApp(workload=workload, folder=Path("/shop"), answer=answer, entries={"sweep": 1.0})
 
 
-def order(own: OwnApp, *measures: str, profile: str = "full") -> Order:
-    return Order(
+def order(own: OwnApp, *measures: str, profile: str = "full") -> RunRequest:
+    return RunRequest(
         profile=PROFILES[profile],
-        sides=sides.chosen(()),
-        scenarios=own.workload.names,
+        subject=own,
+        sides=sides.select_sides(()),
         measures=list(measures),
-        faults=faults.chosen((), named=False, use_app_broker=False),
+        faults=faults.select_faults((), named=False, use_app_broker=False),
         controls=False,
         seed=1,
         out=Path(),
         command=[],
-        own=own,
     )
 
 
 def test_every_measure_that_applies_has_its_turns(own: OwnApp) -> None:
-    agenda = make_agenda(order(own, "latency", "load", "cold", "drift", "fault"))
-    assert len(agenda.latency) == 2 * PROFILES["full"].repetitions
-    assert {turn.measure for turn in agenda.further} == {"capacity", "load", "cold"}
-    assert [[turn.policy for turn in together] for together in agenda.drift] == [["beat", "beat"]] * 3
-    struck = Counter((turn.side.name, turn.fault.number) for turn in agenda.faults if turn.fault)
+    run_plan = make_run_plan(order(own, "latency", "load", "cold", "drift", "fault"))
+    assert len(run_plan.latency) == 2 * PROFILES["full"].repetitions
+    assert {spec.measure for spec in run_plan.further} == {"capacity", "load", "cold"}
+    assert [[spec.policy for spec in together] for together in run_plan.drift] == [["beat", "beat"]] * 3
+    struck = Counter((spec.side.name, spec.fault.number) for spec in run_plan.faults if spec.fault)
     assert {number for side, number in struck if side == "inprocess"} == {10, 13, 31}
     assert {number for side, number in struck if side == "celery-app"} == {
         *(10, 11, 12, 13, 16, 17, 18, 19, 20, 21, 22, 24, 31)
     }
-    assert not agenda.micro
+    assert not run_plan.micro
 
 
 def test_on_the_apps_own_broker_no_fault_hurts_it() -> None:
-    numbers = [fault.number for fault in faults.chosen((), named=False, use_app_broker=True)]
+    numbers = [fault.number for fault in faults.select_faults((), named=False, use_app_broker=True)]
     assert numbers == [10, 11, 12, 13, 24, 31]
 
 
 def test_the_same_order_plans_the_same_bytes_and_names_what_is_asked_of_the_app(own: OwnApp) -> None:
     asked = order(own, "fault", profile="smoke")
-    text = planned(asked, make_agenda(asked))
-    assert text == planned(asked, make_agenda(asked))
+    text = planned(asked, make_run_plan(asked))
+    assert text == planned(asked, make_run_plan(asked))
     plan = json.loads(text)
     assert [task["rate_per_s"] for task in plan["own_app"]["tasks"]] == [30.0, 10.0]
     assert plan["own_app"]["entries"][0] == {
@@ -87,17 +87,18 @@ def test_the_same_order_plans_the_same_bytes_and_names_what_is_asked_of_the_app(
 
 
 def test_a_strike_has_the_workloads_load_and_a_burst_its_own_rate(own: OwnApp) -> None:
-    turns = make_agenda(order(own, "fault")).faults
+    specs = make_run_plan(order(own, "fault")).faults
     killed, burst = (
-        next(turn for turn in turns if turn.fault and turn.fault.number == number) for number in (12, 31)
+        next(spec for spec in specs if spec.fault and spec.fault.number == number) for number in (12, 31)
     )
-    calm, many = (moment(turn, 1, own).plan for turn in (killed, burst))
+    calm, many = (strike_plan(spec, 1, own).plan for spec in (killed, burst))
     assert len(calm.arrivals) / calm.seconds == pytest.approx(40, rel=0.3)
     assert len(many.arrivals) / many.seconds == pytest.approx(250, rel=0.3)
 
 
 def test_a_ramp_keeps_the_mix_of_the_tasks(own: OwnApp) -> None:
-    plan, stairs = ramp.make_ramp(seed=3, prefix="c", scenarios=own.workload.names, step_s=2.0, own=own)
+    load = partial(own.load, profile=PROFILES["full"])
+    plan, stairs = ramp.make_ramp(load, seed=3, prefix="c", step_s=2.0)
     counts = Counter(arrival.scenario for arrival in plan.arrivals)
     assert counts["shop.a"] / counts["shop.b"] == pytest.approx(3, rel=0.2)
     assert [stair.rate for stair in stairs] == ramp.rates()

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
+from bench.hooks import COMPLETION
 from bench.measures.faults.failure import judge
-from bench.own_app import COMPLETION, effect_counts, effects
+from bench.own_app import effect_counts, effects
 from bench.own_app.inspect_app import ask
 from bench.own_app.own_app import OwnApp
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.sides import CELERY_APP, SIDES
 from bench.own_app.workload.workload import from_options
+from bench.plan.subject import SideOptions, Workspace
 from bench.process.asgi_server import listening_socket, port_of
 from bench.process.process_table import ProcessTable
 
@@ -74,7 +76,8 @@ def run(own: OwnApp, side: str, tmp_path: Path, work: Run) -> list[dict[str, Any
         folder = tmp_path / side
         folder.mkdir()
         context = {"run": "test", "block": "b0", "side": side}
-        async with OwnStack(own, SIDES[side], folder=folder, table=table, context=context) as stack:
+        workspace = Workspace(folder=folder, table=table, context=context)
+        async with OwnStack(own, SIDES[side], workspace, SideOptions()) as stack:
             await work(stack)
             return stack.events()
 
@@ -136,10 +139,10 @@ def test_a_call_that_waits_is_held_in_the_queue_and_the_apps_own_servers_are_not
 
     async def work(stack: OwnStack) -> None:
         await stack.until(ended, within_s=PATIENCE_S)
-        await stack.parts["worker"].stop()
+        await stack.processes.parts["worker"].stop()
         body = {"id": "b0-late", "task": "odd.noted", "args": [1], "kwargs": {}}
-        assert (await stack.call("POST", "/tasks", json=body)).status_code == 202
-        assert (await stack.call("GET", "/held")).json() == {"b0-late": "queue"}
+        assert (await stack.client.call("POST", "/tasks", json=body)).status_code == 202
+        assert (await stack.client.call("GET", "/held")).json() == {"b0-late": "queue"}
 
     run(own, CELERY_APP, tmp_path, work)
     assert not database.exists()

@@ -18,59 +18,59 @@ ALL = list(sides.SIDES.values())
 
 
 def test_sides_are_taken_forwards_and_backwards_in_turn() -> None:
-    made = blocks.latency_turns(ALL, PROFILES["quick"])
+    made = blocks.latency_blocks(ALL, PROFILES["quick"])
     rounds = [made[at : at + len(ALL)] for at in range(0, len(made), len(ALL))]
     for first, second in pairwise(rounds):
-        assert [turn.side.name for turn in first] == [turn.side.name for turn in reversed(second)]
+        assert [spec.side.name for spec in first] == [spec.side.name for spec in reversed(second)]
 
 
 def test_each_side_stands_at_the_same_mean_place() -> None:
-    made = blocks.latency_turns(ALL, PROFILES["quick"])
-    places = {side.name: [at for at, turn in enumerate(made) if turn.side is side] for side in ALL}
+    made = blocks.latency_blocks(ALL, PROFILES["quick"])
+    places = {side.name: [at for at, spec in enumerate(made) if spec.side is side] for side in ALL}
     assert len({sum(at) / len(at) for at in places.values()}) == 1
 
 
 def test_every_round_holds_each_side_once() -> None:
-    made = blocks.latency_turns(ALL, PROFILES["full"])
+    made = blocks.latency_blocks(ALL, PROFILES["full"])
     for repetition in range(PROFILES["full"].repetitions):
-        names = [turn.side.name for turn in made if turn.repetition == repetition]
+        names = [spec.side.name for spec in made if spec.repetition == repetition]
         assert sorted(names) == sorted(sides.SIDES)
 
 
 def test_every_policy_drifts_beside_the_others() -> None:
-    (together,) = blocks.drift_turns(ALL, PROFILES["quick"])
-    assert [(turn.side.name, turn.policy) for turn in together] == [
+    (together,) = blocks.drift_blocks(ALL, PROFILES["quick"])
+    assert [(spec.side.name, spec.policy) for spec in together] == [
         ("inprocess", "work-then-rearm"),
         ("inprocess", "anchored"),
         ("celery-stock", "beat"),
         ("celery-hardened", "anchored-beat"),
     ]
-    (more, *_) = blocks.drift_turns(ALL, PROFILES["full"])
-    inprocess = [turn.policy for turn in more if turn.side.name == "inprocess"]
+    (more, *_) = blocks.drift_blocks(ALL, PROFILES["full"])
+    inprocess = [spec.policy for spec in more if spec.side.name == "inprocess"]
     assert inprocess == ["work-then-rearm", "anchored", "anchored-spawn", "anchored-catch-up"]
     assert set(inprocess) == set(get_args(account_sync.Policy))
 
 
 def test_a_fault_strikes_only_the_sides_that_it_can_hit() -> None:
-    made = blocks.fault_turns(ALL, faults.chosen([12]), PROFILES["full"])
-    assert {turn.side.name for turn in made} == {"celery-stock", "celery-hardened"}
+    made = blocks.fault_blocks(ALL, faults.select_faults([12]), PROFILES["full"])
+    assert {spec.side.name for spec in made} == {"celery-stock", "celery-hardened"}
     assert len(made) == 2 * PROFILES["full"].strikes
 
 
 def test_block_names_are_unique_and_fit_a_plan() -> None:
     profile = PROFILES["full"]
-    made = blocks.latency_turns(ALL, profile)
-    made += [turn for together in blocks.drift_turns(ALL, profile) for turn in together]
-    made += blocks.fault_turns(ALL, faults.chosen([]), profile)
-    names = [turn.name for turn in made]
+    made = blocks.latency_blocks(ALL, profile)
+    made += [spec for together in blocks.drift_blocks(ALL, profile) for spec in together]
+    made += blocks.fault_blocks(ALL, faults.select_faults([]), profile)
+    names = [spec.name for spec in made]
     assert len(set(names)) == len(names)
     assert max(map(len, names)) <= MAX_PREFIX
 
 
 def test_celery_means_both_profiles() -> None:
-    assert [side.name for side in sides.chosen(("celery",))] == ["celery-stock", "celery-hardened"]
+    assert [side.name for side in sides.select_sides(("celery",))] == ["celery-stock", "celery-hardened"]
 
 
 def test_an_unknown_side_is_named_with_the_choices() -> None:
     with pytest.raises(BenchError, match="no side is called 'ruby': choose from inprocess"):
-        sides.chosen(("ruby",))
+        sides.select_sides(("ruby",))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from bench.cli.commands import main
 from bench.ledger import host_label
-from bench.plan.deployment import Elsewhere, Found
+from bench.plan.deployment import Deployment, DeploymentRequest
 from bench.process.asgi_server import listening_socket, url_of
 from bench.world.broker import URL_VARIABLE
 from bench.world.remote_world import World
@@ -155,12 +155,12 @@ def test_a_host_has_the_name_that_it_is_given_or_one_of_its_own() -> None:
 
 
 def test_a_run_on_one_host_has_nothing_to_say_of_others() -> None:
-    assert Found().manifest() == {}
-    assert Elsewhere().options() == []
-    assert Found(broker_url="redis://x").manifest()["not told"].startswith("a queue's processor time")
+    assert Deployment().manifest() == {}
+    assert DeploymentRequest().options() == []
+    assert Deployment(broker_url="redis://x").manifest()["not told"].startswith("a queue's processor time")
 
 
 def test_a_world_on_this_host_keeps_nothing_from_being_told() -> None:
     world = World(url="http://x", id="1", host="B", urls={}, run="")
-    assert Found(host="B", world=world).manifest()["not told"] == "nothing"
-    assert "response" in Found(host="A", world=world).manifest()["not told"]
+    assert Deployment(host="B", world=world).manifest()["not told"] == "nothing"
+    assert "response" in Deployment(host="A", world=world).manifest()["not told"]

@@ -25,20 +25,22 @@ WORLDS = (
 PROGRAM = """
 import sys
 from pathlib import Path
-from bench.plan.run_plan import make_agenda
-from bench.plan import strikes as moments
-from bench.plan.run_request import make_order
-from bench.load.load_plan import make_plan
+from bench.plan.run_plan import make_run_plan
+from bench.plan import strikes
+from bench.plan.run_request import make_run_request
+from bench.load.load_plan import make_load_plan
 from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
+from bench.stack.scenario_subject import ScenarioSubject
 profile, seed = PROFILES[sys.argv[1]], int(sys.argv[2])
-order = make_order(scenarios=(), sides=(), measures=(), faults=(), profile=profile, seed=seed, out=Path())
-agenda = make_agenda(order)
-sys.stdout.write(planned(order, agenda))
-for turn in agenda.faults:
-    sys.stdout.write(moments.moment(turn, seed).plan.to_json())
+asked = {"scenarios": (), "sides": (), "measures": (), "faults": (), "out": Path()}
+request = make_run_request(ScenarioSubject, profile=profile, seed=seed, **asked)
+run_plan = make_run_plan(request)
+sys.stdout.write(planned(request, run_plan))
+for spec in run_plan.faults:
+    sys.stdout.write(strikes.strike_plan(spec, seed, request.subject).plan.to_json())
 rates = {"welcome_email": profile.rate, "account_setup": profile.rate}
-sys.stdout.write(make_plan(seed=seed, prefix="r00", rates=rates, seconds=9.0, owners=3).to_json())
+sys.stdout.write(make_load_plan(seed=seed, prefix="r00", rates=rates, seconds=9.0, owners=3).to_json())
 """
 
 

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
-from pathlib import Path
 
 import pytest
 
 from bench.process.asgi_server import HOST, PortTakenError, listening_socket, port_of, url_of
-from bench.process.signals import write_json
 
 
 def test_a_free_port_is_found_and_a_taken_one_refused_with_one_line() -> None:
@@ -37,11 +34,3 @@ def test_a_connection_does_not_wait_for_delayed_acknowledgements() -> None:
         return option
 
     assert asyncio.run(no_delay()) != 0
-
-
-def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    path = tmp_path / "world.json"
-    write_json(path, {"a": 1})
-    write_json(path, {"a": 2})
-    assert json.loads(path.read_text()) == {"a": 2}
-    assert list(tmp_path.iterdir()) == [path]

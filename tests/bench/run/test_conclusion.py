@@ -9,6 +9,7 @@ import pytest
 
 from bench.plan.profiles import PROFILES
 from bench.run.conclusion import conclude
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage.run_directory import RunDirectory
 from scenarios.jobs import WELCOME_EMAIL
 
@@ -26,7 +27,7 @@ def concluded(tmp_path: Path, *, pairs: int, plan: dict[str, Any]) -> dict[str, 
             run.append("blocks", [{**block, "measure": "latency", "valid": 1, "hiccup_p99_ms": 0.1}])
             figure = {"scenario": WELCOME_EMAIL, "metric": "response", "quantile": 0.5, "n": 100}
             run.append("latency", [{**block, **figure, "value_ms": value + repetition / 100}])
-    conclude(run, interrupted=False)
+    conclude(run, ScenarioSubject([WELCOME_EMAIL]), interrupted=False)
     [row] = run.table("comparisons").to_dict("records")
     return {str(name): value for name, value in row.items()}
 

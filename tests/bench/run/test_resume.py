@@ -26,10 +26,11 @@ from bench.errors import BenchError
 from bench.plan.blocks import AGAIN, NOT_OFFERED, again
 from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
-from bench.plan.run_plan import Agenda, make_agenda
-from bench.plan.run_request import Order, make_order
+from bench.plan.run_plan import RunPlan, make_run_plan
+from bench.plan.run_request import RunRequest, make_run_request
 from bench.run import resume
 from bench.schema import PLAN, SCHEMA_VERSION
+from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage import environment
 from bench.storage.run_directory import RunDirectory
 from bench.storage.table_repair import mend
@@ -52,16 +53,16 @@ WORDS = [
 Begun = Callable[..., RunDirectory]
 
 
-def order_for(out: Path, *, profile: str = "quick", **changes: Any) -> Order:
+def order_for(out: Path, *, profile: str = "quick", **changes: Any) -> RunRequest:
     asked: dict[str, Any] = {"scenarios": (), "sides": (), "measures": (), "faults": (), "seed": 7}
-    return make_order(profile=PROFILES[profile], out=out, **{**asked, **changes})
+    return make_run_request(ScenarioSubject, profile=PROFILES[profile], out=out, **{**asked, **changes})
 
 
 @pytest.fixture
 def begun(tmp_path: Path) -> Begun:
     """A run that has begun, as its manifest and plan say; `rows` are its blocks: (name, measure, valid)."""
 
-    def make(order: Order, rows: Iterable[tuple[str, str, bool]] = (), **changes: Any) -> RunDirectory:
+    def make(order: RunRequest, rows: Iterable[tuple[str, str, bool]] = (), **changes: Any) -> RunDirectory:
         manifest: dict[str, Any] = {
             "command": WORDS,
             "machine": environment.machine(),
@@ -69,7 +70,7 @@ def begun(tmp_path: Path) -> Begun:
         }
         manifest |= {"versions": environment.versions(), "finished_at": None, "interrupted": True, "seed": 7}
         run = RunDirectory.create(tmp_path, "smoke", {**manifest, **changes})  # type: ignore[typeddict-item]  # a plain dict
-        (run.path / PLAN).write_text(planned(order, make_agenda(order)))
+        (run.path / PLAN).write_text(planned(order, make_run_plan(order)))
         for name, measure, valid in rows:
             reason = "" if valid else "hiccups"
             row = {"block": name, "measure": measure, "valid": valid, "reason": reason}
@@ -81,18 +82,18 @@ def begun(tmp_path: Path) -> Begun:
     return make
 
 
-def names(agenda: Agenda) -> list[str]:
-    together = [turn for turns in agenda.drift for turn in turns]
-    return [turn.name for turn in (*agenda.latency, *agenda.further, *together, *agenda.faults)]
+def names(run_plan: RunPlan) -> list[str]:
+    together = [spec for specs in run_plan.drift for spec in specs]
+    return [spec.name for spec in (*run_plan.latency, *run_plan.further, *together, *run_plan.faults)]
 
 
 def test_blocks_that_are_whole_are_kept_and_the_rest_is_left_to_do(tmp_path: Path, begun: Begun) -> None:
     order = order_for(tmp_path, measures=("latency",))
-    agenda = make_agenda(order)
-    whole = [turn.name for turn in agenda.latency[:5]]
+    run_plan = make_run_plan(order)
+    whole = [spec.name for spec in run_plan.latency[:5]]
     run = begun(order, [(name, "latency", True) for name in whole])
-    left = resume.prepare(run, agenda, COMMAND)
-    assert names(left) == [turn.name for turn in agenda.latency[5:]]
+    left = resume.prepare(run, run_plan, COMMAND)
+    assert names(left) == [spec.name for spec in run_plan.latency[5:]]
     assert run.table("blocks")["block"].tolist() == run.table("jobs")["block"].tolist() == whole
     (noted,) = run.manifest["resumptions"]
     assert (noted["command"], noted["kept"], noted["redone"]) == (COMMAND, 5, [])
@@ -102,85 +103,88 @@ def test_blocks_that_are_whole_are_kept_and_the_rest_is_left_to_do(tmp_path: Pat
 
 def test_what_a_block_that_was_cut_off_left_is_taken_out_and_noted(tmp_path: Path, begun: Begun) -> None:
     order = order_for(tmp_path, measures=("latency",))
-    agenda = make_agenda(order)
-    whole, cut = agenda.latency[0].name, agenda.latency[1].name
-    run = begun(order, [(whole, "latency", True)], cut_lines=[f"{whole}: kept", f"{cut}: goes"])
+    run_plan = make_run_plan(order)
+    whole, cut = run_plan.latency[0].name, run_plan.latency[1].name
+    lines = [{"block": whole, "line": "kept"}, {"block": cut, "line": "goes"}, "of an earlier version"]
+    run = begun(order, [(whole, "latency", True)], cut_lines=lines)
     run.append("jobs", [{"block": cut, "job": "b/crm"}])
     (run.path / f"events-{cut}.jsonl").write_text("half")
     (run.path / "work" / cut).mkdir(parents=True)
     (run.path / "comparisons.csv").write_text("made at the end\n")
 
-    left = resume.prepare(run, agenda, COMMAND)
+    left = resume.prepare(run, run_plan, COMMAND)
 
     assert names(left)[0] == cut
     assert run.table("jobs")["block"].tolist() == [whole]
     assert [path.name for path in run.path.glob("events-*")] == [f"events-{whole}.jsonl"]
     assert not (run.path / "work").exists()
     assert not (run.path / "comparisons.csv").exists()
-    assert run.manifest["cut_lines"] == [f"{whole}: kept"]
+    assert run.manifest["cut_lines"] == [lines[0], lines[2]]
     assert run.manifest["resumptions"][0]["redone"] == [{"block": cut, "reason": resume.CUT_OFF}]
 
 
 def test_a_block_whose_events_are_gone_is_not_whole(tmp_path: Path, begun: Begun) -> None:
     order = order_for(tmp_path, measures=("latency",))
-    agenda = make_agenda(order)
-    run = begun(order, [(turn.name, "latency", True) for turn in agenda.latency[:2]])
-    (run.path / f"events-{agenda.latency[0].name}.jsonl").unlink()
-    assert names(resume.prepare(run, agenda, COMMAND))[0] == agenda.latency[0].name
-    assert run.table("blocks")["block"].tolist() == [agenda.latency[1].name]
+    run_plan = make_run_plan(order)
+    run = begun(order, [(spec.name, "latency", True) for spec in run_plan.latency[:2]])
+    (run.path / f"events-{run_plan.latency[0].name}.jsonl").unlink()
+    assert names(resume.prepare(run, run_plan, COMMAND))[0] == run_plan.latency[0].name
+    assert run.table("blocks")["block"].tolist() == [run_plan.latency[1].name]
 
 
 def test_a_further_block_that_did_not_count_is_tried_again_from_spares_of_its_own(
     tmp_path: Path, begun: Begun
 ) -> None:
     order = order_for(tmp_path, measures=("load",), profile="full")
-    agenda = make_agenda(order)
-    first, second, third = (turn.name for turn in agenda.further[:3])
+    run_plan = make_run_plan(order)
+    first, second, third = (spec.name for spec in run_plan.further[:3])
     rows = [
         (first, "capacity", False),
         (f"{first}-again", "capacity", True),
         (second, "capacity", False),
         (third, "capacity", True),
     ]
-    left = resume.prepare(begun(order, rows), agenda, COMMAND)
-    assert names(left) == [f"{second}-again", *(turn.name for turn in agenda.further[3:])]
-    assert left.further_spares == agenda.further_spares - 2
-    assert left.spares == agenda.spares
+    left = resume.prepare(begun(order, rows), run_plan, COMMAND)
+    assert names(left) == [f"{second}-again", *(spec.name for spec in run_plan.further[3:])]
+    assert left.further_spares == run_plan.further_spares - 2
+    assert left.spares == run_plan.spares
 
 
 def test_a_block_that_could_not_be_offered_costs_no_spare(tmp_path: Path, begun: Begun) -> None:
     order = order_for(tmp_path, measures=("load",), profile="full")
-    agenda = make_agenda(order)
+    run_plan = make_run_plan(order)
     ramp, load = (
-        next(turn for turn in agenda.further if turn.measure == name) for name in ("capacity", "load")
+        next(spec for spec in run_plan.further if spec.measure == name) for name in ("capacity", "load")
     )
     run = begun(order, [(ramp.name, "capacity", True), (load.name, "load", False)])
     blocks = run.table("blocks").assign(reason=["", f"{NOT_OFFERED}no ramp of this side counts"])
     blocks.to_csv(run.path / "blocks.csv", index=False)
-    left = resume.prepare(run, agenda, COMMAND)
+    left = resume.prepare(run, run_plan, COMMAND)
     assert load.name not in {name.removesuffix(AGAIN) for name in names(left)}
-    assert left.further_spares == agenda.further_spares
+    assert left.further_spares == run_plan.further_spares
 
 
 def test_latency_blocks_that_did_not_count_are_tried_again_while_there_are_spares(
     tmp_path: Path, begun: Begun
 ) -> None:
-    agenda = replace(make_agenda(order_for(tmp_path, measures=("latency",))), spares=2)
+    run_plan = replace(make_run_plan(order_for(tmp_path, measures=("latency",))), spares=2)
     order = order_for(tmp_path, measures=("latency",))
-    first, second, third = agenda.latency[:3]
+    first, second, third = run_plan.latency[:3]
     rows = [(first.name, "latency", False), (again(first).name, "latency", True)]
-    rows += [(turn.name, "latency", False) for turn in (second, third)]
-    left = resume.prepare(begun(order, rows), agenda, COMMAND)
-    assert names(left)[:2] == [again(second).name, agenda.latency[3].name], "one spare was used, one is left"
+    rows += [(spec.name, "latency", False) for spec in (second, third)]
+    left = resume.prepare(begun(order, rows), run_plan, COMMAND)
+    assert names(left)[:2] == [again(second).name, run_plan.latency[3].name], (
+        "one spare was used, one is left"
+    )
     assert left.spares == 0
 
 
 def test_policies_that_ran_side_by_side_are_kept_or_done_again_together(tmp_path: Path, begun: Begun) -> None:
     order = order_for(tmp_path, measures=("drift",))
-    agenda = make_agenda(order)
-    (together,) = agenda.drift
-    run = begun(order, [(turn.name, "drift", True) for turn in together[1:]])
-    assert names(resume.prepare(run, agenda, COMMAND)) == [turn.name for turn in together]
+    run_plan = make_run_plan(order)
+    (together,) = run_plan.drift
+    run = begun(order, [(spec.name, "drift", True) for spec in together[1:]])
+    assert names(resume.prepare(run, run_plan, COMMAND)) == [spec.name for spec in together]
     reasons = {one["reason"] for one in run.manifest["resumptions"][0]["redone"]}
     assert reasons == {resume.BESIDE}
     assert run.table("blocks").empty
@@ -188,10 +192,13 @@ def test_policies_that_ran_side_by_side_are_kept_or_done_again_together(tmp_path
 
 def test_a_fault_block_that_failed_is_done_again_and_its_reason_is_kept(tmp_path: Path, begun: Begun) -> None:
     order = order_for(tmp_path, measures=("fault",), faults=(12,), sides=("celery",))
-    agenda = make_agenda(order)
-    bad, good = (turn.name for turn in agenda.faults[:2])
+    run_plan = make_run_plan(order)
+    bad, good = (spec.name for spec in run_plan.faults[:2])
     run = begun(order, [(bad, "fault", False), (good, "fault", True)])
-    assert names(resume.prepare(run, agenda, COMMAND)) == [bad, *(turn.name for turn in agenda.faults[2:])]
+    assert names(resume.prepare(run, run_plan, COMMAND)) == [
+        bad,
+        *(spec.name for spec in run_plan.faults[2:]),
+    ]
     assert run.manifest["resumptions"][0]["redone"] == [{"block": bad, "reason": "hiccups"}]
 
 
@@ -206,7 +213,7 @@ def test_call_costs_are_timed_again_unless_they_are_whole(
     run = begun(order)
     if text is not None:
         (run.path / "micro.json").write_text(text)
-    assert resume.prepare(run, make_agenda(order), COMMAND).micro is left
+    assert resume.prepare(run, make_run_plan(order), COMMAND).micro is left
 
 
 @given(cut=st.integers(min_value=1, max_value=200), kept=st.sets(st.integers(0, 9)))
@@ -250,27 +257,32 @@ def test_what_would_not_fit_what_was_measured_before_is_refused(
     order = order_for(tmp_path)
     run = begun(order, **changes)
     with pytest.raises(BenchError, match=told.replace("(cores", r"\(cores")):
-        resume.check_same(run, order, make_agenda(order), "none needed")
+        resume.check_same(run, order, make_run_plan(order), "none needed")
 
 
 def test_a_plan_that_this_version_would_not_make_is_refused(tmp_path: Path, begun: Begun) -> None:
     order, other = order_for(tmp_path), order_for(tmp_path, seed=8)
     run = begun(order)
-    resume.check_same(run, order, make_agenda(order), "none needed")
+    resume.check_same(run, order, make_run_plan(order), "none needed")
     with pytest.raises(BenchError, match="plans other blocks or moments"):
-        resume.check_same(run, other, make_agenda(other), "none needed")
+        resume.check_same(run, other, make_run_plan(other), "none needed")
     (run.path / PLAN).unlink()
     with pytest.raises(BenchError, match=r"no readable plan\.json"):
-        resume.check_same(run, order, make_agenda(order), "none needed")
+        resume.check_same(run, order, make_run_plan(order), "none needed")
 
 
 def test_the_plan_names_every_block_and_every_moment(tmp_path: Path) -> None:
     order = order_for(tmp_path, profile="full")
-    agenda = make_agenda(order)
-    plan = json.loads(planned(order, agenda))
-    assert set(names(agenda)) == {*plan["latency"], *plan["further"], *chain(*plan["drift"]), *plan["faults"]}
+    run_plan = make_run_plan(order)
+    plan = json.loads(planned(order, run_plan))
+    assert set(names(run_plan)) == {
+        *plan["latency"],
+        *plan["further"],
+        *chain(*plan["drift"]),
+        *plan["faults"],
+    }
     assert {fault["strike_ns"] > 0 for fault in plan["faults"].values()} == {True}
-    assert {turn.fault.number for turn in agenda.faults if turn.fault} == set(faults.FAULTS)
+    assert {spec.fault.number for spec in run_plan.faults if spec.fault} == set(faults.FAULTS)
 
 
 def call(*words: str) -> tuple[int, str]:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import BenchError
-from bench.schema import SCHEMA_VERSION, TABLES
+from bench.faults import FAULTS
+from bench.schema import SCHEMA, SCHEMA_VERSION, TABLES, join_texts, split_texts
 from bench.storage.run_directory import RunDirectory
 
 
@@ -32,6 +33,46 @@ def test_what_is_appended_block_by_block_is_read_back_as_one_table(directory: Ru
 def test_a_column_that_the_schema_does_not_know_is_refused(directory: RunDirectory) -> None:
     with pytest.raises(ValueError, match="colour"):
         directory.append("blocks", [{"colour": "red"}])
+
+
+def test_several_texts_are_one_cell_and_several_texts_again(directory: RunDirectory) -> None:
+    directory.append(
+        "failures", [{"block": "a", "note": ["3 retries", "half the time"]}, {"block": "b", "note": []}]
+    )
+    cells = directory.table("failures")["note"].tolist()
+    assert [split_texts(cell) for cell in cells] == [["3 retries", "half the time"], []]
+    with pytest.raises(ValueError, match="'a; b' holds '; '"):
+        directory.append("failures", [{"note": ["a; b"]}])
+
+
+def test_every_note_of_a_fault_can_be_written() -> None:
+    notes = [expected.note for fault in FAULTS.values() for expected in fault.expected.values()]
+    assert any(notes)
+    assert [split_texts(join_texts([note])) for note in notes if note] == [[note] for note in notes if note]
+
+
+def test_a_table_begun_before_a_column_came_goes_on_without_it(directory: RunDirectory) -> None:
+    older = [column.name for column in SCHEMA["blocks"].columns if not column.added]
+    (directory.path / "blocks.csv").write_text(",".join(older) + "\n")
+    directory.append("blocks", [{"block": "f10-0-inline", "valid": True, "fault": 10, "control": False}])
+    table = directory.table("blocks")
+    assert table["block"].tolist() == ["f10-0-inline"]
+    assert table["fault"].isna().tolist() == [True]
+    assert (directory.path / "blocks.csv").read_text().splitlines()[0] == ",".join(older)
+
+
+def test_each_column_is_read_as_its_type(directory: RunDirectory) -> None:
+    (directory.path / "jobs.csv").write_text(
+        "block,job,due_ns,response_ms,outcome\n007,NA,12,fast,\n8,,13,1.5,done\n"
+    )
+    table = directory.table("jobs")
+    assert table["block"].tolist() == ["007", "8"]
+    assert table["job"].tolist() == ["NA", ""]
+    assert table["due_ns"].tolist() == [12, 13]
+    assert table["response_ms"].isna().tolist() == [True, False]
+    assert table["outcome"].tolist() == ["", "done"]
+    assert table["scenario"].tolist() == ["", ""], "a text column that the file lacks"
+    assert table["caller_ms"].isna().all()
 
 
 def test_infinity_survives_the_way_through_the_file(directory: RunDirectory) -> None:

@@ -26,35 +26,110 @@ from bench.measures.statistics.comparison import comparisons
 from bench.measures.statistics.verdict_words import Comparison, compare
 from bench.schema import INSTRUMENT, TABLES
 from bench.storage.manifest import instrument
+from bench.storage.run_directory import RunDirectory
 from bench.verify import checks, same_side, verify
 from bench.verify.checks import Row
+from tests import noise
 
 #: As short as the truths allow; `make verify-instrument` takes its time.
-TINY = verify.Size(latency_s=3.0, pairs=1, drift_s=8.0, count_s=3.0, aa_s=8.0, tries=1)
+TINY = verify.Size(
+    latency_s=3.0,
+    pairs=1,
+    drift_s=8.0,
+    count_s=3.0,
+    aa_s=8.0,
+    tries=1,
+    drifts=("truth-drift", "truth-drift-plain"),
+)
 MS = 1_000_000
+#: What a busy machine may add to the quickest of some ninety jobs, ms; the truth is 50.
+QUICKEST_MS = 15.0
+#: By which part a plain drift may be off on a busy machine.
+PLAIN_SHARE = 0.2
+
+Verified = tuple[RunDirectory, list[Row]]
+the_whole_road = pytest.mark.timeout(300)
 
 
-@pytest.mark.timeout(300)
-def test_the_whole_road_reports_what_is_known_to_be_true(tmp_path: Path) -> None:
-    directory, rows = verify.verify(tmp_path, size=TINY, seed=1)
+@pytest.fixture(scope="module")
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """The whole road once. What the tests ask of it first, a machine as busy as may be can judge."""
+    return verify.verify(tmp_path_factory.mktemp("verified"), size=TINY, seed=1)
 
-    told = {row.truth: row for row in rows}
+
+@the_whole_road
+def test_what_was_dropped_and_doubled_is_counted_exactly(verified: Verified) -> None:
+    directory, rows = verified
     counted = [row for row in rows if row.unit == "jobs"]
-    assert [row.verdict for row in counted] == ["held"] * 3, told
+    assert [row.verdict for row in counted] == ["held"] * 3, counted
     assert min(row.expected for row in counted) >= 5
-    assert [row for row in rows if row.verdict == "NOT HELD"] == []
-    assert len(rows) == 13
-
-    recorded = json.loads((tmp_path / INSTRUMENT).read_text())
-    assert recorded == directory.manifest["instrument"] == instrument(tmp_path)
-    assert recorded["every 7th dropped: lost"].endswith("held")
     failures = directory.table("failures")
     assert failures["sum_ok"].all()
     own = failures[failures["block"].eq("f00-truth-count") & failures["scenario"].eq("account_setup")].iloc[0]
     assert (own["at_least_once"], own["at_most_once"]) == ("broken", "broken")
-    noisy = [verify.line(row) for row in rows if row.verdict == "too noisy to say"]
-    if noisy:
-        pytest.skip(f"the machine is too noisy for {len(noisy)} of 13 truths: {noisy[0]}")
+
+
+@the_whole_road
+@pytest.mark.parametrize("metric", ["response_ms", "uncorrected_ms", "pickup_ms"])
+def test_the_quickest_jobs_are_later_by_the_planted_delay_and_the_others_in_order(
+    verified: Verified, metric: str
+) -> None:
+    jobs = verified[0].table("jobs")
+    base, later = (jobs[jobs["block"] == f"l00-{side}"][metric] for side in ("truth-base", "truth-delay"))
+    planted = TRUTHS["truth-delay"].delay_ms
+    assert min(len(base), len(later)) > 50
+    assert later.min() >= planted, "no job is done sooner than it was held back"
+    assert later.min() - base.min() == pytest.approx(planted, abs=QUICKEST_MS)
+    for share in (0.1, 0.5):
+        assert later.quantile(share) > base.quantile(share)
+
+
+@the_whole_road
+def test_a_planted_stall_shows_in_the_lag_and_in_the_corrected_latency_first(verified: Verified) -> None:
+    directory, _ = verified
+    stall_ms = TRUTHS["truth-stall"].stall_s * 1e3
+    failures, jobs = directory.table("failures"), directory.table("jobs")
+    lag_ms = failures[failures["side"] == "truth-stall"]["lag_max_ms"].min()
+    assert 0.99 * stall_ms <= lag_ms <= 1.5 * stall_ms
+    stalled = jobs[jobs["block"] == "l00-truth-stall"]
+    assert (stalled["response_ms"] >= stalled["uncorrected_ms"]).all()
+    shown, hidden = (stalled[metric].quantile(0.9) for metric in ("response_ms", "uncorrected_ms"))
+    assert shown > stall_ms / 2
+    assert shown > 1.5 * hidden
+
+
+@the_whole_road
+def test_a_plain_drift_is_told_in_rate_and_in_sum_and_is_more_than_a_fine_one(verified: Verified) -> None:
+    drift = verified[0].table("drift")
+    plain, fine = (drift[drift["side"] == side] for side in ("truth-drift-plain", "truth-drift"))
+    planted = TRUTHS["truth-drift-plain"].drift_ppm
+    assert len(plain) == len(fine) == 2
+    for row in plain.to_dict("records"):
+        assert row["drift_ppm"] == pytest.approx(planted, rel=PLAIN_SHARE)
+        assert row["cumulative_ms"] == pytest.approx(planted * row["run_s"] / 1e3, rel=PLAIN_SHARE)
+        assert row["ticks_run"] == pytest.approx(row["ticks_due"], abs=1)
+    assert plain["drift_ppm"].min() > fine["drift_ppm"].max()
+
+
+@the_whole_road
+def test_no_truth_is_said_not_to_hold_and_each_is_recorded(verified: Verified) -> None:
+    directory, rows = verified
+    assert [verify.line(row) for row in rows if row.verdict == "NOT HELD"] == []
+    assert len(rows) == 13
+    assert rows[-1].truth == "A/A, labels swapped: one label favoured by"
+    assert rows[-1].verdict == "held", "no noise has a part in it"
+    recorded = json.loads((directory.path.parent / INSTRUMENT).read_text())
+    assert recorded == directory.manifest["instrument"] == instrument(directory.path.parent)
+    outcomes = {truth["truth"]: truth["outcome"] for truth in recorded["truths"]}
+    assert outcomes["every 7th dropped: lost"] == "held"
+
+
+@the_whole_road
+def test_every_fine_figure_is_held(verified: Verified) -> None:
+    """To 10 % or 1 ms: only a quiet machine can say."""
+    _, rows = verified
+    if noisy := [f"{row.truth}: {verify.line(row)}" for row in rows if row.verdict == "too noisy to say"]:
+        noise.too_noisy(f"{len(noisy)} of 13 truths, the first: {noisy[0]}")
 
 
 def jobs_frame(

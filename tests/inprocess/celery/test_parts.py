@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from inprocess.celery import InProcess
-from inprocess.celery.attach.settings_cache import remembered
+from inprocess.celery.attach.settings_cache import cached_settings
 from inprocess.celery.beat import Beat, InMemoryScheduler
 from inprocess.celery.broker.broker import LANES, Broker, Envelope, Lane
-from inprocess.celery.celery_internals.refcounted_patch import Shared
+from inprocess.celery.celery_internals.refcounted_patch import RefcountedPatch
 from inprocess.celery.results.backend import Store
 from inprocess.celery.worker.timer import LoopTimer
 from inprocess.supervision.core.scheduler import scheduler_of
@@ -201,7 +201,7 @@ def test_a_shared_change_is_undone_when_the_last_holder_lets_go() -> None:
         done.append("made")
         return lambda: done.append("undone")
 
-    shared = Shared(change)
+    shared = RefcountedPatch(change)
     first, second = shared.held(), shared.held()
     first.__enter__()
     second.__enter__()
@@ -214,7 +214,7 @@ def test_a_shared_change_is_undone_when_the_last_holder_lets_go() -> None:
 def test_remembered_settings_notice_changes() -> None:
     conf: Any = Celery("settings", set_as_current=False).conf
     conf.finalize()
-    with remembered(conf):
+    with cached_settings(conf):
         assert conf.task_protocol == 2
         conf.task_protocol = 1
         assert conf.task_protocol == 1

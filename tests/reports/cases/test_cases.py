@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from bench.schema import State
 from reports.cases import Answer, cases
 from reports.cases.survival import weigh
-from reports.data.evidence import State
 from reports.data.run import read
 from tests.reports.synthetic_run import manifest, plant, strike
 
@@ -42,12 +42,12 @@ def test_what_must_survive_goes_where_nothing_was_lost(run: Path, task: int, que
     plant(run, "failures", strikes(10, {"inprocess": task, QUEUE: queue}))
     found = answer(run, "restart")
     assert found.points == points
-    assert f"in-process lost {5 * task} of 50" in found.evidence[0].told
+    assert f"in-process lost {5 * task} of 50" in found.evidence[0].text
 
 
 def test_no_loss_seen_tells_what_that_still_allows(run: Path) -> None:
     plant(run, "failures", strikes(10, {"inprocess": 3, QUEUE: 0}))
-    assert "0 of 5 strikes still allows 45 %" in answer(run, "restart").evidence[1].told
+    assert "0 of 5 strikes still allows 45 %" in answer(run, "restart").evidence[1].text
 
 
 @pytest.mark.parametrize("question", ["restart", "retries", "replicas", "heavy", "on-time"])
@@ -70,7 +70,7 @@ def test_two_schedules_are_told_by_ticks_that_came_twice(
     run: Path, task: int, queue: int, points: str
 ) -> None:
     rows = [
-        strike(fault=29, side=side, scenario="account_sync", accepted=0, seen=f"missed 0; bursts {bursts}")
+        strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)
         for side, bursts in (("inprocess", task), (QUEUE, queue))
     ]
     plant(run, "failures", rows)

@@ -21,7 +21,7 @@ from reports.data.run import Run, read
 from reports.data.safe_text import LONGEST_TEXT
 from reports.index import write_index
 from reports.pages import report
-from reports.pages.all_sections import sections
+from reports.pages.sections import sections
 from reports.summary import dumps, markdown, summary
 from tests.reports.page_words import words_of
 from tests.reports.synthetic_run import plant, shortened

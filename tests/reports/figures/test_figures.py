@@ -16,15 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measures.statistics import quantiles as measured
 from bench.schema import MICRO, TABLES
 from reports import figures
-from reports.data import quantiles
 from reports.data.run import Run, read
 from reports.figures import Figure, dot_strips, labels
 from reports.figures.latency import percentiles
 from reports.figures.periodic.phase import missing, moments, policies, steps
-from reports.pages.all_sections import Drawn as Sections
+from reports.pages.section import Drawn as Sections
 from tests.reports.synthetic_run import plant
 
 
@@ -143,10 +141,6 @@ def test_the_same_run_gives_the_same_bytes_in_every_process(run: Path, tmp_path:
         report = shutil.copy(run / "report.html", tmp_path / f"{seed}.html")
         digests.append(hashlib.sha256(Path(report).read_bytes()).hexdigest())
     assert digests[0] == digests[1]
-
-
-def test_the_report_prints_a_quantile_from_as_many_samples_as_the_harness_does() -> None:
-    assert quantiles.MINIMUM_SAMPLES == measured.MINIMUM_SAMPLES
 
 
 def test_a_line_of_percentiles_ends_at_the_highest_that_its_jobs_may_speak_of() -> None:

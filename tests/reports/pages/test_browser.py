@@ -9,7 +9,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 
-from reports.pages.all_sections import Drawn
+from reports.pages.section import Drawn
 
 #: Where `make axe` puts axe-core.
 AXE = Path(__file__).parents[3] / ".cache/axe/node_modules/axe-core/axe.min.js"

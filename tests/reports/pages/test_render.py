@@ -166,7 +166,8 @@ def test_an_interrupted_run_is_stamped(run: Path) -> None:
 
 
 def test_a_run_with_cut_ledger_lines_is_stamped(run: Path) -> None:
-    manifest(run, cut_lines=["f10-0-inprocess: events-7.jsonl, line 9", "f12-0-inprocess: events-8.jsonl"])
+    lines = ("f10-0-inprocess", "events-7.jsonl, line 9"), ("f12-0-inprocess", "events-8.jsonl")
+    manifest(run, cut_lines=[{"block": block, "line": line} for block, line in lines])
     assert "ledger lines cut off and left out: 2, the first of f10-0-inprocess" in words_of(run)
 
 

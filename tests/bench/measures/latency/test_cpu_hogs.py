@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.app.fault_jobs import MARK
+from bench.ledger.job_names import MARK
 from bench.measures.events.block import NS_PER_MS, NS_PER_S, Block
 from bench.measures.latency.cpu_hogs import hog_latency_frame, hogs_done, lag_columns
 from bench.schema import TABLES

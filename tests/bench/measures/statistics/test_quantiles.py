@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measures.statistics.quantiles import MINIMUM_SAMPLES, printable, quantile, quantiles
+from bench.measures.statistics.quantiles import printable, quantile, quantiles
+from bench.schema import MINIMUM_SAMPLES
 
 
 @pytest.mark.parametrize(("q", "minimum"), MINIMUM_SAMPLES.items())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import BenchError
-from bench.load.load_plan import Plan
+from bench.load.load_plan import LoadPlan
 from bench.own_app.workload import load_plan, workload
 from bench.own_app.workload.workload import Workload
 
@@ -108,7 +108,7 @@ def test_options_that_cannot_be_run_are_refused(options: dict[str, object], told
         workload.from_options(app="shop", **options)  # type: ignore[arg-type]  # bad ones on purpose
 
 
-def planned(made: Workload, *, prefix: str = "r00", factor: float = 1.0) -> Plan:
+def planned(made: Workload, *, prefix: str = "r00", factor: float = 1.0) -> LoadPlan:
     return load_plan.make_load(made, seed=7, prefix=prefix, seconds=20, factor=factor)
 
 
@@ -123,7 +123,7 @@ def test_the_same_seed_plans_the_same_calls_for_every_side(tmp_path: Path) -> No
 
 def test_a_load_can_be_read_again_by_the_generator(tmp_path: Path) -> None:
     plan = planned(read(tmp_path, FILE))
-    assert Plan.from_json(plan.to_json()) == plan
+    assert LoadPlan.from_json(plan.to_json()) == plan
 
 
 def test_a_task_more_moves_no_call_of_the_others(tmp_path: Path) -> None:

@@ -193,6 +193,7 @@ def swift(lab: Any) -> Iterator[Any]:
     lab.redis.config_set("appendfsync", "always")
 
 
+@pytest.mark.hypothesis
 @pytest.mark.timeout(300)
 def test_two_beats_deal_with_each_tick_once_whatever_happens_to_them(swift: Any) -> None:
     swift.app = "beat_app"

@@ -356,6 +356,7 @@ class CommitMachine(RuleBasedStateMachine):
             assert rows == set(self.expected)
 
 
+@pytest.mark.hypothesis
 def test_no_sequence_of_transactions_and_savepoints_sends_what_did_not_commit(
     lab: Any, engine: Any, note: Any
 ) -> None:

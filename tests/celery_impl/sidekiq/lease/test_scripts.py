@@ -195,6 +195,7 @@ class Model(RuleBasedStateMachine):
             self.queues[key].insert(0, message)
 
 
+@pytest.mark.hypothesis
 def test_the_scripts_do_what_their_model_does(broker: Any) -> None:
     model = type("BoundModel", (Model,), {"broker_url": broker.url})
     limits = settings(

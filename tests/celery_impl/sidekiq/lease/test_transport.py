@@ -14,6 +14,7 @@ import kombu
 import pytest
 import redis
 from celery.worker import state
+from kombu import pools
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
@@ -254,6 +255,13 @@ def test_what_is_no_message_is_buried_and_holds_nobody_up(lab: Any, sample: Any,
     lab.eventually(lambda: lab.runs("done", "a"))
     assert lab.redis.zcard(DEAD) == 3
     lab.eventually(lambda: held(leases) == 0)
+
+
+def test_no_connection_of_an_earlier_test_is_left_in_the_pools_of_this_process(sample: Any) -> None:
+    """One whose broker was restarted meanwhile would fail whoever takes it first."""
+    assert [*pools.connections.values(), *pools.producers.values()] == []
+    sample.note.delay("a")
+    assert [*pools.connections.values(), *pools.producers.values()] != []
 
 
 def test_remote_control_still_answers(lab: Any, sample: Any) -> None:

@@ -263,6 +263,7 @@ class LimitsMachine(RuleBasedStateMachine):
         self.now += ms
 
 
+@pytest.mark.hypothesis
 def test_no_sequence_lets_in_more_than_the_limits_allow_or_fewer(lab: Any, extras: Any) -> None:
     LimitsMachine.lab, LimitsMachine.app = lab, extras.app
     run_state_machine_as_test(

@@ -306,6 +306,7 @@ class LocksMachine(RuleBasedStateMachine):
             assert (left > 0) if mark in self.held else (left == -2)
 
 
+@pytest.mark.hypothesis
 def test_no_sequence_gives_a_place_to_two_or_frees_another_ones(lab: Any) -> None:
     LocksMachine.lab = lab
     run_state_machine_as_test(

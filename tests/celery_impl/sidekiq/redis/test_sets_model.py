@@ -115,7 +115,7 @@ class SetsMachine(RuleBasedStateMachine):
     def kill_all(self, name: str) -> None:
         there, self.expected[name] = list(self.expected[name]), {}
         assert self.jobs(name).kill_all() == len(there)
-        self.bury(there, none_is_no_call=True)
+        self.bury(there)
 
     @precondition(lambda self: self.sent > 10)
     @rule(name=ANY)
@@ -149,13 +149,42 @@ class SetsMachine(RuleBasedStateMachine):
             del self.expected[name][job_id]
         return there
 
-    def bury(self, there: list[str], *, none_is_no_call: bool = False) -> None:
-        dead = self.expected[DEAD] | dict.fromkeys(there, self.now)
-        if there or not none_is_no_call:
-            dead = {job_id: at for job_id, at in dead.items() if at > self.now - DEAD_AGE_S}
-        self.expected[DEAD] = dead
+    def bury(self, there: list[str]) -> None:
+        """A job that comes to the dead set drives out what is too old there; nothing else does."""
+        if there:
+            dead = self.expected[DEAD] | dict.fromkeys(there, self.now)
+            self.expected[DEAD] = {job_id: at for job_id, at in dead.items() if at > self.now - DEAD_AGE_S}
 
 
+def test_the_dead_set_drops_what_is_too_old_when_a_job_comes_to_it_and_at_no_other_time(lab: Any) -> None:
+    """The sequence by which the model and the product once differed, and what follows it."""
+    SetsMachine.lab, SetsMachine.app = lab, lab.sample().app
+    moves = SetsMachine()
+
+    def holds(*ids: str) -> None:
+        assert [job.id for job in moves.jobs(DEAD)] == list(ids)
+        moves.each_set_holds_what_the_model_says_newest_first()
+
+    moves.send(RETRY, 0.0, "")
+    moves.look(RETRY)
+    moves.kill(RETRY, slice(None))
+    for _ in range(3):
+        moves.time_passes(DEAD_AGE_S / 2)
+
+    moves.kill(RETRY, slice(0))  # of nothing: nobody is asked for
+    holds("job-0")
+    moves.kill(RETRY, slice(None))  # of one that is gone: the server is asked, and finds nothing
+    holds("job-0")
+    moves.kill_all(RETRY)
+    holds("job-0")
+
+    moves.send(RETRY, 0.0, "")
+    moves.look(RETRY)
+    moves.kill(RETRY, slice(None))
+    holds("job-1")
+
+
+@pytest.mark.hypothesis
 @pytest.mark.timeout(180)
 def test_no_sequence_of_moves_loses_or_doubles_a_job(lab: Any) -> None:
     SetsMachine.lab, SetsMachine.app = lab, lab.sample().app

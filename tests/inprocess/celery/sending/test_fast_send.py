@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inprocess.celery import InProcess
-from inprocess.celery.attach.app_patch import hooked
+from inprocess.celery.attach.app_patch import patched
 from inprocess.celery.broker.broker import Broker, Envelope
-from inprocess.celery.sending.fast_send import Express
+from inprocess.celery.sending.fast_send import FastSend
 from inprocess.celery.sending.plain_values import are_plain, quick_repr
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -29,7 +29,7 @@ class Parked:
     def __init__(self, app: Any, broker: Broker) -> None:
         self.app, self.broker = app, broker
         self.task = app.tasks["anything"]
-        self.express: Express = app.__dict__["send_task"]
+        self.express: FastSend = app.__dict__["send_task"]
 
     def by(self, way: Any, *args: Any, **kwargs: Any) -> Envelope:
         self.app.__dict__["send_task"] = way
@@ -43,7 +43,7 @@ class Parked:
 def parked() -> Iterator[Parked]:
     app: Any = Celery("parked", set_as_current=False)
     broker = Broker()
-    with hooked(app, broker, strict=True, ask=bool, backend=None, store=None):
+    with patched(app, broker, strict=True, ask=bool, backend=None, store=None):
         app.task(name="anything", shared=False)(anything)
         yield Parked(app, broker)
 

@@ -20,7 +20,7 @@ from inprocess.supervision.periodic.grid import Grid, wall_origin
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import CATCH_UP_MAX, Misfire, Overlap, TickCounts
 from inprocess.supervision.periodic.timer_process import TICK
-from inprocess.supervision.periodic.work_then_rearm import WorkThenRearm
+from inprocess.supervision.periodic.work_then_rearm import FixedDelay
 from inprocess.supervision.tasks.child import Child
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from inprocess.testing import FakeClock, settle
@@ -60,7 +60,7 @@ def test_the_one_on_a_grid_keeps_its_grid_and_the_naive_one_drifts_by_its_work()
     async def test(tasks: TaskSupervisor, clock: FakeClock) -> None:
         on_grid, naive = Sync(tasks, clock, 0.02), Sync(tasks, clock, 0.02)
         grid = Periodic.start(on_grid.spawn, interval_s=1.0, clock=clock)
-        rearmed = WorkThenRearm.start(naive.spawn, interval_s=1.0, clock=clock)
+        rearmed = FixedDelay.start(naive.spawn, interval_s=1.0, clock=clock)
         await clock.advance(100.5)
         assert on_grid.starts == [float(k) for k in range(1, 101)]
         assert naive.starts == [round(k + 0.02 * (k - 1), 6) for k in range(1, 99)]
@@ -99,7 +99,7 @@ def test_ticks_that_went_by_while_the_loop_was_held_are_counted_and_not_caught_u
 def test_a_stall_makes_the_naive_one_late_for_good() -> None:
     async def test(tasks: TaskSupervisor, clock: FakeClock) -> None:
         sync = Sync(tasks, clock)
-        server = WorkThenRearm.start(sync.spawn, interval_s=1.0, clock=clock)
+        server = FixedDelay.start(sync.spawn, interval_s=1.0, clock=clock)
         await clock.advance(0.9)
         clock.jump(0.5)
         await clock.advance(2.5)
@@ -109,9 +109,9 @@ def test_a_stall_makes_the_naive_one_late_for_good() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("policy", [Periodic, WorkThenRearm])
+@pytest.mark.parametrize("policy", [Periodic, FixedDelay])
 def test_a_run_that_fails_is_logged_and_the_next_tick_goes_on(
-    policy: type[Periodic | WorkThenRearm], caplog: pytest.LogCaptureFixture
+    policy: type[Periodic | FixedDelay], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test(tasks: TaskSupervisor, clock: FakeClock) -> None:
         sync = Sync(tasks, clock)
@@ -142,9 +142,9 @@ def test_a_restart_with_the_same_origin_keeps_the_grid() -> None:
     run(test)
 
 
-@pytest.mark.parametrize("policy", [Periodic, WorkThenRearm])
+@pytest.mark.parametrize("policy", [Periodic, FixedDelay])
 def test_a_quiet_server_starts_no_more_runs_and_leaves_no_timer(
-    policy: type[Periodic | WorkThenRearm],
+    policy: type[Periodic | FixedDelay],
 ) -> None:
     async def test(tasks: TaskSupervisor, clock: FakeClock) -> None:
         sync = Sync(tasks, clock, 0.5)
@@ -439,8 +439,8 @@ def test_each_tick_is_told_to_who_attached_a_handler() -> None:
     assert told == [(0.25, 2, "run"), (0.0, 0, "refusal")]
 
 
-@pytest.mark.parametrize("policy", [Periodic, WorkThenRearm])
-def test_a_server_can_be_started_where_there_is_no_loop(policy: type[Periodic | WorkThenRearm]) -> None:
+@pytest.mark.parametrize("policy", [Periodic, FixedDelay])
+def test_a_server_can_be_started_where_there_is_no_loop(policy: type[Periodic | FixedDelay]) -> None:
     ticked = threading.Event()
     with Runtime(name="runtime-periodic") as runtime:
         server = policy.start(ticked.set, interval_s=0.01)
@@ -449,8 +449,8 @@ def test_a_server_can_be_started_where_there_is_no_loop(policy: type[Periodic | 
     assert server.exit is not None
 
 
-@pytest.mark.parametrize("policy", [Periodic, WorkThenRearm])
-def test_an_interval_is_more_than_nothing(policy: type[Periodic | WorkThenRearm]) -> None:
+@pytest.mark.parametrize("policy", [Periodic, FixedDelay])
+def test_an_interval_is_more_than_nothing(policy: type[Periodic | FixedDelay]) -> None:
     with pytest.raises(ValueError, match="expected more than 0"):
         policy.start(lambda: None, interval_s=0.0)
 

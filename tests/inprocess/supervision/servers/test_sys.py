@@ -180,8 +180,9 @@ def test_the_log_keeps_the_last_events_with_secrets_hidden() -> None:
         kinds = [(event.kind, event.message) for event in await sys.log(server)]
         assert kinds == [("call", "'cash'"), ("reply", "6")]
         await sys.log(server, "stop")
-        assert server.extra is not None
-        assert server.extra.debug is None  # messages are handled the short way again
+        extra = server.__process__.extra
+        assert extra is not None
+        assert extra.debug is None  # messages are handled the short way again
         await sys.log(server, 5)
         server.info({"password": "x"})
         assert [str(event) for event in await sys.log(server)] == ["got info {'password': [hidden]}"]

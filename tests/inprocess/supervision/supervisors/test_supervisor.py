@@ -232,7 +232,7 @@ def test_a_worker_that_does_not_end_is_killed_at_its_limit() -> None:
         await supervisor.ready()
         process = whereis("a")
         assert isinstance(process, GenServer)
-        process.scheduler = supervisor.scheduler
+        process.__process__.scheduler = supervisor.scheduler
         process.cast("hang")
         await settle()
         stopping = asyncio.ensure_future(supervisor.stop())

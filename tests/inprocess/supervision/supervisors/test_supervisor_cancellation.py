@@ -12,7 +12,7 @@ import pytest
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.names import whereis
 from inprocess.supervision.servers.gen_server import GenServer
-from inprocess.supervision.supervisors.base import Parent
+from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
 from inprocess.supervision.supervisors.supervisor import Supervisor
@@ -205,7 +205,7 @@ def test_a_dynamic_start_that_is_cancelled_is_undone() -> None:
 @pytest.mark.parametrize("phase", ["start", "restart"])
 def test_a_dynamic_supervisor_that_is_ended_at_any_moment_leaves_nothing(phase: str, ending: str) -> None:
     async def test(tree: Tree, turns: int) -> bool:
-        supervisor: Parent = DynamicSupervisor.start(clock=tree.clock)
+        supervisor: BaseSupervisor = DynamicSupervisor.start(clock=tree.clock)
         assert isinstance(supervisor, DynamicSupervisor)
         if phase == "restart":
             process = await supervisor.start_child(tree.spec("x"))

@@ -13,7 +13,7 @@ from inprocess import Backoff, Child, ChildSpec, Supervisor, Task, TaskSuperviso
 from inprocess.supervision.core import telemetry
 from inprocess.supervision.core.scheduler import SLICE_S
 from inprocess.supervision.tasks.task import unlinked
-from inprocess.supervision.tasks.task_supervisor_base import STARTS_PER_LOOK
+from inprocess.supervision.tasks.task_supervisor import STARTS_PER_LOOK
 from inprocess.testing import FakeClock, settle
 
 needs_eager_tasks = pytest.mark.skipif(

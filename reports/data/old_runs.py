@@ -1,0 +1,75 @@
+"""What runs measured by earlier versions wrote as sentences, read into today's columns and fields.
+
+This is the one place of the reports that takes a sentence apart. A run of today has the columns, and
+then nothing here is asked.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+#: What a checker counted, as a part of `seen`.
+_BURSTS = re.compile(r"\bbursts (\d+)")
+#: A fault block's name: `f10-0-inprocess`, with c for a control run.
+_FAULT_BLOCK = re.compile(r"f(\d+)-(\d+|c)-")
+#: A truth of the manifest's `instrument`: what was reported, and the outcome with its reason.
+_TRUTH = re.compile(
+    r"(?P<figures>.*): (?P<outcome>held|NOT HELD|too noisy to say)(?: \((?P<why>.*)\))?", re.DOTALL
+)
+#: Fields of the manifest's `instrument` that are no truth.
+_ABOUT = ("known truth", "verified at", "verified commit")
+
+
+def added_column(column: str, frame: pd.DataFrame) -> pd.Series[Any] | None:
+    """A column that its table lacks, from those that it has; None where no sentence tells it."""
+    source, read = _COLUMNS.get(column, ("", _nothing))
+    if source not in frame:
+        return None
+    return pd.Series([read(str(cell)) for cell in frame[source]], index=frame.index, dtype="object")
+
+
+def truths(found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The truths of a manifest's `instrument` that has them as sentences."""
+    for name, sentence in found.items():
+        if name in _ABOUT:
+            continue
+        parts = _TRUTH.fullmatch(str(sentence))
+        known = parts.groupdict(default="") if parts else {"figures": str(sentence), "outcome": "", "why": ""}
+        yield {"truth": str(name), **known}
+
+
+def floor_scenario(figure: str) -> str:
+    """The scenario of `aa_figure`, as in "inprocess account_setup response 0.5"; empty where it has none."""
+    words = figure.split()
+    return words[1] if len(words) > 1 else ""
+
+
+def _bursts(seen: str) -> float:
+    found = _BURSTS.search(seen)
+    return float(found[1]) if found else math.nan
+
+
+def _fault(block: str) -> float:
+    found = _FAULT_BLOCK.match(block)
+    return float(found[1]) if found else math.nan
+
+
+def _is_control(block: str) -> bool | None:
+    found = _FAULT_BLOCK.match(block)
+    return found[2] == "c" if found else None
+
+
+def _nothing(_: str) -> None:
+    return None
+
+
+_COLUMNS: Mapping[str, tuple[str, Callable[[str], object]]] = {
+    "bursts": ("seen", _bursts),
+    "fault": ("block", _fault),
+    "control": ("block", _is_control),
+}

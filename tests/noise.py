@@ -1,0 +1,34 @@
+"""What a machine is too busy to judge: skipped, and counted apart in the closing line of the run."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NoReturn
+
+import pytest
+
+#: The category of the closing line: "1990 passed, 2 skipped, 1 skipped for noise in 412 s".
+CATEGORY: Final = "skipped for noise"
+_MARK: Final = f"{CATEGORY}: "
+
+
+def too_noisy(why: str) -> NoReturn:
+    """Skip the running test: its figures say nothing on a machine as busy as this, and `why`."""
+    pytest.skip(f"{_MARK}{why}")
+
+
+def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:
+    """Give such a test a category of its own."""
+    return (CATEGORY, "n", "NOISE") if _why(report) else None
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell why, for each."""
+    if reports := terminalreporter.stats.get(CATEGORY):
+        terminalreporter.section(CATEGORY)
+        for report in reports:
+            terminalreporter.line(f"{report.nodeid}: {_why(report)}")
+
+
+def _why(report: Any) -> str:
+    reason = str(report.longrepr[2]) if report.skipped and isinstance(report.longrepr, tuple | list) else ""
+    return reason.partition(_MARK)[2]
