@@ -17,7 +17,8 @@ from celery_impl.sidekiq.jobs.strict_arguments import DEPTH_LIMIT, check
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
 )
 
 
@@ -32,7 +33,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-@given(args=st.lists(JSON), kwargs=st.dictionaries(st.text(), JSON))
+@given(args=st.lists(JSON, max_size=4), kwargs=st.dictionaries(st.text(), JSON, max_size=4))
 def test_what_json_gives_back_is_taken(args: list[Any], kwargs: dict[str, Any]) -> None:
     assert json.loads(json.dumps([args, kwargs])) == [args, kwargs]
     check("t", tuple(args), kwargs)

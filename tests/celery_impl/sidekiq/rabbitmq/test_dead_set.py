@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -259,16 +257,8 @@ def test_an_envelope_gives_back_any_body_and_headers() -> None:
         assert "expiration" not in again.message({}).properties
 
 
-def cli(rabbit_lab: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "rabbit_app", "sidekiq", *arguments],
-        env={**os.environ, **rabbit_lab.env},
-        cwd=rabbit_lab.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def cli(rabbit_lab: Any, *arguments: str) -> Any:
+    return rabbit_lab.celery("-A", "rabbit_app", "sidekiq", *arguments)
 
 
 def test_the_commands_look_and_act_on_the_dead_set_and_refuse_the_rest_by_one_line(
