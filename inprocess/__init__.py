@@ -7,15 +7,15 @@ when it crashes; on the loop, in a thread or in a process (`isolation=`). `async
 and `async_stream` bring results back. `Task.start(fn, *args)` is fire and forget.
 
 **Keep state.** `GenServer`: one message at a time. `Periodic`: work on an absolute grid, with
-policies for overlap and misfires; `FixedDelay` is the naive one. `Leased` runs a process on one
+policies for overlap and misfires; `FixedDelay` is the naive way. `Leased` runs a process on one
 of several replicas, by a file, Redis or PostgreSQL.
 
 **Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
 `drain` ends a tree gracefully and reports what was cut off. `Runtime` is a loop on a thread for
 callers that have none, `asgi` ties a tree to an ASGI app.
 
-**Find and watch.** `whereis`, `Registry`; `sys` looks into any server, `snapshot` at the whole
-tree, `telemetry` tells of what happens; `redact` keeps secrets out of crash logs.
+**Find and watch.** `whereis`, `Registry`; `sys` inspects any server, `snapshot` the whole tree;
+`telemetry` reports events; `redact` keeps secrets out of crash logs.
 
 Nothing here survives the process: work in memory is lost when it is killed. Importing this
 package loads no third-party module; the three scenarios (`inprocess.account_setup`,

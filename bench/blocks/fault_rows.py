@@ -88,10 +88,10 @@ def _seen(facts: Mapping[str, Any]) -> str:
     """The checker's facts for a person; what could not be told is left out."""
     untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
     known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
-    return "; ".join(f"{name.replace('_', ' ')} {_told(value)}" for name, value in known.items())
+    return "; ".join(f"{name.replace('_', ' ')} {_formatted(value)}" for name, value in known.items())
 
 
-def _told(value: Any) -> str:
+def _formatted(value: Any) -> str:
     return f"{float(f'{value:.{DIGITS}g}'):g}" if isinstance(value, float) else str(value)
 
 

@@ -120,7 +120,7 @@ def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
         "verified at": now(),
         "verified commit": manifest["git"]["commit"],
         "truths": [
-            {"truth": row.truth, "told": _figures(row), "outcome": row.verdict, "why": _why(row)}
+            {"truth": row.truth, "figures": _figures(row), "outcome": row.verdict, "why": _why(row)}
             for row in rows
         ],
     }

@@ -1,9 +1,9 @@
-"""Any Celery app in its own process, supervised: no broker, no worker, its tasks unchanged.
+"""Run any Celery app in its own process, supervised: no broker, no worker process, its tasks unchanged.
 
     from inprocess.celery import run_in_process
 
-Needs the `celery` extra. See `run` for the ways in, docs/celery-without-a-broker.md for what one
-keeps and what one loses.
+Needs the `celery` extra. See `run` for the ways to start it, and docs/celery-without-a-broker.md for what
+is kept and what is lost.
 """
 
 from inprocess.celery.results.awaiting import result

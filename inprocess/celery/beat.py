@@ -1,10 +1,10 @@
-"""Beat: the app's `beat_schedule`, crontabs among it, in a GenServer of the app's supervision tree.
+"""Beat: the app's `beat_schedule`, crontabs included, in a GenServer of the app's supervision tree.
 
-When an entry is due is Celery's own affair. What differs from a beat process: nothing spins before a
-tick, the last runs are kept in memory for as long as the run lasts, not in a file, and each
-process that runs the app has a beat: see `Leased` for one of several replicas.
+Celery decides when an entry is due. Differences from a beat process: it does not wake early and spin before
+a tick; the last runs are kept in memory, for as long as the run lasts, not in a file; and each process that
+runs the app has a beat: see `Leased` for one beat among several replicas.
 
-A tick that fails is logged by Celery and the entry goes on.
+A failed tick is logged by Celery, and the entry goes on.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from inprocess.supervision.core.clock import Timer
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.servers.gen_server import GenServer
 
-#: The message that has the schedule looked at.
+#: The message at which the schedule is checked.
 TICK: Final = "tick"
-#: Seconds between two looks at most, so that entries added meanwhile are noticed.
+#: Most seconds between two checks, so that entries added meanwhile are found.
 LOOK_S: Final = 5.0
 
 
 class InMemoryScheduler(Scheduler):
-    """Celery's scheduler; its times are exact here, so it need not wake early and spin."""
+    """Celery's scheduler, without its early wake-ups: timers are exact here."""
 
     def adjust(self, n: float, drift: float = 0.0) -> float:
-        """Seconds to wait, as they are."""
+        """Return the seconds to wait, unchanged."""
         return n + drift if n and n > 0 else n
 
 
@@ -37,12 +37,12 @@ class Beat(GenServer):
     __slots__ = ("_scheduler", "_timer")
 
     def init(self, scheduler: Any) -> None:
-        """Begin to tick."""
+        """Start ticking."""
         self._scheduler = scheduler
         self._timer: Timer | None = self.send_after(0.0, TICK)
 
     def handle_info(self, message: Any) -> None:
-        """Send what is due, and come back when the next entry is."""
+        """Send what is due, and wait until the next entry is."""
         if message != TICK:
             super().handle_info(message)
         elif self._timer is not None:
@@ -55,5 +55,5 @@ class Beat(GenServer):
             self._timer = None
 
     def terminate(self, _ended: Exit) -> None:
-        """As `quiet`."""
+        """Like `quiet`."""
         self.quiet()

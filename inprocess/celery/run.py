@@ -6,11 +6,11 @@
     celery:<app>                  Supervisor, one_for_all
     ├── celery.tasks              TaskSupervisor: one child a running task
     ├── celery.worker             GenServer: Celery's worker, its queues and timer
-    └── celery.beat               GenServer: the app's beat_schedule, where it has one
+    └── celery.beat               GenServer: the app's beat_schedule, if it has one
 
-`with` gives the tree a loop on a thread of its own; `async with` and `await` put it on the running
-loop; `lifespan` ties it to an ASGI app. At the end the tree is drained: what runs and waits gets
-`grace_s` seconds, what is left is named in the log and in `report`, and lost.
+`with` runs the tree on a loop on a thread of its own; `async with` and `await` run it on the running loop;
+`lifespan` ties it to an ASGI app. At the end the tree is drained: running and waiting tasks have `grace_s`
+seconds; the rest is lost, and named in the log and in `report`.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Plain tasks that run at once, each in a thread.
 CONCURRENCY: Final = 10
-#: Seconds that running and waiting tasks get at the end before they are cut off.
+#: Seconds that running and waiting tasks have at the end before they are cut off.
 GRACE_S: Final = 10.0
-#: Under this name requests find the tree in their state.
+#: Name of the tree in the state of requests.
 STATE_KEY: Final = "celery"
 
 
@@ -57,16 +57,16 @@ def run_in_process(
     beat: bool = True,
     name: str | None = None,
 ) -> InProcess:
-    """Make a run of the app; it begins with `with`, `async with`, `await`, `start` or `lifespan`.
+    """Create a run of the app; start it with `with`, `async with`, `await`, `start` or `lifespan`.
 
-    - `strict`: arguments and results go through the app's serialiser, as on their way to a broker;
-      else they are passed by reference.
-    - `concurrency`: plain tasks that run at once. Coroutine tasks have slots of their own.
-    - `memory_results`: results are kept in memory; else in the backend that the app is set up with.
+    - `strict`: pass arguments and results through the app's serialiser, as a broker would; otherwise by
+      reference.
+    - `concurrency`: plain tasks that run at once. Coroutine tasks have their own slots.
+    - `memory_results`: keep results in memory; otherwise in the app's own backend.
     - `beat`: whether to run the app's `beat_schedule`.
-    - `name`: of the tree, for the observer; `celery:` and the app's name by default.
+    - `name`: name of the tree, for the observer; `celery:` and the app's name by default.
 
-    Raise ValueError for options that make no run.
+    Raise ValueError for options out of range.
     """
     if concurrency < 1 or grace_s < 0:
         raise ValueError(
@@ -78,12 +78,12 @@ def run_in_process(
 
 
 class InProcess:
-    """A run of an app, made by `run_in_process`. Used once: make another for another run."""
+    """A run of an app, created by `run_in_process`. Used once: create another for another run."""
 
     def __init__(self, app: Any, tree: Tree, *, strict: bool, store: Store | None, name: str) -> None:
         self.app = app
         self.name = name
-        #: What became of the tasks at the end; None until then.
+        #: The report of the drain; None before the end.
         self.report: DrainReport | None = None
         #: Whether it waits for a first task to begin.
         self.stands_by = False
@@ -97,7 +97,7 @@ class InProcess:
 
     @property
     def tree(self) -> Supervisor:
-        """The supervision tree, for `snapshot`; raise RuntimeError where it does not run."""
+        """The supervision tree, for `snapshot`; raise RuntimeError if it does not run."""
         if self._supervisor is None:
             raise RuntimeError(f"{self.name} does not run: enter it with `with` or `async with` first")
         return self._supervisor
@@ -109,17 +109,17 @@ class InProcess:
 
     @property
     def worker(self) -> Any:
-        """Celery's worker object; raise RuntimeError where it does not run."""
+        """Celery's worker object; raise RuntimeError if it does not run."""
         _ = self.tree  # raises where there is none
         return self._parts.worker.controller
 
     def start(self) -> Self:
-        """Begin, on a loop on a thread of its own; raise RuntimeError where the app runs here already."""
+        """Begin, on a loop on a thread of its own; raise RuntimeError if the app runs here already."""
         self._runtime.start()
         return self
 
     def stop(self) -> DrainReport | None:
-        """Drain and end; what became of the tasks. Raise RuntimeError on the run's own thread."""
+        """Drain and end; return the report. Raise RuntimeError on the run's own thread."""
         self._runtime.stop()
         return self.report
 
@@ -130,7 +130,7 @@ class InProcess:
         self.stop()
 
     async def astart(self) -> Self:
-        """Begin, on the running loop; errors as those of `start`."""
+        """Begin, on the running loop; errors as of `start`."""
         self.hook()
         self.stands_by = False
         try:
@@ -144,7 +144,7 @@ class InProcess:
         return self
 
     async def astop(self) -> DrainReport:
-        """Drain and end; what became of the tasks."""
+        """Drain and end; return the report."""
         try:
             self.report = await drain(self.tree, grace_s=self._parts.grace_s)
         finally:
@@ -167,14 +167,14 @@ class InProcess:
 
     @contextmanager
     def attached(self, app: Any) -> Iterator[None]:
-        """Have another app of this process send to this run, and share its results, within the block."""
+        """Make another app of this process send to this run and share its results, within the block."""
         with self._hooked(app):
             yield
 
     def hook(self) -> None:
-        """Have the app send to this run, which may begin later. Doing it twice does no harm.
+        """Make the app send to this run, which may begin later. May be called repeatedly.
 
-        Raise RuntimeError where another run has the app, and where this one has ended.
+        Raise RuntimeError if another run has the app, and if this one has ended.
         """
         self.app.finalize()  # before the claim: an app whose broker is this process stands by from then on
         if self._has_ended:
@@ -195,13 +195,13 @@ class InProcess:
         self._undo.callback(self._end)
 
     def stand_by(self) -> None:
-        """Have the app send to this run, which begins, as by `start`, with the first task."""
+        """Make the app send to this run, which begins, as by `start`, with the first task."""
         self.hook()
         self.stands_by = True
         self._parts.broker.wake = self.start
 
     def forked(self) -> None:
-        """Refuse what is sent in a fork of the process: the run belongs to the original."""
+        """Refuse tasks in a fork of the process: the run belongs to the original."""
         self._close("runs in the process that this one was forked from: begin a run of its own here")
 
     def _end(self) -> None:

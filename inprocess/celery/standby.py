@@ -1,13 +1,12 @@
-"""`CELERY_BROKER_URL=inprocess://`: an app whose broker is this process runs here from its first task on.
+"""`CELERY_BROKER_URL=inprocess://`: an app with this broker runs in this process from its first task on.
 
-Importing `inprocess.celery` anywhere before the app is used is all that it takes. The run begins on
-a loop on a thread of its own at the first task, and is drained when the interpreter ends. An
-explicit `run_in_process` takes its place. A process that sends nothing starts nothing, so an app
-with a `beat_schedule` needs an explicit run.
+It is enough to import `inprocess.celery` before the app is used. The run begins with the first task, on a
+loop on a thread of its own, and is drained when the interpreter ends. An explicit `run_in_process`
+replaces it. A process that sends no task starts nothing, so an app with a `beat_schedule` needs an
+explicit run.
 
-How it comes about: Celery calls a "fixup" with each app that is made. Ours waits until the app
-makes its AMQP object, backend or control, which is when its settings are read; only then can it
-be told whose broker this is.
+How it works: Celery calls a "fixup" with each app that is created. Ours waits until the app creates its AMQP
+object, backend or control, because only then are its settings read and its broker known.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ LATE: Final = {"amqp_cls": "amqp", "control_cls": "control"}
 
 
 def watch_for_apps() -> None:
-    """Have each app looked at, those that there are and those to come."""
+    """Watch each app, existing and future."""
     builtin: Any = Celery.builtin_fixups
     builtin.add(FIXUP)
     for app in list(state_module._apps):  # noqa: SLF001 - pinned
@@ -35,7 +34,7 @@ def watch_for_apps() -> None:
 
 
 def look_at(app: Any) -> None:
-    """Have the app stand by for its first task, if it turns out that its broker is this process."""
+    """Make the app stand by for its first task, if its broker turns out to be this process."""
     for maker, part in LATE.items():
         if part not in app.__dict__:
             setattr(app, maker, _late(getattr(app, maker), part))
@@ -54,7 +53,7 @@ def is_ours(app: Any) -> bool:
 
 
 def _late(kind: Any, part: str) -> type:
-    """A class that makes what `kind` makes unless the app stands by; it can be built upon, as `kind` can."""
+    """Return a class, open to subclasses, that creates what `kind` creates unless the app stands by."""
     base: Any = symbol_by_name(kind)
 
     def new(cls: type, app: Any = None, **_: Any) -> Any:
@@ -64,9 +63,9 @@ def _late(kind: Any, part: str) -> type:
 
 
 def _stands_by(app: Any) -> bool:
-    """Make a run that stands by, if the app's broker is this process; whether the app has a run now."""
+    """Create a run that stands by, if the app's broker is this process; return whether the app has a run."""
     if not is_ours(app):
         return False
-    if "send_task" not in app.__dict__:  # a run is hooked in, or was
+    if "send_task" not in app.__dict__:  # a run has patched it, or had
         run_in_process(app).stand_by()
     return True

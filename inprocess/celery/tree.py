@@ -1,8 +1,8 @@
-"""The processes of a run, and how others reach them.
+"""The processes of a run, and the access to them.
 
-If one of them crashes, all are started anew (one_for_all): a worker without the record of what runs
-would run it twice. The broker and the results are no processes and outlive that; what was not
-acknowledged is delivered again.
+If one of them crashes, all are restarted (one_for_all): a worker without the record of running tasks would
+run them twice. The broker and the results are no processes and survive; what was not acknowledged is
+delivered again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Tree:
         self._lanes: dict[str | None, Lane] = {}
 
     def children(self) -> list[ChildSpec]:
-        """What a supervisor is to start, in this order."""
+        """Return the child specs, in the order of their start."""
         specs = [
             ChildSpec("celery.tasks", self._start_tasks, type="supervisor"),
             ChildSpec("celery.worker", self._start_worker, shutdown="infinity"),
@@ -47,7 +47,7 @@ class Tree:
         return specs
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
-        """Have Celery's worker answer, on its loop's thread; None where it does not run. Any thread."""
+        """Call a function with Celery's worker on its loop; return None if it does not run. Any thread."""
         worker: Worker | None = getattr(self, "worker", None)
         if worker is None or worker.exit is not None:
             return None

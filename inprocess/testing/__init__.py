@@ -1,9 +1,9 @@
-"""For tests of code that uses this package.
+"""Helpers for tests of code that uses this package.
 
 - `FakeClock`: restart windows, timers and grids pass at once and exactly; `settle` lets a loop react.
-- `record_starts`: what was started while the block ran, and assertions about it.
-- `capture_crashes`: what was crash-logged while the block ran, and assertions about it.
-- `no_leaks`: nothing that the block started is left when it ends; as a fixture, for every test.
+- `record_starts`: what was started in a block, with assertions.
+- `capture_crashes`: what was crash-logged in a block, with assertions.
+- `no_leaks`: nothing that a block started is left at its end; as a fixture, for every test.
 """
 
 from inprocess.testing.clock import FakeClock, FakeTimer, settle

@@ -1,4 +1,4 @@
-"""A clock that moves only when it is told to."""
+"""A clock that moves only when a test moves it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import heapq
 import itertools
 from collections.abc import Callable
 
-#: Turns that the loop gets after each step of the clock, for tasks to react to it.
+#: Turns of the loop after each step of the clock, in which tasks react to it.
 SETTLE_TURNS = 25
 
 
 async def settle(turns: int = SETTLE_TURNS) -> None:
-    """Let everything that is ready on the loop run."""
+    """Run everything that is ready on the loop."""
     for _ in range(turns):
         await asyncio.sleep(0)
 
@@ -24,7 +24,7 @@ class FakeTimer:
         self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
-        """Call it no more."""
+        """Do not call it."""
         self.callback = None
 
 
@@ -37,26 +37,26 @@ class FakeClock:
         self._order = itertools.count()
 
     def monotonic(self) -> float:
-        """The present reading, s."""
+        """Return the current time, s."""
         return self.now
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> FakeTimer:
-        """As `Clock.call_later`."""
+        """See `Clock.call_later`."""
         return self.call_at(self.now + seconds, callback)
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> FakeTimer:
-        """As `Clock.call_at`."""
+        """See `Clock.call_at`."""
         timer = FakeTimer(callback)
         heapq.heappush(self._timers, (when, next(self._order), timer))
         return timer
 
     @property
     def pending(self) -> int:
-        """How many timers are armed."""
+        """Number of armed timers."""
         return sum(timer.callback is not None for _, _, timer in self._timers)
 
     async def advance(self, seconds: float) -> None:
-        """Move on by `seconds`, stopping at each timer on the way, and let the loop settle each time."""
+        """Move on by `seconds`, stop at each timer on the way, and let the loop settle each time."""
         await settle()
         end = self.now + seconds
         while self._timers and self._timers[0][0] <= end:
@@ -69,5 +69,5 @@ class FakeClock:
         self.now = end
 
     def jump(self, seconds: float) -> None:
-        """Move on by `seconds` at once, as if the loop was held; `advance` then fires the late timers."""
+        """Move on by `seconds` at once, as if the loop was blocked; `advance` then fires the late timers."""
         self.now += seconds

@@ -1,4 +1,4 @@
-"""What the runtime logged as an error while a block ran: crashes, give-ups, abandoned work."""
+"""The errors that the runtime logs in a block: crashes, give-ups, abandoned work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LOGGER = "inprocess"
 
 
 class Crashes(logging.Handler):
-    """The errors that were logged, in their order; made by `capture_crashes`."""
+    """The logged errors in order; created by `capture_crashes`."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -28,17 +28,17 @@ class Crashes(logging.Handler):
 
     @property
     def errors(self) -> list[BaseException]:
-        """The exceptions that they were logged with."""
+        """Their exceptions."""
         infos = [record.exc_info for record in self.records]
         return [info[1] for info in infos if info is not None and info[1] is not None]
 
     def assert_none(self) -> None:
-        """Fail where anything was logged, and show it."""
+        """Fail if anything was logged, and show it."""
         if self.records:
             raise AssertionError("expected no crash, but the log has\n" + self._listing())
 
     def assert_one(self, error: type[BaseException], text: str = "") -> BaseException:
-        """Fail unless exactly one exception of that type was logged, with that text in its message."""
+        """Fail unless exactly one exception of this type, with this text in its message, was logged."""
         found = [
             record.exc_info[1]
             for record in self.records
@@ -57,7 +57,7 @@ class Crashes(logging.Handler):
 
 @contextmanager
 def capture_crashes() -> Iterator[Crashes]:
-    """Collect what the runtime logs as an error in the block; it goes to the other handlers too.
+    """Collect the errors that the runtime logs in the block; other handlers get them too.
 
     The logger must let errors through, as it does by default.
     """

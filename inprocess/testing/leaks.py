@@ -1,19 +1,19 @@
-"""Whether everything that a block started has ended with it.
+"""Check that everything a block started has ended with it.
 
     @pytest.fixture(autouse=True)
     def _nothing_is_left_over():
         with no_leaks():
             yield
 
-Looked at when the block ends, and when `asyncio.run` (any `asyncio.Runner`) ends inside of it,
-just before that would cancel what is left:
+Checked when the block ends, and when `asyncio.run` (any `asyncio.Runner`) ends inside it, just before it
+cancels what is left:
 
-- tasks of the loop that are not done, once what was cancelled has had SETTLE_TURNS to end;
-- timers, of the loop and of every scheduler on it, those of fake clocks included;
-- threads and child processes, zombies included; the runtime's own idle ones are ended first;
+- tasks of the loop that are not done; cancelled ones have SETTLE_TURNS to end;
+- timers of the loop and of every scheduler on it, including those of fake clocks;
+- threads and child processes, including zombies; the runtime's idle ones are ended first;
 - names that are taken, and telemetry handlers that are attached.
 
-Threads and processes get PATIENCE_S to end. Work that was abandoned and reported is not found.
+Threads and processes have PATIENCE_S to end. Work that was abandoned and reported is not found.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from inprocess.supervision.core import names, scheduler, telemetry
 from inprocess.supervision.isolation import isolation
 from inprocess.testing.clock import settle
 
-#: Seconds that threads and processes get to end after the block.
+#: Seconds that threads and processes have to end after the block.
 PATIENCE_S = 2.0
-#: Seconds between two looks at processes.
+#: Seconds between two checks of processes.
 LOOK_S = 0.01
 
 
 class LeakError(AssertionError):
-    """Something was left over; the text lists it by kind and name."""
+    """Something is left over; the text lists it by kind and name."""
 
 
 @dataclass(slots=True, eq=False)
 class Leaks:
-    """What was left over, by kind."""
+    """What is left over, by kind."""
 
     tasks: list[str] = field(default_factory=list)
     timers: list[str] = field(default_factory=list)
@@ -74,11 +74,10 @@ class Leaks:
 
 @contextmanager
 def no_leaks() -> Iterator[Leaks]:
-    """Raise LeakError at the end of the block where something that began in it is left.
+    """Raise LeakError at the end of the block if something that began in it is left.
 
-    Not where the block itself raised: that error is the one to see. On the main thread of a
-    process that starts no other work meanwhile. Blocks may be nested; a loop that ends is
-    looked at by the innermost.
+    Not if the block itself raises: that error is shown. Use it on the main thread of a process that
+    starts no other work meanwhile. Blocks may be nested; the innermost one checks a loop that ends.
     """
     leaks = Leaks()
     threads, children = set(threading.enumerate()), _children()
@@ -112,7 +111,7 @@ def _checked_close(close: Callable[[asyncio.Runner], None], leaks: Leaks) -> Cal
 
 
 def _timers(loop: asyncio.AbstractEventLoop) -> list[str]:
-    """Armed timers: those of the schedulers by their number, the loop's own by their callback."""
+    """Return the armed timers: number of the schedulers', callback of the loop's own."""
     shared = list(scheduler._schedulers.get(loop, {}).values())  # noqa: SLF001 - of the same package
     armed = [f"{known.armed} of the scheduler of {known.clock!r}" for known in shared if known.armed]
     own = getattr(loop, "_scheduled", ())  # asyncio's loops tell; uvloop does not
@@ -124,7 +123,7 @@ def _timers(loop: asyncio.AbstractEventLoop) -> list[str]:
 
 
 def _is_known(callback: object) -> bool:
-    """Whether a timer is a scheduler's, or that of a `sleep` or a `timeout`, which their task tells of."""
+    """Whether a timer belongs to a scheduler, or to a `sleep` or `timeout`, which their task shows."""
     owner = getattr(callback, "__self__", None)
     name = getattr(callback, "__qualname__", "")
     return isinstance(owner, scheduler.Scheduler | asyncio.Timeout) or name == "_set_result_unless_cancelled"
@@ -146,7 +145,7 @@ def _left_processes(before: set[int]) -> list[str]:
 
 
 def _children() -> set[int]:
-    """Pids of this process's children, zombies included; without those that multiprocessing keeps."""
+    """Return the pids of this process's children, zombies included, without those of multiprocessing."""
     kept = {_kept("resource_tracker", "_pid"), _kept("forkserver", "_forkserver_pid")}
     pids: set[int] = set()
     for thread in Path("/proc/self/task").iterdir():
@@ -158,7 +157,7 @@ def _children() -> set[int]:
 
 
 def _kept(module: str, attribute: str) -> int | None:
-    """The pid of a process that multiprocessing keeps for itself, if it was ever used."""
+    """Return the pid of a process that multiprocessing keeps, if it was ever used."""
     loaded = sys.modules.get(f"multiprocessing.{module}")
     return getattr(getattr(loaded, f"_{module}", None), attribute, None)
 

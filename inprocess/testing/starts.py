@@ -1,4 +1,4 @@
-"""What was started while a block ran: attempts of children, with their functions and arguments."""
+"""The attempts of children that begin in a block, with their functions and arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ids = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One attempt that began: `attempt` is 1 at first, 2 after one restart."""
+    """One attempt: `attempt` is 1 at first, 2 after one restart."""
 
     function: Callable[..., object]
     args: tuple[object, ...]
@@ -29,16 +29,16 @@ class Start:
 
 
 class Starts(list[Start]):
-    """The attempts that began, in their order; made by `record_starts`."""
+    """The attempts in order; created by `record_starts`."""
 
     def of(self, function: Callable[..., object], *args: object) -> list[Start]:
-        """Those of that function, with exactly these arguments where any are given."""
+        """Return those of this function, with exactly these arguments if any are given."""
         return [start for start in self if start.function == function and (not args or start.args == args)]
 
     def assert_started(
         self, function: Callable[..., object], *args: object, times: int | None = None
     ) -> list[Start]:
-        """Fail unless `function(*args)` was started, exactly `times` where given; return its attempts."""
+        """Fail unless `function(*args)` was started, exactly `times` if given; return its attempts."""
         found = self.of(function, *args)
         if (not found) if times is None else (len(found) != times):
             wanted = "at least one start" if times is None else f"{times} starts"
@@ -47,7 +47,7 @@ class Starts(list[Start]):
         return found
 
     def assert_not_started(self, function: Callable[..., object], *args: object) -> None:
-        """Fail where `function`, with these arguments where any are given, was started."""
+        """Fail if `function`, with these arguments if any are given, was started."""
         if self.of(function, *args):
             raise AssertionError(f"expected no start of {function_name(function)}, found\n{self._listing()}")
 
@@ -59,8 +59,8 @@ class Starts(list[Start]):
 def record_starts() -> Iterator[Starts]:
     """Record every attempt of a TaskSupervisor's child, and of `Task.start`, that begins in the block.
 
-    A child begins in the loop's next turn after `start_child`: await it, or `settle()`, first.
-    What was refused is not recorded.
+    A child begins in the loop's next turn after `start_child`: await it, or `settle()`, first. Refused
+    children are not recorded.
     """
     starts = Starts()
 

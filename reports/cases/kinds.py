@@ -19,7 +19,7 @@ Points = Literal["queue", "task", "either", "neither", "open"]
 class Evidence:
     """A finding of this run in words, and the id on the page under which it stands."""
 
-    told: str
+    text: str
     at: str
 
 
@@ -51,19 +51,19 @@ def queues(run: Run) -> tuple[str, ...]:
     return (own_app.QUEUE,) if run.mapping("own_app") else QUEUES
 
 
-def losses_told(losses: Losses) -> str:
+def describe_losses(losses: Losses) -> str:
     """The losses of one side at one fault; where none was seen, what that still allows."""
     at = f"at {formatting.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
     stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
     jobs = f"{losses.accepted} accepted jobs"
     if losses.exposed != losses.accepted:
         jobs = f"{losses.exposed} jobs that were exposed ({losses.accepted} accepted)"
-    told = f"{formatting.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
+    text = f"{formatting.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
     if losses.lost:
-        return told
+        return text
     bound = formatting.percent(formatting.upper_bound(0, losses.strikes))
     strikes = formatting.plural(losses.strikes, "strike")
-    return f"{told}; 0 of {strikes} still allows {bound} of strikes to lose one"
+    return f"{text}; 0 of {strikes} still allows {bound} of strikes to lose one"
 
 
 def cell_of(fault: int, side: str) -> str:

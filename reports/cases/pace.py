@@ -58,7 +58,7 @@ def heavy(run: Run) -> Question:
                 implies=because[points],
                 evidence=tuple(
                     Evidence(
-                        told=f"{formatting.side(side)}, {_PLACES.get(place, place)}: "
+                        text=f"{formatting.side(side)}, {_PLACES.get(place, place)}: "
                         f"lag of the app's loop p99 {formatting.ms(lag)}",
                         at="responsiveness",
                     )
@@ -129,7 +129,7 @@ def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
         implies=because[points],
         evidence=tuple(
             Evidence(
-                told=f"{formatting.side(side)} got at most {formatting.number(most[side])} "
+                text=f"{formatting.side(side)} got at most {formatting.number(most[side])} "
                 "jobs a second done; room is "
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",
@@ -166,7 +166,7 @@ def on_time(run: Run) -> Question:
                 points=points,
                 implies=because[points],
                 evidence=tuple(
-                    Evidence(told=_kept(item, _share(run, item)), at="drift")
+                    Evidence(text=_kept(item, _share(run, item)), at="drift")
                     for item in found
                     if item.side in (TASK, *queues(run))
                 ),

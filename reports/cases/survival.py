@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.schema import State
-from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, losses_told, queues
+from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, describe_losses, queues
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import TASK, Losses
 from reports.data.run import Run
@@ -89,7 +89,7 @@ def replicas(run: Run) -> Question:
                 implies=because[points] + alone,
                 evidence=tuple(
                     Evidence(
-                        told=f"{formatting.side(side)}: {sum(seen)} ticks twice within half an interval, "
+                        text=f"{formatting.side(side)}: {sum(seen)} ticks twice within half an interval, "
                         f"two replicas, {formatting.plural(len(seen), 'strike')}",
                         at=cell_of(REPLICAS, side),
                     )
@@ -182,7 +182,7 @@ def _twice(bursts: Sequence[int]) -> State | None:
 
 def _found(*sides: Sequence[Losses]) -> tuple[Evidence, ...]:
     return tuple(
-        Evidence(told=losses_told(losses), at=cell_of(losses.fault, losses.side))
+        Evidence(text=describe_losses(losses), at=cell_of(losses.fault, losses.side))
         for found in sides
         for losses in found
     )

@@ -208,6 +208,11 @@ def percent(share: float) -> str:
     return f"{float(f'{share * 100:.2g}'):g} %"
 
 
+def symbol(state: str) -> str:
+    """The mark of held, broken or unknown: it needs no colour."""
+    return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(state, "?")
+
+
 def room_left(strikes: Iterable[int]) -> str:
     """What no loss in so many strikes still leaves room for, in one sentence; empty for none."""
     parts = [

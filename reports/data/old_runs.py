@@ -19,7 +19,7 @@ _BURSTS = re.compile(r"\bbursts (\d+)")
 _FAULT_BLOCK = re.compile(r"f(\d+)-(\d+|c)-")
 #: A truth of the manifest's `instrument`: what was reported, and the outcome with its reason.
 _TRUTH = re.compile(
-    r"(?P<told>.*): (?P<outcome>held|NOT HELD|too noisy to say)(?: \((?P<why>.*)\))?", re.DOTALL
+    r"(?P<figures>.*): (?P<outcome>held|NOT HELD|too noisy to say)(?: \((?P<why>.*)\))?", re.DOTALL
 )
 #: Fields of the manifest's `instrument` that are no truth.
 _ABOUT = ("known truth", "verified at", "verified commit")
@@ -35,11 +35,11 @@ def added_column(column: str, frame: pd.DataFrame) -> pd.Series[Any] | None:
 
 def truths(found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """The truths of a manifest's `instrument` that has them as sentences."""
-    for name, told in found.items():
+    for name, sentence in found.items():
         if name in _ABOUT:
             continue
-        parts = _TRUTH.fullmatch(str(told))
-        known = parts.groupdict(default="") if parts else {"told": str(told), "outcome": "", "why": ""}
+        parts = _TRUTH.fullmatch(str(sentence))
+        known = parts.groupdict(default="") if parts else {"figures": str(sentence), "outcome": "", "why": ""}
         yield {"truth": str(name), **known}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,9 +84,9 @@ def breakable(run: Run) -> Table | None:
         rows.append(
             {
                 "side": formatting.side(side),
-                names["processes"]: _middle_and_range(own["processes"]),
-                names["sockets"]: _middle_and_range(own["sockets"]),
-                names["config_lines"]: _middle_and_range(own["config_lines"]),
+                names["processes"]: middle_and_range(own["processes"], formatting.amount),
+                names["sockets"]: middle_and_range(own["sockets"], formatting.amount),
+                names["config_lines"]: middle_and_range(own["config_lines"], formatting.amount),
                 "faults with something to strike": formatting.count(faults),
                 "of them broke a guarantee": formatting.count(
                     broken[broken["side"] == side]["fault"].nunique()
@@ -150,19 +150,10 @@ def ordered(sides: pd.Series[Any]) -> list[str]:
     return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]
 
 
-def over_blocks(values: pd.Series[float]) -> str:
-    """A time in ms: the median over blocks with their range; a dash where there is none."""
+def middle_and_range(values: pd.Series[float], unit: Callable[[float], str]) -> str:
+    """The median of what there is with its range, each as `unit` writes it; a dash where there is none."""
     if values.empty:
         return formatting.NOTHING
     return formatting.spread(
-        formatting.ms(evidence.middle(values)),
-        formatting.ms(float(values.min())),
-        formatting.ms(float(values.max())),
-    )
-
-
-def _middle_and_range(values: pd.Series[float]) -> str:
-    low, high = float(values.min()), float(values.max())
-    return formatting.spread(
-        formatting.amount(evidence.middle(values)), formatting.amount(low), formatting.amount(high)
+        unit(evidence.middle(values)), unit(float(values.min())), unit(float(values.max()))
     )

@@ -33,19 +33,19 @@ class Judgement:
     """held, broken or unknown, said by a symbol, a word and a colour."""
 
     state: str
-    told: str
+    text: str
 
     @property
     def symbol(self) -> str:
         """A mark that needs no colour."""
-        return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(self.state, "?")
+        return formatting.symbol(self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
     """So many jobs of one class or flag; `breaks` where there should be none."""
 
-    told: str
+    text: str
     breaks: bool
 
 
@@ -55,7 +55,7 @@ class Prediction:
 
     held: str
     predicted: str
-    told: str
+    text: str
 
     @property
     def symbol(self) -> str:
@@ -76,7 +76,7 @@ class Cell:
     checked: str  # what the fault's own checker found, where no job is counted
     recovery: str
     prediction: Prediction
-    left_out: str  # the strikes that do not count, with the reason
+    excluded: str  # the strikes that do not count, with the reason
     marks: str  # of its notes
 
     @property
@@ -86,7 +86,7 @@ class Cell:
         return next(state for state in ("broken", "unknown", "held") if state in states)
 
 
-def cell(rows: Sequence[Strike], *, slug: str, notes: Mapping[str, str], left_out: str = "") -> Cell:
+def cell(rows: Sequence[Strike], *, slug: str, notes: Mapping[str, str], excluded: str = "") -> Cell:
     """The strikes, at least one, of one fault at one side and scenario as a cell."""
     ticks = periodic(rows)
     return Cell(
@@ -99,7 +99,7 @@ def cell(rows: Sequence[Strike], *, slug: str, notes: Mapping[str, str], left_ou
         checked=next(iter(distinct(rows, "seen")), "") if ticks else "",
         recovery=_recovery(rows),
         prediction=prediction(rows),
-        left_out=left_out,
+        excluded=excluded,
         marks=" ".join(notes[note] for note in noted(rows) if note in notes),
     )
 
@@ -121,7 +121,7 @@ def counts(rows: Sequence[Strike], names: Mapping[str, str]) -> tuple[Count, ...
     """How many jobs of each class or flag, without those that no job is of."""
     totals = {column: total(rows, column) for column in names}
     return tuple(
-        Count(told=f"{formatting.count(totals[column])} {name}", breaks=column in BREAKS)
+        Count(text=f"{formatting.count(totals[column])} {name}", breaks=column in BREAKS)
         for column, name in names.items()
         if totals[column] > 0
     )
@@ -132,13 +132,13 @@ def prediction(rows: Sequence[Strike]) -> Prediction:
     said = Counter(row["as_predicted"] for row in rows if row["as_predicted"])
     predicted = "; ".join(distinct(rows, "predicted"))
     if not said:
-        return Prediction(held="", predicted=predicted, told="not compared")
+        return Prediction(held="", predicted=predicted, text="not compared")
     if len(said) == 1:
         held = next(iter(said))
         names = {"yes": "as predicted", "no": "not as predicted", "partly": "partly as predicted"}
-        return Prediction(held=held, predicted=predicted, told=names.get(held, held))
-    told = f"as predicted in {said['yes']} of {said.total()} strikes"
-    return Prediction(held="partly", predicted=predicted, told=told)
+        return Prediction(held=held, predicted=predicted, text=names.get(held, held))
+    text = f"as predicted in {said['yes']} of {said.total()} strikes"
+    return Prediction(held="partly", predicted=predicted, text=text)
 
 
 def _accepted(rows: Sequence[Strike], *, ticks: bool) -> str:
@@ -154,8 +154,8 @@ def _judgements(rows: Sequence[Strike], *, ticks: bool) -> tuple[Judgement, ...]
     loses = state((row["at_least_once"] for row in rows), lost)
     doubles = state((row["at_most_once"] for row in rows), doubled)
     if loses == doubles == "unknown" and total(rows, "accepted") == 0:
-        told = "no promise to judge" if ticks else "nothing accepted"
-        return (Judgement(state="unknown", told=told),)
+        text = "no promise to judge" if ticks else "nothing accepted"
+        return (Judgement(state="unknown", text=text),)
     return (
         _judgement("at least once", loses, f"{formatting.count(lost)} lost"),
         _judgement("at most once", doubles, f"{formatting.count(doubled)} doubled"),
@@ -163,8 +163,8 @@ def _judgements(rows: Sequence[Strike], *, ticks: bool) -> tuple[Judgement, ...]
 
 
 def _judgement(promise: str, found: str, broken: str) -> Judgement:
-    told = {"held": promise, "broken": f"{promise}: {broken}"}.get(found, f"{promise}: unknown")
-    return Judgement(state=found, told=told)
+    text = {"held": promise, "broken": f"{promise}: {broken}"}.get(found, f"{promise}: unknown")
+    return Judgement(state=found, text=text)
 
 
 def _sums(rows: Sequence[Strike]) -> str:

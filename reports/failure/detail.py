@@ -25,14 +25,14 @@ from reports.timelines import choice, drawing, events
 BUDGET_BYTES = 80_000
 #: Bytes that any timeline takes: with fewer left none is drawn.
 LEAST_BYTES = 1_000
-#: Cells with a finding whose timelines are shown in print.
+#: Cells with a finding whose timelines are made in print.
 PRINTED = 3
 #: What makes one strike worse than another, gravest first.
 WORST_FIRST = ("lost", "stuck", "duplicated", "failed_visibly", "late", "ghost", "unexpected")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Detail:
     """One cell, opened."""
 
     summary: str
@@ -48,15 +48,15 @@ class Opened:
     printed: bool
 
 
-def opened(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Opened]:
+def details(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Detail]:
     """Every cell opened, by its slug; the budget goes to the gravest first."""
     left = BUDGET_BYTES
-    found: dict[str, Opened] = {}
+    found: dict[str, Detail] = {}
     beside = _Beside(**{name: _by_place(run, name) for name in ("blast", "controls", "exposure")})
     for place, subject in enumerate(sorted(subjects, key=_gravity)):
-        shown = _opened(run, subject, beside, left=left, printed=place < PRINTED and _grave(subject))
-        left -= len(shown.svg or "")
-        found[subject.cell.slug] = shown
+        made = _detail(run, subject, beside, left=left, printed=place < PRINTED and _grave(subject))
+        left -= len(made.svg or "")
+        found[subject.cell.slug] = made
     return found
 
 
@@ -79,7 +79,7 @@ def _grave(subject: Subject) -> bool:
     return subject.cell.state == "broken" or subject.cell.prediction.held in {"no", "partly"}
 
 
-def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: bool) -> Opened:
+def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: bool) -> Detail:
     strike = worst(subject.strikes)
     place = (subject.fault, subject.side)
     log = events.read(run.directory, strike["block"])
@@ -88,7 +88,7 @@ def _opened(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: 
     drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario) if room or untold else None
     svg = _svg(subject, strike, drawn) if drawn and room else None
     fits = room and (svg is None or len(svg) <= left)
-    return Opened(
+    return Detail(
         summary=formatting.side(subject.side),
         facts=facts(
             subject.strikes,
@@ -125,7 +125,7 @@ def _by_place(run: Run, name: str) -> Mapping[tuple[float, str], list[Strike]]:
 
 
 def _svg(subject: Subject, strike: Strike, drawn: choice.Timeline) -> Markup:
-    found = ", ".join(count.told for count in subject.cell.classes) or "no accepted job"
+    found = ", ".join(count.text for count in subject.cell.classes) or "no accepted job"
     return drawing.svg(
         drawn,
         title=f"Timeline: {subject.name}",
@@ -144,7 +144,7 @@ def _caption(subject: Subject, strike: Strike, drawn: choice.Timeline) -> str:
     struck = (
         "The strike is shaded, and time counts from it." if drawn.fault_ns else "The log names no strike."
     )
-    return " ".join(filter(None, [which, struck, drawn.left_out]))
+    return " ".join(filter(None, [which, struck, drawn.not_drawn]))
 
 
 def _problem(log: events.Log, drawn: choice.Timeline | None, *, fits: bool) -> str:

@@ -35,7 +35,7 @@ def facts(
         ("without the fault", _control(control)),
         ("blast radius", _blast(blast)),
     )
-    return tuple((name, told) for name, told in found if told)
+    return tuple((name, text) for name, text in found if text)
 
 
 def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
@@ -88,8 +88,8 @@ def _users(strikes: Sequence[Strike]) -> str:
 def _control(control: Sequence[Strike]) -> str:
     if not control:
         return "no control run"
-    told = [count.told for count in counts(control, CLASSES) + counts(control, FLAGS)]
-    return "; ".join(filter(None, [", ".join(told), *distinct(control, "seen")])) or "nothing to count"
+    text = [count.text for count in counts(control, CLASSES) + counts(control, FLAGS)]
+    return "; ".join(filter(None, [", ".join(text), *distinct(control, "seen")])) or "nothing to count"
 
 
 def _blast(blast: Sequence[Strike]) -> str:

@@ -17,8 +17,8 @@ from reports.data import formatting, rerun_commands
 from reports.data.frames import records
 from reports.data.run import Run
 from reports.failure.cells import CLASSES, FLAGS, Cell, state
-from reports.failure.detail import Opened, opened
-from reports.failure.excluded import LeftOut, left_out
+from reports.failure.detail import Detail, details
+from reports.failure.excluded import Excluded, excluded
 from reports.failure.predictions import Failed, failed
 from reports.failure.subjects import Subject, notes, subjects
 from reports.timelines import drawing
@@ -50,13 +50,13 @@ class Matrix:
     notes: tuple[tuple[str, str], ...]
     room_left: str
     sums: str
-    opened: Mapping[str, Opened]
+    details: Mapping[str, Detail]
     failed: tuple[Failed, ...]
     compared: int  # cells whose prediction was compared
     key: Markup  # to the timelines' marks
 
     @property
-    def beside_told(self) -> str:
+    def beside_summary(self) -> str:
         """What the folded rows hold, in a line."""
         cells = [cell for row in self.beside for cell in row.cells if cell is not None]
         broken, unknown = (sum(cell.state == state for cell in cells) for state in ("broken", "unknown"))
@@ -68,7 +68,7 @@ class Matrix:
 def matrix(run: Run) -> Matrix | None:
     """The matrix of the run's faults, or None where none struck."""
     failures = run.table("failures").dropna(subset=["fault"]).sort_values("fault", kind="stable")
-    unmade = left_out(run)
+    unmade = excluded(run)
     if failures.empty and not unmade:
         return None
     sides = _ordered({*failures["side"], *(side for _, side in unmade)})
@@ -83,14 +83,14 @@ def matrix(run: Run) -> Matrix | None:
         notes=tuple((mark, note) for note, mark in notes(table).items()),
         room_left=formatting.room_left(strikes[strikes["sum"] == 0]["size"]),
         sums=sum_checks(run),
-        opened=opened(run, aimed),
+        details=details(run, aimed),
         failed=failed(aimed),
         compared=sum(bool(subject.cell.prediction.held) for subject in aimed),
         key=drawing.key(),
     )
 
 
-def _rows(run: Run, found: Sequence[Subject], sides: Sequence[str], unmade: LeftOut) -> tuple[Row, ...]:
+def _rows(run: Run, found: Sequence[Subject], sides: Sequence[str], unmade: Excluded) -> tuple[Row, ...]:
     """One row for each fault and scenario, and one for each fault of which no strike counts."""
     by_place = {(subject.fault, subject.scenario, subject.side): subject for subject in found}
     keys = dict.fromkeys((subject.fault, subject.scenario) for subject in found)

@@ -28,13 +28,13 @@ def failed(subjects: Iterable[Subject]) -> tuple[Failed, ...]:
 
 def _failed(subject: Subject) -> Failed:
     rows = [strike for strike in subject.strikes if strike["as_predicted"] != "yes"]
-    seen = [count.told for count in counts(rows, CLASSES) + counts(rows, FLAGS)]
+    seen = [count.text for count in counts(rows, CLASSES) + counts(rows, FLAGS)]
     checked = next(iter(distinct(rows, "seen")), "")
-    told = "; ".join(filter(None, [", ".join(seen), checked]))
+    text = "; ".join(filter(None, [", ".join(seen), checked]))
     return Failed(
         subject=subject.name,
         slug=subject.cell.slug,
         predicted=subject.cell.prediction.predicted,
-        seen=told or "nothing that a count tells",
+        seen=text or "nothing that a count tells",
         strikes=f"in {len(rows)} of {n} strikes" if (n := len(subject.strikes)) > 1 else "",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from reports.data import formatting
 from reports.failure.cells import Cell, cell
-from reports.failure.excluded import LeftOut
+from reports.failure.excluded import Excluded
 from reports.failure.strike_rows import Strike, noted
 
 #: Marks of the notes under the matrix.
@@ -33,7 +33,7 @@ class Subject:
         return f"{formatting.fault(self.fault, self.strikes[0]['slug'])}, {formatting.side(self.side)}"
 
 
-def subjects(failures: Sequence[Strike], left_out: LeftOut) -> list[Subject]:
+def subjects(failures: Sequence[Strike], excluded: Excluded) -> list[Subject]:
     """Every subject of the table, by fault; a fault without any prediction aims at all its scenarios."""
     marks = notes(failures)
     aimed = _aimed_at(failures)
@@ -41,10 +41,10 @@ def subjects(failures: Sequence[Strike], left_out: LeftOut) -> list[Subject]:
     for (fault, scenario, side), strikes in _gathered(failures).items():
         main = (fault, scenario) in aimed
         slug = _slug(f"f{fault:g}-{side}" if main else f"f{fault:g}-{side}-{scenario}", found)
-        told = left_out.get((fault, side), "") if main else ""
-        shown = cell(strikes, slug=slug, notes=marks, left_out=told)
+        reasons = excluded.get((fault, side), "") if main else ""
+        made = cell(strikes, slug=slug, notes=marks, excluded=reasons)
         found[slug] = Subject(
-            fault=fault, scenario=scenario, side=side, strikes=tuple(strikes), cell=shown, aimed=main
+            fault=fault, scenario=scenario, side=side, strikes=tuple(strikes), cell=made, aimed=main
         )
     return list(found.values())
 

@@ -98,23 +98,23 @@ def figure(
     *,
     slug: str,
     title: str,
-    told: Sequence[str],
+    description: Sequence[str],
     caption: str,
     command: str,
     numbers: Table | None,
     raw: Sequence[str],
 ) -> Figure:
-    """A figure of what is `drawn`; `told` are the parts of its description."""
-    description = sentences(told)
+    """A figure of what is `drawn`; `description` is in parts."""
+    text = sentences(description)
     return Figure(
         slug=slug,
         title=title,
-        description=description,
+        description=text,
         caption=caption,
         command=command,
         numbers=numbers and replace(numbers, caption=f"{title}: {numbers.caption}"),
         raw=tuple(f"{name}.csv" if "." not in name else name for name in raw),
-        svg=svg(drawn, slug=slug, title=title, description=description),
+        svg=svg(drawn, slug=slug, title=title, description=text),
     )
 
 
@@ -194,10 +194,10 @@ def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     opening, _, rest = body.partition(">")
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
     names = f' role="img" aria-labelledby="{slug}-name {slug}-desc"'
-    told = (
+    described = (
         f'<title id="{slug}-name">{escape(title)}</title><desc id="{slug}-desc">{escape(description)}</desc>'
     )
-    return Markup(opening + names + ">" + told + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
+    return Markup(opening + names + ">" + described + rest)  # noqa: S704 - matplotlib escapes its text, and we ours
 
 
 def on_log_axis(value: float) -> bool:

@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Sheet
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reports.data import evidence
+from reports.data import evidence, formatting
+from reports.data.tables import ordered
 from reports.figures import canvas
 from reports.figures.rows import log_ticks, span
 
@@ -34,7 +35,7 @@ class Line:
 
     name: str
     side: str
-    told: str
+    text: str
     middle: float
     low: float
     high: float
@@ -75,7 +76,7 @@ def line(
     return Line(
         name=name,
         side=side,
-        told=unit(middle),
+        text=unit(middle),
         middle=middle,
         low=low,
         high=high,
@@ -89,6 +90,17 @@ def panel(heading: str, lines: Sequence[Line], *, log: bool = False) -> Panel | 
     shows = canvas.on_log_axis if log else canvas.on_plain_axis
     drawn = tuple(item for item in lines if shows(item.middle))
     return Panel(heading=heading, lines=drawn, log=log) if drawn else None
+
+
+def panel_by_side(
+    heading: str, rows: pd.DataFrame, column: str, *, unit: Callable[[float], str]
+) -> Panel | None:
+    """A plot of one column of a table, a line for each side; None where there is nothing to show."""
+    lines = [
+        line(rows[rows["side"] == side][column], name=formatting.side(side), side=side, unit=unit)
+        for side in ordered(rows["side"])
+    ]
+    return panel(heading, lines)
 
 
 def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMBERS) -> Sheet:
@@ -114,9 +126,9 @@ def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMB
     return figure
 
 
-def told(panels: Sequence[Panel]) -> list[str]:
+def describe(panels: Sequence[Panel]) -> list[str]:
     """The plots in words, for the description."""
-    return [f"{item.heading}, {line.name}: {line.told}" for item in panels for line in item.lines]
+    return [f"{item.heading}, {line.name}: {line.text}" for item in panels for line in item.lines]
 
 
 def _plot(axes: Axes, item: Panel) -> None:
@@ -141,7 +153,7 @@ def _plot(axes: Axes, item: Panel) -> None:
         beside: dict[str, Any] = {"va": "center", "fontsize": 9.5, "clip_on": False}
         across = axes.get_yaxis_transform()
         axes.text(-0.03, place, canvas.plain(line.name, 32), ha="right", transform=across, **beside)
-        axes.text(1.03, place, canvas.plain(line.told, 20), ha="left", transform=across, **beside)
+        axes.text(1.03, place, canvas.plain(line.text, 20), ha="left", transform=across, **beside)
 
 
 def apart(dots: Sequence[float], low: float, high: float, *, log: bool) -> list[float]:

@@ -109,5 +109,5 @@ def _line(axes: Axes, line: Line, place: float, across: Transform) -> None:
     beside: dict[str, Any] = {"transform": across, "va": "center", "fontsize": 9.5}
     axes.text(0, place, canvas.plain(words.side(line.side), 17), ha="left", **beside)
     axes.text(ratio_end, place, words.fold(line.middle), ha="right", **beside)
-    told = canvas.plain(SHORT.get(line.words, line.words), 16)
-    axes.text(ratio_end + 0.02, place, told, ha="left", color=canvas.MUTED, **beside)
+    text = canvas.plain(SHORT.get(line.words, line.words), 16)
+    axes.text(ratio_end + 0.02, place, text, ha="left", color=canvas.MUTED, **beside)

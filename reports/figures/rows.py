@@ -24,10 +24,10 @@ TICKS = ((1.6, (1.0, 2.0, 5.0)), (3.0, (1.0, 3.0)))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: the label on its left, `told` on its right, and what is drawn under both."""
+    """One row: the label on its left, `text` on its right, and what is drawn under both."""
 
     label: str
-    told: str
+    text: str
     side: str
     middle: float
     low: float
@@ -89,12 +89,12 @@ def _row(axes: Axes, row: Row, height: int, shows: Callable[[float], bool]) -> N
     across = axes.get_yaxis_transform()
     above: dict[str, Any] = {"transform": across, "va": "baseline", "bbox": canvas.ON_PAPER}
     axes.text(0, height + 0.28, canvas.plain(row.label), ha="left", **above)
-    axes.text(1, height + 0.28, canvas.plain(row.told), ha="right", color=canvas.MUTED, **above)
+    axes.text(1, height + 0.28, canvas.plain(row.text), ha="right", color=canvas.MUTED, **above)
 
 
-def told(row: Row) -> str:
+def describe(row: Row) -> str:
     """The row in words, for the description."""
-    return f"{row.label}: {row.told}"
+    return f"{row.label}: {row.text}"
 
 
 def span(values: Sequence[float]) -> tuple[float, float]:

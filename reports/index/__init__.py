@@ -12,7 +12,7 @@ from bench.schema import INDEX
 from reports.data.atomic_write import write
 from reports.data.errors import RunError
 from reports.index.entries import entries
-from reports.index.lock import held
+from reports.index.lock import locked
 from reports.index.page import html
 from reports.index.trends import trends
 from reports.pages import matplotlib_cache
@@ -40,7 +40,7 @@ def write_index(folder: Path) -> Path:
     """
     target = folder / INDEX
     try:
-        with held(folder):
+        with locked(folder):
             _check_ours(target)
             found, pairs = entries(folder), sorted(path.name for path in folder.glob(PAIRS))
             with matplotlib_cache.kept_in(folder):

@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from reports.data import formatting
 from reports.figures import canvas
 from reports.index.trends import Line, Trend
-from reports.summary.figures import shown
+from reports.summary.figures import formatted
 
 #: Inches of the plot, of the axis under it, of a row of the legend, and of the scale on the left.
 PLOT_HEIGHT, AXIS_HEIGHT, LEGEND_ROW, SCALE_WIDTH = 1.7, 0.5, 0.24, 0.75
@@ -42,7 +42,7 @@ def _scale(axes: Axes, trend: Trend) -> None:
         axes.set_yscale("log")
     else:
         axes.set_ylim(0, 1.05 if trend.unit == "share" else max(values, default=1.0) * 1.15)
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: shown(value, trend.key)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: formatted(value, trend.key)))
     axes.yaxis.set_minor_formatter(FuncFormatter(lambda *_: ""))
 
 
@@ -67,19 +67,19 @@ def _line(axes: Axes, line: Line, *, dashed: int) -> None:
         color=colour,
         markersize=5,
         linewidth=1.4,
-        label=canvas.plain(line.told, 30),
+        label=canvas.plain(line.label, 30),
     )
 
 
 def _described(trend: Trend) -> str:
-    return canvas.sentences([_told(line, trend.key) for line in trend.lines])
+    return canvas.sentences([_describe(line, trend.key) for line in trend.lines])
 
 
-def _told(line: Line, key: str) -> str:
+def _describe(line: Line, key: str) -> str:
     known = [value for value in line.values if not math.isnan(value)]
-    return f"{line.told}: {_ends(known, key)}, {formatting.plural(len(known), 'run')}"
+    return f"{line.label}: {_ends(known, key)}, {formatting.plural(len(known), 'run')}"
 
 
 def _ends(values: Sequence[float], key: str) -> str:
-    first, last = shown(values[0], key), shown(values[-1], key)
+    first, last = formatted(values[0], key), formatted(values[-1], key)
     return first if len(values) == 1 else f"{first} first, {last} last"

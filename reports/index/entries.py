@@ -60,7 +60,7 @@ class Entry:
     files: tuple[str, ...]
 
     @property
-    def machine_told(self) -> str:
+    def machine_summary(self) -> str:
         """Cores, memory, processor and system in a line."""
         cores, memory, *rest = self.machine
         parts = [cores and f"{cores} cores", memory and f"{memory} GB", *rest]

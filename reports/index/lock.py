@@ -16,7 +16,7 @@ PAUSE_S = 0.05
 
 
 @contextmanager
-def held(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
+def locked(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Hold the folder while the list is made.
 
     Where another process holds it for longer than `patience_s` (a stopped one, say), go on all the

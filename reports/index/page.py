@@ -12,7 +12,7 @@ from reports.data import evidence, formatting
 from reports.index.entries import Entry, Point, Unreadable
 from reports.index.trends import MOST_GROUPS, MOST_RUNS, Group
 from reports.pages.templating import rendered
-from reports.summary.figures import shown
+from reports.summary.figures import formatted
 
 #: What a verdict's cell shows beneath: for each scenario the keys of its figures, and how they are called.
 BENEATH = {
@@ -90,10 +90,12 @@ def _line(entry: Entry, scenario: str, key: str, name: str) -> str:
     own = [point for point in entry.points if (point.key, point.scenario) == (key, scenario)]
     task = _best(own, evidence.TASK)
     queue = next((best for side in evidence.QUEUES if (best := _best(own, side)) is not None), None)
-    told = [
-        f"{shown(point.value, point.key)} {formatting.side(point.side)}" for point in (task, queue) if point
+    text = [
+        f"{formatted(point.value, point.key)} {formatting.side(point.side)}"
+        for point in (task, queue)
+        if point
     ]
-    return f"{name}: {', '.join(told)}" if told else ""
+    return f"{name}: {', '.join(text)}" if text else ""
 
 
 def _best(points: Sequence[Point], side: str) -> Point | None:

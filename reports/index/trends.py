@@ -10,7 +10,7 @@ from bench.schema import SIDES
 from reports.data import formatting
 from reports.data.tables import Table
 from reports.index.entries import Entry, Point, Unreadable
-from reports.summary.figures import shown, title
+from reports.summary.figures import formatted, title
 
 #: The figures that are followed: key and scenario.
 FOLLOWED = (
@@ -35,7 +35,7 @@ class Line:
     points: tuple[Point | None, ...]
 
     @property
-    def told(self) -> str:
+    def label(self) -> str:
         """The side, and the policy where there is one."""
         return ", ".join(filter(None, [formatting.side(self.side), formatting.policy(self.policy)]))
 
@@ -83,7 +83,7 @@ def _group(number: int, runs: list[Entry]) -> Group:
         _trend(f"trend-{number}-{key.replace('_', '-')}", key, scenario, runs) for key, scenario in FOLLOWED
     ]
     return Group(
-        machine=runs[0].machine_told,
+        machine=runs[0].machine_summary,
         profile=runs[0].profile,
         runs=tuple(runs),
         trends=tuple(trend for trend in made if trend is not None),
@@ -125,7 +125,7 @@ def _table(name: str, runs: list[Entry], lines: Sequence[Line]) -> Table:
     )
     return Table(
         caption=f"{name}: the plotted numbers, oldest run first",
-        columns=("run", "started, UTC", "commit", *(line.told for line in lines)),
+        columns=("run", "started, UTC", "commit", *(line.label for line in lines)),
         rows=rows,
         texts=frozenset({"started, UTC", "commit"}),
         folded=True,
@@ -135,7 +135,7 @@ def _table(name: str, runs: list[Entry], lines: Sequence[Line]) -> Table:
 def _cell(point: Point | None) -> str:
     if point is None:
         return formatting.NOTHING
-    value, low, high = (shown(number, point.key) for number in (point.value, point.low, point.high))
+    value, low, high = (formatted(number, point.key) for number in (point.value, point.low, point.high))
     if point.unit == "share":
         return f"{value}, up to {high} of strikes"
     return formatting.spread(value, low, high)

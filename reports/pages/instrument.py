@@ -20,7 +20,7 @@ class Truth:
     """One known truth: what was planted, what the harness reported, and whether that is near enough."""
 
     truth: str
-    told: str
+    figures: str
     state: State
     outcome: str
 
@@ -42,17 +42,17 @@ class Instrument:
 def instrument(run: Run) -> Instrument:
     """The verification that the run's manifest carries."""
     found = run.mapping("instrument")
-    truths = tuple(map(_truth, _told(found)))
+    truths = tuple(map(_truth, _truths(found)))
     if not truths:
         headline = str(found.get("known truth") or f"not verified: run {COMMAND}")
         return Instrument(headline=headline, about="", truths=())
     return Instrument(headline=str(found.get("known truth", "")), about=_about(run, found), truths=truths)
 
 
-def _told(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What the manifest tells of each truth: truth, told, outcome and why."""
-    if isinstance(told := found.get("truths"), list):
-        return [truth for truth in told if isinstance(truth, Mapping)]
+def _truths(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the manifest tells of each truth: truth, figures, outcome and why."""
+    if isinstance(listed := found.get("truths"), list):
+        return [truth for truth in listed if isinstance(truth, Mapping)]
     return list(old_runs.truths(found))
 
 
@@ -60,7 +60,7 @@ def _truth(found: Mapping[str, Any]) -> Truth:
     outcome, why = str(found.get("outcome") or ""), found.get("why")
     return Truth(
         truth=str(found.get("truth", "")),
-        told=str(found.get("told", "")),
+        figures=str(found.get("figures", "")),
         state=_STATES.get(outcome, "unknown"),
         outcome=f"{outcome.lower()}{f' ({why})' if why else ''}" if outcome else "not told",
     )

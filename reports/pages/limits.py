@@ -40,7 +40,7 @@ _ELSEWHERE = (
 def limits(run: Run) -> tuple[str, ...]:
     """A sentence or two for each thing; those about faults only where faults struck."""
     if app := run.mapping("own_app"):
-        left_out = tuple(f"An entry of the schedule: {told}." for told in app.get("left_out") or ())
+        left_out = tuple(f"An entry of the schedule: {text}." for text in app.get("left_out") or ())
         return (*_OWN, *_strikes(run), *left_out, *_ELSEWHERE)
     scaled = () if run.table("failures").empty else (*_strikes(run), *_retries(run))
     where = _ASUNDER if run.mapping("external") else _LOOPBACK

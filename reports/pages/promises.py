@@ -27,12 +27,12 @@ class Mark:
     """Whether a promise was kept, said by a symbol and in words."""
 
     state: State
-    told: str
+    text: str
 
     @property
     def symbol(self) -> str:
         """A mark that needs no colour."""
-        return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(self.state, "?")
+        return formatting.symbol(self.state)
 
     @property
     def word(self) -> str:
@@ -91,15 +91,15 @@ def _none_of(column: str, noun: str, *, of: str, judged: str = "") -> Callable[[
         if rows.empty:
             return [_absent("no strike")]
         hit = sorted({f"{fault:g}" for fault in rows[rows[column] > 0]["fault"]}, key=float)
-        told = (
+        text = (
             f"{formatting.count_of(rows[column].sum(), rows[of].sum())} {noun}, "
             f"at {len(hit)} of {formatting.plural(rows['fault'].nunique(), 'fault')}"
             + (f" ({', '.join(hit)})" if hit else "")
         )
         unknown = int((rows[judged] == "unknown").sum()) if judged else 0
         if unknown and not hit:
-            return [Mark(state="unknown", told=f"{told}; not known in {unknown}")]
-        return [_mark(not hit, told)]
+            return [Mark(state="unknown", text=f"{text}; not known in {unknown}")]
+        return [_mark(not hit, text)]
 
     return judge
 
@@ -126,8 +126,8 @@ def _ticks(run: Run, side: str) -> Sequence[Mark]:
 def _on_time(policy: str, rows: pd.DataFrame) -> Mark:
     least = float(rows["on_time_percent"].min())
     missed = evidence.total(rows["missed"])
-    told = f"{formatting.policy(policy)}: {formatting.number(least)} % at the least, {missed} missed"
-    return _mark(least >= ALL and not missed, told)
+    text = f"{formatting.policy(policy)}: {formatting.number(least)} % at the least, {missed} missed"
+    return _mark(least >= ALL and not missed, text)
 
 
 _PROMISES: dict[str, Callable[[Run, str], Sequence[Mark]]] = {
@@ -145,17 +145,17 @@ _PROMISES: dict[str, Callable[[Run, str], Sequence[Mark]]] = {
 }
 
 
-def _mark(kept: bool, told: str) -> Mark:  # noqa: FBT001 - the one thing that a mark is of
-    return Mark(state="held" if kept else "broken", told=told)
+def _mark(kept: bool, text: str) -> Mark:  # noqa: FBT001 - the one thing that a mark is of
+    return Mark(state="held" if kept else "broken", text=text)
 
 
 def _absent(what: str) -> Mark:
-    return Mark(state="unknown", told=f"not measured: {what}")
+    return Mark(state="unknown", text=f"not measured: {what}")
 
 
 def _check(text: object, subject: object, value: object, met: object) -> Check:
     known = isinstance(value, int | float) and not math.isnan(value)
-    told = formatting.amount(float(value)) if known and isinstance(value, int | float) else "not measured"
-    told = formatting.OVER_LIMIT if value == math.inf else told
+    measured = formatting.amount(float(value)) if known and isinstance(value, int | float) else "not measured"
+    measured = formatting.OVER_LIMIT if value == math.inf else measured
     state: State = "held" if met is True else ("broken" if known else "unknown")
-    return Check(text=str(text), subject=str(subject), mark=Mark(state=state, told=told))
+    return Check(text=str(text), subject=str(subject), mark=Mark(state=state, text=measured))

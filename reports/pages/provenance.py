@@ -105,15 +105,15 @@ def _flat(name: str, value: Any) -> Iterator[Fact]:
             yield from _flat(f"{name}: {_name(str(key))}", item)
     elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
         for number, item in enumerate(value, 1):
-            yield f"{name}, {number}", "; ".join(f"{_name(str(key))} {told}" for key, told in item.items())
+            yield f"{name}, {number}", "; ".join(f"{_name(str(key))} {text}" for key, text in item.items())
     elif isinstance(value, list):
         if value:
             yield name, ", ".join(map(str, value))
     else:
-        yield name, _told(value)
+        yield name, _text(value)
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float) and math.isfinite(value):

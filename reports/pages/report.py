@@ -56,7 +56,7 @@ def targets(shown: Sequence[Section]) -> frozenset[str]:
     return frozenset(
         [section.slug for section in shown]
         + [figure.slug for section in shown for figure in section.figures]
-        + [slug for section in shown if section.matrix for slug in section.matrix.opened]
+        + [slug for section in shown if section.matrix for slug in section.matrix.details]
     )
 
 
@@ -83,8 +83,8 @@ def stamps(run: Run) -> list[str]:
 def answer(judged: list[Verdict]) -> str:
     """The paragraph that answers the question, from the verdicts' choices alone."""
     parts = [
-        f"{told}: {', '.join(names)}."
-        for choice, told in _ANSWERS.items()
+        f"{text}: {', '.join(names)}."
+        for choice, text in _ANSWERS.items()
         if (
             names := [formatting.scenario(verdict.scenario) for verdict in judged if verdict.choice == choice]
         )

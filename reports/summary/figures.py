@@ -53,10 +53,10 @@ class Figure:
 def title(key: str, scenario: str, policy: str) -> str:
     """As in "account set-up: median response"."""
     about = f"{formatting.scenario(scenario)}: " if scenario else ""
-    return f"{about}{_told(key)}{f', {formatting.policy(policy)}' if policy else ''}"
+    return f"{about}{_name(key)}{f', {formatting.policy(policy)}' if policy else ''}"
 
 
-def shown(value: float, key: str) -> str:
+def formatted(value: float, key: str) -> str:
     """A value of the figure `key` in the unit that reads best; ages, which differ little, in more digits."""
     if key.startswith("lost_"):
         return formatting.percent(value)
@@ -70,7 +70,7 @@ def figures(run: Run) -> list[Figure]:
     return [*_medians(run), *_ages(run), *_losses(run), *_memory(run)]
 
 
-def _told(key: str) -> str:
+def _name(key: str) -> str:
     names = {
         "response_p50": "median response",
         "caller_p50": "median caller cost",

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.schema import REPORT
 from reports.data import formatting
-from reports.summary.figures import shown, title
+from reports.summary.figures import formatted, title
 from reports.summary.plain import number
 
 #: Characters that a comment on GitHub may have, less some room.
@@ -118,12 +118,12 @@ def _figures(summary: _Summary) -> str:
         (title(*key), *(cells.get(side, formatting.NOTHING) for side in sides)) for key, cells in rows.items()
     ]
     table = _table(("", *map(formatting.side, sides)), cells_of)
-    told = "Figures: the median over blocks with their range; losses in percent of the jobs exposed"
-    return _titled(f"{told}, with what so few strikes still allow", table)
+    text = "Figures: the median over blocks with their range; losses in percent of the jobs exposed"
+    return _titled(f"{text}, with what so few strikes still allow", table)
 
 
 def _with_range(item: _Summary) -> str:
-    value, low, high = (shown(number(item[name]), item["key"]) for name in ("value", "low", "high"))
+    value, low, high = (formatted(number(item[name]), item["key"]) for name in ("value", "low", "high"))
     if item["unit"] == "share":
         value = "unknown" if value == formatting.NOTHING else value
         return f"{value} of {item['n']}, up to {high} of strikes"

@@ -48,7 +48,7 @@ class Row:
 
     label: str
     finding: str
-    told: str
+    text: str
     history: History
 
 
@@ -60,7 +60,7 @@ class Timeline:
     start_ns: int
     end_ns: int
     fault_ns: tuple[int, int] | None
-    left_out: str
+    not_drawn: str
     history: str  # of the gravest row, in words; empty where nothing befell it
 
 
@@ -73,15 +73,15 @@ def timeline(log: Log, *, block: str, scenario: str) -> Timeline | None:
     over = int(log.events[-1]["t"])
     sync = scenario == ACCOUNT_SYNC
     rows = [_owner_row(history, block, over) if sync else _job_row(history, block) for history in found]
-    kept = chosen(rows, fault[0] if fault else found[len(found) // 2].first)
+    kept = select_rows(rows, fault[0] if fault else found[len(found) // 2].first)
     start, end = _window(kept, fault, over)
     return Timeline(
         rows=tuple(sorted(kept, key=lambda row: row.history.first)),
         start_ns=start,
         end_ns=end,
         fault_ns=fault,
-        left_out=_left_out(rows, kept),
-        history="" if kept[0].finding in ORDINARY else told_history(kept[0]),
+        not_drawn=_not_drawn(rows, kept),
+        history="" if kept[0].finding in ORDINARY else describe_history(kept[0]),
     )
 
 
@@ -92,7 +92,7 @@ def fault_window(events: Iterable[Event]) -> tuple[int, int] | None:
     return (min(on), max([*on, *off])) if on else None
 
 
-def chosen(rows: Sequence[Row], middle_ns: int) -> list[Row]:
+def select_rows(rows: Sequence[Row], middle_ns: int) -> list[Row]:
     """The rows of TIERS, tier by tier: the gravest first, and of these the nearest to the strike."""
     near = sorted(rows, key=lambda row: abs(row.history.first - middle_ns))
     kept: list[Row] = []
@@ -112,31 +112,31 @@ def _window(kept: Sequence[Row], fault: tuple[int, int] | None, over: int) -> tu
     return start, max(end, start + 1)
 
 
-def told_history(row: Row) -> str:
+def describe_history(row: Row) -> str:
     """All that the log has of a job, in words: `lost 12 crm: due +0 ms, submit +2 ms`."""
     events = sorted((t, kind) for kind, times in row.history.times.items() for t in times)
     start = events[0][0]
-    told = (f"{kind} +{(t - start) / 1e6:.0f} ms" for t, kind in events)
-    return f"{row.told} {row.label}: {', '.join(told)}"
+    text = (f"{kind} +{(t - start) / 1e6:.0f} ms" for t, kind in events)
+    return f"{row.text} {row.label}: {', '.join(text)}"
 
 
 def _job_row(history: History, block: str) -> Row:
     found = finding(history)
-    told = TOLD[found].format(effects=len(history.times.get("effect", ())))
+    text = TOLD[found].format(effects=len(history.times.get("effect", ())))
     where = history.failed_where if found == "failed_visibly" else history.held_where
     if found == "late":
-        told += f", {formatting.seconds(response_ms(history) / 1000)}"
+        text += f", {formatting.seconds(response_ms(history) / 1000)}"
     elif found in {"stuck", "failed_visibly"} and any(where):
-        told += f": {where[-1]}"
-    return Row(label=_label(history.job, block), finding=found, told=_plain(told), history=history)
+        text += f": {where[-1]}"
+    return Row(label=_label(history.job, block), finding=found, text=_plain(text), history=history)
 
 
 def _owner_row(history: History, block: str, over: int) -> Row:
     """A periodic sync has no jobs that end: its owner's row shows every run until the block was `over`."""
     effects = history.times.get("effect", [])
     pause = max((after - before for before, after in pairwise([*effects, over])), default=math.nan)
-    told = f"{len(effects)} runs, gap {formatting.seconds(pause / NS_PER_S)}"
-    return Row(label=_label(history.job, block), finding=PERIODIC, told=told, history=history)
+    text = f"{len(effects)} runs, gap {formatting.seconds(pause / NS_PER_S)}"
+    return Row(label=_label(history.job, block), finding=PERIODIC, text=text, history=history)
 
 
 def _label(job: str, block: str) -> str:
@@ -144,7 +144,7 @@ def _label(job: str, block: str) -> str:
     return f"{name.lstrip('0') or '0'} {part}" if name else part
 
 
-def _left_out(rows: Sequence[Row], kept: Sequence[Row]) -> str:
+def _not_drawn(rows: Sequence[Row], kept: Sequence[Row]) -> str:
     left = Counter(row.finding for row in rows) - Counter(row.finding for row in kept)
     if not left:
         return ""

@@ -36,20 +36,20 @@ class Mark:
 
     style: str
     path: str
-    told: str
+    text: str
 
 
 MARKS = {
-    "accepted": Mark(style="k", path="v-6", told="accepted"),
-    "start": Mark(style="h", path="l-5-3v6z", told="start of a run"),
-    "effect": Mark(style="e", path="h0", told="effect"),
-    "done": Mark(style="k", path="v6", told="run done"),
-    "raised": Mark(style="x", path="m-3 3l3-6 3 6", told="run raised"),
-    "failed": Mark(style="x", path="m-3-3l6 6m0-6l-6 6", told="given up"),
-    "cancelled": Mark(style="x", path="m-2-4v8m4-8v8", told="cancelled"),
-    "refused": Mark(style="h", path="m-3-3h6v6h-6z", told="refused"),
-    "unknown": Mark(style="h", path="m0-4l4 4-4 4-4-4z", told="no answer"),
-    "held": Mark(style="h", path="m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", told="still held"),
+    "accepted": Mark(style="k", path="v-6", text="accepted"),
+    "start": Mark(style="h", path="l-5-3v6z", text="start of a run"),
+    "effect": Mark(style="e", path="h0", text="effect"),
+    "done": Mark(style="k", path="v6", text="run done"),
+    "raised": Mark(style="x", path="m-3 3l3-6 3 6", text="run raised"),
+    "failed": Mark(style="x", path="m-3-3l6 6m0-6l-6 6", text="given up"),
+    "cancelled": Mark(style="x", path="m-2-4v8m4-8v8", text="cancelled"),
+    "refused": Mark(style="h", path="m-3-3h6v6h-6z", text="refused"),
+    "unknown": Mark(style="h", path="m0-4l4 4-4 4-4-4z", text="no answer"),
+    "held": Mark(style="h", path="m-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0", text="still held"),
 }
 #: Marks in each line of the key.
 KEY_COLUMNS = 5
@@ -78,7 +78,7 @@ def key() -> Markup:
     places = [(9 + at % KEY_COLUMNS * step, 12 + at // KEY_COLUMNS * 18) for at in range(len(MARKS))]
     marks = [
         f'<path class="{mark.style}" d="M{x} {y}{mark.path}"/>'
-        f'<text x="{x + 10}" y="{y + 4}">{mark.told}</text>'
+        f'<text x="{x + 10}" y="{y + 4}">{mark.text}</text>'
         for (x, y), mark in zip(places, MARKS.values(), strict=True)
     ]
     return Markup(  # noqa: S704 - our own words
@@ -115,10 +115,10 @@ def _seconds(value: float) -> str:
 def _text(row: Row, number: int) -> str:
     y = HEAD + ROW * number + 12
     grave = ' class="b"' if row.finding in BROKEN else ""
-    told = escape(_cut(row.told, TOLD_LETTERS))
+    text = escape(_cut(row.text, TOLD_LETTERS))
     return (
         f'<text y="{y}">{escape(_cut(row.label, LABEL_LETTERS))}</text>'
-        f'<text{grave} x="{RIGHT + 10}" y="{y}">{told}</text>'
+        f'<text{grave} x="{RIGHT + 10}" y="{y}">{text}</text>'
     )
 
 

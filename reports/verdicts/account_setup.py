@@ -32,16 +32,16 @@ def judge(run: Run) -> Verdict:
     queue = queue_in(run.table("failures"), SCENARIO)
     task_ends, queue_ends = endings(run, TASK), endings(run, queue)
     choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
-    shown = _shown(task_ends, queue_ends)
+    counted = _headline_losses(task_ends, queue_ends)
     response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
         sentence=_sentence(choice, task_ends, queue_ends),
         question="May an account set-up that was accepted be lost when a process dies?",
-        numbers=tuple(_number(ends) for ends in shown),
+        numbers=tuple(_number(ends) for ends in counted),
         beside=filled(comparison_number(response), cost_number(run, queue)),
-        caveat=formatting.room_left(ends.strikes for ends in shown if ends.state == "held"),
+        caveat=formatting.room_left(ends.strikes for ends in counted if ends.state == "held"),
         flips=_flips(choice, response),
         gaps=_gaps(run, task_ends, queue_ends, response),
     )
@@ -76,7 +76,7 @@ def choose(task: State | None, queue: State | None) -> Choice:
     return "unsettled"
 
 
-def told(ends: Sequence[Losses]) -> str:
+def describe_losses(ends: Sequence[Losses]) -> str:
     """As in "in-process lost 41 of 50 accepted jobs at kill -9 of the app; hardened Celery lost …"."""
     sides = dict.fromkeys(losses.side for losses in ends)
     return "; ".join(
@@ -91,7 +91,7 @@ def _one(losses: Losses) -> str:
     return f"{losses.lost} of {losses.accepted} accepted jobs at {formatting.FAULT_NAMES[losses.fault]}{held}"
 
 
-def _shown(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
+def _headline_losses(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
     """The task's worst ending, the queue at the same, at its worker's kill, and wherever it did not hold."""
     worst = _worst(task)
     faults = {12, *(losses.fault for losses in worst)}
@@ -103,7 +103,7 @@ def _worst(ends: Sequence[Losses]) -> list[Losses]:
 
 
 def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -> str:
-    name, seen = formatting.scenario(SCENARIO), told(_shown(task, queue))
+    name, seen = formatting.scenario(SCENARIO), describe_losses(_headline_losses(task, queue))
     beginnings = {
         "queue": f"Take a queue for {name} when no accepted job may be lost",
         "no queue": f"You do not need a queue for {name} if your processes end as they did here",

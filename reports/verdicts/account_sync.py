@@ -115,11 +115,11 @@ def _flips(run: Run, choice: Choice, found: Sequence[Freshness]) -> tuple[str, .
 def _twice(run: Run) -> str:
     """What two replicas did to the ticks."""
     seen = evidence.bursts(run.table("failures"), scenario=SCENARIO, fault=REPLICAS)
-    told = [
+    text = [
         f"{formatting.side(side)} ran {sum(counts)} ticks twice in {formatting.plural(len(counts), 'strike')}"
         for side, counts in seen.items()
     ]
-    return "; ".join(told) or f"fault {REPLICAS}, not measured"
+    return "; ".join(text) or f"fault {REPLICAS}, not measured"
 
 
 def _gaps(run: Run, task: Freshness | None, queue: Freshness | None) -> tuple[Gap, ...]:

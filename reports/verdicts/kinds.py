@@ -81,11 +81,11 @@ def compared(found: Comparison) -> str:
     name = formatting.metric(found.metric, found.quantile)
     if not found.differs:
         return f"{name}: {found.words} ({_evidence(found, of_both=True)})"
-    told = f"{name} is {found.words} with {formatting.side(found.side)}"
+    text = f"{name} is {found.words} with {formatting.side(found.side)}"
     if found.size_known:
-        return f"{told} ({formatting.fold(found.ratio)}, by {formatting.ms(abs(found.difference_ms))})"
+        return f"{text} ({formatting.fold(found.ratio)}, by {formatting.ms(abs(found.difference_ms))})"
     interval = formatting.interval(found.low, found.high)
-    return f"{told} ({interval}; the direction is sure, the size is not)" if interval else told
+    return f"{text} ({interval}; the direction is sure, the size is not)" if interval else text
 
 
 def comparison_number(found: Comparison | None) -> Number | None:

@@ -76,7 +76,7 @@ def _ended(name: str, choice: Choice, ends: Sequence[Losses]) -> str:
         "neither": f"Neither the app's process nor your Celery settings keep every accepted {name}",
     }
     beginning = beginnings.get(choice, f"Not settled for {name}")
-    return f"{beginning}: {account_setup.told(ends)}."
+    return f"{beginning}: {account_setup.describe_losses(ends)}."
 
 
 def _paced(name: str, choice: Choice, caller: Comparison | None, response: Comparison | None) -> str:
@@ -115,21 +115,21 @@ def _counted_by(seen: Mapping[str, Any]) -> list[Number]:
         return []
     noted = {kind: number for kind, number in kinds.items() if kind != COMPLETION}
     value = "bench.hooks.effect" if noted else "the task's completion"
-    told = ", ".join(f"{number} of {kind}" for kind, number in kinds.items())
+    text = ", ".join(f"{number} of {kind}" for kind, number in kinds.items())
     by = (
         "noted by the task itself"
         if noted
         else "Celery's task_success: what was done twice inside is not seen"
     )
-    return [Number(label="effects counted by", value=value, detail=f"{told}; {by}")]
+    return [Number(label="effects counted by", value=value, detail=f"{text}; {by}")]
 
 
 def _failed(seen: Mapping[str, Any]) -> list[Number]:
     exits, failed = int(seen.get("exits") or 0), int(seen.get("failed") or 0)
     found = []
     if exits:
-        told = "each ends the process that runs it: a worker's child, or the app"
-        found.append(Number(label="runs that called sys.exit", value=str(exits), detail=told))
+        text = "each ends the process that runs it: a worker's child, or the app"
+        found.append(Number(label="runs that called sys.exit", value=str(exits), detail=text))
     if failed:
         first = str(seen.get("first_failure") or "")
         found.append(Number(label="calls that failed", value=str(failed), detail=f"the first: {first}"))
@@ -188,13 +188,13 @@ def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
         "no queue": f"You do not need a queue for the entry {name} if this freshness will do",
         "unsettled": f"Not settled for the entry {name}",
     }
-    told = f"{beginnings.get(choice)}: for 99 % of the time its last run is no older than {ages}."
+    text = f"{beginnings.get(choice)}: for 99 % of the time its last run is no older than {ages}."
     every = formatting.number(float(entry.get("every_s") or 0))
     pace = f"every {every} s here; its own: {entry.get('own_schedule')}"
     return Verdict(
         scenario=f"{entry.get('task', '')} ({name})",
         choice=choice,
-        sentence=told if both else f"Not measured: no block ran the entry {name}.",
+        sentence=text if both else f"Not measured: no block ran the entry {name}.",
         question="How old may the last run of this entry be?",
         numbers=tuple(map(_age, both)),
         beside=(Number(label="pace", value=pace),),

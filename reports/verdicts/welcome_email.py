@@ -5,7 +5,7 @@ from __future__ import annotations
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import TASK, Comparison
 from reports.data.run import Run
-from reports.verdicts.account_setup import told
+from reports.verdicts.account_setup import describe_losses
 from reports.verdicts.kinds import (
     Choice,
     Gap,
@@ -68,7 +68,7 @@ def _flips(run: Run, choice: Choice, queue: str) -> tuple[str, ...]:
     if choice in {"unsettled", "not measured"}:
         return ()
     kills = [evidence.losses(run, scenario=SCENARIO, fault=10, side=side) for side in (TASK, queue)]
-    seen = told([losses for losses in kills if losses is not None])
+    seen = describe_losses([losses for losses in kills if losses is not None])
     stakes = f"A mail that must go out: {seen or 'what a crash loses was not measured in this run'}."
     if choice == "queue":
         return ("A request that does not feel the difference.", stakes)

@@ -43,10 +43,10 @@ class Fact:
 
 def facts(pair: Pair) -> list[Fact]:
     """Every such thing that one of the runs tells, in the order of `FIELDS`."""
-    told = [dict(_told(run)) for run in (pair.a, pair.b)]
-    names = dict.fromkeys(name for one in told for name in one)
+    text = [dict(_fields(run)) for run in (pair.a, pair.b)]
+    names = dict.fromkeys(name for one in text for name in one)
     ordered = sorted(names, key=lambda name: FIELDS.index(name.partition(":")[0]))
-    return [Fact(what=name, a=_value(told[0], name), b=_value(told[1], name)) for name in ordered]
+    return [Fact(what=name, a=_value(text[0], name), b=_value(text[1], name)) for name in ordered]
 
 
 def both_commands(pair: Pair) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ def both_commands(pair: Pair) -> list[tuple[str, str]]:
     return [(letter, rerun_commands.whole(run)) for letter, run in pair.runs]
 
 
-def _told(run: Run) -> Iterator[tuple[str, str]]:
+def _fields(run: Run) -> Iterator[tuple[str, str]]:
     for field in FIELDS:
         value = run.manifest.get(field)
         if isinstance(value, Mapping):
@@ -67,8 +67,8 @@ def _told(run: Run) -> Iterator[tuple[str, str]]:
             yield field, _text(value)
 
 
-def _value(told: Mapping[str, str], name: str) -> str:
-    return told.get(name, formatting.NOTHING)
+def _value(text: Mapping[str, str], name: str) -> str:
+    return text.get(name, formatting.NOTHING)
 
 
 def _text(value: object) -> str:

@@ -56,7 +56,7 @@ def ratios(pair: Pair) -> list[Overlay]:
                 "Right of 1, B takes longer. The bar is the 95 % interval over blocks, and the words follow "
                 "it; a figure without a bar has none."
             )
-            text = canvas.sentences([f"{row.label}: {row.told}" for row in drawn])
+            text = canvas.sentences([f"{row.label}: {row.text}" for row in drawn])
             sheet = draw(drawn, label="B over A (log)", log=True)
             found.append(_overlay(canvas.slug("ratio", str(scenario)), name, text, caption, sheet))
     return found
@@ -79,7 +79,7 @@ def _ratio(row: dict[str, object]) -> Row:
             f"{formatting.side(str(row['side']))}: "
             f"{formatting.metric(str(row['metric']), numbers['quantile'])}"
         ),
-        told=f"{formatting.fold(numbers['ratio'])}, {SHORT.get(said, said)}",
+        text=f"{formatting.fold(numbers['ratio'])}, {SHORT.get(said, said)}",
         side=str(row["side"]),
         middle=numbers["ratio"],
         low=numbers["low"],

@@ -36,7 +36,7 @@ def html(pair: Pair) -> str:
 
     with figures.drawing():
         ratios, responses, phases = drawing.ratios(pair), drawing.responses(pair), drawing.phases(pair)
-    told, every = differences.facts(pair), tables.ratios(pair)
+    text, every = differences.facts(pair), tables.ratios(pair)
     return rendered(
         "versus.html.j2",
         names=pair.names,
@@ -49,8 +49,8 @@ def html(pair: Pair) -> str:
         differing_table=tables.differing(every),
         drift_table=tables.drift(pair),
         fault_table=tables.faults(pair),
-        differing=[fact for fact in told if fact.differs],
-        same=[fact for fact in told if not fact.differs],
+        differing=[fact for fact in text if fact.differs],
+        same=[fact for fact in text if not fact.differs],
         commands=differences.both_commands(pair),
         started=[(letter, run.text("started_at") or "not recorded") for letter, run in pair.runs],
         ratios=ratios,

@@ -14,12 +14,12 @@ from celery_impl.sidekiq import Sidekiq, SidekiqError
 
 
 def test_hardened_is_what_the_profile_is_when_nothing_is_said() -> None:
-    assert profiles.chosen({}) is profiles.HARDENED
+    assert profiles.select_profile({}) is profiles.HARDENED
 
 
 def test_an_unknown_profile_is_refused_with_the_names_of_the_known_ones() -> None:
     with pytest.raises(profiles.ProfileError, match="'fast': expected stock or hardened"):
-        profiles.chosen({"QUEUE_OR_TASK_PROFILE": "fast"})
+        profiles.select_profile({"QUEUE_OR_TASK_PROFILE": "fast"})
 
 
 def test_a_visibility_timeout_that_is_no_time_is_refused_by_name() -> None:
@@ -99,10 +99,10 @@ def test_sidekiq_refuses_a_broker_that_is_not_redis() -> None:
         Sidekiq(Celery(broker="sqs://"))
 
 
-def test_sidekiq_refuses_an_app_whose_tasks_are_made_already() -> None:
+def test_sidekiq_refuses_an_app_that_has_it_already() -> None:
     app = Celery(broker="redis://")
-    assert app.Task
-    with pytest.raises(SidekiqError, match="before any task"):
+    Sidekiq(app)
+    with pytest.raises(SidekiqError, match="for this app before: keep what it returned"):
         Sidekiq(app)
 
 

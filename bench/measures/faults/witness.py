@@ -58,10 +58,10 @@ def example(events: Sequence[Event], scenario: str, *, deadline_ms: float) -> st
         return ""
     job = found[grave][0]
     history = witness(events, grave, job, deadline_ms=deadline_ms)
-    return f"{grave} {job}: {', '.join(_told(history))}"
+    return f"{grave} {job}: {', '.join(_described(history))}"
 
 
-def _told(history: Sequence[Event]) -> Iterator[str]:
+def _described(history: Sequence[Event]) -> Iterator[str]:
     """Each event with its time since the first that the same host stamped."""
     starts: dict[str, int] = {}
     for event in history:

@@ -18,10 +18,12 @@ kwargs = { size = { choice = ["s", "m"] } }
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from bench.errors import BenchError
 from bench.load.load_plan import MAX_RATE
@@ -31,8 +33,68 @@ from bench.own_app.workload import arguments, units
 DEFAULT_RATE = 10.0
 #: Seconds from due to effect after which a call is late, where a task names no deadline.
 DEFAULT_DEADLINE_S = 5.0
-_FILE_KEYS = frozenset({"app", "rate", "task"})
-_TASK_KEYS = frozenset({"name", "rate", "weight", "args", "kwargs", "deadline"})
+#: What is wrong with a field that is absent or of another type, and what to do; `{}` is what was given.
+_REMEDIES = {
+    "app": 'names no app: add app = "shop.celery:app", or --app',
+    "task": 'has no task: add a table [[task]] with name = "shop.tasks.send_receipt"',
+    "name": "has no name: add the task's, such as shop.tasks.send_receipt",
+    "args": ": args is {!r}: expected a list, such as [42]",
+    "kwargs": ': kwargs is {!r}: expected an object, such as {{"order_id": 42}}',
+}
+
+
+class _Reader(Protocol):
+    """One of `bench.own_app.workload.units`."""
+
+    def __call__(self, value: object, *, where: str) -> float:
+        """The amount; raise BenchError that begins with `where`."""
+
+
+def _read_by(reader: _Reader) -> BeforeValidator:
+    def read(value: object, info: ValidationInfo) -> float:
+        return reader(value, where=f"{info.context}: {info.field_name}")
+
+    return BeforeValidator(read)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _TaskTable(_Strict):
+    """A table [[task]] as it is written."""
+
+    name: str = Field(min_length=1)
+    rate: Annotated[float | None, _read_by(units.rate)] = None
+    weight: Annotated[float | None, _read_by(units.weight)] = None
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    deadline: Annotated[float, _read_by(units.seconds)] = DEFAULT_DEADLINE_S
+
+
+class _File(_Strict):
+    """A whole file as it is written."""
+
+    app: str = ""
+    rate: Any = None
+    task: list[dict[str, Any]] = Field(min_length=1)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def _validated(model: type[_Model], table: Mapping[str, Any], where: str) -> _Model:
+    """The table as the model has it; raise BenchError that says what is wrong, where, and what to do."""
+    try:
+        return model.model_validate(table, context=where)
+    except ValidationError as error:
+        wrong = error.errors()
+        unknown = [str(item["loc"][0]) for item in wrong if item["type"] == "extra_forbidden"]
+        if unknown:
+            known = ", ".join(sorted(model.model_fields))
+            raise BenchError(f"{where}: {unknown[0]!r} is not known: choose from {known}") from error
+        remedy = _REMEDIES[str(wrong[0]["loc"][0])].format(wrong[0]["input"])
+        raise BenchError(f"{where}{'' if remedy.startswith(':') else ' '}{remedy}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,16 +180,13 @@ def from_file(path: Path, *, app: str = "", rate: str | None = None) -> Workload
         raise BenchError(f"--workload {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f"{path} is not TOML: {error}") from error
-    _check_keys(table, _FILE_KEYS, str(path))
-    tables = table.get("task")
-    if not isinstance(tables, list) or not tables or not all(isinstance(item, dict) for item in tables):
-        raise BenchError(f'{path} has no task: add a table [[task]] with name = "shop.tasks.send_receipt"')
-    name = app or table.get("app")
-    if not isinstance(name, str) or not name:
-        raise BenchError(f'{path} names no app: add app = "shop.celery:app", or --app')
+    file = _validated(_File, table, str(path))
+    name = app or file.app
+    if not name:
+        raise BenchError(f"{path} {_REMEDIES['app']}")
     given = DEFAULT_RATE if rate is None else units.rate(rate, where="--rate")
-    whole = units.rate(table["rate"], where=f"{path}: rate") if rate is None and "rate" in table else given
-    return _workload(name, tables, whole, where=f"{path}: task")
+    whole = units.rate(file.rate, where=f"{path}: rate") if rate is None and "rate" in table else given
+    return _workload(name, file.task, whole, where=f"{path}: task")
 
 
 def _workload(app: str, tables: Sequence[Mapping[str, Any]], rate: float, *, where: str) -> Workload:
@@ -135,37 +194,30 @@ def _workload(app: str, tables: Sequence[Mapping[str, Any]], rate: float, *, whe
     places = [
         f"{where} {number} ({table.get('name', 'without a name')})" for number, table in enumerate(tables, 1)
     ]
-    for table, place in zip(tables, places, strict=True):
-        _check_keys(table, _TASK_KEYS, place)
-    weights = [
-        units.weight(table.get("weight", 1), where=f"{place}: weight") if "rate" not in table else 0.0
-        for table, place in zip(tables, places, strict=True)
-    ]
+    tasks = [_validated(_TaskTable, table, place) for table, place in zip(tables, places, strict=True)]
+    for task, place in zip(tasks, places, strict=True):
+        if task.rate is not None and task.weight is not None:
+            raise BenchError(
+                f"{place} has a rate and a weight: a weight is a share of the common rate, keep one"
+            )
+    weights = [0.0 if task.rate is not None else task.weight or 1.0 for task in tasks]
     shares = [rate * weight / (sum(weights) or 1.0) for weight in weights]
-    made = Workload(app=app, tasks=tuple(map(_task, tables, shares, places)))
+    made = Workload(app=app, tasks=tuple(map(_task_load, tasks, shares)))
     if made.rate > MAX_RATE:
         raise BenchError(f"the rates add up to {made.rate:g} a second: one generator offers {MAX_RATE:g}")
     return made
 
 
-def _task(table: Mapping[str, Any], share: float, where: str) -> TaskLoad:
-    args, kwargs = table.get("args", []), table.get("kwargs", {})
-    if not isinstance(args, list):
-        raise BenchError(f"{where}: args is {args!r}: expected a list, such as [42]")
-    if not isinstance(kwargs, dict):
-        raise BenchError(f'{where}: kwargs is {kwargs!r}: expected an object, such as {{"order_id": 42}}')
-    name = table.get("name")
-    if not isinstance(name, str) or not name:
-        raise BenchError(f"{where} has no name: add the task's, such as shop.tasks.send_receipt")
-    task = TaskLoad(
-        name=name,
-        rate=units.rate(table["rate"], where=f"{where}: rate") if "rate" in table else share,
-        args=args,
-        kwargs=kwargs,
-        deadline_s=units.seconds(table.get("deadline", DEFAULT_DEADLINE_S), where=f"{where}: deadline"),
+def _task_load(task: _TaskTable, share: float) -> TaskLoad:
+    load = TaskLoad(
+        name=task.name,
+        rate=share if task.rate is None else task.rate,
+        args=task.args,
+        kwargs=task.kwargs,
+        deadline_s=task.deadline,
     )
-    task.maker()
-    return task
+    load.maker()  # raises where an argument cannot be made
+    return load
 
 
 def _named(text: str) -> tuple[str, str]:
@@ -179,10 +231,3 @@ def _one_each(option: str, given: Sequence[str], default: str, tasks: int) -> Se
             f"{option} stands {len(given)} times beside {tasks} tasks: give one for all, or one each"
         )
     return given if len(given) == tasks else [*given, default][:1] * tasks
-
-
-def _check_keys(table: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    if unknown := sorted(table.keys() - set(known)):
-        raise BenchError(f"{where}: {unknown[0]!r} is not known: choose from {', '.join(sorted(known))}")
-    if {"rate", "weight"} <= table.keys():
-        raise BenchError(f"{where} has a rate and a weight: a weight is a share of the common rate, keep one")

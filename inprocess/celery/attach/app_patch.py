@@ -1,7 +1,7 @@
-"""What of an app is exchanged while it runs in-process, and put back afterwards.
+"""Patches of an app while it runs in-process: attributes that are replaced, and restored at the end.
 
-`app.amqp`, `app.control`, the result backend and the way to a connection: four attributes of one
-object, no module of Celery's. Tasks are seen to one by one, see `taskwise`.
+`app.amqp`, `app.control`, the result backend and the connection: four attributes of one object, no module
+of Celery's. For tasks, see `worker.task_preparation`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from inprocess.celery.sending.amqp import InProcessAMQP
 from inprocess.celery.sending.errors import refused
 from inprocess.celery.sending.fast_send import FastSend
 
-#: Has a function called with the worker's controller, and gives what it returned.
+#: Calls a function with the worker's controller, and returns its result.
 Ask = Callable[[Callable[[Any], Any]], Any]
-#: Stands for an attribute that was not there.
+#: Marks an attribute that did not exist.
 _NONE = object()
 
 
@@ -31,10 +31,10 @@ _NONE = object()
 def patched(
     app: Any, broker: Broker, *, strict: bool, ask: Ask, backend: Any = None, store: Store | None = None
 ) -> Iterator[None]:
-    """Have the app publish into the broker as long as the block runs.
+    """Make the app publish into the broker while the block runs.
 
-    Its results go to `backend`, else into `store`, else to the backend that the app is set up with.
-    `ask` has a function called with the worker, for remote control.
+    Its results go to `backend`, else into `store`, else to the app's own backend. `ask` calls a function
+    with the worker, for remote control.
     """
     app.finalize()
     url = url_of(broker)
@@ -42,7 +42,7 @@ def patched(
         stack.enter_context(cached_settings(_settings(app)))
         amqp = InProcessAMQP(app, broker, strict=strict)
         if "amqp" in app.__dict__:
-            amqp.queues = app.amqp.queues  # what was selected and added stays
+            amqp.queues = app.amqp.queues  # keep selected and added queues
         exchanged = {
             "amqp": amqp,
             "_connection": _connection(app, url),
@@ -53,7 +53,7 @@ def patched(
         if type(app).send_task is Celery.send_task:
             app.__dict__.pop("send_task", None)
             _exchange(stack, app, {"send_task": FastSend(app, amqp)})
-        _exchange(stack, app, {"control": InProcessControl(app, ask)})  # which looks for the others
+        _exchange(stack, app, {"control": InProcessControl(app, ask)})  # it reads the attributes above
         if store is not None:
             backend = InProcessBackend(app, store=store, strict=strict, url=f"{url}results")
         if backend is not None:
@@ -64,18 +64,18 @@ def patched(
 
 
 class Ended:
-    """Stands in the place of `send_task` after a run, of an app that has no broker to go back to."""
+    """Replaces `send_task` after a run, in an app that has no broker to go back to."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
     def __call__(self, *_: Any, **__: Any) -> None:
-        """Say that the run has ended, instead of looking for a broker that is not there."""
+        """Raise the error that the run has ended, instead of looking for a broker."""
         raise refused(self._broker.refusal or "the in-process run of this app has ended")
 
 
 def _has_broker(app: Any) -> bool:
-    """Whether the app is set up with a broker that is not this process."""
+    """Whether the app has a broker other than this process."""
     url = app.conf.broker_write_url
     return bool(url) and not str(url).startswith(SCHEME)
 
@@ -92,7 +92,7 @@ def _settings(app: Any) -> Any:
 
 
 def _connection(app: Any, url: str) -> Callable[..., Any]:
-    """What makes connections: to our broker, whatever is asked for."""
+    """Return what creates connections: always to the broker in memory."""
 
     def connect(_url: str | None = None, **_: Any) -> Any:
         return app.amqp.Connection(url)

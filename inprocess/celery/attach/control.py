@@ -1,7 +1,7 @@
-"""Remote control, in one process: a command is a call of the worker's handler, answered at once.
+"""Remote control in one process: a command is a call of the worker's handler, answered at once.
 
-Celery's broadcast waits out its time-out for answers that may still come; here there is one worker.
-Handlers are Celery's own, those that the app has registered among them. They run on the loop's thread.
+Celery's broadcast waits for its timeout, because more answers may come; here there is one worker.
+Handlers are Celery's own and those that the app has registered. They run on the loop's thread.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class InProcessControl(Control):  # type: ignore[misc]  # see internals
         matcher: str | None = None,
         **extra: Any,
     ) -> list[dict[str, Any]] | None:
-        """Have the worker deal with a command; its answer in a list, None where `reply` is not asked for."""
+        """Run a command in the worker; return its answer in a list, None without `reply`."""
         arguments = dict(arguments or {}, **extra)
 
         def handle(worker: Any) -> list[dict[str, Any]]:

@@ -1,9 +1,8 @@
-"""A view of an app's settings that remembers what it was asked, for as long as the app runs in-process.
+"""A cache of an app's settings while it runs in-process.
 
-Celery goes through a chain of mappings, old and new spellings at each, for every look-up: some 2 µs,
-fifteen times a `delay`. Here a setting is looked up once. Whatever changes a setting through the
-view (`app.conf.x = …`, `update`, `pop` and the like) makes it forget everything; one that is changed
-behind it, in a mapping that it was made from, is not noticed until the run ends.
+Celery looks a setting up in a chain of mappings, in old and new spelling: about 2 µs, fifteen times a
+`delay`. Here it is looked up once. A change through the view (`app.conf.x = …`, `update`, `pop` and so on)
+clears the cache; a change in one of the mappings behind it is not noticed until the run ends.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-#: What changes a view.
+#: The methods that change a view.
 CHANGES: Final = (
     "__setitem__",
     "__delitem__",
@@ -28,7 +27,7 @@ CHANGES: Final = (
 
 @contextmanager
 def cached_settings(conf: Any) -> Iterator[None]:
-    """Have these settings remember what they were asked as long as the block runs."""
+    """Cache these settings while the block runs."""
     plain = type(conf)
     conf.__dict__["_remembered"] = {}
     object.__setattr__(conf, "__class__", _remembering(plain))  # type: ignore[arg-type]  # plain assignment would set a setting
@@ -42,7 +41,7 @@ def cached_settings(conf: Any) -> Iterator[None]:
 
 @cache
 def _remembering(plain: type) -> type:
-    """A subclass that remembers. A value stands in the instance's dictionary, where Python looks first."""
+    """Return a caching subclass. A value is kept in the instance's dictionary, where Python looks first."""
 
     def look_up(self: Any, name: str) -> Any:
         value = plain.__getattr__(self, name)  # type: ignore[attr-defined]  # AttributeDictMixin's
@@ -73,7 +72,7 @@ def _remembering(plain: type) -> type:
 
 def _forgetting(change: Callable[..., Any]) -> Callable[..., Any]:
     def changed(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _forget(self)  # who is told of the change, within it, is to see it
+        _forget(self)  # code called by the change must see it
         try:
             return change(self, *args, **kwargs)
         finally:

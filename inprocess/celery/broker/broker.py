@@ -1,16 +1,16 @@
-"""Broker: the queues of a Celery app, in memory, from which one worker of the same process takes.
+"""Broker: the queues of a Celery app, in memory, for one worker of the same process.
 
-1. A message waits in the queue it was sent to. The worker takes from all queues in turn, within a
-   queue the highest priority first (AMQP's order: 9 before 0), equal priorities in order of arrival.
-   Queues that tasks were never sent to, as those of Celery's monitors, are not the worker's.
-2. Messages for coroutine tasks and for plain ones stand in lanes of their own, so that neither
-   waits for the other's free slots.
-3. A message with an ETA does not stand in line: the worker gets it at once and holds it on its timer.
-4. What was taken is held here until it is acknowledged. `restore` puts back what was not, marked
-   as redelivered: for a worker that starts anew after a crash.
-5. Once it is closed nothing is taken in any more; `refuse` closes it for all but running tasks.
+1. A message waits in the queue it was sent to. The worker takes from all queues in turn; within a queue the
+   highest priority first (AMQP's order: 9 before 0), equal priorities in order of arrival. Queues that no
+   task was sent to, such as those of Celery's monitors, are not the worker's.
+2. Messages for coroutine tasks and for plain tasks have lanes of their own, so that neither waits for the
+   other's free slots.
+3. A message with an ETA does not queue: the worker takes it at once and holds it on its timer.
+4. A taken message is held until it is acknowledged. `restore` puts back what was not, marked as redelivered,
+   for a worker that restarts after a crash.
+5. While `refusal` is set, only running tasks may send; the senders check it.
 
-Nothing is copied or serialised here, and nothing survives the process. Any thread.
+Nothing is copied or serialised, and nothing survives the process. Any thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LANES: Final[tuple[Lane, ...]] = ("thread", "loop")
 
 @dataclass(slots=True, eq=False)
 class Envelope:
-    """A message as it was sent; never changed but for `redelivered`, so it can be delivered again."""
+    """A message as it was sent. Only `redelivered` changes, so it can be delivered again."""
 
     queue: str
     body: Any
@@ -44,12 +44,12 @@ class Envelope:
 
     @property
     def has_eta(self) -> bool:
-        """Whether it is not to be run at once."""
+        """Whether it has an ETA."""
         return self.headers.get("eta") is not None
 
     @property
     def priority(self) -> int:
-        """The greater, the earlier it is taken."""
+        """The higher, the earlier it is taken."""
         return self.properties.get("priority") or 0
 
 
@@ -71,7 +71,7 @@ class _Queue:
 
 
 class Broker:
-    """See the module. `lane_of` tells the lane of a task by its name; `wake` is called after each put."""
+    """See the module. `lane_of` returns the lane of a task by its name; `wake` is called after each put."""
 
     def __init__(self, lane_of: Callable[[str | None], Lane] = lambda _task: "thread") -> None:
         self.lane_of = lane_of
@@ -86,14 +86,14 @@ class Broker:
         self._taken: dict[int, Envelope] = {}
 
     def put(self, envelope: Envelope) -> None:
-        """Take a message in, and wake the worker."""
+        """Accept a message, and wake the worker."""
         with self._lock:
             envelope.number = next(self._numbers)
             self._put(envelope)
         self.wake()
 
     def take(self, lane: Lane) -> Envelope | None:
-        """The next message of a lane, None where there is none; it is held until `ack` or `reject`."""
+        """Return the next message of a lane, or None; it is held until `ack` or `reject`."""
         with self._lock:
             for name in reversed(self._turn):
                 heap = self._queues[name].lane(lane)
@@ -104,7 +104,7 @@ class Broker:
         return None
 
     def take_express(self) -> Envelope | None:
-        """The next message that has an ETA, None where there is none; held as by `take`."""
+        """Return the next message with an ETA, or None; held as by `take`."""
         with self._lock:
             for position, envelope in enumerate(self._express):
                 if envelope.queue not in self.paused:
@@ -113,18 +113,18 @@ class Broker:
         return None
 
     def get(self, queue: str) -> Envelope | None:
-        """The next message of one queue whatever its lane, not held any longer; None where there is none."""
+        """Return the next message of one queue, in any lane, without holding it; None if there is none."""
         with self._lock:
             waiting = self._queues.get(queue)
             heaps = [heap for heap in (waiting.thread, waiting.loop) if heap] if waiting else []
             return heappop(min(heaps, key=lambda heap: heap[0][:2]))[2] if heaps else None
 
     def ack(self, tag: int) -> None:
-        """Let go of a message that was taken."""
+        """Release a taken message."""
         self._taken.pop(tag, None)
 
     def reject(self, tag: int, *, requeue: bool) -> None:
-        """Let go of a message that was taken, or put it back in its place, marked as redelivered."""
+        """Release a taken message, or put it back in its place, marked as redelivered."""
         envelope = self._taken.pop(tag, None)
         if requeue and envelope is not None:
             envelope.redelivered = True
@@ -133,7 +133,7 @@ class Broker:
             self.wake()
 
     def restore(self) -> int:
-        """Put back, in their old order, all messages that were taken and not acknowledged; how many."""
+        """Put back all taken messages without acknowledgement, in their old order; return their number."""
         with self._lock:
             taken, self._taken = self._taken, {}
             for envelope in taken.values():
@@ -149,17 +149,17 @@ class Broker:
                 self._turn.insert(0, queue)
 
     def pause(self, queue: str) -> None:
-        """Let the worker take nothing from a queue until `resume`."""
+        """Take nothing from a queue until `resume`."""
         self.paused.add(queue)
 
     def resume(self, queue: str) -> None:
-        """Let the worker take from a queue."""
+        """Take from a queue."""
         self.declare(queue, for_worker=True)
         self.paused.discard(queue)
         self.wake()
 
     def consumed(self) -> list[str]:
-        """The names of the queues that the worker takes from."""
+        """Return the names of the queues that the worker takes from."""
         return sorted(name for name in self._turn if name not in self.paused)
 
     def has(self, queue: str) -> bool:
@@ -167,12 +167,12 @@ class Broker:
         return queue in self._queues
 
     def size(self, queue: str) -> int:
-        """How many messages wait in a queue."""
+        """Return the number of messages that wait in a queue."""
         waiting = self._queues.get(queue)
         return len(waiting) if waiting else 0
 
     def purge(self, queue: str) -> int:
-        """Discard what waits in a queue, messages with an ETA that nobody took yet among it; how many."""
+        """Discard the messages that wait in a queue, ETAs included; return their number."""
         with self._lock:
             discarded = len(self._queues.get(queue, ()))
             if queue in self._queues:
@@ -183,13 +183,13 @@ class Broker:
         return discarded
 
     def waiting(self) -> list[Envelope]:
-        """The messages that nobody has taken yet."""
+        """Return the messages that wait."""
         with self._lock:
             lines = [envelope for name in self._queues for envelope in self._queues[name]]
             return [*lines, *self._express]
 
     def ready(self) -> bool:
-        """Whether there is a message that the worker would take, given a slot."""
+        """Whether there is a message that the worker would take with a free slot."""
         with self._lock:
             names = [name for name in self._turn if name not in self.paused]
             return any(len(self._queues[name]) for name in names) or any(
@@ -197,7 +197,7 @@ class Broker:
             )
 
     def taken(self) -> list[Envelope]:
-        """The messages that were taken and are not acknowledged yet."""
+        """Return the taken messages without acknowledgement."""
         return list(self._taken.values())
 
     def _hold(self, envelope: Envelope) -> Envelope:
@@ -224,4 +224,4 @@ class Broker:
 
 
 def _nobody() -> None:
-    """There is no worker to be woken yet."""
+    """Do nothing: there is no worker yet."""

@@ -1,8 +1,8 @@
 """A kombu transport over the broker in memory, for code that asks the app for a connection.
 
-Tasks do not come this way: `amqp` puts them into the broker itself. What does: a purge, a raw
-message, an exchange of another kind than direct, the events that Celery's monitors read. Exchanges
-and bindings are kombu's own. Consumers look for messages every POLL_S seconds.
+Tasks do not use it: `amqp` puts them into the broker directly. Used by a purge, a raw message, an exchange
+of another type than direct, and the events that Celery's monitors read. Exchanges and bindings are kombu's
+own. Consumers poll every POLL_S seconds.
 
 `Connection(url_of(broker))` finds the broker by the name in its URL.
 """
@@ -25,7 +25,7 @@ from inprocess.celery.celery_internals.internals import (
 
 #: The scheme of a broker URL.
 SCHEME: Final = "inprocess"
-#: Seconds between two looks of a consumer that uses a raw connection.
+#: Seconds between two polls of a consumer that uses a raw connection.
 POLL_S: Final = 0.05
 
 _brokers: WeakValueDictionary[str, Broker] = WeakValueDictionary()
@@ -33,7 +33,7 @@ _states: dict[str, Any] = {}
 
 
 def url_of(broker: Broker) -> str:
-    """A URL by which kombu finds this broker, as long as it lives."""
+    """Return a URL by which kombu finds this broker, as long as it exists."""
     name = f"broker-{id(broker):x}"
     _brokers[name] = broker
     return f"{SCHEME}://{name}//"

@@ -1,6 +1,6 @@
-"""Every part of Celery and kombu that is not documented and that this package builds on, in one place.
+"""Every undocumented part of Celery and kombu that this package uses, in one place.
 
-Typed as Any: their stubs leave most of a worker's insides out.
+Typed as Any, because the stubs omit most of a worker's internals.
 `tests/inprocess/celery/celery_internals/test_pins.py` pins what is expected of each, so that a new
 version of Celery fails there, by name, and not in an app.
 """

@@ -1,9 +1,9 @@
-"""Whether `get()` would block a task, told for each caller instead of for the whole process.
+"""Whether `get()` would block a task, per caller instead of per process.
 
-Celery keeps one flag a process: true in a worker, where `get()` inside a task is refused ("Never
-call result.get() within a task!"), false in an app. Here both are one process. So the flag is kept
-in a context variable: inside a task it is true, as in a worker, everywhere else it is Celery's own.
-`allow_join_result` and `disable_sync_subtasks=False` work as ever.
+Celery keeps one flag a process: true in a worker, where `get()` inside a task is refused ("Never call
+result.get() within a task!"), false in an app. Here both are one process, so the flag is kept in a context
+variable: true inside a task, as in a worker, and Celery's own elsewhere. `allow_join_result` and
+`disable_sync_subtasks=False` work as usual.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _blocks: ContextVar[bool | None] = ContextVar("inprocess.celery.blocks", default
 
 
 def begin_task() -> None:
-    """Be inside a task, in this context and those made from it."""
+    """Mark this context, and those copied from it, as inside a task."""
     _blocks.set(True)
 
 
@@ -50,5 +50,5 @@ def _tell_apart() -> Callable[[], None]:
     return undo
 
 
-#: Has Celery ask for the caller's flag.
+#: Makes Celery read the caller's flag.
 join_patch = RefcountedPatch(_tell_apart)

@@ -1,4 +1,4 @@
-"""What is changed in Celery for the whole process: once for all runs, and undone when the last has ended."""
+"""A patch of Celery for the whole process: applied once for all runs, undone when the last run ends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 class RefcountedPatch:
-    """A change that any number of runs, ending in any order, may hold."""
+    """A patch that any number of runs hold; they may end in any order."""
 
     def __init__(self, change: Callable[[], Callable[[], object]]) -> None:
-        """Make one; `change` makes the change and returns what undoes it."""
+        """`change` applies the patch and returns a function that undoes it."""
         self._change = change
         self._undo: Callable[[], object] | None = None
         self._holders = 0
@@ -19,7 +19,7 @@ class RefcountedPatch:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Have the change made as long as the block runs."""
+        """Apply the patch while the block runs."""
         with self._lock:
             if self._undo is None:
                 self._undo = self._change()

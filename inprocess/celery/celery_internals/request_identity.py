@@ -1,9 +1,9 @@
-"""Whose request `self.request` and `current_task` mean, where many tasks share one thread.
+"""Which request `self.request` and `current_task` mean, where many tasks share one thread.
 
-Celery keeps the running tasks on stacks, one a thread or greenlet. Coroutine tasks share the loop's
-thread, and their code runs in another greenlet than Celery's tracer, so each gets an identity in a
-context variable, which follows it through every await, `create_task` and `to_thread`. Where there
-is none, a stack is Celery's own again.
+Celery keeps running tasks on stacks, one a thread or greenlet. Coroutine tasks share the loop's thread,
+and their code runs in another greenlet than Celery's tracer. So each gets an identity in a context
+variable, which follows it through every await, `create_task` and `to_thread`. Without an identity a stack
+is Celery's own.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _identity: ContextVar[object | None] = ContextVar(
 
 
 def begin_coroutine_task() -> None:
-    """Be a task of one's own, in this context and those made from it."""
+    """Set a new identity in this context and those copied from it."""
     _identity.set(object())
 
 
 def begin_thread_task() -> None:
-    """Be known by the thread again, whoever's context the work was started from."""
+    """Use the thread's identity again, whatever context the work was started from."""
     _identity.set(None)
 
 
 def follow(stack: Any) -> None:
-    """Have a stack of Celery's keep a pile for each identity."""
+    """Make a stack of Celery's keep one pile for each identity."""
     stack.__ident_func__ = _current
 
 
@@ -48,5 +48,5 @@ def _current() -> object:
     return _identity.get() or get_ident()
 
 
-#: Has the stack of running tasks, which all apps share, know identities.
+#: Makes the stack of running tasks, which all apps share, use identities.
 task_stack_patch = RefcountedPatch(_follow_running_tasks)

@@ -1,4 +1,4 @@
-"""Waiting for a result from a coroutine: the loop goes on meanwhile, and no thread is spent."""
+"""Wait for a result in a coroutine, without blocking the loop or using a thread."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from inprocess.supervision.core.clock import settle
 
 
 async def result(async_result: Any, *, timeout_s: float | None = None, propagate: bool = True) -> Any:
-    """What `async_result.get()` gives, for coroutines; of a group and a chord as well.
+    """Return what `async_result.get()` returns, for coroutines; also of a group or a chord.
 
     Raise what the task raised, unless `propagate` is false (then it is returned), and Celery's
-    TimeoutError after `timeout_s` seconds; the task goes on then. Results of another backend than
-    the one in memory are waited for in a thread.
+    TimeoutError after `timeout_s` seconds; the task goes on. Results of any other backend than the one in
+    memory are waited for in a thread.
     """
     if not isinstance(async_result.backend, InProcessBackend):
         return await asyncio.to_thread(async_result.get, timeout=timeout_s, propagate=propagate)

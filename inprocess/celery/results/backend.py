@@ -1,11 +1,11 @@
-"""Results in memory: whoever waits for one is woken when it is stored, nobody polls.
+"""Results in memory: a result wakes all who wait for it, without polling.
 
-Each task's state and result stand under its id as Celery's key-value backends write them; with
-`strict` through the result serialiser, so that what comes back is what a real backend would give,
-else by reference. They are kept until they are forgotten, or for `result_expires` (a day, unless
-the app says otherwise), and no more than MAX_RESULTS of them: then the oldest go first.
+State and result of a task are kept under its id, as Celery's key-value backends write them: with `strict`
+through the result serialiser, so that what comes back is what a real backend would return; otherwise by
+reference. They are kept until they are forgotten, or for `result_expires` (a day by default), and at most
+MAX_RESULTS of them: beyond that the oldest are dropped.
 
-Callable from any thread. Waiting on the loop's own thread would wait for itself and is refused.
+Any thread. Waiting on the loop's own thread would wait for itself and is refused.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_RESULTS: Final = 100_000
 
 
 class Store:
-    """Keys with values, the oldest first, and a condition that tells of each change. Any thread."""
+    """Keys with values, oldest first, and a condition that is notified of each change. Any thread."""
 
     def __init__(self, max_results: int = MAX_RESULTS, now: Callable[[], float] = time.monotonic) -> None:
         self.changed = threading.Condition()
@@ -41,12 +41,12 @@ class Store:
         self._values: dict[str, tuple[float, Any]] = {}  # in the order of their first writing
 
     def get(self, key: str) -> Any:
-        """The value of a key, None where there is none or it has expired."""
+        """Return the value of a key; None if there is none or it has expired."""
         expires_at, value = self._values.get(key, (0.0, None))
         return value if expires_at > self._now() else None
 
     def set(self, key: str, value: Any, lives_s: float | None) -> None:
-        """Write a value, for so many seconds (None or 0: for ever), and drop what is too old or too much."""
+        """Write a value that expires after so many seconds (None or 0: never), and drop old values."""
         with self.changed:
             now = self._now()
             self._values[key] = (now + lives_s if lives_s else float("inf"), value)
@@ -54,12 +54,12 @@ class Store:
                 self._drop(now)
 
     def pop(self, key: str) -> Any:
-        """Remove a key; its value, None where there was none."""
+        """Remove a key; return its value, or None."""
         with self.changed:
             return self._values.pop(key, (0.0, None))[1]
 
     def tell(self) -> None:
-        """Wake all who wait for a change."""
+        """Wake all that wait for a change."""
         with self.changed:
             self.changed.notify_all()
 
@@ -67,7 +67,7 @@ class Store:
         return len(self._values)
 
     def _drop(self, now: float) -> None:
-        """Drop what has expired; where nothing has, a tenth, the oldest first."""
+        """Drop expired values; if there are none, the oldest tenth."""
         for key in [key for key, (expires_at, _) in self._values.items() if expires_at <= now]:
             del self._values[key]
         if len(self._values) > self._max:
@@ -76,13 +76,13 @@ class Store:
 
 
 class Waiters(BaseResultConsumer):  # type: ignore[misc]  # see internals
-    """Wakes those who wait for results."""
+    """Wakes those that wait for results."""
 
     def start(self, initial_task_id: str, **_: Any) -> None:
-        """There is nothing to connect to."""
+        """Do nothing: there is no connection."""
 
     def consume_from(self, task_id: str) -> None:
-        """Results are brought."""
+        """Do nothing: results are pushed."""
 
     cancel_for = consume_from
 
@@ -126,35 +126,35 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
         self._pending_results: Any = store.waiters._pending_results  # noqa: SLF001 - all apps wait in one place
 
     def get(self, key: str) -> Any:
-        """As Celery's key-value backends have it."""
+        """See Celery's key-value backends."""
         return self.store.get(key)
 
     def mget(self, keys: list[str]) -> list[Any]:
-        """As above."""
+        """See Celery's key-value backends."""
         return [self.store.get(key) for key in keys]
 
     def set(self, key: str, value: Any) -> None:
-        """As above."""
+        """See Celery's key-value backends."""
         self.store.set(key, value, self.expires)
 
     def delete(self, key: str) -> None:
-        """As above."""
+        """See Celery's key-value backends."""
         self.store.pop(key)
 
     def encode(self, data: Any) -> Any:
-        """Through the serialiser, or by reference."""
+        """Use the serialiser, or pass by reference."""
         return super().encode(data) if self.strict else data
 
     def decode(self, payload: Any) -> Any:
-        """As above."""
+        """Use the serialiser, or pass by reference."""
         return super().decode(payload) if self.strict or payload is None else dict(payload)
 
     def encode_result(self, result: Any, state: str) -> Any:
-        """As above: by reference an error stays the error that it is."""
+        """Like `encode`; by reference, an error stays the same object."""
         return super().encode_result(result, state) if self.strict else result
 
     def add_pending_result(self, result: Any, weak: bool = False, start_drainer: bool = True) -> Any:  # noqa: ARG002, FBT001, FBT002 - Celery's signature
-        """Have a result told of its end; at once where that has come."""
+        """Notify a result of its end; now, if it has ended."""
         self._add_pending_result(result.id, result, weak=weak)
         meta = self._get_task_meta_for(result.id)
         if meta["status"] in states.READY_STATES:
@@ -180,7 +180,7 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
     def _store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **_: Any
     ) -> Any:
-        """Write a state, unless the task has succeeded already, and tell who waits for it."""
+        """Write a state, unless the task has succeeded already, and wake those that wait for it."""
         meta = self._get_result_meta(result=result, state=state, traceback=traceback, request=request)
         meta["task_id"] = task_id
         key = self.get_key_for_task(task_id)

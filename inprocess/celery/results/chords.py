@@ -1,14 +1,14 @@
-"""Chords: their parts are counted under one lock, so the body is sent once, when the last part returns.
+"""Chords: parts are counted under one lock, so the body is sent once, when the last part returns.
 
-1. `apply_chord` keeps the header's structure where it has groups inside, since the body is to get
-   the results in that shape; else the results themselves are kept as they come.
-2. `set_chord_size`, which Celery calls before it sends the last part, tells how many parts there are;
-   `add_to_chord` adds one while the chord runs.
-3. When as many parts have returned, their results, in the header's order, go to the body; a part that
-   failed fails the body, with Celery's own ChordError.
+1. `apply` keeps the header's structure if it contains groups, because the body gets the results in that
+   shape; otherwise it keeps the results in the order they come.
+2. `grow` sets the number of parts, which Celery knows before it sends the last one, and adds one to a running
+   chord.
+3. When that many parts have returned, the body gets their results in the header's order; a failed part fails
+   the body with Celery's ChordError.
 
-A part that returns twice (redelivered after a crash) counts once, and not at all once the body was
-sent. A chord that never completes is forgotten when its results are.
+A part that returns twice (redelivered after a crash) counts once, and not at all after the body was sent. A
+chord that never completes is forgotten with its results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = get_logger(__name__)
 
 @dataclass(slots=True)
 class _Chord:
-    """What has come of a chord: the results, encoded, in the order in which they came."""
+    """The parts of a chord that have returned, encoded, in that order."""
 
     size: int | None = None
     #: By id and index: the index, and the result.
@@ -42,13 +42,13 @@ class _Chord:
 
 
 class Chords:
-    """The chords of one backend, which passes on what Celery asks of it; see the module. Any thread."""
+    """The chords of one backend; see the module. Any thread."""
 
     def __init__(self, backend: Any) -> None:
         self._backend = backend
 
     def apply(self, header_result_args: Any) -> None:
-        """Get ready for a chord, which may be one that was applied before."""
+        """Prepare a chord, which may have been applied before."""
         self._keep(header_result_args[0], _Chord())
         if not isinstance(header_result_args[1], LazyHeader):  # a lazy header must stay so
             header = self._backend.app.GroupResult(*header_result_args)
@@ -62,7 +62,7 @@ class Chords:
             chord.size = (chord.size or 0) + parts
 
     def part_returned(self, request: Any, state: str, result: Any) -> None:
-        """Note a part that has returned, or failed; the last one sends the body."""
+        """Record a part that has returned or failed; the last one sends the body."""
         group_id, task_id, index = request.group, request.id, request.group_index
         if not group_id or not task_id:
             return
@@ -97,7 +97,7 @@ class Chords:
         chord.parts.clear()
 
     def _joined(self, group_id: str, chord: _Chord) -> Any:
-        """The results in the header's shape and order; raise ChordError for a part that failed."""
+        """Return the results in the header's shape and order; raise ChordError for a failed part."""
         header = GroupResult.restore(group_id, app=self._backend.app)
         if header is None:
             ordered = sorted(chord.parts.values(), key=lambda part: part[0])

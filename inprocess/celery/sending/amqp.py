@@ -1,12 +1,11 @@
-"""The one choke point: whatever an app publishes ends in `Producer.publish`, which hands it to the broker.
+"""The AMQP object of an app: all it publishes ends in `Producer.publish`, which puts it into the broker.
 
-`delay`, `apply_async`, signatures, the canvas, `self.retry`, `send_task` and beat all build their
-message in Celery's own AMQP object, send its signals, and publish. This module replaces the last
-step alone: with `strict` the body goes through the serialiser as it would on its way to a broker,
-so that the task sees a copy and unserialisable arguments are refused; else it goes by reference.
+`delay`, `apply_async`, signatures, the canvas, `self.retry`, `send_task` and beat build their message in
+Celery's own AMQP object, send its signals, and publish. Only that last step is replaced. With `strict`
+the body passes through the serialiser as on its way to a broker, so that the task sees a copy and
+unserialisable arguments are refused; otherwise it is passed by reference.
 
-What goes to an exchange of another kind than direct takes the road through `transport`, where
-kombu's own routing applies.
+A message to an exchange of another type than direct goes through `kombu_transport`, with kombu's own routing.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from inprocess.celery.sending.plain_values import quick_repr
 
 
 class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
-    """Celery's AMQP object, whose producers hand over to a broker in this process."""
+    """Celery's AMQP object, whose producers put messages into the broker of this process."""
 
     def __init__(self, app: Any, broker: Broker, *, strict: bool) -> None:
         super().__init__(app)
@@ -34,19 +33,19 @@ class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
 
     @property
     def producer_pool(self) -> ProducerPool:
-        """What the app gets its producers from."""
+        """The pool of producers of the app."""
         return self._pool
 
     def serialised(
         self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
     ) -> tuple[Any, str, str]:
-        """The body as it would travel, its content type and encoding; raise EncodeError where it cannot."""
+        """Return the serialised body, its content type and encoding; raise EncodeError if that fails."""
         return self._pool.acquire().serialised(task, body, serializer, compression, headers)
 
     def as_task_v2(
         self, task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any
     ) -> Any:
-        """As Celery's, with a cheaper way to the same texts of usual arguments."""
+        """Like Celery's, with a faster way to the same texts of common arguments."""
         if options.get("argsrepr") is None and type(args) in {tuple, list}:
             options["argsrepr"] = quick_repr(args, self.argsrepr_maxsize)
         if options.get("kwargsrepr") is None and not kwargs:
@@ -55,7 +54,7 @@ class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
 
 
 class Producer(KombuProducer):  # type: ignore[misc]  # see internals
-    """kombu's Producer, whose `publish` puts into the broker what goes to one queue. Any thread."""
+    """kombu's Producer, whose `publish` puts messages for one queue into the broker. Any thread."""
 
     def __init__(self, connection: kombu.Connection, broker: Broker, app: Any, *, strict: bool) -> None:
         self._link = connection
@@ -66,7 +65,7 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
 
     @property
     def connection(self) -> kombu.Connection:
-        """The connection that code with more in mind than publishing may use."""
+        """A connection, for code that does more than publish."""
         return self._link
 
     def publish(  # noqa: PLR0917 - kombu's signature
@@ -84,7 +83,7 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
     ) -> None:
         """Put a message into its queue; raise EncodeError for arguments that `strict` refuses.
 
-        Raise OperationalError once the broker takes in no more: while draining, and after the end.
+        Raise OperationalError when the broker accepts nothing more: while draining, and after the end.
         """
         headers = {} if headers is None else headers
         if exchange or "content_type" in rest or not self._is_task(headers, body):
@@ -112,7 +111,7 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
     def serialised(
         self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
     ) -> tuple[Any, str, str]:
-        """As `InProcessAMQP.serialised`."""
+        """See `InProcessAMQP.serialised`."""
         try:
             content: tuple[Any, str, str] = self._prepare(body, serializer, None, None, compression, headers)
         except (EncodeError, TypeError, ValueError) as error:
@@ -120,16 +119,16 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
         return content
 
     def _is_task(self, headers: dict[str, Any], body: Any) -> bool:
-        """Whether it is a task in protocol 2; others are for the transport to wrap as they need."""
+        """Whether it is a task in protocol 2; the transport wraps other messages as they need."""
         return "task" in headers and type(body) is tuple
 
 
-#: Arguments of `publish` that tell how a message travels, and mean nothing where it does not.
+#: Arguments of `publish` about transport, without effect here.
 _OF_THE_WIRE = ("retry", "retry_policy", "declare", "timeout", "confirm_timeout", "mandatory", "immediate")
 
 
 class ProducerPool:
-    """Hands out one producer to everybody: it holds no socket that two threads could garble."""
+    """Returns one producer to everybody: it has no socket that two threads could use at once."""
 
     def __init__(self, app: Any, broker: Broker, *, strict: bool) -> None:
         self._app = app
@@ -139,11 +138,11 @@ class ProducerPool:
 
     @property
     def connections(self) -> SimpleNamespace:
-        """Looks like kombu's pool of connections to who asks for the kind of broker."""
+        """A stand-in for kombu's connection pool, for code that asks for the type of broker."""
         return SimpleNamespace(connection=self.acquire().connection)
 
     def acquire(self, block: bool = False, timeout: float | None = None) -> Producer:  # noqa: ARG002, FBT001, FBT002 - kombu's signature
-        """The producer, which is its own context manager."""
+        """Return the producer, which is its own context manager."""
         if self._producer is None:
             self._producer = Producer(
                 self._app.connection_for_write(), self._broker, self._app, strict=self._strict
@@ -151,4 +150,4 @@ class ProducerPool:
         return self._producer
 
     def force_close_all(self, close_pool: bool = True) -> None:  # noqa: FBT001, FBT002 - as above
-        """There is nothing to close."""
+        """Do nothing: nothing is open."""

@@ -1,6 +1,6 @@
-"""What is refused, in one line that says what was wrong, where, and what to do.
+"""Refusals, in one line that says what was wrong, where, and what to do.
 
-Celery's and kombu's own error types are kept, so that an app's `except` clauses go on to work.
+Types are Celery's and kombu's own, so that an app's `except` clauses keep working.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from kombu.serialization import dumps
 
 
 def refused(why: str) -> OperationalError:
-    """For a task that is sent when none is taken in any more; the type that a lost broker raises."""
+    """Return the error for a task that is sent when none is accepted; the type of a lost broker."""
     return OperationalError(why)
 
 
 def unserialisable(task: str | None, body: Any, serializer: str | None, error: Exception) -> EncodeError:
-    """For arguments that the serialiser refuses: names the task and the path of the first that is wrong."""
+    """Return the error for arguments that the serialiser refuses, with the task and the path of the first."""
     serializer = serializer or "json"
     path, culprit = _culprit(body, serializer)
     return EncodeError(
@@ -28,7 +28,7 @@ def unserialisable(task: str | None, body: Any, serializer: str | None, error: E
 
 
 def _culprit(body: Any, serializer: str) -> tuple[str, Any]:
-    """The path of the innermost value that cannot be serialised, and the value."""
+    """Return the innermost value that cannot be serialised, with its path."""
     args, kwargs, embed = body
     path, value = next(
         (part for part in (("args", args), ("kwargs", kwargs)) if not _fits(part[1], serializer)),

@@ -1,13 +1,13 @@
-"""The express way from `delay` to the broker, for the usual call: a third of the price of the whole way.
+"""The fast path from `delay` to the broker, for the common call: a third of the cost of the full path.
 
-The whole way looks for routes, exchanges, delivery modes, producers, connections and receivers of
-signals before it builds its message. Where the call has none of what these are for, and the app has
-no routes, no receiver of the sending signals and no sent events, the message is the same in all but
-the arguments. It is built here at once, equal to the one of the whole way; a test compares them
-for any call. Any other call goes the whole way.
+The full path looks for routes, exchanges, delivery modes, producers, connections and signal receivers
+before it builds its message. If a call uses none of them, and the app has no routes, no receiver of the
+sending signals and no sent events, only the arguments differ between messages. The message is then built
+directly, equal to that of the full path; a test compares both for any call. All other calls take the full
+path.
 
-Plain arguments (numbers, short words) need no serialiser either: a copy of the list is what JSON
-would bring back.
+Plain arguments (numbers, short strings) need no serialiser either: a copy of the list equals what JSON would
+return.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from inprocess.celery.sending.amqp import InProcessAMQP
 from inprocess.celery.sending.errors import refused
 from inprocess.celery.sending.plain_values import MOST_ARGUMENTS, are_plain, quick_repr
 
-#: What a usual call may give; all else must be None.
+#: The options that the fast path knows; all others must be None.
 USUAL: Final = frozenset(
     (
         "task_id",
@@ -44,7 +44,7 @@ USUAL: Final = frozenset(
 
 
 class FastSend:
-    """Stands in the place of `app.send_task`."""
+    """Replaces `app.send_task`."""
 
     def __init__(self, app: Any, amqp: InProcessAMQP) -> None:
         self._app = app
@@ -56,7 +56,7 @@ class FastSend:
         self._mode: int = app.amqp.default_queue.exchange.delivery_mode or 2
 
     def __call__(self, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """As `send_task`."""
+        """See `Celery.send_task`."""
         for option, value in options.items():
             if value is not None and option not in USUAL:
                 return self._whole(name, args, kwargs, *rest, **options)
@@ -82,7 +82,7 @@ class FastSend:
         return result
 
     def _is_usual(self) -> bool:
-        """Whether the app leaves nothing to look for on the way."""
+        """Whether the app uses nothing that only the full path looks for."""
         conf = self._conf
         return not (
             conf.task_routes

@@ -1,6 +1,6 @@
-"""Short cuts for what Celery writes out again and again when a task is sent.
+"""Fast paths for texts and copies that Celery makes at each call.
 
-Each gives exactly what Celery's own code gives, or leaves the case to that code; tests compare them.
+Each returns exactly what Celery's own code returns, or uses that code; tests compare them.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from typing import Any, Final
 
 from inprocess.celery.celery_internals.internals import saferepr
 
-#: Longer texts are Celery's to cut.
+#: Longer strings are left to Celery.
 LONGEST_TEXT: Final = 100
-#: More arguments than these are Celery's to cut.
+#: More arguments are left to Celery.
 MOST_ARGUMENTS: Final = 8
-#: Greater numbers are JSON's to write.
+#: Greater numbers are left to JSON.
 GREATEST: Final = 2**63
 
 _NUMBERS: Final = frozenset((bool, float, type(None)))
 
 
 def are_plain(values: Iterable[Any]) -> bool:
-    """Whether these are a few numbers and short words, which JSON brings back as they are."""
+    """Whether these are a few numbers and short strings, which JSON returns unchanged."""
     for value in values:
         kind = type(value)
         if kind is str:
@@ -36,7 +36,7 @@ def are_plain(values: Iterable[Any]) -> bool:
 
 
 def quick_repr(args: Sequence[Any], longest: int, levels: int = 3) -> str:
-    """`saferepr(args, longest, levels)`: at a tenth of its price for a few plain values."""
+    """Return `saferepr(args, longest, levels)`, at a tenth of its cost for a few plain values."""
     if len(args) <= MOST_ARGUMENTS and longest >= LONGEST_TEXT * 10 and levels > 0 and are_plain(args):
         return repr(args)
     return str(saferepr(args, longest, maxlevels=levels))

@@ -1,8 +1,8 @@
 """The consumer: Celery's own, fed from the broker in memory instead of a connection.
 
-Celery's strategies, requests, ETA timer, rate limits and revokes are untouched. What differs: there
-is no connection to wait on, so nothing blocks. `pump` is called when a message has come or a slot is
-free, and takes what there are slots for.
+Celery's strategies, requests, ETA timer, rate limits and revokes are unchanged. There is no connection to
+wait on, so nothing blocks: `pump` is called when a message has arrived or a slot is free, and takes as many
+messages as there are slots.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from inprocess.celery.celery_internals.internals import (
 from inprocess.celery.worker.process_tasks import run_in_process
 from inprocess.celery.worker.task_preparation import prepare
 
-#: Messages that one call of `pump` hands out, so that the loop has its turn between.
+#: Messages that one call of `pump` delivers, so that the loop has turns in between.
 MESSAGES_PER_PUMP: Final = 32
 
 
 class Delivery:
-    """Stands for the channel that a message came by: where it is acknowledged."""
+    """Replaces the channel of a message: acknowledges it to the broker."""
 
     no_ack_consumers = None
 
@@ -38,16 +38,16 @@ class Delivery:
         self._broker = broker
 
     def basic_ack(self, tag: int, multiple: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - kombu's signature
-        """The message is done with."""
+        """Acknowledge the message."""
         self._broker.ack(tag)
 
     def basic_reject(self, tag: int, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - as above
-        """The message is not wanted, or not now."""
+        """Reject the message, or put it back."""
         self._broker.reject(tag, requeue=requeue)
 
 
 class Queues:
-    """Stands for Celery's consumer of queues: what `control.add_consumer` and `cancel_consumer` reach."""
+    """Replaces Celery's consumer of queues, for `control.add_consumer` and `cancel_consumer`."""
 
     def __init__(self, broker: Broker, app: Any) -> None:
         self._broker = broker
@@ -55,51 +55,51 @@ class Queues:
 
     @property
     def queues(self) -> list[Any]:
-        """The declarations of the queues that are taken from."""
+        """The declarations of the consumed queues."""
         known = self._app.amqp.queues
         return [known[name] for name in self._broker.consumed()]
 
     def consuming_from(self, queue: Any) -> bool:
-        """Whether messages of this queue are taken."""
+        """Whether this queue is consumed."""
         return getattr(queue, "name", queue) in self._broker.consumed()
 
     def add_queue(self, queue: Any) -> None:
-        """Take from this queue as well."""
+        """Consume this queue too."""
         self._broker.resume(queue.name)
 
     def consume(self) -> None:
-        """It does already."""
+        """Do nothing: queues are consumed from the start."""
 
     def cancel_by_queue(self, queue: Any) -> None:
-        """Take from this queue no more."""
+        """Stop consuming this queue."""
         self._broker.pause(getattr(queue, "name", queue))
 
     def cancel(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: nothing is open."""
 
     close = cancel
 
 
 class Tasks(StartStopStep):  # type: ignore[misc]  # see internals
-    """The one step of the consumer's start: get to know the tasks."""
+    """The one step of the consumer's start: builds the strategies of the tasks."""
 
-    name = "celery.worker.consumer.tasks.Tasks"  # what other steps know it by
+    name = "celery.worker.consumer.tasks.Tasks"  # the name that other steps use
 
     def start(self, consumer: Any) -> None:
-        """Build the strategies, and take what waits."""
+        """Build the strategies, and take the messages that wait."""
         consumer.update_strategies()
         consumer.on_ready()
 
 
 class Strategies(dict[str, Any]):
-    """How each task's messages are dealt with; tasks that are registered later are found when they come."""
+    """The strategy of each task. Tasks that are registered later are added with their first message."""
 
     def __init__(self) -> None:
         super().__init__()
         self.consumer: Any = None
 
     def __missing__(self, name: str) -> Any:
-        task = self.consumer.app.tasks[name]  # NotRegistered, a KeyError, is what the consumer deals with
+        task = self.consumer.app.tasks[name]  # the consumer handles NotRegistered, a KeyError
         strategy = self[name] = self.consumer.strategy_of(task)
         return strategy
 
@@ -110,13 +110,13 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
     Strategies = Strategies
 
     class Blueprint(Blueprint):  # type: ignore[misc]  # see internals
-        """Only what needs no broker."""
+        """Only the steps that need no broker."""
 
         name = "Consumer"
         default_steps = (Tasks,)
 
         def shutdown(self, parent: Any) -> None:
-            """As Celery's."""
+            """See Celery's."""
             self.send_all(parent, "shutdown")
 
     def __init__(self, *args: Any, broker: Broker, **options: Any) -> None:
@@ -132,17 +132,17 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
         self._handle = self.create_task_handler()
 
     def start(self) -> None:
-        """Start the steps and return; unlike Celery's, which serves until it is stopped."""
+        """Start the steps and return; Celery's blocks until it is stopped."""
         self.blueprint.start(self)
 
     def update_strategies(self) -> None:
-        """Get to know every task that is registered."""
+        """Build the strategy of every registered task."""
         self.strategies.clear()
         for name, task in self.app.tasks.items():
             self.strategies[name] = self.strategy_of(task)
 
     def strategy_of(self, task: Any) -> Any:
-        """What deals with the messages of a task."""
+        """Prepare a task and return its strategy."""
         prepare(task, isolate=run_in_process)
         strategy = task.start_strategy(self.app, self)
         task.__trace__ = build_tracer(task.name, task, self.app.loader, self.hostname, app=self.app)
@@ -151,11 +151,11 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
         return strategy
 
     def call_soon(self, function: Any, *args: Any, **kwargs: Any) -> Any:
-        """Celery puts off what must not happen amid reading from a connection; here it need not be."""
+        """Call it now: Celery delays such calls only because it reads from a connection."""
         return function(*args, **kwargs)
 
     def pump(self) -> bool:
-        """Hand out messages while there are slots; whether there may be more."""
+        """Deliver messages while there are slots; return whether there may be more."""
         for _ in range(MESSAGES_PER_PUMP):
             envelope = self._next()
             if envelope is None:
@@ -209,12 +209,12 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
 
 
 class Window:
-    """Stands for the prefetch window, which slots take the place of here."""
+    """Replaces the prefetch window; slots do its work."""
 
     def __init__(self, value: int) -> None:
         self.value = value
 
     def increment_eventually(self, n: int = 1) -> None:
-        """Nothing to widen."""
+        """Do nothing."""
 
     decrement_eventually = increment_eventually

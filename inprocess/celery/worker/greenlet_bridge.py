@@ -1,11 +1,11 @@
-"""The bridge on which Celery's tracer, which is plain code, runs a coroutine task on the loop.
+"""A bridge by which Celery's tracer, which is plain code, runs a coroutine task on the event loop.
 
-1. `crossing(tracer)` runs the tracer in a greenlet, in the context of the asyncio task that awaits it.
-2. Where the tracer calls the task's `run`, a bridged task hands its coroutine to the loop's side
-   (`over`) and the greenlet sleeps; the loop's side awaits it and wakes the greenlet with the result.
-3. So retries, results, callbacks and signals are Celery's own, and none of them knows.
+1. `Crossing.run` runs the tracer in a greenlet, in the context of the asyncio task that awaits it.
+2. When the tracer calls the task's `run`, a bridged task passes its coroutine to the loop's side, and the
+   greenlet sleeps. The loop's side awaits the coroutine and resumes the greenlet with the result.
+3. So retries, results, callbacks and signals stay Celery's own.
 
-Called by anybody else, a bridged task returns its coroutine, as before: `await other_task(1)`.
+Called by any other code, a bridged task returns its coroutine as before: `await other_task(1)`.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Any
 from celery.exceptions import SoftTimeLimitExceeded
 from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # as it says
 
-#: Where autoretry keeps the function that it wraps.
+#: The attribute in which autoretry keeps the function that it wraps.
 _WRAPPED = "_orig_run"
 
 
 class _Tracer(greenlet):  # type: ignore[misc]  # greenlet has no stubs
-    """A greenlet that runs the tracer; `home` is where its coroutine is awaited."""
+    """A greenlet that runs the tracer."""
 
     is_across = False
 
 
 class Crossing:
-    """One run of the tracer for a coroutine task: await it once."""
+    """One run of the tracer for a coroutine task. Await it once."""
 
     def __init__(self) -> None:
         self._is_late = False
@@ -61,7 +61,7 @@ class Crossing:
             self._task.cancel()
 
     def _exchange(self, error: BaseException) -> BaseException:
-        """What the coroutine is to see instead of an error that is thrown into it."""
+        """Return the error that the coroutine gets instead of one that is thrown into it."""
         if self._is_late and isinstance(error, asyncio.CancelledError):
             self._is_late = False
             if self._task is not None:
@@ -71,7 +71,7 @@ class Crossing:
 
 
 class _Driven:
-    """Awaits a coroutine; what is thrown in goes through `exchange` first."""
+    """Awaits a coroutine; replaces errors that are thrown in by `exchange(error)`."""
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, Any], exchange: Callable[[BaseException], BaseException]
@@ -98,7 +98,7 @@ class _Driven:
 
 
 def bridge(task: Any, function: Callable[..., Coroutine[Any, Any, Any]] | None = None) -> None:
-    """Have the task's `run` cross the bridge where the tracer calls it; `function` may take its place."""
+    """Make the task's `run` cross the bridge when the tracer calls it; `function` may replace it."""
     name = _WRAPPED if hasattr(task, _WRAPPED) else "run"
     original = getattr(task, name)
     inner = function or original
@@ -116,7 +116,7 @@ def bridge(task: Any, function: Callable[..., Coroutine[Any, Any, Any]] | None =
 
 
 def unbridge(task: Any) -> None:
-    """Give the task back the function that it had."""
+    """Restore the task's function."""
     for name in (_WRAPPED, "run"):
         found = getattr(getattr(task, name, None), "unbridged", None)
         if found is not None:

@@ -2,15 +2,15 @@
 
 Where it runs:
 - a plain task in a thread;
-- a coroutine task, and one with `isolation = "process"`, on the loop, over the bridge.
+- a coroutine task, and one with `isolation = "process"`, on the loop, over the greenlet bridge.
 
 How it ends:
-1. Celery's tracer returns, whatever the task did: result, error or retry are Celery's affair.
-2. It crashes: the task called `sys.exit`, its process died. With `restart = "transient"` on the
-   task the supervisor runs it again, within OTP's window, a window for each run of a task; else,
-   or when that runs out, Celery is told that the worker was lost, as with a pool of processes.
-3. Its hard time limit is over, or it was terminated: it is told to end, and abandoned and reported
-   where it does not.
+1. Celery's tracer returns, with a result, an error or a retry, which are Celery's to handle.
+2. It crashes: the task called `sys.exit`, or its process died. With `restart = "transient"` on the task the
+   supervisor restarts it within OTP's window, one window for each run of a task. Otherwise, or beyond that
+   window, Celery is told that the worker was lost, as with a pool of processes.
+3. Its hard time limit is over, or it is terminated: it is asked to end, and abandoned and reported if it
+   does not.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.tasks.child import Child
 
-#: Seconds that a task gets to end after its hard limit, or after it was terminated.
+#: Seconds that a task has to end after its hard limit, or after it is terminated.
 END_S: Final = 0.5
 #: Characters of the arguments that reports show.
 SHOWN: Final = 200
 
 
 class JobChild(Child):
-    """A child that reports know by its task, not by the function that runs it."""
+    """A child that reports show by its task, not by the function that runs it."""
 
     __slots__ = ("job",)
 
@@ -55,15 +55,15 @@ class JobChild(Child):
 
 
 class JobSupervisor(Protocol):
-    """Whose child a job is."""
+    """The supervisor of a job."""
 
     @property
     def scheduler(self) -> Scheduler:
-        """Where time limits are kept."""
+        """The scheduler of time limits."""
 
 
 class JobHost(Protocol):
-    """What a job needs of the pool that it runs in."""
+    """What a job needs of its pool."""
 
     @property
     def app(self) -> Any:
@@ -71,20 +71,20 @@ class JobHost(Protocol):
 
     @property
     def supervisor(self) -> JobSupervisor:
-        """Whose child the job is."""
+        """The supervisor of the job."""
 
     def end(self, child: JobChild, /) -> None:
-        """End a child, with END_S for it to do so by itself."""
+        """End a child, within END_S."""
 
     def aftermath(self, report: Callable[[], object], /) -> None:
-        """Have Celery note in a thread what became of a job."""
+        """Run a report to Celery in a thread."""
 
     def on_loop(self, function: Callable[[], object], /) -> None:
         """Call a function on the loop's thread, soon."""
 
 
 class JobId(int):
-    """The process id, as Celery wants it to tell jobs apart by, that knows its job."""
+    """A process id, by which Celery tells jobs apart, with a reference to its job."""
 
     job: Job
 
@@ -145,7 +145,7 @@ class Job:
         self._succeed(await self._crossing.run(self.call))
 
     def end(self) -> None:
-        """Have it end: it is interrupted, and abandoned where that does not help. Loop's thread only."""
+        """End it: interrupt it, and abandon it if that does not help. Loop's thread only."""
         self.over = True
         self._disarm()
         self._interruptible.interrupt(Stopped)
@@ -153,7 +153,7 @@ class Job:
             self.pool.end(self.child)
 
     def ended(self, ended: Exit) -> None:
-        """Deal with the end of the child for good. Loop's thread only."""
+        """Handle the end of the child for good. Loop's thread only."""
         self._disarm()
         if ended.kind == "crash" and not self.over:
             self.over = True
@@ -206,14 +206,14 @@ class Job:
 
 
 def described(headers: dict[str, Any]) -> str:
-    """The call as reports show it; what Celery wrote of the arguments, cut."""
+    """Return the call as reports show it, with Celery's text of the arguments, truncated."""
     args, kwargs = headers.get("argsrepr") or "()", headers.get("kwargsrepr") or "{}"
     text = f"{headers.get('task')} args={args[:SHOWN]}"
     return text if kwargs == "{}" else f"{text} kwargs={kwargs[:SHOWN]}"
 
 
 def lost(error: BaseException | None) -> ExceptionInfo:
-    """What Celery's requests expect of a worker that was lost."""
+    """Return what Celery's requests expect of a lost worker."""
     try:
         raise WorkerLostError(f"Worker exited prematurely: {error}")  # noqa: TRY301 - to have a traceback
     except WorkerLostError:

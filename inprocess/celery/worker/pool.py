@@ -1,8 +1,8 @@
-"""The pool of a worker: Celery's interface in front, a TaskSupervisor of ours behind.
+"""The pool of a worker: Celery's interface to a TaskSupervisor.
 
-At most `limit` tasks run in threads at once and MAX_COROUTINES on the loop. The worker takes no more
-messages than there are free slots. What comes by another way (an ETA that is due, a rate limit that
-lets a task through) waits in a line of its own for a slot, and its expiry is judged when it gets it.
+At most `limit` tasks run in threads at once and MAX_COROUTINES on the loop. The worker takes no more messages
+than there are free slots. Tasks that arrive in another way (an ETA that is due, a rate limit that lets a task
+through) wait in a queue of the pool for a slot; whether they have expired is checked when they get it.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Tasks(TaskSupervisor):
 
 
 class TaskPool(BasePool):  # type: ignore[misc]  # see internals
-    """See the module. Loop's thread only, but for `aftermath` and `on_loop`."""
+    """See the module. Loop's thread only, except `aftermath` and `on_loop`."""
 
-    task_join_will_block = False  # `joining` decides that for each caller
+    task_join_will_block = False  # `join_flag` decides that for each caller
     body_can_be_buffer = True
 
     def __init__(
@@ -64,11 +64,11 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         self._ending: set[asyncio.Task[None]] = set()
 
     def free(self, lane: Lane) -> int:
-        """How many messages of a lane may be taken now."""
+        """Return how many messages of a lane may be taken now."""
         return self._limits[lane] - self._running[lane] - len(self._line[lane])
 
     def admit(self, request: Any, execute: Callable[[Any], object]) -> None:
-        """Execute a request now, or when there is a slot for it."""
+        """Execute a request now, or when a slot is free."""
         lane = self._lane_of(request.task.name)
         if self._running[lane] < self._limits[lane]:
             execute(request)
@@ -76,7 +76,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
             self._line[lane].append((request, execute))
 
     def waiting(self) -> list[Any]:
-        """The requests that wait for a slot."""
+        """Return the requests that wait for a slot."""
         return [request for line in self._line.values() for request, _ in line]
 
     def on_apply(self, target: Callable[..., Any], args: Any, kwargs: Any, **on: Any) -> None:
@@ -105,17 +105,17 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         self._freed()
 
     def shrink(self, n: int = 1) -> None:
-        """Run `n` fewer tasks at once in threads; those that run are let finish. At least one stays."""
+        """Run `n` fewer tasks at once in threads; running ones are finished. At least one stays."""
         self.limit = self._limits["thread"] = max(1, self._limits["thread"] - n)
 
     def end(self, child: JobChild) -> None:
-        """End a child, with END_S for it to do so by itself."""
+        """End a child, within END_S."""
         task = asyncio.get_running_loop().create_task(self.supervisor.end_child(child, END_S))
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
     def aftermath(self, report: Callable[[], object]) -> None:
-        """Have Celery note in a thread what became of a job: errbacks are the app's code."""
+        """Run a report to Celery in a thread: errbacks are code of the app."""
         self.supervisor.start_child(report)
 
     def on_loop(self, function: Callable[[], object]) -> None:

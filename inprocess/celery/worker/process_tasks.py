@@ -1,12 +1,12 @@
-"""A task with `isolation = "process"`: its function runs in a supervised process, Celery stays here.
+"""Tasks with `isolation = "process"`: the function runs in a supervised process, Celery stays here.
 
-1. The bridge (see `greenlet_bridge`) hands the call to a worker process (see `isolation`).
-2. There the task's module is imported, as a worker would, and its function called with the request
-   in place. What it sends (`other.delay()`, `self.retry()`) and stores are noted in an outbox.
-3. Back here the outbox is emptied, then the result, error or retry is the tracer's.
+1. The bridge (see `greenlet_bridge`) passes the call to a worker process (see `isolation`).
+2. There the task's module is imported, as a worker would, and its function called with the request in
+   place. What it sends (`other.delay()`, `self.retry()`) and stores is kept in an outbox.
+3. Back here the outbox is sent, then the tracer gets the result, error or retry.
 
-What it sends leaves with the call's end, not before; waiting for a result there is refused. A
-process that dies takes its outbox along, and Celery is told that the worker was lost.
+What the task sends leaves at the end of the call, not before; waiting for a result there is refused. If the
+process dies, its outbox is lost, and Celery is told that the worker was lost.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from inprocess.celery.worker.job import END_S
 from inprocess.supervision.core.errors import WorkerDiedError
 from inprocess.supervision.isolation import isolation
 
-#: What of a request goes along: plain values that tell the task which run of which call it is.
+#: The parts of a request that are sent along: plain values that identify the run and its call.
 REQUEST: Final = (
     "id", "task", "args", "kwargs", "retries", "root_id", "parent_id", "group", "group_index", "chord",
     "chain", "callbacks", "errbacks", "expires", "eta", "timelimit", "delivery_info", "hostname", "headers",
@@ -36,11 +36,11 @@ REQUEST: Final = (
 
 
 class Lost(BaseException):
-    """The process died: past the tracer, which would take it for an error of the task."""
+    """The process died. Not an Exception, which the tracer would take for an error of the task."""
 
 
 class _Answer(NamedTuple):
-    """What came of a call: its result or error, and the outbox."""
+    """The outcome of a call: its result or error, and the outbox."""
 
     value: Any
     is_error: bool
@@ -49,7 +49,7 @@ class _Answer(NamedTuple):
 
 
 class Outbox(DisabledBackend):  # type: ignore[misc]  # see internals
-    """The result backend in the worker process: states are noted, results are not to be had."""
+    """The result backend in the worker process: keeps states, and has no results."""
 
     thread_safe = True
 
@@ -58,12 +58,12 @@ class Outbox(DisabledBackend):  # type: ignore[misc]  # see internals
         self.stored: list[tuple[str, Any, str]] = []
 
     def store_result(self, task_id: str, result: Any, state: str, *_: Any, **__: Any) -> None:
-        """Note a state."""
+        """Keep a state."""
         self.stored.append((task_id, result, state))
 
 
 def run_in_process(task: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """What runs in the place of the task's function: a coroutine that has it called in a process."""
+    """Return a replacement for the task's function: a coroutine that calls it in a process."""
 
     async def run(*args: Any, **kwargs: Any) -> Any:
         request = {name: task.request.get(name) for name in REQUEST}
@@ -85,7 +85,7 @@ def run_in_process(task: Any) -> Callable[..., Coroutine[Any, Any, Any]]:
 
 
 class _Order(NamedTuple):
-    """What is to be called, and as which run of which task."""
+    """What to call, and as which run of which task."""
 
     module: str
     task: str
@@ -114,10 +114,10 @@ def _call(order: _Order) -> _Answer:
 
 
 def _found(module: ModuleType, name: str) -> Any:
-    """The task of that name: of the module's own, else, as Celery unpickles tasks, of the current app."""
+    """Return the task by name: one of the module, else, as Celery unpickles tasks, of the current app."""
     own = (value for value in vars(module).values() if isinstance(value, Task) and value.name == name)
     return next(own, None) or state_module.get_current_app().tasks[name]
 
 
 def _nobody(_question: Callable[[Any], Any]) -> None:
-    """There is no worker to ask here."""
+    """Do nothing: there is no worker here."""

@@ -1,7 +1,7 @@
-"""What is done to a task before it runs in-process, and undone afterwards: all of it on the task object.
+"""Changes to a task before it runs in-process, all on the task object, undone at the end.
 
-- Its stack of requests follows identities (see `identity`).
-- A coroutine task, and one that asks for a process of its own, crosses the bridge (see `bridge`).
+- Its stack of requests is kept by identity, see `request_identity`.
+- A coroutine task, and one with `isolation = "process"`, crosses the bridge, see `greenlet_bridge`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from inprocess.celery.celery_internals.request_identity import follow
 
 
 def is_isolated(task: Any) -> bool:
-    """Whether the task says `isolation = "process"`."""
+    """Whether the task has `isolation = "process"`."""
     return getattr(task, "isolation", None) == "process"
 
 
 def lane_of(task: Any) -> Lane:
-    """Where the task runs: in a thread, or on the loop."""
+    """Return where the task runs: in a thread, or on the loop."""
     if task is None:
         return "thread"
     from inprocess.celery.worker.greenlet_bridge import (
@@ -31,9 +31,9 @@ def lane_of(task: Any) -> Lane:
 
 
 def prepare(task: Any, *, isolate: Callable[[Any], Callable[..., Coroutine[Any, Any, Any]]]) -> None:
-    """Make the task fit to run here. Doing it twice does no harm.
+    """Prepare the task to run in this process. May be called repeatedly.
 
-    `isolate` makes what runs in the place of the function of a task that asks for a process.
+    `isolate` returns the replacement for the function of a task that asks for a process.
     """
     follow(task.request_stack)
     if (
@@ -51,13 +51,13 @@ def prepare(task: Any, *, isolate: Callable[[Any], Callable[..., Coroutine[Any, 
 
 
 def restore_all(app: Any) -> None:
-    """Make every task of the app as it was."""
+    """Restore every task of the app."""
     for task in list(app.tasks.values()):
         restore(task)
 
 
 def restore(task: Any) -> None:
-    """Make the task as it was."""
+    """Restore the task."""
     if task.request_stack is not None:
         task.request_stack.__ident_func__ = get_ident
     if lane_of(task) == "loop":

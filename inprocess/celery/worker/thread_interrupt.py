@@ -1,7 +1,7 @@
-"""Raising an exception in another thread: as near as Python comes to a signal for a thread.
+"""Raises an exception in another thread: the nearest to a signal that Python has for a thread.
 
-It arrives between two bytecodes, so not in a call that blocks in C (`time.sleep`, a socket): there
-it waits until the call returns. That is all that a soft or hard limit can do to a thread.
+It is raised between two bytecodes, so a call that blocks in C (`time.sleep`, a socket) returns first. A soft
+or hard time limit can do no more to a thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Stopped(BaseException):
 
 
 class Interruptible:
-    """A stretch of work on one thread, into which others can raise. `with` it on that thread."""
+    """A block of work on one thread, in which others can raise. Enter it on that thread."""
 
     __slots__ = ("_lock", "_raised", "_thread")
 
@@ -37,7 +37,7 @@ class Interruptible:
                 _raise_async(ctypes.c_ulong(thread), None)
 
     def interrupt(self, error: type[BaseException]) -> bool:
-        """Raise an error of this class in the work; False where it does not run. Any thread."""
+        """Raise an error of this class in the work; return False if it does not run. Any thread."""
         with self._lock:
             if self._thread is None:
                 return False

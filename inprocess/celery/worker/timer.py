@@ -1,8 +1,8 @@
-"""A worker's timer on the loop: where ETAs, countdowns and rate-limited tasks wait.
+"""A worker's timer on the loop, for ETAs, countdowns and rate-limited tasks.
 
-kombu's timer, whose entries `inspect scheduled` reads, driven by one timer of the supervisor's
-clock instead of a thread of its own: what comes due runs on the loop's thread, so the consumer's
-state needs no locks. Moments are monotonic seconds of that clock.
+kombu's timer, whose entries `inspect scheduled` reads, driven by one timer of the supervisor's clock instead
+of a thread: entries run on the loop's thread, so the consumer's state needs no locks. Moments are monotonic
+seconds of that clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LoopTimer(KombuTimer):  # type: ignore[misc]  # see internals
         self._armed_for = 0.0
 
     def enter_after(self, secs: float, entry: Any, priority: int = 0, time: Any = None) -> Any:  # noqa: ARG002 - kombu's signature
-        """Run an entry in so many seconds."""
+        """Run an entry after so many seconds."""
         return self._enter(self._scheduler.monotonic() + float(secs), priority, entry)
 
     def _enter(self, eta: float, priority: int, entry: Any, *_: Any) -> Any:
@@ -35,19 +35,19 @@ class LoopTimer(KombuTimer):  # type: ignore[misc]  # see internals
         return entry
 
     def stop(self) -> None:
-        """Run nothing any more."""
+        """Stop running entries."""
         if self._armed is not None:
             self._armed.cancel()
             self._armed = None
 
     def due_before(self, end: float) -> float | None:
-        """When the next entry is due; None where that is not before `end`."""
+        """Return when the next entry is due; None if that is not before `end`."""
         live = [entry.eta for entry in self._queue if not entry.entry.canceled]
         due = min(live, default=end)
         return due if due < end else None
 
     def _arm(self) -> None:
-        """Have `_fire` called when the first entry is due, no later than that."""
+        """Set the timer for the first entry, unless it is set for an earlier moment."""
         while self._queue and self._queue[0].entry.canceled:
             heappop(self._queue)
         if not self._queue:

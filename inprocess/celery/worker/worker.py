@@ -1,11 +1,11 @@
-"""The worker: Celery's WorkController, living in a GenServer of the app's supervision tree.
+"""The worker: Celery's WorkController in a GenServer of the app's supervision tree.
 
-It is woken when something was sent or a slot is free, and answers remote control. A
-crash of the consumer crashes the server; its supervisor starts both it and the running tasks' supervisor
-anew, and the messages that were not acknowledged are delivered again.
+It is woken when a message was sent or a slot is free, and answers remote control. A crash of the consumer
+crashes the server; its supervisor restarts it and the supervisor of running tasks, and messages without
+acknowledgement are delivered again.
 
-At a drain (`quiet`) only running tasks may send more tasks; what waits is still run, and so are ETAs
-that come within the grace; the rest is reported as cut off.
+At a drain (`quiet`) only running tasks may send more tasks. Waiting tasks still run, and so do ETAs
+within the grace; the rest is reported as cut off.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from inprocess.supervision.servers.gen_server import GenServer
 
 
 class Controller(WorkController):  # type: ignore[misc]  # see internals
-    """Celery's, with a pool, a consumer and a timer of ours. Loop's thread only."""
+    """Celery's, with our pool, consumer and timer. Loop's thread only."""
 
     def __init__(
         self, app: Any, server: Worker, *, supervisor: Tasks, broker: Broker, concurrency: int
@@ -55,7 +55,7 @@ class Controller(WorkController):  # type: ignore[misc]  # see internals
         self.pool.admit(request, super()._process_task)
 
     def on_consumer_ready(self, consumer: Any) -> None:
-        """Tell the app."""
+        """Send the app's worker_ready signal."""
         signals.worker_ready.send(sender=consumer)
 
 
@@ -65,7 +65,7 @@ def _timer(scheduler: Scheduler, *, on_error: Callable[[Exception], object], **_
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A task that waits, as reports show it."""
+    """A waiting task, as reports show it."""
 
     envelope: Envelope
     attempt: int = 1
@@ -88,7 +88,7 @@ class Worker(GenServer):
     __slots__ = ("_home", "_pumping", "app", "broker", "controller", "grace_s", "supervisor")
 
     def init(self, app: Any, broker: Broker, supervisor: Tasks, concurrency: int, grace_s: float) -> None:
-        """Start Celery's worker, and take back what an earlier one had not finished."""
+        """Start Celery's worker, and take back the messages that an earlier one had not finished."""
         self.app, self.broker, self.supervisor, self.grace_s = app, broker, supervisor, grace_s
         self._pumping = False
         self._home = copy_context()  # not that of whoever sends a task
@@ -99,30 +99,31 @@ class Worker(GenServer):
         self.wake()
 
     def wake(self) -> None:
-        """Have the queues looked at, in the loop's next turn. Any thread."""
+        """Check the queues in the loop's next turn. Any thread."""
         if self._pumping:
             return
         self._pumping = True
-        if self.is_here:
-            self.loop.call_soon(self._pump, context=self._home)
+        process = self.__process__  # directly: this is called for each task that is sent
+        if process.is_here:
+            process.loop.call_soon(self._pump, context=self._home)
         else:
             with suppress(RuntimeError):  # the loop is closed, and nothing runs any more
-                self.loop.call_soon_threadsafe(self._pump, context=self._home)
+                process.loop.call_soon_threadsafe(self._pump, context=self._home)
 
     def freed(self) -> None:
-        """A slot is free. Loop's thread only."""
+        """Handle a free slot. Loop's thread only."""
         if self.broker.ready():
             self.wake()
 
     def handle_info(self, message: Any) -> None:
-        """Crash with what the consumer raised."""
+        """Crash with an error of the consumer."""
         if isinstance(message, Exception):
             raise message
         super().handle_info(message)
 
     def _pump(self) -> None:
         self._pumping = False
-        if self.exit is not None:
+        if self.__process__.exit is not None:
             return
         try:
             if self.controller.consumer.pump():
@@ -131,11 +132,11 @@ class Worker(GenServer):
             self.info(error)
 
     def handle_call(self, request: Callable[[Any], Any], _caller: Any) -> Any:
-        """Remote control."""
+        """Handle remote control."""
         return request(self.controller)
 
     def terminate(self, _ended: Exit) -> None:
-        """Stop Celery's worker; the running tasks are their supervisor's."""
+        """Stop Celery's worker. Running tasks belong to their supervisor."""
         self.broker.wake = bool
         self.controller.consumer.timer.stop()
         self.controller.blueprint.state = TERMINATE
@@ -144,19 +145,19 @@ class Worker(GenServer):
             worker_state.requests.pop(envelope.headers.get("id"), None)
 
     def quiet(self) -> None:
-        """Take tasks from running ones alone."""
+        """Accept tasks from running tasks only."""
         self.broker.refusal = (
             f"{self.app.main or 'the app'} is draining: it is shutting down and takes no new task"
         )
 
     def held(self) -> Sequence[Held]:
-        """What waits, for a slot, for its moment or for its turn."""
+        """Return what waits: for a slot, for its ETA or for its turn."""
         running = {child.job.id for child in self.supervisor.children() if isinstance(child, JobChild)}
         taken = [envelope for envelope in self.broker.taken() if envelope.headers.get("id") not in running]
         return [Waiting(envelope) for envelope in (*self.broker.waiting(), *taken)]
 
     async def idle(self) -> None:
-        """Wait until nothing runs and nothing waits, but for ETAs that come too late for the grace."""
+        """Wait until nothing runs and nothing waits, except ETAs that come too late for the grace."""
         end = self.scheduler.monotonic() + self.grace_s
         while True:
             await self.supervisor.idle()

@@ -1,8 +1,8 @@
-"""FileLease: a lock on a local file, for replicas that are processes of one machine.
+"""FileLease: a lock on a local file, for replicas on one machine.
 
-The kernel frees the lock in the moment that its holder ends, however it ends. It belongs to the
-open file: a child process made by a plain fork shares it and keeps it while it lives, one
-made by spawn or exec does not. Network file systems may promise less: use another lease there.
+The kernel frees the lock as soon as its holder ends, however it ends. The lock belongs to the open file:
+a child process made by a plain fork shares it and keeps it while it lives; one made by spawn or exec does
+not. Network file systems may promise less: use another lease there.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from inprocess.supervision.leases.lease import TTL_S, check_ttl
 
 
 class FileLease:
-    """A lease by `flock`; as `lease.Lease`. The file holds the last token and is never deleted.
+    """A lease by `flock`; see `lease.Lease`. The file holds the last token and is never deleted.
 
-    `ttl_s` is how often it is looked at, three times over: whether the file is still the one that
-    is locked. Raise OSError where the file cannot be opened or written.
+    Three times a `ttl_s`, the lease checks that the file is still the one that is locked. Raise OSError
+    if the file cannot be opened or written.
     """
 
     def __init__(self, path: Path | str, *, ttl_s: float = TTL_S) -> None:
@@ -33,7 +33,7 @@ class FileLease:
         return str(self.path)
 
     async def acquire(self) -> int | None:
-        """As `Lease.acquire`; raise ValueError where the file holds something that is no token."""
+        """See `Lease.acquire`; raise ValueError if the file contains something else than a token."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         token = None
         try:
@@ -49,11 +49,11 @@ class FileLease:
         return token
 
     async def renew(self) -> bool:
-        """As `Lease.renew`: lost where the file was deleted or replaced."""
+        """See `Lease.renew`: the lease is lost if the file was deleted or replaced."""
         return self._descriptor is not None and self._is_at_path(self._descriptor)
 
     async def release(self) -> None:
-        """As `Lease.release`."""
+        """See `Lease.release`."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)

@@ -1,21 +1,19 @@
 """Leased: runs a process in one of several replicas, the one that holds the lease.
 
-1. Every replica starts one of these with the same lease. Each tries to become the holder,
-   every `retry_s`.
-2. The holder calls `start(token)`, which starts and returns a process: a Periodic, or a
-   Supervisor over all that must not run twice. A run that a Periodic has begun belongs to its
-   TaskSupervisor, so start both below one Supervisor.
-3. It renews the lease every third of `ttl_s`. A renewal that fails is tried again.
-4. Where the lease is lost, or no renewal was confirmed for two thirds of `ttl_s`, it stops the
-   process, which has the last third to end in, and becomes a candidate again.
-5. At its own end it stops the process first and then releases the lease, so that another
-   replica goes on at once. A process that ignores its end is reported, and the lease is not
-   released: it runs out.
+1. Every replica starts a Leased with the same lease, and tries to become the holder every `retry_s`.
+2. The holder calls `start(token)`, which starts and returns a process: a Periodic, or a Supervisor over all
+   that must not run twice. A run that a Periodic has started belongs to its TaskSupervisor, so start both
+   below one Supervisor.
+3. It renews the lease every third of `ttl_s`. A failed renewal is tried again.
+4. If the lease is lost, or no renewal is confirmed for two thirds of `ttl_s`, it stops the process, which has
+   the last third to end in, and becomes a candidate again.
+5. At its own end it stops the process first and then releases the lease, so that another replica continues at
+   once. If the process does not end, that is reported and the lease is not released: it expires.
 
-A process that ends by itself ends this one, with the same exit: the supervisor above restarts
-it or not, and meanwhile another replica may take over. Initialising is part of its run: an
-`init` that fails is such an end, and the lease is renewed meanwhile. OTP's nearest is a distributed
-application's failover, or `global:register_name`, both by the nodes' own connections.
+A process that ends by itself ends the Leased with the same exit: the supervisor above restarts it or not,
+and meanwhile another replica may take over. An `init` that fails is such an end; the lease is renewed
+during `init`. OTP's nearest are the failover of distributed applications and `global:register_name`, both
+over the nodes' own connections.
 """
 
 from __future__ import annotations
@@ -51,7 +49,7 @@ StartProcess = Callable[[int], Process]
 
 
 class Leased(BaseProcess):
-    """See the module. Made by `start`; on the running loop."""
+    """See the module. Created by `start`, on the running loop."""
 
     __slots__ = ("_deadline", "_is_quiet", "_keeps", "_lease", "_retry_s", "_start", "_task", "_waiter",
                  "_wanted", "process", "token")  # fmt: skip
@@ -73,7 +71,7 @@ class Leased(BaseProcess):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Become a candidate, and return at once; raise AlreadyStartedError where the name is taken."""
+        """Become a candidate, and return at once; raise AlreadyStartedError if the name is taken."""
         leased = cls()
         leased._begin(start, lease, retry_s, name, clock)
         return leased
@@ -89,13 +87,13 @@ class Leased(BaseProcess):
         self._wake()
 
     def kill(self) -> None:
-        """End the process without clean-up; the lease is released only where the process has ended."""
+        """End the process without clean-up; the lease is released only if the process has ended."""
         if self.process is not None:
             self.process.__process__.kill()
         self._task.cancel()
 
     def quiet(self) -> None:
-        """Take over no more, and pass it on to the process."""
+        """Do not become the holder any more; pass it on to the process."""
         self._is_quiet = True
         if self.process is not None:
             self.process.__process__.quiet()
@@ -106,15 +104,15 @@ class Leased(BaseProcess):
             await self.process.__process__.idle()
 
     def held(self) -> Sequence[Held]:
-        """The work that the process holds."""
+        """Return the work that the process holds."""
         return () if self.process is None else self.process.__process__.held()
 
     def which_children(self) -> list[tuple[str, Process]]:
-        """The process, while it is the holder; for the observer."""
+        """Return the process while it is the holder, for the observer."""
         return [] if self.process is None else [("leased", self.process)]
 
     def child_ended(self, _process: BaseProcess, _ended: Exit, /) -> None:
-        """Take note that the process ended."""
+        """Handle the end of the process."""
         self._wake()
 
     def _begin(
@@ -157,7 +155,7 @@ class Leased(BaseProcess):
         return None if self._wanted else token
 
     async def _hold(self, token: int) -> Exit | None:
-        """Run the process while the lease is ours; its exit, or None where the lease was lost."""
+        """Run the process while it holds the lease; return its exit, or None if the lease was lost."""
         log.info("%s holds the lease %s, token %d", self.name, self._lease.name, token)
         self.token = token
         try:
@@ -188,7 +186,7 @@ class Leased(BaseProcess):
         return process.exit is not None or self._wanted
 
     async def _renewed(self, seconds: float) -> bool | None:
-        """Whether the lease was renewed; None where that is not known and may be tried again."""
+        """Whether the lease was renewed; None if that is unknown and may be tried again."""
         sent = self.scheduler.monotonic()
         try:
             renewed = await self._within(self._lease.renew(), seconds)
@@ -236,7 +234,7 @@ class Leased(BaseProcess):
             log.warning("%s could not release the lease %s: %r", self.name, self._lease.name, error)
 
     async def _within(self, work: Coroutine[Any, Any, T], seconds: float, *, whatever: bool = False) -> T:
-        """The result of the work; TimeoutError past so many seconds, or when this is to end meanwhile."""
+        """Return the result of the work; raise TimeoutError after `seconds`, or when this is to end."""
         task = self.loop.create_task(work)
         task.add_done_callback(self._answered)
         end = self.scheduler.monotonic() + seconds
@@ -253,7 +251,7 @@ class Leased(BaseProcess):
             task.cancel()
 
     async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until something happened."""
+        """Wait for `seconds`, or until something happens."""
         if seconds <= 0:
             return
         self._waiter = waiter = self.loop.create_future()

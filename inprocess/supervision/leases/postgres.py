@@ -55,7 +55,7 @@ class PostgresLease:
         return self._name
 
     async def acquire(self) -> int | None:
-        """As `Lease.acquire`."""
+        """See `Lease.acquire`."""
         try:
             if self._connection is None:
                 await self._open()
@@ -67,11 +67,11 @@ class PostgresLease:
             raise
 
     async def renew(self) -> bool:
-        """As `Lease.renew`: lost where this session does not hold the lock."""
+        """See `Lease.renew`: the lease is lost if this session does not hold the lock."""
         return self._connection is not None and await self._value(_HELD, self._key) == 1
 
     async def release(self) -> None:
-        """As `Lease.release`: closes the session, and with it goes the lock."""
+        """See `Lease.release`: closes the session, which frees the lock."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):  # of a connection that is broken anyway

@@ -1,8 +1,8 @@
 """RedisLease: a key with a time to live, for replicas that share a Redis or Valkey.
 
-The key's value is this replica's own random word. It is set only where there is none, and
-renewed and deleted by scripts that compare the word first, so that nobody renews or deletes
-what has passed on to another. A dead holder's key runs out after `ttl_s`.
+The key's value is a random string of this replica. It is set only if there is none; scripts renew and
+delete it only if the value is this replica's, so that no replica renews or deletes another's lease. A
+dead holder's key expires after `ttl_s`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ return 0
 
 
 class Client(Protocol):
-    """What is used of a `redis.asyncio.Redis`."""
+    """The part of a `redis.asyncio.Redis` that is used."""
 
     def eval(self, script: str, numkeys: int, *keys_and_args: Any) -> Awaitable[Any]:
         """Run a script."""
@@ -57,16 +57,16 @@ class RedisLease:
         return self._name
 
     async def acquire(self) -> int | None:
-        """As `Lease.acquire`. An answer that was lost on the way is made good by the next attempt."""
+        """See `Lease.acquire`. The next attempt makes good for an answer that was lost."""
         token = await self._client.eval(_ACQUIRE, 2, *self._keys, self._word, self._ttl_ms)
         return None if token is None else int(token)
 
     async def renew(self) -> bool:
-        """As `Lease.renew`."""
+        """See `Lease.renew`."""
         return bool(await self._client.eval(_RENEW, 1, self._keys[0], self._word, self._ttl_ms))
 
     async def release(self) -> None:
-        """As `Lease.release`."""
+        """See `Lease.release`."""
         await self._client.eval(_RELEASE, 1, self._keys[0], self._word)
 
     @property

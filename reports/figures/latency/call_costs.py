@@ -11,7 +11,7 @@ from reports.data import formatting, rerun_commands
 from reports.data.run import Run
 from reports.data.tables import Table, table
 from reports.figures import canvas
-from reports.figures.rows import Row, draw, told
+from reports.figures.rows import Row, describe, draw
 
 MICRO = "\N{MICRO SIGN}"
 _MS = 1000.0
@@ -38,7 +38,7 @@ def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
         draw(rows, label=f"{MICRO}s (log)", log=True),
         slug=canvas.slug("calls", group),
         title=f"The time to {group}",
-        told=[told(row) for row in rows],
+        description=[describe(row) for row in rows],
         caption="What one call costs the code that makes it, with nothing else running: the median over the "
         "rounds, with their middle half as a bar.",
         command=rerun_commands.measure(run, "micro"),
@@ -76,7 +76,7 @@ def _row(benchmark: Mapping[str, Any]) -> Row:
     median = stat(benchmark, "median")
     return Row(
         label=call_name(benchmark),
-        told=formatting.ms(median * _MS),
+        text=formatting.ms(median * _MS),
         side=_side(call_name(benchmark)),
         middle=median * _MICROSECONDS,
         low=stat(benchmark, "q1") * _MICROSECONDS,

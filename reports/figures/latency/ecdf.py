@@ -82,16 +82,16 @@ def _finished(values: pd.Series[float]) -> _Array:
 
 
 def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
-    told = [_told(curve) for curve in found]
+    described = [_describe(curve) for curve in found]
     return canvas.figure(
         _sheet(found, hiccup_ms(run)),
         slug=canvas.slug("ecdf", scenario),
         title=f"Response of {formatting.scenario(scenario)}",
-        told=told,
+        description=described,
         caption="How long after it was due a job had its effect: further left is sooner, and a curve that "
         "stops below 100 % has jobs that were not finished by the drain limit. The thin curve counts from "
         "submit instead, which forgives a side what its caller had to wait before. "
-        f"n: {canvas.sentences(told)}",
+        f"n: {canvas.sentences(described)}",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(found),
         raw=("jobs", "blocks"),
@@ -117,7 +117,7 @@ def _by(finished: _Array, total: int, share: float) -> str:
     return formatting.ms(quantiles.quantile(np.concatenate([finished, unfinished]), share))
 
 
-def _told(curve: Curve) -> str:
+def _describe(curve: Curve) -> str:
     unfinished = f", {curve.unfinished} unfinished" if curve.unfinished else ""
     blocks = formatting.plural(curve.blocks, "block")
     return f"{formatting.side(curve.side)}: {formatting.count(curve.total)} jobs in {blocks}{unfinished}"

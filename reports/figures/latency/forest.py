@@ -84,7 +84,7 @@ def _line(item: Comparison, latency: pd.DataFrame, hiccups: Mapping[str, float])
 
 
 def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
-    told = [
+    described = [
         f"{line.heading}, {formatting.side(line.side)}: {formatting.fold(line.middle)}, {line.words}"
         for line in lines
     ]
@@ -93,10 +93,10 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         draw(lines, floor=floor(run)),
         slug=canvas.slug("forest", scenario),
         title=f"Every side against in-process: {formatting.scenario(scenario)}",
-        told=told,
+        description=described,
         caption="How many times as long as in-process: right of the line is higher. The bar is the 95 % "
         "t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, and a "
-        f"single pair has no interval. {_floor_told(run)}Nothing counts for less than the machine's own "
+        f"single pair has no interval. {_floor_describe(run)}Nothing counts for less than the machine's own "
         f"hiccup. n: {' to '.join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs.",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(run, scenario),
@@ -110,7 +110,7 @@ def floor(run: Run) -> float:
     return float(factor) if isinstance(factor, int | float) and 1 < factor < FARTHEST else 1.0
 
 
-def _floor_told(run: Run) -> str:
+def _floor_describe(run: Run) -> str:
     factor, figure = floor(run), run.mapping("noise").get("aa_figure", "")
     if factor == 1:
         return ""

@@ -6,9 +6,9 @@ from bench.schema import SIDES
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, over_blocks, table
+from reports.data.tables import Table, middle_and_range, table
 from reports.figures import canvas
-from reports.figures.rows import Row, draw, in_blocks, span, told
+from reports.figures.rows import Row, describe, draw, in_blocks, span
 
 
 def host_tax(run: Run) -> canvas.Figure | None:
@@ -26,7 +26,7 @@ def host_tax(run: Run) -> canvas.Figure | None:
         rows.append(
             Row(
                 label=formatting.side(side),
-                told=text,
+                text=text,
                 side=side,
                 middle=middle,
                 low=low,
@@ -43,7 +43,7 @@ def _figure(run: Run, quantile: float, rows: list[Row]) -> canvas.Figure:
         draw(rows, label="lag of the app's event loop beyond idle, ms", log=False),
         slug="host-tax",
         title=f"Host tax, {formatting.percentile(quantile)}",
-        told=[told(row) for row in rows],
+        description=[describe(row) for row in rows],
         caption="How late a 10 ms ticker in the app's own event loop ran, less the idle control: what the "
         "side takes from every other request. The mark is the median of the blocks (n beside it), the bar "
         "their range. It is a difference, so it can come out below zero, and a ratio of two of them would "
@@ -61,8 +61,8 @@ def numbers(run: Run) -> Table | None:
     rows = [
         {"side": formatting.side(str(side))}
         | {
-            formatting.percentile(float(share)): over_blocks(
-                group[group["quantile"] == share]["value_ms"].dropna()
+            formatting.percentile(float(share)): middle_and_range(
+                group[group["quantile"] == share]["value_ms"].dropna(), formatting.ms
             )
             for share in sorted(found["quantile"].dropna().unique())
         }

@@ -18,7 +18,7 @@ from bench.schema import MINIMUM_SAMPLES, SIDES
 from reports.data import evidence, formatting, quantiles, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, over_blocks, table
+from reports.data.tables import Table, middle_and_range, table
 from reports.figures import canvas
 from reports.figures.latency.ecdf import hiccup_ms
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
@@ -103,7 +103,7 @@ def _figures(run: Run, kind: str, title: str, shown: Sequence[Shown], caption: s
                     draw(plots, _scale(plots), height=HEIGHT),
                     slug=canvas.slug(kind, scenario),
                     title=title.format(name),
-                    told=_told(run, shown, scenario),
+                    description=_describe(run, shown, scenario),
                     caption=f"{caption} The line is every block that counts, taken together; a pale dot is "
                     f"one block. Shaded: the machine's own hiccup p99. {_counts(run, scenario)}",
                     command=rerun_commands.measure(run, "latency", scenario),
@@ -155,7 +155,9 @@ def numbers(run: Run, shown: Sequence[Shown], scenario: str) -> Table | None:
         found = _by_block(run, one.metric, scenario).dropna(subset=["value_ms"])
         for share, group in sorted(groups(found, "quantile"), key=lambda item: item[0]):
             cells = {
-                formatting.side(side): over_blocks(group[group["side"] == side]["value_ms"])
+                formatting.side(side): middle_and_range(
+                    group[group["side"] == side]["value_ms"], formatting.ms
+                )
                 for side in SIDES
                 if side in set(found["side"])
             }
@@ -163,7 +165,7 @@ def numbers(run: Run, shown: Sequence[Shown], scenario: str) -> Table | None:
     return table("the median over blocks, with the range of the blocks", rows, folded=True)
 
 
-def _told(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
+def _describe(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
     parts = []
     for one in shown:
         found = _by_block(run, one.metric, scenario).dropna(subset=["value_ms"])

@@ -18,13 +18,9 @@ def _per_s(value: float) -> str:
 def capacity(run: Run) -> canvas.Figure | None:
     """Requests a second that each side sustained, one dot a ramp."""
     found = run.table("capacity")
-    lines = [
-        dot_strips.line(
-            found[found["side"] == side]["capacity_per_s"], name=formatting.side(side), side=side, unit=_per_s
-        )
-        for side in ordered(found["side"])
-    ]
-    drawn = dot_strips.panel("requests of the common mix, a second", lines)
+    drawn = dot_strips.panel_by_side(
+        "requests of the common mix, a second", found, "capacity_per_s", unit=_per_s
+    )
     if drawn is None:
         return None
     most = max(len(line.dots) for line in drawn.lines)
@@ -32,7 +28,7 @@ def capacity(run: Run) -> canvas.Figure | None:
         dot_strips.draw([drawn]),
         slug="capacity",
         title="The most that each side gets done",
-        told=dot_strips.told([drawn]),
+        description=dot_strips.describe([drawn]),
         caption="What the side got done a second once a ramp of rates had left it behind: how far the load "
         "may grow until this machine is too small. Each pale dot is one ramp; "
         f"n: {formatting.plural(most, 'ramp')} a side at most, so the range is no interval.",
@@ -79,7 +75,7 @@ def ramps(run: Run) -> canvas.Figure | None:
         line_chart.draw([drawn], line_chart.Scale(name="jobs due a second (log)", log=True), height=2.7),
         slug="ramps",
         title="Where each side stops to keep up",
-        told=[
+        description=[
             f"{trend.name}: {formatting.number(max(y for _, y in trend.points))} jobs/s at most in a step"
             for trend in drawn.trends
         ],

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.schema import SCHEMA
-from reports.data import evidence, formatting, rerun_commands
+from reports.data import formatting, rerun_commands
 from reports.data.run import Run
-from reports.data.tables import Table, ordered, table
+from reports.data.tables import Table, middle_and_range, ordered, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, panel_by_side
 
 #: The plots, a column each.
 SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
@@ -21,20 +21,7 @@ def cold(run: Run) -> canvas.Figure | None:
     plots = [
         drawn
         for column in SHOWN
-        if (
-            drawn := panel(
-                column.heading,
-                [
-                    line(
-                        found[found["side"] == side][column.name],
-                        name=formatting.side(side),
-                        side=side,
-                        unit=formatting.seconds,
-                    )
-                    for side in ordered(found["side"])
-                ],
-            )
-        )
+        if (drawn := panel_by_side(column.heading, found, column.name, unit=formatting.seconds))
     ]
     if not plots:
         return None
@@ -42,7 +29,7 @@ def cold(run: Run) -> canvas.Figure | None:
         draw(plots),
         slug="cold-start",
         title="Cold start",
-        told=told(plots),
+        description=describe(plots),
         caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
         "together, so they do not add up; the services that every side calls are not counted. The mark is "
         "the median, a pale dot one start, the bar their range. n: "
@@ -58,13 +45,6 @@ def numbers(found: pd.DataFrame) -> Table | None:
     rows = []
     for side in ordered(found["side"]):
         own = found[found["side"] == side]
-        cells = {
-            column.label: formatting.spread(
-                formatting.seconds(evidence.middle(own[column.name])),
-                formatting.seconds(float(own[column.name].min())),
-                formatting.seconds(float(own[column.name].max())),
-            )
-            for column in SHOWN
-        }
+        cells = {column.label: middle_and_range(own[column.name], formatting.seconds) for column in SHOWN}
         rows.append({"side": formatting.side(side), "starts": formatting.count(len(own))} | cells)
     return table("the median over starts, with the range", rows, folded=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.schema import SCHEMA
-from reports.data import evidence, formatting, rerun_commands
+from reports.data import formatting, rerun_commands
 from reports.data.run import Run
-from reports.data.tables import Table, ordered, table
+from reports.data.tables import Table, middle_and_range, ordered, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, panel_by_side
 
 #: What a side eats: heading and column.
 EATS = {
@@ -55,20 +55,7 @@ def _figure(
     plots = [
         drawn
         for heading, column in shown.items()
-        if (
-            drawn := panel(
-                heading,
-                [
-                    line(
-                        cost[cost["side"] == side][column],
-                        name=formatting.side(side),
-                        side=side,
-                        unit=formatting.amount,
-                    )
-                    for side in sides
-                ],
-            )
-        )
+        if (drawn := panel_by_side(heading, cost, column, unit=formatting.amount))
     ]
     if not plots:
         return None
@@ -80,7 +67,7 @@ def _figure(
         draw(plots),
         slug=slug,
         title=title,
-        told=told(plots),
+        description=describe(plots),
         caption=f"{caption} The mark is the median, each pale dot one block, the bar their range. "
         f"n: {', '.join(counts)}.",
         command=rerun_commands.measure(run, "latency"),
@@ -96,12 +83,7 @@ def numbers(run: Run, shown: Mapping[str, str]) -> Table | None:
     for side in ordered(cost["side"]):
         own = cost[cost["side"] == side]
         cells = {
-            heading: formatting.spread(
-                formatting.amount(evidence.middle(own[column])),
-                formatting.amount(float(own[column].min())),
-                formatting.amount(float(own[column].max())),
-            )
-            for heading, column in shown.items()
+            heading: middle_and_range(own[column], formatting.amount) for heading, column in shown.items()
         }
         rows.append({"side": formatting.side(side), "blocks": formatting.count(len(own))} | cells)
     return table("the median over blocks, with the range", rows, folded=True)

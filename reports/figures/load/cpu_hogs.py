@@ -10,7 +10,7 @@ from reports.data.frames import groups
 from reports.data.run import Run
 from reports.data.tables import Table, table
 from reports.figures import canvas
-from reports.figures.dot_strips import Line, Panel, draw, line, panel, told
+from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 
 #: Inches for the names of side and place.
 NAMES = 2.05
@@ -30,7 +30,7 @@ def hogs(run: Run) -> canvas.Figure | None:
         draw(plots, names=NAMES),
         slug="hogs",
         title="Responsiveness beside CPU-heavy jobs",
-        told=told(plots),
+        description=describe(plots),
         caption="What people at the app feel while it also computes: the hollow mark is the same block "
         f"without heavy jobs, the full one with them{_load(blocks)}. Each pale dot is one block with "
         f"them, the bar their range. n: {formatting.plural(found['block'].nunique(), 'block')}.",

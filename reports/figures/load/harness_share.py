@@ -8,7 +8,7 @@ from reports.data.frames import groups
 from reports.data.run import Run
 from reports.data.tables import Table, headings, table
 from reports.figures import canvas
-from reports.figures.dot_strips import draw, line, panel, told
+from reports.figures.dot_strips import describe, draw, line, panel
 
 #: The plots: heading and column.
 SHOWN = {
@@ -38,7 +38,7 @@ def own(run: Run) -> canvas.Figure | None:
         draw(plots),
         slug="own",
         title="What the measuring itself took",
-        told=told(plots),
+        description=describe(plots),
         caption="The generator and the harness share the machine with the side, and what they take it lacks: "
         "a side that is short of processor time would have been better off alone. The mark is the median, "
         "each pale dot one block, the bar their range. n: "

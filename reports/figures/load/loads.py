@@ -8,7 +8,7 @@ from bench.schema import MINIMUM_SAMPLES
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
-from reports.data.tables import Table, headings, ordered, over_blocks, table
+from reports.data.tables import Table, headings, middle_and_range, ordered, table
 from reports.figures import canvas
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
 
@@ -54,7 +54,7 @@ def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) ->
         draw(plots, scale),
         slug=canvas.slug("load", scenario),
         title=f"Response under load: {formatting.scenario(scenario)}",
-        told=_told(rows, shares),
+        description=_describe(rows, shares),
         caption="Each side is asked for the same shares of what it can do itself, so the loads differ in "
         "requests a second: how soon a job has its effect when the side is busy. A cross at the top: the "
         "backlog grew, so a percentile would only tell how long the block was, and none is drawn; the table "
@@ -104,7 +104,7 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
     return plot(heading, found)
 
 
-def _told(rows: pd.DataFrame, shares: list[float]) -> list[str]:
+def _describe(rows: pd.DataFrame, shares: list[float]) -> list[str]:
     middle = rows[rows["quantile"] == formatting.MEDIAN]
     return [
         f"{formatting.side(side)} at {formatting.percent(share)}: median "
@@ -130,6 +130,8 @@ def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
         }
         for quantile in sorted(rows["quantile"].unique()):
             name = formatting.metric("response", float(quantile))
-            cells[name] = over_blocks(values[values["quantile"] == quantile]["value_ms"].dropna())
+            cells[name] = middle_and_range(
+                values[values["quantile"] == quantile]["value_ms"].dropna(), formatting.ms
+            )
         found.append(cells)
     return table("every side at every share", found, folded=True)

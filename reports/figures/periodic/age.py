@@ -9,7 +9,7 @@ from reports.data.frames import groups
 from reports.data.run import Run
 from reports.data.tables import Table, table
 from reports.figures import canvas
-from reports.figures.dot_strips import Line, Panel, draw, line, panel, told
+from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 
 #: Inches for the names of side and policy.
 NAMES = 2.2
@@ -35,7 +35,7 @@ def age(run: Run) -> canvas.Figure | None:
         draw(plots, names=NAMES),
         slug="age",
         title="How old the balance gets",
-        told=told(plots),
+        description=describe(plots),
         caption="Now minus the due time of the last sync that was done, weighted by time: what a person who "
         "looks at the balance sees. A sync every second that takes no time would be 1,000 ms old at most. "
         "The mark is the median, each pale dot one owner in one block, the bar their range. "

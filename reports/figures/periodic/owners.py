@@ -41,7 +41,7 @@ def owners(run: Run) -> canvas.Figure | None:
         draw(plots, Scale(name="periodic owners (log)", places=places, log=True), height=HEIGHT),
         slug="owners",
         title="Many periodic owners",
-        told=_told(found),
+        description=_describe(found),
         caption="Each owner has a sync of its own, and all are due at once: whether a timer for each "
         "customer scales. The more owners, the longer the interval (see the table), as no side here could "
         "run ten thousand a second. A missed tick is one in which no run began. "
@@ -84,7 +84,7 @@ def _name(side: str, policy: str) -> str:
     return "stock, entries" if policy == SECOND else formatting.side(side)
 
 
-def _told(found: pd.DataFrame) -> list[str]:
+def _describe(found: pd.DataFrame) -> list[str]:
     return [
         f"{formatting.side(row['side'])}, {row['policy']}, {formatting.count(row['owners'])} owners: "
         f"{formatting.number(row['missed_percent'])} % missed, phase p99 {formatting.ms(row['phase_p99_ms'])}"

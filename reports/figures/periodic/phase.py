@@ -76,7 +76,7 @@ def phase(run: Run) -> canvas.Figure | None:
         figure,
         slug="phase",
         title="Phase of the periodic sync over time",
-        told=[_told(policy) for policy in found],
+        description=[_describe(policy) for policy in found],
         caption="How many milliseconds after its moment on the grid each tick began: a line that climbs is a "
         "sync that comes later and later. Shaded (0 to 50 ms) is on time; the mark is the median over owners "
         "and blocks, the bar their range; each plot has its own scale. Marked at the foot: a cross where a "
@@ -178,7 +178,7 @@ def _short(policy: Policy) -> str:
     return f"{rate} ppm, {formatting.count(policy.missed)} missed"
 
 
-def _told(policy: Policy) -> str:
+def _describe(policy: Policy) -> str:
     ordered = policy.ticks.sort_values("due_ns", kind="stable")["phase_ms"]
     first, last = (formatting.ms(float(ordered.iloc[end])) for end in (0, -1))
     count = formatting.count(len(ordered))

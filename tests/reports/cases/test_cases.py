@@ -42,12 +42,12 @@ def test_what_must_survive_goes_where_nothing_was_lost(run: Path, task: int, que
     plant(run, "failures", strikes(10, {"inprocess": task, QUEUE: queue}))
     found = answer(run, "restart")
     assert found.points == points
-    assert f"in-process lost {5 * task} of 50" in found.evidence[0].told
+    assert f"in-process lost {5 * task} of 50" in found.evidence[0].text
 
 
 def test_no_loss_seen_tells_what_that_still_allows(run: Path) -> None:
     plant(run, "failures", strikes(10, {"inprocess": 3, QUEUE: 0}))
-    assert "0 of 5 strikes still allows 45 %" in answer(run, "restart").evidence[1].told
+    assert "0 of 5 strikes still allows 45 %" in answer(run, "restart").evidence[1].text
 
 
 @pytest.mark.parametrize("question", ["restart", "retries", "replicas", "heavy", "on-time"])

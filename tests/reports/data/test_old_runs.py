@@ -22,9 +22,14 @@ TODAY: dict[str, Any] = {
         "verified at": "2000-01-01T00:00:00+00:00",
         "verified commit": "0" * 40,
         "truths": [
-            {"truth": "50 ms later", "told": "50 → 51.9 ms (may be off by 1)", "outcome": "held", "why": ""},
-            {"truth": "every 7th dropped", "told": "5 → 4 jobs", "outcome": "NOT HELD", "why": ""},
-            {"truth": "A/A", "told": "0 → 3 runs", "outcome": "too noisy to say", "why": "busy: (2 of 3)"},
+            {
+                "truth": "50 ms later",
+                "figures": "50 → 51.9 ms (may be off by 1)",
+                "outcome": "held",
+                "why": "",
+            },
+            {"truth": "every 7th dropped", "figures": "5 → 4 jobs", "outcome": "NOT HELD", "why": ""},
+            {"truth": "A/A", "figures": "0 → 3 runs", "outcome": "too noisy to say", "why": "busy: (2 of 3)"},
         ],
     },
     "noise": {
@@ -108,7 +113,7 @@ def test_a_run_of_an_earlier_version_renders_to_the_same_page(run: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "found", [{"truths": "none"}, {"truths": [7, {"outcome": 9}]}, {"a": None}, {"truths": [{"told": []}]}]
+    "found", [{"truths": "none"}, {"truths": [7, {"outcome": 9}]}, {"a": None}, {"truths": [{"figures": []}]}]
 )
 def test_an_instrument_of_another_shape_renders(run: Path, found: dict[str, Any]) -> None:
     manifest(run, instrument=found)

@@ -9,7 +9,7 @@ import pytest
 
 from reports.data.run import read
 from reports.failure import detail as opening
-from reports.failure.detail import Opened
+from reports.failure.detail import Detail
 from reports.failure.matrix import Matrix, matrix
 from tests.reports.page_words import words_of
 from tests.reports.synthetic_events import event, fate, struck, write
@@ -34,12 +34,12 @@ def found(folder: Path, *rows: dict[str, Any], **tables: list[dict[str, Any]]) -
     return built
 
 
-def only(built: Matrix) -> Opened:
-    [opened] = built.opened.values()
+def only(built: Matrix) -> Detail:
+    [opened] = built.details.values()
     return opened
 
 
-def fact(opened: Opened, name: str) -> str:
+def fact(opened: Detail, name: str) -> str:
     return dict(opened.facts)[name]
 
 
@@ -59,7 +59,7 @@ def test_a_prediction_that_held_in_some_strikes_is_told_with_their_number(bare: 
     assert built.failed[0].strikes == "in 2 of 5 strikes"
     cell = built.rows[0].cells[0]
     assert cell is not None
-    assert (cell.prediction.symbol, cell.prediction.told) == ("≈", "as predicted in 3 of 5 strikes")
+    assert (cell.prediction.symbol, cell.prediction.text) == ("≈", "as predicted in 3 of 5 strikes")
 
 
 def test_a_run_whose_predictions_held_says_how_many_were_compared(bare: Path) -> None:
@@ -158,12 +158,12 @@ def test_the_budget_of_bytes_goes_to_the_gravest_and_the_others_say_so(
     ]
     for row in rows:
         write(bare, struck(row["lost"]), row["block"])
-    one = len(found(bare, *rows).opened["f12-inprocess"].svg or "")
+    one = len(found(bare, *rows).details["f12-inprocess"].svg or "")
     monkeypatch.setattr(opening, "BUDGET_BYTES", one)
     built = found(bare, *rows)
-    assert built.opened["f12-inprocess"].svg is not None
-    assert built.opened["f1-inprocess"].svg is None
-    assert "small enough to pass on" in built.opened["f1-inprocess"].problem
+    assert built.details["f12-inprocess"].svg is not None
+    assert built.details["f1-inprocess"].svg is None
+    assert "small enough to pass on" in built.details["f1-inprocess"].problem
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf", "-1", "many"])
@@ -189,7 +189,7 @@ def test_a_strike_that_does_not_count_is_told_in_its_cell_with_the_reason(bare: 
     rows = [strike(block=f"f10-{number}-inprocess", strike=number) for number in range(2)]
     cell = found(bare, *rows, blocks=blocks).rows[0].cells[0]
     assert cell is not None
-    assert (cell.accepted, cell.left_out) == ("10 accepted", "1 strike left out: steal")
+    assert (cell.accepted, cell.excluded) == ("10 accepted", "1 strike left out: steal")
 
 
 def test_a_fault_that_could_not_be_made_has_a_row_that_says_why(bare: Path) -> None:

@@ -41,10 +41,10 @@ def test_a_fault_without_any_prediction_has_all_its_scenarios_in_the_matrix(bare
 
 def test_a_loss_beside_the_fault_shows_before_the_table_is_unfolded(bare: Path) -> None:
     built = found(bare, strike(), strike(**BESIDE, lost=2), strike(**BESIDE, side="celery-stock"))
-    assert built.beside_told.endswith("jobs lost or doubled in 1 of 2 cells")
+    assert built.beside_summary.endswith("jobs lost or doubled in 1 of 2 cells")
     lost = built.beside[0].cells[0]
     assert lost is not None
-    assert [(count.told, count.breaks) for count in lost.classes] == [
+    assert [(count.text, count.breaks) for count in lost.classes] == [
         ("8 done once", False),
         ("2 lost", True),
     ]
@@ -52,7 +52,7 @@ def test_a_loss_beside_the_fault_shows_before_the_table_is_unfolded(bare: Path) 
 
 def test_no_loss_beside_the_fault_is_not_claimed_for_strikes_that_could_not_be_judged(bare: Path) -> None:
     odd = strike(**BESIDE, at_least_once="unknown", at_most_once="unknown")
-    assert found(bare, strike(), odd).beside_told.endswith("1 of 1 cells unknown")
+    assert found(bare, strike(), odd).beside_summary.endswith("1 of 1 cells unknown")
 
 
 def test_what_a_zero_proves_is_said_once_for_each_number_of_strikes(bare: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_side_that_accepted_nothing_is_not_praised_for_losing_nothing(bare: Pa
     odd = strike(accepted=0, done_once=0, refused=10, at_least_once="unknown", at_most_once="unknown")
     cell = found(bare, odd).rows[0].cells[0]
     assert cell is not None
-    assert [judgement.told for judgement in cell.judgements] == ["nothing accepted"]
+    assert [judgement.text for judgement in cell.judgements] == ["nothing accepted"]
 
 
 def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_opened_cell(bare: Path) -> None:
@@ -95,7 +95,7 @@ def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_opened_cell(
     built = found(bare, *strikes)
     cell = built.rows[0].cells[0]
     assert cell is not None
-    opened = built.opened[cell.slug]
+    opened = built.details[cell.slug]
     assert opened.seen == "status 202; handover s 0.3"
     assert opened.history == "lost u7/crm: submit +0 ms, accepted +2 ms"
     assert opened.history in words_of(bare)
@@ -111,4 +111,4 @@ def test_ticks_that_nobody_hands_over_are_not_called_nothing_accepted(bare: Path
     }
     cell = found(bare, strike(scenario="account_sync", **zeros)).rows[0].cells[0]
     assert cell is not None
-    assert [judgement.told for judgement in cell.judgements] == ["no promise to judge"]
+    assert [judgement.text for judgement in cell.judgements] == ["no promise to judge"]

@@ -17,7 +17,7 @@ from reports.data.errors import RunError
 from reports.data.run import read
 from reports.index import runs_beside, write_index
 from reports.index.entries import Entry, Unreadable, entries
-from reports.index.lock import held
+from reports.index.lock import locked
 from reports.index.trends import trends
 from reports.summary import dumps, summary
 from tests.reports.synthetic_run import manifest, plant
@@ -134,7 +134,7 @@ def test_figures_are_followed_within_one_machine_and_one_profile_only(tmp_path: 
     (group,) = trends(entries(tmp_path))
     assert [run.folder[8:10] for run in group.runs] == ["01", "02", "05"]
     (trend,) = group.trends
-    assert [line.told for line in trend.lines] == ["in-process, anchored + skip", "stock Celery, beat"]
+    assert [line.label for line in trend.lines] == ["in-process, anchored + skip", "stock Celery, beat"]
     assert trend.lines[0].values == [1_030.0, 1_040.0, 1_030.0]
     assert [row[3] for row in trend.table.rows] == ["1,030 ms", "1,040 ms", "1,030 ms"]
 
@@ -177,9 +177,9 @@ def test_one_process_at_a_time_writes_the_list_and_a_stopped_one_holds_nobody_fo
     tmp_path: Path,
 ) -> None:
     small(tmp_path, 1)
-    with held(tmp_path):
+    with locked(tmp_path):
         began = time.monotonic()
-        with held(tmp_path, patience_s=0.2):
+        with locked(tmp_path, patience_s=0.2):
             assert time.monotonic() - began >= 0.2
         command = [sys.executable, "-m", "reports.index", str(tmp_path)]
         waiting = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -201,4 +201,4 @@ def test_the_machine_is_told_in_a_line(tmp_path: Path) -> None:
     small(tmp_path, 1)
     (entry,) = entries(tmp_path)
     assert isinstance(entry, Entry)
-    assert entry.machine_told == "2 cores, 8.0 GB, x, Linux 1"
+    assert entry.machine_summary == "2 cores, 8.0 GB, x, Linux 1"

@@ -37,7 +37,7 @@ def marks(folder: Path, promise: str, side: str) -> tuple[Mark, ...]:
 def test_a_lost_job_is_a_cross(run: Path, lost: int, state: str, told: str) -> None:
     plant(run, "failures", [strike(lost=lost)])
     (mark,) = marks(run, "job lost", "in-process")
-    assert (mark.state, mark.told) == (state, f"{lost} of 10 jobs, at {lost} of 1 fault{told}")
+    assert (mark.state, mark.text) == (state, f"{lost} of 10 jobs, at {lost} of 1 fault{told}")
 
 
 def test_a_strike_that_is_not_known_is_no_tick(run: Path) -> None:
@@ -59,7 +59,7 @@ def test_the_runs_own_thresholds_say_met_or_crossed(run: Path) -> None:
         '[{"text": "lost == 0", "subject": "inprocess", "value": 3, "met": false}]'
     )
     (check,) = thresholds(read(run)).checks
-    assert (check.text, check.mark.state, check.mark.told) == ("lost == 0", "broken", "3")
+    assert (check.text, check.mark.state, check.mark.text) == ("lost == 0", "broken", "3")
 
 
 def test_a_truth_that_was_misreported_is_a_cross_and_a_stamp(run: Path) -> None:

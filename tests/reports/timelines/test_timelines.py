@@ -51,7 +51,7 @@ def texts(svg: ElementTree.Element) -> list[str]:
 def test_each_fate_is_found_and_told_in_its_row(found: str) -> None:
     rows = timeline_of(fate("7/crm", 2, found)).rows
     assert [row.finding for row in rows] == [found]
-    assert choice.TOLD[found].partition(" {")[0] in rows[0].told
+    assert choice.TOLD[found].partition(" {")[0] in rows[0].text
 
 
 @PATIENT
@@ -86,7 +86,7 @@ def test_every_job_that_something_befell_has_a_row_before_the_unharmed() -> None
     made = timeline_of(*harmed, *unharmed, strike())
     assert {row.finding for row in made.rows} == {"lost"}
     assert len(made.rows) == 20
-    assert made.left_out == "Not drawn: 40 done once."
+    assert made.not_drawn == "Not drawn: 40 done once."
 
 
 def test_twenty_rows_are_the_most_and_the_gravest_are_kept() -> None:
@@ -95,7 +95,7 @@ def test_twenty_rows_are_the_most_and_the_gravest_are_kept() -> None:
     made = timeline_of(*grave, *lesser, strike())
     found = [row.finding for row in made.rows]
     assert (found.count("lost"), found.count("stuck")) == (12, 8)
-    assert made.left_out == "Not drawn: 40 stuck."
+    assert made.not_drawn == "Not drawn: 40 stuck."
 
 
 def test_late_jobs_have_fewer_rows_than_lost_ones() -> None:
@@ -114,7 +114,7 @@ def test_the_unharmed_nearest_to_the_strike_fill_a_timeline_up() -> None:
 
 def test_a_row_says_where_a_job_waits_where_its_failure_is_found_and_how_late_it_was() -> None:
     made = timeline_of(*(fate(f"{found}/crm", 2, found) for found in ("stuck", "failed_visibly", "late")))
-    assert {row.told for row in made.rows} == {"stuck: queue", "failed: log", "late, 5.11 s"}
+    assert {row.text for row in made.rows} == {"stuck: queue", "failed: log", "late, 5.11 s"}
 
 
 def test_the_history_of_the_gravest_job_is_told_in_words() -> None:
@@ -134,7 +134,7 @@ def test_a_periodic_sync_has_a_row_an_owner_with_its_runs_and_its_longest_gap() 
     over = [event("done", 6, "owner-1/sync", scenario="account_sync")]
     made = choice.timeline(log_of(runs, over), block=BLOCK, scenario="account_sync")
     assert made is not None
-    assert [(row.label, row.told) for row in made.rows] == [("owner-1 sync", "3 runs, gap 3.00 s")]
+    assert [(row.label, row.text) for row in made.rows] == [("owner-1 sync", "3 runs, gap 3.00 s")]
 
 
 def test_a_log_without_a_job_of_the_scenario_makes_no_timeline() -> None:
@@ -163,7 +163,7 @@ def test_every_kind_of_mark_has_a_shape_of_its_own_and_is_in_the_key() -> None:
     shapes = [mark.path for mark in drawing.MARKS.values()]
     assert len(set(shapes)) == len(shapes)
     assert all(
-        f"{mark.path}" in drawing.key() and mark.told in drawing.key() for mark in drawing.MARKS.values()
+        f"{mark.path}" in drawing.key() and mark.text in drawing.key() for mark in drawing.MARKS.values()
     )
 
 

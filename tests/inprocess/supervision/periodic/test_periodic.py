@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inprocess import WorkThenRearm
 from inprocess.supervision.core import telemetry
 from inprocess.supervision.core.clock import sleep
 from inprocess.supervision.core.errors import Refused
@@ -511,3 +512,7 @@ def test_every_tick_is_run_or_accounted_for_whatever_happens(
             await tasks.terminate_child(child)
 
     run(test)
+
+
+def test_the_articles_name_for_the_fixed_delay_still_works() -> None:
+    assert WorkThenRearm is FixedDelay

@@ -1,4 +1,4 @@
-"""The engine of GenServer: mailbox, turns, contexts and time limits."""
+"""The message loop of GenServer: mailbox, turns, contexts and time limits."""
 
 from __future__ import annotations
 
