@@ -62,6 +62,9 @@ def test_load_cold_starts_owners_and_heavy_jobs_are_measured_on_real_parts(
     assert tables["owners"]["ticks_run"].gt(0).all()
     assert tables["hogs"]["place"].tolist() == ["process"]
     assert (tables["hogs"]["hogs_done"] > 0).all()
-    assert (tables["own"]["own_machine_percent"] > 0).all()
+    loaded = tables["own"]["measure"].isin(
+        ["capacity", "load", "hogs"]
+    )  # the others' own use may be below a tick
+    assert (tables["own"][loaded]["own_machine_percent"] > 0).all()
     if blocks.loc["c00-inprocess", "valid"]:  # a machine that is busy with something else shows no capacity
         assert made.table("loads")["share"].tolist() == [0.5]
