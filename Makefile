@@ -26,7 +26,7 @@ export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report compare test lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report compare test test-pythons lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,10 @@ compare: $(STAMP) ## Put two runs beside each other, as text and as a page (A=re
 test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 3 --dist loadfile --durations 15 --durations-min 5 $(ARGS)
+
+test-pythons: $(STAMP) ## Run the runtime's tests on each other Python from 3.11 on (pyenv's, and on PATH)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m tests.pythons $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

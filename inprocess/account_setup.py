@@ -1,12 +1,12 @@
 """Deferred account set-up: two transient children of a named TaskSupervisor, independent of each other.
 
-Each child has a restart window and a back-off of its own. Why: OTP's default is one window for
-all children, and a CRM that is down for a second would end everybody's set-up at the fourth
-failure. The price: nothing escalates any more. A child that goes on failing is given up by
-itself, with a crash log, and whatever it shares with the others is not restarted for it.
+Each child has its own restart window and back-off. OTP's default is one window for all children: a CRM
+that is down for a second would end every user's set-up at the fourth failure. The price is that nothing
+escalates: a child that keeps failing is given up alone, with a crash log, and what it shares with the
+others is not restarted.
 
-Work that waits for its next attempt is in memory only: it is lost if the app dies meanwhile.
-A retry repeats only its own piece, never the other one.
+Work that waits for its next attempt is only in memory: it is lost if the app dies meanwhile. A retry
+repeats only its own piece, not the other one.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from scenarios.users import User
 
 __all__ = ["BACKOFF", "INTENSITY", "MAX_ATTEMPTS", "SUPERVISOR", "set_up_user_account"]
 
-#: Attempts under way at once at each service; the others wait their turn. Without it a burst of 1,000
-#: opened 1,000 calls at once, which timed each other out; the loop was so busy that the app answered nobody.
+#: Attempts at each service at once; the others wait. Without it a burst of 1,000 opened 1,000 calls at once,
+#: which made each other time out and kept the loop so busy that the app did not answer.
 MAX_ATTEMPTS = 32
 #: A piece is given up at its sixth failure within a minute.
 INTENSITY = RestartIntensity(max_restarts=5, max_seconds=60.0)
@@ -42,7 +42,7 @@ ATTEMPT_TIMEOUT_S = 7.0
 def set_up_user_account(user: User) -> None:
     """Start both pieces and return; see `scenarios.contract.AccountSetup`.
 
-    Raise RefusedError past MAX_CHILDREN, while draining, and while the supervisor is away.
+    Raise RefusedError beyond MAX_CHILDREN, while draining, and while the supervisor restarts.
     """
     supervisor = application.process(SUPERVISOR)
     assert isinstance(supervisor, TaskSupervisor)  # noqa: S101 - the tree says so
@@ -52,7 +52,7 @@ def set_up_user_account(user: User) -> None:
 
 
 def _start_both(supervisor: TaskSupervisor, user: User) -> Refused | None:
-    """Start both or neither; no child begins before the loop's next turn, so the first can be taken back."""
+    """Start both or neither. No child begins before the loop's next turn, so the first can be taken back."""
     first = _start(supervisor, _create_contact, user, jobs.crm(user.id))
     if isinstance(first, Refused):
         return first
@@ -88,7 +88,7 @@ async def _find_center(user: User) -> None:
 
 
 def _slot(service: str) -> asyncio.Semaphore:
-    """The running loop's MAX_ATTEMPTS for a service: one that hangs holds up no call to the other."""
+    """Return the running loop's slots for a service. One service that hangs blocks no call to the other."""
     slots = _slots.setdefault(asyncio.get_running_loop(), {})
     return slots.setdefault(service, asyncio.Semaphore(MAX_ATTEMPTS))
 

@@ -1,18 +1,18 @@
-"""Periodic sync: one GenServer an owner, by one of four policies.
+"""Periodic sync: one periodic server an owner, with one of four policies.
 
-| policy            | what it is                                                                        |
-|-------------------|-----------------------------------------------------------------------------------|
-| anchored          | the default, anchored + skip: on the grid t0 + kT, none while the last run lasts    |
-| anchored-spawn    | anchored + spawn: a run at each tick, beside the last one where that still runs     |
-| anchored-catch-up | anchored + catch up: the ticks that a stall has passed over are run one by one      |
-| work-then-rearm   | fixed delay after completion, the article's: it works, then waits for the interval  |
+| policy            | meaning                                                                            |
+|-------------------|------------------------------------------------------------------------------------|
+| anchored          | the default, anchored + skip: on the grid t0 + kT, not while the last run goes on  |
+| anchored-spawn    | anchored + spawn: a run at each tick, even while the last run goes on              |
+| anchored-catch-up | anchored + catch up: ticks missed in a stall are run one after the other           |
+| work-then-rearm   | the article's fixed delay after completion: it works, then waits for the interval  |
 
-The grid of an anchored one is kept over the server's restarts.
+The grid of an anchored policy survives restarts of its server.
 
-A run that fails is logged and the next tick goes on. `start` and `stop` may be called from a
-coroutine and so do no database work: they send a cast to one server, which deals with them in
-order, starts ticking first and then writes the owner's row in a thread. An owner that is
-marked active in the database is not resumed by itself after a restart of the app.
+A failed run is logged, and the next tick runs. `start` and `stop` may be called from a coroutine, so they
+do no database work: they cast to one server, which handles them in order, starts the ticks first and
+then writes the owner's row in a thread. Owners that are active in the database are not resumed after a
+restart of the app.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def start(owner: str, policy: Policy | None = None) -> None:
 
 
 def stop(owner: str) -> None:
-    """Sync the owner no longer; see `scenarios.contract.AccountSync`."""
+    """Stop syncing the owner; see `scenarios.contract.AccountSync`."""
     server = application.process(SYNC)
     assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
     server.cast(("stop", owner, ""))
 
 
 def state(owner: str) -> Balance | None:
-    """The last stored balance; see `scenarios.contract.AccountSync`. Reads the database."""
+    """Return the last stored balance; see `scenarios.contract.AccountSync`. Reads the database."""
     return balances.get(owner)

@@ -1,14 +1,14 @@
-"""The scenarios' supervision tree, and where it runs.
+"""The scenarios' supervision tree, and the loop it runs on.
 
     inprocess                     Supervisor, one_for_one
     ├── account_setup             TaskSupervisor: two transient children a user
     ├── account_sync.runs         TaskSupervisor: one temporary child a tick
     ├── account_sync.servers      Supervisor: one periodic server an owner
-    └── account_sync              GenServer: starts and stops those, in the order it was asked
+    └── account_sync              GenServer: starts and stops those servers, in order
 
-An async app enters `lifespan()` and the tree lives on the app's loop. Where no lifespan is
-entered, the first call of a scenario starts the tree on a background thread; it is drained
-when the interpreter ends, or by `stop()`.
+An async app enters `lifespan()`, and the tree lives on the app's loop. Without a lifespan, the first call
+of a scenario starts the tree on a background thread; it is drained when the interpreter ends, or by
+`stop()`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
 
-#: Seconds that work gets to finish when the app ends, before it is cancelled.
+#: Seconds that work has to finish when the app ends, before it is cancelled.
 GRACE_S = 10.0
 
 _SCENARIOS = {"crm": jobs.ACCOUNT_SETUP, "fulfillment": jobs.ACCOUNT_SETUP, "sync": jobs.ACCOUNT_SYNC}
@@ -51,10 +51,10 @@ _starting = threading.Lock()
 
 @asynccontextmanager
 async def lifespan(grace_s: float = GRACE_S) -> AsyncIterator[Supervisor]:
-    """Run the tree on the running loop; at the end drain it for `grace_s` and report what was cut off.
+    """Run the tree on the running loop; at the end drain it for `grace_s` and log what was cut off.
 
-    Tasks of `Task.start` are not waited for: those still running after the drain are cut off.
-    Raise StartError where the tree runs already in this process.
+    Tasks of `Task.start` are not waited for: those that still run after the drain are cut off. Raise
+    StartError if the tree runs already in this process.
     """
     loop = asyncio.get_running_loop()
     tree = Supervisor.start(scenario_children.child_specs(), name="inprocess")
@@ -72,7 +72,7 @@ async def lifespan(grace_s: float = GRACE_S) -> AsyncIterator[Supervisor]:
 
 
 def process(name: str) -> Process:
-    """The process of that name in the running tree, which is started in the background where there is none.
+    """Return the process with this name; start the tree in the background if it does not run.
 
     Raise RefusedError while that process is being restarted.
     """
@@ -85,7 +85,7 @@ def process(name: str) -> Process:
 
 
 def home() -> asyncio.AbstractEventLoop:
-    """The loop that the tree runs on, started in the background where there is none."""
+    """Return the loop of the tree; start the tree in the background if it does not run."""
     if not _running:
         with _starting:
             if not _running:
@@ -94,12 +94,12 @@ def home() -> asyncio.AbstractEventLoop:
 
 
 def pending_jobs() -> list[str]:
-    """The jobs that exist only in memory now: waiting, running or backing off."""
+    """Return the jobs that exist only in memory now: waiting, running or backing off."""
     return [work.name for running in list(_running) for work in (*running.tree.held(), *running.tasks.held())]
 
 
 def stop() -> None:
-    """Drain and end the tree that runs in the background, if one does."""
+    """Drain and end the tree in the background, if it runs."""
     _background.stop()
 
 
@@ -116,7 +116,7 @@ async def _drain(application: _Application, grace_s: float) -> None:
 
 
 def _record(report: DrainReport) -> None:
-    """Note cut-off work as given up: the log names it. A running attempt has noted its own cancellation."""
+    """Record cut-off work as given up. A running attempt has recorded its own cancellation."""
     for work in report.cut_off:
         scenario = _SCENARIOS.get(work.name.rpartition("/")[2])
         if scenario is None:

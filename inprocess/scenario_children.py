@@ -1,10 +1,10 @@
-"""The processes of the three scenarios: what `application` puts into its tree, and what they do.
+"""The processes of the three scenarios: what `application` puts into its tree, and their work.
 
-- `account_setup`: a TaskSupervisor, bounded by MAX_CHILDREN.
-- `account_sync`: a GenServer that starts and stops the owners' servers, one request after the
-  other; those servers; and the runs that they start.
+- `account_setup`: a TaskSupervisor with at most MAX_CHILDREN children.
+- `account_sync`: a GenServer that starts and stops the owners' servers, one request after the other;
+  those servers; and their runs.
 
-The scenarios' public functions stand in `account_setup`, `account_sync` and `welcome_email`.
+The scenarios' public functions are in `account_setup`, `account_sync` and `welcome_email`.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class _Options(TypedDict, total=False):
 
 #: Name of the supervisor of account set-up.
 SETUP = "account_setup"
-#: Pieces of set-up in memory at once, two a user; past it the caller is refused.
+#: Pieces of set-up in memory at once, two a user. Beyond it the caller is refused.
 MAX_CHILDREN = 10_000
 #: Names of the processes of account sync, see `application`.
 SYNC, RUNS, SERVERS = "account_sync", "account_sync.runs", "account_sync.servers"
 #: Seconds between two syncs of an owner.
 INTERVAL_S = 1.0
-#: What sets the anchored policies apart, as options of `Periodic`.
+#: The options of `Periodic` for each anchored policy.
 _ANCHORED: Final[Mapping[str, _Options]] = {
     "anchored": {},
     "anchored-spawn": {"overlap": "allow"},
@@ -51,7 +51,7 @@ _ANCHORED: Final[Mapping[str, _Options]] = {
 
 
 def child_specs() -> list[ChildSpec]:
-    """The four processes, in the order of their start."""
+    """Return the specs of the four processes, in the order of their start."""
     return [
         ChildSpec(SETUP, partial(TaskSupervisor.start, name=SETUP, max_children=MAX_CHILDREN)),
         ChildSpec(RUNS, partial(TaskSupervisor.start, name=RUNS)),
@@ -70,7 +70,7 @@ class AccountSync(GenServer):
         self.is_quiet = True
 
     async def handle_cast(self, message: tuple[str, str, str], /) -> None:
-        """Serve `start` and `stop`; a failure is logged and the next request served."""
+        """Start or stop the sync of an owner. A failure is logged, and the next request is handled."""
         action, owner, policy = message
         servers = whereis(SERVERS)
         assert isinstance(servers, Supervisor)  # noqa: S101 - the tree says so
@@ -80,7 +80,7 @@ class AccountSync(GenServer):
             else:
                 await _stop(servers, owner)
                 await asyncio.to_thread(balances.deactivate, owner)
-        except Exception:  # noqa: BLE001 - one owner's trouble is not the others'
+        except Exception:  # noqa: BLE001 - a failure for one owner must not stop the others
             log.exception("could not %s the sync of %s", action, owner)
 
 
@@ -93,7 +93,7 @@ async def _start(servers: Supervisor, owner: str, policy: str) -> None:
 
 
 async def _stop(servers: Supervisor, owner: str) -> None:
-    """End the owner's server and forget its spec, so that the owner may be started again."""
+    """Stop the owner's server and delete its spec, so that the owner can be started again."""
     try:
         await servers.terminate_child(owner)
         await servers.delete_child(owner)

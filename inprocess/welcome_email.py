@@ -1,9 +1,8 @@
 """Fire-and-forget e-mail: the user is created and committed, then `Task.start` sends the mail.
 
-Sending blocks, so it runs in a thread. Nobody waits for it and nothing retries it: a failure is
-an error in the log. At the app's end it is not waited for either; a send that has begun is
-finished by its thread, if that takes EXIT_WAIT_S (see `isolation`) at most; one that has not is
-dropped and reported.
+Sending blocks, so it runs in a thread. Nothing waits for it and nothing retries it: a failure is an error in
+the log. The end of the app does not wait for it either: a send that has begun may finish within EXIT_WAIT_S
+(see `isolation`); one that has not begun is dropped and reported.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ log = logging.getLogger("inprocess")
 
 
 def create_user(params: Mapping[str, Any]) -> User:
-    """Create the user and return it, the e-mail under way; see `scenarios.contract.WelcomeEmail`.
+    """Create the user and return it; the e-mail is being sent. See `scenarios.contract.WelcomeEmail`.
 
-    Writes to the database before it returns, so a coroutine calls it through `asyncio.to_thread`
-    where its loop must not wait for that. Raise ValidationError with the fields' errors.
+    Writes to the database before it returns: from a coroutine, call it through `asyncio.to_thread` if the
+    loop must not wait. Raise ValidationError with the errors of each field.
     """
     user = users.create(params)
     sending = Task.start(_send, user, name=jobs.email(user.id), loop=application.home())

@@ -6,6 +6,7 @@ settings in a fresh interpreter, `python -m`, `celery -A`, `make`, `queue-or-tas
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import io
 import json
@@ -46,6 +47,11 @@ HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 IMPORT = re.compile(rf"\bfrom ((?:{ROOMS})[\w.]*) import (\([^)]*\)|[^\n#]*)")
 DOTTED = re.compile(rf"(?<![\w./\"-])((?:{ROOMS})(?:\.[A-Za-z_]\w*)+)(?::(\w+))?(?![\w/*-])")
 PATH = re.compile(rf"^(?:(?:{ROOMS}|docs|tests|examples|\.ci)/[\w./*-]*|[A-Z][A-Z]+\.md|Makefile|\w+\.toml)$")
+#: A command line, after a prompt, a path or a variable: the program, and the rest.
+COMMAND = re.compile(
+    r"(?:(?:^|\$ |bin/|settings |^# )(?=queue)|celery -A \w+ (?=sidekiq))(queue-or-task|sidekiq) ([^\n]*)",
+    re.MULTILINE,
+)
 PAGE_CITED = re.compile(r"(?<![\w*.{/-])((?:\.\./)*(?:[\w-]+/)*[\w-]+\.md)\b")
 
 #: Tries names in a fresh interpreter and prints those that do not work.
@@ -87,6 +93,7 @@ json.dump(wrong, sys.stdout)
 """
 
 
+@cache
 def tracked() -> list[Path]:
     command = ["git", "ls-files"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
@@ -191,8 +198,9 @@ def unimportable(codes: list[str]) -> list[str]:
 
 
 def lacking_paths(codes: list[str]) -> Iterator[str]:
+    names = {path.name for path in tracked()}
     for code in codes:
-        if PATH.match(code) and not any(ROOT.glob(code.rstrip("/"))) and not any(ROOT.glob(f"**/{code}")):
+        if PATH.match(code) and not any(ROOT.glob(code.rstrip("/"))) and code not in names:
             yield f"{code}: no such path"
 
 
@@ -244,11 +252,7 @@ def lacking_commands(codes: list[str]) -> Iterator[str]:
     programs: dict[str, click.Group] = {"queue-or-task": main, "sidekiq": sidekiq}
     for code in codes:
         joined = re.sub(r" *\\\n *", " ", code)
-        for program, rest in re.findall(
-            r"(?:^|\$ |bin/|settings |^# |celery -A \w+ )(queue-or-task|sidekiq) ([^\n]*)",
-            joined,
-            re.MULTILINE,
-        ):
+        for program, rest in COMMAND.findall(joined):
             words = shlex.split(rest.partition("#")[0].replace("'s", ""), posix=True)
             if not words:
                 continue
@@ -423,3 +427,31 @@ def test_a_name_of_a_page_outside_the_repository_is_found_out() -> None:
         "line 1: METHOD",
         "line 2: DESIGN",
     ]
+
+
+def test_every_class_that_the_architecture_names_is_in_the_code() -> None:
+    spans = SPAN.findall(FENCE.sub("", (ROOT / "docs" / "architecture.md").read_text()))
+    named = {span for span in spans if re.fullmatch(r"(?:[A-Z][a-z]+){2,}", span)}
+    assert len(named) >= 5
+    assert {name for name in named if not re.search(rf"^class {name}\b", sources(), re.MULTILINE)} == set()
+
+
+#: Where the floors of each room are held.
+HOUSE = (ROOT / "tests" / "test_house.py").read_text()
+ROOM = re.compile(r"^### ([\w/]+)\n(.*?)(?=^##)", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("room", ["bench", "inprocess/supervision", "celery_impl/sidekiq", "reports"])
+def test_the_architecture_lists_the_floors_of_a_room_in_the_order_that_is_held(room: str) -> None:
+    [held] = re.findall(r"^FLOORS = (\{.*?^\})", HOUSE, re.MULTILINE | re.DOTALL)
+    floors = ast.literal_eval(held)[room]
+    rank = {folder: number for number, floor in enumerate(floors) for folder in floor if folder != "."}
+    page = dict(ROOM.findall((ROOT / "docs" / "architecture.md").read_text()))[room]
+    columns = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    listed = [name for column in columns for name in re.findall(r"`(?:\w+/)?(\w+)/`", column)]
+    assert sorted(listed) == sorted(folder for folder in rank if folder not in SUITES)
+    assert [rank[folder] for folder in listed] == sorted(rank[folder] for folder in listed)
+
+
+#: Folders of bench that are no floor of a run.
+SUITES = {"celery_suite", "soak", "micro"}

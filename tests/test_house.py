@@ -59,6 +59,7 @@ FLOORS = {
         ("redis",),
         ("lease", "limits"),
         ("enqueue", "beat"),
+        ("middleware",),
         ("worker",),
         ("api",),
         ("rabbitmq", "cli", "testing"),

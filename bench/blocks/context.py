@@ -24,6 +24,8 @@ from bench.process.process_table import Process, ProcessTable, file_of
 from bench.stack.stack import Stack
 from bench.storage.run_directory import RunDirectory
 
+#: The load generator, which is a program: its HTTP client is not loaded here.
+GENERATOR = "bench.load.generator"
 #: Seconds that a request may take before its client gives up on it.
 REQUEST_LIMIT_S = 10.0
 #: Seconds after which a generator that should have ended is stopped.
@@ -60,14 +62,22 @@ class Context:
         )
         return self.subject.make_stack(spec, workspace, options or SideOptions())
 
-    def load(self, spec: BlockSpec, *, seconds: float, seed: int | None = None, **options: Any) -> LoadPlan:
+    def load(
+        self,
+        spec: BlockSpec,
+        *,
+        seconds: float,
+        seed: int | None = None,
+        rate: float | None = None,
+        owners: bool = True,
+    ) -> LoadPlan:
         """The load of a block, the same for every side of its round unless it has a `seed` of its own.
 
-        The options are those of `Subject.load`.
+        `rate` and `owners` are those of `Subject.load`.
         """
         drawn = self.draw("load", spec.repetition).getrandbits(32) if seed is None else seed
         return self.subject.load(
-            profile=self.profile, seed=drawn, prefix=spec.name, seconds=seconds, **options
+            profile=self.profile, seed=drawn, prefix=spec.name, seconds=seconds, rate=rate, owners=owners
         )
 
     def draw(self, *parts: object) -> random.Random:
@@ -81,15 +91,8 @@ class Context:
         generator = self.table.start(
             "generator",
             [
-                *(
-                    sys.executable,
-                    "-m",
-                    "bench.load.generator",
-                    "--plan",
-                    str(path),
-                    "--url",
-                    stack.processes.app_url,
-                ),
+                *(sys.executable, "-m", GENERATOR),
+                *("--plan", str(path), "--url", stack.processes.app_url),
                 *("--lead-s", str(lead_s), "--timeout-s", str(REQUEST_LIMIT_S), "--announce", str(announce)),
             ],
             env=stack.processes.env,

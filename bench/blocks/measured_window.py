@@ -25,8 +25,7 @@ from bench.measures.load.cpu_shares import Spent, bottleneck
 from bench.plan import blocks
 from bench.plan.blocks import BlockSpec
 from bench.process.process_table import Process
-from bench.stack import cpu_usage
-from bench.stack import hiccup_meter as hiccup
+from bench.stack import cpu_usage, hiccup_meter
 from bench.stack.resources import Sample, sample
 from bench.stack.stack import Stack
 
@@ -130,7 +129,7 @@ def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
     return context.table.start(
         "hiccup",
         [
-            *(sys.executable, "-m", hiccup.__name__, "--start-at", str(block.start_ns)),
+            *(sys.executable, "-m", hiccup_meter.__name__, "--start-at", str(block.start_ns)),
             *("--seconds", str(seconds), "--folder", str(stack.folder)),
         ],
         env=stack.processes.env,

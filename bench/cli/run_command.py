@@ -20,8 +20,7 @@ from bench.analysis.threshold_results import ThresholdResult, threshold_results
 from bench.analysis.threshold_syntax import Threshold
 from bench.atomic_write import write_atomically
 from bench.errors import EXIT_INTERRUPTED, BenchError
-from bench.own_app.own_request import Asked, refuse_without_app
-from bench.own_app.own_request import make_run_request as make_own_request
+from bench.own_app.own_request import Asked, make_own_request, refuse_without_app
 from bench.plan.deployment import DeploymentRequest
 from bench.plan.profiles import profile
 from bench.plan.run_request import RunRequest, make_run_request

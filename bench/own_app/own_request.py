@@ -75,7 +75,7 @@ def refuse_without_app(asked: Asked) -> None:
         )
 
 
-def make_run_request(
+def make_own_request(
     asked: Asked,
     *,
     scenarios: Sequence[str],

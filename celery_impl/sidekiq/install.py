@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from celery import Celery, signals
-from celery.app.amqp import AMQP
 from kombu.utils.imports import symbol_by_name
 
 from celery_impl.sidekiq.beat import runs
@@ -17,9 +17,21 @@ from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.jobs.broker_support import serves as serves_rabbitmq
 from celery_impl.sidekiq.jobs.error_rules import Rule, check_rule
 from celery_impl.sidekiq.jobs.retry_schedule import Schedule
-from celery_impl.sidekiq.jobs.strict_arguments import StrictAMQP
 from celery_impl.sidekiq.lease import transport as lease
 from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.middleware import (
+    Chain,
+    Deadline,
+    Death,
+    LocalBuffer,
+    Middleware,
+    RateLimit,
+    Retry,
+    StrictArguments,
+    Unique,
+)
+from celery_impl.sidekiq.middleware.chain import sides_of
+from celery_impl.sidekiq.middleware.entry_points import Adopter, Sender, enter_client_chain, run
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
@@ -33,6 +45,10 @@ LEASE_SCHEMES: Final = ("lease+redis", "lease+rediss", "lease+socket")
 #: task can run.
 CELERYS_CONSUMER: Final = "celery.worker.consumer:Consumer"
 CONSUMER: Final = "celery_impl.sidekiq.worker.consumer:SidekiqConsumer"
+#: What `task_cls` names where the app has no task class of its own.
+CELERYS_TASK: Final = "celery.app.task:Task"
+
+_installed: Final[weakref.WeakSet[Celery]] = weakref.WeakSet()
 
 
 class SidekiqError(RuntimeError):
@@ -40,22 +56,26 @@ class SidekiqError(RuntimeError):
 
 
 class Sidekiq:
-    """Adds Sidekiq's retries, sets and leases to `app`; call it before the app's first task.
+    """Adds Sidekiq's retries, sets and leases to `app`, and the chains that each of its jobs passes.
 
-    `schedule` defaults to Sidekiq's own, with the overrides of the environment (see `retries`); `errors` is
-    what an error means for a job of any task (see `verdicts`); each of `death_handlers` is called with the
-    job (`Grave`) and its error when a job is given up; `strict_arguments` refuses what JSON does not give
-    back (see `arguments`). All but the handlers can be set for a task as well. `delay` returns or raises
-    within `enqueue_within_s` seconds, whatever the broker does (see `deadline`); with `buffer`, so many jobs
-    are kept in this process while the broker is away (see `buffer`).
-    Raise SidekiqError for a broker that is neither Redis nor RabbitMQ or an app whose task class is made
-    already, VerdictError for a bad rule, and RabbitMQError for what its broker cannot do (`rabbitmq`).
+    `middleware` are added to `client_middleware`, `server_middleware` or both, by what they override: the
+    first is the outermost of them. `schedule` defaults to Sidekiq's own, with the overrides of the
+    environment (see `jobs.retry_schedule`); `errors` is what an error means for a job of any task (see
+    `jobs.error_rules`); each of `death_handlers` is called with the job (`Grave`) and its error when a job
+    is given up; `strict_arguments` refuses what JSON does not give back (see `jobs.strict_arguments`).
+    `schedule`, `errors` and `strict_arguments` can be set for a task as well. `delay` returns or raises
+    within `enqueue_within_s` seconds, whatever the broker does (see `redis.deadline`); with `buffer`, so
+    many jobs are kept in this process while the broker is away (see `enqueue.buffer`).
+    Raise SidekiqError for a broker that is neither Redis nor RabbitMQ, or a second call for one app;
+    MiddlewareError for what is no middleware; VerdictError for a bad rule; and RabbitMQError for what the
+    app's broker cannot do (`rabbitmq`).
     """
 
     def __init__(
         self,
-        app: Celery,
+        app: Celery[Any],  # of whatever task class
         *,
+        middleware: Sequence[Middleware] = (),
         schedule: Schedule | None = None,
         errors: Rule | None = None,
         death_handlers: Sequence[DeathHandler] = (),
@@ -63,51 +83,112 @@ class Sidekiq:
         enqueue_within_s: float = WITHIN_S,
         buffer: int | None = None,
     ) -> None:
-        if "Task" in vars(app):
-            raise SidekiqError("this app has used its task class already: call Sidekiq(app) before any task")
+        if app in _installed:
+            raise SidekiqError("Sidekiq(app) was called for this app before: keep what it returned")
         check_rule(errors, "errors")
+        sides = [(entry, sides_of(entry)) for entry in middleware]
         self.schedule = schedule or Schedule.from_env(os.environ)
+        kept = None if buffer is None else Buffer(buffer)
         parts = _on_rabbitmq(app) if serves_rabbitmq(app) else _on_redis(app)
         _bound(app, enqueue_within_s)
+        client = [*parts.first, StrictArguments(default=strict_arguments), *parts.client]
+        self.client_middleware = Chain("client", client, Sender(app, asks_first=parts.asks_first))
+        self.server_middleware = Chain("server", parts.server, run)
+        for entry, found in sides:
+            for side in found:
+                {"client": self.client_middleware, "server": self.server_middleware}[side].add(entry)
         own = {
             "schedule": self.schedule,
             "sidekiq_errors": errors,
             "sidekiq_death_handlers": (unique.death_handler(app), *death_handlers),
             "sidekiq_within_s": enqueue_within_s,
-            "sidekiq_buffer": None if buffer is None else Buffer(buffer),
+            "sidekiq_buffer": kept,
             "sidekiq_strict_arguments": strict_arguments,
         }
-        app.amqp_cls = _strict(parts.amqp, app.amqp_cls)  # type: ignore[assignment] # Celery takes a class too
-        vars(app).pop("amqp", None)  # where somebody has looked at it already
-        app.task_cls = _task_class(parts.task, own)  # type: ignore[assignment] # Celery takes a class too
-        if app.conf.worker_consumer == CELERYS_CONSUMER:
-            app.conf.worker_consumer = CONSUMER
+        self._enter(app, own, parts)
         signals.task_revoked.connect(unique.on_revoked, weak=False, dispatch_uid="sidekiq unique revoked")
         runs.watch()
         app.steps["worker"].update(parts.worker_steps)
         app.steps["consumer"].update(parts.consumer_steps)
+        _installed.add(app)
+
+    def check(self, task: Any) -> None:
+        """Have all middleware look at a task; raise what they raise for options that cannot be used."""
+        for entry in dict.fromkeys((*self.client_middleware, *self.server_middleware)):
+            entry.check(task)
+
+    def _enter(self, app: Celery, own: dict[str, Any], parts: _Parts) -> None:
+        """Lead all jobs of the app through the chains."""
+        if parts.amqp is not None:
+            names = {"__module__": parts.amqp.__module__}
+            app.amqp_cls = type("AMQP", (parts.amqp, symbol_by_name(app.amqp_cls)), names)  # type: ignore[assignment,arg-type] # Celery takes a class too
+            vars(app).pop("amqp", None)  # where somebody has looked at it already
+        base = type(
+            "SidekiqTask", (SidekiqTask,), {**own, "abstract": True, "__module__": SidekiqTask.__module__}
+        )
+        app.task_cls = _task_class(app.task_cls, base)  # type: ignore[assignment] # Celery takes a class too
+        if app.conf.worker_consumer == CELERYS_CONSUMER:
+            app.conf.worker_consumer = CONSUMER
+        enter_client_chain(app, self.client_middleware)
+        adopter = Adopter(base=base, request=parts.request, chain=self.server_middleware, check=self.check)
+        adopter.adopt_all(app)
 
 
 class _Parts(NamedTuple):
-    """What is made of an app, by its broker."""
+    """What is made of an app, by its broker: classes, steps of its worker, and the middleware of both sides.
 
-    amqp: tuple[type[AMQP], ...]
-    task: type[SidekiqTask]
+    `first` stand outside of strict arguments on the client side, `client` inside.
+    """
+
+    request: str
+    first: tuple[Middleware, ...]
+    client: tuple[Middleware, ...]
+    server: tuple[Middleware, ...]
     worker_steps: tuple[Any, ...]
     consumer_steps: tuple[Any, ...]
+    asks_first: bool
+    amqp: type | None = None
 
 
 def _on_redis(app: Celery) -> _Parts:
     _use_transport(app)
-    return _Parts((StrictAMQP,), SidekiqTask, (EarlyCheck,), (ServerCheck, KeeperStep))
+    unique_jobs = Unique()
+    return _Parts(
+        request="celery_impl.sidekiq.worker.request:SidekiqRequest",
+        first=(),
+        client=(Deadline(), unique_jobs, LocalBuffer()),
+        server=(Death(), Retry(), RateLimit(), unique_jobs),
+        worker_steps=(EarlyCheck,),
+        consumer_steps=(ServerCheck, KeeperStep),
+        asks_first=True,
+    )
 
 
 def _on_rabbitmq(app: Celery) -> _Parts:
-    from celery_impl.sidekiq.rabbitmq import check, sender, settings, task  # late: most apps have Redis
+    # late: most apps have Redis
+    from celery_impl.sidekiq.rabbitmq import check, delayed_delivery, sender, settings
 
     settings.use(app)
-    amqp = (sender.RabbitAMQP, StrictAMQP)
-    return _Parts(amqp, task.RabbitTask, (check.EarlyCheck,), (check.Check, check.Watch))
+    return _Parts(
+        request="celery_impl.sidekiq.rabbitmq.consumer:RabbitRequest",
+        first=(delayed_delivery.DelayedDelivery(),),
+        client=(Deadline(), LocalBuffer()),
+        server=(Death(), Retry()),
+        worker_steps=(check.EarlyCheck,),
+        consumer_steps=(check.Check, check.Watch),
+        asks_first=False,
+        amqp=sender.RabbitAMQP,
+    )
+
+
+def _task_class(known: Any, base: type[SidekiqTask]) -> type[SidekiqTask]:
+    """The class of the app's tasks: `base`, in front of it the app's own where it has one."""
+    own = symbol_by_name(known)
+    if own is symbol_by_name(CELERYS_TASK):
+        return base
+    return type(
+        own.__name__, (own, base), {"abstract": True, "__module__": own.__module__, "__doc__": own.__doc__}
+    )
 
 
 def _bound(app: Celery, within_s: float) -> None:
@@ -115,15 +196,6 @@ def _bound(app: Celery, within_s: float) -> None:
     app.conf.broker_transport_options = {"max_retries": 0, **(app.conf.broker_transport_options or {})}
     if app.conf.broker_pool_acquire_timeout is None:
         app.conf.broker_pool_acquire_timeout = within_s
-
-
-def _strict(ours: tuple[type[AMQP], ...], amqp: Any) -> type[AMQP]:
-    own = {"__module__": StrictAMQP.__module__}
-    return type("StrictAMQP", (*ours, symbol_by_name(amqp)), own)
-
-
-def _task_class(base: type[SidekiqTask], own: dict[str, Any]) -> type[SidekiqTask]:
-    return type("SidekiqTask", (base,), {**own, "abstract": True, "__module__": base.__module__})
 
 
 def _use_transport(app: Celery) -> None:

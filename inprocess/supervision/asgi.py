@@ -1,18 +1,17 @@
 """A supervision tree that lives as long as an ASGI app: started before it serves, drained at its end.
 
-For a framework that takes a lifespan (Starlette, FastAPI), give it `lifespan(start)`. Any other
-ASGI app, with a lifespan of its own or without, is wrapped: `Supervised(app, start)`. `start`
-makes the tree, on the server's loop: `partial(Supervisor.start, children, name="tree")`, or an
-async function that returns a process.
+Give a framework with a lifespan (Starlette, FastAPI) `lifespan(start)`. Wrap any other ASGI app, with or
+without a lifespan of its own: `Supervised(app, start)`. `start` creates the tree on the server's loop:
+`partial(Supervisor.start, children, name="tree")`, or an async function that returns a process.
 
-The order, where an app is wrapped:
-1. The app's own start-up comes first, so that the tree finds what the app has opened.
-2. The tree starts and is waited for. If that fails, the app's own shut-down runs and the server
-   is told why; it then does not serve.
-3. While it serves, `request.state.inprocess` is the tree (where the server passes state on, as
-   uvicorn does), and the loop is the home of calls from the app's worker threads.
-4. At shut-down the tree is drained for `grace_s`, and tasks of `Task.start` that still run are
-   cut off; then comes the app's own shut-down.
+For a wrapped app:
+1. The app's own start-up runs first, so that the tree can use what the app has opened.
+2. The tree starts. If that fails, the app's own shut-down runs and the server is told why; it then does
+   not serve.
+3. While it serves, `request.state.inprocess` is the tree (if the server passes state on, as uvicorn
+   does), and calls from the app's worker threads use its loop.
+4. At shut-down the tree is drained for `grace_s`, and running tasks of `Task.start` are cut off; then the
+   app's own shut-down runs.
 
 OTP has applications for this. A server that is killed drains nothing.
 """
@@ -31,10 +30,10 @@ from inprocess.supervision.lifecycle.drain import drain
 from inprocess.supervision.lifecycle.runtime import attach
 from inprocess.supervision.tasks.task import unlinked
 
-#: Seconds that work gets to finish at shut-down, before it is cancelled. Servers wait for it; a
-#: process manager must give them this and some seconds more before it kills.
+#: Seconds that work has to finish at shut-down, before it is cancelled. Servers wait for it; a process
+#: manager must give them this and some seconds more before it kills.
 GRACE_S = 10.0
-#: Under this name requests find the tree in their state.
+#: Name of the tree in the state of requests.
 STATE_KEY = "inprocess"
 
 Scope = MutableMapping[str, Any]
@@ -48,10 +47,10 @@ Start = Callable[[], Process | Awaitable[Process]]
 def lifespan(
     start: Start, *, grace_s: float = GRACE_S
 ) -> Callable[[object], AbstractAsyncContextManager[dict[str, Process]]]:
-    """Make the `lifespan=` of a framework: called with the app, it gives a context that runs the tree.
+    """Return a `lifespan=` for a framework: called with the app, it gives a context that runs the tree.
 
-    What the context yields becomes the requests' state: `request.state.inprocess` is the tree.
-    The context raises what the start raises.
+    The context yields the state of requests: `request.state.inprocess` is the tree. It raises what the start
+    raises.
     """
 
     @asynccontextmanager
@@ -64,7 +63,7 @@ def lifespan(
 
 @asynccontextmanager
 async def running(start: Start, *, grace_s: float = GRACE_S) -> AsyncIterator[Process]:
-    """Run the tree on the running loop as long as the block runs, then drain it for `grace_s` seconds."""
+    """Run the tree on the running loop while the block runs, then drain it for `grace_s` seconds."""
     loop = asyncio.get_running_loop()
     tasks = unlinked(loop)
     with attach(loop):
@@ -82,7 +81,7 @@ async def running(start: Start, *, grace_s: float = GRACE_S) -> AsyncIterator[Pr
 
 
 class Supervised:
-    """An ASGI app around another; see the module."""
+    """An ASGI app that wraps another; see the module."""
 
     def __init__(self, app: App, start: Start, *, grace_s: float = GRACE_S) -> None:
         self._app = app
@@ -122,7 +121,7 @@ class Supervised:
 
 
 class _Inner:
-    """The lifespan of the wrapped app: the same protocol, with us as its server."""
+    """The lifespan of the wrapped app, which this module serves by the same protocol."""
 
     def __init__(self, app: App, scope: Scope) -> None:
         self._asked: asyncio.Queue[Message] = asyncio.Queue()
@@ -130,7 +129,7 @@ class _Inner:
         self._task = asyncio.ensure_future(app(scope, self._asked.get, self._answers.put))
 
     async def ask(self, phase: str) -> Message | None:
-        """Have the app go through a phase; its message where that failed, else None.
+        """Run a phase of the app; return its message if that fails, else None.
 
         An app that returns or raises without an answer has no lifespan, as the protocol says.
         """
@@ -148,7 +147,7 @@ class _Inner:
         return message if message["type"].endswith(".failed") else None
 
     async def cancel(self) -> None:
-        """Leave nothing of it behind."""
+        """Cancel it and wait for its end."""
         self._task.cancel()
         await asyncio.wait((self._task,))
         if not self._task.cancelled() and (error := self._task.exception()) is not None:

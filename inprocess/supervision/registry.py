@@ -1,8 +1,8 @@
 """Registry: finds processes by any key, one a key or many, and forgets them when they end.
 
-As Elixir's. `keys="unique"`: at most one owner a key, so a key is an address, usable as a name
-by `via`. `keys="duplicate"`: many owners a key, the same one more than once if it likes, so a
-key is a topic and `dispatch` tells all who listen.
+As Elixir's. `keys="unique"`: a key has at most one owner, so it is an address, and `via` makes it a
+name. `keys="duplicate"`: a key has any number of owners, the same one several times if it likes, so it
+is a topic, and `dispatch` reaches all its owners.
 
     >>> import asyncio
     >>> from inprocess.supervision.servers.gen_server import GenServer
@@ -18,12 +18,12 @@ key is a topic and `dispatch` tells all who listen.
     hello
     None
 
-An owner is a process or the child of a TaskSupervisor. It lives on the registry's loop; so
-does every change, and a caller on another thread waits for the loop's next turn. Looking is
-done at once on any thread, and never shows an owner that has ended.
+An owner is a process or the child of a TaskSupervisor, and lives on the registry's loop. Changes are
+made on that loop: a caller on another thread waits for the loop's next turn. Lookups are done at once
+on any thread, and never return an owner that has ended.
 
-Differences from Elixir: when a registry ends its entries are gone, but their owners, who are
-not linked to it, live on. A name for the whole interpreter is `names`, not a registry.
+Differences from Elixir: owners are not linked to the registry and survive its end. Names for the whole
+interpreter are in `names`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.thread_bridge import hop
 
 Keys = Literal["unique", "duplicate"]
-#: What can be found: a process, or the child of a TaskSupervisor.
+#: What can be registered: a process, or the child of a TaskSupervisor.
 Owner = Process | Ending
 
 T = TypeVar("T")
@@ -50,14 +50,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One owner of a key, and the value that it registered."""
+    """One owner of a key, with the value it registered."""
 
     owner: Any
     value: Any = None
 
 
 class Registry(BaseProcess):
-    """Owners by key; see the module. Made by `start`, ends with `stop` or its supervisor."""
+    """Owners by key; see the module. Created by `start`, ends with `stop` or its supervisor."""
 
     __slots__ = ("_entries", "_keys_of", "_unique")
 
@@ -71,7 +71,7 @@ class Registry(BaseProcess):
     def start(cls, keys: Keys, *, name: str | None = None, clock: Clock | None = None) -> Self:
         """Start one on the running loop.
 
-        Raise ValueError for other `keys`, AlreadyStartedError where the name is taken.
+        Raise ValueError for other `keys`, AlreadyStartedError if the name is taken.
         """
         if keys not in {"unique", "duplicate"}:
             raise ValueError(f"keys is {keys!r}: expected 'unique' or 'duplicate'")
@@ -80,55 +80,55 @@ class Registry(BaseProcess):
         return registry
 
     def register(self, key: Hashable, owner: Owner, value: Any = None) -> None:
-        """Enter the owner under the key until it ends or is unregistered. Any thread.
+        """Register the owner under the key until it ends or is unregistered. Any thread.
 
-        Raise AlreadyStartedError where `unique` and a living owner has the key, be it the same,
-        and StartError where the registry or the owner has ended.
+        Raise AlreadyStartedError if keys are unique and a living owner has the key, even the same one, and
+        StartError if the registry or the owner has ended.
         """
         self._here(partial(self._register, key, owner, value))
 
     def unregister(self, key: Hashable, owner: Owner) -> bool:
-        """Take all entries of that owner under that key out; False where there is none. Any thread."""
+        """Remove all entries of this owner under this key; return False if there are none. Any thread."""
         return self._here(partial(self._unregister, key, owner))
 
     def update(self, key: Hashable, owner: Owner, change: Callable[[Any], Any]) -> Any:
         """Replace the value of the owner's entries under the key by `change(value)`. Any thread.
 
-        Return the last new value; raise KeyError where the owner has no such entry.
+        Return the last new value; raise KeyError if the owner has no such entry.
         """
         return self._here(partial(self._update, key, owner, change))
 
     def lookup(self, key: Hashable) -> list[Entry]:
-        """The entries under the key, the oldest first; at most one where keys are unique. Any thread."""
+        """Return the entries under the key, oldest first; at most one if keys are unique. Any thread."""
         return [entry for entry in self._entries.get(key, ()) if _ending(entry.owner).exit is None]
 
     def whereis(self, key: Hashable) -> Any:
-        """The oldest living owner of the key, or None. Any thread."""
+        """Return the oldest living owner of the key, or None. Any thread."""
         return next((entry.owner for entry in self.lookup(key)), None)
 
     def keys(self, owner: Owner) -> list[Hashable]:
-        """The keys that the owner is entered under, each once. Any thread."""
+        """Return the keys of the owner, each once. Any thread."""
         ending = _ending(owner)
         return list(self._keys_of.get(ending, ())) if ending.exit is None else []
 
     def entries(self) -> list[tuple[Hashable, Entry]]:
-        """Every key with each of its entries. Any thread."""
+        """Return every key with each of its entries. Any thread."""
         return [(key, entry) for key in list(self._entries) for entry in self.lookup(key)]
 
     @property
     def count(self) -> int:
-        """How many entries there are. Any thread."""
+        """Number of entries. Any thread."""
         return sum(map(len, list(self._entries.values())))
 
     def dispatch(self, key: Hashable, tell: Callable[[list[Entry]], object]) -> int:
-        """Call `tell(entries)` on the caller's thread, unless there are none; return how many. Any thread."""
+        """Call `tell(entries)` on the caller's thread if there are any; return their number. Any thread."""
         entries = self.lookup(key)
         if entries:
             tell(entries)
         return len(entries)
 
     def via(self, key: Hashable, value: Any = None) -> Via:
-        """The key as a name, for `start(name=registry.via(key))`; ValueError where keys are duplicate."""
+        """Return the key as a name, for `start(name=...)`; raise ValueError if keys are duplicate."""
         if not self._unique:
             raise ValueError(f"{self.name} has duplicate keys: only a unique key can be a name")
         via = Via(f"{self.name}[{redact(key)}]")
@@ -142,7 +142,7 @@ class Registry(BaseProcess):
         self._end(SHUTDOWN)
 
     def kill(self) -> None:
-        """As `shutdown`."""
+        """Like `shutdown`."""
         self.shutdown()
 
     def _here(self, function: Callable[[], T]) -> T:
@@ -163,7 +163,7 @@ class Registry(BaseProcess):
         self._keys_of[ending][key] = None
 
     def _unregister(self, key: Hashable, owner: Owner) -> bool:
-        """Leaves an owner without keys known, so that it is not monitored once more when it comes back."""
+        """Keep an owner without keys in `_keys_of`, so that it is monitored only once."""
         keys = self._keys_of.get(_ending(owner), {})
         if key not in keys:
             return False
@@ -194,5 +194,5 @@ class Registry(BaseProcess):
 
 
 def _ending(owner: Owner) -> Ending:
-    """What tells of the owner's end: a process's own side of it, see `Process`."""
+    """Return the object that knows the owner's end: `__process__` of a process, or the child itself."""
     return owner.__process__ if isinstance(owner, Process) else owner

@@ -4,8 +4,6 @@ import importlib.util
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,34 +16,25 @@ from kombu import pools
 from bench.world.broker import Broker, BrokerError, server_binary
 from celery_impl.sidekiq import Sets
 from scenarios.ledger import whole_lines
+from tests.celery_impl.fork_server import ForkServer
 from tests.celery_impl.rabbit import _node, _rabbitmq_at_hand, rabbit_lab, rabbitmq  # noqa: F401 - fixtures
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-#: Seconds that anything awaited by a test may take.
-PATIENCE_S = 25.0
-_WITH_PARENT = (
-    "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
-    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
-)
+#: Seconds that anything awaited by a test may take: a worker takes 25 to start on a machine that is full.
+PATIENCE_S = 60.0
 
 
 class Worker:
     """One real `celery worker` in a process group of its own, killed with its test."""
 
-    def __init__(self, log: Path, env: dict[str, str], app: str, arguments: list[str]) -> None:
+    def __init__(
+        self, server: ForkServer, log: Path, env: dict[str, str], app: str, arguments: list[str]
+    ) -> None:
         self._log = log
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO"]
-        command = ["-m", "celery", "-A", app, "worker", "-n", f"{log.stem}@%h", *quiet, *arguments]
-        with log.open("wb") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _WITH_PARENT, *command],
-                stdout=out,
-                stderr=out,
-                env={**os.environ, **env},
-                cwd=log.parent,
-                process_group=0,
-            )
+        command = ["-A", app, "worker", "-n", f"{log.stem}@%h", *quiet, *arguments]
+        self._process = server.start(command, log=log, env={**os.environ, **env}, folder=log.parent)
 
     @property
     def ended(self) -> bool:
@@ -98,8 +87,11 @@ class Lab:
     #: The module of the app, in this folder.
     app = "sample_app"
 
-    def __init__(self, folder: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, folder: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch, server: ForkServer
+    ) -> None:
         self.folder = folder
+        self._server = server
         self.broker = broker
         self.redis: Any = redis.Redis.from_url(broker.url, decode_responses=True)
         self.sets = Sets(redis.Redis.from_url(broker.url))
@@ -142,7 +134,9 @@ class Lab:
     def start(self, *arguments: str) -> Worker:
         """Start a worker and do not wait for it."""
         log = self.folder / f"worker{len(self._workers)}.log"
-        self._workers.append(Worker(log, self.env, self.app, list(arguments or ("--concurrency", "2"))))
+        self._workers.append(
+            Worker(self._server, log, self.env, self.app, list(arguments or ("--concurrency", "2")))
+        )
         return self._workers[-1]
 
     def runs(self, event: str, job: str) -> list[tuple[int, float]]:
@@ -206,8 +200,18 @@ def broker(_server: Broker) -> Broker:
     return _server
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[ForkServer]:
+    """Starts workers; see there."""
+    server = ForkServer()
+    yield server
+    server.close()
+
+
 @pytest.fixture
-def lab(tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
-    made = Lab(tmp_path, broker, monkeypatch)
+def lab(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch, fork_server: ForkServer
+) -> Iterator[Lab]:
+    made = Lab(tmp_path, broker, monkeypatch, fork_server)
     yield made
     made.close()

@@ -17,6 +17,7 @@ from kombu import pools
 
 from bench.process.process_table import ProcessTable
 from bench.world.rabbitmq import INSTALL, Node, missing
+from tests.celery_impl.fork_server import ForkServer
 
 #: Queues that tests use; each test begins without them.
 QUEUES: Final = ("celery", "mails", "sidekiq.dead", "old")
@@ -68,11 +69,13 @@ def rabbitmq(_node: Node) -> Node:
 
 
 @pytest.fixture
-def rabbit_lab(tmp_path: Path, rabbitmq: Node, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def rabbit_lab(
+    tmp_path: Path, rabbitmq: Node, monkeypatch: pytest.MonkeyPatch, fork_server: ForkServer
+) -> Iterator[Any]:
     """A lab (see `conftest`) on RabbitMQ, with `rabbit_app`."""
     from tests.celery_impl.rabbit_lab import RabbitLab  # late: it builds on conftest, which names this module
 
-    made = RabbitLab(tmp_path, rabbitmq, monkeypatch)
+    made = RabbitLab(tmp_path, rabbitmq, monkeypatch, fork_server)
     yield made
     made.close()
 

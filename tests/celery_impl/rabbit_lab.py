@@ -8,6 +8,7 @@ import pytest
 
 from bench.world.rabbitmq import Node
 from tests.celery_impl.conftest import HERE, ROOT, Lab, Worker
+from tests.celery_impl.fork_server import ForkServer
 
 
 class RabbitLab(Lab):
@@ -15,8 +16,9 @@ class RabbitLab(Lab):
 
     app = "rabbit_app"
 
-    def __init__(self, folder: Path, node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, node: Node, monkeypatch: pytest.MonkeyPatch, server: ForkServer) -> None:
         self.folder = folder
+        self._server = server
         self.node = node
         self.env = {
             "AMQP_URL": node.url,

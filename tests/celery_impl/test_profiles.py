@@ -99,10 +99,10 @@ def test_sidekiq_refuses_a_broker_that_is_not_redis() -> None:
         Sidekiq(Celery(broker="sqs://"))
 
 
-def test_sidekiq_refuses_an_app_whose_tasks_are_made_already() -> None:
+def test_sidekiq_refuses_an_app_that_has_it_already() -> None:
     app = Celery(broker="redis://")
-    assert app.Task
-    with pytest.raises(SidekiqError, match="before any task"):
+    Sidekiq(app)
+    with pytest.raises(SidekiqError, match="for this app before: keep what it returned"):
         Sidekiq(app)
 
 

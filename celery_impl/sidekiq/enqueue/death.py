@@ -12,14 +12,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from celery.utils.dispatch import Signal
 
 from celery_impl.sidekiq.jobs.entry_format import FAILURE_HEADER, VERSION, Grave, failure
 from celery_impl.sidekiq.jobs.error_rules import DISCARD
-from celery_impl.sidekiq.jobs.strict_arguments import as_they_came
+from celery_impl.sidekiq.redis.deadline import within
 
 #: Hears of a job that is given up, and of its error.
 DeathHandler = Callable[[Grave, BaseException], object]
@@ -29,6 +30,9 @@ DeathHandler = Callable[[Grave, BaseException], object]
 job_buried = Signal(name="job_buried", providing_args=["task_id", "exception", "args", "kwargs"])
 
 logger = logging.getLogger(__name__)
+
+#: Whether this thread makes the message of a dead job, which passes no middleware once more.
+BURYING: Final = ContextVar("sidekiq_burying", default=False)
 
 
 def give_up(task: Any, request: Any, error: BaseException) -> None:
@@ -73,9 +77,13 @@ def _bury(task: Any, request: Any, job: Grave) -> None:
     again = task.signature_from_request(request, headers=headers, retries=job.retries, expires=None)
     with task.app.producer_or_acquire() as producer:
         channel = producer.channel
-        with channel.captured() as caught, as_they_came():
-            # Not retried: a new connection has another channel, which would send it.
-            again.apply_async(producer=producer, retry=False, add_to_parent=False)
+        with channel.captured() as caught, within(task.sidekiq_within_s):
+            token = BURYING.set(True)
+            try:
+                # Not retried: a new connection has another channel, which would send it.
+                again.apply_async(producer=producer, retry=False, add_to_parent=False)
+            finally:
+                BURYING.reset(token)
         key, message = caught[0] if caught else ("", None)
         channel.sets.bury(replace(job, queue_key=key, message=message))
 

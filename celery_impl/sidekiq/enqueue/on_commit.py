@@ -115,7 +115,7 @@ def _plain(session: Any) -> Session:
 def _check(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if task.typing:
         task.__header__(*args, **kwargs)
-    if strict_arguments.is_strict(task.app, task.name):
+    if strict_arguments.is_strict(task):
         strict_arguments.check(task.name, args, kwargs)
 
 

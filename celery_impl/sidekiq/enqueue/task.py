@@ -1,11 +1,4 @@
-"""The task class: retried by Sidekiq's schedule, then buried in the dead set, never lost between.
-
-1. A run that raises is sent again with a delay; the old message is acknowledged only afterwards.
-2. If it cannot be sent, the old message goes back to the queue and burns no retry.
-3. Out of retries, it goes to the dead set; if that cannot be done, the message goes back as well.
-Between a step and its acknowledgement a kill makes a job run twice: at least once, as promised.
-What `giving_up` does then is there.
-"""
+"""The options of a task, with their defaults, and what a task does with them beside the middleware."""
 
 from __future__ import annotations
 
@@ -15,61 +8,59 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, ClassVar
 
-from celery.exceptions import Reject, TaskPredicate
+from celery import Task
 
 from celery_impl.sidekiq.enqueue import death
-from celery_impl.sidekiq.enqueue.sending_task import SendingTask
+from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.jobs import strict_arguments
 from celery_impl.sidekiq.jobs.entry_format import FAILURE_HEADER, failure
-from celery_impl.sidekiq.jobs.error_rules import DISCARD, KILL, Rule, check_rule, verdict
+from celery_impl.sidekiq.jobs.error_rules import Rule
 from celery_impl.sidekiq.jobs.retry_schedule import Schedule
+from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.limits.rate_limit import Limiter
+from celery_impl.sidekiq.redis.deadline import WITHIN_S
 
 
-class SidekiqTask(SendingTask):
-    """Base of every task of an app with `Sidekiq(app)`.
+class SidekiqTask(Task[Any, Any]):
+    """Base of every task of an app with `Sidekiq(app)`, behind whatever class the task has of its own.
 
     The attributes `sidekiq_…` are a task's options: `@app.task(sidekiq_retry=3)`.
     """
 
     abstract = True
-    Request = "celery_impl.sidekiq.worker.request:SidekiqRequest"
-    #: The first three are set by `Sidekiq(app)`.
+    #: These are set by `Sidekiq(app)`.
     schedule: ClassVar[Schedule] = Schedule()
     sidekiq_errors: ClassVar[Rule | None] = None
     sidekiq_death_handlers: ClassVar[Sequence[death.DeathHandler]] = ()
-    #: Whether arguments must be what JSON gives back (see `arguments`); by default as `Sidekiq(app)` has it.
+    sidekiq_within_s: ClassVar[float] = WITHIN_S
+    sidekiq_buffer: ClassVar[Buffer | None] = None
+    #: Whether arguments must be what JSON gives back; by default as `Sidekiq(app)` has it.
     sidekiq_strict_arguments: bool = True
     #: True: the schedule's limit. A number: so many retries. False: none, and no dead set either.
     sidekiq_retry: bool | int = True
     #: When each retry runs, in place of Sidekiq's formula; None: as `Sidekiq(app)` has it.
     sidekiq_schedule: Schedule | None = None
-    #: What an error means for the job, before the app's own rule; see `verdicts`.
+    #: What an error means for the job, before the app's own rule; see `jobs.error_rules`.
     sidekiq_retry_in: Rule | None = None
     #: Called with the job (`Grave`) and its error when it is out of retries or killed, before it goes to
     #: the dead set; where it returns "discard", the job does not go there.
     sidekiq_retries_exhausted: Callable[..., Any] | None = None
+    #: Until when a job keeps others with the same arguments out; None: it does not. See `limits.unique`.
+    sidekiq_unique: unique.Until | None = None
+    #: Seconds for which it does at most.
+    sidekiq_unique_for: float = unique.UNIQUE_FOR_S
+    #: What sending a second one does: "return" the first one's `Duplicate`, or "raise" NotUnique.
+    sidekiq_unique_conflict: unique.Conflict = "return"
+    #: A job runs within all of these, or is put off. See `limits.rate_limit`.
+    sidekiq_limits: Sequence[Limiter] = ()
 
-    @classmethod
-    def on_bound(cls, app: Any) -> None:
-        """Refuse a rule that cannot be used as soon as the task is made; raise VerdictError."""
-        check_rule(cls.sidekiq_retry_in, f"sidekiq_retry_in of {cls.name}")
-        super().on_bound(app)
+    def delay_on_commit(self, session: Any, *args: Any, **kwargs: Any) -> Any:
+        """As `delay`, when the session's outermost transaction has committed; see `enqueue.on_commit`."""
+        from celery_impl.sidekiq.enqueue.on_commit import (
+            delay_on_commit,  # late: not every app has SQLAlchemy
+        )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the job; what it raises is turned into a retry while there are any left."""
-        request = self.request
-        if request.called_directly or request.is_eager:
-            return super().__call__(*args, **kwargs)
-        try:
-            return self.perform(args, kwargs)
-        except TaskPredicate:
-            raise
-        except Exception as error:
-            if self.goes_to_dead_set:
-                self._send_again_or_bury(error)
-            else:
-                death.tell(self, death.grave(self, request, error), error)
-            raise
+        return delay_on_commit(session, self, *args, **kwargs)
 
     def apply(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """As Celery's, of strict arguments: raise ArgumentsError."""
@@ -89,7 +80,8 @@ class SidekiqTask(SendingTask):
             headers = {**(self.request.headers or {}), **options.get("headers", {})}
             failed = failure(error, now=time.time(), before=headers.get(FAILURE_HEADER))
             options["headers"] = {**headers, FAILURE_HEADER: failed}
-        with strict_arguments.as_they_came() if args is None and kwargs is None else nullcontext():
+        keeps = args is None and kwargs is None
+        with strict_arguments.as_they_came() if keeps else nullcontext():
             return super().retry(args, kwargs, exc, *rest, **options)
 
     @property
@@ -100,39 +92,9 @@ class SidekiqTask(SendingTask):
     @property
     def retry_limit(self) -> int:
         """How many retries a job has."""
-        return self._own_schedule.limit if self.sidekiq_retry is True else int(self.sidekiq_retry)
-
-    @property
-    def _own_schedule(self) -> Schedule:
-        return self.sidekiq_schedule or self.schedule
+        schedule = self.sidekiq_schedule or self.schedule
+        return schedule.limit if self.sidekiq_retry is True else int(self.sidekiq_retry)
 
     def _check(self, args: Any, kwargs: Any) -> None:
-        if self.sidekiq_strict_arguments and not (self.name or "").startswith(strict_arguments.CELERYS_OWN):
+        if strict_arguments.is_strict(self):
             strict_arguments.check(self.name or "", args, kwargs)
-
-    def _send_again_or_bury(self, error: Exception) -> None:
-        retries = self.request.retries
-        rules = (
-            type(self).sidekiq_retry_in,
-            type(self).sidekiq_errors,
-        )  # of the class: a function is no method here
-        answer = verdict(error, retries, *rules) if retries < self.retry_limit else KILL
-        try:
-            if answer == DISCARD:
-                death.tell(self, death.grave(self, self.request, error), error)
-                return
-            if answer == KILL:
-                death.give_up(self, self.request, error)
-                return
-            again = self._send_again(error, retries, None if answer is None else float(answer))
-        except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
-            raise Reject(f"given back: {unsent}", requeue=True) from error
-        raise again from error
-
-    def _send_again(self, error: Exception, retries: int, wait_s: float | None) -> BaseException:
-        schedule = self._own_schedule
-        delay = schedule.delay_s(retries) if wait_s is None else schedule.after_s(wait_s, retries)
-        sent: BaseException = self.retry(
-            exc=error, countdown=delay, max_retries=self.retry_limit, throw=False
-        )
-        return sent

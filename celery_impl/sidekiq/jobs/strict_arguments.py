@@ -5,8 +5,8 @@ these: exactly these types, because a worker gets exactly these back. JSON takes
 back: a tuple comes as a list, the key 1 as "1", an enum as its value.
 
 The tuple of positional arguments itself is Python's and no concern; Celery's own tasks (`celery.…`) carry
-signatures and are left alone. The check is at the point that `delay`, `send_task`, canvas, retries and beat
-all pass (`amqp_cls`), and in `Task.apply`, which eager mode uses; so it holds in `testing` as well.
+signatures and are left alone. The middleware `StrictArguments` checks what `delay`, `send_task`, canvas,
+retries and beat send, and `SidekiqTask.apply` what eager mode runs; so it holds in `testing` as well.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cached_property
 from math import isfinite
 from typing import Any, Final
 
-from celery.app.amqp import AMQP
 from kombu.exceptions import EncodeError
 
 #: Types whose values are themselves in JSON.
@@ -99,39 +97,17 @@ def _advice(value: object) -> str:
 @contextmanager
 def as_they_came() -> Iterator[None]:
     """Check nothing inside, in this thread: a job's own message is sent again, whoever sent it first."""
-    token = _as_they_came.set(True)
+    token = AS_THEY_CAME.set(True)
     try:
         yield
     finally:
-        _as_they_came.reset(token)
+        AS_THEY_CAME.reset(token)
 
 
-_as_they_came: Final = ContextVar("sidekiq_as_they_came", default=False)
+#: Whether this thread sends a job's own message again, so that nothing is checked.
+AS_THEY_CAME: Final = ContextVar("sidekiq_as_they_came", default=False)
 
 
-class StrictAMQP(AMQP):
-    """Celery's AMQP, but a message is made of strict arguments only."""
-
-    @cached_property
-    def create_task_message(self) -> Any:
-        """Make a message; raise ArgumentsError."""
-        make = super().create_task_message
-
-        def strict(
-            task_id: str, name: str, args: Any = None, kwargs: Any = None, *rest: Any, **more: Any
-        ) -> Any:
-            if not _as_they_came.get() and is_strict(self.app, name):
-                check(name, args, kwargs)
-            return make(task_id, name, args, kwargs, *rest, **more)
-
-        return strict
-
-
-def is_strict(app: Any, name: str) -> bool:
-    """Whether jobs of the task with this name are checked: its `sidekiq_strict_arguments`, else the app's."""
-    if name.startswith(CELERYS_OWN):
-        return False
-    task = app._tasks.get(name)  # noqa: SLF001 - as Celery's send_task looks: this finalizes nothing
-    return bool(
-        getattr(task, "sidekiq_strict_arguments", getattr(app.Task, "sidekiq_strict_arguments", True))
-    )
+def is_strict(task: Any) -> bool:
+    """Whether jobs of the task are checked; those of an app without `Sidekiq(app)` are."""
+    return bool(getattr(task, "sidekiq_strict_arguments", True)) and not task.name.startswith(CELERYS_OWN)

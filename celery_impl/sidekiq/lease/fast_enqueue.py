@@ -20,12 +20,11 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from celery import Task, signals
+from celery import signals
 from celery.app.amqp import AMQP
 from celery.backends.base import DisabledBackend
-from celery.utils import uuid
 from celery.utils.saferepr import saferepr
 from kombu import Queue, serialization
 from kombu.entity import maybe_delivery_mode
@@ -58,6 +57,16 @@ TOLD: Final = ("countdown", "eta", "retries", "time_limit", "soft_time_limit")
 #: Where an AMQP keeps its line, and what is there where it has none.
 _LINE: Final = "sidekiq_line"
 _UNKNOWN: Final[Any] = object()
+
+
+class Job(Protocol):
+    """A job of a task; `options` are those that `Task.apply_async` gives to `app.send_task`."""
+
+    task: Any
+    args: Any
+    kwargs: Any
+    id: str
+    options: dict[str, Any]
 
 
 class Line:
@@ -95,14 +104,11 @@ class Line:
             and not conf.task_compression
         )
 
-    def send(self, task: Any, args: Any, kwargs: Any, task_id: str | None, options: dict[str, Any]) -> Any:
-        """Send the job and return its result, or None where it must go the long way.
-
-        Raise what Celery raises: TypeError for arguments that the task does not take, and kombu's
-        OperationalError where the broker does not take the job.
-        """
-        known = {**task._get_exec_options(), **options}  # noqa: SLF001 - pinned by a test
-        known = {name: value for name, value in known.items() if value is not None}
+    def send(self, job: Job) -> Any:
+        """As the function of this name."""
+        task, args, kwargs = job.task, job.args, job.kwargs
+        known = {name: value for name, value in job.options.items() if value is not None}
+        result_cls = known.pop("result_cls", None) or task.AsyncResult
         if not known.keys() <= USABLE or known.get("retry") or _watched():
             return None
         ignored = known.pop("ignore_result", task.ignore_result)
@@ -111,23 +117,20 @@ class Line:
         queue = self._queue(task, args, kwargs, known)
         if not (known.keys() <= USABLE and isinstance(queue, Queue) and queue.exchange.type == "direct"):
             return None
-        if task.typing:
-            task.__header__(*(args or ()), **(kwargs or {}))
-        job_id = task_id or uuid()
-        self._put(queue, self._message(task.name, job_id, args, kwargs, known, ignored=ignored), known)
-        result = task.AsyncResult(job_id)
+        self._put(queue, self._message(task.name, job.id, args, kwargs, known, ignored=ignored), known)
+        result = result_cls(job.id)
         result.ignored = ignored
         return result
 
     def _queue(self, task: Any, args: Any, kwargs: Any, known: dict[str, Any]) -> Any:
         """Where the job goes; what its route says besides is added to `known`."""
-        router = self._amqp.router
+        router, queues = _cached(self._amqp, "router"), _cached(self._amqp, "queues")
         name = known.get("queue") or self._default_queue
-        if router.routes or name not in self._amqp.queues:
+        if router.routes or name not in queues:
             known.update(router.route(known.copy(), task.name, args, kwargs, task))
             return known.pop("queue", None)
         known.pop("queue", None)
-        return self._amqp.queues[name]
+        return queues[name]
 
     def _message(
         self, name: str, job_id: str, args: Any, kwargs: Any, known: dict[str, Any], *, ignored: bool
@@ -190,47 +193,30 @@ class Line:
                 raise OperationalError("all connections to the broker are in use: see broker_pool_limit")
 
 
-class ExpressTask(Task[Any, Any]):
-    """A task whose jobs go the short way where they can."""
+def send(app: Any, job: Job) -> Any:
+    """Send a job the short way and return its result, or None where it must go the long one.
 
-    abstract = True
-
-    def apply_async(  # noqa: PLR0917 - Celery's
-        self,
-        args: Any = None,
-        kwargs: Any = None,
-        task_id: str | None = None,
-        producer: Any = None,
-        link: Any = None,
-        link_error: Any = None,
-        shadow: str | None = None,
-        **options: Any,
-    ) -> Any:
-        """As Celery's."""
-        app = self._get_app()  # type: ignore[attr-defined] # Celery's way to finish an app
-        if not (producer or link or link_error or shadow) and self._goes_short(app):
-            line = _line(app)
-            sent = line.send(self, args, kwargs, task_id, options) if line is not None else None
-            if sent is not None:
-                return sent
-        return super().apply_async(args, kwargs, task_id, producer, link, link_error, shadow, **options)
-
-    def _goes_short(self, app: Any) -> bool:
-        return (
-            app.current_worker_task is None
-            and type(self).shadow_name is Task.shadow_name
-            and not (self.soft_time_limit and self.time_limit)  # which Celery compares
-            and getattr(self, "_dump_pydantic_arguments", None) is None
-        )
+    Raise kombu's OperationalError where the broker does not take the job.
+    """
+    if app.current_worker_task is not None:
+        return None
+    line = _line(app)
+    return None if line is None else line.send(job)
 
 
 def _line(app: Any) -> Line | None:
     """The line of this process for the app, or None where its jobs go the long way."""
-    kept = vars(app.amqp)
+    kept = vars(_cached(app, "amqp"))
     line: Line | None = kept.get(_LINE, _UNKNOWN)
     if line is _UNKNOWN or (line is not None and line.pid != os.getpid()):
         line = kept[_LINE] = Line(app) if Line.fits(app) else None
     return line
+
+
+def _cached(owner: Any, name: str) -> Any:
+    """Return the value of a cached property of kombu's, which takes a lock each time that it is asked."""
+    found = vars(owner).get(name)
+    return getattr(owner, name) if found is None else found
 
 
 def _watched() -> bool:

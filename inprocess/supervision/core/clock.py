@@ -1,7 +1,7 @@
-"""Time, as everything in this package sees it: a monotonic reading and one-shot timers.
+"""Clocks: where the runtime reads the time and sets its timers.
 
-`LoopClock` is the real one; `inprocess.testing.FakeClock` moves only when it is told to, so
-that restart windows, timers and grids are tested at once and without luck. Seconds throughout.
+`LoopClock` is the real one. `inprocess.testing.FakeClock` moves only when a test moves it, so that
+restart windows, timers and grids are tested at once and exactly. All times are in seconds.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from typing import Protocol
 
 
 class Timer(Protocol):
-    """A callback that has been put off."""
+    """A callback that will be called later."""
 
     def cancel(self) -> None:
-        """Call it no more; harmless after it was called."""
+        """Do not call it. Has no effect after the call."""
 
 
 class Clock(Protocol):
-    """Where the time comes from."""
+    """A monotonic clock with one-shot timers."""
 
     def monotonic(self) -> float:
-        """Seconds since some moment in the past; never goes back, whatever the wall clock does."""
+        """Return seconds since some moment in the past. Never goes back, whatever the wall clock does."""
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> Timer:
-        """Call `callback` once, `seconds` from now, on the loop's thread."""
+        """Call `callback` once, after `seconds`, on the loop's thread."""
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
-        """Call `callback` once, when `monotonic` reads `when`, on the loop's thread."""
+        """Call `callback` once, when `monotonic()` reaches `when`, on the loop's thread."""
 
 
 class LoopClock:
-    """The clock of an event loop, which is `time.monotonic` unless the loop says otherwise."""
+    """The clock of an event loop: `time.monotonic`, unless the loop has another."""
 
     __slots__ = ("_call_at", "_call_later", "monotonic")
 
@@ -42,16 +42,16 @@ class LoopClock:
         self._call_later = loop.call_later
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> Timer:
-        """As `Clock.call_later`."""
+        """See `Clock.call_later`."""
         return self._call_later(seconds, callback)
 
     def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
-        """As `Clock.call_at`."""
+        """See `Clock.call_at`."""
         return self._call_at(when, callback)
 
 
 async def sleep(clock: Clock, seconds: float) -> None:
-    """Wait for `seconds` of that clock."""
+    """Wait for `seconds` of this clock."""
     woken = asyncio.get_running_loop().create_future()
     timer = clock.call_later(seconds, lambda: settle(woken))
     try:
@@ -61,6 +61,6 @@ async def sleep(clock: Clock, seconds: float) -> None:
 
 
 def settle(future: asyncio.Future[None]) -> None:
-    """Wake whoever awaits the future; do nothing where it was woken or cancelled before."""
+    """Set the future's result to None, unless it is done already."""
     if not future.done():
         future.set_result(None)

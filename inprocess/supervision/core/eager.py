@@ -1,9 +1,9 @@
-"""Run a coroutine at once, and give it a task only where it has to wait.
+"""Run a coroutine at once, and create a task only if it has to wait.
 
-Most restarts never wait: a task for each would cost more than they do. Python has eager tasks
-from 3.12 on; this works on 3.11 too. The price: until its first wait the coroutine runs inside
-whatever called it, so `asyncio.current_task()` is not its own and `asyncio.timeout()` must not
-be entered there. For the runtime's own coroutines only.
+Most restarts never wait, and a task for each would cost more than the restart. Python has eager
+tasks from 3.12 on; this works on 3.11 too. The price: until its first wait the coroutine runs inside
+its caller, so `asyncio.current_task()` is the caller's and `asyncio.timeout()` must not be entered
+there. Only for the runtime's own coroutines.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 
 def run_eagerly(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> asyncio.Task[T] | None:
-    """Run the coroutine up to its first wait; return the task that goes on with it, None where it is done.
+    """Run the coroutine up to its first wait. Return the task that continues it, or None if it is done.
 
-    Raise what it raises before its first wait. Its result is dropped where it did not wait.
+    Raise what it raises before its first wait. The result of a coroutine that never waits is dropped.
     """
     try:
         awaited = coroutine.send(None)
@@ -28,7 +28,7 @@ def run_eagerly(coroutine: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLo
 
 
 class _Rest(Coroutine[Any, Any, T]):
-    """A coroutine that has begun: hands its task what it awaited first, then is that coroutine."""
+    """A coroutine that has begun: yields to its task what it awaited first, then continues."""
 
     __slots__ = ("_awaited", "_coroutine", "_is_first")
 

@@ -1,4 +1,4 @@
-"""What can go wrong between processes, each with a text that a person can act on."""
+"""The errors of the runtime. Each text says what was wrong and what to do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The error value of `start_child` and `Task.start`: nothing was started, nothing will run later.
+    """The error value of `start_child` and `Task.start`: nothing was started and nothing will be.
 
-    A value and no exception, as in OTP: a full supervisor is an answer that the caller has
-    to look at. `text` says why and what to do.
+    A value instead of an exception, as in OTP, because a full supervisor is an expected answer that the
+    caller has to check. `text` says why and what to do.
     """
 
     reason: Literal["max_children", "draining", "not_running", "no_answer"]
@@ -34,7 +34,7 @@ class AlreadyPresentError(StartError):
 
 
 class ChildError(RuntimeError):
-    """What was asked of a supervisor does not fit the state that the child is in."""
+    """The operation does not fit the state of the child."""
 
 
 class NoSuchChildError(ChildError, LookupError):
@@ -46,11 +46,11 @@ class ChildRunningError(ChildError):
 
 
 class ChildRestartingError(ChildError):
-    """The child's restart failed and is about to be tried again: terminate it first (OTP's restarting)."""
+    """The child's restart failed and will be tried again: terminate it first (OTP's restarting)."""
 
 
 class CallTimeoutError(TimeoutError):
-    """The server did not reply in time; it may still do what it was asked."""
+    """The server did not reply in time. It may still handle the call."""
 
 
 class ServerDiedError(RuntimeError):
@@ -58,13 +58,13 @@ class ServerDiedError(RuntimeError):
 
 
 class UnhandledMessageError(RuntimeError):
-    """A server got a call or a cast that it has no handler for."""
+    """A server received a call or a cast without having a handler for it."""
 
 
 class WorkerDiedError(RuntimeError):
-    """The process, or the call, that ran a child's function ended before the function returned.
+    """The process or thread that ran a child's function ended before the function returned.
 
-    `exit_code` is the process's, None where a signal killed it; `signal` is that signal's number.
+    `exit_code` is the process's, None if a signal killed it; `signal` is that signal's number.
     """
 
     def __init__(self, text: str, *, exit_code: int | None = None, signal: int | None = None) -> None:
@@ -74,15 +74,15 @@ class WorkerDiedError(RuntimeError):
 
 
 class NotPicklableError(TypeError):
-    """Something cannot go between two processes; the text names it and says why."""
+    """An object cannot be sent between two processes; the text names it and says why."""
 
 
 class RemoteError(RuntimeError):
-    """Stands for an exception of another process that cannot be pickled; the text has its type and text."""
+    """Replaces an exception of a worker process that cannot be pickled; has its type and text."""
 
 
 class TaskRefusedError(StartError):
-    """`async_`, `async_nolink` or `async_stream` could start no task; `refused` says why (see Refused)."""
+    """`async_`, `async_nolink` or `async_stream` started no task; `refused` says why, see `Refused`."""
 
     def __init__(self, refused: Refused) -> None:
         super().__init__(refused.text)
@@ -90,7 +90,7 @@ class TaskRefusedError(StartError):
 
 
 class TaskExitError(RuntimeError):
-    """A task that is awaited ended without a result: it was told to end, or cancelled; `exit` says how."""
+    """An awaited task ended without a result: it was shut down or cancelled; `exit` says how."""
 
     def __init__(self, text: str, ended: Exit) -> None:
         super().__init__(text)

@@ -1,13 +1,13 @@
-"""How a process ends, and whether it is started again.
+"""How a process ends, and whether it is restarted.
 
-| exit                          | permanent        | transient | temporary | crash-logged |
-|-------------------------------|------------------|-----------|-----------|--------------|
-| normal                        | restart (counts) | no        | no        | no           |
-| shutdown, with or without why | restart          | no        | no        | no           |
-| any other exception, killed   | restart          | restart   | no        | yes          |
+| exit                             | permanent        | transient | temporary | crash-logged |
+|----------------------------------|------------------|-----------|-----------|--------------|
+| normal                           | restart (counts) | no        | no        | no           |
+| shutdown, with or without reason | restart          | no        | no        | no           |
+| any other exception, killed      | restart          | restart   | no        | yes          |
 
 The table is OTP's; `shutdown` with a reason is its `{shutdown, Reason}`. A Python task cannot be
-killed; a task that somebody other than its supervisor cancelled counts as killed.
+killed; a task that is cancelled by anything but its supervisor counts as killed.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Restart = Literal["permanent", "transient", "temporary"]
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """The end of a process: `error` is what it crashed with, None unless `kind` is crash.
+    """The end of a process.
 
-    `reason` is what was given to Shutdown, None unless `kind` is shutdown.
+    `error` is the exception of a crash, else None. `reason` is the argument of Shutdown, if any.
     """
 
     kind: Literal["normal", "shutdown", "crash"]
@@ -41,13 +41,13 @@ SHUTDOWN = Exit("shutdown")
 
 
 class Stop(Exception):  # noqa: N818 - a request to end, not an error
-    """Raised inside a process: end with reason normal."""
+    """Raise it inside a process to end that process with exit normal."""
 
 
 class Shutdown(Exception):  # noqa: N818 - a request to end, not an error
-    """Raised inside a process: end with reason shutdown, which for transient is as good as normal.
+    """Raise it inside a process to end that process with exit shutdown; transient children stay ended.
 
-    `Shutdown(reason)` says why, as OTP's `{shutdown, Reason}`: the exit carries the reason.
+    `Shutdown(reason)` is OTP's `{shutdown, Reason}`: the exit carries the reason.
     """
 
     def __init__(self, reason: object = None) -> None:
@@ -56,15 +56,14 @@ class Shutdown(Exception):  # noqa: N818 - a request to end, not an error
 
 
 class Ignore(Exception):  # noqa: N818 - an answer of init, not an error
-    """Raised in `init`: there is nothing to run here and now, and that is well.
+    """Raise it in `init` if there is nothing to run: not an error, as OTP's `ignore`.
 
-    As OTP's `ignore`: a supervisor keeps the child's spec, with no process, and goes on; a
-    temporary child is forgotten.
+    A supervisor keeps the child's spec without a process and goes on; it forgets a temporary child.
     """
 
 
 def exit_of(error: BaseException | None) -> Exit:
-    """The exit of a process that ended with `error`, or without one."""
+    """Return the exit of a process that ended with `error`, or without one."""
     if error is None or isinstance(error, Stop):
         return NORMAL
     if not isinstance(error, Shutdown):
@@ -73,12 +72,12 @@ def exit_of(error: BaseException | None) -> Exit:
 
 
 def killed() -> Exit:
-    """The exit of a process that was killed. A new one each time: its error gathers a traceback."""
+    """Return the exit of a killed process. New each time, because its error collects a traceback."""
     return Exit("crash", asyncio.CancelledError())
 
 
 def restarts(restart: Restart, ended: Exit) -> bool:
-    """Whether a child with this restart value is started again after this exit."""
+    """Whether a child with this restart value is restarted after this exit."""
     if restart == "transient":
         return ended.kind == "crash"
     return restart == "permanent"

@@ -1,7 +1,7 @@
-"""Unique names: a process may have one, at most one process has it, and it goes with its owner.
+"""Unique names of processes. A name has at most one owner and becomes free when the owner ends.
 
-A supervised process comes back as another object, so a name is how to find it again. A name is
-a text, known in the whole interpreter, or made by `Registry.via` and known in that registry.
+A restarted process is a new object, so a name is how others find it. A plain string is a name in the
+whole interpreter; `Registry.via` makes a name in one registry.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from inprocess.supervision.core.errors import AlreadyStartedError
 
 
 class Loop(Protocol):
-    """As much of an event loop as matters here."""
+    """The part of an event loop that this module needs."""
 
     def is_closed(self) -> bool:
-        """Whether it runs no more, and nothing on it."""
+        """Whether the loop is closed, so that nothing on it runs any more."""
 
 
 class NamedScheduler(Protocol):
-    """As much of a scheduler as matters here."""
+    """The part of a scheduler that this module needs."""
 
     @property
     def loop(self) -> Loop:
-        """The loop that it schedules on."""
+        """The event loop it schedules on."""
 
 
 class NamedProcess(Protocol):
-    """What can have a name: something that lives on a loop."""
+    """A process that can have a name."""
 
     @property
     def scheduler(self) -> NamedScheduler:
-        """Where it lives."""
+        """The scheduler it lives on."""
 
     @property
     def handle(self) -> Any:
-        """What whoever looks the name up is given."""
+        """The object that `whereis` returns for it."""
 
 
 class NameRegistry(Protocol):
-    """What can keep names beside this module: a `Registry`."""
+    """Keeps names of its own: a `Registry`."""
 
     def register(self, key: Hashable, owner: Any, value: Any = None) -> None:
-        """Give the key to the owner; raise AlreadyStartedError where another has it."""
+        """Give the key to the owner; raise AlreadyStartedError if another owner has it."""
 
     def unregister(self, key: Hashable, owner: Any) -> bool:
-        """Take the key away from the owner, if it has it."""
+        """Free the key if the owner has it; return whether it had."""
 
     def whereis(self, key: Hashable) -> Any:
-        """The owner of the key, or None."""
+        """Return the owner of the key, or None."""
 
 
 class Via(str):
-    """A name that lives in a registry, for `start(name=...)` and `whereis`. Made by `Registry.via`."""
+    """A name in a registry, for `start(name=...)` and `whereis`. Made by `Registry.via`."""
 
     registry: NameRegistry
     key: Hashable
@@ -68,7 +68,7 @@ _leaving = threading.Lock()
 
 
 def whereis(name: str) -> Any | None:
-    """The running process of that name, or None. Callable from any thread."""
+    """Return the running process with this name, or None. Any thread."""
     via = None if type(name) is str else _via(name)
     if via is not None:
         return via.registry.whereis(via.key)
@@ -77,30 +77,30 @@ def whereis(name: str) -> Any | None:
 
 
 def registered() -> dict[str, Any]:
-    """Every name of the interpreter and who has it, in the order of the names. Callable from any thread."""
+    """Return every name of the interpreter with its owner, sorted by name. Any thread."""
     return {name: process.handle for name, process in sorted(_names.copy().items())}
 
 
 def register(name: str, process: NamedProcess) -> None:
-    """Give the name to the process; raise AlreadyStartedError where another has it.
+    """Give the name to the process; raise AlreadyStartedError if another process has it.
 
-    An owner whose loop was closed under it runs no more and cannot say so: it loses the name.
+    An owner whose loop is closed no longer runs and cannot free its name: it loses it here.
     """
     via = None if type(name) is str else _via(name)
     if via is not None:
         via.registry.register(via.key, process.handle, via.value)
         return
-    while (owner := _names.setdefault(name, process)) is not process:  # one step, for threads
+    while (owner := _names.setdefault(name, process)) is not process:  # atomic, for threads
         if not owner.scheduler.loop.is_closed():
             raise AlreadyStartedError(
                 f"the name {name!r} is taken by a running {type(owner.handle).__name__}"
             )
-        with _leaving:  # so that nobody takes away what another has just been given
+        with _leaving:  # else one thread frees what another has just registered
             unregister(name, owner)
 
 
 def unregister(name: str, process: NamedProcess) -> None:
-    """Take the name away from the process, if it has it."""
+    """Free the name if the process has it."""
     via = None if type(name) is str else _via(name)
     if via is not None:
         via.registry.unregister(via.key, process.handle)
@@ -109,10 +109,10 @@ def unregister(name: str, process: NamedProcess) -> None:
 
 
 def forget_all() -> None:
-    """Free every name of the interpreter, in a fork of it: the owners are the original's."""
+    """Free every name, in a fork of the interpreter: the owners live in the original."""
     _names.clear()
 
 
 def _via(name: str) -> Via | None:
-    """The name as one of a registry; None for another kind of text, such as a member of a StrEnum."""
+    """Return the name as one of a registry; None for any other string, such as a member of a StrEnum."""
     return cast("Via", name) if hasattr(name, "registry") else None

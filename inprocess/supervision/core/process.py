@@ -1,11 +1,11 @@
-"""What every process of a tree has in common: it starts, ends once with an Exit, and can be stopped.
+"""Process: what every process of a tree has in common. It starts, ends once with an Exit, and can be stopped.
 
-A process lives on one event loop. Stopping it goes in three steps:
+A process lives on one event loop. It is stopped in three steps:
 
-1. ask (`shutdown`): it finishes what it is doing and cleans up;
-2. after its time limit, kill (`kill`): its task is cancelled and cleans up no more;
-3. Python cannot kill a task that swallows the cancellation, nor a thread: after KILL_WAIT_S
-   it is abandoned and reported by name, and nothing waits for it any longer.
+1. `shutdown` asks it to end: it finishes the current message and cleans up.
+2. After its time limit `kill` cancels its task, without clean-up.
+3. Python cannot kill a thread, nor a task that suppresses its cancellation. After KILL_WAIT_S such a
+   process is abandoned: it is reported by name, and nothing waits for it any longer.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
 
-#: Seconds that a worker gets to end after it was asked to, OTP's default.
+#: Seconds that a worker has to end after it was asked to. OTP's default.
 SHUTDOWN_S = 5.0
-#: Seconds that a cancelled task gets to end before it is abandoned.
+#: Seconds that a cancelled task has to end before it is abandoned.
 KILL_WAIT_S = 0.5
 
-#: Processes started within this time share the record of their start, which is then one number for all, s.
+#: Processes started within this time, s, share one `started_at`, to save a number for each.
 STARTED_TOGETHER_S = 0.001
 
 
 class Held(Protocol):
-    """One piece of work that exists only in memory."""
+    """A piece of work that exists only in memory."""
 
     @property
     def name(self) -> str:
-        """What it is called in reports."""
+        """The name that reports show."""
 
     @property
     def state(self) -> str:
@@ -45,10 +45,10 @@ class Held(Protocol):
 
     @property
     def attempt(self) -> int:
-        """Which run of it this is, from 1."""
+        """Number of the current attempt, from 1."""
 
     def describe(self) -> str:
-        """Its name and arguments, cut to a line."""
+        """Return its name and arguments, truncated to one line."""
 
 
 class Ending:
@@ -61,7 +61,7 @@ class Ending:
         self._monitors: list[Callable[[Exit], object]] | None = None
 
     def monitor(self, callback: Callable[[Exit], object]) -> None:
-        """Call `callback` with the exit when this ends, at once where it has ended. Loop's thread only."""
+        """Call `callback` with the exit at the end, or now if it has ended. Loop's thread only."""
         if self.exit is not None:
             callback(self.exit)
         elif self._monitors is None:
@@ -70,7 +70,7 @@ class Ending:
             self._monitors.append(callback)
 
     async def wait(self) -> Exit:
-        """Wait for the end and return the exit. Not bounded: see `ended_within`."""
+        """Wait for the end and return the exit. Has no time limit: see `ended_within`."""
         if self.exit is None:
             ended = asyncio.get_running_loop().create_future()
             self.monitor(lambda _exit: settle(ended))
@@ -88,7 +88,7 @@ class Ending:
 
 
 async def ended_within(clock: Clock, ending: Ending, seconds: float) -> bool:
-    """Wait for the end, for `seconds` at most; say whether it came."""
+    """Wait for the end, at most `seconds`; return whether it came."""
     if ending.exit is None:
         woken = asyncio.get_running_loop().create_future()
         ending.monitor(lambda _exit: settle(woken))
@@ -102,18 +102,18 @@ async def ended_within(clock: Clock, ending: Ending, seconds: float) -> bool:
 
 
 def abandon(task: asyncio.Task[object] | None, what: str) -> None:
-    """Wait no longer for a task that will not end: report it and let the loop close without it."""
+    """Stop waiting for a task that does not end: report it, and let the loop close without it."""
     log.error("%s ignored its cancellation and was abandoned; it may still be running", what)
     if task is not None:
-        # asyncio.run waits for every task that it knows, for ever. This call is documented for
+        # asyncio.run waits without limit for every task that it knows. This call is documented for
         # authors of task classes ("Extending" in asyncio's manual).
         asyncio._unregister_task(task)  # noqa: SLF001 - documented under this name
 
 
 class ProcessAttribute:
-    """An attribute that is asked of `__process__`, unless the object has one of its own by this name.
+    """An attribute that is read from `__process__`, unless the object has its own by this name.
 
-    So a class that a user derives from GenServer may use the name for something else.
+    So a subclass of GenServer may use the name for its own state.
     """
 
     __slots__ = ("_name",)
@@ -126,15 +126,15 @@ class ProcessAttribute:
 
 
 class Process:
-    """A process as others see it. `async with` waits for the start, and stops at the end.
+    """A process as its users see it. `async with` waits for the start and stops it at the end.
 
-    What the runtime deals with is `__process__`: the same object, but for a GenServer, whose
-    attributes are its author's alone.
+    `__process__` is the object that the runtime works with. It is the process itself, except for a
+    GenServer, whose own attributes belong to its author.
     """
 
     __slots__ = ()
 
-    #: How long a supervisor waits for this kind of process unless the child spec says otherwise.
+    #: How long a supervisor waits for this kind of process, unless the child spec has a `shutdown`.
     shutdown_limit: ClassVar[ShutdownLimit] = SHUTDOWN_S
 
     if TYPE_CHECKING:
@@ -145,31 +145,31 @@ class Process:
 
         @property
         def name(self) -> str:
-            """The unique name it was started with, else what it is."""
+            """The unique name it was started with, else the name of its class."""
 
         @property
         def parent(self) -> BaseProcess | None:
-            """Who starts and stops it; None where nobody does. Set by a supervisor, once it has started."""
+            """The supervisor that started it; None if there is none."""
 
         @property
         def scheduler(self) -> Scheduler:
-            """Where its steps and timers wait."""
+            """The scheduler it lives on."""
 
         @property
         def started_at(self) -> float:
-            """When it was started, by `scheduler.monotonic`, s; up to STARTED_TOGETHER_S too early."""
+            """When it was started, `scheduler.monotonic` seconds; up to STARTED_TOGETHER_S too early."""
 
         @property
         def loop(self) -> asyncio.AbstractEventLoop:
-            """The loop that it lives on."""
+            """The event loop it lives on."""
 
         @property
         def clock(self) -> Clock:
-            """Where its time comes from."""
+            """The clock it uses."""
 
         @property
         def is_here(self) -> bool:
-            """Whether the caller is on the thread of this process's loop."""
+            """Whether the caller is on the thread of its loop."""
 
     else:
         exit = ProcessAttribute()
@@ -183,19 +183,19 @@ class Process:
 
     @property
     def __process__(self) -> BaseProcess:
-        """The runtime's side of it."""
+        """The object that the runtime works with."""
         raise NotImplementedError
 
     async def ready(self) -> None:
-        """Wait until the process is initialised; raise StartError where that failed."""
+        """Wait until it is initialised; raise StartError if that failed."""
         await self.__process__.ready()
 
     def monitor(self, callback: Callable[[Exit], object]) -> None:
-        """Call `callback` with the exit when this ends, at once where it has ended. Loop's thread only."""
+        """Call `callback` with the exit at the end, or now if it has ended. Loop's thread only."""
         self.__process__.monitor(callback)
 
     async def wait(self) -> Exit:
-        """Wait for the end and return the exit. Not bounded: see `ended_within`."""
+        """Wait for the end and return the exit. Has no time limit."""
         return await self.__process__.wait()
 
     def shutdown(self) -> None:
@@ -207,25 +207,25 @@ class Process:
         self.__process__.kill()
 
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
-        """End it as the module's steps say; `limit` is `shutdown_limit` unless given.
+        """End it in the steps of this module; `limit` is `shutdown_limit` by default.
 
-        Where this is cancelled, it is killed at once.
+        If this call is cancelled, the process is killed at once.
         """
         await self.__process__.stop(limit)
 
     def quiet(self) -> None:
-        """Take no new work from now on; what was taken goes on. Loop's thread only."""
+        """Accept no new work from now on; accepted work goes on. Loop's thread only."""
 
     async def idle(self) -> None:
-        """Wait until no work is held."""
+        """Wait until it holds no work."""
 
     def held(self) -> Sequence[Held]:
-        """The work that this process, and those below it, have taken and not finished."""
+        """Return the work that it and its children have accepted and not finished."""
         return ()
 
     async def __aenter__(self) -> Self:
         try:
-            await type(self).ready(self)  # of its class: the attribute may be the author's
+            await type(self).ready(self)  # from the class: the instance attribute may be the author's
         except asyncio.CancelledError:
             await type(self).stop(self)
             raise
@@ -236,7 +236,7 @@ class Process:
 
 
 class BaseProcess(Ending, Process):
-    """Base of every process: of a GenServer's message loop, of supervisors and of periodic servers."""
+    """Base of every process that the runtime works with: message loops, supervisors, periodic servers."""
 
     __slots__ = ("__weakref__", "_name", "parent", "scheduler", "started_at")
 
@@ -246,7 +246,7 @@ class BaseProcess(Ending, Process):
     started_at: float
 
     def _bind(self, name: str | None, clock: Clock | None) -> None:
-        """Live on the running loop, under `name`; raise AlreadyStartedError where the name is taken."""
+        """Start to live on the running loop, as `name`; raise AlreadyStartedError if the name is taken."""
         scheduler = self.scheduler = scheduler_of(asyncio.get_running_loop(), clock)
         self.started_at = _shared(scheduler.monotonic())
         self.parent = None
@@ -261,45 +261,45 @@ class BaseProcess(Ending, Process):
 
     @property
     def handle(self) -> Process:
-        """What users have of it: itself, or the GenServer whose message loop it is."""
+        """The object that users hold: itself, or the GenServer of a message loop."""
         return self
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that it lives on."""
+        """The event loop it lives on."""
         return self.scheduler.loop
 
     @property
     def clock(self) -> Clock:
-        """Where its time comes from."""
+        """The clock it uses."""
         return self.scheduler.clock
 
     @property
     def is_here(self) -> bool:
-        """Whether the caller is on the thread of this process's loop."""
+        """Whether the caller is on the thread of its loop."""
         return self.scheduler.is_here
 
     @property
     def name(self) -> str:
-        """The unique name it was started with, else what it is."""
+        """The unique name it was started with, else the name of its class."""
         return self._name or type(self).__qualname__
 
     async def ready(self) -> None:
-        """As `Process.ready`."""
+        """See `Process.ready`."""
 
     def shutdown(self) -> None:
-        """As `Process.shutdown`."""
+        """See `Process.shutdown`."""
         raise NotImplementedError
 
     def kill(self) -> None:
-        """As `Process.kill`."""
+        """See `Process.kill`."""
         raise NotImplementedError
 
     def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
-        """Deal with the end of a process whose `parent` this is. Called once for each, at once."""
+        """Handle the end of a process whose `parent` this is. Called once for each, at once."""
 
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
-        """As `Process.stop`."""
+        """See `Process.stop`."""
         limit = self.shutdown_limit if limit is None else limit
         try:
             if limit != "brutal_kill":
@@ -310,7 +310,7 @@ class BaseProcess(Ending, Process):
             if not await ended_within(self.clock, self, KILL_WAIT_S):
                 self._abandon()
         except asyncio.CancelledError:
-            if self.exit is None:  # nobody waits for it any longer, so it must not linger
+            if self.exit is None:  # nothing waits for it any longer, so it must not linger
                 self.kill()
             raise
 
@@ -329,7 +329,7 @@ class BaseProcess(Ending, Process):
 
 
 def ancestors(process: BaseProcess) -> list[str]:
-    """Names of the supervisors above it, the nearest first."""
+    """Return the names of the supervisors above it, nearest first."""
     found = []
     above = process.parent
     while above is not None:
@@ -342,7 +342,7 @@ _last_start = 0.0
 
 
 def _shared(now: float) -> float:
-    """The last start, where that was only just before `now`; else `now`."""
+    """Return the last start time if it was just before `now`, else `now`."""
     global _last_start  # noqa: PLW0603 - a cache of one
     if not 0 <= now - _last_start < STARTED_TOGETHER_S:
         _last_start = now

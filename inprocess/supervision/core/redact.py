@@ -1,16 +1,16 @@
-"""Values as logs and reports may show them: short, and without what is named like a secret.
+"""Values as logs and reports may show them: short and without secrets.
 
     >>> from inprocess.supervision.core.redact import redact
     >>> redact({"user": 7, "api_key": "k-123"})
     "{'user': 7, 'api_key': [hidden]}"
 
-A value is hidden by the name it goes under: the key of a mapping, the field of a dataclass,
-attrs class or named tuple, the parameter of a function, `name=value` or `name: value` in a text
-or in the repr of any other object, and the password of a URL. A secret without such a name
-cannot be told from other values: pass an id instead, or `hide` its name.
+A value is hidden because of its name: the key of a mapping, the field of a dataclass, attrs class or
+named tuple, the parameter of a function, `name=value` or `name: value` in a string or in the repr of
+any other object, and the password of a URL. A secret without such a name looks like any other value:
+pass an id instead, or `hide` its name.
 
-Texts are cut, deep values are not followed: one value takes VALUE_CHARACTERS at most. An object
-whose `__repr__` raises is shown by its type.
+Strings are truncated and deep values are not followed: one value takes at most VALUE_CHARACTERS. An
+object whose `__repr__` raises is shown by its type.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ HIDDEN: Final = "[hidden]"
 VALUE_CHARACTERS = 300
 #: Characters of one text, or of one object's own repr, inside of a value.
 TEXT_CHARACTERS = 80
-#: Characters of a text that are looked at; the rest is never shown.
+#: Characters of a text that are read; the rest is never shown.
 LOOKED_AT_CHARACTERS = 1000
 
-#: A name is a secret's if it holds one of these, whatever its case, `_` and `-`.
+#: A name is that of a secret if it contains one of these; case, `_` and `-` do not matter.
 _fragments: set[str] = {
     "accesskey", "apikey", "authorization", "cookie", "credential", "passphrase", "passwd", "password",
     "privatekey", "pwd", "secret", "signature", "token",
@@ -44,13 +44,13 @@ _NAMED = re.compile(
 
 
 def hide(*names: str) -> None:
-    """Hide from now on what goes under these names too, or under names that hold them. Any thread."""
+    """Hide values under these names too, or under names that contain them. Any thread."""
     _fragments.update(map(_plain, names))
     _is_secret_plain.clear()
 
 
 def is_secret(name: object) -> bool:
-    """Whether a value of that name is hidden."""
+    """Whether a value with this name is hidden."""
     if not isinstance(name, str):
         return False
     known = _is_secret_plain.get(name)
@@ -63,7 +63,7 @@ def is_secret(name: object) -> bool:
 
 
 def redact(value: object) -> str:
-    """The value's repr: one line of VALUE_CHARACTERS at most, secrets hidden. Raises nothing."""
+    """Return the value's repr: one line of at most VALUE_CHARACTERS, secrets hidden. Never raises."""
     try:
         return _cut(_shorten.repr(value), VALUE_CHARACTERS)
     except Exception:  # noqa: BLE001 - a log line about a strange object must not fail
@@ -73,7 +73,7 @@ def redact(value: object) -> str:
 def redact_call(
     function: Callable[..., object], args: Iterable[object] = (), keywords: Mapping[str, object] | None = None
 ) -> str:
-    """`function(arguments)` for a log; an argument is hidden by the name of its parameter too."""
+    """Return `function(arguments)` for a log. An argument is also hidden by its parameter's name."""
     names = _parameters(function)
     shown = [
         HIDDEN if k < len(names) and is_secret(names[k]) else redact(value) for k, value in enumerate(args)
@@ -85,13 +85,13 @@ def redact_call(
 
 
 def function_name(function: object) -> str:
-    """The function's qualified name; for what has none, its type's."""
+    """Return the function's qualified name, or its type's if it has none."""
     function = getattr(function, "func", function)  # functools.partial
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
 
 
 def _parameters(function: object) -> tuple[str, ...]:
-    """Names of the positional parameters, as far as the code tells them; `self` of a method left out."""
+    """Return the names of the positional parameters, as far as the code has them, without `self`."""
     plain = getattr(function, "__func__", function)
     code = getattr(plain, "__code__", None)
     if code is None:
@@ -100,7 +100,7 @@ def _parameters(function: object) -> tuple[str, ...]:
 
 
 class _Shorten(reprlib.Repr):
-    """reprlib's short repr, which knows about secrets."""
+    """reprlib's short repr, with secrets hidden."""
 
     def repr1(self, x: Any, level: int) -> str:
         if isinstance(x, str | bytes | bytearray):
@@ -149,7 +149,7 @@ class _Shorten(reprlib.Repr):
 
 
 def _fields(value: object) -> Iterable[str] | None:
-    """Names of the fields that its repr shows; None where it is no record."""
+    """Return the names of the fields that its repr shows; None if it is no record."""
     if dataclasses.is_dataclass(value):
         return [field.name for field in dataclasses.fields(value) if field.repr]
     attributes = getattr(type(value), "__attrs_attrs__", None)
@@ -159,7 +159,7 @@ def _fields(value: object) -> Iterable[str] | None:
 
 
 def _scrub(text: str) -> str:
-    """The text with passwords of URLs, and what follows a secret's name, hidden."""
+    """Hide passwords of URLs, and values after the name of a secret."""
     text = _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
     return _NAMED.sub(_hide_named, text)
 

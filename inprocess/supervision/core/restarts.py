@@ -1,11 +1,11 @@
-"""How often a crashed child may come back, and how long it waits before it does.
+"""Restart intensity and back-off: how often a child is restarted, and after what delay.
 
-The window is OTP's: at each automatic restart at time `now` keep the earlier restarts with
-`r >= now - max_seconds` (inclusive), add `now`, and restart if the count is at most
-`max_restarts`; else give up. So with 3 in 5 s the fourth restart is one too many, and with 0
-the first is. OTP cuts the time to whole seconds; here it is not cut.
+The window is OTP's. At each automatic restart at time `now`, keep the earlier restarts with
+`r >= now - max_seconds` (inclusive) and add `now`; restart if there are at most `max_restarts`,
+else give up. With 3 in 5 s the fourth restart is refused, with 0 the first. OTP truncates the time
+to whole seconds; this does not.
 
-OTP knows no back-off; `Backoff` is ours and is off unless asked for.
+OTP has no back-off; `Backoff` is an addition and off by default.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RestartIntensity:
-    """At most `max_restarts` restarts within `max_seconds`; raise ValueError for what makes no window."""
+    """At most `max_restarts` restarts within `max_seconds`; raise ValueError for values out of range."""
 
     max_restarts: int = MAX_RESTARTS
     max_seconds: float = MAX_SECONDS
@@ -35,7 +35,7 @@ class RestartIntensity:
 
 
 class RestartWindow:
-    """The restarts of the recent past, counted against an intensity."""
+    """The recent restarts, counted against an intensity."""
 
     __slots__ = ("_intensity", "_restarts")
 
@@ -44,7 +44,7 @@ class RestartWindow:
         self._restarts: deque[float] = deque()
 
     def allows(self, now: float) -> bool:
-        """Count a restart at `now` (monotonic seconds) and say whether it may happen."""
+        """Count a restart at `now` (monotonic seconds) and return whether it is allowed."""
         oldest = now - self._intensity.max_seconds
         while self._restarts and self._restarts[0] < oldest:
             self._restarts.popleft()
@@ -56,9 +56,9 @@ class RestartWindow:
 class Backoff:
     """Wait before each restart: `initial_s`, then `factor` times longer each time, up to `max_s`.
 
-    Up to `jitter` times the wait is added at random, so that children which failed together
-    do not come back together. The count begins again after an attempt that lived longer than
-    `max_s`. Raise ValueError for values that make no schedule.
+    Adds a random part of up to `jitter` times the delay, so that children that fail together do not
+    come back together. The count starts again after an attempt that lived longer than `max_s`. Raise
+    ValueError for values out of range.
     """
 
     initial_s: float = 1.0
@@ -72,7 +72,7 @@ class Backoff:
             raise ValueError(message)
 
     def delay(self, failures: int, chance: Callable[[], float] = random.random) -> float:
-        """Seconds to wait after the n-th failure in a row (from 1); `chance` gives 0 to 1."""
+        """Return the delay after the n-th failure in a row (from 1); `chance` returns 0 to 1."""
         try:
             seconds = min(self.max_s, self.initial_s * self.factor ** (failures - 1))
         except OverflowError:

@@ -1,20 +1,20 @@
 """Scheduler: the run queue and the timers of one event loop, shared by every process on it.
 
-Named after the BEAM's. An idle process costs no asyncio task and an armed timer no handle of the
-loop: each loop has one of these (and one more for each clock that tests bring), with
+Named after the BEAM's. An idle process has no asyncio task, and a timer has no handle of the loop.
+Each loop has one scheduler (and one more for each clock of a test), with
 
-- a run queue: `soon(step)` has a step called in the loop's next turn. All steps that wait are
-  called by one callback a turn, in order, for SLICE_S at most; the rest waits for the next turn,
-  so that the runtime by itself never holds the loop for long. A step does a bounded piece of
-  work and queues itself again where more is left. It handles its own errors; one that it lets
-  through is logged and stops nobody else's step.
-- timers: `at(when, entry)` has `entry.fire(when)` called, for SLICE_S a turn at most too.
-  Entries of the same moment share one place in a heap of moments and fire in the order in
-  which they came; the loop holds one timer, for the earliest. Nothing is cancelled here: an
-  entry knows by itself whether a moment is still one it waits for, and calls `forget` when it
-  is not. The heap is cleared of such entries before they are the greater part of it.
+- a run queue: `soon(step)` calls a step in the loop's next turn. One callback a turn calls all
+  queued steps in order, for at most SLICE_S; the rest waits for the next turn, so that the runtime
+  never holds the loop for long. A step does a bounded amount of work and queues itself again if
+  more is left. It handles its own errors; one that it does not handle is logged, and the other
+  steps still run.
+- timers: `at(when, entry)` calls `entry.fire(when)`, also for at most SLICE_S a turn. Entries of the
+  same moment share one place in a heap of moments and fire in the order they came; the loop holds
+  one timer, for the earliest. The scheduler cancels nothing: an entry knows whether it still waits
+  for a moment, and calls `forget` if it does not. The heap is cleared of stale entries before they
+  are the greater part of it.
 
-Loop's thread only, except where it says otherwise.
+Loop's thread only, unless a method says otherwise.
 """
 
 from __future__ import annotations
@@ -33,51 +33,51 @@ from inprocess.supervision.core.log import log
 
 #: Seconds of steps and timers that one callback serves before the loop has another turn.
 SLICE_S: Final = 0.002
-#: The loop counts a timer as due when it is this close, s; so do we.
+#: A timer this close to its moment is due, s; as asyncio has it.
 RESOLUTION_S: Final = 1e-9
-#: Seconds added to a moment that the loop woke us before: some loops (uvloop) count in whole milliseconds
-#: and would wake us early again and again.
+#: Seconds added to a moment when the loop wakes too early: some loops (uvloop) count whole milliseconds
+#: and would wake too early again and again.
 EARLY_S: Final = 0.0005
-#: Heap entries that may be stale before the heap is looked through for them.
+#: Stale entries that the heap may hold before it is cleared of them.
 STALE_ENTRIES: Final = 1000
 
 
 class Entry(Protocol):
-    """Something with moments."""
+    """Something that waits for moments."""
 
     def fire(self, when: float, /) -> bool:
-        """Do what was put off to `when`; False, and nothing, where it waits for that moment no longer."""
+        """Do what was due at `when`. Return False, and do nothing, if it no longer waits for that moment."""
 
     def awaits(self, when: float, /) -> bool:
         """Whether it still waits for that moment."""
 
 
 class Expiring(Protocol):
-    """Something that waits for its future, for so many seconds at most."""
+    """Something that waits for a future with a time limit."""
 
     @property
     def future(self) -> asyncio.Future[object]:
-        """Done once it waits no longer."""
+        """Done when the wait is over."""
 
     def expire(self, seconds: float, /) -> None:
-        """End the wait: it had `seconds`."""
+        """End the wait, after the time limit of `seconds`."""
 
 
 class Deadline(Entry, Protocol):
-    """One timer for all that wait equally long, see `servers.deadlines`."""
+    """One timer for all waits of the same length, see `servers.deadlines`."""
 
     def add(self, waiting: Expiring, /) -> None:
-        """Have it expire once its time has passed, unless it is discarded before."""
+        """Make it expire after the time limit, unless it is discarded before."""
 
     def discard(self, waiting: Expiring, /) -> None:
-        """Let it go: it waits no longer."""
+        """Remove it: it no longer waits."""
 
     def release(self) -> None:
-        """Let go of the timer where nobody waits."""
+        """Release the timer if nothing waits."""
 
 
 class Alarm:
-    """A one-shot timer: calls `callback` unless it was cancelled before."""
+    """A one-shot timer: calls `callback`, unless it is cancelled before."""
 
     __slots__ = ("_scheduler", "callback")
 
@@ -86,13 +86,13 @@ class Alarm:
         self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
-        """Call it no more; harmless after it was called."""
+        """Do not call it. Has no effect after the call."""
         if self.callback is not None:
             self.callback = None
             self._scheduler.forget()
 
     def fire(self, _when: float, /) -> bool:
-        """As `Entry.fire`."""
+        """See `Entry.fire`."""
         callback, self.callback = self.callback, None
         if callback is None:
             return False
@@ -100,7 +100,7 @@ class Alarm:
         return True
 
     def awaits(self, _when: float, /) -> bool:
-        """As `Entry.awaits`."""
+        """See `Entry.awaits`."""
         return self.callback is not None
 
 
@@ -121,7 +121,7 @@ class Scheduler:
         self._queued = False
         self._moments: list[float] = []
         self._entries: dict[float, Entry | list[Entry]] = {}
-        self._batch: list[Entry] = []  # of the moment that is being served, the next entry last
+        self._batch: list[Entry] = []  # entries of the moment being served, the next one last
         self._batch_at = 0.0
         self._count = self._stale = 0
         self._armed: Timer | None = None
@@ -135,14 +135,14 @@ class Scheduler:
         return threading.get_ident() == self.thread
 
     def soon(self, step: Callable[[], object]) -> None:
-        """Have `step` called in the loop's next turn, after those that were queued before."""
+        """Call `step` in the loop's next turn, after the steps that are queued already."""
         self._steps.append(step)
         if not self._queued:
             self._queued = True
             self.loop.call_soon(self._turn)
 
     def at(self, when: float, entry: Entry) -> None:
-        """Have `entry.fire(when)` called at the clock's `when`, at once where that has passed."""
+        """Call `entry.fire(when)` when the clock reaches `when`, or soon if that has passed."""
         self._count += 1
         entries = self._entries
         there = entries.get(when)
@@ -157,20 +157,20 @@ class Scheduler:
             entries[when] = [cast("Entry", there), entry]
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> Timer:
-        """As `Clock.call_later`, by the shared heap."""
+        """See `Clock.call_later`; uses the shared heap."""
         alarm = Alarm(self, callback)
         self.at(self.monotonic() + seconds, alarm)
         return alarm
 
     def forget(self) -> None:
-        """Note that an entry waits no longer. Once most entries are such, all such are let go of."""
+        """Count one more stale entry. When most entries are stale, remove them."""
         self._stale += 1
         if self._stale == self._count or (self._stale > STALE_ENTRIES and 2 * self._stale > self._count):
             self._clear_stale()
 
     @property
     def armed(self) -> int:
-        """How many entries wait for a moment."""
+        """Number of entries that wait for a moment."""
         return self._count - self._stale
 
     def _turn(self) -> None:
@@ -260,7 +260,7 @@ class Scheduler:
 
 
 def _once_each(entries: Iterable[Entry]) -> Iterable[Entry]:
-    """Without those that gave a moment up and came back to it."""
+    """Remove duplicates: an entry may leave a moment and come back to it."""
     return {id(entry): entry for entry in entries}.values()
 
 
@@ -268,7 +268,7 @@ _schedulers: dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]] = {}
 
 
 def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> Scheduler:
-    """The scheduler of the running loop, and of that clock where one is given."""
+    """Return the scheduler of this loop and clock; the loop must be the running one."""
     of_loop = _schedulers.get(loop)
     if of_loop is None:
         for closed in [known for known in list(_schedulers) if known.is_closed()]:

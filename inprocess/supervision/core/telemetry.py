@@ -1,8 +1,8 @@
-"""Telemetry: what happens inside is told to whoever attached a handler, and costs one look where nobody did.
+"""Telemetry: events of the runtime, passed to attached handlers. Without a handler they cost one check.
 
-As the `telemetry` library of the BEAM. An event is a tuple of names; its measurements are
-numbers, its metadata everything else. A handler runs at once, in the caller's thread and
-between two of its lines: it must be short and must not block.
+Like the BEAM's `telemetry` library. An event is a tuple of names; its measurements are numbers, its
+metadata everything else. A handler runs at once and in the caller's thread: it must be short and must
+not block.
 
     >>> from inprocess import telemetry
     >>> seen = []
@@ -12,10 +12,10 @@ between two of its lines: it must be short and must not block.
     >>> seen[0]["id"], telemetry.detach("docs")
     (7, True)
 
-A handler that raises is detached and logged, and the event TELEMETRY_FAILED tells of it: what
-goes wrong while somebody watches must not end what is watched.
+A handler that raises is detached and logged, and TELEMETRY_FAILED is executed: a fault of a handler
+must not end the process that it observes.
 
-Events of this package: spans of `start` and then `stop` or `exception`, and two single ones.
+Events of this package: spans of `start` and then `stop` or `exception`, and two single events.
 
 | event                                       | of                    | metadata                      |
 |---------------------------------------------|-----------------------|-------------------------------|
@@ -39,11 +39,11 @@ from inprocess.supervision.core.log import log
 Event = tuple[str, ...]
 Handler = Callable[[Event, Mapping[str, float], Mapping[str, Any]], object]
 
-#: Executed when a handler was detached because it raised; metadata: handler_id, event, error.
+#: Executed after a handler raised and was detached; metadata: handler_id, event, error.
 TELEMETRY_FAILED: Final[Event] = ("telemetry", "handler", "failure")
 
-#: Handlers by event. Empty, and so false, where nobody listens: hot paths look at this first.
-#: Only `attach` and `detach` change it.
+#: Handlers by event. Empty, and so false, without a handler: hot paths check this first. Changed only by
+#: `attach` and `detach`.
 attached: Final[dict[Event, tuple[tuple[str, Handler], ...]]] = {}
 
 _changing = threading.Lock()
@@ -52,7 +52,7 @@ _changing = threading.Lock()
 def attach(handler_id: str, events: Iterable[Event], handler: Handler) -> None:
     """Call `handler(event, measurements, metadata)` at each of these events. Any thread.
 
-    Raise ValueError where the id is taken, or an event is no tuple of names.
+    Raise ValueError if the id is taken, or an event is not a tuple of names.
     """
     wanted = list(dict.fromkeys(events))
     for event in wanted:
@@ -67,7 +67,7 @@ def attach(handler_id: str, events: Iterable[Event], handler: Handler) -> None:
 
 
 def detach(handler_id: str) -> bool:
-    """Call that handler no more, at any event; False where there is none of this id. Any thread."""
+    """Stop calling this handler; return False if there is none with this id. Any thread."""
     found = False
     with _changing:
         for event, handlers in list(attached.items()):
@@ -83,11 +83,11 @@ def detach(handler_id: str) -> bool:
 def execute(
     event: Event, measurements: Mapping[str, float] | None = None, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Call the handlers of this event, in the order they were attached. Raises nothing of theirs."""
+    """Call the handlers of this event in the order they were attached. Never raises their errors."""
     for handler_id, handler in attached.get(event, ()):
         try:
             handler(event, measurements or {}, metadata or {})
-        except Exception as error:  # noqa: BLE001 - who watches must not end what is watched
+        except Exception as error:  # noqa: BLE001 - a handler must not end the process that it observes
             detach(handler_id)
             log.exception("the telemetry handler %r failed at %s and was detached", handler_id, event)
             if event != TELEMETRY_FAILED:
@@ -95,11 +95,11 @@ def execute(
 
 
 class span:  # noqa: N801 - used as a function: `with span(...)`
-    """Execute `event + ("start",)`, run the block, then `+ ("stop",)`, or `+ ("exception",)` where it raised.
+    """Execute `event + ("start",)`, run the block, then `+ ("stop",)` or, if it raises, `+ ("exception",)`.
 
-    Measurements: `monotonic_time` and, at the start, `system_time`, else `duration`; all in
-    seconds. The metadata is passed to all; what the block puts into the dictionary that it gets
-    (`as metadata`) is in the last one too, and `error` where it raised. The error goes on.
+    Measurements: `monotonic_time`, and `system_time` at the start, `duration` at the end; in seconds.
+    All events get the metadata. `with span(...) as metadata:` lets the block add entries, which the last
+    event has too, with `error` if the block raises. The error is raised again.
     """
 
     __slots__ = ("_event", "_metadata", "_started")

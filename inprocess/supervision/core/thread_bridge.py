@@ -1,8 +1,8 @@
-"""Crossing between threads, for callers that are not on the loop's thread.
+"""Calls from other threads to the event loop's thread.
 
-`hop` runs a short function on the loop for such a caller and waits for its answer; `wait_on`
-runs any function there, and awaits what it returns where that is to be awaited. `is_async` tells
-functions to await from functions to call. Work that blocks has a module of its own, `isolation`.
+`hop` runs a short function on the loop and waits for its result. `wait_on` runs any function there
+and awaits what it returns, if that is awaitable. `is_async` tells coroutine functions from plain
+ones. For work that blocks, see `isolation`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-#: Seconds that a caller on another thread waits for the loop to take its turn.
+#: Seconds that a caller on another thread waits for the loop to run its function.
 HOP_TIMEOUT_S = 5.0
 
 T = TypeVar("T")
@@ -22,8 +22,8 @@ T = TypeVar("T")
 def hop(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:
     """Run `function` on the loop's thread and return its result; for callers on another thread.
 
-    Raise TimeoutError where the loop did not get to it in HOP_TIMEOUT_S (then it never will run
-    it), and RuntimeError where the loop is closed.
+    Raise TimeoutError if the loop does not run it within HOP_TIMEOUT_S (then it never will), and
+    RuntimeError if the loop is closed.
     """
     answer: concurrent.futures.Future[T] = concurrent.futures.Future()
     loop.call_soon_threadsafe(_answer, answer, function)
@@ -38,10 +38,10 @@ def hop(loop: asyncio.AbstractEventLoop, function: Callable[[], T]) -> T:
 def wait_on(
     loop: asyncio.AbstractEventLoop, function: Callable[[], Any], timeout_s: float | None = None
 ) -> Any:
-    """Call a function on the loop, await what it returns if need be, and return what comes of it.
+    """Call a function on the loop, await its result if it is awaitable, and return the outcome.
 
-    Raise what it raised, TimeoutError where it took longer than `timeout_s` seconds (it is
-    cancelled then), and RuntimeError on the loop's own thread, which would wait for itself.
+    Raise what the function raises, TimeoutError if it takes longer than `timeout_s` seconds (it is then
+    cancelled), and RuntimeError on the loop's own thread, which would wait for itself.
     """
     if asyncio._get_running_loop() is loop:  # noqa: SLF001 - documented under this name
         raise RuntimeError(f"{function!r}: on the loop's own thread, call or await it directly")
@@ -56,7 +56,7 @@ def wait_on(
 
 
 def is_async(function: Callable[..., object]) -> bool:
-    """Whether calling it makes a coroutine; the flags of the code first, since `inspect` is slow."""
+    """Whether calling it makes a coroutine. Looks at the code's flags first, because `inspect` is slow."""
     code = getattr(function, "__code__", None)
     if code is not None:
         return bool(code.co_flags & inspect.CO_COROUTINE)

@@ -11,9 +11,9 @@
     >>> (app.name, app.state, app.restarts), [(child.id, child.kind) for child in app.children]
     (('app', 'running', 0), [('cache', 'GenServer')])
 
-As Erlang's observer, without the window. A look from another thread waits for the loop's next
-turn and takes one turn of it: some 20 µs a node shown. A loop that takes no turn is a finding,
-not an error: its processes are shown as "no answer". Seconds throughout; moments as ISO 8601.
+Like Erlang's observer, without the window. From another thread it waits for the loop's next turn and
+takes one turn: about 20 µs a node. A loop that does not answer is no error: its processes are shown
+as "no answer". Durations are in seconds, times in ISO 8601.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from inprocess.supervision.tasks import task
 from inprocess.supervision.tasks.child import Child
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
-#: Children of one process that are shown; the rest is counted.
+#: Children of one process that are shown; the others are only counted.
 MAX_CHILDREN: Final = 100
 
 
 def snapshot(*roots: Process | str, max_children: int = MAX_CHILDREN, attributes: bool = False) -> Snapshot:
-    """Look at these processes, or names, and all below them. Any thread.
+    """Return a snapshot of these processes, or names, and of all below them. Any thread.
 
-    Without roots: every named process that has no supervisor, and the unlinked tasks of
-    `Task.start`. `attributes` adds what the servers keep in their attributes, after their
-    `format_status`. Raise LookupError for a name that no process has.
+    Without roots: of every named process without a supervisor, and of the tasks of `Task.start`.
+    `attributes` adds the servers' attributes, after their `format_status`. Raise LookupError for a name
+    that no process has.
     """
     node = partial(_node, max_children=max_children, attributes=attributes)
     nodes = tuple(_there(process, node) for process in (map(_named, roots) if roots else _roots()))
@@ -107,9 +107,9 @@ def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) ->
 
 
 def _below(process: BaseProcess, limit: int) -> tuple[list[tuple[str, object]], int]:
-    """Ids and children of whatever kind, `limit` at most, the oldest first; and how many there are.
+    """Return ids and children, oldest first, at most `limit`; and the number of children.
 
-    Where there may be a million, only those that are shown are gone through.
+    There may be a million: only the ones that are shown are iterated over.
     """
     if isinstance(process, TaskSupervisor):
         held = chain(process._children, process._line)  # noqa: SLF001 - of one package
@@ -146,7 +146,7 @@ def _attributes(process: MessageLoop) -> str:
 
 
 def _moment(value: object) -> str | None:
-    """A moment that a server keeps, as seconds since 1970 or as a datetime; None for anything else."""
+    """Format a time, given in seconds since 1970 or as a datetime; None for anything else."""
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     return _iso(value) if isinstance(value, float | int) else None

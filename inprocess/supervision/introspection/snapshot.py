@@ -1,4 +1,4 @@
-"""Snapshot: what the observer saw, as plain data that can be printed, searched and made into JSON."""
+"""Snapshot: the processes of a tree as plain data that can be printed, searched and made into JSON."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One process, or one child of a TaskSupervisor; None for what its kind does not have."""
+    """One process, or one child of a TaskSupervisor. None for what its kind does not have."""
 
-    #: What its supervisor calls it; for a root its name.
+    #: Its id in its supervisor; for a root its name.
     id: str
     #: Its class, or "task".
     kind: str
@@ -24,38 +24,38 @@ class Node:
     state: str
     #: Seconds since it started.
     uptime_s: float | None = None
-    #: Messages that wait.
+    #: Number of messages that wait.
     mailbox_depth: int | None = None
-    #: Automatic restarts that it has done since it started.
+    #: Number of automatic restarts by it since its start.
     restarts: int | None = None
-    #: Which run of its work this is, from 1.
+    #: Number of the current attempt, from 1.
     attempt: int | None = None
     #: When it last ran, by the wall clock.
     last_run_at: str | None = None
-    #: What became of its ticks.
+    #: Number of its ticks by outcome.
     counts: dict[str, int] | None = None
-    #: A task's call, or a server's attributes where they were asked for; secrets hidden.
+    #: The call of a task, or the attributes of a server if requested; secrets hidden.
     about: str | None = None
-    #: Those below it, in the order of their start, as many as were asked for.
+    #: Its children in the order of their start, as many as requested.
     children: tuple[Node, ...] = ()
-    #: How many children it has, those not shown included.
+    #: Number of its children, including those not shown.
     child_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What `observer.snapshot` saw. Iterating goes through the nodes, each before those below it."""
+    """The result of `observer.snapshot`. Iterates over the nodes, parents before children."""
 
     #: By the wall clock, in UTC.
     taken_at: str
     roots: tuple[Node, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as dictionaries, lists, texts and numbers, for `json.dumps`; None is left out."""
+        """Return dictionaries, lists, strings and numbers, for `json.dumps`, without None."""
         return {"taken_at": self.taken_at, "roots": [_plain(root) for root in self.roots]}
 
     def find(self, node_id: str) -> Node | None:
-        """The first node of that id or name, from the top."""
+        """Return the first node with this id or name, from the top."""
         return next((node for node in self if node_id in {node.id, node.name}), None)
 
     def __iter__(self) -> Iterator[Node]:
@@ -66,12 +66,12 @@ class Snapshot:
             waiting += reversed(node.children)
 
     def __str__(self) -> str:
-        """A tree of text, one line a node."""
+        """Return a tree of text, one line a node."""
         return "\n".join(line for root in self.roots for line in _lines(root, "", "")) or "(no process runs)"
 
 
 def _plain(node: Node) -> dict[str, Any]:
-    """The node as a dictionary, its children as a list of such; None is left out."""
+    """Return the node as a dictionary, without None."""
     fields = {field.name: getattr(node, field.name) for field in dataclasses.fields(node)}
     fields["children"] = [_plain(child) for child in node.children]
     return {name: value for name, value in fields.items() if value is not None}

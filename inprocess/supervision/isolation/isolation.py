@@ -1,17 +1,16 @@
-"""Isolation: where one attempt of a child's function runs.
+"""Isolation: where an attempt of a child's function runs.
 
-- "loop": on the event loop. An async function is awaited there; a plain one holds the loop up
-  as long as it runs.
-- "thread": on a daemon thread, THREADS at once at most, in the child's context variables. An
-  async function gets a loop of its own there. Python cannot stop a thread: the function may
-  look at `stop_requested()`. One that has not ended at the child's limit is abandoned and
-  reported by name, and no one waits for it, the interpreter's exit no longer than EXIT_WAIT_S.
-- "process": in a worker process, PROCESSES at once at most (see `child_process`). Being told to
-  end is SIGTERM there, which raises SystemExit in the function; at the child's limit, SIGKILL.
+- "loop": on the event loop. An async function is awaited; a plain one blocks the loop while it runs.
+- "thread": on a daemon thread, at most THREADS at once, in the child's context variables. An async
+  function gets a loop of its own. Python cannot stop a thread; the function may check
+  `stop_requested()`. If it has not ended at the child's limit, it is abandoned and reported by name,
+  and nothing waits for it; the interpreter's exit waits no longer than EXIT_WAIT_S.
+- "process": in a worker process, at most PROCESSES at once, see `worker_process`. The request to end
+  is SIGTERM, which raises SystemExit in the function; the kill at the child's limit is SIGKILL.
 - None: "loop" for an async function, "thread" for a plain one.
 
-Work that finds all threads or processes taken waits for one, in the order it came. OTP needs
-none of this: its scheduler interrupts work that burns, and a process there can be killed.
+Work that finds no free thread or process waits for one, in order of arrival. OTP needs none of this: its
+scheduler preempts busy work, and a process there can be killed.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ Isolation = Literal["loop", "thread", "process"]
 THREADS = 32
 #: Functions that run in processes at once: one a core.
 PROCESSES = os.cpu_count() or 1
-#: Seconds that a thread without work is kept.
+#: Seconds that an idle thread is kept.
 THREAD_IDLE_S = 10.0
-#: Seconds that a process without work is kept.
+#: Seconds that an idle process is kept.
 PROCESS_IDLE_S = 60.0
 #: Seconds that the interpreter's exit waits for functions that are still running in threads.
 EXIT_WAIT_S = 5.0
-#: Seconds that a killed process gets to be gone; only one that hangs in the kernel takes longer.
+#: Seconds that a killed process has to end; only one that hangs in the kernel takes longer.
 REAP_S = 5.0
 
 _job: ContextVar[Job] = ContextVar("inprocess.job")
@@ -64,11 +63,10 @@ async def run(
 ) -> object:
     """Run `function(*args)` once and return its result; raise what it raised.
 
-    Cancel it once and the work is told to end and gets `shutdown` seconds for that; cancel it
-    twice and the work is killed. If that cannot be done, `lost` is called and CancelledError
-    raised, while the work goes on. Work that was cancelled and returns all the same counts as
-    returned. Raise WorkerDiedError where the process, or `sys.exit` in a thread, ended the work
-    before it returned, NotPicklableError for what cannot go to a process and back.
+    One cancellation asks the work to end within `shutdown` seconds, a second one kills it. If it cannot be
+    killed, `lost` is called and CancelledError raised while the work goes on. Work that returns in spite of
+    its cancellation counts as returned. Raise WorkerDiedError if the process, or `sys.exit` in a thread, ends
+    the work before it returns, and NotPicklableError for what cannot be sent to a process and back.
     """
     where = isolation or ("loop" if is_async(function) else "thread")
     if where == "loop":
@@ -87,16 +85,15 @@ async def run(
 
 
 def stop_requested() -> bool:
-    """Whether the work that the caller's thread does was told to end; False where it is no such work."""
+    """Whether the work of this thread was asked to end; False outside of such work."""
     job = _job.get(None)
     return job is not None and job.stop_requested
 
 
 def set_limits(*, threads: int | None = None, processes: int | None = None) -> None:
-    """Bound how many functions run in threads and in processes at once, in this whole process. Any thread.
+    """Set how many functions run in threads and in processes at once, in this Python process. Any thread.
 
-    None leaves the bound as it is. What runs beyond a lowered bound is let finish. Raise
-    ValueError for a bound below 1.
+    None keeps a limit. Running work beyond a lowered limit is finished. Raise ValueError below 1.
     """
     for bound in (threads, processes):
         if bound is not None and bound < 1:
@@ -108,9 +105,9 @@ def set_limits(*, threads: int | None = None, processes: int | None = None) -> N
 
 
 def release(seconds: float = REAP_S) -> bool:
-    """End the threads and processes that are kept for the next work; False where they take longer.
+    """End the idle threads and processes; return False if they take longer than `seconds`.
 
-    For tests that look for what was left over. Any thread but the loop's, which it would hold up.
+    For tests that look for leaks. Any thread but the loop's, which it would block.
     """
     released = [pool.release(seconds) for pool in _pools()]
     return all(released)
@@ -142,12 +139,12 @@ async def _run_job(
 
 
 async def _stop(job: Job, ended: asyncio.Future[None], limit: ShutdownLimit) -> None:
-    """Ask, wait, and kill; return when the job has ended, or cannot be ended."""
+    """Ask, wait, and kill; return when the job has ended or cannot be ended."""
     task = asyncio.current_task()
     is_kill = limit == "brutal_kill" or (task is not None and task.cancelling() > 1)
     if not is_kill:
         job.stop()
-        # a little longer than the supervisor, which asks again at the limit; alone if there is none
+        # a little longer than the supervisor, which asks again at the limit
         seconds = None if limit == "infinity" else cast("float", limit) + KILL_WAIT_S
         await _wait(ended, seconds)
     if not ended.done() and job.kill():
@@ -187,7 +184,7 @@ def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Iso
 
 
 def _no_more() -> None:
-    """Nothing to clear up after a thread."""
+    """Threads need no clean-up."""
 
 
 _threads = DaemonThreadPool("thread", THREADS, THREAD_IDLE_S, _no_more)
@@ -205,7 +202,7 @@ def _pools() -> list[DaemonThreadPool]:
 
 
 def _at_exit() -> None:
-    """Leave no process behind; wait for threads, for a while, and name those that go on."""
+    """End all processes; wait for threads for a limited time, and log those that go on."""
     if len(_pools()) > 1:
         for job in _processes().running():
             job.stop()

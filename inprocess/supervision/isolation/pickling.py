@@ -1,8 +1,8 @@
-"""What goes between this process and a worker process: pickles, with errors that name what does not go.
+"""Pickles for calls to a worker process and back, with errors that name what cannot be pickled.
 
-A call goes out as `function` and `args`, each pickled by itself, so that an error can tell which
-of them is at fault. What comes back is a result, or an exception together with its traceback's
-text, which pickling would lose; the text becomes a note of the exception.
+`function` and each of `args` are pickled separately, so that an error can name the one at fault. Back
+comes a result, or an exception with the text of its traceback, which pickling would lose; the text
+becomes a note of the exception.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class Call(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came of it: a pickled result or exception, with the traceback of the exception."""
+    """The outcome: a pickled result, or a pickled exception with its traceback."""
 
     pickled: bytes
     traceback: str | None = None
 
 
 def pack_call(name: str, attempt: int, function: Callable[..., object], args: tuple[Any, ...]) -> Call:
-    """Make a call ready to send; raise NotPicklableError, which names the function or the argument."""
+    """Pickle a call; raise NotPicklableError, which names the function or the argument."""
     packed = _pack(function, f"{name}: its function")
     packed_args = tuple(
         _pack(value, f"{name}: its argument {number},", ",") for number, value in enumerate(args, start=1)
@@ -43,7 +43,7 @@ def pack_call(name: str, attempt: int, function: Callable[..., object], args: tu
 
 
 def unpack_call(call: Call) -> tuple[Callable[..., object], tuple[Any, ...]]:
-    """The function and its arguments, in the worker; raise NotPicklableError where that fails."""
+    """Unpickle function and arguments, in the worker; raise NotPicklableError if that fails."""
     function = _unpack(call.function, f"{call.name}: its function")
     return function, tuple(
         _unpack(value, f"{call.name}: its argument {number}") for number, value in enumerate(call.args, 1)
@@ -51,7 +51,7 @@ def unpack_call(call: Call) -> tuple[Callable[..., object], tuple[Any, ...]]:
 
 
 def pack_result(name: str, result: object) -> Answer:
-    """Make a result ready to send back, or an error that names it where that cannot be done."""
+    """Pickle a result, or an error that names it if it cannot be pickled."""
     try:
         return Answer(_pack(result, f"{name}: its result"))
     except NotPicklableError as error:
@@ -59,7 +59,7 @@ def pack_result(name: str, result: object) -> Answer:
 
 
 def pack_error(name: str, error: BaseException) -> Answer:
-    """Make an exception ready to send back, or a RemoteError that names it where that cannot be done."""
+    """Pickle an exception, or a RemoteError with its text if it cannot be pickled."""
     text = "".join(traceback.format_exception(error))
     try:
         pickled = pickle.dumps(error)

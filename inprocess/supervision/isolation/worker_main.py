@@ -1,11 +1,11 @@
-"""The worker process: makes one call after another for the app that started it. See `child_process`.
+"""The program of a worker process: makes one call after another for the app, see `worker_process`.
 
-1. It dies with the app, however that ends: the read end of a pipe whose only other end is the
-   app's has SIGKILL sent to the whole process group when it closes. That is done by the kernel
-   (Linux), so it works while C code holds the interpreter. Elsewhere a thread watches the pipe.
+1. It ends with the app, however that ends. It holds the read end of a pipe whose only other end is the
+   app's; when that closes, the kernel (Linux) sends SIGKILL to the whole process group, even while C code
+   holds the interpreter. On other systems a thread watches the pipe.
 2. SIGTERM raises SystemExit in the call, so that its `finally` blocks run.
-3. The app's main module is imported for calls that need it, as `multiprocessing` does, so a
-   script that is not to start again in its workers needs `if __name__ == "__main__":`.
+3. The app's main module is imported for calls that need it, as `multiprocessing` does. A script that
+   must not start again in its workers needs `if __name__ == "__main__":`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TERMINATED = 128 + signal.SIGTERM
 
 
 def main(connection_fd: int, lifeline: int) -> None:
-    """Serve calls until the app closes the connection."""
+    """Make calls until the app closes the connection."""
     _die_with(lifeline)
     signal.signal(signal.SIGTERM, _terminate)
     connection = Connection(connection_fd)

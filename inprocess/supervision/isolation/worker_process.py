@@ -1,16 +1,16 @@
-"""WorkerProcess: one process that makes calls for this one, and the job that is such a call.
+"""WorkerProcess: a process that makes calls for this one; ProcessJob: such a call.
 
-Processes are started anew (never forked from this one, which has threads) and kept for the next
-call, since a start takes about 0.1 s; so a call may find module globals as an earlier one left
-them. Standard output and error are the app's, standard input is empty, context variables and
-the set-up of logging stay behind. One that dies, or that was told to end, is not used again.
+Processes are started fresh (never forked from this one, which has threads) and kept for the next call,
+because a start takes about 0.1 s. A call may therefore find module globals as an earlier call left them.
+Standard output and error are the app's and standard input is empty; context variables and logging
+configuration are not passed on. A process that died, or was asked to end, is not used again.
 
 How a death is told from an answer:
 
 1. The thread that made the call waits for the connection and for the process (its pidfd).
-2. An answer that is there counts, even if the process died after it was sent.
-3. Else the process is dead: what is left of its process group is killed, so that no grandchild
-   holds on, and it is reaped by the only thread that ever waits for it.
+2. An answer that has arrived counts, even if the process died after it was sent.
+3. Otherwise the process is dead: the rest of its process group is killed, so that no grandchild
+   survives, and it is reaped by the only thread that waits for it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class WorkerProcess:
         return not wait(self._ends, timeout=0)
 
     def call(self, call: Call) -> object:
-        """Make a call there and return its result or raise its error; WorkerDiedError where it dies first."""
+        """Make a call and return its result or raise its error; raise WorkerDiedError if it dies first."""
         try:
             self._connection.send_bytes(pickle.dumps(tuple(call)))
             wait(self._ends)
@@ -102,7 +102,7 @@ class WorkerProcess:
                 self._kill_group()
 
     def close(self) -> None:
-        """Have it end, by force where it does not, and reap it."""
+        """End it, by force if necessary, and reap it."""
         self._connection.close()
         self._reap()
 
@@ -165,14 +165,14 @@ class ProcessJob(Job):
         self._worker: WorkerProcess | None = None
 
     def stop(self) -> None:
-        """As `Job.stop`, by SIGTERM."""
+        """See `Job.stop`; by SIGTERM."""
         with self._lock:
             super().stop()
             if self._worker is not None:
                 self._worker.terminate()
 
     def kill(self) -> bool:
-        """As `Job.kill`, by SIGKILL."""
+        """See `Job.kill`; by SIGKILL."""
         with self._lock:
             self.stop_requested = True
             if self._worker is not None:
@@ -201,7 +201,7 @@ _seat = threading.local()
 
 
 def _mine() -> WorkerProcess:
-    """The process of this thread; a new one where it has none, or that one has died."""
+    """Return the process of this thread; a new one if there is none or it has died."""
     worker: WorkerProcess | None = getattr(_seat, "worker", None)
     if worker is None or not worker.is_usable:
         leave()

@@ -1,10 +1,10 @@
-"""DaemonThreadPool: daemon threads that run jobs, one at a time each, at most `limit` of them.
+"""DaemonThreadPool: at most `limit` daemon threads that run jobs, each one at a time.
 
-Unlike `concurrent.futures` nothing here waits for a thread for ever, not even the interpreter's
-exit. Threads are made when there is work for them and end after `idle_s` without. A job that
-waits for a thread can be withdrawn. One that runs and cannot be stopped can be given up as
-lost: its thread then counts no more and another may take its place, so that stuck work does not
-starve the rest. No more than `limit` threads can be lost at a time: then jobs wait.
+Unlike in `concurrent.futures`, nothing waits for a thread without limit, not even the interpreter's exit.
+Threads are started on demand and end after `idle_s` without work. A job that waits for a thread can be
+withdrawn. A running job that cannot be stopped can be marked as lost: its thread no longer counts and
+another may take its place, so that stuck work does not block the rest. At most `limit` threads can be
+lost at a time; then jobs wait.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class Job:
-    """A call to make on a thread, and then what came of it: a `result` or an `error`."""
+    """A call to make on a thread, and its outcome: a `result` or an `error`."""
 
     __slots__ = ("_call", "error", "lost", "name", "on_end", "result", "stop_requested")
 
@@ -30,16 +30,16 @@ class Job:
         self.lost = False
 
     def stop(self) -> None:
-        """Ask it to end; a thread has to look at `stop_requested` by itself. Any thread."""
+        """Ask it to end; a thread has to check `stop_requested` itself. Any thread."""
         self.stop_requested = True
 
     def kill(self) -> bool:
-        """End it by force; False where that cannot be done, as with a thread, which is asked. Any thread."""
+        """End it by force; return False if that is impossible. A thread is only asked. Any thread."""
         self.stop_requested = True
         return False
 
     def run(self) -> None:
-        """Make the call and note what came of it; raises nothing."""
+        """Make the call and keep its outcome; never raises."""
         try:
             self.result = self._call()
         except BaseException as error:  # noqa: BLE001 - belongs to who waits for the job, whatever it is
@@ -66,9 +66,9 @@ class DaemonThreadPool:
         self._closing = False
 
     def submit(self, job: Job) -> None:
-        """Run the job as soon as a thread is free; `on_end` is called then, on that thread. Any thread.
+        """Run the job as soon as a thread is free, then call its `on_end` on that thread. Any thread.
 
-        Raise RuntimeError where there is no thread and none can be made.
+        Raise RuntimeError if there is no thread and none can be started.
         """
         with self._work:
             self._waiting[job] = None
@@ -78,23 +78,23 @@ class DaemonThreadPool:
                 self._hire(job)
 
     def resize(self, limit: int) -> None:
-        """Have at most `limit` threads from now on; those beyond it end when they are idle. Any thread."""
+        """Have at most `limit` threads from now on; threads beyond it end when they are idle. Any thread."""
         with self._work:
             self.limit = limit
             for job in list(self._waiting)[: limit - len(self._threads) + self._lost]:
                 self._hire(job)
 
     def reset(self) -> None:
-        """Forget all jobs and threads, in a fork of the process that had them."""
+        """Forget all jobs and threads, in a fork of the process."""
         self.__init__(self.kind, self.limit, self.idle_s, self._leave)  # type: ignore[misc]
 
     def withdraw(self, job: Job) -> bool:
-        """Take back a job that waits for a thread; False where it has begun. Any thread."""
+        """Remove a job that waits for a thread; return False if it has begun. Any thread."""
         with self._work:
             return self._waiting.pop(job, self) is None
 
     def lose(self, job: Job) -> None:
-        """Give up on a job that cannot be stopped; it may go on. Any thread."""
+        """Mark a job that cannot be stopped as lost; it may go on. Any thread."""
         with self._work:
             if self._lost < self.limit and job in self._running.values():
                 job.lost = True
@@ -103,18 +103,18 @@ class DaemonThreadPool:
                     self._hire(job)
 
     def running(self) -> list[Job]:
-        """The jobs that run now, lost ones included. Any thread."""
+        """Return the jobs that run now, including lost ones. Any thread."""
         with self._work:
             return list(self._running.values())
 
     def wait(self, seconds: float) -> list[Job]:
-        """Wait until no job runs, for `seconds` at most, and return those that still do."""
+        """Wait until no job runs, at most `seconds`; return the jobs that still run."""
         with self._changed:
             self._changed.wait_for(lambda: not self._running, seconds)
             return list(self._running.values())
 
     def release(self, seconds: float) -> bool:
-        """End the idle threads and wait for that; False where it took longer than `seconds`."""
+        """End the idle threads and wait for that; return False if it takes longer than `seconds`."""
         with self._changed:
             self._closing = True
             self._work.notify_all()
@@ -157,7 +157,7 @@ class DaemonThreadPool:
             self._changed.notify_all()
 
     def _next(self, thread: threading.Thread, *, is_idle: bool) -> Job | None:
-        """The next job; None, and the thread counts no more, where it is to end."""
+        """Return the next job; None if the thread is to end, which then no longer counts."""
         with self._work:
             self._idle += not is_idle
             if not self._waiting and not self._closing:
@@ -170,7 +170,7 @@ class DaemonThreadPool:
             return None
 
     def _ended(self, thread: threading.Thread, job: Job) -> bool:
-        """Note the end before anyone is told, so that the next job finds a thread; False if lost."""
+        """Record the end before `on_end`, so that the next job finds a thread; return False if lost."""
         with self._changed:
             del self._running[thread]
             if job.lost:  # another has its place

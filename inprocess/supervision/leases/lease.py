@@ -39,20 +39,20 @@ class Lease(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in logs; the same for every replica."""
+        """The name that logs show; the same for every replica."""
 
     async def acquire(self) -> int | None:
-        """Try once to become the holder: the token, or None where another is. Raise the backend's errors."""
+        """Try once to become the holder. Return the token, None if another holds it. Raise backend errors."""
 
     async def renew(self) -> bool:
-        """Stay the holder for `ttl_s` more; False where the lease is lost. Raise the backend's errors."""
+        """Stay the holder for another `ttl_s`; return False if the lease is lost. Raise backend errors."""
 
     async def release(self) -> None:
-        """Give it up, and let go of what it needs; harmless for who does not hold it."""
+        """Give the lease up and release its resources. Has no effect for a replica that does not hold it."""
 
 
 def check_ttl(ttl_s: float) -> float:
-    """The time to live as given; raise ValueError where it is too short to be renewed in."""
+    """Return the time to live; raise ValueError if it is too short to be renewed in."""
     if not ttl_s >= 1:
         raise ValueError(
             f"ttl_s is {ttl_s}: expected 1 s or more, since a third of it is left for each renewal"

@@ -1,14 +1,14 @@
-"""Graceful end, in two phases, with a report of what did not make it.
+"""Drain: a graceful end in two phases, with a report of the work that was cut off.
 
 Quiet:
-1. New work is refused with a clear error; ticks stop.
-2. Wait until no work is held, for `grace_s` at most. Retries go on meanwhile.
+1. Refuse new work with a clear error; stop ticks.
+2. Wait until no work is held, for at most `grace_s`. Retries go on meanwhile.
 Stop:
-3. Stop the tree: what is left is cancelled, each within its own limit, and abandoned where it
-   ignores that.
-4. Report what was cut off, by name and arguments. Work that returned during its limit is not.
+3. Stop the tree: the remaining work is cancelled, each piece within its own limit, and abandoned if it
+   suppresses that.
+4. Report what was cut off, by name and arguments. Work that returned within its limit is not.
 
-OTP has no drain: `init:stop` goes to the second phase at once.
+OTP has no drain: `init:stop` begins with the second phase.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from inprocess.supervision.core.exits import NORMAL
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import Held, Process
 
-#: Lines of a report that name cut-off work; a longer report says how many more there were.
+#: Lines of a report that name cut-off work; a longer report gives the number of the others.
 REPORTED_WORK = 100
 
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """One piece of work that the drain ended; `state` is what it was in when the grace ran out."""
+    """One piece of work that the drain ended; `state` is its state at the end of the grace."""
 
     name: str
     description: str
@@ -39,7 +39,7 @@ class CutOff:
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What became of the work held when the drain began: `ended` of it ended by itself, well or not."""
+    """The outcome of the work held when the drain began: `ended` of it ended by itself."""
 
     ended: int
     cut_off: tuple[CutOff, ...] = ()
@@ -57,10 +57,10 @@ class DrainReport:
 
 
 async def drain(process: Process, *, grace_s: float) -> DrainReport:
-    """End a process and all below it as the module says; log the report and return it.
+    """End a process and all below it, as the module describes; log the report and return it.
 
-    `grace_s` is in seconds of the process's clock. A cancellation cuts the grace short: the
-    stop and the report still come, then it is raised. Loop's thread only; from any other
+    `grace_s` is in seconds of the process's clock. A cancellation cuts the grace short: stop and report still
+    follow, then CancelledError is raised. Loop's thread only; from another thread call
     `on_loop(drain, process, grace_s=...)`.
     """
     process = process.__process__
@@ -79,7 +79,7 @@ async def drain(process: Process, *, grace_s: float) -> DrainReport:
 
 
 def cut_off(work: Sequence[Held], states: Sequence[str]) -> tuple[CutOff, ...]:
-    """The records of work that was stopped, with the states it was in before; not of what returned."""
+    """Return the records of stopped work, with its states before the stop, without work that returned."""
     return tuple(
         CutOff(held.name, held.describe(), state, held.attempt, held.state == "abandoned")
         for held, state in zip(work, states, strict=True)

@@ -1,15 +1,14 @@
-"""Where background work lives when its caller has no event loop: a loop on a thread of its own.
+"""Runtime: an event loop on a thread of its own, for callers that have no loop.
 
-`Runtime` hosts one: started once, drained when the interpreter ends. An async app has a loop
-already and calls `attach` in its lifespan instead; then calls from the app's worker threads
-find their way to that loop. What can be called from any thread as it is says so; `on_loop`
-calls anything else, plain or async, from a thread.
+An async app has a loop already: it calls `attach` in its lifespan, and calls from its worker threads then
+use that loop. Functions that may be called from any thread say so; `on_loop` calls any other function,
+plain or async, from a thread.
 
-A fork of the app (a pre-forking web server) has no threads: there the runtime starts anew at
-the first call. What was in memory stays with the original.
+A runtime is drained when the interpreter ends. A fork of the app (a pre-forking web server) has no
+threads: there the runtime starts anew at the first call. What was in memory stays in the original.
 
-Python 3.12.0 to 3.12.2 start no thread and no process once the main thread has ended (gh-113964):
-there, call `stop` before that where the drain needs one.
+Python 3.12.0 to 3.12.2 start no thread and no process after the end of the main thread (gh-113964): there,
+call `stop` before, if the drain needs one.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from inprocess.supervision.isolation import isolation  # noqa: F401 - registers 
 
 #: Seconds that the start of a runtime may take.
 START_TIMEOUT_S = 10.0
-#: Seconds beyond the application's own drain that the end of a runtime may take.
+#: Seconds that the end of a runtime may take, in addition to the application's own drain.
 STOP_TIMEOUT_S = 30.0
 
 T = TypeVar("T")
@@ -40,12 +39,12 @@ _attached: list[asyncio.AbstractEventLoop] = []
 
 
 class Runtime:
-    """An event loop on a daemon thread, with an application (an async context manager) inside.
+    """An event loop on a daemon thread, inside an application (an async context manager).
 
-    `start` returns once the application is entered; `stop`, called at the interpreter's exit
-    at the latest, leaves it. Both may be called again and from any thread but its own. A
-    runtime whose loop has ended by an error, which is logged, is started anew by `start`.
-    `loop_factory` makes the loop, uvloop's for example. `with` starts and stops it.
+    `start` returns once the application is entered; `stop` leaves it, at the latest at the interpreter's
+    exit. Both may be called repeatedly and from any thread but its own. If the loop ends with an error,
+    the error is logged, and `start` starts it anew. `loop_factory` creates the loop, for example
+    uvloop's. `with` starts and stops it.
     """
 
     def __init__(
@@ -72,10 +71,10 @@ class Runtime:
         return self._loop
 
     def start(self) -> Self:
-        """Start the thread and enter the application, where that is not so already.
+        """Start the thread and enter the application, unless that is done already.
 
-        Raise what the application raised, and TimeoutError where it was not entered in
-        START_TIMEOUT_S (it is left as soon as it is).
+        Raise what the application raises, and TimeoutError if it is not entered within START_TIMEOUT_S
+        (it is then left as soon as it is).
         """
         self._refuse_own_thread("start")
         with self._lock:
@@ -84,21 +83,21 @@ class Runtime:
         return self
 
     def run(self, awaitable: Awaitable[T], timeout_s: float | None = None) -> T:
-        """Await something on the loop and return its result; raise what it raised.
+        """Await an awaitable on the loop and return its result; raise what it raises.
 
-        After `timeout_s` seconds it is cancelled and TimeoutError raised. Raise RuntimeError on
-        the loop's own thread, which would wait for itself.
+        After `timeout_s` seconds it is cancelled and TimeoutError raised. Raise RuntimeError on the
+        loop's own thread, which would wait for itself.
         """
         return cast("T", self.call(_itself, awaitable, timeout_s=timeout_s))
 
     def call(
         self, function: Callable[..., Any], /, *args: Any, timeout_s: float | None = None, **options: Any
     ) -> Any:
-        """As `on_loop`, on this loop."""
+        """Like `on_loop`, on this loop."""
         return on_loop(function, *args, loop=self.loop, timeout_s=timeout_s, **options)
 
     def stop(self) -> None:
-        """Leave the application, which drains it, and end the thread; report where it does not end."""
+        """Leave the application, which drains it, and end the thread; log an error if it does not end."""
         self._refuse_own_thread("stop")
         with self._lock:
             thread, self._thread = self._thread, None
@@ -110,7 +109,7 @@ class Runtime:
             log.error("the runtime %s did not end within %g s and was abandoned", self._name, STOP_TIMEOUT_S)
 
     def reset(self) -> None:
-        """Be as not started, in a fork of the process where it was."""
+        """Reset it to not started, in a fork of the process."""
         self._lock = threading.Lock()
         self._thread = self._loop = None
 
@@ -139,7 +138,7 @@ class Runtime:
         try:
             with asyncio.Runner(loop_factory=self._loop_factory) as runner:
                 runner.run(self._live(entered))
-        except BaseException as error:  # noqa: BLE001 - handed to who started the runtime, or logged
+        except BaseException as error:  # noqa: BLE001 - raised by `start`, or logged
             if entered.done():
                 log.exception("the runtime %s ended with an error", self._name)
             else:
@@ -150,7 +149,7 @@ class Runtime:
         self._stopping = asyncio.Event()
         with attach(self._loop):
             async with self._application():
-                if entered.set_running_or_notify_cancel():  # else nobody waited so long
+                if entered.set_running_or_notify_cancel():  # else the start has timed out
                     entered.set_result(None)
                     await self._stopping.wait()
 
@@ -172,20 +171,19 @@ def on_loop(
     timeout_s: float | None = None,
     **options: Any,
 ) -> Any:
-    """Call any entry of this package from a thread: `on_loop(supervisor.stop)`, `on_loop(child.wait)`.
+    """Call any function of this package from a thread: `on_loop(supervisor.stop)`, `on_loop(child.wait)`.
 
-    The function is called on the loop's thread; where it returns an awaitable, that is awaited.
-    Return its result, raise what it raised. The loop is the given one, else that of the process
-    whose method it is, else the home (see `home_loop`). After `timeout_s` seconds it is cancelled and
-    TimeoutError raised; None waits as long as it takes. Raise RuntimeError on the loop's own
-    thread, which would wait for itself.
+    Call it on the loop's thread, await the result if it is awaitable, and return the outcome or raise its
+    error. The loop is `loop`, else that of the process whose method it is, else the home loop (see
+    `home_loop`). After `timeout_s` seconds it is cancelled and TimeoutError raised; None waits without
+    limit. Raise RuntimeError on the loop's own thread, which would wait for itself.
     """
     return wait_on(loop or _loop_of(function) or home_loop(), partial(function, *args, **options), timeout_s)
 
 
 @contextmanager
 def attach(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Make the loop the home of callers that have none, as long as the block runs."""
+    """Make this loop the home of callers without a loop, while the block runs."""
     _attached.append(loop)
     try:
         yield
@@ -197,7 +195,7 @@ _shared = Runtime()
 
 
 def home_loop() -> asyncio.AbstractEventLoop:
-    """The running loop, else the one attached last, else that of a Runtime started now."""
+    """Return the running loop, else the last attached one, else that of a Runtime started now."""
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
@@ -216,9 +214,9 @@ def _loop_of(function: Callable[..., Any]) -> asyncio.AbstractEventLoop | None:
 
 
 def _before_exit(stop: Callable[[], None]) -> None:
-    """Call `stop` when the interpreter begins to end, while threads can still be used.
+    """Call `stop` when the interpreter begins to end, while threads can still be started.
 
-    `atexit` is too late: by then the pools that drained work needs refuse to start a thread.
+    `atexit` is too late: the thread pools that the drained work needs then refuse to start a thread.
     """
     threading._register_atexit(stop)  # type: ignore[attr-defined]  # noqa: SLF001 - no public hook comes in time
 

@@ -1,20 +1,20 @@
 """Periodic: starts a run at each tick of an absolute grid, t0 + k * interval.
 
-- The grid is computed from t0 each time, so neither work that takes long, nor a loop that
-  stalls, nor jitter makes later ticks late. A restart with the same `t0` keeps the grid.
-- What becomes of ticks that come too soon or are got to too late: see `ticks`.
-- The work is started through `spawn`, a plain function such as
-  `partial(tasks.start_child, sync, owner)`: a run that crashes is logged by that supervisor,
-  this server and its grid go on. If `spawn` itself raises, the server crashes.
-- The first tick is the first moment of the grid that lies ahead; t0 is now by default, so
-  that is one interval after the start.
+- The grid is computed from t0 each time, so neither long runs, nor a loop that stalls, nor jitter delay
+  later ticks. A restart with the same `t0` keeps the grid.
+- For ticks that come too soon or too late, see `policies`.
+- `spawn` starts the work. It is a plain function such as `partial(tasks.start_child, sync, owner)`: a
+  run that crashes is logged by that supervisor, and the grid goes on. If `spawn` itself raises, the
+  server crashes.
+- The first tick is the first moment of the grid in the future. t0 is the start by default, so the first
+  tick is one interval later.
 
-Servers with the same t0 and interval tick in one moment, one after the other: of 10,000 the last
-is late by what 10,000 starts take, some 0.1 s. Give each a t0 of its own, or jitter.
+Servers with the same t0 and interval tick in the same moment, one after the other: of 10,000 the last is
+late by 10,000 starts, about 0.1 s. Give them different t0s, or jitter.
 
-An idle server is one object and one entry in the heap of its loop's scheduler: no task, no
-mailbox, no timer of the loop. OTP has no such server; `timer:send_interval` to a gen_server is
-its nearest, which neither tells of missed ticks nor keeps its grid over a restart.
+An idle server is one object and one entry in the heap of its loop's scheduler: no task, no mailbox, no
+timer of the loop. OTP has no such server. Its nearest, `timer:send_interval` to a gen_server, does not
+report missed ticks and loses its grid when it restarts.
 
     >>> import asyncio
     >>> from inprocess.testing import FakeClock
@@ -58,12 +58,12 @@ from inprocess.supervision.tasks.child import Child
 SKIP: Final = "skip"
 P = TypeVar("P", bound="Periodic")
 
-#: Schedules with no option but the interval, by interval, as far as servers started lately have them.
+#: A cache of schedules with no option but the interval, by interval.
 _usual: dict[float, Schedule] = {}
 
 
 class Periodic(TimerProcess):
-    """Runs on the grid t0 + kT; see the module. Made by `start`."""
+    """Runs on the grid t0 + k * interval; see the module. Created by `start`."""
 
     __slots__ = ("_owed", "_schedule", "_t0")
 
@@ -86,15 +86,15 @@ class Periodic(TimerProcess):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Tick at `t0 + k * interval_s`, monotonic seconds, from the first moment that lies ahead.
+        """Tick at `t0 + k * interval_s`, monotonic seconds, from the first such moment in the future.
 
-        `grace_s` is how late a tick may still be run; without it, until the next one is due.
-        `jitter_s` delays each tick by up to that much, drawn with `chance`: so that many servers
-        of one grid do not all run in one moment. Lives on the running loop, else on the runtime's
-        (see `home_loop`). Raise ValueError for options that make no sense and AlreadyStartedError
-        where the name is taken.
+        `grace_s` is how late a tick may still run; by default, until the next one is due. `jitter_s`
+        delays each tick by up to that much, drawn with `chance`, so that many servers of one grid do not
+        run in the same moment. The server lives on the running loop, or else on the runtime's (see
+        `home_loop`). Raise ValueError for options out of range and AlreadyStartedError if the name is
+        taken.
         """
-        if overlap is SKIP and misfire is SKIP and grace_s is inf and jitter_s == 0.0:  # the usual, at a look
+        if overlap is SKIP and misfire is SKIP and grace_s is inf and jitter_s == 0.0:  # the defaults
             schedule = _usual.get(interval_s) or _usual_schedule(interval_s)
         else:
             schedule = shared(interval_s, overlap, misfire, grace_s, jitter_s, chance)
@@ -106,7 +106,7 @@ class Periodic(TimerProcess):
     def __init__(
         self, spawn: Spawn, schedule: Schedule, t0: float | None, name: str | None, scheduler: Scheduler
     ) -> None:
-        # The bases' part first, without their calls, which cost as much as all the rest.
+        # What the base classes do, without their calls, which would cost as much as everything else.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
         self.scheduler = scheduler
         self.spawn = spawn
@@ -126,7 +126,7 @@ class Periodic(TimerProcess):
 
     @property
     def grid(self) -> Grid:
-        """The moments that its ticks are due at, jitter apart."""
+        """The moments that its ticks are due at, without jitter."""
         return Grid(self._t0, self._schedule.interval_s)
 
     @property
@@ -135,12 +135,12 @@ class Periodic(TimerProcess):
         return self._schedule
 
     def quiet(self) -> None:
-        """As `TimerProcess.quiet`."""
+        """See `TimerProcess.quiet`."""
         self._owed = 0
         super().quiet()
 
     def _tick(self, when: float) -> None:
-        """Arm for the next tick, then start the runs that are due now."""
+        """Arm for the next tick, then start the runs that are due."""
         schedule, t0 = self._schedule, self._t0
         interval_s = schedule.interval_s
         now = self.scheduler.monotonic()
@@ -157,7 +157,7 @@ class Periodic(TimerProcess):
             self._serve_late(due - armed, late_s)
 
     def _is_due(self, k: int, now: float) -> bool:
-        """Whether tick `k`, whose place on the grid has come, is due; wait for its moment where it is not."""
+        """Whether tick `k` is due now, jitter included; if not, wait for it."""
         when = self._t0 + k * self._schedule.interval_s + self._schedule.delay()
         if when <= now:
             return True
@@ -184,7 +184,7 @@ class Periodic(TimerProcess):
             self._serve(runs, late_s, dropped)
 
     def _serve(self, runs: int, late_s: float, misfires: int) -> None:
-        """Start so many runs, now or later, as the overlap policy says."""
+        """Start so many runs, now or later, by the overlap policy."""
         current = self._current
         if current is not None:
             self._overlap(current, runs)
@@ -206,7 +206,7 @@ class Periodic(TimerProcess):
     def _overlap(self, current: Child, runs: int) -> None:
         overlap = self._schedule.overlap
         room = 0 if overlap == "skip" or self._owed else 1
-        if self._schedule.misfire == "catch_up" and runs > 1:  # misfires are owed whatever comes between
+        if self._schedule.misfire == "catch_up" and runs > 1:  # misfires are run, whatever comes between
             room = max(room, min(runs, CATCH_UP_MAX - self._owed))
         self.counts.overlaps += runs - room
         if overlap == "cancel_previous" and not current.asked:
@@ -215,12 +215,12 @@ class Periodic(TimerProcess):
         self._owed += room
 
     def _run_ended(self, _ended: Exit) -> None:
-        self._current = None  # an idle server keeps nothing of its last run
+        self._current = None  # an idle server keeps no reference to its last run
         if self._owed:
             self._run_owed()
 
     def _run_owed(self) -> None:
-        """Start what waits, one after the other, each when its predecessor has ended."""
+        """Start the runs that wait, each when the one before it has ended."""
         while self._owed and self._current is None and self.exit is None:
             self._owed -= 1
             try:
@@ -229,7 +229,7 @@ class Periodic(TimerProcess):
                 self._fail(error)
 
     def _lateness(self) -> float:
-        """Seconds since the last moment of the grid: what is known of a run that had to wait."""
+        """Return the seconds since the last moment of the grid, for a run that had to wait."""
         now = self.scheduler.monotonic()
         return now - self.grid.at(self.grid.last(now))
 
@@ -242,7 +242,7 @@ _cancelling: set[asyncio.Task[bool]] = set()
 
 
 def _cancel(run: Child, loop: asyncio.AbstractEventLoop) -> None:
-    """Have the run ended within its shutdown limit; one that ignores that is abandoned and reported."""
+    """End the run within its shutdown limit; if it suppresses that, it is abandoned and reported."""
     task = loop.create_task(run.supervisor.terminate_child(run), name=f"cancel {run.name}")
     _cancelling.add(task)
     task.add_done_callback(_cancelling.discard)

@@ -1,23 +1,22 @@
-"""What becomes of a tick: the policies of periodic work, as pure functions and plain records.
+"""Policies of periodic work for ticks that are late or overlap, as pure functions.
 
-Misfire: what happens to ticks that nobody could serve in time, since the loop or the machine
-stood still. A tick is a misfire when it is got to more than `grace_s` late; by default that
-is the interval, so the last tick that is due is run late and the ones before it are misfires.
+Misfire: a tick that is served more than `grace_s` late, because the loop or the machine stood still. The
+default grace is the interval: the last tick that is due runs late, the ones before it are misfires.
 
-| misfire  | 3.5 intervals later, with the default grace                           |
-|----------|-----------------------------------------------------------------------|
-| skip     | the ticks in time are run, here the last one; misfires are dropped     |
-| coalesce | one run for all that is due, however late it is                        |
-| catch_up | one run for each tick, the oldest first, CATCH_UP_MAX at most          |
+| misfire  | 3.5 intervals later, with the default grace                            |
+|----------|------------------------------------------------------------------------|
+| skip     | run the ticks in time, here the last one; drop misfires                |
+| coalesce | one run for all ticks that are due, however late                       |
+| catch_up | one run for each tick, oldest first, at most CATCH_UP_MAX              |
 
-Overlap: what happens to a tick whose predecessor's run has not ended.
+Overlap: a tick comes while the run before it has not ended.
 
-| overlap         | the tick that comes too soon                                    |
+| overlap         | the tick                                                        |
 |-----------------|-----------------------------------------------------------------|
 | skip            | is dropped                                                      |
-| buffer_one      | runs as soon as the other has ended; a second one is dropped    |
-| allow           | runs beside the other                                           |
-| cancel_previous | has the other cancelled, and runs as soon as that has ended     |
+| buffer_one      | runs when the other run has ended; a second tick is dropped     |
+| allow           | runs concurrently                                               |
+| cancel_previous | cancels the other run, and runs when that has ended             |
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ Misfire = Literal["skip", "catch_up", "coalesce"]
 #: Returns a number from 0 to below 1, as `random.random` does.
 Chance = Callable[[], float]
 
-#: Runs that one server owes at most, however many ticks went by.
+#: Most runs that one server makes up for, however many ticks were missed.
 CATCH_UP_MAX: Final = 100
 #: Distinct sets of options that are kept for servers to share.
 SHARED_OPTIONS: Final = 1024
@@ -41,25 +40,25 @@ SHARED_OPTIONS: Final = 1024
 
 @dataclass(slots=True)
 class TickCounts:
-    """What became of the ticks: `runs` started; the others were dropped, each for one reason."""
+    """Number of ticks by outcome: `runs` were started, the others dropped for one reason each."""
 
     runs: int = 0
-    #: Nobody got to the tick within its grace.
+    #: Not served within its grace.
     misfires: int = 0
-    #: The run before was not finished.
+    #: The run before had not ended.
     overlaps: int = 0
-    #: The supervisor took no more work.
+    #: The supervisor refused the run.
     refusals: int = 0
-    #: Runs that were told to end for their successor; not a sort of tick.
+    #: Runs that were cancelled for their successor; not an outcome of a tick.
     cancellations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The options of a periodic server; raise ValueError, which names the option, where one makes no sense.
+    """The options of a periodic server; raise ValueError, which names the option, if one is out of range.
 
-    `jitter_s` delays each tick by `chance() * jitter_s`, drawn anew for each tick and added to
-    the tick's own moment; it is below the interval, so that ticks keep their order.
+    `jitter_s` delays each tick by `chance() * jitter_s`, drawn anew for each tick. It is below the interval,
+    so that ticks keep their order.
     """
 
     interval_s: float
@@ -82,7 +81,7 @@ class Schedule:
             raise ValueError(f"grace_s is {self.grace_s}: expected seconds, 0 or more")
 
     def runs_for(self, missed: int, late_s: float) -> int:
-        """How many runs there are to start for `missed` misfires and one more tick, `late_s` late."""
+        """Return the number of runs to start for `missed` misfires and one more tick, `late_s` late."""
         if self.misfire == "coalesce":
             return 1
         in_time = late_s <= self.grace_s
@@ -91,7 +90,7 @@ class Schedule:
         return min(missed + 1, CATCH_UP_MAX)
 
     def delay(self) -> float:
-        """Seconds that the next tick is put off by."""
+        """Return the delay of the next tick, s."""
         return 0.0 if self.chance is None else self.jitter_s * self.chance()
 
 
@@ -99,5 +98,5 @@ class Schedule:
 def shared(  # noqa: PLR0917 - positional, since it is called at each start and keywords cost
     interval_s: float, overlap: Overlap, misfire: Misfire, grace_s: float, jitter_s: float, chance: Chance
 ) -> Schedule:
-    """The schedule of these options, one object for all servers that have them alike."""
+    """Return the schedule with these options, one object for all servers that have the same."""
     return Schedule(interval_s, overlap, misfire, grace_s, jitter_s, chance if jitter_s else None)

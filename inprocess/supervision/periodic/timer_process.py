@@ -1,8 +1,8 @@
-"""What periodic servers have in common: something to spawn, counts, and no task of their own.
+"""TimerProcess: base of the periodic servers. It spawns runs, counts ticks, and has no task of its own.
 
-A process without a mailbox: it waits for moments of the scheduler and nothing else, so an
-idle one is an object and an entry of the timer heap. There is nobody to ask, so it ends in
-the moment that it is told to; a run that has begun is its supervisor's and goes on.
+A process without a mailbox: it only waits for moments of the scheduler, so an idle one is an object and
+an entry of the timer heap. It ends as soon as it is asked to; a run that has begun belongs to its
+supervisor and goes on.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.periodic.policies import TickCounts
 from inprocess.supervision.tasks.child import Child
 
-#: Starts one run and returns at once, what `start_child` of some TaskSupervisor returned; None
-#: where the work was short, plain and is done.
+#: Starts one run and returns at once, with the result of `start_child`; None if the work was short and is
+#: done.
 Spawn = Callable[[], Child | Refused | None]
 
 #: The event of each run that was started or refused: measurements late_s, misfires; metadata server, outcome.
 TICK = ("periodic", "tick")
-#: The moment that a server waits for which waits for none.
+#: `_when` of a server that waits for no moment.
 NEVER = math.inf
 
 T = TypeVar("T")
 
 
 class TimerProcess(BaseProcess):
-    """Base of Periodic and FixedDelay; made by their `start`."""
+    """Base of Periodic and FixedDelay; created by their `start`."""
 
     __slots__ = ("_counts", "_current", "_when", "last_run_at", "spawn")
 
@@ -50,7 +50,7 @@ class TimerProcess(BaseProcess):
     _when: float
 
     def __init__(self, spawn: Spawn, name: str | None, scheduler: Scheduler) -> None:
-        # As the bases do, without their calls: a start is on a hot path.
+        # What the base classes do, without their calls: a start is on a hot path.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
         self.scheduler = scheduler
         self.started_at = scheduler.monotonic()
@@ -62,23 +62,23 @@ class TimerProcess(BaseProcess):
 
     @property
     def counts(self) -> TickCounts:
-        """What became of the ticks so far; the server's own record, to be read only."""
+        """The outcomes of the ticks so far. The server's own object: read only."""
         if self._counts is None:
             self._counts = TickCounts()
         return self._counts
 
     @property
     def next_at(self) -> float | None:
-        """The moment of the next tick by its clock; None where it waits for none."""
+        """The moment of the next tick by its clock; None if it waits for none."""
         return None if self._when == NEVER else self._when
 
     @property
     def run(self) -> Child | None:
-        """The run that is going on; None where there is none, or where several may be."""
+        """The running run; None if there is none, or if several may run."""
         return self._current
 
     def quiet(self) -> None:
-        """Start no more runs, those that wait for their predecessor included."""
+        """Start no more runs, including those that wait for the one before."""
         self._disarm()
 
     def shutdown(self) -> None:
@@ -86,11 +86,11 @@ class TimerProcess(BaseProcess):
         self._end(SHUTDOWN)
 
     def kill(self) -> None:
-        """As `shutdown`: there is no clean-up that could be left out."""
+        """Like `shutdown`: there is no clean-up to skip."""
         self._end(SHUTDOWN)
 
     def fire(self, when: float, /) -> bool:
-        """As `scheduler.Entry.fire`."""
+        """See `scheduler.Entry.fire`."""
         if when != self._when:
             return False
         self._when = NEVER
@@ -101,11 +101,11 @@ class TimerProcess(BaseProcess):
         return True
 
     def awaits(self, when: float, /) -> bool:
-        """As `scheduler.Entry.awaits`."""
+        """See `scheduler.Entry.awaits`."""
         return when == self._when
 
     def _tick(self, when: float) -> None:
-        """Do what was put off to `when`, and arm for the next moment."""
+        """Do what was due at `when`, and arm for the next moment."""
         raise NotImplementedError
 
     def _spawned(self, late_s: float, misfires: int = 0) -> Child | None:
@@ -146,10 +146,10 @@ class TimerProcess(BaseProcess):
 
 
 def elsewhere(start: Callable[[], T]) -> T:
-    """Call `start` on the home loop's thread, for a caller that has no running loop."""
+    """Call `start` on the home loop's thread, for a caller without a running loop."""
     return hop(home_loop(), start)
 
 
 def scheduler_here(clock: Clock | None) -> Scheduler:
-    """The scheduler of the running loop."""
+    """Return the scheduler of the running loop."""
     return scheduler_of(asyncio.get_running_loop(), clock)

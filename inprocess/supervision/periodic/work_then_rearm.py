@@ -1,7 +1,7 @@
 """FixedDelay: the article's naive periodic server, for comparison.
 
-It does its work, waits for the interval and begins again. So every later run is late by what the
-work took, and a stall of the loop makes it late for good. Use Periodic.
+It runs its work, waits for the interval, and starts again. Every later run is late by the duration of the
+work, and a stall of the loop delays all later runs. Use Periodic.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from inprocess.supervision.periodic.timer_process import Spawn, TimerProcess, el
 
 
 class FixedDelay(TimerProcess):
-    """Runs one interval after the start, and one interval after each run has ended. Made by `start`."""
+    """Runs one interval after the start, and one interval after each run has ended. Created by `start`."""
 
     __slots__ = ("_is_quiet", "interval_s")
 
@@ -42,12 +42,12 @@ class FixedDelay(TimerProcess):
         self._rearm()
 
     def quiet(self) -> None:
-        """As `TimerProcess.quiet`."""
+        """See `TimerProcess.quiet`."""
         self._is_quiet = True
         super().quiet()
 
     def _tick(self, when: float) -> None:
-        """Work; re-arm when that has ended."""
+        """Start a run, and re-arm when it has ended."""
         run = self._spawned(self.scheduler.monotonic() - when)
         if run is None:
             self._rearm()
@@ -64,5 +64,5 @@ class FixedDelay(TimerProcess):
             self._arm(self.scheduler.monotonic() + self.interval_s)
 
 
-#: The same by the name of the article, and of the policy `work-then-rearm`.
+#: The article's name for it, which the policy `work-then-rearm` has too.
 WorkThenRearm = FixedDelay

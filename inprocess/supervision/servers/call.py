@@ -1,4 +1,4 @@
-"""Caller: who waits for the reply to one call of a server."""
+"""Caller: a call that waits for its reply."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from inprocess.supervision.servers.server_report import Shows, redacted_message
 
 
 class Replies(Protocol):
-    """Who records the replies of a server."""
+    """Records the replies of a server."""
 
     def replied(self, caller: Caller, value: object) -> None:
-        """Note that a call was answered."""
+        """Record a reply."""
 
 
 class ReplyTarget(Shows, Protocol):
-    """What a call asks: the process of a server."""
+    """The process of the called server."""
 
     @property
     def scheduler(self) -> Scheduler:
-        """Where it lives."""
+        """The scheduler it lives on."""
 
     @property
     def extra(self) -> Replies | None:
-        """Who is told of a reply; None where nobody is."""
+        """Records its replies; None if they are not recorded."""
 
     @property
     def handle(self) -> Any:
@@ -36,7 +36,7 @@ class ReplyTarget(Shows, Protocol):
 
 
 class Caller:
-    """Who waits for the reply to one call. Passed to `handle_call`."""
+    """A call that waits for its reply. `handle_call` gets it, and replies with it later if it likes."""
 
     __slots__ = ("_process", "client", "future", "request")
 
@@ -53,7 +53,7 @@ class Caller:
         return self._process.handle
 
     def reply(self, value: object) -> None:
-        """Answer the call; a second answer, or one after the time limit, is dropped. Any thread."""
+        """Send the reply. Ignored if the call has a reply already or has timed out. Any thread."""
         scheduler = self._process.scheduler
         if get_ident() == scheduler.thread:
             self.answer(value)
@@ -61,7 +61,7 @@ class Caller:
             scheduler.loop.call_soon_threadsafe(self.answer, value)
 
     def answer(self, value: object) -> None:
-        """As `reply`, on the loop's thread."""
+        """Like `reply`, on the loop's thread."""
         if not self.future.done():
             self.future.set_result(value)
             extra = self._process.extra
@@ -74,13 +74,13 @@ class Caller:
             self.future.set_exception(error)
 
     def expire(self, seconds: float) -> None:
-        """Make the call raise CallTimeoutError: it had `seconds`. Loop's thread only."""
+        """Make the call raise CallTimeoutError, after its `seconds`. Loop's thread only."""
         process = self._process
         asked = redacted_message(process, self.request)
         self.fail(CallTimeoutError(f"{process.name} did not reply within {seconds:g} s to {asked}"))
 
     def describe(self) -> str:
-        """The client for a log: its task, and where it waits."""
+        """Describe the caller for a log: its task, and the line where it waits."""
         client = self.client
         if client is None:
             return "an unknown caller"
@@ -91,7 +91,7 @@ class Caller:
 
 
 class Question(Caller):
-    """A call of `sys`: a function of the server, to be called between two messages."""
+    """A request of `sys`: a function to call between two messages."""
 
     __slots__ = ("_function",)
 
@@ -102,10 +102,10 @@ class Question(Caller):
         self._function = function
 
     def perform(self) -> None:
-        """Call the function and answer with its result, or fail with what it raised."""
+        """Call the function; reply with its result, or fail with its error."""
         try:
             value = self._function()
-        except Exception as error:  # noqa: BLE001 - it is whose function it is that gets the error
+        except Exception as error:  # noqa: BLE001 - raised in the caller, whatever it is
             self.fail(error)
         else:
             if not self.future.done():

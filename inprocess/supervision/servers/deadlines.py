@@ -1,9 +1,8 @@
-"""Deadlines: calls of one time-out on one loop share a timer.
+"""Deadlines: calls with the same timeout share a timer.
 
-They are kept in the order in which they came, which is the order of their deadlines, and the
-scheduler is asked for the first deadline alone. A call that is answered in time costs no timer of
-its own. The shared one is let go of when it fires and nobody waits, or when a server ends and
-nobody waits.
+They are kept in the order of their start, which is the order of their deadlines, and the scheduler
+holds a timer for the first one only. A call that is answered in time needs no timer of its own. The
+shared timer is released when it fires, or when a server ends, and no call waits.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from inprocess.supervision.core.scheduler import Deadline, Expiring, Scheduler
 
 
 class Deadlines:
-    """The calls of one time-out, in seconds, on one scheduler; see the module."""
+    """The calls with one timeout, in seconds, on one scheduler. See the module."""
 
     __slots__ = ("_due", "_scheduler", "_seconds", "_when")
 
@@ -25,18 +24,18 @@ class Deadlines:
         self._when = inf
 
     def add(self, caller: Expiring, /) -> None:
-        """Have the call expire once its time has passed, unless it is discarded before."""
+        """See `scheduler.Deadline.add`."""
         when = self._due[caller] = self._scheduler.monotonic() + self._seconds
         if when < self._when:
             self._when = when
             self._scheduler.at(when, self)
 
     def discard(self, caller: Expiring, /) -> None:
-        """Let it go: it is answered, or waits no longer."""
+        """See `scheduler.Deadline.discard`."""
         self._due.pop(caller, None)
 
     def release(self) -> None:
-        """Let go of the timer where nobody waits. Not at each answer, since callers like to call again."""
+        """Release the timer if no call waits. Not done at each reply, because most callers call again."""
         due = self._due
         while due:
             first = next(iter(due))
@@ -49,7 +48,7 @@ class Deadlines:
         self._forget()
 
     def fire(self, fired: float, /) -> bool:
-        """As `scheduler.Entry.fire`: expire what is due, and wait for the next."""
+        """Expire the calls that are due, and wait for the next one."""
         if fired != self._when:
             return False
         now = max(fired, self._scheduler.monotonic())
@@ -72,12 +71,12 @@ class Deadlines:
         self._scheduler.deadlines.pop(self._seconds, None)
 
     def awaits(self, when: float, /) -> bool:
-        """As `scheduler.Entry.awaits`."""
+        """See `scheduler.Entry.awaits`."""
         return when == self._when
 
 
 def deadlines(scheduler: Scheduler, seconds: float) -> Deadline | None:
-    """The calls of that time-out on that scheduler; None for infinity."""
+    """Return the calls with this timeout on this scheduler; None for an infinite timeout."""
     if seconds == inf:
         return None
     found = scheduler.deadlines.get(seconds)

@@ -1,4 +1,4 @@
-"""Debug: what `sys` has a server record, between `log`, `statistics` or `trace` and their end."""
+"""Debug: what `sys.log`, `sys.statistics` and `sys.trace` record of a server."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Kind = Literal["call", "cast", "info", "continue", "reply"]
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One message that came in, or one reply that went out, as `format_status` lets show it."""
+    """One received message or one sent reply, as `format_status` shows it."""
 
     #: By the server's clock, s.
     at: float
     kind: Kind
     message: str
-    #: Who called, for a call and its reply.
+    #: The caller, for a call and its reply.
     client: str | None = None
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What was counted since `sys.statistics(server, "start")`."""
+    """The counts since `sys.statistics(server, "start")`."""
 
     #: Wall clock, seconds since 1970.
     since: float
@@ -47,15 +47,15 @@ Trace = Callable[[Event], object]
 
 
 class Recorded(Shows, Protocol):
-    """The server whose events these are."""
+    """The process of the recorded server."""
 
     @property
     def scheduler(self) -> Scheduler:
-        """Where it lives."""
+        """The scheduler it lives on."""
 
 
 class Debug:
-    """What one server records. On its loop's thread."""
+    """The records of one server. Loop's thread only."""
 
     __slots__ = ("_in", "_out", "_server", "_since", "events", "trace")
 
@@ -69,27 +69,27 @@ class Debug:
 
     @property
     def is_idle(self) -> bool:
-        """Whether there is nothing to record."""
+        """Whether it records nothing."""
         return self.events is None and self.trace is None and self._since is None
 
     def count(self, *, on: bool) -> None:
-        """Count from 0, or count no longer."""
+        """Start counting from 0, or stop counting."""
         self._since = time.time() if on else None
         self._in = self._out = 0
 
     def counted(self) -> Statistics | None:
-        """The counts; None where nothing was counted."""
+        """Return the counts; None if nothing is counted."""
         if self._since is None:
             return None
         return Statistics(self._since, time.time(), self._in, self._out)
 
     def received(self, kind: str, payload: object, client: Callable[[], str] | None) -> None:
-        """Note a message that is about to be handled; `client` tells who called, for a call."""
+        """Record a message before it is handled; `client` describes the caller of a call."""
         self._in += 1
         self._record(cast("Kind", kind), payload, client)
 
     def replied(self, value: object, client: Callable[[], str]) -> None:
-        """Note a reply; `client` tells who called."""
+        """Record a reply; `client` describes the caller."""
         self._out += 1
         self._record("reply", value, client)
 
@@ -109,6 +109,6 @@ class Debug:
         if self.trace is not None:
             try:
                 self.trace(event)
-            except Exception:  # noqa: BLE001 - what watches must not end what is watched
+            except Exception:  # noqa: BLE001 - a trace must not crash the server that it traces
                 self.trace = None
                 log.exception("the trace of %s failed and was ended", self._server.name)

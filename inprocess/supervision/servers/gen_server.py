@@ -1,30 +1,31 @@
 """GenServer: a process with state that handles one message at a time.
 
-Subclass it; keep the state on `self`; every handler may be a plain or an async method:
+Subclass it, keep the state on `self`, and write plain or async handlers:
 
-- `init(*args, **kwargs)` runs before anything else. A plain one has run when `start` returns
-  and makes `start` raise StartError where it raises; an async one is waited for with `ready`.
-  Raising Ignore says that there is nothing to run.
-- `continue_with(x)`, in `init` or in any handler, has `handle_continue(x)` run before the next message.
-- `handle_call(request, caller)` returns the reply, or NO_REPLY and calls `caller.reply(...)`
+- `init(*args, **kwargs)` runs first. A plain `init` is done when `start` returns, and `start` raises
+  StartError if it raises; wait for an async `init` with `ready`. Raise Ignore if there is nothing
+  to run.
+- `continue_with(x)`, in `init` or in any handler, runs `handle_continue(x)` before the next message.
+- `handle_call(request, caller)` returns the reply, or returns NO_REPLY and calls `caller.reply(...)`
   later, from anywhere. `handle_cast(message)` and `handle_info(message)` return nothing.
-- Raising Stop or Shutdown in a handler ends the server with that reason; any other exception
-  is a crash. A call or a cast without a handler is a crash; an info without one is logged.
-- `terminate(exit)` runs at the end, unless the server was killed.
-- `format_status(status)` decides what of its state and messages logs may show.
+- Stop or Shutdown, raised in a handler, end the server with that reason; any other exception is a
+  crash. A call or a cast without a handler is a crash; an info without one is logged.
+- `terminate(exit)` runs at the end, unless the server is killed.
+- `format_status(status)` decides what logs may show of state and messages.
 
-Attributes are the author's: whatever a handler sets on `self`, under any name, is a part of the
-server's state and nothing of the runtime's, which keeps its own in `__process__`. A name that has a
-meaning (`self.name`, `self.exit`, `self.scheduler`) has the author's from then on. Methods are
-reserved: a class that defines `call` or `stop` replaces it.
+All attributes are the author's: what a handler sets on `self`, under any name, is state of the server
+and of no use to the runtime, which keeps its own state in `__process__`. A documented attribute
+(`self.name`, `self.exit`, `self.scheduler`) that a handler sets has the new value from then on.
+Methods are the runtime's: a class that defines `call` or `stop` replaces them for its users, and
+supervisors do not call the replacement. Clean up in `terminate`.
 
-Plain handlers cost no asyncio task, and an idle server none either; see `message_loop`. A crash is
-logged with the last message, who called, the supervisors above and the state.
+Plain handlers need no asyncio task, and an idle server has none; see `message_loop`. A crash is
+logged with the last message, its caller, the supervisors above and the state.
 
-Differences from OTP: a request to shut down goes before the messages that wait. A handler
-that is running is let finish, as for a process that traps exits, until the limit of its
-supervisor cancels it; an async `init` is cancelled at once. `stop` kills at its limit, where
-OTP's leaves the server alone. Messages are passed by reference.
+Differences from OTP: a request to shut down is handled before the messages that wait. A running
+handler may finish, as in a process that traps exits, until the supervisor's limit cancels it; an
+async `init` is cancelled at once. `stop` kills at its limit, where OTP's only gives up waiting.
+Messages are passed by reference.
 """
 
 from __future__ import annotations
@@ -50,25 +51,25 @@ from inprocess.supervision.servers.server_report import redacted_message
 
 __all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
 
-#: Seconds that a call waits for its reply, OTP's default.
+#: Seconds that a call waits for its reply. OTP's default.
 CALL_TIMEOUT_S = 5.0
 
 
 class GenServer(Process):
-    """Base of servers; see the module for the handlers. Made by `start`, never by its constructor."""
+    """Base class of servers; see the module for the handlers. Create one with `start`."""
 
     __slots__ = ("__process__", "__weakref__")
 
-    #: Its message loop, and all that the runtime knows of it.
+    #: Its message loop, with all state of the runtime.
     __process__: MessageLoop
 
     @classmethod
     def start(cls, *args: Any, name: str | None = None, clock: Clock | None = None, **kwargs: Any) -> Self:
-        """Start a server with `init(*args, **kwargs)` and return it. Callable from any thread.
+        """Start a server with `init(*args, **kwargs)` and return it. Any thread.
 
-        It lives on the running loop, or where there is none on the runtime's (see `home_loop`);
-        then `start` waits for `init` in any case. Raise AlreadyStartedError where the name is
-        taken, StartError where `init` fails, and Ignore where `init` raises that.
+        It lives on the running loop. Without a running loop it lives on the runtime's (see `home_loop`), and
+        `start` waits for an async `init` too. Raise AlreadyStartedError if the name is taken, StartError if
+        `init` fails, and Ignore if `init` raises it.
         """
         server = cls()
         process = server.__process__ = MessageLoop(server)
@@ -81,24 +82,24 @@ class GenServer(Process):
             process.begin(name, clock, args, kwargs)
         return server
 
-    # Handlers: what the author writes, and what happens where nothing was written.
+    # Handlers, to be overridden.
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Set the state up."""
+        """Set up the state."""
 
     def handle_continue(self, argument: Any) -> Any:
-        """Do what `continue_with` asked for."""
+        """Handle the argument of `continue_with`."""
 
     def handle_call(self, request: Any, _caller: Caller, /) -> Any:
         """Return the reply, or NO_REPLY."""
         raise _unhandled(self, "handle_call", request)
 
     def handle_cast(self, message: Any, /) -> Any:
-        """Deal with a message that wants no reply."""
+        """Handle a message without a reply."""
         raise _unhandled(self, "handle_cast", message)
 
     def handle_info(self, message: Any, /) -> Any:
-        """Deal with a message that came outside of call and cast: timers, exits of others."""
+        """Handle a message that is neither call nor cast: of timers, monitors, other code."""
         process = self.__process__
         log.error(
             "%s got an unexpected info and passed over it: %s",
@@ -110,20 +111,20 @@ class GenServer(Process):
         """Clean up."""
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
-        """Return what logs and `sys` may show of these values; each by `redact` unless overridden.
+        """Return what logs and `sys` may show of these values; by default, each passed to `redact`.
 
-        Keys, where they are known: `state` (the server's attributes), `message` (the one that is
-        being handled) and `reason` (the error). A value that is no text is shown by `redact`.
+        The keys are `state` (the server's attributes), `message` (the one being handled) and `reason` (the
+        error), as far as they are known. A returned value that is not a string is passed to `redact`.
         """
         return {key: redact(value) for key, value in status.items()}
 
-    # What others ask of it.
+    # For clients.
 
     async def call(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:  # noqa: ASYNC109 - OTP's option, on the server's clock
-        """Ask and wait for the reply, from a coroutine.
+        """Send a request and wait for the reply, from a coroutine.
 
-        Raise CallTimeoutError after `timeout` seconds, and ServerDiedError as soon as the
-        server ends without having replied. A server that awaits its own call gets RuntimeError.
+        Raise CallTimeoutError after `timeout` seconds, ServerDiedError as soon as the server ends without a
+        reply, and RuntimeError if a server calls itself.
         """
         process = self.__process__
         scheduler = process.scheduler
@@ -146,18 +147,18 @@ class GenServer(Process):
                 process.extra.deferred.discard(caller)
 
     def call_from_thread(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:
-        """As `call`, for a caller that is not on the loop's thread; raise RuntimeError on it."""
+        """Like `call`, from another thread than the loop's; raise RuntimeError on the loop's own."""
         process = self.__process__
         if process.is_here:
             raise RuntimeError(f"{process.name}: on the loop's own thread, await call() instead")
         return asyncio.run_coroutine_threadsafe(self.call(request, timeout=timeout), process.loop).result()
 
     def cast(self, message: Any) -> None:
-        """Send a message that wants no reply; nobody is told where the server has ended. Any thread."""
+        """Send a message without a reply. Ignored, without an error, if the server has ended. Any thread."""
         process = self.__process__
         if get_ident() == process.scheduler.thread:
             there = process.mailbox
-            if type(there) is deque:  # the quick way for a burst: somebody is on the way
+            if type(there) is deque:  # fast path for a burst: a step is queued already
                 there.append((CAST, message))
             else:
                 process.post((CAST, message))
@@ -165,7 +166,7 @@ class GenServer(Process):
             process.post_from_thread((CAST, message))
 
     def info(self, message: Any) -> None:
-        """Send a message to `handle_info`; nobody is told where the server has ended. Any thread."""
+        """Send a message to `handle_info`. Ignored, without an error, if the server has ended. Any thread."""
         process = self.__process__
         if get_ident() == process.scheduler.thread:
             process.post((INFO, message))
@@ -176,29 +177,29 @@ class GenServer(Process):
 
         @property
         def mailbox_depth(self) -> int:
-            """How many messages wait, the one that is being handled not counted. Any thread."""
+            """Number of messages that wait, without the one being handled. Any thread."""
 
     else:
         mailbox_depth = ProcessAttribute()
 
     async def stop(self, limit: ShutdownLimit | None = None, *, reason: Exit = SHUTDOWN) -> None:
-        """End it with that reason and wait; kill it after `limit` seconds (`shutdown_limit` unless given).
+        """End it with this reason and wait; kill it after `limit` seconds (default `shutdown_limit`).
 
-        A reason of kind crash is logged, and has its supervisor restart it as any crash does.
+        A reason of kind crash is logged, and its supervisor restarts it as after any crash.
         """
         process = self.__process__
         if limit != "brutal_kill":
             process.ask(reason)
         await process.stop(limit)
 
-    # What it asks of itself.
+    # For its own handlers.
 
     def continue_with(self, argument: Any) -> None:
-        """Have `handle_continue(argument)` run before the next message; several run in their order."""
+        """Run `handle_continue(argument)` before the next message. Several run in order."""
         self.__process__.put_off(argument)
 
     def send_after(self, seconds: float, message: Any) -> Timer:
-        """Send an info to oneself in `seconds`, unless the timer is cancelled. Loop's thread only."""
+        """Send an info to itself after `seconds`, unless the timer is cancelled. Loop's thread only."""
         process = self.__process__
         return process.scheduler.call_later(seconds, partial(process.post, (INFO, message)))
 

@@ -1,4 +1,4 @@
-"""Handlers with somebody watching: telemetry spans, and the records of `sys`."""
+"""Telemetry spans around handlers, and the records of `sys`."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ class Call(Protocol):
 
     @property
     def request(self) -> Any:
-        """What is asked."""
+        """The request."""
 
     def describe(self) -> str:
-        """Who asks."""
+        """Describe the caller."""
 
 
 class Records(Protocol):
-    """Who records what a server does."""
+    """Records what a server receives."""
 
     def received(self, kind: str, payload: object, client: Callable[[], str] | None) -> None:
-        """Note a message that is about to be handled."""
+        """Record a message before it is handled."""
 
 
-#: A message: a call, or a pair of its kind and what was sent.
+#: A message: a call, or a pair of its kind and its content.
 M = TypeVar("M", bound=Call | tuple[str, Any])
 
 
 def is_awaitable(value: object) -> bool:
-    """Whether it can be awaited. As `inspect.isawaitable`, but for coroutines made of generators."""
+    """Whether it can be awaited. Like `inspect.isawaitable`, without generator-based coroutines."""
     return hasattr(type(value), "__await__")
 
 
 def observed(
     server: str, dispatch: Callable[[M], Awaitable[Any] | None], message: M, records: Records | None
 ) -> Awaitable[Any] | None:
-    """Handle a message by `dispatch`, watched; `server` is the server's name, `records` who records it."""
+    """Record the message, then handle it with `dispatch` in a span; `server` is the server's name."""
     if isinstance(message, tuple):
         kind, payload = message
         client = None
@@ -55,12 +55,12 @@ def observed(
 
 
 def terminate_in_span(server: str, terminate: Callable[[Exit], Any], ended: Exit) -> Awaitable[Any] | None:
-    """Run a server's `terminate` in a span; `server` is its name."""
+    """Run a server's `terminate` in a span; `server` is the server's name."""
     return _spanned(span(("gen_server", "terminate"), {"server": server, "exit": ended}), terminate, ended)
 
 
 def _spanned(watched: span, handler: Callable[[Any], Any], argument: object) -> Awaitable[Any] | None:
-    """Call the handler in the span; what it has to await ends the span later."""
+    """Call the handler in the span; if it returns an awaitable, the span ends with that."""
     watched.__enter__()
     try:
         pending = handler(argument)

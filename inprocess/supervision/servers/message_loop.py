@@ -1,25 +1,25 @@
-"""MessageLoop: the process of a GenServer. It has the mailbox, empties it, and ends.
+"""MessageLoop: the process behind a GenServer. It has the mailbox, handles the messages, and ends.
 
-How messages are handled, without a task for as long as nothing awaits:
+How it handles messages, without a task unless a handler awaits:
 
-1. A message is put into the mailbox; the first one queues a step on the scheduler.
-2. The step handles what waits, MESSAGES_PER_TURN at most, then queues itself again or rests.
-3. A handler that awaits gets an asyncio task. The task finishes it, goes on with the mailbox,
-   and ends when that is empty. Where Python has eager tasks (3.12), one that does not have to
-   wait costs no turn of the loop.
+1. `post` puts a message into the mailbox; the first one queues a step on the scheduler.
+2. The step handles at most MESSAGES_PER_TURN messages, then queues itself again or rests.
+3. A handler that awaits gets an asyncio task, which finishes it, continues with the mailbox, and
+   ends when that is empty. With eager tasks (Python 3.12), a task that does not have to wait takes
+   no turn of the loop.
 
-How it ends: asked to, by its own handler, cancelled or killed.
+How it ends, whether it was asked to, ends itself, is cancelled or killed:
 
-1. `_wanted` says that it is to end, and how. It goes before the messages that wait.
-2. `terminate` runs, unless the server was killed. Where it fails, that is the exit.
+1. `_wanted` holds the exit. It is handled before the messages that wait.
+2. `terminate` runs, unless the server is killed. If it fails, its error is the exit.
 3. A crash is logged.
-4. `_end`: the name is free, monitors are told, and all who wait for a reply fail at once.
+4. `_end` frees the name, calls the monitors, and fails all calls that wait.
 
-So an idle server is two objects with slots: no task, no event, no deque. The mailbox is empty as
-None, one message as itself and a deque only for more, since an empty deque is 600 bytes.
+An idle server is two small objects: no task, no event, no deque. The mailbox is None when empty, a
+single message as itself, and a deque only for more, because an empty deque takes 600 bytes.
 
-Handlers run in a context (`contextvars`) of the server's own, copied from who started it. Until its
-first message a server shares it with the others that were started from the same one.
+Handlers run in a context (`contextvars`) of the server's own, a copy of the starter's. Until its
+first message a server shares that copy with other servers of the same starter.
 """
 
 from __future__ import annotations
@@ -49,98 +49,98 @@ from inprocess.supervision.servers.server_report import log_crash, state_of
 
 #: Messages that a server handles before it lets the rest of the loop have a turn.
 MESSAGES_PER_TURN: Final = 100
-#: Returned by `handle_call`: the reply comes later, by `caller.reply`.
+#: Returned by `handle_call` if `caller.reply` will be called later.
 NO_REPLY: Final[Any] = object()
 
-#: Kinds of messages. A call is its Caller; anything else a pair of its kind and what was sent: for
-#: SYSTEM a Question.
+#: Kinds of messages. A call is a Caller; any other message is a pair of its kind and its content, which is
+#: a Question for SYSTEM.
 CAST: Final = "cast"
 INFO: Final = "info"
 CONTINUE: Final = "continue"
 SYSTEM: Final = "system"
 Message = Caller | tuple[str, Any]
 
-IDLE: Final = 0  #: Nothing waits.
-QUEUED: Final = 1  #: The scheduler has the step.
-BUSY: Final = 2  #: A step or a task is under way and will look into the mailbox.
-STARTING: Final = 3  #: An async init is under way.
-SUSPENDED: Final = 4  #: As idle, but only system messages are handled.
+IDLE: Final = 0  #: The mailbox is empty.
+QUEUED: Final = 1  #: A step is queued on the scheduler.
+BUSY: Final = 2  #: A step or a task runs, and will read the mailbox.
+STARTING: Final = 3  #: An async init runs.
+SUSPENDED: Final = 4  #: As IDLE, but only system messages are handled.
 ENDED: Final = 5
 
 T = TypeVar("T")
 
 
 class Server(Protocol):
-    """What the author of a GenServer writes: its handlers, see `gen_server`."""
+    """The handlers and hooks of a GenServer, see `gen_server`."""
 
     @property
     def shutdown_limit(self) -> ShutdownLimit:
-        """How long a supervisor waits for it."""
+        """See `Process.shutdown_limit`."""
 
     def init(self, *args: Any, **kwargs: Any) -> Any:
-        """Set the state up."""
+        """Set up the state."""
 
     def handle_continue(self, argument: Any) -> Any:
-        """Do what was put off."""
+        """Handle the argument of `continue_with`."""
 
     def handle_call(self, request: Any, caller: Caller, /) -> Any:
         """Return the reply, or NO_REPLY."""
 
     def handle_cast(self, message: Any, /) -> Any:
-        """Deal with a message that wants no reply."""
+        """Handle a message without a reply."""
 
     def handle_info(self, message: Any, /) -> Any:
-        """Deal with any other message."""
+        """Handle any other message."""
 
     def terminate(self, ended: Exit, /) -> Any:
         """Clean up."""
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
-        """Return what may be shown of these values."""
+        """Return what logs may show of these values."""
 
     def quiet(self) -> None:
-        """Take no new work."""
+        """See `Process.quiet`."""
 
     async def idle(self) -> None:
-        """Wait until no work is held."""
+        """See `Process.idle`."""
 
     def held(self) -> Sequence[Held]:
-        """The work that is held."""
+        """See `Process.held`."""
 
 
 class Extra:
-    """What few servers need, made when one does."""
+    """State that few servers need, created on first use."""
 
     __slots__ = ("continues", "debug", "deferred", "killed", "start_error", "suspended", "waiters")
 
     def __init__(self) -> None:
-        #: Arguments of `continue_with`, the oldest first.
+        #: Arguments of `continue_with`, oldest first.
         self.continues: list[Any] = []
-        #: Who records what the server does, see `sys`.
+        #: Records what the server does, for `sys`.
         self.debug: Debug | None = None
-        #: Calls whose reply comes later.
+        #: Calls that will be replied to later.
         self.deferred: set[Caller] = set()
         self.killed = False
         self.start_error: BaseException | None = None
         self.suspended = False
-        #: Who waits for an async init.
+        #: Tasks that wait for an async init.
         self.waiters: list[asyncio.Future[None]] = []
 
     def replied(self, caller: Caller, value: object) -> None:
-        """Note that a call was answered."""
+        """Record a reply."""
         self.deferred.discard(caller)
         if self.debug is not None:
             self.debug.replied(value, caller.describe)
 
     def wake(self) -> None:
-        """Wake who waits for the init."""
+        """Wake the tasks that wait for the init."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             settle(waiter)
 
 
 class Origin:
-    """The context of who started some servers, as it was then. To be copied and never entered."""
+    """A copy of the context that some servers were started from. Copied, never entered."""
 
     __slots__ = ("__weakref__", "context")
 
@@ -152,7 +152,7 @@ _last: ReferenceType[Origin] | None = None
 
 
 def origin() -> Origin:
-    """The caller's context; the same object as the last time where that is equal."""
+    """Return a copy of the caller's context; the same object as last time if it is equal."""
     global _last  # noqa: PLW0603 - a cache of one
     now = copy_context()
     known = None if _last is None else _last()
@@ -163,24 +163,24 @@ def origin() -> Origin:
 
 
 class MessageLoop(BaseProcess):
-    """See the module. Made and begun by `GenServer.start`; on its loop's thread, unless it says otherwise."""
+    """See the module. Created by `GenServer.start`. Loop's thread only, unless a method says otherwise."""
 
     __slots__ = ("_context", "_current", "_wanted", "extra", "mailbox", "server", "state", "task")
 
     _context: Origin | Context
 
     def __init__(self, server: Server) -> None:
-        self.exit = self._monitors = None  # as Ending does, without the call
-        #: Whose handlers are called.
+        self.exit = self._monitors = None  # as Ending does, without the cost of a call
+        #: The GenServer.
         self.server = server
         self.mailbox: Message | deque[Message] | None = None
         #: The message that is being handled.
         self._current: Message | None = None
         #: One of IDLE to ENDED.
         self.state: int = IDLE
-        #: The end that was asked for.
+        #: The exit that it was asked to end with.
         self._wanted: Exit | None = None
-        #: What finishes a handler that awaits, or an async init.
+        #: The task of a handler that awaits, or of an async init.
         self.task: asyncio.Task[None] | None = None
         self.extra: Extra | None = None
 
@@ -191,39 +191,39 @@ class MessageLoop(BaseProcess):
 
     @property
     def name(self) -> str:
-        """The unique name it was started with, else the class of the server."""
+        """The unique name it was started with, else the name of the server's class."""
         return self._name or type(self.server).__qualname__
 
     @property
-    def shutdown_limit(self) -> ShutdownLimit:  # type: ignore[override]  # the server's, of its class or its own
-        """How long a supervisor waits for it."""
+    def shutdown_limit(self) -> ShutdownLimit:  # type: ignore[override]  # a class variable of other processes
+        """See `Process.shutdown_limit`."""
         return self.server.shutdown_limit
 
     @property
     def condition(self) -> str:
-        """What it is doing, while it has not ended: starting, running, suspended or stopping."""
+        """Starting, running, suspended or stopping. Only meaningful before the end."""
         if self._wanted is not None:
             return "stopping"
         if self.state == STARTING:
             return "starting"
         return "suspended" if self.extra is not None and self.extra.suspended else "running"
 
-    # Hooks of the server's class: an attribute of the server itself by such a name is its author's.
+    # Hooks, read from the server's class: an instance attribute by such a name is the author's.
 
     def quiet(self) -> None:
-        """As the server's class says."""
+        """See `Process.quiet`."""
         type(self.server).quiet(self.server)
 
     async def idle(self) -> None:
-        """As the server's class says."""
+        """See `Process.idle`."""
         await type(self.server).idle(self.server)
 
     def held(self) -> Sequence[Held]:
-        """As the server's class says."""
+        """See `Process.held`."""
         return type(self.server).held(self.server)
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
-        """As the server says."""
+        """See `GenServer.format_status`."""
         return self.server.format_status(status)
 
     # How it starts.
@@ -231,7 +231,7 @@ class MessageLoop(BaseProcess):
     def begin(
         self, name: str | None, clock: Clock | None, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        """Run `init`; raise StartError where it fails, Ignore where it does that."""
+        """Run `init`; raise StartError if it fails, and Ignore if it raises that."""
         self._bind(name, clock)
         try:
             pending = self.server.init(*args, **kwargs)
@@ -246,10 +246,10 @@ class MessageLoop(BaseProcess):
             self.state = STARTING
             self._give_task(self._initialise(pending), pending, eagerly=False)
         elif self.extra is not None:
-            self._wake()  # init may have put something off
+            self._wake()  # init may have called continue_with
 
     async def ready(self) -> None:
-        """As `Process.ready`; raise Ignore where `init` did."""
+        """See `Process.ready`. Raise Ignore if `init` did."""
         if self.state == STARTING:
             waiter = self.loop.create_future()
             self.more().waiters.append(waiter)
@@ -266,7 +266,7 @@ class MessageLoop(BaseProcess):
         error: BaseException | None = None
         try:
             await pending
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - handed to who waits for the start
+        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - raised by `ready`
             error = raised
         if self.exit is not None:  # it was abandoned
             return
@@ -284,7 +284,7 @@ class MessageLoop(BaseProcess):
         if isinstance(error, asyncio.CancelledError):
             self._end(self._wanted or killed())
             return
-        if not isinstance(error, Ignore) and not extra.waiters:  # else who waits is told
+        if not isinstance(error, Ignore) and not extra.waiters:  # else `ready` raises it
             log.error("%s could not start: %r", self.name, error, exc_info=error)
         self._end(NORMAL if isinstance(error, Ignore) else Exit("crash", error))
 
@@ -292,7 +292,7 @@ class MessageLoop(BaseProcess):
 
     @property
     def mailbox_depth(self) -> int:
-        """How many messages wait, the one that is being handled not counted. Any thread."""
+        """Number of messages that wait, without the one being handled. Any thread."""
         there, extra = self.mailbox, self.extra
         promised = 0 if extra is None else len(extra.continues)
         if there is None:
@@ -300,13 +300,13 @@ class MessageLoop(BaseProcess):
         return promised + (len(there) if type(there) is deque else 1)
 
     def more(self) -> Extra:
-        """Its Extra, made where it has none."""
+        """Return its Extra, and create it if it has none."""
         if self.extra is None:
             self.extra = Extra()
         return self.extra
 
     def post(self, message: Message) -> None:
-        """Put a message into the mailbox; nothing where it has ended."""
+        """Put a message into the mailbox. Ignored after the end."""
         state = self.state
         if state == ENDED:
             return
@@ -321,26 +321,26 @@ class MessageLoop(BaseProcess):
             self._wake()
 
     def post_from_thread(self, message: Message) -> None:
-        """As `post`, from another thread."""
-        with suppress(RuntimeError):  # its loop has ended, and so has the server
+        """Like `post`, from another thread."""
+        with suppress(RuntimeError):  # the loop is closed, so the server has ended
             self.loop.call_soon_threadsafe(self.post, message)
 
     def put_off(self, argument: Any) -> None:
-        """Have `handle_continue(argument)` run before the next message."""
+        """Run `handle_continue(argument)` before the next message."""
         self.more().continues.append(argument)
         self._wake()
 
     def refuse(self, caller: Caller) -> None:
-        """Raise what a call raises that can have no reply: RuntimeError for one's own, ServerDiedError."""
+        """Raise RuntimeError for a call by the server itself, ServerDiedError after the end."""
         if caller.client is self.task and self.task is not None:
             raise RuntimeError(f"{self.name} calls itself: it would wait for ever, so do the work in place")
         if self.exit is not None:
             raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
 
     async def call_system(self, function: Callable[[Any], T], timeout: float) -> T:  # noqa: ASYNC109 - as GenServer.call
-        """Have `function(server)` called between two messages and return its result; for `sys`.
+        """Call `function(server)` between two messages and return its result; for `sys`.
 
-        What it raises is raised here, and the server goes on. Errors as those of `GenServer.call`.
+        Raise what the function raises, which does not affect the server; otherwise as `GenServer.call`.
         """
         if asyncio.get_running_loop() is not self.loop:
             return cast("T", await self.on_its_loop(partial(self.call_system, function, timeout)))
@@ -359,7 +359,7 @@ class MessageLoop(BaseProcess):
                 waiting.discard(question)
 
     async def on_its_loop(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Await a call on its own loop, from another one."""
+        """Await a call on the server's loop, from another loop."""
         if self.loop.is_closed():
             raise ServerDiedError(f"{self.name} is not running: its loop has ended")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self.loop))
@@ -372,7 +372,7 @@ class MessageLoop(BaseProcess):
             except RuntimeError:
                 if not self.loop.is_closed():
                     raise
-                self._end(SHUTDOWN)  # its loop ended before it did
+                self._end(SHUTDOWN)  # the loop was closed before the server ended
 
     def _rest(self) -> None:
         extra = self.extra
@@ -413,7 +413,7 @@ class MessageLoop(BaseProcess):
     # How messages are handled.
 
     def _dispatch(self, message: Message) -> Awaitable[Any] | None:
-        """Call the message's handler; return what is to be awaited where it does that."""
+        """Call the message's handler; return what it has to await, if anything."""
         if type(message) is tuple:
             kind, sent = message
             if kind is CAST:
@@ -436,7 +436,7 @@ class MessageLoop(BaseProcess):
         return None
 
     def _complete(self, outcome: object) -> None:
-        """Reply with what a `handle_call` returned; what others return is nothing."""
+        """Reply with what `handle_call` returned; ignore what other handlers returned."""
         message = self._current
         if type(message) is Caller:
             if outcome is not NO_REPLY:
@@ -462,9 +462,9 @@ class MessageLoop(BaseProcess):
             self._give_task(self._go_on(*left), left[0])
 
     def _handle_some(self) -> tuple[Awaitable[Any], Exit | None] | None:
-        """Handle messages until none waits, one awaits, or this turn's share is used.
+        """Handle messages until none is left, one awaits, or this turn's share is used.
 
-        Return what is to be awaited, and the exit where that is `terminate`.
+        Return what is to be awaited, and the exit if that is `terminate`.
         """
         server = self.server
         try:
@@ -477,7 +477,7 @@ class MessageLoop(BaseProcess):
                     return None
                 if attached or self.extra is not None:
                     pending = self._handle(message)
-                elif type(message) is tuple and message[0] is CAST:  # the quick way for a burst
+                elif type(message) is tuple and message[0] is CAST:  # fast path for a burst
                     pending = server.handle_cast(message[1])
                     if pending is None or not is_awaitable(pending):
                         continue
@@ -495,7 +495,7 @@ class MessageLoop(BaseProcess):
         return None
 
     async def _go_on(self, pending: Awaitable[Any] | None, ended: Exit | None) -> None:
-        """Finish what awaits, go on until the mailbox is empty, and end where that is wanted."""
+        """Finish the awaiting handler, continue until the mailbox is empty, and end if wanted."""
         self.task = asyncio.current_task()
         try:
             if ended is None:
@@ -510,7 +510,7 @@ class MessageLoop(BaseProcess):
             self._cancelled()
 
     async def _handle_all(self, pending: Awaitable[Any] | None) -> Exit | None:
-        """Handle messages until none waits; return the exit where it is to end."""
+        """Handle messages until none is left; return the exit if it is to end."""
         handled = 0
         try:
             if pending is not None:
@@ -550,7 +550,7 @@ class MessageLoop(BaseProcess):
             task.add_done_callback(partial(self._task_ended, pending))
 
     def _task_ended(self, pending: object, task: asyncio.Task[None]) -> None:
-        if self.task is not task:  # it did its work
+        if self.task is not task:  # the mailbox was emptied
             return
         if isinstance(pending, Coroutine):
             pending.close()  # the task was cancelled before its first line
@@ -565,11 +565,11 @@ class MessageLoop(BaseProcess):
     # How it ends.
 
     def shutdown(self) -> None:
-        """End after the handler that is running, with reason shutdown; an async init is cancelled."""
+        """End after the running handler, with exit shutdown. Cancel an async `init`."""
         self.ask(SHUTDOWN)
 
     def ask(self, ended: Exit) -> None:
-        """As `shutdown`, with this reason."""
+        """Like `shutdown`, with this exit."""
         if self._wanted is None and self.exit is None:
             self._wanted = ended
             if self.state == STARTING and self.task is not None:
@@ -577,18 +577,18 @@ class MessageLoop(BaseProcess):
             self._wake()
 
     def kill(self) -> None:
-        """End at the next await, without `terminate`; at once where nothing is awaited. Exit: killed."""
+        """End at the next await, without `terminate`; now, if nothing is awaited. The exit is killed."""
         if self.exit is not None:
             return
         self.more().killed = True
         self._wanted = killed()
         if self.task is not None:
             self.task.cancel()
-        elif self.state != BUSY:  # else its own plain handler kills it, and is let return
+        elif self.state != BUSY:  # else its own plain handler kills it, and returns first
             self._end(self._wanted)
 
     def _leave(self, ended: Exit) -> tuple[Awaitable[Any], Exit] | None:
-        """Run `terminate`, then end; return what is to be awaited before that."""
+        """Run `terminate`, then end; return what is to be awaited first."""
         extra = self.extra
         self._wanted = ended
         if extra is not None and extra.killed:
@@ -614,7 +614,7 @@ class MessageLoop(BaseProcess):
         self._finish(ended)
 
     def _cancelled(self) -> None:
-        """Its task was cancelled: by `kill`, or by somebody else, which counts as a crash."""
+        """Its task was cancelled: by `kill`, or by other code, which counts as a crash."""
         if self.extra is not None and self.extra.killed and self._wanted is not None:
             self._end(self._wanted)
         else:
@@ -662,7 +662,7 @@ class MessageLoop(BaseProcess):
             self.extra.wake()
 
     def _callers(self) -> list[Caller]:
-        """Who waits for a reply: in the mailbox, under way, or put off."""
+        """Return the calls that wait for a reply: in the mailbox, being handled, or deferred."""
         extra = self.extra
         messages = (self._current, *self._waiting())
         callers = [message for message in messages if type(message) is Caller]

@@ -1,6 +1,6 @@
-"""What a server shows of itself: its state, its ancestors, its messages, and the log of its crash.
+"""What logs and `sys` show of a server: its state, its messages, its crash.
 
-The traceback in a crash log is Python's own and shows the error's text as it is: an error should
+The traceback in a crash log is Python's own and contains the error's text unchanged, so errors should
 not quote secrets.
 """
 
@@ -16,18 +16,18 @@ from inprocess.supervision.core.redact import redact
 
 
 class Shows(Protocol):
-    """A server, as far as it shows itself."""
+    """A server with a name and a `format_status`."""
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """The name that logs show."""
 
     def format_status(self, status: dict[str, Any]) -> dict[str, Any]:
         """Return what may be shown of these values."""
 
 
 def state_of(server: object) -> dict[str, Any]:
-    """The attributes that the server's own classes set, by name: those of the runtime are left out."""
+    """Return the attributes that the server's own classes set, by name, without those of the runtime."""
     state = dict(getattr(server, "__dict__", {}))
     for name in _slots(server):
         if hasattr(server, name):
@@ -36,7 +36,7 @@ def state_of(server: object) -> dict[str, Any]:
 
 
 def set_state(server: object, state: dict[str, Any]) -> None:
-    """Make these the server's attributes; those that are missing are deleted."""
+    """Replace the server's attributes; attributes that are missing are deleted."""
     for name in state_of(server).keys() - state.keys():
         delattr(server, name)
     for name, value in state.items():
@@ -44,17 +44,17 @@ def set_state(server: object, state: dict[str, Any]) -> None:
 
 
 def redacted(server: Shows, **status: Any) -> dict[str, str]:
-    """The values as texts, after the server's `format_status`; where that fails, none of them is shown."""
+    """Return the values as strings, after `format_status`. If that fails, hide all of them."""
     try:
         formatted = server.format_status(status)
         return {key: value if isinstance(value, str) else redact(value) for key, value in formatted.items()}
-    except Exception:  # noqa: BLE001 - a crash must be logged whatever the hook does
+    except Exception:  # noqa: BLE001 - the crash must be logged, whatever the hook does
         log.exception("%s failed in format_status", server.name)
         return dict.fromkeys(status, "[hidden: format_status failed]")
 
 
 def redacted_message(server: Shows, message: object) -> str:
-    """One message as a text, as `shown`."""
+    """Return one message as a string, as `redacted` does."""
     return redacted(server, message=message).get("message", "[hidden]")
 
 
@@ -68,11 +68,11 @@ def log_crash(
     client: str | None,
     above: Sequence[str],
 ) -> None:
-    """Log the crash as one record with its traceback; state and message as `format_status` shows them.
+    """Log a crash as one record with its traceback.
 
-    `state` is the server's attributes; `kind` is that of the message during which it crashed, "none"
-    where there was none; `client` is who called, for a call; `above` are the names of the supervisors,
-    the nearest first.
+    `state` is the server's attributes; `kind` is the kind of the message being handled, "none" without
+    one; `client` describes the caller of a call; `above` are the names of the supervisors, nearest
+    first. `format_status` decides what is shown of state and message.
     """
     status: dict[str, Any] = {"reason": ended.error, "state": state}
     if kind != "none":
@@ -94,7 +94,7 @@ def _slots(server: object) -> list[str]:
     own: list[str] = []
     for kind in type(server).__mro__:
         slots = kind.__dict__.get("__slots__", ())
-        if "__process__" in slots:  # here begin the classes that are not the author's
+        if "__process__" in slots:  # GenServer: the author's classes come before it
             break
         own += [slots] if isinstance(slots, str) else slots
     return [name for name in own if not name.startswith("__")]

@@ -1,4 +1,4 @@
-"""Looking into a running server, and changing it, as OTP's `:sys` does.
+"""Inspect and change a running server, as OTP's `:sys`.
 
     from inprocess import sys
 
@@ -6,15 +6,15 @@
     await sys.replace_state(server, lambda state: {**state, "count": 0})
     await sys.suspend(server)
 
-Each is a message to the server and handled in its turn, so that it sees no half-done state: a
-server whose handler hangs does not answer, and CallTimeoutError is raised after `timeout`
-seconds. ServerDiedError is raised where the server has ended. Await them from a coroutine on
-any loop; a thread without one calls `from_thread(get_state, server)`.
+Each function sends a message and the server handles it between two others, so it sees no half-done
+state. A server whose handler hangs does not answer: CallTimeoutError is raised after `timeout`
+seconds. ServerDiedError is raised if the server has ended. Await them from a coroutine on any loop;
+from a thread without a loop call `from_thread(get_state, server)`.
 
-For debugging: state is the server's own, not a copy, and what it is made of is no interface.
+For debugging only: the state is the server's own, not a copy, and its contents are no interface.
 
-Differences from OTP: the state is the server's attributes, as a dictionary. Traces go to the
-log, or to a function. There is no `terminate` and no code change here: see `GenServer.stop`.
+Differences from OTP: the state is the server's attributes, as a dictionary. Traces go to the log or
+to a function. There is no code change, and no `terminate`: see `GenServer.stop`.
 """
 
 from __future__ import annotations
@@ -38,25 +38,25 @@ S = TypeVar("S", bound=GenServer)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `get_status` tells."""
+    """The result of `get_status`."""
 
     name: str
     kind: str
     status: Literal["running", "suspended"]
-    #: Supervisors above it, the nearest first.
+    #: Names of the supervisors above it, nearest first.
     ancestors: tuple[str, ...]
-    #: Messages that wait.
+    #: Number of messages that wait.
     mailbox_depth: int
     #: Seconds since its start.
     uptime: float
-    #: The state, as `format_status` lets show it.
+    #: The state, as `format_status` shows it.
     state: str
-    #: What `log` has kept.
+    #: The events that `log` has kept.
     log: tuple[Event, ...]
 
 
 async def get_state(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:  # noqa: ASYNC109 - OTP's option
-    """The server's attributes by name. The values are the server's own: change them in `replace_state`."""
+    """Return the server's attributes by name. Change their values only in `replace_state`."""
     return await _ask(server, state_of, timeout)
 
 
@@ -66,9 +66,9 @@ async def replace_state(
     *,
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> dict[str, Any]:
-    """Make the server's attributes what `change(attributes)` returns, and return that.
+    """Replace the server's attributes by `change(attributes)` and return them.
 
-    Where `change` raises, nothing has changed and the caller gets the error, not the server.
+    If `change` raises, nothing is changed and the error is raised here, not in the server.
     """
 
     def replace(server: GenServer) -> dict[str, Any]:
@@ -80,17 +80,17 @@ async def replace_state(
 
 
 async def get_status(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> Status:  # noqa: ASYNC109 - OTP's option
-    """What the server is doing, fit to be printed."""
+    """Return what the server is doing, safe to print."""
     return await _ask(server, _status, timeout)
 
 
 async def suspend(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
-    """Have messages wait until `resume`: only those of this module, and requests to end, are served."""
+    """Handle no message until `resume`, except those of this module and requests to end."""
     await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", True), timeout)
 
 
 async def resume(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
-    """End `suspend`; harmless without one."""
+    """End `suspend`. Has no effect without one."""
     await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", False), timeout)
 
 
@@ -127,7 +127,7 @@ async def log(
     *,
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> list[Event] | None:
-    """Keep the last events: 10 keeps ten from now on, "get" returns those kept, "stop" keeps none."""
+    """Keep the last events: a number of them from now on, "get" returns them, "stop" ends it."""
     return await _ask(server, lambda server: _log_events(server, wanted), timeout)
 
 
@@ -137,7 +137,7 @@ async def statistics(
     *,
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> Statistics | None:
-    """Count messages from "start" to "stop"; return the counts so far, None where nothing is counted."""
+    """Count messages from "start" to "stop"; return the counts so far, None if nothing is counted."""
 
     def change(server: GenServer) -> Statistics | None:
         debug = _debug(server)
@@ -158,7 +158,7 @@ def from_thread(
     *args: P.args,
     **options: P.kwargs,
 ) -> T:
-    """Call a function of this module from a thread and return its result. On the loop's own: RuntimeError."""
+    """Call a function of this module from a thread. Raise RuntimeError on the loop's own thread."""
     process = server.__process__
     if process.is_here:
         raise RuntimeError(
@@ -207,7 +207,7 @@ def _debug(server: GenServer) -> Debug:
 
 
 def _tidy(server: GenServer) -> None:
-    """Let go of what records nothing, so that messages are handled the short way again."""
+    """Remove a Debug that records nothing, so that messages are handled without it again."""
     extra = server.__process__.more()
     if extra.debug is not None and extra.debug.is_idle:
         extra.debug = None

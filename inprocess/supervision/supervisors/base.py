@@ -1,13 +1,13 @@
 """BaseSupervisor: the life of a process with children, whatever their kind and order.
 
 1. Begin: `_begin` runs at once, up to its first wait; `ready` waits for the rest.
-2. Work: at most one task of its own, and only while something has to be waited for.
-3. End: `_wanted` says how. A start that hangs is interrupted; children are stopped in the
-   supervisor's own way; then the names, the waiting callers and the exit are dealt with.
-4. Kill: every child is killed in reverse. Those that have not ended after KILL_WAIT_S are
-   abandoned, from a timer, so that a whole tree of supervisors ends in that time.
+2. Work: it has at most one task, and only while it has to wait.
+3. End: `_wanted` is the exit. A start that hangs is interrupted, and children are stopped in the
+   subclass's way; then the name is freed, and waiting callers get their answer.
+4. Kill: all children are killed in reverse order. Those that have not ended after KILL_WAIT_S are
+   abandoned, by a timer, so that a whole tree of supervisors ends in that time.
 
-Nothing here can be left half done: whoever waits is answered at the end, whatever the end is.
+However it ends, every caller that waits is answered.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ P = TypeVar("P", bound="BaseSupervisor")
 
 
 class BaseSupervisor(BaseProcess):
-    """Base of the supervisors; see the module. Made by `start`, never by its constructor."""
+    """Base class of supervisors; see the module. Create one with `start`."""
 
     __slots__ = (
         "_intensity", "_is_awake", "_is_quiet", "_is_ready", "_kill_alarm", "_killing", "_readying",
@@ -47,7 +47,7 @@ class BaseSupervisor(BaseProcess):
         super().__init__()
         self._intensity = intensity
         self._window = RestartWindow(intensity)
-        #: Restarts since the start of this supervisor, failed ones included.
+        #: Restarts since its start, failed ones included.
         self.restarts = 0
         self._is_awake = self._is_ready = self._is_quiet = self._stopping = self._killing = False
         self._start_error: StartError | None = None
@@ -58,30 +58,30 @@ class BaseSupervisor(BaseProcess):
         self._kill_alarm: Timer | None = None
 
     def _processes(self) -> Sequence[BaseProcess]:
-        """The children that have not ended, in the order of their start."""
+        """Return the children that have not ended, in the order of their start."""
         raise NotImplementedError
 
     def _is_empty(self) -> bool:
-        """Whether there are none of those."""
+        """Whether there are none of them."""
         raise NotImplementedError
 
     async def _begin(self) -> None:
-        """Start the first children, then `_became_ready`; or set how it ends."""
+        """Start the first children, then call `_became_ready`; or set `_wanted`."""
         raise NotImplementedError
 
     def _stop_children(self) -> None:
-        """Begin to stop all children, and end as `_wanted` when that is done. Called once, without a task."""
+        """Stop all children, then end as `_wanted`. Called once, while no task runs."""
         raise NotImplementedError
 
     def _next(self) -> None:
-        """Do what is next, where the end is not wanted. Called without a task."""
+        """Do what is next, unless it is to end. Called while no task runs."""
 
     def _interrupt(self) -> None:
-        """Have the task end where it waits for a child to start."""
+        """Make the task end if it waits for a child to start."""
 
     @classmethod
     def _launch(cls, make: Callable[[], Self], name: str | None, clock: Clock | None) -> Self:
-        """Make and begin one on the running loop; else on the runtime's, and wait until it is ready."""
+        """Create and begin one on the running loop; without one, on the runtime's, and wait for it."""
         start = partial(_start, make, name, clock)
         try:
             asyncio.get_running_loop()
@@ -90,7 +90,7 @@ class BaseSupervisor(BaseProcess):
         return start()
 
     async def ready(self) -> None:
-        """Wait until the first children have started; raise StartError where that came to nothing."""
+        """Wait until the first children have started; raise StartError if that failed."""
         if not self._is_ready and self.exit is None:
             readying = self.loop.create_future()
             self._readying.append(readying)
@@ -99,11 +99,11 @@ class BaseSupervisor(BaseProcess):
             raise self._start_error or StartError(f"{self.name} was stopped before it had started")
 
     def shutdown(self) -> None:
-        """End with reason shutdown once what is being stopped has stopped; a start is interrupted."""
+        """End with reason shutdown. Finish a stop that is under way; interrupt a start."""
         self._finish(SHUTDOWN)
 
     def kill(self) -> None:
-        """Kill the children too, the last first; end once they have ended, KILL_WAIT_S later at most."""
+        """Kill the children too, last first. End when they have ended, after at most KILL_WAIT_S."""
         if self.exit is not None or self._killing:
             return
         self._killing = True
@@ -118,7 +118,7 @@ class BaseSupervisor(BaseProcess):
             self._kill_alarm = self.scheduler.call_later(KILL_WAIT_S, self._abandon_children)
 
     def quiet(self) -> None:
-        """Pass it on to every child, those started later included."""
+        """Pass it on to every child, later ones included."""
         self._is_quiet = True
         for process in self._processes():
             process.quiet()
@@ -129,15 +129,15 @@ class BaseSupervisor(BaseProcess):
             await asyncio.gather(*(process.idle() for process in self._processes()))
 
     def held(self) -> Sequence[Held]:
-        """The work that the children hold."""
+        """Return the work that the children hold."""
         return [work for process in self._processes() for work in process.held()]
 
     async def _start_process(
         self, spec: ChildSpec, arguments: tuple[Any, ...], made: Callable[[BaseProcess], object]
     ) -> BaseProcess | None:
-        """Start a child and wait until it is ready; None where it is to be ignored; raise StartError.
+        """Start a child and wait until it is ready. Return None if it is ignored; raise StartError.
 
-        `made` is told of the process before the wait: a start that is interrupted leaves it there.
+        `made` is called with the process before the wait, so that an interrupted start can be undone.
         """
         try:
             started = spec.start(*arguments)
@@ -156,14 +156,14 @@ class BaseSupervisor(BaseProcess):
         return process
 
     def _here(self, function: Callable[[], T]) -> T:
-        """Call it on the loop's thread and return its result. Any thread; errors as `hop`."""
+        """Call it on the loop's thread and return its result. Any thread; errors as of `hop`."""
         return function() if self.is_here else hop(self.loop, function)
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run the one coroutine at a time that this supervisor waits in, and go on when it is done."""
+        """Run a coroutine as the supervisor's one task, and go on when it is done."""
         try:
             self._task = run_eagerly(coroutine, self.loop)
-        except Exception as error:  # noqa: BLE001 - a fault of our own or of a child's class: a crash
+        except Exception as error:  # noqa: BLE001 - a fault of the runtime or of a child's class is a crash
             self._crashed(error)
         if self._task is None:
             if self._wanted is not None:
@@ -178,7 +178,7 @@ class BaseSupervisor(BaseProcess):
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
         if task.cancelled():
-            if self._wanted is None or self._stopping:  # not by us: it cannot go on half done
+            if self._wanted is None or self._stopping:  # by other code: the operation cannot be continued
                 self.kill()
         elif (error := task.exception()) is not None:
             self._crashed(error)
@@ -208,7 +208,7 @@ class BaseSupervisor(BaseProcess):
         self._stop_children()
 
     def _finish(self, ended: Exit) -> None:
-        """End so, unless it is ending already."""
+        """End with this exit, unless it is ending already."""
         if self._wanted is None and not self._killing and self.exit is None:
             self._wanted = ended
             if self._task is None:
@@ -233,7 +233,7 @@ class BaseSupervisor(BaseProcess):
             settle(readying)
 
     def _refuse_waiting(self) -> None:
-        """Answer those who wait for what will not be done any more."""
+        """Fail the requests that will not be done any more."""
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_exception(ServerDiedError(f"{self.name} ended before it did what it was asked"))
@@ -258,7 +258,7 @@ class BaseSupervisor(BaseProcess):
 
 def _start(make: Callable[[], P], name: str | None, clock: Clock | None) -> P:
     parent = make()
-    parent._bind(name, clock)  # noqa: SLF001 - Parent's own half of `start`
+    parent._bind(name, clock)  # noqa: SLF001 - the other half of `_launch`
     parent._run(parent._begin())  # noqa: SLF001 - as above
     return parent
 

@@ -1,4 +1,4 @@
-"""Child specs: what a supervisor knows about a child before, while and after it runs."""
+"""Child specs: how a supervisor starts, restarts and stops a child."""
 
 from __future__ import annotations
 
@@ -18,17 +18,16 @@ _TYPES = frozenset(get_args(ChildType))
 
 @dataclass(frozen=True, slots=True)
 class ChildSpec:
-    """How to start, restart and stop one child; raise ValueError for values that make no child.
+    """How to start, restart and stop one child. Raise ValueError for values that do not fit.
 
     - `id`: unique within the supervisor.
-    - `start`: makes and starts a new process each time it is called. None instead of a
-      process, or Ignore raised by it or by the process's init, means that there is nothing to run.
-    - `restart`: see `exits`.
-    - `shutdown`: seconds from being asked to end to being killed; "brutal_kill" for no asking,
-      "infinity" for no end to the waiting. None is the process's own limit: 5 s for a worker,
-      infinity for a supervisor.
+    - `start`: creates and starts a new process each time it is called. If there is nothing to run, it
+      returns None, or it or the process's init raises Ignore.
+    - `restart`: permanent, transient or temporary, see `exits`.
+    - `shutdown`: seconds from the request to end to the kill; "brutal_kill" for no request, "infinity"
+      for no kill. None is the process's own limit: 5 s for a worker, infinity for a supervisor.
     - `significant`: its own end may end the supervisor, see `auto_shutdown` there.
-    - `type`: only for `count_children`; unlike OTP's it has no say in how the child is stopped.
+    - `type`: only for `count_children`. Unlike OTP's, it does not affect how the child is stopped.
     """
 
     id: str
@@ -56,7 +55,7 @@ class ChildSpec:
 
 
 def check_significance(specs: Iterable[ChildSpec], auto_shutdown: AutoShutdown) -> None:
-    """Raise ValueError for a significant child of a supervisor that never shuts itself down."""
+    """Raise ValueError for a significant child in a supervisor with auto_shutdown never."""
     for spec in specs:
         if spec.significant and auto_shutdown == "never":
             raise ValueError(
@@ -66,7 +65,7 @@ def check_significance(specs: Iterable[ChildSpec], auto_shutdown: AutoShutdown) 
 
 
 def check_ids(specs: Iterable[ChildSpec]) -> None:
-    """Raise ValueError where two specs have one id."""
+    """Raise ValueError if two specs have the same id."""
     seen: set[str] = set()
     for spec in specs:
         if spec.id in seen:

@@ -1,16 +1,15 @@
-"""DynamicSupervisor: processes that are started at run time, alike and independent, in any number.
+"""DynamicSupervisor: independent processes of one kind, started at run time, in any number.
 
-As Elixir's `DynamicSupervisor`: one_for_one; no ids, a child is known by its process; restart
-values, the shared window and the give-up are those of Supervisor; all children are stopped at
-once, each within its own limit. A child that ended and is not restarted is forgotten.
+As Elixir's `DynamicSupervisor`. The strategy is one_for_one. Children have no ids; a child is identified
+by its process. Restart values, the shared window and the give-up are those of Supervisor. All children
+are stopped at once, each within its own limit. A child that ends and is not restarted is forgotten.
 
-Made for many: a child costs a place in one dict and shares its ChildSpec with the others, so
-start them as `start_child(spec, *arguments)` with one spec. No task exists but while a child's
-async `init` runs. Stopping is spread over the loop's turns.
+Made for many children: a child takes a place in one dict and shares its ChildSpec with the others, so
+start them with `start_child(spec, *arguments)` and one spec. A task exists only while a child's async
+`init` runs. Stopping is spread over several turns of the loop.
 
-Differences from OTP: children start and restart beside each other, and a start that takes long
-holds up no other. A start whose caller is cancelled is undone. The window is not cut to whole
-seconds.
+Differences from OTP: children start and restart concurrently, and a slow start delays no other. A start
+whose caller is cancelled is undone. The window is not truncated to whole seconds.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, Resta
 from inprocess.supervision.supervisors.base import BaseSupervisor
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
-#: Children that one step asks to end; the rest is asked in the loop's next steps.
+#: Children that one step asks to end; the next steps ask the rest.
 STOPS_PER_STEP = 500
 
-#: A spec alone where there are no arguments, which saves a tuple for each of a million children.
+#: Only a spec if there are no arguments, which saves a tuple for each of a million children.
 _Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...]]
 
 
 class DynamicSupervisor(BaseSupervisor):
-    """Starts processes on demand; see the module. `async with DynamicSupervisor.start() as supervisor:`."""
+    """Starts processes at run time. `async with DynamicSupervisor.start() as supervisor:`."""
 
     __slots__ = (
         "_alarms", "_children", "_extra", "_leaving", "_max_children", "_refusal", "_restarting", "_starting",
@@ -54,7 +53,7 @@ class DynamicSupervisor(BaseSupervisor):
         self._max_children = max_children
         self._extra = extra_arguments
         self._children: dict[BaseProcess, _Recipe] = {}
-        #: Those in their `init`, and those that are being stopped, with when they are abandoned.
+        #: Children in their `init`, and children being stopped, with the timer that abandons them.
         self._starting: dict[BaseProcess, None] = {}
         self._leaving: dict[BaseProcess, Timer | None] = {}
         self._to_restart: deque[_Recipe] = deque()
@@ -73,21 +72,21 @@ class DynamicSupervisor(BaseSupervisor):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor on the running loop, else on the runtime's. Any thread.
+        """Start a supervisor on the running loop, or else on the runtime's. Any thread.
 
-        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for
-        a window that is none, AlreadyStartedError where the name is taken.
+        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for a window
+        out of range, AlreadyStartedError if the name is taken.
         """
         intensity = RestartIntensity(max_restarts, max_seconds)
         make = partial(cls, intensity, max_children, tuple(extra_arguments))
         return cls._launch(make, name, clock)
 
     async def start_child(self, spec: ChildSpec, *arguments: Any) -> Process | Refused | None:
-        """Start `spec.start(*extra_arguments, *arguments)`; wait until it is ready and return the process.
+        """Start `spec.start(*extra_arguments, *arguments)`, wait until it is ready, and return the process.
 
-        None where the child is to be ignored. Refused, an error value, past `max_children` and
-        while draining. The spec's id is for logs only; `significant` means nothing here. Raise
-        StartError where it fails, ServerDiedError where the supervisor ends first. Any loop.
+        Return None if the child is ignored, and Refused, an error value, beyond `max_children` and while
+        draining. The spec's id is for logs only; `significant` has no effect. Raise StartError if the start
+        fails, ServerDiedError if the supervisor ends first. Any loop.
         """
         if asyncio.get_running_loop() is not self.loop:
             there = asyncio.run_coroutine_threadsafe(self.start_child(spec, *arguments), self.loop)
@@ -102,7 +101,7 @@ class DynamicSupervisor(BaseSupervisor):
         return None if started is None else started.handle
 
     async def terminate_child(self, process: Process) -> None:
-        """Stop a child for good, within its limit. Raise NoSuchChildError where it is not ours. Any loop."""
+        """Stop a child for good, within its limit. Raise NoSuchChildError if it is not its own. Any loop."""
         if asyncio.get_running_loop() is not self.loop:
             there = asyncio.run_coroutine_threadsafe(self.terminate_child(process), self.loop)
             await asyncio.wrap_future(there)
@@ -115,21 +114,21 @@ class DynamicSupervisor(BaseSupervisor):
         await child.stop(_spec(recipe).shutdown)
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"]]]:
-        """Spec ids, which need not be unique, and processes. Any thread."""
+        """Return spec ids, which need not be unique, and processes. Any thread."""
         return self._here(lambda: list(self._shown()))
 
     @property
     def count(self) -> int:
-        """How many children there are, those being started or restarted included. Any thread."""
+        """Number of children, including those that start or restart. Any thread."""
         return len(self._children) + len(self._starting) + len(self._to_restart)
 
     def quiet(self) -> None:
-        """Refuse new children; pass it on to those there are. Restarts go on."""
+        """Refuse new children, and pass it on to the others. Restarts go on."""
         self._refusal = Refused("draining", f"{self.name} is draining: the app takes no new work")
         super().quiet()
 
     def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
-        """Restart the child where it must be, in the loop's next turn."""
+        """Restart the child in the loop's next turn, if it is to be restarted."""
         recipe = self._children.pop(process, None)
         if recipe is None:
             self._starting.pop(process, None)
@@ -183,7 +182,7 @@ class DynamicSupervisor(BaseSupervisor):
         return process
 
     def _discard(self, process: BaseProcess) -> None:
-        """Kill a process whose start was interrupted; nobody waits for it but this supervisor's own end."""
+        """Kill a process whose start was interrupted. Only this supervisor's own end waits for it."""
         self._starting.pop(process, None)
         if process.exit is None:
             self._leaving[process] = self.scheduler.call_later(KILL_WAIT_S, partial(_abandon_late, [process]))
@@ -232,7 +231,7 @@ class DynamicSupervisor(BaseSupervisor):
     def _ask_some(
         self, left: deque[tuple[BaseProcess, _Recipe]], late: dict[ShutdownLimit, list[BaseProcess]]
     ) -> None:
-        """Ask some children to end, then the next; in the end set an alarm for each limit."""
+        """Ask some children to end, then the next; after the last, set a timer for each limit."""
         for _ in range(min(len(left), STOPS_PER_STEP)):
             process, recipe = left.popleft()
             limit = _spec(recipe).shutdown

@@ -1,12 +1,12 @@
 """OrderedSupervisor: children with ids and an order, started, restarted by strategy, and stopped.
 
-Base of Supervisor and PartitionSupervisor, which add what people ask of them.
-Everything is an operation in one queue, done one after the other. Two things race:
+Base of Supervisor and PartitionSupervisor, which add operations for their users. Every operation goes
+into one queue, and they run one after the other. Two things race:
 
-1. A child ends, its end is queued, and an operation before it stops or cycles that child: the
-   queued end is stale, because the child's process is another one by then, or none.
-2. The supervisor is told to end while an operation waits: a start is interrupted, a stop is
-   finished; then all children are stopped, whatever state the operation left them in.
+1. A child ends, its end is queued, and an operation before it stops or restarts that child. The
+   queued end is then stale: the child has another process by then, or none.
+2. The supervisor is asked to end while an operation waits. A start is interrupted, a stop is finished;
+   then all children are stopped, whatever state the operation left them in.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Operation = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass(frozen=True, slots=True)
 class ChildCounts:
-    """What `count_children` tells: of the `specs`, how many run, and how many are of which type."""
+    """The result of `count_children`: number of specs, of running children, and of children by type."""
 
     specs: int
     active: int
@@ -46,7 +46,7 @@ class ChildCounts:
 
 @dataclass(slots=True, eq=False)
 class ChildRecord:
-    """One of them: its spec, and what has become of it."""
+    """One child: its spec, state and process."""
 
     spec: ChildSpec
     state: Literal["stopped", "starting", "running", "stopping", "restarting"] = "stopped"
@@ -54,7 +54,7 @@ class ChildRecord:
 
 
 class OrderedSupervisor(BaseSupervisor):
-    """See the module."""
+    """Base class; see the module."""
 
     __slots__ = ("_auto_shutdown", "_by_process", "_children", "_operations", "_starting", "_strategy")
 
@@ -78,15 +78,15 @@ class OrderedSupervisor(BaseSupervisor):
         self._starting: ChildRecord | None = None
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"] | None]]:
-        """Ids and processes in the order of their start; None for one that does not run. Any thread."""
+        """Return ids and processes in the order of start; None for a child that does not run. Any thread."""
         return self._here(lambda: [(child_id, _shown(child)) for child_id, child in self._children.items()])
 
     def count_children(self) -> ChildCounts:
-        """How many there are, see ChildCounts. Any thread."""
+        """Return the numbers of children, see ChildCounts. Any thread."""
         return self._here(self._counts)
 
     def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
-        """Queue the end of a child, unless it was stopped on purpose."""
+        """Queue the end of a child, unless the supervisor stopped it."""
         child = self._by_process.pop(process, None)
         if self._killing:
             if self._is_empty():
@@ -173,7 +173,7 @@ class OrderedSupervisor(BaseSupervisor):
         was, child.state = child.state, "stopping"
         process = child.process
         if process is not None and process.exit is None:
-            # A worker in its init has nothing to clean up in `terminate` yet, and may hang there.
+            # A worker in its init has nothing to clean up yet, and may hang there.
             in_init = was == "starting" and not isinstance(process, BaseSupervisor)
             await process.stop("brutal_kill" if in_init else child.spec.shutdown)
         child.process, child.state = None, "stopped"
@@ -213,7 +213,7 @@ class OrderedSupervisor(BaseSupervisor):
             await self._restart(child)
 
     async def _cycle(self, children: Sequence[ChildRecord]) -> ChildRecord | None:
-        """Stop these children in reverse and start them in order; return the first that could not start."""
+        """Stop these children in reverse and start them in order; return the first that fails to start."""
         for child in reversed(children):
             await self._stop_one(child)
             self._forget_temporary(child)

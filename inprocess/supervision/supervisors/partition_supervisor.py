@@ -1,10 +1,10 @@
-"""PartitionSupervisor: N copies of one child, and a key that says which copy serves it.
+"""PartitionSupervisor: N copies of one child; a key selects the copy that serves it.
 
-As Elixir's `PartitionSupervisor`: for a process that would be a bottleneck alone. The copies
-share nothing; equal keys go to the same copy as long as `partitions` stays the same.
+As Elixir's `PartitionSupervisor`, for a process that would be a bottleneck alone. The copies share
+nothing. Equal keys go to the same copy as long as `partitions` stays the same.
 
-Difference from Elixir: an event loop runs one copy at a time, whatever the number of cores. What
-partitions buy here is that keys do not wait for each other where handlers await.
+Difference from Elixir: an event loop runs one copy at a time, whatever the number of cores. Partitions
+help if handlers await: then keys do not wait for each other.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from inprocess.supervision.supervisors.strategy import Strategy
 
 
 def partition_of(key: object, partitions: int) -> int:
-    """The partition that serves the key: 0 to partitions - 1, the same in every run and process.
+    """Return the partition of the key: 0 to partitions - 1, the same in every run and process.
 
-    A whole number goes to its remainder, as in Elixir, text and bytes to the remainder of their
-    checksum, anything else by its `repr`, which therefore must not hold an address.
+    The partition of an int is its remainder, as in Elixir; of str and bytes, that of a checksum; of any
+    other object, that of its `repr`, which must not contain an address.
     """
     if isinstance(key, int):
         return abs(key) % partitions
@@ -38,7 +38,7 @@ def partition_of(key: object, partitions: int) -> int:
 
 
 class PartitionSupervisor(OrderedSupervisor):
-    """See the module. `async with PartitionSupervisor.start(start, partitions=4) as copies:`."""
+    """N copies of a child. `async with PartitionSupervisor.start(start, partitions=4) as copies:`."""
 
     __slots__ = ()
 
@@ -56,10 +56,10 @@ class PartitionSupervisor(OrderedSupervisor):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Start `start(0)` to `start(partitions - 1)`, by default one a core.
+        """Start `start(0)` to `start(partitions - 1)`; by default one a core.
 
-        The ids are "0", "1" and so on; the rest is as in Supervisor. Raise ValueError for less than
-        one partition. Any thread.
+        The ids are "0", "1" and so on; the rest is as in Supervisor. Raise ValueError for less than one
+        partition. Any thread.
         """
         count = partitions if partitions is not None else os.cpu_count() or 1
         if count < 1:
@@ -70,13 +70,13 @@ class PartitionSupervisor(OrderedSupervisor):
 
     @property
     def partitions(self) -> int:
-        """How many copies there are."""
+        """Number of copies."""
         return len(self._children)
 
     def via(self, key: object) -> Process:
-        """The process that serves the key now; look it up again for each message. Any thread.
+        """Return the process that serves the key now. Call it again for each message. Any thread.
 
-        Raise ServerDiedError while that copy is being restarted, or after its end.
+        Raise ServerDiedError while that copy restarts, and after its end.
         """
         child = self._children.get(str(partition_of(key, self.partitions)))
         process = None if child is None else child.process

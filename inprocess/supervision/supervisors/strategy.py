@@ -1,4 +1,4 @@
-"""Which children a strategy cycles, and when the end of a significant child ends all. Pure."""
+"""Pure rules of a supervisor: which children a restart affects, and when a child's end ends all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Entry = TypeVar("Entry")
 
 
 def affected(strategy: Strategy, children: Mapping[str, Entry], child_id: str) -> Sequence[Entry]:
-    """The children to stop (in reverse) and start (in order) where the one of this id is restarted.
+    """Return the children to stop (in reverse) and start (in order) when this child is restarted.
 
-    one_for_one: that one. one_for_all: all. rest_for_one: that one and those started after it.
+    one_for_one: that child. one_for_all: all. rest_for_one: that child and those started after it.
     """
     if strategy == "one_for_one":
         return [children[child_id]]
@@ -24,9 +24,9 @@ def affected(strategy: Strategy, children: Mapping[str, Entry], child_id: str) -
 
 
 def ends_supervisor(auto_shutdown: AutoShutdown, ended: ChildSpec, running: Iterable[ChildSpec]) -> bool:
-    """Whether the supervisor ends, now that a child ended by itself and will not be restarted.
+    """Whether the supervisor ends after a child has ended by itself and will not be restarted.
 
-    `running` are the specs of the others that run or are being restarted.
+    `running` are the specs of the other children that run or restart.
     """
     if not ended.significant or auto_shutdown == "never":
         return False

@@ -2,26 +2,26 @@
 
 As OTP's `supervisor`:
 
-- Start: left to right, each waits until the one before has initialised. If one fails, those
-  already started stop in reverse, and the start fails with the child's id and reason.
-- Restart: by the child's restart value (see `exits`) and the strategy. one_for_one restarts the
-  child that ended; one_for_all stops and starts all; rest_for_one that one and those started
-  after it. Temporary children are never restarted, not even by a sibling. One restart is
-  counted however many siblings cycle; a failed start during a restart counts, and is tried
-  again at once, after the requests and exits that wait. A cycle also starts siblings that
-  had ended or were terminated.
-- Give-up: past `max_restarts` in `max_seconds` it logs that, stops its children in reverse and
-  exits with reason shutdown, which a parent answers only if the supervisor is a permanent child.
-- Stop: reverse order, one at a time; each child is asked, given its limit, killed, and
-  abandoned and reported where it ignores that.
-- auto_shutdown: when a significant child has ended by itself and is not restarted, the
-  supervisor exits with reason shutdown: for any_significant at the first, for all_significant
-  when no other significant child runs.
+- Start: left to right; each child waits until the one before it has initialised. If one fails, the
+  children already started stop in reverse, and the start fails with the child's id and reason.
+- Restart: by the child's restart value (see `exits`) and the strategy. one_for_one restarts the child
+  that ended; one_for_all stops and starts all; rest_for_one that child and those started after it.
+  Temporary children are never restarted, not even by a sibling. It counts as one restart however
+  many siblings it affects. A failed start during a restart counts too, and is tried again at once,
+  after the requests and exits that wait. A restart also starts affected siblings that had ended
+  or been terminated.
+- Give-up: beyond `max_restarts` in `max_seconds` the supervisor logs that, stops its children in
+  reverse and exits with reason shutdown; its parent restarts it only if it is a permanent child.
+- Stop: in reverse, one at a time. Each child is asked to end, given its time limit, killed, and
+  abandoned and reported if it does not end then.
+- auto_shutdown: when a significant child ends by itself and is not restarted, the supervisor exits
+  with reason shutdown: with any_significant at the first such child, with all_significant if no
+  other significant child runs.
 
-It deals with requests and exits one after the other. Differences from OTP: the window is not
-cut to whole seconds; a supervisor that waits for a child's `init` can be shut down, which
-interrupts that start; `start_child` and `restart_child` undo what they began where their
-caller is cancelled. There is no back-off: see TaskSupervisor for children with one.
+It handles requests and exits one after the other. Differences from OTP: the window is not truncated to
+whole seconds. A supervisor that waits for a child's `init` can be shut down, which interrupts that
+start. `start_child` and `restart_child` are undone if their caller is cancelled. There is no back-off:
+see TaskSupervisor for children with one.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ T = TypeVar("T")
 
 
 class Supervisor(OrderedSupervisor):
-    """Keeps processes running; see the module. `async with Supervisor.start([...]) as supervisor:`."""
+    """Keeps processes running. `async with Supervisor.start([...]) as supervisor:`."""
 
     __slots__ = ()
 
@@ -71,23 +71,21 @@ class Supervisor(OrderedSupervisor):
     ) -> Self:
         """Begin to start the children and return the supervisor; `ready` waits for them. Any thread.
 
-        It lives on the running loop, or where there is none on the runtime's (see `home_loop`);
-        then `start` waits in any case. `max_seconds` is the window's length, s. Raise
-        ValueError for options that make no supervisor, duplicate ids among them, and
-        AlreadyStartedError where the name is taken. `ready` raises StartError for the first
-        child that fails.
+        It lives on the running loop. Without one it lives on the runtime's (see `home_loop`), and `start`
+        waits for the children. `max_seconds` is the length of the window, s. Raise ValueError for options
+        that do not fit, such as duplicate ids, and AlreadyStartedError if the name is taken. `ready` raises
+        StartError for the first child that fails.
         """
         intensity = RestartIntensity(max_restarts, max_seconds)
         make = partial(cls, tuple(children), strategy, intensity, auto_shutdown)
         return cls._launch(make, name, clock)
 
     async def start_child(self, spec: ChildSpec) -> Process | None:
-        """Add a child after the others and start it; return its process, None where it is ignored.
+        """Add a child after the others and start it. Return its process, None if it is ignored.
 
-        Raise AlreadyStartedError for the id of a child that runs, AlreadyPresentError for that
-        of one that does not, StartError where the start fails (then the spec is not kept),
-        ValueError for a significant child where auto_shutdown is never, and ServerDiedError
-        where the supervisor ends first. Any loop.
+        Raise AlreadyStartedError if a child with this id runs, AlreadyPresentError if it exists but does not
+        run, StartError if the start fails (the spec is then not kept), ValueError for a significant child
+        with auto_shutdown never, and ServerDiedError if the supervisor ends first. Any loop.
         """
         check_significance((spec,), self._auto_shutdown)
         return _handle(
@@ -95,17 +93,17 @@ class Supervisor(OrderedSupervisor):
         )
 
     async def terminate_child(self, child_id: str) -> None:
-        """Stop a child, within its limit; its spec stays, unless it is temporary. Never counted.
+        """Stop a child within its limit. Its spec stays, unless it is temporary. Not counted as a restart.
 
-        Raise NoSuchChildError, and ServerDiedError where the supervisor ends first. Any loop.
+        Raise NoSuchChildError, and ServerDiedError if the supervisor ends first. Any loop.
         """
         await self._ask(partial(self._terminate_child, child_id))
 
     async def restart_child(self, child_id: str) -> Process | None:
-        """Start a child that does not run; return its process, None where it is ignored. Never counted.
+        """Start a child that does not run. Return its process, None if it is ignored. Not counted.
 
-        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, StartError (the spec
-        stays), and ServerDiedError where the supervisor ends first. Any loop.
+        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, StartError (the spec stays), and
+        ServerDiedError if the supervisor ends first. Any loop.
         """
         return _handle(
             await self._ask(
@@ -116,8 +114,8 @@ class Supervisor(OrderedSupervisor):
     async def delete_child(self, child_id: str) -> None:
         """Forget the spec of a child that does not run.
 
-        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, and ServerDiedError
-        where the supervisor ends first. Any loop.
+        Raise NoSuchChildError, ChildRunningError, ChildRestartingError, and ServerDiedError if the supervisor
+        ends first. Any loop.
         """
         await self._ask(partial(self._delete_child, child_id))
 
@@ -128,7 +126,7 @@ class Supervisor(OrderedSupervisor):
     ) -> T:
         """Queue an operation and wait for its result, or for the end of this supervisor.
 
-        Where the caller is cancelled in the very turn of the answer, `undo` is queued.
+        If the caller is cancelled in the same turn as the answer, `undo` is queued.
         """
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
@@ -194,7 +192,7 @@ class Supervisor(OrderedSupervisor):
         self._forget_temporary(child)
 
     async def _start_for(self, child: ChildRecord, answer: asyncio.Future[Any]) -> BaseProcess | None:
-        """Start a child for a caller; where the caller is cancelled meanwhile, stop it again."""
+        """Start a child for a caller; stop it again if the caller is cancelled meanwhile."""
 
         def caller_ended(answer: asyncio.Future[Any]) -> None:
             if answer.cancelled() and self._starting is child:

@@ -1,22 +1,22 @@
-"""async_stream: a function over many inputs, some of them at a time, as an async iterator of outcomes.
+"""async_stream: run a function over many inputs, several at a time, and iterate over the outcomes.
 
-1. It is lazy: nothing runs, and no input is taken, before the first outcome is asked for. An
-   input is taken when a slot is free, while somebody waits for an outcome. Inputs may be
-   endless, and may come from an async iterator.
-2. `max_concurrency` tasks run at once, by default as many as there are cores. The slot is free
-   when the task has ended, also where its outcome cannot be handed on yet.
-3. `ordered` (default): outcomes come in the order of the inputs, so a slow task holds back, in
-   memory, those of the tasks after it. Else they come as they are.
-4. `timeout`, 5 s unless given, math.inf for none, begins for each task with its start. `on_timeout`
-   "exit" (default) ends the stream with TimeoutError; "kill_task" ends the task, whose outcome
-   is then Exited with that error.
-5. A task that crashes ends a linked stream: its error is raised at the next outcome asked for,
-   before any other. A stream of `async_stream_nolink` goes on, with Exited as its outcome.
+1. It is lazy. Nothing runs, and no input is taken, before the first outcome is requested. An input is
+   taken when a slot is free while an outcome is awaited. Inputs may be endless, and may come from an
+   async iterator.
+2. `max_concurrency` tasks run at once; by default the number of cores. A slot is free when its task
+   has ended, even if the outcome has not been yielded yet.
+3. `ordered` (default): outcomes come in the order of the inputs, so a slow task keeps the outcomes of
+   later tasks in memory. Otherwise they come in the order of their end.
+4. `timeout`, 5 s by default, math.inf for none, is counted for each task from its start.
+   `on_timeout="exit"` (default) ends the stream with TimeoutError; "kill_task" ends the task, whose
+   outcome is then Exited with that error.
+5. A crashed task ends a linked stream: its error is raised at the next outcome requested, before any
+   other. A stream of `async_stream_nolink` goes on, with Exited as the outcome.
 6. However the stream ends, its tasks end with it, all at once, each within `shutdown`.
 
-As OTP's. Differences: a linked crash is raised where the stream is iterated, not sent as an
-exit. A loop that is left early (`break`) ends the tasks as soon as Python drops the iterator;
-`async with contextlib.aclosing(stream)` also waits for that.
+As in OTP. Differences: the error of a linked task is raised where the stream is iterated, not sent as
+an exit signal. `break` ends the tasks as soon as Python closes the iterator;
+`async with contextlib.aclosing(stream)` also waits for their end.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from inprocess.supervision.tasks.stream_input import Source
 
 OnTimeout = Literal["exit", "kill_task"]
 
-#: Seconds that one task of a stream may take, OTP's default.
+#: Seconds that one task of a stream may take. OTP's default.
 STREAM_TIMEOUT_S: Final = 5.0
 
 In = TypeVar("In")
 
 
 class StreamOwner(ChildOwner, Protocol):
-    """Whose stream it is: a TaskSupervisor."""
+    """The supervisor of a stream: a TaskSupervisor."""
 
     def take(
         self,
@@ -59,7 +59,7 @@ class StreamOwner(ChildOwner, Protocol):
 
 
 def cores() -> int:
-    """How many tasks of a stream run at once unless it is given."""
+    """Return the default for `max_concurrency`."""
     return os.cpu_count() or 1
 
 
@@ -75,7 +75,7 @@ class _Item:
 
 
 class Stream(Generic[In]):
-    """The state of one stream; see the module. Raise ValueError for options that make no stream."""
+    """The state of one stream; see the module. Raise ValueError for options out of range."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Stream(Generic[In]):
         self._timeout = timeout
         self._on_timeout = on_timeout
         self._linked = linked
-        self._due: deque[_Item] = deque()  # to be handed on; unordered: only what has an outcome
+        self._due: deque[_Item] = deque()  # to be yielded next; unordered: only items with an outcome
         self._running: dict[AnsweringChild, None] = {}
         self._killing: set[asyncio.Task[None]] = set()
         self._failure: BaseException | None = None
@@ -112,7 +112,7 @@ class Stream(Generic[In]):
     async def outcomes(
         self, inputs: Iterable[In] | AsyncIterable[In]
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
-        """Start tasks and yield their outcomes, until there are no more inputs and no more tasks."""
+        """Start tasks and yield their outcomes, until no input and no task is left."""
         source = Source(inputs, self._wake)
         try:
             self._fill(source)
@@ -122,7 +122,7 @@ class Stream(Generic[In]):
                     self._fill(source)
                 elif self._due or self._running or not source.is_exhausted:
                     await self._change()
-                    if not self._is_next_known():  # hand it on first: only who asks has inputs taken
+                    if not self._is_next_known():  # else yield it first: inputs are taken on request only
                         self._fill(source)
                 else:
                     return
@@ -135,7 +135,7 @@ class Stream(Generic[In]):
         return bool(self._due) and self._due[0].outcome is not None
 
     def _fill(self, source: Source[In]) -> None:
-        """Start tasks as long as there is a slot and an input."""
+        """Start tasks while there are slots and inputs."""
         while self._free and self._failure is None:
             found = source.take()
             if found is None:
@@ -188,7 +188,7 @@ class Stream(Generic[In]):
             settle(self._waking)
 
     async def _change(self) -> None:
-        """Wait until a task ended or timed out, or an input came."""
+        """Wait until a task ends or times out, or an input arrives."""
         self._waking = asyncio.get_running_loop().create_future()
         await self._waking
 

@@ -1,18 +1,19 @@
-"""Tasks with an answer: what `TaskSupervisor.async_` and `async_nolink` return.
+"""Tasks with a result: what `TaskSupervisor.async_` and `async_nolink` return.
 
-As OTP's, a task is temporary: it is run once, and its crash is logged. An `async_` task and the
-asyncio task that asked for it, its caller, are linked:
+As in OTP, a task is temporary: it runs once, and a crash is logged. `async_` links the task to the
+asyncio task that calls it:
 
-- the caller's crash or cancellation ends the task. A caller that ends well leaves it, as in OTP.
-- an end of the task that is not normal reaches the caller: where somebody awaits the task at
-  that moment, as the exception there; otherwise the caller is cancelled. What is cancelled by
-  somebody counts as killed, so a transient caller's supervisor starts it again.
+- If the caller crashes or is cancelled, the task is ended. If the caller returns, the task goes on, as
+  in OTP.
+- If the task ends in another way than normally, the caller learns of it: an `await` of the task
+  raises; if nothing awaits the task, the caller is cancelled. A cancelled caller counts as killed, so
+  the supervisor of a transient caller restarts it.
 
-Differences from OTP, which sends an exit signal: a caller that awaits the task may catch the
-exception, and one that is cancelled runs its clean-up. Only an asyncio task can be linked: a
-thread, or a callback of the loop, has `async_nolink`. `await` has no time-out of its own (OTP's
-is 5 s): use `asyncio.timeout`, whose TimeoutError ends the caller, and so the task, unless it is
-caught. Anybody may await, as often as they like, but on the supervisor's loop.
+Differences from OTP, which sends an exit signal: a caller that awaits the task may catch the exception,
+and a cancelled caller runs its clean-up. Only an asyncio task can be linked; use `async_nolink` in a
+thread or in a callback of the loop. `await` has no timeout of its own (OTP's is 5 s): use
+`asyncio.timeout`, whose TimeoutError ends the caller, and with it the task, unless it is caught. A task
+may be awaited any number of times, on the supervisor's loop.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit, ended_
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.tasks.child import Child
 
-#: Seconds that `poll` waits, OTP's default.
+#: Seconds that `poll` waits. OTP's default.
 POLL_S: Final = 5.0
 
 T = TypeVar("T")
@@ -38,34 +39,34 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Ok(Generic[T]):
-    """What a task returned. OTP's `{:ok, value}`."""
+    """The result of a task that returned. OTP's `{:ok, value}`."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """How a task ended that did not return. OTP's `{:exit, reason}`."""
+    """The exit of a task that did not return. OTP's `{:exit, reason}`."""
 
     exit: Exit
 
 
 class AnsweringChild(Child):
-    """A child that keeps what its attempt returned."""
+    """A child that keeps its result."""
 
     __slots__ = ("answer",)
 
     answer: Ok[Any]
 
     def attempt_ended(self, task: asyncio.Task[object]) -> None:
-        """As `Child.attempt_ended`."""
+        """See `Child.attempt_ended`."""
         if not task.cancelled() and task.exception() is None:
             self.answer = Ok(task.result())
         super().attempt_ended(task)
 
 
 class AsyncTask(Generic[T]):
-    """Handle of a task: await it for its result; see the module. Made by `async_` and `async_nolink`."""
+    """Handle of a task: await it for its result. Created by `async_` and `async_nolink`; see the module."""
 
     __slots__ = ("_awaiting", "_caller", "child")
 
@@ -80,7 +81,7 @@ class AsyncTask(Generic[T]):
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """The name that logs show."""
         return self.child.name
 
     @property
@@ -92,9 +93,9 @@ class AsyncTask(Generic[T]):
         return self._result().__await__()
 
     async def poll(self, seconds: float = POLL_S) -> Ok[T] | Exited | None:
-        """Wait for the end, for `seconds` at most; None where it did not come, and the task goes on.
+        """Wait for the end, at most `seconds`; return None if it does not come. The task goes on.
 
-        As OTP's `Task.yield`. Raises nothing of the task's.
+        As OTP's `Task.yield`. Does not raise the task's error.
         """
         self._awaiting += 1
         try:
@@ -104,9 +105,9 @@ class AsyncTask(Generic[T]):
         return self._outcome()
 
     async def shutdown(self, limit: ShutdownLimit = SHUTDOWN_S) -> Ok[T] | Exited | None:
-        """Unlink the task and end it within `limit`; return what it came to by itself, None where it did not.
+        """Unlink the task and end it within `limit`. Return its outcome if it ended by itself, else None.
 
-        As OTP's `Task.shutdown`. A task that ignores its cancellation is abandoned and reported.
+        As OTP's `Task.shutdown`. A task that suppresses its cancellation is abandoned and reported.
         """
         self._unlink()
         outcome = self._outcome()
@@ -117,9 +118,9 @@ class AsyncTask(Generic[T]):
         return None if isinstance(outcome, Exited) and outcome.exit.kind == "shutdown" else outcome
 
     def result_in_thread(self, seconds: float = POLL_S) -> T:
-        """Wait for the result on another thread than the loop's, and return it or raise what the task raised.
+        """Wait for the result on another thread than the loop's; return it, or raise the task's error.
 
-        Raise TimeoutError where it did not come within `seconds`; the task goes on.
+        Raise TimeoutError after `seconds`; the task goes on.
         """
         ended: concurrent.futures.Future[Exit] = concurrent.futures.Future()
         hop(self.child.supervisor.loop, partial(self.child.monitor, ended.set_result))
@@ -165,13 +166,13 @@ class AsyncTask(Generic[T]):
 
 
 def outcome_of(child: AnsweringChild, ended: Exit) -> Ok[Any] | Exited:
-    """What a child that ended so has come to."""
+    """Return the outcome of a child that ended with this exit."""
     answer = getattr(child, "answer", None)
     return Exited(ended) if answer is None or ended.kind != "normal" else answer
 
 
 def error_of(child: AnsweringChild, ended: Exit) -> BaseException:
-    """What to raise for a child that ended so without an answer."""
+    """Return the exception to raise for a child that ended without a result."""
     if ended.error is None or isinstance(ended.error, asyncio.CancelledError):
         return TaskExitError(f"{child.name} ended without a result: {ended}", ended)
     return ended.error

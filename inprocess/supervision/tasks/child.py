@@ -1,16 +1,16 @@
-"""A child of a TaskSupervisor: one piece of work, through all of its attempts.
+"""Child: one piece of work of a TaskSupervisor, through all its attempts.
 
-Each attempt is an asyncio task of its own, in a copy of the context variables of who asked for
-the work. An async function runs on the loop; a plain one in a thread, which Python cannot stop,
-unless `isolation=` says otherwise.
+Each attempt is an asyncio task, in a copy of the context variables of the code that started the child.
+An async function runs on the loop. A plain function runs in a thread, which Python cannot stop, unless
+`isolation=` says otherwise.
 
-From Python 3.12 on an attempt begins at once (eagerly): work that never waits is over before
-its task would have been queued. `asyncio.current_task()`, `asyncio.timeout()` and
-`current_child()` work from the first line on all the same. Before 3.12, and where the loop has a
-task factory, the task begins in the loop's next turn.
+From Python 3.12 on an attempt begins at once (eagerly): work that never waits is done before a task
+would have been queued. `asyncio.current_task()`, `asyncio.timeout()` and `current_child()` work from
+the first line on. Before 3.12, or if the loop has a task factory, the task begins in the loop's next
+turn.
 
-Telemetry, only where a handler is attached: `("task", "start")` as an attempt begins and `("task",
-"stop")` or, where it crashed, `("task", "exception")` as it ends.
+With a telemetry handler attached, an attempt executes `("task", "start")` when it begins and
+`("task", "stop")`, or `("task", "exception")` after a crash, when it ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation import current_call, isolation
 from inprocess.supervision.tasks.child_options import Options
 
-#: Whether this Python can begin a task at once.
+#: Whether this Python has eager tasks.
 EAGER: Final = sys.version_info >= (3, 12)
 
 #: Stands for the task of an attempt while its first step runs.
@@ -42,53 +42,53 @@ _BEGINNING = cast("asyncio.Task[object]", object())
 
 
 class ChildOwner(Protocol):
-    """Whose child it is, and what it tells and asks: a TaskSupervisor."""
+    """The supervisor of a child: a TaskSupervisor."""
 
     @property
     def name(self) -> str:
-        """What logs call it."""
+        """The name that logs show."""
 
     @property
     def scheduler(self) -> Scheduler:
-        """Where its children live."""
+        """The scheduler its children live on."""
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop of that."""
+        """The event loop its children live on."""
 
     @property
     def clock(self) -> Clock:
-        """The clock of that."""
+        """The clock its children use."""
 
     def exited(self, child: Child, ended: Exit) -> None:
-        """Deal with the end of an attempt."""
+        """Handle the end of an attempt."""
 
     def watch_soon(self, child: Child) -> None:
-        """Have the child look at its task once that had its first step."""
+        """Call the child's `watch` after its task has had its first step."""
 
     def new_task(self, coroutine: Coroutine[Any, Any, object], context: Context) -> asyncio.Task[object]:
-        """A task that begins in the loop's next turn."""
+        """Create a task that begins in the loop's next turn."""
 
     def eagerly(self) -> bool:
         """Whether attempts begin at once."""
 
     async def end_child(self, child: Child, limit: ShutdownLimit) -> None:
-        """End a child of its own for good, within this limit."""
+        """End its child for good, within this limit."""
 
     async def terminate_child(self, child: Child) -> bool:
-        """End a child for good and wait for it; False where it is another's."""
+        """End a child for good and wait for it; return False if it is another supervisor's."""
 
 
 class History:
-    """What most children never have: an end asked for, a restart, a wait before one. Made when needed."""
+    """State that few children have: a request to end, restarts, a back-off. Created on first use."""
 
     __slots__ = ("abandoned", "asked", "attempt", "began_at", "failures", "reported_at", "timer", "window")
 
     def __init__(self) -> None:
         self.attempt = 1
-        #: When the attempt began, s of the supervisor's clock; kept only where it backs off.
+        #: When the attempt began, s of the supervisor's clock; set only with a back-off.
         self.began_at = 0.0
-        #: When telemetry was told of the attempt's start, monotonic s; None where nobody listened.
+        #: When telemetry reported the attempt's start, monotonic s; None without a handler.
         self.reported_at: float | None = None
         #: Failures in a row.
         self.failures = 0
@@ -97,38 +97,38 @@ class History:
         self.window: RestartWindow | None = None
 
     def own_window(self, intensity: RestartIntensity) -> RestartWindow:
-        """The restarts of this child alone, counted against its own intensity."""
+        """Return the restarts of this child, counted against its own intensity."""
         if self.window is None:
             self.window = RestartWindow(intensity)
         return self.window
 
     def delay(self, backoff: Backoff, now: float) -> float:
-        """Count a failure; return the seconds from `now`, when the attempt failed, to the next one."""
+        """Count a failure at `now`; return the seconds until the next attempt."""
         self.failures = 1 if now - self.began_at > backoff.max_s else self.failures + 1
         return backoff.delay(self.failures)
 
 
 class Child(Ending):
-    """Handle of one child; `exit` is None until it ended for good. Made by `TaskSupervisor.take` only."""
+    """Handle of one child. `exit` is None until it ends for good. Created by `TaskSupervisor.take`."""
 
     __slots__ = ("args", "context", "function", "history", "options", "supervisor", "task")
 
-    # Filled by `TaskSupervisor.take`: a constructor in Python would cost as much as all the rest.
+    # Filled by `TaskSupervisor.take`: a constructor in Python would cost as much as everything else.
     if TYPE_CHECKING:
 
         def __init__(self) -> None: ...
 
     else:
-        __init__ = object.__init__  # which takes no arguments either
-    #: Whose child it is.
+        __init__ = object.__init__  # takes no arguments either
+    #: Its supervisor.
     supervisor: ChildOwner
     function: Callable[..., object]
     args: tuple[Any, ...]
-    #: All that it was asked to be.
+    #: Its options.
     options: Options
-    #: The context variables of who asked for it.
+    #: The context variables of the code that started it.
     context: Context
-    #: The running attempt's, None where none is running.
+    #: The task of the running attempt; None if none runs.
     task: asyncio.Task[object] | None
     history: History | None
 
@@ -139,22 +139,22 @@ class Child(Ending):
 
     @property
     def restart(self) -> Restart:
-        """permanent, transient or temporary."""
+        """Permanent, transient or temporary."""
         return self.options.restart
 
     @property
     def shutdown_limit(self) -> ShutdownLimit:
-        """Seconds from being told to end to the kill, "brutal_kill" or "infinity"."""
+        """Seconds from the request to end to the kill, "brutal_kill" or "infinity"."""
         return self.options.shutdown
 
     @property
     def attempt(self) -> int:
-        """Which run of its work this is, from 1."""
+        """Number of the current attempt, from 1."""
         return 1 if self.history is None else self.history.attempt
 
     @property
     def asked(self) -> bool:
-        """Whether it was told to end."""
+        """Whether it was asked to end."""
         return self.history is not None and self.history.asked
 
     @property
@@ -174,16 +174,16 @@ class Child(Ending):
 
     @property
     def asked_for_by(self) -> str | None:
-        """Function, file and line of who called `Task.start`; None for a supervisor's children."""
+        """Function, file and line that called `Task.start`; None for a supervisor's children."""
         return self.options.asked_for_by
 
     def describe(self) -> str:
-        """`name: function(arguments)`, arguments cut and secrets hidden, see `redact`."""
+        """Return `name: function(arguments)`, arguments truncated and secrets hidden, see `redact`."""
         return f"{self.name}: {redact_call(self.function, self.args)}"
 
     def run(self, *, eagerly: bool = False) -> None:
-        """Begin an attempt. Called by the supervisor, never in a task, and only where none is running."""
-        # The hot path: what is called from here is called 100,000 times in a burst.
+        """Begin an attempt. Called by the supervisor, outside of any task, while no attempt runs."""
+        # Hot path: a burst runs it 100,000 times.
         options, context, function = self.options, self.context, self.function
         context.run(_set_current, self)
         if options.restart != "temporary":
@@ -205,16 +205,16 @@ class Child(Ending):
                     return
             else:
                 task = self.supervisor.new_task(coroutine, context)
-        except Exception as error:  # noqa: BLE001 - arguments that do not fit are a crash like any other
+        except Exception as error:  # noqa: BLE001 - wrong arguments are a crash like any other
             self._crashed_at_once(error)
-        except BaseException as error:  # noqa: BLE001 - an eager step was interrupted: on to the loop's caller
+        except BaseException as error:  # noqa: BLE001 - an eager step was interrupted: raised by the loop's caller
             self.supervisor.loop.call_soon(_raise, error)
             self._crashed_at_once(error)
         else:
             self._goes_on(task, eagerly=eagerly)
 
     def watch(self) -> None:
-        """Note the end of the attempt when it comes, or now where it has. After its first step."""
+        """Handle the end of the attempt now, or when it comes. Called after the task's first step."""
         task = self.task
         if task is None:
             return
@@ -224,7 +224,7 @@ class Child(Ending):
             task.add_done_callback(self.attempt_ended, context=self.context)
 
     def run_later(self, seconds: float) -> None:
-        """Begin the next attempt after `seconds`; 0 is the next turn of the loop."""
+        """Begin the next attempt after `seconds`; 0 means in the loop's next turn."""
         history = self.ensure_history()
         history.attempt += 1
         self.task = None
@@ -235,7 +235,7 @@ class Child(Ending):
             scheduler.soon(self._run_again)
 
     def ask(self) -> None:
-        """Tell it to end: cancel the attempt, or end at once where none is running. Loop's thread only."""
+        """Ask it to end: cancel the attempt, or end now if none runs. Loop's thread only."""
         if self.exit is not None:
             return
         self.ensure_history().asked = True
@@ -245,7 +245,7 @@ class Child(Ending):
             self.task.cancel()
 
     def finish(self, ended: Exit) -> None:
-        """Note the end, and let go of what only an attempt needs."""
+        """End it, and release what only attempts need."""
         history = self.history
         if history is not None and history.timer is not None:
             history.timer.cancel()
@@ -254,14 +254,14 @@ class Child(Ending):
         self._end(ended)
 
     def abandon(self) -> None:
-        """Give up on an attempt that ignores its cancellation."""
+        """Give up an attempt that suppresses its cancellation."""
         self._lose()
         if self.task is not None and self.task is not _BEGINNING:
             abandon(self.task, self.describe())
         self.supervisor.exited(self, SHUTDOWN)
 
     def attempt_ended(self, task: asyncio.Task[object]) -> None:
-        """Pass the end of an attempt on to the supervisor. A callback of the attempt's task."""
+        """Report the end of an attempt to the supervisor. A callback of the attempt's task."""
         if self.exit is not None:  # abandoned before
             return
         try:
@@ -293,14 +293,14 @@ class Child(Ending):
             self._tell_start()
 
     def _tell_start(self) -> None:
-        """Tell telemetry that an attempt begins."""
+        """Execute the telemetry event of a start."""
         now = time.monotonic()
         self.ensure_history().reported_at = now
         measurements = {"monotonic_time": now, "system_time": time.time()}
         telemetry.execute(("task", "start"), measurements, self._metadata())
 
     def _tell_end(self, ended: Exit) -> None:
-        """Tell telemetry how an attempt ended; one that began while nobody listened has no duration."""
+        """Execute the telemetry event of an end; no `duration` without a handler at the start."""
         now = time.monotonic()
         measurements = {"monotonic_time": now}
         history = self.history
@@ -326,7 +326,7 @@ class Child(Ending):
     def _goes_on(self, task: asyncio.Task[object], *, eagerly: bool) -> None:
         self.task = task
         history = self.history
-        if history is not None and (self.exit is not None or history.asked):  # in its own first step
+        if history is not None and (self.exit is not None or history.asked):  # ended in its own first step
             task.cancel()
         if eagerly:
             task.add_done_callback(self.attempt_ended, context=self.context)
@@ -340,7 +340,7 @@ class Child(Ending):
             self.run(eagerly=self.supervisor.eagerly())
 
     def ensure_history(self) -> History:
-        """Its history, made where it has none."""
+        """Return its history, and create it if it has none."""
         if self.history is None:
             self.history = History()
         return self.history
@@ -353,20 +353,20 @@ def _raise(error: BaseException) -> None:
     raise error
 
 
-_Task: Callable[..., asyncio.Task[object]] = asyncio.Task  # whose `eager_start` is newer than 3.11
+_Task: Callable[..., asyncio.Task[object]] = asyncio.Task  # `eager_start` is newer than 3.11
 _current: ContextVar[Child] = ContextVar("inprocess.current_child")
 _set_current = _current.set
 
 
 def current_child() -> Child | None:
-    """The child whose work the caller is part of, or None. Works in the child's threads as well."""
+    """Return the child that the caller is part of, or None. Also works in the child's threads."""
     return _current.get(None)
 
 
 def current_attempt() -> int:
-    """Which run of its work the caller is part of: 1 at first, 2 after one restart. 1 outside of a child.
+    """Return the number of the current attempt, from 1; 1 outside of a child.
 
-    Works in the child's threads and in its worker process as well.
+    Also works in the child's threads and in its worker process.
     """
     child = _current.get(None)
     return (current_call.attempt() or 1) if child is None else child.attempt

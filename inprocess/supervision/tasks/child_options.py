@@ -1,7 +1,7 @@
-"""What a child was asked to be: one record for all children that were asked to be the same.
+"""Options of a child: one record, shared by all children with the same options.
 
-Most children of a supervisor differ in function and arguments alone. They share one of these,
-so that a child in a burst of 100,000 costs a few words of memory and no validation.
+Most children of a supervisor differ only in function and arguments. Sharing the record saves memory and
+validation: a child in a burst of 100,000 takes a few words.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ GiveUpHook = Callable[[Any, BaseException | None], object]
 
 
 class ChildOptions(TypedDict, total=False):
-    """The keyword arguments of `start_child` beside `restart`.
+    """The keyword arguments of `start_child`, except `restart`.
 
-    - `shutdown`: seconds from being told to end to the kill, 5 by default; "brutal_kill" for
-      no such time, "infinity" for no end of it.
-    - `name`: what logs and reports call it; the function's name by default. Need not be unique.
-    - `intensity`: a restart window of its own, beside the one that all children share.
-    - `backoff`: how long it waits before a restart; not at all by default.
-    - `on_give_up(child, error)`: called once its own window has run out.
-    - `isolation`: where it runs, "loop", "thread" or "process"; None, the default, is "loop" for
-      an async function and "thread" for a plain one. See `isolation`.
+    - `shutdown`: seconds from the request to end to the kill, 5 by default; "brutal_kill" for no request,
+      "infinity" for no kill.
+    - `name`: for logs and reports; by default the function's name. Need not be unique.
+    - `intensity`: a restart window of its own, instead of the one that children share.
+    - `backoff`: the delay before a restart; none by default.
+    - `on_give_up(child, error)`: called when its own window is exceeded.
+    - `isolation`: where it runs, "loop", "thread" or "process". None, the default, is "loop" for an
+      async function and "thread" for a plain one. See `isolation`.
     """
 
     shutdown: ShutdownLimit
@@ -42,7 +42,7 @@ class ChildOptions(TypedDict, total=False):
 
 
 class AsyncOptions(TypedDict, total=False):
-    """The keyword arguments of `async_` and its like: `shutdown`, `name`, `isolation` as in ChildOptions."""
+    """The keyword arguments of `async_` and its variants, see ChildOptions."""
 
     shutdown: ShutdownLimit
     name: str | None
@@ -51,9 +51,9 @@ class AsyncOptions(TypedDict, total=False):
 
 @dataclass(slots=True, eq=False)
 class Options:
-    """`restart`, and what ChildOptions says. Shared between children, so never changed.
+    """`restart` and the ChildOptions. Shared between children, so never modified.
 
-    `asker` is the code that called `Task.start`, and the offset of the call in it.
+    `asker` is the code object that called `Task.start`, and the offset of the call in it.
     """
 
     restart: Restart
@@ -67,7 +67,7 @@ class Options:
 
     @property
     def asked_for_by(self) -> str | None:
-        """Function, file and line of who called `Task.start`; None for a supervisor's children."""
+        """Function, file and line that called `Task.start`; None for a supervisor's children."""
         if self.asker is None:
             return None
         code, offset = self.asker
@@ -75,14 +75,14 @@ class Options:
         return f"{code.co_name} at {code.co_filename}:{line or code.co_firstlineno}"
 
 
-#: Those of children for which nothing but `restart` was given.
+#: The options of children with no other option than `restart`.
 PLAIN: Final[dict[str, Options]] = {restart: Options(restart) for restart in get_args(Restart)}
 
 _ISOLATIONS = frozenset((None, *get_args(Isolation)))
 
 
 def options_of(restart: Restart, given: ChildOptions) -> Options:
-    """The record for these keyword arguments; raise ValueError for one that is misspelt."""
+    """Return the record for these keyword arguments; raise ValueError for an unknown value."""
     if restart not in PLAIN:
         raise ValueError(f"restart is {restart!r}: expected one of {', '.join(sorted(PLAIN))}")
     if not given:

@@ -1,8 +1,7 @@
-"""What the log says about a TaskSupervisor's children.
+"""Log messages about a TaskSupervisor's children.
 
-A crash is logged once, for the attempt that crashed: name, function and arguments (cut, secrets
-hidden), the supervisor and its ancestors up to the root, and who asked for the work where that
-is known.
+A crash is logged once an attempt: name, function and arguments (truncated, secrets hidden), the
+supervisor and its ancestors up to the root, and the caller of `Task.start` if there is one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from inprocess.supervision.tasks.child import Child
 
 
 def crashed(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
-    """Log that an attempt crashed."""
+    """Log the crash of an attempt."""
     asker = child.asked_for_by
     log.error(
         "%s under %s crashed in attempt %d: %s%s",
@@ -33,7 +32,7 @@ def crashed(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
 def intensity_reached(
     supervisor: BaseProcess, child: Child, intensity: RestartIntensity, others: int
 ) -> None:
-    """Log that the window which all children share has run out; `others` are the children that it stops."""
+    """Log that the shared window is exceeded; `others` are the children that will be stopped."""
     log.error(
         "%s reached its restart intensity, more than %d restarts in %g s, with %s: it stops its other "
         "%d children and exits. Give children a window of their own (intensity=) to keep them apart",
@@ -46,7 +45,7 @@ def intensity_reached(
 
 
 def given_up(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
-    """Log that a child's own window has run out, and call its hook."""
+    """Log that a child's own window is exceeded, and call its hook."""
     log.error(
         "%s under %s was given up after %d attempts: its own restart intensity is reached. Last exit: %s",
         child.describe(),

@@ -1,4 +1,4 @@
-"""Source: inputs taken one at a time, from an iterable or an async one, without waiting for them."""
+"""Source: takes inputs one at a time, from an iterable or an async iterable, without waiting."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ In = TypeVar("In")
 
 
 class Source(Generic[In]):
-    """`take` gives the next input. `is_exhausted` once there is none, and never will be.
+    """`take` returns the next input. `is_exhausted` is true once there are no more.
 
-    `wake` is called when an input that `take` had to wait for has come. The errors of the
-    iterator are raised by `take`.
+    `wake` is called when an input arrives that `take` did not have. `take` raises the iterator's errors.
     """
 
     __slots__ = ("_coming", "_inputs", "_later", "_wake", "is_exhausted")
@@ -30,7 +29,7 @@ class Source(Generic[In]):
         self.is_exhausted = False
 
     def take(self) -> tuple[In] | None:
-        """The next input, in a tuple of its own; None where there is none now."""
+        """Return the next input in a tuple; None if there is none now."""
         if self.is_exhausted:
             return None
         if self._later is not None:
@@ -41,7 +40,7 @@ class Source(Generic[In]):
         return None
 
     def close(self) -> None:
-        """Wait no longer for an input."""
+        """Stop waiting for an input."""
         if self._coming is not None:
             self._coming.cancel()
 

@@ -1,8 +1,8 @@
-"""Task.start: fire and forget, done properly.
+"""Task.start: fire and forget.
 
-A bare `asyncio.create_task` may be collected while it runs, and its error is shown when
-somebody collects it. Here the runtime holds the task, and an error is logged at once with
-who asked for the work. Nobody is linked to it, nothing retries it, shutdown does not wait for it.
+The event loop may garbage-collect a bare `asyncio.create_task` while it runs, and reports its error only
+when it is collected. The runtime holds the tasks of `Task.start` and logs an error at once, with the
+line that started the task. A task is linked to nothing, is not retried, and does not delay shutdown.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 Ts = TypeVarTuple("Ts")
 
-#: Places that called `Task.start` and are remembered.
+#: Number of places calling `Task.start` whose options are cached.
 MAX_ASKERS: Final = 1000
 
 _running_loop = asyncio._get_running_loop  # noqa: SLF001 - documented under this name
@@ -43,13 +43,12 @@ class Task:
         name: str | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> Child | Refused:
-        """Run `function(*args)` in the background and return its handle, at once.
+        """Run `function(*args)` in the background and return its handle at once.
 
-        An async function runs on the loop, a plain one in a thread. The loop is the given one,
-        else the running one, else the runtime's (see `home_loop`). Refused is returned while
-        the app is draining. Callable from any thread.
+        An async function runs on the loop, a plain one in a thread. The loop is `loop`, else the running one,
+        else the runtime's (see `home_loop`). Return Refused while the app is draining. Any thread.
         """
-        frame = sys._getframe(1)  # noqa: SLF001 - CPython's only way to know who asked
+        frame = sys._getframe(1)  # noqa: SLF001 - CPython's only way to find the calling line
         code, offset, options = _asked_last
         if name is not None or code is not frame.f_code or offset != frame.f_lasti:
             options = _options_of(frame.f_code, frame.f_lasti, name)
@@ -62,7 +61,7 @@ class Task:
 
 
 def _options_of(code: CodeType, offset: int, name: str | None) -> Options:
-    """What a task is that was asked for there; one record for all nameless ones that were."""
+    """Return the options of a task started at this place; one record for all nameless tasks of the place."""
     global _asked_last  # noqa: PLW0603 - most calls in a burst come from one place
     if name is not None:
         return Options("temporary", "brutal_kill", name, asker=(code, offset))
@@ -71,13 +70,13 @@ def _options_of(code: CodeType, offset: int, name: str | None) -> Options:
         if len(_asked_there) >= MAX_ASKERS:
             _asked_there.clear()
         options = Options("temporary", "brutal_kill", asker=(code, offset))
-        _asked_there[id(code), offset] = options  # it holds the code, so that nothing else gets its id
+        _asked_there[id(code), offset] = options  # it references the code object, so the id stays unique
     _asked_last = (code, offset, options)
     return options
 
 
 def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
-    """What holds the tasks that `Task.start` started on that loop. Callable from any thread."""
+    """Return the supervisor of the tasks that `Task.start` started on this loop. Any thread."""
     held = _unlinked.get(loop)
     if held is not None and held.exit is None:
         return held

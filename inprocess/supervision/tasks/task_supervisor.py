@@ -1,29 +1,27 @@
-"""TaskSupervisor: children that are started at run time, one by one, each a function to run.
+"""TaskSupervisor: runs functions as children, started one by one at run time.
 
-1. `start_child` puts the child in a line and returns; the loop starts the line's children from
-   its next turn on, STARTS_PER_TURN at most and for no longer than the scheduler's slice, so
-   that a burst neither blocks its caller nor the loop. So few asyncio tasks are alive at once:
-   100,000 live tasks cost more than 100,000 tasks.
-2. A child that ends is dealt with as `exits` says, by its restart value: temporary (default),
+1. `start_child` queues the child and returns. From its next turn on, the loop starts queued children,
+   at most STARTS_PER_TURN a turn and for no longer than the scheduler's slice, so that a burst
+   blocks neither its caller nor the loop. This keeps few asyncio tasks alive at once: 100,000 live
+   tasks cost more than 100,000 tasks one after the other.
+2. A child that ends is restarted or not by its restart value, see `exits`: temporary (default),
    transient or permanent.
-3. All children share one restart window, OTP's 3 in 5 s. When it runs out, the supervisor logs
-   that, stops the other children and exits with reason shutdown; its parent restarts it only
-   if it is permanent. The other children's work is lost with it.
-4. A child may have a window of its own (`intensity=`): then its crashes do not count in the
-   shared window, and when its own runs out only that child ends, with a crash log and a call
-   of `on_give_up(child, error)`. The price: nothing escalates. If every child fails because
-   the same thing is broken, each burns its own budget and nobody restarts what they share.
-5. A child may wait before its restarts (`backoff=`). It is held in memory meanwhile, still
-   counts as a child, and is lost if the process ends. A restart is counted when the child
-   crashed, not when its wait is over.
+3. All children share one restart window, OTP's 3 in 5 s. When it is exceeded, the supervisor logs that,
+   stops the other children and exits with reason shutdown; its parent restarts it only if it is
+   permanent. The other children's work is lost.
+4. A child may have its own window (`intensity=`). Its crashes then do not count in the shared window;
+   when its own is exceeded, only that child ends, with a crash log and a call of
+   `on_give_up(child, error)`. The price: nothing escalates. If all children fail for the same reason,
+   each uses up its own window and nothing restarts what they share.
+5. A child may wait before its restarts (`backoff=`). Meanwhile it is held in memory, counts as a child,
+   and is lost if the process ends. A restart is counted at the crash, not after the wait.
 
-Differences from OTP: a child cannot be killed. At its limit a task is cancelled once more and,
-if it ignores that too, abandoned and reported. Arguments are passed by reference. The children
-of a supervisor that gave up have no parent that starts them again: as in OTP, it comes back empty.
+Differences from OTP: a child cannot be killed. At its limit its task is cancelled once more; if it
+suppresses that too, it is abandoned and reported. Arguments are passed by reference. As in OTP, a
+supervisor that is restarted after a give-up has no children.
 
-Where attempts cannot begin at once (see `child`), a task has its first step in the turn after
-the one that made it, and the child looks at it in that turn's end: no callback of the loop is
-spent on work that is done in one step.
+If attempts cannot begin at once (see `child`), a task has its first step in the turn after it was made,
+and the child checks it at the end of that turn: no callback is spent on work that is done in one step.
 """
 
 from __future__ import annotations
@@ -52,9 +50,9 @@ from inprocess.supervision.tasks.async_task import AnsweringChild, AsyncTask, Ex
 from inprocess.supervision.tasks.child import EAGER, Child
 from inprocess.supervision.tasks.child_options import PLAIN, AsyncOptions, ChildOptions, Options, options_of
 
-#: Children that one turn of the loop starts; the rest of the line waits for the next turn.
+#: Children that one turn of the loop starts; the rest of the queue waits for the next turn.
 STARTS_PER_TURN: Final = 200
-#: Children that are started between two looks at the time.
+#: Children that are started between two readings of the clock.
 STARTS_PER_LOOK: Final = 8
 
 Ts = TypeVarTuple("Ts")
@@ -64,11 +62,21 @@ C = TypeVar("C", bound=Child)
 
 
 class TaskSupervisor(BaseProcess):
-    """Starts and restarts functions; see the module for what it promises. Made by `start`."""
+    """Starts and restarts functions; see the module. Created by `start`."""
 
     __slots__ = (
-        "_begun", "_children", "_intensity", "_is_awake", "_is_open", "_line", "_max_children", "_refusal",
-        "_stopping", "_taken_back", "_window", "restarts",
+        "_begun",
+        "_children",
+        "_intensity",
+        "_is_awake",
+        "_is_open",
+        "_line",
+        "_max_children",
+        "_refusal",
+        "_stopping",
+        "_window",
+        "_withdrawn",
+        "restarts",
     )  # fmt: skip
 
     shutdown_limit: ClassVar[ShutdownLimit] = "infinity"  # bounded by the children's own limits
@@ -83,9 +91,9 @@ class TaskSupervisor(BaseProcess):
         max_seconds: float = MAX_SECONDS,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor; raise AlreadyStartedError where the name is taken.
+        """Start a supervisor; raise AlreadyStartedError if the name is taken.
 
-        It lives on the running loop; where there is none, on that of the runtime (see `home_loop`).
+        It lives on the running loop; without one, on the runtime's (see `home_loop`).
         """
         make = partial(
             cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
@@ -109,10 +117,10 @@ class TaskSupervisor(BaseProcess):
         self._intensity = intensity
         self._window = RestartWindow(intensity)
         self._max_children = max_children
-        self._children: dict[Child, None] = {}  # those that have begun and not ended
-        self._line: deque[Child] = deque()  # those that have not begun
-        self._taken_back = 0  # those in the line that have ended
-        self._begun: deque[Child] = deque()  # those whose task has not had its first step
+        self._children: dict[Child, None] = {}  # begun and not ended
+        self._line: deque[Child] = deque()  # queued, not begun
+        self._withdrawn = 0  # of the queue, ended already
+        self._begun: deque[Child] = deque()  # their tasks have not had the first step
         self._is_awake = False
         self._refusal: Refused | None = None
         self._is_open = max_children == math.inf
@@ -127,19 +135,18 @@ class TaskSupervisor(BaseProcess):
         restart: Restart = "temporary",
         **options: Unpack[ChildOptions],
     ) -> Child | Refused:
-        """Start `function(*args)` under supervision and return its handle, at once.
+        """Start `function(*args)` under supervision and return its handle at once.
 
-        An async function runs on the supervisor's loop, a plain one in a thread; see
-        `ChildOptions` for this and the other options. Refused is returned past `max_children`,
-        while draining and after the end. Raise ValueError for a misspelt option. Callable from
-        any thread; another thread waits for the loop's next turn.
+        An async function runs on the supervisor's loop, a plain one in a thread; see `ChildOptions` for this
+        and the other options. Return Refused beyond `max_children`, while draining and after the end. Raise
+        ValueError for an unknown option value. Any thread; another thread waits for the loop's next turn.
         """
         known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
         if get_ident() != self.scheduler.thread:
             return self.atomically(partial(self.take, function, args, known, Child))
         if not self._is_open:
             return self.take(function, args, known, Child)
-        child = Child()  # as `take` does, whose call would cost a tenth of the whole
+        child = Child()  # as `take` does; the call would cost a tenth of the total
         child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
         child.supervisor = self
         child.function = function
@@ -154,7 +161,7 @@ class TaskSupervisor(BaseProcess):
     def atomically(self, function: Callable[[], T]) -> T | Refused:
         """Run a short function on the loop's thread, in one turn, and return its result. Any thread.
 
-        Refused is returned where the loop does not answer; then the function never runs.
+        Return Refused if the loop does not answer; the function then never runs.
         """
         if self.is_here:
             return function()
@@ -181,11 +188,11 @@ class TaskSupervisor(BaseProcess):
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """Start `function(*args)` as a task linked to the asyncio task that calls this; await its result.
+        """Start `function(*args)` as a task linked to the calling asyncio task; await it for its result.
 
-        See `task_async` for what a link means. Raise TaskRefusedError past `max_children`, while
-        draining and after the end, RuntimeError where no asyncio task on the supervisor's loop
-        calls, ValueError for a misspelt option.
+        See `async_task` for the meaning of the link. Raise TaskRefusedError beyond `max_children`, while
+        draining and after the end, RuntimeError outside of an asyncio task on the supervisor's loop, and
+        ValueError for an unknown option value.
         """
         caller = asyncio.current_task() if self.is_here else None
         if caller is None:
@@ -211,7 +218,7 @@ class TaskSupervisor(BaseProcess):
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """As `async_`, unlinked: neither end reaches the other. Any thread: see `result_in_thread`."""
+        """Like `async_`, without the link: neither end affects the other. Any thread."""
         return self._async(function, args, options, None)
 
     def async_stream(
@@ -225,10 +232,10 @@ class TaskSupervisor(BaseProcess):
         on_timeout: OnTimeout = "exit",
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
-        """Run `function(input)` for each input, some at a time, and iterate over what they came to.
+        """Run `function(input)` for each input, several at a time, and iterate over the outcomes.
 
-        See `task_stream` for the options (`timeout` is in seconds) and for what is raised while
-        one iterates: TaskRefusedError and TimeoutError, and a crashed task's error. Loop's thread only.
+        See `async_stream` for the options (`timeout` in seconds) and for the errors raised by the iteration:
+        TaskRefusedError, TimeoutError and the error of a crashed task. Loop's thread only.
         """
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
@@ -246,42 +253,42 @@ class TaskSupervisor(BaseProcess):
         on_timeout: OnTimeout = "exit",
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
-        """As `async_stream`; a task that crashes has the outcome Exited and ends nothing else."""
+        """Like `async_stream`; a crashed task has the outcome Exited, and the stream goes on."""
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
             on_timeout=on_timeout, linked=False,
         )  # fmt: skip
 
     async def terminate_child(self, child: Child) -> bool:
-        """End a child for good and wait for it, within its shutdown limit; False where it is not ours."""
+        """End a child for good and wait for it, within its limit; return False if it is not its own."""
         if child.supervisor is not self or child.exit is not None:
             return False
         await self.end_child(child, child.shutdown_limit)
         return True
 
     def children(self) -> list[Child]:
-        """Every child that has not ended: waiting, running or backing off, in the order of their start."""
+        """Return the children that have not ended: waiting, running or backing off, in the order of start."""
         return [child for child in (*self._children, *self._line) if child.exit is None]
 
     @property
     def count(self) -> int:
-        """How many children have not ended."""
-        return len(self._children) + len(self._line) - self._taken_back
+        """Number of children that have not ended."""
+        return len(self._children) + len(self._line) - self._withdrawn
 
     def quiet(self) -> None:
-        """Refuse new children from now on; those there are go on, restarts included."""
+        """Refuse new children from now on; running children go on, restarts included."""
         if self._refusal is None:
             text = f"{self.name} is draining: the app is shutting down and takes no new work"
             self._refuse(Refused("draining", text))
 
     async def idle(self) -> None:
-        """Wait until there is no child."""
+        """Wait until it has no child."""
         while self.count:
             last = self._line[-1] if self._line else next(reversed(self._children))
             await (last if last.exit is None else next(iter(self.children()))).wait()
 
     def held(self) -> Sequence[Child]:
-        """As `children`."""
+        """See `children`."""
         return self.children()
 
     def shutdown(self) -> None:
@@ -289,13 +296,13 @@ class TaskSupervisor(BaseProcess):
         self._begin_stop(brutally=False)
 
     def kill(self) -> None:
-        """As `shutdown`, without waiting for the children's limits."""
+        """Like `shutdown`, without waiting for the children's limits."""
         if self._stopping is not None:
             self._stopping.cancel()
             self._stopping = None
         self._begin_stop(brutally=True)
 
-    # What its children and streams ask of it.
+    # For its children and streams.
 
     def take(
         self,
@@ -304,7 +311,7 @@ class TaskSupervisor(BaseProcess):
         options: Options,
         kind: type[C],
     ) -> C | Refused:
-        """Put a child in the line, or refuse it. Loop's thread only; what `start_child` and others end in."""
+        """Queue a child, or refuse it. Loop's thread only."""
         if not self._is_open:
             refused = self._refused()
             if refused is not None:
@@ -322,15 +329,15 @@ class TaskSupervisor(BaseProcess):
         return child
 
     async def end_child(self, child: Child, limit: ShutdownLimit) -> None:
-        """End a child of ours for good, within this limit."""
+        """End its child for good, within this limit."""
         child.ask()
         await self._ensure_ended(child, limit)
 
     def exited(self, child: Child, ended: Exit) -> None:
-        """Deal with the end of an attempt. Called by the child."""
+        """Handle the end of an attempt. Called by the child."""
         if ended is NORMAL and child.options.restart != "permanent":  # the hot path
             if self._children.pop(child, child) is not None:
-                self._taken_back += 1
+                self._withdrawn += 1
             child.finish(ended)
             return
         if ended.kind == "crash":
@@ -341,17 +348,17 @@ class TaskSupervisor(BaseProcess):
             self._restart(child, ended)
 
     def watch_soon(self, child: Child) -> None:
-        """Have it look at its task after that had its first step. Called by the child."""
+        """Call the child's `watch` after its task has had its first step. Called by the child."""
         self._begun.append(child)
         if not self._is_awake:
             self._wake()
 
     def eagerly(self) -> bool:
-        """Whether attempts begin at once: this Python can do that, and the app makes no tasks of its own."""
+        """Whether attempts begin at once: this Python has eager tasks and the loop has no task factory."""
         return EAGER and self.scheduler.loop.get_task_factory() is None
 
     def new_task(self, coroutine: Coroutine[Any, Any, object], context: Context) -> asyncio.Task[object]:
-        """A task that begins in the loop's next turn."""
+        """Create a task that begins in the loop's next turn."""
         loop = self.scheduler.loop
         if loop.get_task_factory() is None:  # then the loop's create_task does the same, but slowly
             return asyncio.Task(
@@ -359,7 +366,7 @@ class TaskSupervisor(BaseProcess):
             )
         return loop.create_task(coroutine, context=context)
 
-    # How it works.
+    # Internals.
 
     def _async(
         self,
@@ -403,13 +410,13 @@ class TaskSupervisor(BaseProcess):
         self.scheduler.soon(self._step)
 
     def _step(self) -> None:
-        """Look at the tasks that began in the last turn; start some of the line."""
+        """Check the tasks that began in the last turn; start queued children."""
         begun, self._begun = self._begun, deque()
         try:
             while begun:
                 begun.popleft().watch()
             self._start_some()
-        finally:  # whatever a monitor of somebody's raises, the others are not forgotten
+        finally:  # a monitor that raises must not lose the others
             self._begun += begun
             if self._line or self._begun:
                 self.scheduler.soon(self._step)
@@ -426,7 +433,7 @@ class TaskSupervisor(BaseProcess):
                 children[child] = None
                 child.run(eagerly=eagerly)
             else:
-                self._taken_back -= 1
+                self._withdrawn -= 1
             if not started % STARTS_PER_LOOK and perf_counter() > end:
                 break
 
@@ -447,7 +454,7 @@ class TaskSupervisor(BaseProcess):
 
     def _remove(self, child: Child, ended: Exit) -> None:
         if child.exit is None and self._children.pop(child, child) is child:
-            self._taken_back += 1  # it is in the line
+            self._withdrawn += 1  # it is queued
         child.finish(ended)
 
     def _begin_stop(self, *, brutally: bool) -> None:
@@ -466,7 +473,7 @@ class TaskSupervisor(BaseProcess):
         self._end(SHUTDOWN)
 
     async def _ensure_ended(self, child: Child, limit: ShutdownLimit) -> None:
-        """The steps of `process`, for a child that was asked."""
+        """Follow the steps of `process` for a child that was asked to end."""
         if limit != "brutal_kill":
             if await ended_within(self.clock, child, math.inf if limit == "infinity" else limit):
                 return

@@ -17,7 +17,7 @@ from celery_impl.sidekiq import ArgumentsError, BufferFullError, Limiter, Sideki
 from celery_impl.sidekiq.beat import LeasedScheduler, PeriodicEntries
 from celery_impl.sidekiq.rabbitmq import RabbitMQError
 from celery_impl.sidekiq.rabbitmq.check import check_version
-from celery_impl.sidekiq.rabbitmq.task import LONGEST_S
+from celery_impl.sidekiq.rabbitmq.delayed_delivery import LONGEST_S
 
 #: Seconds that an enqueue may take by its promise, and what a loaded machine adds.
 BOUND_S = 1.0

@@ -1,0 +1,34 @@
+"""Death as a middleware: a job that is given up goes to the dead set, and handlers hear of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.exceptions import Reject, TaskPredicate
+
+from celery_impl.sidekiq.enqueue import death
+from celery_impl.sidekiq.jobs.error_rules import DISCARD
+from celery_impl.sidekiq.middleware.base import CallNext, Middleware, RunningJob
+
+
+class Death(Middleware):
+    """Gives up a job whose error reaches it: `Retry`, inside of it, lets through what is not retried.
+
+    A job whose process was killed is given up by the worker's main process (`worker.request`).
+    """
+
+    def server(self, job: RunningJob, call_next: CallNext) -> Any:
+        """Run the job and raise its error; raise Reject, so that it goes back, where it cannot be buried."""
+        try:
+            return call_next(job)
+        except TaskPredicate:
+            raise
+        except Exception as error:
+            try:
+                if job.task.goes_to_dead_set and job.verdict != DISCARD:
+                    death.give_up(job.task, job.request, error)
+                else:
+                    death.tell(job.task, death.grave(job.task, job.request, error), error)
+            except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
+                raise Reject(f"given back: {unsent}", requeue=True) from error
+            raise

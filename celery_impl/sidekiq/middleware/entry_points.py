@@ -1,0 +1,193 @@
+"""Where jobs enter the chains: `app.send_task` on the client side, the task's `__call__` on the server side.
+
+1. Everything that sends a job ends in `app.send_task`: `delay`, `apply_async`, canvas, `self.retry`, beat. It
+   is overridden by a class in front of the app's own, so that any task class goes through it, and what the
+   app or another library makes of `apply_async` and `send_task` happens too.
+2. Celery's tracer calls `task(...)` where the class of the task has a `__call__`. So each task that is
+   registered gets a class of its own in front of its class (`__class__`), which has one. Behind its class
+   comes the app's SidekiqTask, where the defaults of the options are. Whatever the user's class does, such as
+   a `__call__` that calls `self.run`, happens inside of the chain.
+
+    class of the task: [TaskEntry, the task's own class …, SidekiqTask of the app, celery.Task]
+
+What is called directly, and Celery's eager mode, do not pass the chains.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Final
+
+import redis
+from celery import Celery, Task
+from celery.app import base
+from celery.app.trace import task_has_custom
+from celery.utils import uuid
+from kombu.exceptions import OperationalError
+from kombu.utils.imports import symbol_by_name
+
+from celery_impl.sidekiq.enqueue.death import BURYING
+from celery_impl.sidekiq.lease import fast_enqueue
+from celery_impl.sidekiq.limits import client
+from celery_impl.sidekiq.middleware.base import OutgoingJob, RunningJob
+from celery_impl.sidekiq.middleware.chain import Chain
+
+#: What Celery's send_task takes by position, after the name and the arguments of the task.
+POSITIONAL: Final = tuple(inspect.signature(Celery.send_task).parameters)[4:]
+#: What a task class without a request class of its own has.
+CELERYS_REQUEST: Final = "celery.worker.request:Request"
+
+
+class Sender:
+    """The end of the client chain: hands a job to the broker. `asks_first`: results may be in the broker too.
+
+    Celery subscribes to a job's result before it sends the job, and tries so for minutes where the broker is
+    silent. So the broker is asked before, which `Deadline` bounds.
+    """
+
+    def __init__(self, app: Celery[Any], *, asks_first: bool) -> None:
+        self._app = app
+        self._own: Any = type(app)
+        self._asks_first = asks_first
+
+    def __call__(self, job: OutgoingJob) -> Any:
+        """Send the job and return its result; raise kombu's OperationalError where it is not taken."""
+        app, options = self._app, job.options
+        if job.task is None:
+            return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
+        try:
+            if self._asks_first and not options.get("ignore_result") and not job.is_tested:
+                self._ask()
+            sent = fast_enqueue.send(app, job) if self._is_celerys else None
+            if sent is not None:
+                return sent
+            return self._own.send_task(
+                app, job.name, job.args, job.kwargs, task_id=job.id, task_type=job.task, **options
+            )
+        except redis.RedisError as error:  # a bound that was over before anybody asked kombu
+            raise OperationalError(str(error)) from error
+
+    @cached_property
+    def _is_celerys(self) -> bool:
+        """Whether nobody has overridden or wrapped `send_task`, who wants to hear of each job."""
+        return bool(self._own.send_task.__code__.co_filename == base.__file__)
+
+    def _ask(self) -> None:
+        if hasattr(self._app.backend, "result_consumer"):
+            client.client(self._app).ping()
+
+
+def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
+    """Have all jobs of the app sent through the chain: its class gets a class in front that does so."""
+    own: Any = type(app)
+
+    class Entering(own):  # type: ignore[misc] # the app's own class, Celery or one derived from it
+        """A Celery app with `Sidekiq(app)`."""
+
+        def send_task(
+            self,
+            name: str,
+            args: Any = None,
+            kwargs: Any = None,
+            *positional: Any,
+            task_id: str | None = None,
+            task_type: Any = None,
+            **options: Any,
+        ) -> Any:
+            """As the app's own, through the client middleware of `Sidekiq(app)`."""
+            if positional:
+                options.update(zip(POSITIONAL, positional, strict=False))
+                task_id, task_type = options.pop("task_id", task_id), options.pop("task_type", task_type)
+            chose_id = task_id is not None
+            job = OutgoingJob(self, task_type, name, args, kwargs, task_id or uuid(), options, chose_id)
+            return chain.last(job) if BURYING.get() else chain.call(job)
+
+    Entering.__name__, Entering.__qualname__ = own.__name__, own.__qualname__
+    Entering.__module__, Entering.__doc__ = own.__module__, own.__doc__
+    app.__class__ = Entering
+
+
+class TaskEntry(Task[Any, Any]):
+    """What stands in front of the class of each task: its runs pass the server chain."""
+
+    abstract = True
+    #: Both are set by `Adopter`.
+    _sidekiq_chain: Chain
+    _sidekiq_check: Callable[[Any], None]
+
+    @classmethod
+    def on_bound(cls, app: Any) -> None:
+        """Refuse options that cannot be used as soon as the task is made."""
+        cls._sidekiq_check(cls)
+        super().on_bound(app)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a job through the server chain; called directly, the task is the function that it was."""
+        request = self.request
+        if request.called_directly or request.is_eager or "sidekiq_chain" in vars(request):
+            return super().__call__(*args, **kwargs)
+        vars(request)["sidekiq_chain"] = True  # a task that calls itself is in the chain already
+        return self._sidekiq_chain.call(RunningJob(self, request, args, kwargs))
+
+    def _sidekiq_run(self, job: RunningJob) -> Any:
+        """Run the task itself: by the `__call__` of its own class, where it has one."""
+        return super().__call__(*job.args, **job.kwargs)
+
+
+class Adopter:
+    """Gives each task of an app the class that enters the server chain.
+
+    `base` is the app's SidekiqTask, `request` the request class that buries a job whose process was killed.
+    """
+
+    def __init__(self, *, base: type, request: str, chain: Chain, check: Callable[[Any], None]) -> None:
+        self._base = base
+        self._request = request
+        self._own = {"_sidekiq_chain": chain, "_sidekiq_check": staticmethod(check)}
+
+    def adopt_all(self, app: Celery) -> None:
+        """Adopt the tasks that the app has, and each as soon as it is registered."""
+        registry: Any = app._tasks  # type: ignore[attr-defined] # noqa: SLF001 - pinned by a test
+        adopt = self.adopt
+
+        class Adopting(type(registry)):  # type: ignore[misc] # the app may have a registry of its own
+            """The registry of an app with `Sidekiq(app)`."""
+
+            def __setitem__(self, name: str, task: Any) -> None:
+                adopt(task)
+                super().__setitem__(name, task)
+
+        for task in registry.values():
+            adopt(task)
+            if task.__bound__:
+                task._sidekiq_check(type(task))  # noqa: SLF001 - ours
+        registry.__class__ = Adopting
+
+    def adopt(self, task: Any) -> None:
+        """Adopt a task; once is enough."""
+        own = type(task)
+        if issubclass(own, TaskEntry):
+            return
+        bases = (TaskEntry, own) if issubclass(own, self._base) else (TaskEntry, own, self._base)
+        named = {"__module__": own.__module__, "__doc__": own.__doc__}
+        made = {**self._own, **named, "Request": self._request_of(own)}
+        if not task_has_custom(task, "__call__"):
+            made["_sidekiq_run"] = _run
+        task.__class__ = type(own.__name__, bases, made)
+
+    def _request_of(self, own: Any) -> Any:
+        if own.Request == CELERYS_REQUEST:
+            return self._request
+        ours, theirs = symbol_by_name(self._request), symbol_by_name(own.Request)
+        return theirs if issubclass(theirs, ours) else type(theirs.__name__, (ours, theirs), {})
+
+
+def _run(task: Any, job: RunningJob) -> Any:
+    return task.run(*job.args, **job.kwargs)
+
+
+def run(job: RunningJob) -> Any:
+    """Run the task of the job: the end of the server chain."""
+    return job.task._sidekiq_run(job)  # noqa: SLF001 - ours
