@@ -10,6 +10,10 @@ RUN ?= results/latest
 # Times that the soak goes through the property tests.
 ROUNDS ?= 5
 ARGS ?=
+# Files begin in the order of `testpaths`: those that take long first.
+SIDE_BY_SIDE = --numprocesses $(TESTERS) --max-worker-restart 3 --dist loadfile --no-loadscope-reorder --durations 15 --durations-min 5
+QUICK := -m 'not slow'
+ROOMS := scenarios inprocess celery_impl bench reports
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,8 +29,18 @@ export TMPDIR := $(CURDIR)/.cache/tmp
 export npm_config_cache := $(CURDIR)/.cache/npm
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# Run the tests with the options, and print for each room the share of its lines and branches that ran.
+define covered
+@mkdir -p $(TMPDIR)
+$(BIN)/coverage erase
+$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(1) $(ARGS); ended=$$?; \
+$(BIN)/coverage combine --quiet && for room in $(ROOMS); do \
+	printf '%-12s %s %%\n' $$room $$($(BIN)/coverage report --include="$$room/*" --format=total --precision=1); \
+done; exit $$ended
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report compare test test-pythons lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report compare test test-all coverage coverage-all test-pythons lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,9 +106,19 @@ report: $(STAMP) ## Render a run's report again, and the list of all runs (RUN=r
 compare: $(STAMP) ## Put two runs beside each other, as text and as a page (A=results/… B=results/…)
 	$(BIN)/queue-or-task compare $(A) $(B)
 
-test: $(STAMP) ## Run the tests; a missing service is skipped with its install line
+test: $(STAMP) ## Run all tests but the slow ones (under 8 minutes on two cores); a missing service skips its own
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --max-worker-restart 3 --dist loadfile --durations 15 --durations-min 5 $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(QUICK) $(ARGS)
+
+test-all: $(STAMP) ## Run every test, as CI does: the slow ones kill, soak and measure whole runs of the bench
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ARGS)
+
+coverage: $(STAMP) ## Print the branch coverage of each room by what `make test` runs
+	$(call covered,$(QUICK))
+
+coverage-all: $(STAMP) ## Print the branch coverage of each room by what `make test-all` runs
+	$(call covered,)
 
 test-pythons: $(STAMP) ## Run the runtime's tests on each other Python from 3.11 on (pyenv's, and on PATH)
 	@mkdir -p $(TMPDIR)

@@ -17,7 +17,7 @@ from celery_impl.sidekiq import Sidekiq
 #: Seconds between two syncs of an owner.
 SYNC_INTERVAL_S: Final = 1.0
 
-profile: Final = profiles.chosen(os.environ)
+profile: Final = profiles.select_profile(os.environ)
 
 
 def make(profile: profiles.Profile, env: os._Environ[str] | dict[str, str]) -> Celery:

@@ -13,7 +13,7 @@ The visibility timeout is for the harness, which cannot wait an hour; a run that
 stock's sweep for what has timed out too, from every 100 s to hardened's every second: a timeout of
 seconds that is enforced after minutes would show nothing. With leases (`lease+redis://`, see
 `sidekiq.lease.transport`) it means nothing; `timeout` is kombu's own fetch, with leases of that length
-renewed by `sidekiq.keeper`.
+renewed by `sidekiq.worker.maintenance`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SOFT_TIME_LIMIT_S: Final = 7
 #: Seconds after which the process of a job is killed; the job goes to the dead set.
 TIME_LIMIT_S: Final = 8
 #: Seconds after which the jobs of a dead worker go back to the queue. Living workers renew it every
-#: second (`sidekiq.keeper`), so that it need not exceed the longest job.
+#: second (`sidekiq.worker.maintenance`), so that it need not exceed the longest job.
 VISIBILITY_TIMEOUT_S: Final = 5.0
 #: Seconds between two looks for jobs of dead workers; kombu's default makes it 100.
 RESTORE_INTERVAL_S: Final = 1
@@ -101,7 +101,7 @@ HARDENED: Final = Profile(
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         # Celery's own default, but it warns of a change. Killed children wait up to 30 s until their
-        # last result is read, and take no job meanwhile; the running jobs' leases live on (`debts`).
+        # last result is read, and take no job meanwhile; the running jobs' leases live on.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
     },
     transport_options={
@@ -125,7 +125,7 @@ HARDENED_ON_RABBITMQ: Final = replace(
 PROFILES: Final = {profile.name: profile for profile in (STOCK, HARDENED)}
 
 
-def chosen(env: Mapping[str, str]) -> Profile:
+def select_profile(env: Mapping[str, str]) -> Profile:
     """The profile that QUEUE_OR_TASK_PROFILE names; raise ProfileError for an unknown one."""
     name = env.get("QUEUE_OR_TASK_PROFILE") or HARDENED.name
     if name not in PROFILES:

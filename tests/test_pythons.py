@@ -57,3 +57,6 @@ def test_where_there_is_no_other_python_one_line_says_so(tmp_path: Path) -> None
 
 def test_what_is_left_out_is_there() -> None:
     assert [path for path in pythons.LEFT_OUT if not (pythons.ROOT / path).exists()] == []
+    for test in pythons.DESELECTED:
+        path, _, name = test.partition("::")
+        assert name.partition("[")[0] in (pythons.ROOT / path).read_text(), test

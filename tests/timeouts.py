@@ -6,9 +6,10 @@ and its signal raises once, what Hypothesis takes for a failing example and a lo
 1. At the limit SIGALRM raises `TestTimeoutError` in the main thread, wherever that is. The stacks of all
    threads and asyncio tasks go into the test's report.
 2. What swallows the error, or hangs again while it clears up, gets it again every `AGAIN_S` seconds.
-3. A main thread that never comes back from C code cannot be interrupted. `LOST_S` seconds after the limit
-   the process writes its stacks to standard error and ends; the test has failed, and another process takes
-   the rest of its file. pytest-xdist alone would give it the same test again, to the end of its restarts.
+3. A main thread that never comes back from C code cannot be interrupted. When it has not answered for
+   `LOST_S` seconds the process writes its stacks to standard error and ends; the test has failed, and
+   another process takes the rest of its file. pytest-xdist alone would give it the same test again, to the
+   end of its restarts.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from pytest_timeout import is_debugging
 
 #: Seconds until what has swallowed a time-out, or hangs in its own clearing up, is interrupted again.
 AGAIN_S: Final = 10.0
-#: Seconds from the limit of a test until a process that cannot be interrupted is ended.
+#: Seconds without an answer after which a process that cannot be interrupted is ended.
 LOST_S: Final = 60.0
 
 
@@ -56,7 +57,7 @@ class Alarm:
         """Begin to count."""
         signal.signal(signal.SIGALRM, self._ring)
         signal.setitimer(signal.ITIMER_REAL, self._limit_s, AGAIN_S)
-        faulthandler.dump_traceback_later(self._limit_s + LOST_S, exit=True, file=self._stderr)
+        self._end_unless_heard_of(self._limit_s + LOST_S)
 
     def cancel(self) -> None:
         """End; the signal means nothing any more."""
@@ -64,7 +65,11 @@ class Alarm:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         faulthandler.cancel_dump_traceback_later()
 
+    def _end_unless_heard_of(self, seconds: float) -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self._stderr)
+
     def _ring(self, _number: int, frame: FrameType | None) -> None:
+        self._end_unless_heard_of(AGAIN_S + LOST_S)  # the main thread answers
         if self.phase is None or is_debugging():
             return
         if not self._told:

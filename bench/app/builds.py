@@ -67,9 +67,9 @@ def _inprocess() -> _Host:
 
 def _celery() -> _Host:
     from celery_impl.app import app  # late: as above
-    from celery_impl.held import held
+    from celery_impl.pending_jobs import pending_jobs
 
-    return _nothing, lambda: held(app)
+    return _nothing, lambda: pending_jobs(app)
 
 
 def _inline() -> _Host:

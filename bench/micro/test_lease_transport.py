@@ -33,7 +33,7 @@ from bench.micro.celery_worker import wait, worker
 from bench.world.broker import Broker
 from celery_impl.sidekiq import Sidekiq
 from celery_impl.sidekiq.lease.lease_store import HELD
-from celery_impl.sidekiq.redis.queue_signal import bell_key
+from celery_impl.sidekiq.redis.queue_signal import signal_key
 
 #: Variables of the worker processes: the broker, and the file that tells that one is ready.
 URL, READY = "LEASE_BENCH_URL", "LEASE_BENCH_READY"
@@ -102,7 +102,7 @@ def test_drain(benchmark: BenchmarkFixture, broker: Broker, tmp_path: Path, name
 
         def drain() -> None:
             client.rename("aside", "celery")
-            client.zadd(bell_key("celery"), {"1": 0})
+            client.zadd(signal_key("celery"), {"1": 0})
             wait(lambda: drained(client))
 
         benchmark.pedantic(drain, setup=queue_aside, rounds=ROUNDS)  # type: ignore[no-untyped-call]

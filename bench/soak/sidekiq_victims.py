@@ -150,7 +150,7 @@ class Soak:
         missing = self.accepted - done
         if missing:
             with redis.Redis.from_url(self.broker.url) as client:
-                buried = {grave.args[0] for grave in Sets(client).graves()}
+                buried = {dead_job.args[0] for dead_job in Sets(client).dead_jobs()}
             result.buried = len(missing & buried)
             missing -= buried
         return missing

@@ -35,7 +35,7 @@ from celery_impl.sidekiq.middleware.entry_points import Adopter, Sender, enter_c
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
-from celery_impl.sidekiq.worker.maintenance import KeeperStep
+from celery_impl.sidekiq.worker.maintenance import MaintenanceStep
 
 #: What a broker URL may begin with, and what it becomes where the scheme itself names the transport. Those
 #: of the lease transport may as well, and stay as they are.
@@ -61,7 +61,7 @@ class Sidekiq:
     `middleware` are added to `client_middleware`, `server_middleware` or both, by what they override: the
     first is the outermost of them. `schedule` defaults to Sidekiq's own, with the overrides of the
     environment (see `jobs.retry_schedule`); `errors` is what an error means for a job of any task (see
-    `jobs.error_rules`); each of `death_handlers` is called with the job (`Grave`) and its error when a job
+    `jobs.error_rules`); each of `death_handlers` is called with the job (`DeadJob`) and its error when a job
     is given up; `strict_arguments` refuses what JSON does not give back (see `jobs.strict_arguments`).
     `schedule`, `errors` and `strict_arguments` can be set for a task as well. `delay` returns or raises
     within `enqueue_within_s` seconds, whatever the broker does (see `redis.deadline`); with `buffer`, so
@@ -159,7 +159,7 @@ def _on_redis(app: Celery) -> _Parts:
         client=(Deadline(), unique_jobs, LocalBuffer()),
         server=(Death(), Retry(), RateLimit(), unique_jobs),
         worker_steps=(EarlyCheck,),
-        consumer_steps=(ServerCheck, KeeperStep),
+        consumer_steps=(ServerCheck, MaintenanceStep),
         asks_first=True,
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 from celery_impl import profiles
 from celery_impl.app import make
 
-app = make(profiles.chosen(os.environ), os.environ)
+app = make(profiles.select_profile(os.environ), os.environ)
 app.conf.task_ignore_result = True
 app.conf.beat_scheduler = "celery_impl.sidekiq.beat:LeasedScheduler"
 app.conf.sidekiq_beat_lease_s = float(os.environ.get("BEAT_LEASE_S", "1.5"))

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from kombu import pools
 from bench.world.broker import Broker, BrokerError, server_binary
 from celery_impl.sidekiq import Sets
 from scenarios.ledger import whole_lines
-from tests.celery_impl.fork_server import ForkServer
 from tests.celery_impl.rabbit import _node, _rabbitmq_at_hand, rabbit_lab, rabbitmq  # noqa: F401 - fixtures
+from tests.fork_server import CELERY, ForkServer, Program
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -34,7 +35,8 @@ class Worker:
         self._log = log
         quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO"]
         command = ["-A", app, "worker", "-n", f"{log.stem}@%h", *quiet, *arguments]
-        self._process = server.start(command, log=log, env={**os.environ, **env}, folder=log.parent)
+        env = {**os.environ, **env}
+        self._process = server.start("celery", *command, out=log, env=env, folder=log.parent)
 
     @property
     def ended(self) -> bool:
@@ -139,6 +141,16 @@ class Lab:
         )
         return self._workers[-1]
 
+    def begin(self, log: Path, *arguments: str) -> Program:
+        """Start `celery ARGUMENTS`, which its test ends; its output goes into the log."""
+        env = {**os.environ, **self.env}
+        return self._server.start("celery", *arguments, out=log, env=env, folder=self.folder)
+
+    def celery(self, *arguments: str) -> CompletedProcess[str]:
+        """Run `celery ARGUMENTS` to its end."""
+        env = {**os.environ, **self.env}
+        return self._server.run("celery", *arguments, env=env, folder=self.folder)
+
     def runs(self, event: str, job: str) -> list[tuple[int, float]]:
         """Process id and monotonic time of every such event of the job."""
         path = self.folder / "runs"
@@ -203,7 +215,7 @@ def broker(_server: Broker) -> Broker:
 @pytest.fixture(scope="session")
 def fork_server() -> Iterator[ForkServer]:
     """Starts workers; see there."""
-    server = ForkServer()
+    server = ForkServer(CELERY)
     yield server
     server.close()
 

@@ -9,7 +9,7 @@ from typing import Any
 from celery import Celery
 
 from celery_impl import profiles
-from celery_impl.sidekiq import DISCARD, KILL, Grave, Schedule, Sidekiq
+from celery_impl.sidekiq import DISCARD, KILL, DeadJob, Schedule, Sidekiq
 
 
 def write(event: str, job: str) -> None:
@@ -18,15 +18,15 @@ def write(event: str, job: str) -> None:
         log.write(line)
 
 
-def heard(job: Grave, error: BaseException) -> None:
+def heard(job: DeadJob, error: BaseException) -> None:
     write("death", f"{job.args[0]}:{type(error).__name__}:{job.retries}")
 
 
-def broken(job: Grave, error: BaseException) -> None:
+def broken(job: DeadJob, error: BaseException) -> None:
     raise RuntimeError("this handler fails", job, error)
 
 
-def exhausted(job: Grave, _error: BaseException) -> str | None:
+def exhausted(job: DeadJob, _error: BaseException) -> str | None:
     write("exhausted", job.args[0])
     return DISCARD if job.args[0] == "discarded" else None
 

@@ -17,7 +17,7 @@ from kombu import pools
 
 from bench.process.process_table import ProcessTable
 from bench.world.rabbitmq import INSTALL, Node, missing
-from tests.celery_impl.fork_server import ForkServer
+from tests.fork_server import ForkServer
 
 #: Queues that tests use; each test begins without them.
 QUEUES: Final = ("celery", "mails", "sidekiq.dead", "old")

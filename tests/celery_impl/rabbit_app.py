@@ -9,7 +9,7 @@ from typing import Any
 
 from celery import Celery
 
-from celery_impl.sidekiq import DISCARD, KILL, Grave, Schedule, Sidekiq
+from celery_impl.sidekiq import DISCARD, KILL, DeadJob, Schedule, Sidekiq
 
 
 def write(event: str, job: str) -> None:
@@ -18,7 +18,7 @@ def write(event: str, job: str) -> None:
         log.write(line)
 
 
-def heard(job: Grave, error: BaseException) -> None:
+def heard(job: DeadJob, error: BaseException) -> None:
     write("death", f"{job.args[0]}:{type(error).__name__}:{job.retries}")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from bench.world.rabbitmq import Node
 from tests.celery_impl.conftest import HERE, ROOT, Lab, Worker
-from tests.celery_impl.fork_server import ForkServer
+from tests.fork_server import ForkServer
 
 
 class RabbitLab(Lab):

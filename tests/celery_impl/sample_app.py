@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from celery_impl import failures, names, profiles
 from celery_impl.app import make
 
-app = make(profiles.chosen(os.environ), os.environ)
+app = make(profiles.select_profile(os.environ), os.environ)
 app.conf.task_ignore_result = True
 failures.record_in_ledger()
 

@@ -14,12 +14,12 @@ from celery_impl.sidekiq import Sidekiq, SidekiqError
 
 
 def test_hardened_is_what_the_profile_is_when_nothing_is_said() -> None:
-    assert profiles.chosen({}) is profiles.HARDENED
+    assert profiles.select_profile({}) is profiles.HARDENED
 
 
 def test_an_unknown_profile_is_refused_with_the_names_of_the_known_ones() -> None:
     with pytest.raises(profiles.ProfileError, match="'fast': expected stock or hardened"):
-        profiles.chosen({"QUEUE_OR_TASK_PROFILE": "fast"})
+        profiles.select_profile({"QUEUE_OR_TASK_PROFILE": "fast"})
 
 
 def test_a_visibility_timeout_that_is_no_time_is_refused_by_name() -> None:

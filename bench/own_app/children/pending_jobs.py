@@ -8,7 +8,7 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from celery_impl.held import BOUNDS, WORKER, messages, running
+from celery_impl.pending_jobs import BOUNDS, WORKER, messages, running
 
 
 def pending_jobs(app: Celery) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from celery_impl.sidekiq.jobs.entry_format import (
     FAILURE_HEADER,
-    Grave,
+    DeadJob,
     UnreadableError,
     queue_name,
     split,
@@ -64,13 +64,13 @@ def waiting(source: Source, member: bytes, at: float) -> Job:
 def buried(source: Source, member: bytes, at: float) -> Job:
     """The job of an entry of the dead set."""
     try:
-        grave = Grave.loads(member.decode())
+        dead_job = DeadJob.loads(member.decode())
     except ValueError as error:
         return _unreadable(source, member, at, error)
     same = ("id", "task", "args", "kwargs", "queue", "error_class", "error_message", "failed_at")
     more = ("retried_at", "queue_key", "message")
-    known = {name: getattr(grave, name) for name in (*same, *more)}
-    return Job(source=source, member=member, at=at, count=grave.retries, **known)
+    known = {name: getattr(dead_job, name) for name in (*same, *more)}
+    return Job(source=source, member=member, at=at, count=dead_job.retries, **known)
 
 
 def queued(source: Source, member: bytes) -> Job:

@@ -1,4 +1,4 @@
-"""What is written where a job is moved: the message for its queue, or its grave."""
+"""What is written when a job is moved: the message for its queue, or the entry of the dead set."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.jobs.entry_format import Grave, UnreadableError
+from celery_impl.sidekiq.jobs.entry_format import DeadJob, UnreadableError
 
 #: The error class of a job that a person has killed.
 KILLED: Final = "Killed"
@@ -18,9 +18,9 @@ def queue_again(jobs: Sequence[Job], now: float) -> list[tuple[bytes, str, str]]
     return [(job.member, job.queue_key, _stamped(_message(job), now)) for job in jobs]
 
 
-def to_graves(jobs: Sequence[Job], now: float) -> list[tuple[bytes, str]]:
+def to_dead_jobs(jobs: Sequence[Job], now: float) -> list[tuple[bytes, str]]:
     """What `Moves.bury` takes for each job; raise UnreadableError for one that cannot be read."""
-    return [(job.member, _grave(job, now).dumps()) for job in jobs]
+    return [(job.member, _dead_job(job, now).dumps()) for job in jobs]
 
 
 def _message(job: Job) -> str:
@@ -43,8 +43,8 @@ def _stamped(message: str, now: float) -> str:
     return json.dumps(known, separators=(",", ":"))
 
 
-def _grave(job: Job, now: float) -> Grave:
-    return Grave(
+def _dead_job(job: Job, now: float) -> DeadJob:
+    return DeadJob(
         id=job.id,
         task=job.task,
         args=job.args or [],

@@ -10,9 +10,9 @@ from celery import Celery
 
 from celery_impl.sidekiq.api import job as read
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.api.job_moves import queue_again, to_graves
+from celery_impl.sidekiq.api.job_moves import queue_again, to_dead_jobs
 from celery_impl.sidekiq.lease.lease_store import PAUSED
-from celery_impl.sidekiq.redis.queue_signal import RING
+from celery_impl.sidekiq.redis.queue_signal import SIGNAL
 from celery_impl.sidekiq.redis.set_moves import Source
 from celery_impl.sidekiq.redis.set_pages import PAGE
 from celery_impl.sidekiq.redis.store import Store
@@ -86,7 +86,7 @@ class Queue:
     def kill(self, *jobs: Job) -> int:
         """Put these jobs into the dead set; return how many were still in the queue."""
         now = self._clock()
-        return sum(self._store.moves.bury(job.source, to_graves([job], now), now=now) for job in jobs)
+        return sum(self._store.moves.bury(job.source, to_dead_jobs([job], now), now=now) for job in jobs)
 
     def retry(self, *jobs: Job) -> int:
         """Put these jobs at the end of the queue, as if they came now."""
@@ -108,12 +108,12 @@ class Queue:
         """End a pause; workers hear of it at once."""
         prefix = self._store.prefix
         self._store.client.srem(prefix + PAUSED, self.name)
-        self._store.client.eval(f"{RING} ring(KEYS[1])", 1, prefix + self.name)
+        self._store.client.eval(f"{SIGNAL} signal(KEYS[1])", 1, prefix + self.name)
 
     @property
     def obeyed(self) -> bool:
         """Whether the workers of this app's transport know a pause."""
-        return self._store.sets.rings
+        return self._store.sets.signals
 
     def paused(self) -> bool:
         """Whether the queue is paused."""

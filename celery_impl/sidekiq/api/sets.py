@@ -11,7 +11,7 @@ from celery import Celery
 
 from celery_impl.sidekiq.api import job as read
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.api.job_moves import queue_again, to_graves
+from celery_impl.sidekiq.api.job_moves import queue_again, to_dead_jobs
 from celery_impl.sidekiq.jobs.broker_support import dead_set_of, serves
 from celery_impl.sidekiq.redis import sets
 from celery_impl.sidekiq.redis.set_moves import Source
@@ -121,7 +121,7 @@ class RedisJobSet(JobSet):
     def kill(self, *jobs: Job) -> int:
         """As JobSet."""
         now = self._clock()
-        return self._store.moves.bury(self._source, to_graves(jobs, now), now=now)
+        return self._store.moves.bury(self._source, to_dead_jobs(jobs, now), now=now)
 
     def delete(self, *jobs: Job) -> int:
         """As JobSet."""

@@ -1,9 +1,9 @@
-"""RedisLease: who of several beats sends, as a hash in the broker: the holder's word and when its turn ends.
+"""RedisLease: who of several beats sends, as a hash in the broker: the holder's token and when its turn ends.
 
-The word is the beat's own: host, process id and a random part. The lease passes on only when its time is
-over or its holder gives it up, both in a script that runs alone. An end in the past takes nothing from a
-holder that nobody has followed: until then all that it sends is sent once, and `book` looks at the word in
-the very step that sends.
+The token is the beat's own: host, process id and a random part. The lease passes on only when its time is
+over or its holder gives it up, both in a script that runs alone. A holder whose time is over keeps the lease
+until another takes it: until then all that it sends is sent once, and `sent_ticks` compares the token in the
+step that sends.
 """
 
 from __future__ import annotations
@@ -73,21 +73,21 @@ class RedisLease:
     ) -> None:
         self.ttl_s = check_ttl(ttl_s)
         self.key = prefix + LEASE
-        self.word = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
+        self.token = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex}"
         self._now = now
         self._hold = client.register_script(CLOCK_S + TEXT + _HOLD)
         self._release = client.register_script(_RELEASE)
 
     def hold(self) -> Answer:
         """Become the holder, or stay it; raise redis-py's errors."""
-        args: list[Any] = [time_argument(self._now and self._now()), self.word, self.ttl_s]
+        args: list[Any] = [time_argument(self._now and self._now()), self.token, self.ttl_s]
         answer: Any = self._hold(keys=[self.key], args=args)
         state, left, at = answer
         return Answer(state.decode(), float(left), float(at))
 
     def release(self) -> None:
         """Give it up; harmless for who does not hold it. Raise redis-py's errors."""
-        self._release(keys=[self.key], args=[self.word])
+        self._release(keys=[self.key], args=[self.token])
 
 
 def check_ttl(ttl_s: float) -> float:

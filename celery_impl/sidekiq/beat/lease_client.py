@@ -1,4 +1,4 @@
-"""Leased: whether this beat is the one that sends, kept up to date from its own loop.
+"""LeaseClient: whether this beat is the one that sends, kept up to date from its own loop.
 
 1. Every beat starts one of these. Each asks for the lease, and one gets it.
 2. The holder renews every third of `ttl_s`, between two ticks: nothing but this loop sends, so nothing has
@@ -11,12 +11,12 @@ Two beats never send one tick, whatever happens to their clocks and processes:
 
 1. A holds the lease, finds a tick due and stops (SIGSTOP, a suspended machine) before it sends.
 2. A's lease runs out; B takes it, and sends that tick and later ones.
-3. A goes on and sends: `book` compares the lease's word and the tick in the step that queues. Both speak
-   against A. Nothing is queued, and A asks for the lease as at its start.
+3. A goes on and sends: `sent_ticks` compares the lease's token and the tick in the step that queues. Both
+   differ from A's. Nothing is queued, and A asks for the lease as at its start.
 4. B is killed, and A takes the lease anew: it reads which tick was the last, and goes on from there.
 
 When the broker is lost, nobody holds anything for certain, nothing can be queued, and each beat asks again
-after a pause that doubles up to BACKOFF_MAX_S. The grid goes on meanwhile; see `ticks` for what becomes of
+after a pause that doubles up to BACKOFF_MAX_S. The grid goes on meanwhile; see `policies` for what becomes of
 the ticks that went by.
 """
 
@@ -46,7 +46,7 @@ class Lease(Protocol):
         """Become the holder, or stay it; raise the broker's errors."""
 
 
-class Leased:
+class LeaseClient:
     """See the module. `observe` hears of every answer, with the monotonic time at which it was asked for."""
 
     def __init__(

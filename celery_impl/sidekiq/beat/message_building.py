@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq.beat.runs import HEADER
 from celery_impl.sidekiq.beat.schedule_entries import Item
-from celery_impl.sidekiq.beat.sent_ticks import Book, Outcome
+from celery_impl.sidekiq.beat.sent_ticks import Outcome, TickLedger
 from celery_impl.sidekiq.limits import unique
 
 logger = logging.getLogger(__name__)
@@ -54,12 +54,12 @@ def make(
     return str(getattr(sent, "id", "")), caught
 
 
-def settle(app: Celery, entry: Any, outcome: Outcome, book: Book) -> None:
+def settle(app: Celery, entry: Any, outcome: Outcome, ledger: TickLedger) -> None:
     """Let go of the place that a unique job took, where the job was not queued.
 
     Of a job that was, the book has the id until another is queued, and none is while it has its place.
     """
     task = app.tasks.get(entry.task)
-    if task is not None and book.last_job(outcome.name) != outcome.job:
+    if task is not None and ledger.last_job(outcome.name) != outcome.job:
         with suppress(TypeError):  # arguments that are made anew for each run: its time ends its place
             unique.forget(task, outcome.job, entry.args, entry.kwargs)

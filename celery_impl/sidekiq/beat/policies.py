@@ -83,7 +83,7 @@ class Tick(NamedTuple):
     misfires: int
 
 
-def look(timetable: Timetable, policy: Policy, *, since: float, now: float) -> Tick | None:
+def due_tick(timetable: Timetable, policy: Policy, *, since: float, now: float) -> Tick | None:
     """What there is to do at `now`, when the last tick that was dealt with is `since`; None: nothing."""
     due, count = timetable.span(since, now)
     if due is None:

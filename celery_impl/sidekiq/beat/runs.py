@@ -4,7 +4,7 @@ A mark in a sorted set of the entry: the run's id, scored by when it is no longe
 
 1. The beat sets it when it queues the run, for as long as the run may wait: until it expires.
 2. The process that runs the job sets it anew before the first line of the task, for RUN_S.
-3. The worker's keeper renews the marks of what it runs, every second; only those that are still set.
+3. The worker's maintenance thread renews the marks of what it runs, every second, where they are still set.
 4. The process that runs the job takes it away when the task has ended, however it ended.
 
 A run whose process was killed is no longer believed after RUN_S, unless it began anew. One that waits for a

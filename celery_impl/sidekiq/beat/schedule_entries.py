@@ -13,7 +13,7 @@ from typing import Any
 from celery.exceptions import ImproperlyConfigured
 from celery.schedules import crontab
 
-from celery_impl.sidekiq.beat.policies import OPTIONS, Policy, PolicyError, Tick, look
+from celery_impl.sidekiq.beat.policies import OPTIONS, Policy, PolicyError, Tick, due_tick
 from celery_impl.sidekiq.beat.sent_ticks import Row
 from celery_impl.sidekiq.beat.timetable import Grid, Timetable, TimetableError, timetable
 
@@ -81,7 +81,7 @@ class Plan:
         if not self._heap or self._heap[0][0] > now:
             return None
         item = self._items[self._heap[0][1]]
-        tick = look(item.timetable, item.policy, since=self._since[item.name], now=now)
+        tick = due_tick(item.timetable, item.policy, since=self._since[item.name], now=now)
         return None if tick is None else (item, tick, item.timetable.after(tick.due))
 
     def dealt(self, item: Item, tick: Tick, after: float) -> None:

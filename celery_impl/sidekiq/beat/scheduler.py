@@ -1,8 +1,8 @@
 """LeasedScheduler: what `beat_scheduler`, or `celery beat -S`, names in place of Celery's scheduler.
 
-Any number of beats may run: one of them sends, the others follow when it ends (`leased`). It reads the same
-`beat_schedule`; what may be said of an entry beside is in `ticks`. It writes no file, and finds its state in
-the broker (`book`). `sidekiq_beat_lease_s` of the app's settings is how long a killed beat is waited for.
+Any number of beats may run: one of them sends, and another takes over when it ends (`lease_client`). It reads
+the same `beat_schedule`, with the further options of `policies`. It writes no file, and keeps its state in
+the broker (`sent_ticks`). The app's setting `sidekiq_beat_lease_s` is how long a killed beat is waited for.
 
 Each tick: the task's message is made by `apply_async` as ever, into a channel that keeps it, and then queued
 by the script that notes the tick. So signals of publishing are sent shortly before the message is queued,
@@ -28,11 +28,11 @@ from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq.beat.lease import LEASE_S, Answer, RedisLease, check_ttl
-from celery_impl.sidekiq.beat.lease_client import PARTS, Backoff, Leased
+from celery_impl.sidekiq.beat.lease_client import PARTS, Backoff, LeaseClient
 from celery_impl.sidekiq.beat.message_building import make, settle
 from celery_impl.sidekiq.beat.policies import Tick, expires_s
 from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
-from celery_impl.sidekiq.beat.sent_ticks import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Book, Outcome
+from celery_impl.sidekiq.beat.sent_ticks import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Outcome, TickLedger
 from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.redis.deadline import within
 from celery_impl.sidekiq.redis.store import Store
@@ -45,7 +45,7 @@ SOON_S: Final = 0.001
 logger = logging.getLogger(__name__)
 
 
-class Post:
+class BeatBroker:
     """What a beat has at its broker; made by the first connection and kept.
 
     `now` in place of the broker's clock is for tests.
@@ -54,13 +54,13 @@ class Post:
     def __init__(
         self, app: Celery, *, lease_s: float, clock: ServerClock, now: Callable[[], float] | None = None
     ) -> None:
-        def told(answer: Answer, sent: float) -> None:
+        def observe(answer: Answer, sent: float) -> None:
             clock.observe(answer.now, sent=sent)
 
         self.store = Store(app)
         self.lease = RedisLease(self.store.client, prefix=self.store.prefix, ttl_s=lease_s, now=now)
-        self.book = Book(self.store.sets, lease_key=self.lease.key, word=self.lease.word, now=now)
-        self.leased = Leased(self.lease, observe=told, monotonic=clock.monotonic)
+        self.ledger = TickLedger(self.store.sets, lease_key=self.lease.key, token=self.lease.token, now=now)
+        self.lease_client = LeaseClient(self.lease, observe=observe, monotonic=clock.monotonic)
         self.producer: Any = app.amqp.Producer(self.store.channel, auto_declare=False)
 
 
@@ -74,7 +74,7 @@ class LeasedScheduler(Scheduler):
         self._patience_s = self._lease_s / PARTS  # a holder must have time to ask again
         self._clock = ServerClock()
         self._backoff = Backoff()
-        self._post: Post | None = None
+        self._post: BeatBroker | None = None
         self._plan: Plan | None = None
         self._unsettled: Outcome | None = None  # of which it is not known yet whether its job is queued
         self._stands_by = False
@@ -110,7 +110,7 @@ class LeasedScheduler(Scheduler):
         if post is None:
             return
         try:
-            if post.leased.is_holder:
+            if post.lease_client.is_holder:
                 with within(self._patience_s):
                     post.lease.release()
             post.store.close()
@@ -124,23 +124,23 @@ class LeasedScheduler(Scheduler):
 
     def _turn(self) -> float:
         if self._post is None:
-            self._post = Post(self.app, lease_s=self._lease_s, clock=self._clock)
+            self._post = BeatBroker(self.app, lease_s=self._lease_s, clock=self._clock)
         post = self._post
         with within(self._patience_s):
-            anew = post.leased.turn()
-        if not post.leased.is_holder:
+            anew = post.lease_client.turn()
+        if not post.lease_client.is_holder:
             self._stand_by(post)
-            return post.leased.wait_s()
+            return post.lease_client.wait_s()
         self._stands_by = False
         if anew:
-            logger.info("beat: sends, holding the lease as %s", post.lease.word)
+            logger.info("beat: sends, holding the lease as %s", post.lease.token)
         if anew or self._plan is None:
             self._plan = self._planned(post)
         if self._plan is None or self._served(post, self._plan):
             return 0.0
         return self._idle_s(post, self._plan)
 
-    def _stand_by(self, post: Post) -> None:
+    def _stand_by(self, post: BeatBroker) -> None:
         if self._stands_by:
             return
         level = logging.INFO if self._plan is None else logging.ERROR
@@ -148,7 +148,7 @@ class LeasedScheduler(Scheduler):
         self._plan, self._stands_by = None, True
         with within(self._patience_s):
             self._settle(post)
-            unknown = self.schedule.keys() - post.book.names()
+            unknown = self.schedule.keys() - post.ledger.names()
         if unknown:
             logger.warning(
                 "beat: the one that holds the lease does not know %s: where it is another app's, give each a "
@@ -156,23 +156,23 @@ class LeasedScheduler(Scheduler):
                 ", ".join(sorted(unknown)),
             )
 
-    def _idle_s(self, post: Post, plan: Plan) -> float:
+    def _idle_s(self, post: BeatBroker, plan: Plan) -> float:
         if not self.schedules_equal(self.old_schedulers, self.schedule):
             self._plan = None
             return 0.0
         wait = plan.wait_s(self._clock.now())
-        return min(post.leased.wait_s(), math.inf if wait is None else wait)
+        return min(post.lease_client.wait_s(), math.inf if wait is None else wait)
 
-    def _planned(self, post: Post) -> Plan | None:
+    def _planned(self, post: BeatBroker) -> Plan | None:
         """The plan, from the last ticks that are known; None where another beat has taken the lease."""
         items = self._items()
         with within(self._patience_s):
             self._settle(post)
-            since = post.book.last_ticks({item.name: item.schedule for item in items})
+            since = post.ledger.last_ticks({item.name: item.schedule for item in items})
             plan = Plan(items, since, now=self._clock.now())
-            if post.book.register(plan.rows()):
+            if post.ledger.register(plan.rows()):
                 return plan
-        post.leased.lost()
+        post.lease_client.lost()
         return None
 
     def _items(self) -> list[Item]:
@@ -180,7 +180,7 @@ class LeasedScheduler(Scheduler):
         deadline = self.app.conf.beat_cron_starting_deadline
         return [item_of(entry, cron_deadline_s=deadline) for entry in self.schedule.values()]
 
-    def _served(self, post: Post, plan: Plan) -> bool:
+    def _served(self, post: BeatBroker, plan: Plan) -> bool:
         """Deal with a tick that is due; False where there is none."""
         found = plan.due(self._clock.now())
         if found is None:
@@ -189,25 +189,25 @@ class LeasedScheduler(Scheduler):
         outcome = self._outcome(post, item, tick, after)
         self._unsettled = outcome if outcome.count == RUN else None
         with within(self._patience_s):
-            answer = post.book.claim(outcome)
+            answer = post.ledger.claim(outcome)
         if answer in {LOST, UNKNOWN}:
             logger.error("beat: a tick of %s is left to the beat that has the lease now", item.name)
             self._plan = None
-            post.leased.lost()
+            post.lease_client.lost()
         else:
             self._unsettled = None
             plan.dealt(item, tick, after)
             _tell(outcome, item)
         return True
 
-    def _outcome(self, post: Post, item: Item, tick: Tick, after: float) -> Outcome:
+    def _outcome(self, post: BeatBroker, item: Item, tick: Tick, after: float) -> Outcome:
         known: dict[str, Any] = {"name": item.name, "due": tick.due, "next": after, "misfires": tick.misfires}
         if not tick.runs:
             return Outcome(**known)
         skips, now = item.policy.overlap == "skip", self._clock.now()
         if skips:
             with within(self._patience_s):
-                if post.book.runs(item.name, now):
+                if post.ledger.runs(item.name, now):
                     return Outcome(**known, count=OVERLAP)
         job, messages = make(
             self.schedule[item.name],
@@ -223,10 +223,10 @@ class LeasedScheduler(Scheduler):
         until = now + left if skips and left is not None else None
         return Outcome(**known, count=RUN, job=job, messages=messages, believed_until=until)
 
-    def _settle(self, post: Post) -> None:
+    def _settle(self, post: BeatBroker) -> None:
         outcome = self._unsettled
         if outcome is not None and (entry := self.schedule.get(outcome.name)) is not None:
-            settle(self.app, entry, outcome, post.book)
+            settle(self.app, entry, outcome, post.ledger)
         self._unsettled = None
 
 

@@ -28,7 +28,7 @@ from celery_impl.sidekiq.beat.lease import TEXT
 from celery_impl.sidekiq.beat.runs import RUNS
 from celery_impl.sidekiq.jobs.entry_format import UnreadableError
 from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
-from celery_impl.sidekiq.redis.queue_signal import RING
+from celery_impl.sidekiq.redis.queue_signal import SIGNAL
 from celery_impl.sidekiq.redis.sets import Sets
 
 ENTRIES: Final = "sidekiq:beat:entries"
@@ -78,7 +78,7 @@ if ARGV[8] ~= '' then redis.call('ZADD', KEYS[3], ARGV[8], ARGV[7]) end
 for i = 11, #ARGV, 2 do
     local queue = ARGV[9] .. ARGV[i]
     redis.call('LPUSH', queue, ARGV[i + 1])
-    if ARGV[10] == '1' then ring(queue) end
+    if ARGV[10] == '1' then signal(queue) end
 end
 return 'noted'
 """
@@ -119,19 +119,19 @@ class Outcome:
     messages: Sequence[tuple[str, str]] = ()
 
 
-class Book:
-    """The records at one broker, as the beat whose lease has `word` and `lease_key` writes them.
+class TickLedger:
+    """The records at one broker, as the beat whose lease has `token` and `lease_key` writes them.
 
     `now` in place of the broker's clock is for tests.
     """
 
     def __init__(
-        self, sets: Sets, *, lease_key: str, word: str, now: Callable[[], float] | None = None
+        self, sets: Sets, *, lease_key: str, token: str, now: Callable[[], float] | None = None
     ) -> None:
         self._sets = sets
-        self._lease_key, self._word, self._now = lease_key, word, now
+        self._lease_key, self._token, self._now = lease_key, token, now
         self._register = sets.client.register_script(_REGISTER)
-        self._claim = sets.client.register_script(CLOCK_S + TEXT + RING + _CLAIM)
+        self._claim = sets.client.register_script(CLOCK_S + TEXT + SIGNAL + _CLAIM)
 
     def last_ticks(self, schedules: Mapping[str, str]) -> dict[str, float]:
         """The last tick dealt with of each entry that is known with this schedule; name to schedule.
@@ -160,7 +160,7 @@ class Book:
 
     def register(self, rows: Sequence[Row]) -> bool:
         """Write down the entries, and forget all others; False where another holds the lease."""
-        args: list[Any] = [self._word, self._sets.prefix]
+        args: list[Any] = [self._token, self._sets.prefix]
         for row in rows:
             args += [row.name, row.schedule, repr(row.due), repr(row.next)]
             args += [row.task, row.overlap, row.misfire]
@@ -176,12 +176,12 @@ class Book:
         believed = "" if outcome.believed_until is None else repr(outcome.believed_until)
         args: list[Any] = [
             time_argument(self._now and self._now()),
-            self._word,
+            self._token,
             repr(outcome.due),
             repr(outcome.next),
         ]
         args += [outcome.misfires, outcome.count, outcome.job, believed, self._sets.prefix]
-        args += [int(self._sets.rings), *(part for pair in outcome.messages for part in pair)]
+        args += [int(self._sets.signals), *(part for pair in outcome.messages for part in pair)]
         answer: Any = self._claim(keys=keys, args=args)
         return str(answer.decode())
 

@@ -1,8 +1,8 @@
 """When the ticks of an entry are due: on the grid k * interval since 1970, or when its calendar says.
 
-Seconds since 1970, UTC, by the broker's clock (`clock`). Both are computed from the moment asked about and
-from nothing else: no beat's start, sleep or slow send moves a tick, and a successor needs no state to go on
-at the moments at which its predecessor did.
+Seconds since 1970, UTC, by the broker's clock (`server_clock`). Both are computed from the moment asked about
+alone: no beat's start, sleep or slow send moves a tick, and a successor goes on at the moments of its
+predecessor without any state.
 """
 
 from __future__ import annotations

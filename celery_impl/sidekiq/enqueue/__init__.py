@@ -1,5 +1,5 @@
-"""From `delay` to the broker: how a task sends its jobs, and what happens to one that is given up.
+"""A task's side of a job: its options, what keeps a job until it can be sent, and what ends one for good.
 
-What belongs here: the task's own side. Not: the worker's (`worker`). Floors: may use `jobs`, `redis`,
-`limits`.
+What belongs here: what a task or its sender does. Not: the chains that call it (`middleware`), nor a worker's
+own work (`worker`). Floors: may use `jobs`, `redis` and `limits`.
 """

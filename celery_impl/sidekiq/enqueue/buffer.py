@@ -1,20 +1,20 @@
-"""Jobs that the broker did not take, kept in this process and sent in their order when it is back.
+"""Keeps jobs that the broker did not take in this process, and sends them in order when the broker is back.
 
-As Sidekiq Pro's reliable push. It is asked for by `Sidekiq(app, buffer=1000)`, and it
+As Sidekiq Pro's reliable push; `Sidekiq(app, buffer=1000)` turns it on. It
 
 1. keeps a job whose sending failed because the broker refuses or is silent; `delay()` then returns as usual;
 2. keeps every later one behind it, at once and without asking the broker, so that the order stays;
 3. sends from a daemon thread, first after 0.1 s and then at most every 5 s, until nothing is kept;
 4. tries once more when the process ends, and logs each job that it could not send, as an error;
-5. refuses what does not fit any more by BufferFullError.
+5. raises BufferFullError for a job that does not fit.
 
 **What it costs: the jobs that are kept die with the process**, at SIGKILL, `os._exit` and an unhandled
-SIGTERM without so much as a line. Whoever must not lose a job leaves the buffer off and lets `delay()` raise.
+SIGTERM without a line in the log. If no job may be lost, leave the buffer off and let `delay()` raise.
 A silent broker may have got a job before its time was over; such a job is sent again under the same id, so it
 may run twice. A forked child starts with an empty buffer: what its parent keeps is sent by its parent.
 
 Not kept, so that it raises as before: what a running job sends (the job is retried, and nothing is lost),
-what is sent through a producer of the caller's (a batch), unique jobs (nobody could tell whether they are),
+what is sent through a producer of the caller's (a batch), unique jobs (without the broker that is not known),
 and `app.send_task` by name.
 """
 

@@ -1,9 +1,10 @@
-"""What happens to a job that is given up: its task is asked, it goes to the dead set, handlers hear of it.
+"""Gives up a job: asks its task, puts it into the dead set and calls the death handlers.
 
-1. The task's `sidekiq_retries_exhausted`; where it answers "discard", step 2 is left out.
-2. The job goes to the dead set with its message as it would be queued, which is made by sending it into a
-   channel that keeps it (so Celery's publish signals are sent, as for a retry).
-3. The app's death handlers and `job_buried`.
+1. Call the task's `sidekiq_retries_exhausted`. If it returns "discard", leave out step 2.
+2. Put the job into the dead set with its message as it would be queued. The message is made by sending the
+   job into a channel that keeps it, so Celery's publish signals are sent, as for a retry; middleware is not
+   called.
+3. Send `job_buried` and call the app's death handlers.
 A kill between the steps repeats them; an error of a handler is logged and stops nothing.
 """
 
@@ -18,12 +19,12 @@ from typing import Any, Final
 
 from celery.utils.dispatch import Signal
 
-from celery_impl.sidekiq.jobs.entry_format import FAILURE_HEADER, VERSION, Grave, failure
+from celery_impl.sidekiq.jobs.entry_format import FAILURE_HEADER, VERSION, DeadJob, failure
 from celery_impl.sidekiq.jobs.error_rules import DISCARD
 from celery_impl.sidekiq.redis.deadline import within
 
-#: Hears of a job that is given up, and of its error.
-DeathHandler = Callable[[Grave, BaseException], object]
+#: Called with a job that is given up, and its error.
+DeathHandler = Callable[[DeadJob, BaseException], object]
 
 #: Sent when a job has gone to the dead set, in the process that put it there: sender (the task),
 #: task_id, exception, args, kwargs.
@@ -36,8 +37,8 @@ BURYING: Final = ContextVar("sidekiq_burying", default=False)
 
 
 def give_up(task: Any, request: Any, error: BaseException) -> None:
-    """Bury the job of `request` and tell who wants to know; raise what the broker raises."""
-    job = grave(task, request, error)
+    """Bury the job of `request` and call the handlers; raise what the broker raises."""
+    job = dead_job(task, request, error)
     exhausted = type(task).sidekiq_retries_exhausted
     if exhausted is None or _called(exhausted, job, error) != DISCARD:
         _bury(task, request, job)
@@ -46,20 +47,20 @@ def give_up(task: Any, request: Any, error: BaseException) -> None:
     tell(task, job, error)
 
 
-def tell(task: Any, job: Grave, error: BaseException) -> None:
+def tell(task: Any, job: DeadJob, error: BaseException) -> None:
     """Call the app's death handlers."""
     for handler in task.sidekiq_death_handlers:
         _called(handler, job, error)
 
 
-def grave(task: Any, request: Any, error: BaseException) -> Grave:
-    """What is known of the job of `request`, without its message."""
+def dead_job(task: Any, request: Any, error: BaseException) -> DeadJob:
+    """Return what is known of the job of `request`, without its message."""
     delivery = getattr(request, "delivery_info", None) or {}
     now = time.time()
     before = (getattr(request, "headers", None) or {}).get(FAILURE_HEADER)
     known = failure(error, now=now, before=before)
     del known["v"]
-    return Grave(
+    return DeadJob(
         id=request.id,
         task=task.name or "",
         args=list(request.args or ()),
@@ -71,7 +72,7 @@ def grave(task: Any, request: Any, error: BaseException) -> Grave:
     )
 
 
-def _bury(task: Any, request: Any, job: Grave) -> None:
+def _bury(task: Any, request: Any, job: DeadJob) -> None:
     headers = {**(request.headers or {}), FAILURE_HEADER: _header(job)}
     # What expired meanwhile would be dropped when a person retries it.
     again = task.signature_from_request(request, headers=headers, retries=job.retries, expires=None)
@@ -88,14 +89,14 @@ def _bury(task: Any, request: Any, job: Grave) -> None:
         channel.sets.bury(replace(job, queue_key=key, message=message))
 
 
-def _header(job: Grave) -> dict[str, Any]:
+def _header(job: DeadJob) -> dict[str, Any]:
     kept = ("error_class", "error_message", "failed_at", "retried_at")
     return {"v": VERSION, **{name: getattr(job, name) for name in kept}}
 
 
-def _called(handler: Callable[..., Any], job: Grave, error: BaseException) -> Any:
+def _called(handler: Callable[..., Any], job: DeadJob, error: BaseException) -> Any:
     try:
         return handler(job, error)
     except Exception:  # the job is what counts
-        logger.exception("a handler failed that was told of the end of job %s", job.id)
+        logger.exception("a death handler failed for job %s", job.id)
         return None

@@ -42,7 +42,7 @@ class SidekiqTask(Task[Any, Any]):
     sidekiq_schedule: Schedule | None = None
     #: What an error means for the job, before the app's own rule; see `jobs.error_rules`.
     sidekiq_retry_in: Rule | None = None
-    #: Called with the job (`Grave`) and its error when it is out of retries or killed, before it goes to
+    #: Called with the job (`DeadJob`) and its error when it is out of retries or killed, before it goes to
     #: the dead set; where it returns "discard", the job does not go there.
     sidekiq_retries_exhausted: Callable[..., Any] | None = None
     #: Until when a job keeps others with the same arguments out; None: it does not. See `limits.unique`.

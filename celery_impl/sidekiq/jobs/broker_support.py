@@ -21,7 +21,7 @@ REASONS: Final = {
     "sidekiq_unique": "locks of unique jobs are kept in Redis: leave it out, or lock in your database",
     "sidekiq_limits": "limits shared by workers are counted in Redis: leave it out, or use rate_limit",
     "a limit or a unique job": "both are counted in Redis: leave it out, or lock in your database",
-    "PeriodicEntries": "beat's lease and book are kept in Redis: run one beat with Celery's scheduler",
+    "PeriodicEntries": "beat's lease and ledger are kept in Redis: run one beat with Celery's scheduler",
     "this": "it is kept in Redis",
 }
 

@@ -1,7 +1,7 @@
 """What stands in the sets: how an entry is written, and how one is read that may be anything.
 
 `schedule` and `retry`: a version, the key of the queue and the message exactly as it will be queued, each
-after a line feed. `dead`: a JSON object (`Grave`) with its version as `v`. What cannot be read, because it
+after a line feed. `dead`: a JSON object (`DeadJob`) with its version as `v`. What cannot be read, because it
 is none of ours or a newer version wrote it, raises UnreadableError and is left where it is.
 """
 
@@ -29,7 +29,7 @@ class UnreadableError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grave:
+class DeadJob:
     """A job in the dead set: enough to run it again, and why it is there.
 
     `failed_at` is its first failure, `retried_at` that of its last retry, `retries` how many it had.
@@ -55,7 +55,7 @@ class Grave:
         return json.dumps({"v": VERSION, **asdict(self)}, default=repr)
 
     @classmethod
-    def loads(cls, member: str) -> Grave:
+    def loads(cls, member: str) -> DeadJob:
         """Read a member; raise UnreadableError."""
         try:
             known = json.loads(member)

@@ -1,4 +1,4 @@
-"""What an error means for its job: the schedule's wait, a wait of its own, the dead set, or nothing more.
+"""Rules for errors: whether a failed job waits by the schedule, waits so long, dies, or is dropped.
 
 A rule is a mapping from error classes or a function of (retry, error), where the retry counts from 0. Its
 answer is a number of seconds, `kill` (to the dead set now), `discard` (dropped, but death handlers hear of

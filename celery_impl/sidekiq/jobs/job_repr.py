@@ -1,4 +1,4 @@
-"""A job as a log may name it: its task and its arguments, short, and without what is named like a secret.
+"""Shows a job in a log: its task and its arguments, short, and without what is named like a secret.
 
 `argsrepr` and `kwargsrepr`, Celery's own options for what logs show, count where the caller set them.
 """

@@ -1,4 +1,4 @@
-"""What can stand in a queue and is no job: told apart, and buried with the reason."""
+"""Finds out what in a queue is no job, and makes a dead job of it, with the reason."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import json
 import time
 from typing import Any, Final
 
-from celery_impl.sidekiq.jobs.entry_format import MESSAGE_LIMIT, Grave, queue_name, stand_in_id
+from celery_impl.sidekiq.jobs.entry_format import MESSAGE_LIMIT, DeadJob, queue_name, stand_in_id
 
 #: The error class of what is no message.
 ERROR_CLASS: Final = "MalformedMessage"
 
 
 def problem(item: bytes) -> str | None:
-    """Why kombu cannot take this for a message, or None where it can."""
+    """Return why kombu cannot take this for a message, or None where it can."""
     try:
         message = json.loads(item)
         properties = message["properties"]
@@ -26,8 +26,8 @@ def problem(item: bytes) -> str | None:
     return None
 
 
-def grave(item: bytes, queue_key: str, reason: str, *, now: float | None = None) -> Grave:
-    """A grave for what stood in the queue with this key; its message is what stood there, as text."""
+def dead_job(item: bytes, queue_key: str, reason: str, *, now: float | None = None) -> DeadJob:
+    """Return a dead job for what stood in the queue with this key; its message is that, as text."""
     return unknown(item.decode(errors="backslashreplace"), queue_key, (ERROR_CLASS, reason), now=now)
 
 
@@ -39,11 +39,11 @@ def unknown(
     headers: Any = None,
     arguments: tuple[list[Any], dict[str, Any]] = ([], {}),
     now: float | None = None,
-) -> Grave:
-    """A grave for a message that no task can run; `error` is its class and text."""
+) -> DeadJob:
+    """Return a dead job for a message that no task can run; `error` is its class and text."""
     known = headers if isinstance(headers, dict) else {}
     when = time.time() if now is None else now
-    return Grave(
+    return DeadJob(
         id=str(known.get("id") or stand_in_id(text)),
         task=str(known.get("task") or ""),
         args=list(arguments[0]),

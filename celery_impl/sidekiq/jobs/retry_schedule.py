@@ -1,11 +1,11 @@
-"""When a failed job runs again: Sidekiq's schedule, as a pure function.
+"""Sidekiq's retry schedule as a pure function: when a failed job runs again.
 
 Retry n (0 after the first failure) waits n**4 + 15 + rand(10 * (n + 1)) seconds: 15, 16, 31, 96,
 271, 640, 1311 … and a little more. 25 retries, so 26 runs, over about 20.4 days.
 
 | variable             | meaning                                                    | default |
 |----------------------|------------------------------------------------------------|---------|
-| SIDEKIQ_RETRY_SCALE  | factor on every wait, for those who cannot wait three weeks | 1.0     |
+| SIDEKIQ_RETRY_SCALE  | factor on every wait, for tests that cannot wait three weeks | 1.0     |
 | SIDEKIQ_RETRY_LIMIT  | retries before a job is given up                           | 25      |
 """
 

@@ -1,11 +1,11 @@
-"""Strict arguments: what JSON would turn into something else is refused where the job is sent.
+"""Strict arguments: refuses, where a job is sent, what JSON would turn into something else.
 
 A job's arguments are None, bool, int, finite float, str, and lists and dictionaries (with str keys) of
 these: exactly these types, because a worker gets exactly these back. JSON takes more and gives something else
 back: a tuple comes as a list, the key 1 as "1", an enum as its value.
 
-The tuple of positional arguments itself is Python's and no concern; Celery's own tasks (`celery.…`) carry
-signatures and are left alone. The middleware `StrictArguments` checks what `delay`, `send_task`, canvas,
+The tuple of positional arguments itself is fine; Celery's own tasks (`celery.…`) carry signatures and are not
+checked. The middleware `StrictArguments` checks what `delay`, `send_task`, canvas,
 retries and beat send, and `SidekiqTask.apply` what eager mode runs; so it holds in `testing` as well.
 """
 

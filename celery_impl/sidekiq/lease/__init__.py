@@ -1,6 +1,6 @@
-"""`lease+redis://`: a job is held under a lease by the worker that took it, and never in nobody's hands.
+"""`lease+redis://`: the worker that takes a job holds it under a lease, so that no moment can lose it.
 
-`transport` is what kombu sees. `scripts` moves jobs, `leases` calls it, `holder` is what one consumer holds,
-`acks` how it lets go of it, `renewal` the thread that keeps it, `fetch` what a channel asks its broker for,
-`weights` the order in which it looks at its queues.
+`transport` is what kombu sees, with its `channel`. `scripts` moves jobs and `lease_store` calls it. `holder`
+is what one consumer holds, `fire_and_forget_acks` how it acknowledges, `renewal` the thread that renews.
+`fetch` asks the broker for jobs and `weights` orders the queues; `fast_enqueue` is the short way for senders.
 """

@@ -1,4 +1,4 @@
-"""kombu's Redis channel, but jobs are fetched by `fetch`, held by a `holder`, and queued with a ring.
+"""kombu's Redis channel, but jobs are fetched by `fetch`, held by a `holder`, and queued with a signal.
 
 What waits for its time goes into the sorted sets, as in `sidekiq.transport`. Queues whose consumer does not
 acknowledge (replies of remote control) are consumed as kombu does, unless the channel holds jobs as well.
@@ -23,10 +23,10 @@ from celery_impl.sidekiq.jobs import malformed
 from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
 from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
 from celery_impl.sidekiq.lease.lease_store import LEASE_S
-from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.lease.renewal import hold, retire
 from celery_impl.sidekiq.redis import transport
-from celery_impl.sidekiq.redis.queue_signal import bell_key
+from celery_impl.sidekiq.redis.queue_signal import signal_key
 from celery_impl.sidekiq.redis.sets import Sets
 
 #: As kombu's `dumps`, which makes an encoder for each message.
@@ -82,14 +82,14 @@ class Channel(transport.Channel):
     def __init__(self, *args: Any, **options: Any) -> None:
         self._inbox: deque[Job] = deque()
         self._no_ack: set[str] = set()
-        self._wire = Wire(lambda: self.pool)
+        self._commands = PipelinedCommands(lambda: self.pool)
         self._cached: Any = None
         super().__init__(*args, **options)
 
     @cached_property
     def sets(self) -> Sets:
-        """The sorted sets of this channel's broker; what becomes due rings."""
-        return Sets(redis.Redis(connection_pool=self.pool), prefix=self.global_keyprefix, rings=True)
+        """The sorted sets of this channel's broker; what becomes due sets a signal."""
+        return Sets(redis.Redis(connection_pool=self.pool), prefix=self.global_keyprefix, signals=True)
 
     @contextmanager
     def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
@@ -137,20 +137,22 @@ class Channel(transport.Channel):
     def _put_now(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         batch = options.get("_publish_batch")
         if queue in self._expires or "task" not in message["headers"]:
-            super()._put_now(queue, message, **options)  # such a queue comes and goes: it has no bell
+            super()._put_now(queue, message, **options)  # such a queue comes and goes: it has no signal
             return
         key = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
-        bell = bell_key(queue)
+        signal = signal_key(queue)
         if batch is not None:
             batch.add("lpush", key, dumps(message))
-            batch.add("zadd", bell, {"1": 0})
+            batch.add("zadd", signal, {"1": 0})
             return
         prefix = self.global_keyprefix
-        self._wire.call(("LPUSH", prefix + key, _encode(message)), silent=[("ZADD", prefix + bell, 0, 1)])
+        self._commands.call(
+            ("LPUSH", prefix + key, _encode(message)), silent=[("ZADD", prefix + signal, 0, 1)]
+        )
 
     def _delete(self, queue: str, *args: Any, **options: Any) -> None:
         super()._delete(queue, *args, **options)
-        self._wire.call(("DEL", self.global_keyprefix + bell_key(queue)))
+        self._commands.call(("DEL", self.global_keyprefix + signal_key(queue)))
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         if self.holder is None:

@@ -54,8 +54,8 @@ OPTIONS: Final = frozenset(
 USABLE: Final = OPTIONS | {"retry", "retry_policy"}
 #: Options that are told to whoever makes the message.
 TOLD: Final = ("countdown", "eta", "retries", "time_limit", "soft_time_limit")
-#: Where an AMQP keeps its line, and what is there where it has none.
-_LINE: Final = "sidekiq_line"
+#: Where an AMQP keeps its short way, and what is there where it has none.
+_FAST: Final = "sidekiq_fast_enqueue"
 _UNKNOWN: Final[Any] = object()
 
 
@@ -69,7 +69,7 @@ class Job(Protocol):
     options: dict[str, Any]
 
 
-class Line:
+class FastEnqueue:
     """The short way of one app in one process; any thread may use it."""
 
     def __init__(self, app: Any) -> None:
@@ -200,17 +200,17 @@ def send(app: Any, job: Job) -> Any:
     """
     if app.current_worker_task is not None:
         return None
-    line = _line(app)
-    return None if line is None else line.send(job)
+    fast = _fast_enqueue(app)
+    return None if fast is None else fast.send(job)
 
 
-def _line(app: Any) -> Line | None:
-    """The line of this process for the app, or None where its jobs go the long way."""
+def _fast_enqueue(app: Any) -> FastEnqueue | None:
+    """The short way of this process for the app, or None where its jobs go the long way."""
     kept = vars(_cached(app, "amqp"))
-    line: Line | None = kept.get(_LINE, _UNKNOWN)
-    if line is _UNKNOWN or (line is not None and line.pid != os.getpid()):
-        line = kept[_LINE] = Line(app) if Line.fits(app) else None
-    return line
+    fast: FastEnqueue | None = kept.get(_FAST, _UNKNOWN)
+    if fast is _UNKNOWN or (fast is not None and fast.pid != os.getpid()):
+        fast = kept[_FAST] = FastEnqueue(app) if FastEnqueue.fits(app) else None
+    return fast
 
 
 def _cached(owner: Any, name: str) -> Any:

@@ -1,11 +1,11 @@
-"""What a consuming channel asks its broker for, in turn: jobs, and where there are none, the bell.
+"""What a consuming channel asks its broker for, in turn: jobs, and where there are none, the signal.
 
 1. FETCH moves as many jobs as the window has room for into the holder's hands and returns them.
-2. Where there are none, the channel waits until a bell of one of its queues rings, and fetches again. Who
-   queues a job rings after it, so either step 1 sees the job or step 2 hears the bell. A fetch that leaves
-   jobs behind rings for the others.
-3. The bell is heard by one, who may die of it, and not everybody who queues rings it (stock Celery does
-   not): so nobody waits for longer than the transport's `polling_interval`, by default 1 s.
+2. Where there are none, the channel waits for the signal of one of its queues, and fetches again. Whoever
+   queues a job sets the signal afterwards, so either step 1 sees the job or step 2 gets the signal. A fetch
+   that leaves jobs behind sets it for the others.
+3. One worker gets the signal and may die then, and not every sender sets it (stock Celery does not): so no
+   worker waits for longer than the transport's `polling_interval`, by default 1 s.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from kombu.utils.json import loads
 from celery_impl.sidekiq.lease import scripts
 from celery_impl.sidekiq.lease.holder import Holder
 from celery_impl.sidekiq.lease.pipelined_commands import Command
-from celery_impl.sidekiq.redis.queue_signal import SEPARATOR, bell_key
+from celery_impl.sidekiq.redis.queue_signal import SEPARATOR, signal_key
 
 #: Jobs of one fetch where the window has no limit.
 BATCH: Final = 100
@@ -53,7 +53,7 @@ class Fetch:
         """What to send next; `keys` are pairs of key and queue's name in the order to look."""
         prefix = self._holder.leases.prefix
         if self._listens:
-            return ("BZPOPMIN", *(bell_key(prefix + queue) for queue in queues), wait_s)
+            return ("BZPOPMIN", *(signal_key(prefix + queue) for queue in queues), wait_s)
         arguments = self._holder.leases.fetch_arguments(self._holder.id, self._holder.next, room, keys)
         if self._known:
             return ("EVALSHA", scripts.FETCH.sha, *arguments)

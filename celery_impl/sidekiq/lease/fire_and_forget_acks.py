@@ -1,4 +1,4 @@
-"""Acknowledgements that are sent at once and waited for by nobody.
+"""Acknowledgements that are sent at once, without waiting for an answer.
 
 1. A job has ended: its HDEL goes into the socket before `send` returns, so a kill of the worker from here
    on takes nothing back; the kernel still delivers it.
@@ -17,7 +17,7 @@ import redis
 from celery_impl.sidekiq.lease.pipelined_commands import packed
 
 
-class Acks:
+class FireAndForgetAcks:
     """One connection of `pool` for acknowledgements; any thread may send."""
 
     def __init__(self, pool: Any) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import redis
 
-from celery_impl.sidekiq.lease.fire_and_forget_acks import Acks
-from celery_impl.sidekiq.lease.lease_store import Leases
+from celery_impl.sidekiq.lease.fire_and_forget_acks import FireAndForgetAcks
+from celery_impl.sidekiq.lease.lease_store import LeaseStore
 
 #: What the broker's being away raises.
 AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
@@ -38,7 +38,11 @@ class Holder:
     """The jobs of one consumer; `running` tells which tags are running now. Any thread may acknowledge."""
 
     def __init__(
-        self, leases: Leases, acks: Acks, *, running: Callable[[], Iterable[str]] = running_tags
+        self,
+        leases: LeaseStore,
+        acks: FireAndForgetAcks,
+        *,
+        running: Callable[[], Iterable[str]] = running_tags,
     ) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.leases = leases
@@ -50,7 +54,7 @@ class Holder:
         self._running = running
         self._key = leases.held_key(self.id)
         self._unconfirmed: list[int] = []
-        self._owed: list[int] = []
+        self._to_give_back: list[int] = []
 
     def tag(self, number: int) -> str:
         """The delivery tag of a job, which no other job of any worker has."""
@@ -72,7 +76,7 @@ class Holder:
         try:
             self.leases.give_back(self.id, [number])
         except AWAY:
-            self._owed.append(number)
+            self._to_give_back.append(number)
 
     def recover(self) -> bool:
         """Give back all but what runs; return whether it still holds any."""
@@ -82,12 +86,12 @@ class Holder:
     def confirm(self) -> None:
         """Tell the broker again what it may not have got, and wait for its answer."""
         # Others append meanwhile, always at the end.
-        done, owed = list(self._unconfirmed), list(self._owed)
+        done, back = list(self._unconfirmed), list(self._to_give_back)
         self.leases.acknowledge(self.id, done)
         del self._unconfirmed[: len(done)]
-        if owed:
-            self.leases.give_back(self.id, owed)
-            del self._owed[: len(owed)]
+        if back:
+            self.leases.give_back(self.id, back)
+            del self._to_give_back[: len(back)]
 
 
 def _number(tag: str) -> int:

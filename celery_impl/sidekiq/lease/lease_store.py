@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from celery_impl.sidekiq.lease import scripts
-from celery_impl.sidekiq.lease.pipelined_commands import Command, Wire
+from celery_impl.sidekiq.lease.pipelined_commands import Command, PipelinedCommands
 from celery_impl.sidekiq.redis.lua_clock import time_argument
-from celery_impl.sidekiq.redis.queue_signal import bell_key
+from celery_impl.sidekiq.redis.queue_signal import signal_key
 
 #: Seconds for which a worker holds its jobs without a sign of life.
 LEASE_S: Final = 3.0
@@ -39,11 +39,11 @@ class Contact:
         return Contact(since=self.since if now - self.until <= silence_ms else now, until=now)
 
 
-class Leases:
+class LeaseStore:
     """Calls the scripts through `wire`."""
 
-    def __init__(self, wire: Wire, *, prefix: str = "", lease_s: float = LEASE_S) -> None:
-        self.wire = wire
+    def __init__(self, wire: PipelinedCommands, *, prefix: str = "", lease_s: float = LEASE_S) -> None:
+        self.commands = wire
         self.prefix = prefix
         self.lease_ms = round(lease_s * 1000)
         self.silence_ms = self.lease_ms * SILENCE
@@ -66,53 +66,55 @@ class Leases:
     ) -> list[bytes]:
         """Move up to `count` jobs to the holder, numbered from `number`, and return their entries."""
         length, *rest = self.fetch_arguments(holder, number, count, queues, now)
-        return list(self.wire.run(scripts.FETCH, rest[:length], rest[length:]))
+        return list(self.commands.run(scripts.FETCH, rest[:length], rest[length:]))
 
     def acknowledge(self, holder: str, numbers: Iterable[int]) -> None:
         """Forget these jobs of the holder; those that it does not hold do not matter."""
         if fields := tuple(numbers):
-            self.wire.call(("HDEL", self.held_key(holder), *fields))
+            self.commands.call(("HDEL", self.held_key(holder), *fields))
 
     def give_back(self, holder: str, numbers: Iterable[int]) -> None:
         """Put these jobs in front of their queues, in the order in which they were taken."""
-        self.wire.run(scripts.GIVE_BACK, [self.held_key(holder)], tuple(numbers))
+        self.commands.run(scripts.GIVE_BACK, [self.held_key(holder)], tuple(numbers))
 
     def recover(self, holder: str, keep: Iterable[int] = ()) -> bool:
         """Give back all but `keep`; return whether the holder still holds any, else its lease has ended."""
         keys = [self.held_key(holder), self.prefix + LEASES]
-        return bool(self.wire.run(scripts.RECOVER, keys, (holder, *keep)))
+        return bool(self.commands.run(scripts.RECOVER, keys, (holder, *keep)))
 
     def renew(self, holders: Iterable[str], now: int | None = None) -> int:
         """Let the holders' leases begin now; return the broker's time."""
         args = (time_argument(now), self.lease_ms, *holders)
-        return int(self.wire.run(scripts.RENEW, [self.prefix + LEASES], args))
+        return int(self.commands.run(scripts.RENEW, [self.prefix + LEASES], args))
 
     def reap(self, contact: Contact, now: int | None = None) -> int:
         """Give back what holders hold whose lease has ended; return how many jobs this call gave back."""
         when = (time_argument(now), contact.since, contact.until, self.lease_ms, self.silence_ms)
         args = (*when, REAP_LIMIT, self.prefix + HELD)
-        return int(self.wire.run(scripts.REAP, [self.prefix + LEASES], args))
+        return int(self.commands.run(scripts.REAP, [self.prefix + LEASES], args))
 
     def pause(self, queue: str) -> None:
         """Let no worker take a job from the queue until `resume`; what was taken goes on."""
-        self.wire.call(("SADD", self.prefix + PAUSED, queue))
+        self.commands.call(("SADD", self.prefix + PAUSED, queue))
 
     def resume(self, queue: str) -> None:
         """End a pause."""
-        self.wire.call(("SREM", self.prefix + PAUSED, queue), ("ZADD", bell_key(self.prefix + queue), 0, 1))
+        self.commands.call(
+            ("SREM", self.prefix + PAUSED, queue), ("ZADD", signal_key(self.prefix + queue), 0, 1)
+        )
 
     def paused(self) -> set[str]:
         """The queues that are paused."""
-        [names] = self.wire.call(("SMEMBERS", self.prefix + PAUSED))
+        [names] = self.commands.call(("SMEMBERS", self.prefix + PAUSED))
         return {name.decode() for name in names}
 
-    def held(self) -> dict[str, list[str]]:
+    def jobs_by_holder(self) -> dict[str, list[str]]:
         """What each holder with a lease holds, in the order in which it was taken: the messages."""
-        [holders] = self.wire.call(("ZRANGE", self.prefix + LEASES, 0, -1))
+        [holders] = self.commands.call(("ZRANGE", self.prefix + LEASES, 0, -1))
         return {holder.decode(): self._messages(holder.decode()) for holder in holders}
 
     def _messages(self, holder: str) -> list[str]:
-        [numbers] = self.wire.call(("HKEYS", self.held_key(holder)))
+        [numbers] = self.commands.call(("HKEYS", self.held_key(holder)))
         ordered = sorted(numbers, key=int)
-        [entries] = self.wire.call(("HMGET", self.held_key(holder), *ordered)) if ordered else [[]]
+        [entries] = self.commands.call(("HMGET", self.held_key(holder), *ordered)) if ordered else [[]]
         return [entry.decode().partition("\n")[2] for entry in entries if entry is not None]

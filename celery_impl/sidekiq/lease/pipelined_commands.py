@@ -17,7 +17,7 @@ from celery_impl.sidekiq.lease.scripts import Script
 Command = tuple[Any, ...]
 
 
-class Wire:
+class PipelinedCommands:
     """Sends commands through the pool that `pool` returns at that moment; any thread may use it."""
 
     def __init__(self, pool: Callable[[], Any]) -> None:

@@ -4,7 +4,7 @@ A thread, because the solo pool blocks the worker's event loop for as long as a 
 connections of its own, and outlives every error of the broker. At each turn it
 
 1. renews the lease of each holder of this process,
-2. confirms what was acknowledged, and pays what is owed,
+2. confirms what was acknowledged, and gives back what could not be given back at once,
 3. gives back what the holders of closed channels hold no longer for a running job,
 4. gives back what dead workers held, if it was in touch with the broker for a whole lease: after a silence
    every living worker's lease has ended too, and each needs a moment to renew it.
@@ -18,10 +18,10 @@ from typing import Any, Final
 
 import redis
 
-from celery_impl.sidekiq.lease.fire_and_forget_acks import Acks
+from celery_impl.sidekiq.lease.fire_and_forget_acks import FireAndForgetAcks
 from celery_impl.sidekiq.lease.holder import AWAY, Holder
-from celery_impl.sidekiq.lease.lease_store import Contact, Leases
-from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.lease.lease_store import Contact, LeaseStore
+from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
 
 #: Turns in one lease: a worker that misses a few is not taken for dead.
@@ -38,11 +38,11 @@ class Renewal:
 
     def __init__(self, pool: Any, *, prefix: str, lease_s: float) -> None:
         self._pool = pool
-        self._leases = Leases(Wire(lambda: pool), prefix=prefix, lease_s=lease_s)
-        self._acks = Acks(pool)
+        self._leases = LeaseStore(PipelinedCommands(lambda: pool), prefix=prefix, lease_s=lease_s)
+        self._acks = FireAndForgetAcks(pool)
         self._holders: list[Holder] = []
         self._contact = Contact(since=0, until=0)
-        self._thread = PeriodicThread({self.turn: lease_s / TURNS}, close=self._close)
+        self._thread = PeriodicThread({self.turn: lease_s / TURNS}, close=self._close, name="sidekiq-lease")
 
     def add_holder(self) -> Holder:
         """A new holder, which the thread keeps from now on; raise redis-py's errors."""

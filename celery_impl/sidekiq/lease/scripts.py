@@ -3,8 +3,8 @@
 A queue is a list: producers push on its left, the front is its right end. A holder's jobs are a hash:
 the field is the number that the job has among the holder's, the value the queue's key, a line feed and
 the message. `leases` is a sorted set of holders, scored by when their lease ends (ms of the server's
-clock, unless the caller's first argument is a time). Whatever
-queues a job rings its queue's bell.
+clock, unless the caller's first argument is a time). Whatever queues a
+job sets its queue's signal.
 
 A broker that is full (noeviction) refuses a command that may need memory, unless the script has written
 before: so each begins with one that needs none, or leases would end because somebody queues too much.
@@ -18,7 +18,7 @@ import hashlib
 from typing import Final, NamedTuple
 
 from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS
-from celery_impl.sidekiq.redis.queue_signal import RING
+from celery_impl.sidekiq.redis.queue_signal import SIGNAL
 
 #: What a message begins with that was given back.
 MARK: Final = '{"redelivered":true,'
@@ -39,7 +39,7 @@ local function back(held, numbers)
             end
             redis.call('RPUSH', key, message)
             redis.call('HDEL', held, numbers[i])
-            ring(key)
+            signal(key)
         end
     end
     return #numbers
@@ -67,7 +67,7 @@ for i = 4, #KEYS do
                 number, room = number + 1, room - 1
             end
         end
-        if room == 0 and redis.call('EXISTS', KEYS[i]) == 1 then ring(KEYS[i]) end
+        if room == 0 and redis.call('EXISTS', KEYS[i]) == 1 then signal(KEYS[i]) end
     end
 end
 return taken
@@ -122,15 +122,15 @@ class Script(NamedTuple):
 #: Keys: held, leases, paused, then queues in the order to look. Arguments: time or '', lease in ms, holder,
 #: next number, how many at most, then the name of each key's queue. Returns entries of `held`. Entries from
 #: the next number on are there already where an answer was lost: they are given again, and nothing else.
-FETCH: Final = Script.of(CLOCK_MS, RING, _FETCH)
+FETCH: Final = Script.of(CLOCK_MS, SIGNAL, _FETCH)
 #: Keys: held. Arguments: numbers. Gives these back to the front, in their order.
-GIVE_BACK: Final = Script.of(RING, _BACK, _GIVE_BACK)
+GIVE_BACK: Final = Script.of(SIGNAL, _BACK, _GIVE_BACK)
 #: Keys: held, leases. Arguments: holder, numbers to keep. Gives back the rest; returns 1 where some are kept.
-RECOVER: Final = Script.of(RING, _BACK, _RECOVER)
+RECOVER: Final = Script.of(SIGNAL, _BACK, _RECOVER)
 #: Keys: leases. Arguments: time or '', lease in ms, holders. Returns the time.
 RENEW: Final = Script.of(CLOCK_MS, _RENEW)
 #: Keys: leases. Arguments: time or '', since when and until when the caller was in touch, lease and longest
 #: silence in ms, how many holders at most, what the keys of held begin with. Gives back what holders with an
 #: ended lease held and returns how many jobs that were. A caller that was not in touch for a whole lease, or
 #: not just now, gives back nothing: after a silence of the broker every lease has ended.
-REAP: Final = Script.of(CLOCK_MS, RING, _BACK, _REAP)
+REAP: Final = Script.of(CLOCK_MS, SIGNAL, _BACK, _REAP)

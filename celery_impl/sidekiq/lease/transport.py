@@ -9,7 +9,7 @@ and messages are the same. Consumers must not: their fetch does not know a pause
 |------------------------|---------------------------------------------------------------|-------------|
 | `lease_s`              | seconds without a sign of life until a worker's jobs go back  | 3.0         |
 | `queue_order_strategy` | `weighted({"high": 5, "low": 1})`, or kombu's                 | round_robin |
-| `polling_interval`     | seconds until a job is found that nobody rang for             | 1           |
+| `polling_interval`     | seconds until a job is found that nobody signalled           | 1           |
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A client for what is asked of the broker beside Celery's messages: locks of unique jobs, limits.
+"""A Redis client for what is not a message: locks of unique jobs and the counts of limits.
 
-One for each app, with as many connections as there are threads that ask at once: kombu's own pool has ten,
-and fails for the eleventh. They obey `deadline`.
+One for each app, with as many connections as threads use at once: kombu's own pool has ten, and fails for the
+eleventh. `redis.deadline` bounds them.
 """
 
 from __future__ import annotations

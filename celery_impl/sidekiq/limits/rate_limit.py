@@ -19,13 +19,12 @@ Each decision is one Lua script on the server's clock, so the clocks of the work
 queue goes on. It waits until a place may be free, and for a random time on top that doubles each time, so
 that a long queue spreads itself out over the time that it needs. After `PUT_OFF_LIMIT` times, as in Sidekiq,
 OverLimitError is an error like any other: the job is retried by the schedule, and at last is dead.
-**Fairness**: there is none to rely on. Who asks when a place is free gets it; a job that was put off waits
-longer than one that comes just then. Give what must not wait a limiter of its own.
+**Fairness**: there is none to rely on. The first to ask when a place is free gets it; a job that was put off
+waits longer than one that comes just then. Give what must not wait a limiter of its own.
 
-**When the broker is away** nobody knows whether there is room, so the answer is no: redis-py's error is
-raised, and a job is given back. A use is counted when it begins and stays counted whatever happens; where a
-job has several limits, those before the one that is exceeded have counted it too. `testing` and eager mode
-know no limits.
+**When the broker is away** the answer is no: redis-py's error is raised, and a job is given back. A use is
+counted when it begins and stays counted whatever happens; where a job has several limits, those before the
+one that is exceeded have counted it too. `testing` and eager mode know no limits.
 """
 
 from __future__ import annotations
@@ -128,7 +127,7 @@ class LimitOptionError(ValueError):
 class Limiter:
     """One limit, made by `window`, `bucket` or `concurrent`; it belongs to its name, not to this object.
 
-    Whoever uses the name with another count or period is judged by what he says. Threads may share one.
+    Each use counts by the count and period of the object that asks. Threads may share one.
     """
 
     app: Celery = field(repr=False)

@@ -1,4 +1,4 @@
-"""Unique jobs: of one task with the same arguments, one at a time; the second learns whose place it wanted.
+"""Unique jobs: one job at a time of a task with the same arguments; a second one gets the first one's id.
 
     @app.task(sidekiq_unique="until_done", sidekiq_unique_for=600)
     def import_orders(shop): ...
@@ -19,7 +19,7 @@ case: nobody would ever finish the id that is waited for.
 starts and when it is retried. A job that waits or runs for longer loses its place, and a second one may come
 in. In Sidekiq Enterprise the lock of a job that dies stays until its time is over; here it is freed when
 the job is given up, discarded, revoked or expired, and when a person deletes or kills it in a set or a queue.
-A person who retries a dead job is not refused, and the job takes its place again if that is free.
+A person who retries a dead job is not refused; the job takes its place again if that is free.
 
 **The steps**, and what a kill between them does:
 
@@ -31,8 +31,8 @@ A person who retries a dead job is not refused, and the job takes its place agai
 5. The job fails: it is sent again under its id, which renews the lock. 6. It ends: the lock is freed, and
    then the message is acknowledged. Between: the job runs once more although a second one may have come in.
 
-Only its owner frees a lock, in one step with the look whose it is. Uniqueness spares work; it is no mutual
-exclusion: whoever needs that takes a lock in the database.
+Only its owner frees a lock: the check and the deletion are one step. Uniqueness spares work and is no mutual
+exclusion: for that, take a lock in the database.
 `app.send_task` by name, `testing` and eager mode know no uniqueness. Without the broker a unique job is
 refused.
 """
@@ -51,7 +51,7 @@ from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 from kombu.utils.json import dumps, loads
 
-from celery_impl.sidekiq.jobs.entry_format import Grave
+from celery_impl.sidekiq.jobs.entry_format import DeadJob
 from celery_impl.sidekiq.limits import client as asking
 from celery_impl.sidekiq.redis import unique_lua
 from celery_impl.sidekiq.redis.lua_clock import time_argument
@@ -195,7 +195,7 @@ def forget(task: Any, job_id: str, args: Any, kwargs: Any) -> None:
 def death_handler(app: Any) -> Any:
     """A death handler that frees the lock of a job that is given up."""
 
-    def free_lock(job: Grave, _error: BaseException) -> None:
+    def free_lock(job: DeadJob, _error: BaseException) -> None:
         forget(app.tasks.get(job.task), job.id, job.args, job.kwargs)
 
     return free_lock

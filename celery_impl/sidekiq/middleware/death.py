@@ -28,7 +28,7 @@ class Death(Middleware):
                 if job.task.goes_to_dead_set and job.verdict != DISCARD:
                     death.give_up(job.task, job.request, error)
                 else:
-                    death.tell(job.task, death.grave(job.task, job.request, error), error)
+                    death.tell(job.task, death.dead_job(job.task, job.request, error), error)
             except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
                 raise Reject(f"given back: {unsent}", requeue=True) from error
             raise

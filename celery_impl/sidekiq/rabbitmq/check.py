@@ -6,7 +6,7 @@
 | a queue or exchange of another kind         | the worker does not start                                |
 | a prefetch of more than 1, or early acks    | a warning: what waits in a dying worker counts as tried  |
 
-And it watches the processes of a prefork pool, as `keeper` does on Redis.
+And it watches the processes of a prefork pool, as `worker.maintenance` does on Redis.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ WITHIN_S: Final = 5.0
 logger = logging.getLogger(__name__)
 
 
-def look(app: Celery) -> None:
+def check_server(app: Celery) -> None:
     """Declare; raise RabbitMQError, or kombu's, py-amqp's or OS errors where the broker is away."""
     with within(WITHIN_S), app.connection_for_write() as connection:
         channel: Any = connection.default_channel
@@ -70,8 +70,8 @@ class EarlyCheck(bootsteps.Step):
     """Looks before the worker has processes and queues, where the server can be reached."""
 
     def create(self, parent: Any) -> None:
-        """Look once."""
-        _look_once(parent)
+        """Check once."""
+        _check_once(parent)
 
 
 class Check(bootsteps.StartStopStep):
@@ -80,8 +80,8 @@ class Check(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, parent: Any) -> None:
-        """Look where nobody has."""
-        _look_once(parent.controller)
+        """Check where that has not been done."""
+        _check_once(parent.controller)
 
 
 class Watch(bootsteps.StartStopStep):
@@ -108,15 +108,15 @@ class Watch(bootsteps.StartStopStep):
     shutdown = stop
 
 
-def _look_once(worker: Any) -> None:
-    if getattr(worker, "sidekiq_has_looked", False):
+def _check_once(worker: Any) -> None:
+    if getattr(worker, "sidekiq_is_checked", False):
         return
     try:
-        look(worker.app)
+        check_server(worker.app)
     except RabbitMQError as error:
         logger.critical("%s", error)
         raise WorkerShutdown(os.EX_CONFIG) from error
     except (OperationalError, amqp.AMQPError, OSError):
         return
     warn(worker)
-    worker.sidekiq_has_looked = True
+    worker.sidekiq_is_checked = True

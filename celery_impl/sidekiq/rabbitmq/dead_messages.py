@@ -1,7 +1,7 @@
 """The dead set's queue: what a job that is given up looks like there, and how it comes there.
 
 A dead job is its message as it would be queued, so that it can also be moved by RabbitMQ's own tools, and one
-header more: `sidekiq_dead`, JSON with all that `Grave` knows beside the message. What the broker itself has
+header more: `sidekiq_dead`, JSON with all that `DeadJob` knows beside the message. What the broker itself has
 buried has the broker's `x-death` in its place. The queue keeps the newest 10,000.
 """
 
@@ -18,7 +18,13 @@ import amqp
 from kombu.utils.json import loads
 
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.jobs.entry_format import MESSAGE_LIMIT, VERSION, Grave, UnreadableError, stand_in_id
+from celery_impl.sidekiq.jobs.entry_format import (
+    MESSAGE_LIMIT,
+    VERSION,
+    DeadJob,
+    UnreadableError,
+    stand_in_id,
+)
 from celery_impl.sidekiq.rabbitmq.envelope import Envelope
 from celery_impl.sidekiq.rabbitmq.queues import DEAD
 from celery_impl.sidekiq.redis.set_moves import Source
@@ -51,18 +57,18 @@ class Burial:
         self._channel = channel
         self._declared = False
 
-    def bury(self, grave: Grave) -> None:
+    def bury(self, dead_job: DeadJob) -> None:
         """Put a job into the dead set; raise what the broker raises."""
         if self._channel.consumes:
             # Its thread may be in the middle of a delivery: an answer would not be waited for.
             with self._channel.connection.client.clone() as own:
-                own.default_channel.sets.bury(grave)
+                own.default_channel.sets.bury(dead_job)
             return
         if not self._declared:
             declare(self._channel)
             self._declared = True
-        envelope = Envelope.loads(grave.message or "")
-        known = asdict(grave)
+        envelope = Envelope.loads(dead_job.message or "")
+        known = asdict(dead_job)
         del known["message"], known["queue_key"], known["args"], known["kwargs"]
         headers = {**(envelope.properties.get("application_headers") or {})}
         headers[HEADER] = json.dumps({"v": VERSION, **known}, default=repr)
@@ -84,7 +90,7 @@ def read(message: amqp.Message) -> Job:
     job_id = str(headers.get("id") or message.properties.get("correlation_id") or stand_in_id(member.hex()))
     source = Source(DEAD)
     try:
-        known = _told(headers[HEADER]) if HEADER in headers else _from_broker(headers)
+        known = _from_header(headers[HEADER]) if HEADER in headers else _from_broker(headers)
     except UnreadableError as error:
         return Job(id=job_id, problem=str(error), source=source, member=member)
     args, kwargs = _arguments(message)
@@ -101,7 +107,7 @@ def read(message: amqp.Message) -> Job:
     )
 
 
-def _told(text: str) -> dict[str, Any]:
+def _from_header(text: str) -> dict[str, Any]:
     try:
         known = json.loads(text)
         version = int(known["v"])

@@ -1,4 +1,4 @@
-"""A message of AMQP as text and back: what a `Grave` carries."""
+"""A message of AMQP as text and back: what a `DeadJob` carries."""
 
 from __future__ import annotations
 

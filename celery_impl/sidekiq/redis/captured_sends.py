@@ -1,4 +1,4 @@
-"""What a channel is given to send, collected in place of being sent."""
+"""Collects what a channel is given to send, instead of sending it."""
 
 from __future__ import annotations
 

@@ -16,8 +16,10 @@ class PeriodicThread(threading.Thread):
     An error is logged at level debug, and the next round is the retry.
     """
 
-    def __init__(self, work: Mapping[Callable[[], object], float], *, close: Callable[[], object]) -> None:
-        super().__init__(name="sidekiq-keeper", daemon=True)
+    def __init__(
+        self, work: Mapping[Callable[[], object], float], *, close: Callable[[], object], name: str
+    ) -> None:
+        super().__init__(name=name, daemon=True)
         self._work = work
         self._close = close
         self._stopped = threading.Event()

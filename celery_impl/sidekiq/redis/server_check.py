@@ -1,4 +1,4 @@
-"""Looks at the broker when a worker starts: warns of one that may lose jobs, refuses one that cannot serve.
+"""Checks the broker when a worker starts: warns of one that may lose jobs, refuses one that cannot serve.
 
 | found                          | then                                                              |
 |--------------------------------|-------------------------------------------------------------------|
@@ -67,7 +67,7 @@ def findings(info: Mapping[str, Any], save: str | None) -> Iterator[tuple[int, s
         )
 
 
-def look(app: Celery) -> None:
+def check_server(app: Celery) -> None:
     """Log what is found; raise UnfitServerError, or one of AWAY where the server cannot be reached."""
     options = {**app.conf.broker_transport_options, **BOUNDS}
     with app.connection_for_write(transport_options=options) as connection:
@@ -82,8 +82,8 @@ class EarlyCheck(bootsteps.Step):
     """Looks before the worker has processes and queues, where the server can be reached."""
 
     def create(self, parent: Any) -> None:
-        """Look once."""
-        _look_once(parent)
+        """Check once."""
+        _check_once(parent)
 
 
 class ServerCheck(bootsteps.StartStopStep):
@@ -92,21 +92,21 @@ class ServerCheck(bootsteps.StartStopStep):
     requires = ("celery.worker.consumer.connection:Connection",)
 
     def start(self, parent: Any) -> None:
-        """Look where nobody has."""
-        _look_once(parent.controller)
+        """Check where that has not been done."""
+        _check_once(parent.controller)
 
 
-def _look_once(worker: Any) -> None:
-    if getattr(worker, "sidekiq_has_looked", False):
+def _check_once(worker: Any) -> None:
+    if getattr(worker, "sidekiq_is_checked", False):
         return
     try:
-        look(worker.app)
+        check_server(worker.app)
     except UnfitServerError as error:
         logger.critical("%s", error)
         raise WorkerShutdown(os.EX_CONFIG) from error
     except AWAY:
         return
-    worker.sidekiq_has_looked = True
+    worker.sidekiq_is_checked = True
 
 
 def _save(client: redis.Redis) -> str | None:

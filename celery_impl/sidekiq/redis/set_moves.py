@@ -1,9 +1,9 @@
-"""What a person does with jobs of a set or a queue: each job in one step, so that none is lost or doubled.
+"""Moves jobs of a set or a queue for a person: each job in one step, so that none is lost or doubled.
 
-Two people, or a person and a worker, may act on one job at once: the script that still finds it moves it,
-the other one moves nothing. What is found is the entry itself, byte for byte, so no job is mistaken for
-another. A call moves up to `BATCH` jobs and blocks the server for as long; the calls of a longer list
-follow each other, and one that fails leaves the rest where they were.
+Two people, or a person and a worker, may act on one job at once: the script that still finds it moves it, the
+other one moves nothing. A job is found by its entry, byte for byte, so it is never mistaken for another. A
+call moves up to `BATCH` jobs and blocks the server for as long; the calls of a longer list follow each other,
+and one that fails leaves the rest where they were.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
-from celery_impl.sidekiq.redis.queue_signal import RING
+from celery_impl.sidekiq.redis.queue_signal import SIGNAL
 from celery_impl.sidekiq.redis.sets import BATCH, DEAD, DEAD_AGE_S, DEAD_LIMIT, Sets
 from celery_impl.sidekiq.redis.unique_lua import RELEASE
 
@@ -49,7 +49,7 @@ for i = 4, #ARGV, 3 do
     redis.call('LLEN', queue)
     if take(ARGV[i]) == 1 then
         redis.call('LPUSH', queue, ARGV[i + 2])
-        if ARGV[3] == '1' then ring(queue) end
+        if ARGV[3] == '1' then signal(queue) end
         taken = taken + 1
     end
 end
@@ -112,7 +112,7 @@ class Moves:
     def __init__(self, sets: Sets) -> None:
         self._sets = sets
         self._delete = sets.client.register_script(RELEASE + _TAKE + _DELETE)
-        self._queue = sets.client.register_script(RING + _TAKE + _QUEUE)
+        self._queue = sets.client.register_script(SIGNAL + _TAKE + _QUEUE)
         self._bury = sets.client.register_script(RELEASE + _TAKE + _BURY)
         self._aside = sets.client.register_script(_ASIDE)
         self._drop = sets.client.register_script(RELEASE + _DROP)
@@ -138,20 +138,20 @@ class Moves:
 
     def queue(self, source: Source, jobs: Iterable[tuple[bytes, str, str]]) -> int:
         """Queue each (entry, key of its queue, message) that is still there; return how many were."""
-        head: list[Any] = [_kind(source), self._sets.prefix, int(self._sets.rings)]
+        head: list[Any] = [_kind(source), self._sets.prefix, int(self._sets.signals)]
         return sum(
             int(self._queue(keys=[self._key(source)], args=[*head, *_flat(batch)]))
             for batch in _batches(jobs)
         )
 
-    def bury(self, source: Source, graves: Iterable[tuple[bytes, str]], *, now: float) -> int:
+    def bury(self, source: Source, dead_jobs: Iterable[tuple[bytes, str]], *, now: float) -> int:
         """Bury each (entry, member of the dead set) that is still there; return how many were.
 
         As in Sidekiq, the dead set drops what is too old or too many when a job comes to it, and only then.
         """
         keys = [self._key(source), self._sets.prefix + DEAD]
         head: list[Any] = [_kind(source), now, now - DEAD_AGE_S, DEAD_LIMIT, self._sets.prefix]
-        return sum(int(self._bury(keys=keys, args=[*head, *_flat(batch)])) for batch in _batches(graves))
+        return sum(int(self._bury(keys=keys, args=[*head, *_flat(batch)])) for batch in _batches(dead_jobs))
 
     def _key(self, source: Source) -> str:
         return self._sets.prefix + source.key

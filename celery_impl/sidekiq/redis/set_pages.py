@@ -1,4 +1,4 @@
-"""Reads a set newest first, page by page, while it changes: what stays in the set is seen exactly once.
+"""Reads a set newest first, page by page, while it changes; sees what stays in the set exactly once.
 
 A page begins behind the last entry of the page before: by its place where it is still there, else by where
 it would be. So neither what is moved away nor what comes in shifts an entry past the reader.

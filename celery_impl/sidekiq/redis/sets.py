@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from celery_impl.sidekiq.jobs.entry_format import MARK, Grave, UnreadableError, split
-from celery_impl.sidekiq.redis.queue_signal import RING
+from celery_impl.sidekiq.jobs.entry_format import MARK, DeadJob, UnreadableError, split
+from celery_impl.sidekiq.redis.queue_signal import SIGNAL
 
 SCHEDULE: Final = "sidekiq:schedule"
 RETRY: Final = "sidekiq:retry"
@@ -32,8 +32,8 @@ BATCH: Final = 100
 #: Different entries of which a process complains in its log.
 COMPLAINTS: Final = 100
 
-# Two workers cannot both move an entry: a script runs alone. What is none of ours, a newer version's, or for
-# a queue whose key is something else, stays where a person can find it, and the next call looks behind it.
+# Two workers cannot both move an entry: a script runs alone. An entry that is corrupt, of a newer version, or
+# for a queue whose key is something else, stays for a person to find, and the next call looks behind it.
 # LLEN first: a script that fails half-way keeps what it has done.
 _PROMOTE: Final = """
 local moved, kept = 0, {}
@@ -44,7 +44,7 @@ for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LI
     if cut and type(redis.pcall('LLEN', queue)) == 'number' then
         redis.call('ZREM', KEYS[1], entry)
         redis.call('LPUSH', queue, string.sub(entry, cut + 1))
-        if ARGV[4] == '1' then ring(queue) end
+        if ARGV[4] == '1' then signal(queue) end
         moved = moved + 1
     else
         kept[#kept + 1] = entry
@@ -61,33 +61,33 @@ T = TypeVar("T")
 class Sets:
     """The sets of one broker; `prefix` is what all its keys begin with (kombu's global_keyprefix).
 
-    `rings`: whether workers that wait for a bell (`lease`) hear of what becomes due.
+    `signals`: whether what becomes due sets its queue's signal, for idle workers of the lease transport.
     """
 
-    def __init__(self, client: redis.Redis, *, prefix: str = "", rings: bool = False) -> None:
+    def __init__(self, client: redis.Redis, *, prefix: str = "", signals: bool = False) -> None:
         self.client = client
         self.prefix = prefix
-        self.rings = rings
-        self._promote = client.register_script(RING + _PROMOTE)
+        self.signals = signals
+        self._promote = client.register_script(SIGNAL + _PROMOTE)
         self._complained: set[bytes] = set()
 
     def promote(self, now: float) -> int:
         """Queue every entry that is due; return how many this call moved."""
         return sum(self._promote_all(name, now) for name in (SCHEDULE, RETRY))
 
-    def bury(self, grave: Grave) -> None:
+    def bury(self, dead_job: DeadJob) -> None:
         """Put a job into the dead set and drop what is too old or too many there."""
         key = self.prefix + DEAD
         with self.client.pipeline(transaction=True) as pipe:
-            pipe.zadd(key, {grave.dumps(): grave.buried_at})
-            pipe.zremrangebyscore(key, "-inf", grave.buried_at - DEAD_AGE_S)
+            pipe.zadd(key, {dead_job.dumps(): dead_job.buried_at})
+            pipe.zremrangebyscore(key, "-inf", dead_job.buried_at - DEAD_AGE_S)
             pipe.zremrangebyrank(key, 0, -DEAD_LIMIT - 1)
             pipe.execute()
 
-    def graves(self) -> list[Grave]:
+    def dead_jobs(self) -> list[DeadJob]:
         """Every job in the dead set, newest first, without entries that cannot be read."""
         members: Any = self.client.zrange(self.prefix + DEAD, 0, -1, desc=True)
-        return list(_readable(members, Grave.loads))
+        return list(_readable(members, DeadJob.loads))
 
     def waiting(self, name: str) -> list[str]:
         """The messages in `schedule` or `retry`, next due first, without entries that cannot be read."""
@@ -109,7 +109,7 @@ class Sets:
     def _promote_all(self, name: str, now: float) -> int:
         total = skipped = 0
         while True:
-            args: list[str | float] = [now, BATCH, self.prefix, int(self.rings), MARK, skipped]
+            args: list[str | float] = [now, BATCH, self.prefix, int(self.signals), MARK, skipped]
             answer: Any = self._promote(keys=[self.prefix + name], args=args)
             moved, kept = map(int, answer[:2])
             total, skipped = total + moved, skipped + kept

@@ -6,13 +6,14 @@ Here `_put`, kombu's extension point for virtual transports, diverts a message t
 
 1. its `eta` header is removed, so that the worker that receives it runs it at once;
 2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
-3. the thread of any worker (`keeper`) queues it when due, in the queue and priority it was sent to.
+3. a thread of any worker (`worker.maintenance`) queues it when due, in the queue and priority that it was
+   sent to.
 
 What stands in a queue and is no message, which would end kombu's worker, goes to the dead set. Each job
 notes when it came, or will come, to its queue (`enqueued_at`, seconds since the epoch).
 
-What it holds while the broker is away is `debts`' concern, and closing never fails for a broker that
-is gone: kombu's leaves a channel half closed, and who closes it next ends the worker.
+`deferred_acks` keeps what cannot be acknowledged while the broker is away, and closing never fails for a
+broker that is gone: kombu's leaves a channel half closed, and whoever closes it next ends the worker.
 
 The rest is kombu's. No command is repeated by redis-py, whose default of three repeats would make
 a silent broker cost four time-outs, and a late answer two jobs.
@@ -38,7 +39,7 @@ from celery_impl.sidekiq.jobs import malformed
 from celery_impl.sidekiq.jobs.entry_format import entry
 from celery_impl.sidekiq.redis.captured_sends import Capturing
 from celery_impl.sidekiq.redis.deadline import Bounded
-from celery_impl.sidekiq.redis.deferred_acks import Debts, QoS
+from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
 #: What `broker_transport` names.
@@ -67,8 +68,8 @@ class Channel(Capturing, redis.Channel):
     QoS: Any = QoS
     connection_class: Any = OneAttempt
     connection_class_ssl: Any = OneAttemptTLS
-    #: Where a worker's channel notes what it could not tell the broker.
-    debts: Debts | None = None
+    #: Where a worker's channel notes what it could not acknowledge.
+    deferred: DeferredAcks | None = None
     #: What BRPOP answered last: the key of a queue and what stood in it.
     _popped: tuple[bytes, bytes] | None = None
 
@@ -160,7 +161,7 @@ class Channel(Capturing, redis.Channel):
 
     def _bury_item(self, key: bytes, item: bytes, reason: str) -> None:
         logger.error("what stood in queue %r is no message: it goes to the dead set (%s)", key, reason)
-        self.sets.bury(malformed.grave(item, key.decode().removeprefix(self.global_keyprefix), reason))
+        self.sets.bury(malformed.dead_job(item, key.decode().removeprefix(self.global_keyprefix), reason))
 
     def _zadd(self, name: str, members: dict[str, float], *, _publish_batch: Any = None, **_: Any) -> None:
         if _publish_batch is not None:

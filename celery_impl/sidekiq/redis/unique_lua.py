@@ -55,7 +55,7 @@ return holder
 """
 
 #: A function for other scripts: `release(prefix, entry)` frees the lock of the message in an entry, and never
-#: fails. The header is found as text: in arguments and in a grave, its quotation marks are escaped.
+#: fails. The header is found as text: in arguments and in a dead job, its quotation marks are escaped.
 RELEASE: Final = f"""
 local function release(prefix, entry)
     local mark, id = string.match(entry, '"{HEADER}": ?"(%x+):([^"\\\\]+)"')

@@ -18,7 +18,7 @@ from celery.app.amqp import AMQP
 from kombu import serialization
 from kombu.utils.json import dumps
 
-from celery_impl.sidekiq.jobs.entry_format import Grave
+from celery_impl.sidekiq.jobs.entry_format import DeadJob
 from celery_impl.sidekiq.redis.captured_sends import Capturing
 
 #: Takes a message: the key of its queue, and the message as it would be queued.
@@ -30,7 +30,7 @@ class Producer(Capturing):
 
     serializer = None
 
-    def __init__(self, take: Take, bury: Callable[[Grave], None]) -> None:
+    def __init__(self, take: Take, bury: Callable[[DeadJob], None]) -> None:
         self._take = take
         #: As of a channel with `Sidekiq(app)`: where a job that is given up goes.
         self.sets = SimpleNamespace(bury=bury)

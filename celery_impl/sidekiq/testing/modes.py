@@ -11,8 +11,8 @@
 
 1. What a job goes through stays real: strict arguments, the serializer, routes, publish signals, Celery's
    tracer, canvas, and results, which are held in memory where the app keeps any.
-2. A job that fails has its retry in `jobs.retries` or its grave in `jobs.dead`, death handlers included, and
-   its error is raised to the test.
+2. A job that fails has its retry in `jobs.retries` or is in `jobs.dead`, death handlers included, and its
+   error is raised to the test.
 3. No time passes: jobs with a countdown or an ETA are in `jobs.scheduled` until they are run.
 
 Time limits, expiry and priorities are left out. Both hold for the whole app, in all threads, until their
@@ -39,7 +39,7 @@ from kombu.utils.json import dumps
 
 from celery_impl.sidekiq.api import job as read
 from celery_impl.sidekiq.api.job import Job
-from celery_impl.sidekiq.jobs.entry_format import Grave, entry
+from celery_impl.sidekiq.jobs.entry_format import DeadJob, entry
 from celery_impl.sidekiq.redis.set_moves import Source
 from celery_impl.sidekiq.redis.transport import due_at
 from celery_impl.sidekiq.testing import fake_amqp
@@ -64,14 +64,14 @@ class Jobs:
     """What an app has sent within `fake` or `inline`; the lists may be looked at and changed.
 
     `enqueued`, `scheduled` and `retries` hold `Job`s, in the order in which they were sent; `dead` holds
-    `Grave`s. `at` of a scheduled job or a retry is when it is due, in seconds since the epoch.
+    `DeadJob`s. `at` of a scheduled job or a retry is when it is due, in seconds since the epoch.
     """
 
     def __init__(self, app: Celery, *, at_once: bool = False) -> None:
         self.enqueued: list[Job] = []
         self.scheduled: list[Job] = []
         self.retries: list[Job] = []
-        self.dead: list[Grave] = []
+        self.dead: list[DeadJob] = []
         self._app = app
         self._at_once = at_once
 

@@ -1,4 +1,4 @@
-"""Celery's consumer, but a message that no task can run goes to the dead set and is not dropped.
+"""Celery's consumer, but it puts a message that no task can run into the dead set instead of dropping it.
 
 Celery logs an unknown task name, a message that it cannot decode or one that is none of a task, and
 acknowledges it: it is lost. Here it is buried with the reason before. A kill between the two buries it

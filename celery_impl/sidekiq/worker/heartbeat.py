@@ -1,7 +1,7 @@
 """What a living worker tells of itself each second: who it is, what it runs, how much it has done.
 
 A record of a worker ends by itself some seconds after the worker; the counts of its last second may be lost
-with it. Written by the keeper's thread, read by `api.workers` and `api.stats`.
+with it. Written by the maintenance thread, read by `api.workers` and `api.stats`.
 """
 
 from __future__ import annotations

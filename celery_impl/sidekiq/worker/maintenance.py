@@ -1,4 +1,4 @@
-"""One thread in every worker process: it queues what is due, renews what the worker holds, pays its debts.
+"""One thread in every worker: it queues what is due, renews leases and sends deferred acknowledgements.
 
 A thread, because the solo pool blocks the worker's event loop for as long as a job runs. Each worker
 has one, so any worker may die. It has a connection of its own and outlives every broker error.
@@ -13,7 +13,7 @@ from typing import Any, Final
 from celery import bootsteps
 
 from celery_impl.sidekiq.beat import runs
-from celery_impl.sidekiq.redis.deferred_acks import Debts
+from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks
 from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
 from celery_impl.sidekiq.worker.heartbeat import BEAT_S, Heartbeat
 
@@ -26,14 +26,14 @@ REAP_S: Final = 0.5
 RENEW_S: Final = 1.0
 
 
-class KeeperStep(bootsteps.StartStopStep):
+class MaintenanceStep(bootsteps.StartStopStep):
     """Starts the thread once the worker consumes, and ends it when the worker or its connection does."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
     def __init__(self, consumer: Any, **options: Any) -> None:
-        self._keeper: PeriodicThread | None = None
-        self._debts = Debts(_running)
+        self._thread: PeriodicThread | None = None
+        self._deferred = DeferredAcks(_running)
         self._heart = Heartbeat(consumer)
         self._reaper: Any = None
         super().__init__(consumer, **options)
@@ -44,7 +44,7 @@ class KeeperStep(bootsteps.StartStopStep):
             _watch_again(processes)
             self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
         channel = consumer.task_consumer.channel
-        channel.debts = self._debts
+        channel.deferred = self._deferred
         own = consumer.app.connection_for_write()
         # Connected here and not in the thread: kombu does it under a lock, and a job's process that is
         # forked meanwhile would find that lock held for ever.
@@ -58,8 +58,8 @@ class KeeperStep(bootsteps.StartStopStep):
         def promote() -> None:
             sets.promote(time.time())
 
-        def pay() -> None:
-            self._debts.pay(through)
+        def flush() -> None:
+            self._deferred.flush(through)
 
         def beat() -> None:
             self._heart.beat(sets, time.time())
@@ -67,10 +67,15 @@ class KeeperStep(bootsteps.StartStopStep):
         def mark() -> None:
             runs.renew(sets, _worker_state().active_requests)
 
-        work: dict[Callable[[], object], float] = {promote: POLL_S, pay: POLL_S, renew: RENEW_S, beat: BEAT_S}
+        work: dict[Callable[[], object], float] = {
+            promote: POLL_S,
+            flush: POLL_S,
+            renew: RENEW_S,
+            beat: BEAT_S,
+        }
         work[mark] = RENEW_S
-        self._keeper = PeriodicThread(work, close=own.release)
-        self._keeper.start()
+        self._thread = PeriodicThread(work, close=own.release, name="sidekiq-maintenance")
+        self._thread.start()
 
     def stop(self, consumer: Any) -> None:
         """End the thread with the connection; when the worker stops, its last jobs still need renewing."""
@@ -82,9 +87,9 @@ class KeeperStep(bootsteps.StartStopStep):
         if self._reaper is not None:
             self._reaper.cancel()
             self._reaper = None
-        if self._keeper is not None:
-            self._keeper.stop()
-            self._keeper = None
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread = None
 
 
 def _watch_again(processes: Any) -> None:

@@ -1,7 +1,7 @@
-"""What the worker's main process does with a job whose process was killed.
+"""A job in the worker's main process, which acts when the job's process was killed.
 
-A killed process cannot retry or bury its own job, so its parent does: over the hard time limit it
-goes to the dead set; a lost process puts it back on the queue, until three have died of it.
+A killed process cannot retry or bury its own job, so its parent does. A job over the hard time limit goes to
+the dead set; a job whose process was lost goes back to the queue, until it has killed three.
 """
 
 from __future__ import annotations

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner, Result
 
 from bench.analysis.comparison_page import page_path, summary
 from bench.analysis.report_program import display_path
 from bench.analysis.run_comparison import Compared
 from bench.analysis.threshold_syntax import parse
+from bench.cli.commands import main
 from bench.cli.run_command import all_met
 from bench.schema import CHECKS, COMPARED, SCHEMA_VERSION, TABLES
 
@@ -41,13 +41,12 @@ def run(path: Path, values: list[float], **manifest: Any) -> Path:
     return path
 
 
-def call(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench", *words]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+def call(*words: str) -> Result:
+    return CliRunner().invoke(main, words)
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 2, done.stderr
+def one_line(done: Result) -> str:
+    assert done.exit_code == 2, done.output
     (line,) = done.stderr.splitlines()
     return line
 
@@ -56,14 +55,14 @@ BASE = [100.0, 120, 90, 110, 105]
 
 
 def test_compare_prints_the_figures_and_writes_a_page_and_its_figures_beside_the_first_run(
-    tmp_path: Path,
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     a, b = run(tmp_path / "a", BASE), run(tmp_path / "b", [value * 1.5 for value in BASE])
     done = call("compare", str(a), str(b))
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (0, "")
     page = tmp_path / "compare-a-b.html"
     assert "paired by repetition" in done.stdout
-    assert done.stdout.splitlines()[-1] == f"side by side: {display_path(page)}"
+    assert capfd.readouterr().out == f"side by side: {display_path(page)}\n"
     assert "Of 1 figure in B: 1 higher." in page.read_text(encoding="utf-8")
     found = json.loads(page.with_suffix(".json").read_text())
     assert (found["a"], found["b"], found["how"]) == ("a", "b", "paired by repetition")
@@ -95,7 +94,7 @@ def test_a_page_goes_where_it_is_asked_to_and_must_be_called_one(tmp_path: Path)
     assert "use --out" in one_line(
         call("compare", str(a), str(a), "--out", str(tmp_path / "nowhere" / "p.html"))
     )
-    assert call("compare", str(a), str(a), "--out", str(tmp_path / "page.html")).returncode == 0
+    assert call("compare", str(a), str(a), "--out", str(tmp_path / "page.html")).exit_code == 0
     assert (tmp_path / "page.html").exists()
 
 
@@ -118,7 +117,7 @@ def test_a_manifest_with_fields_of_other_kinds_is_compared_unpaired_or_not_at_al
     a = run(tmp_path / "a", BASE, machine={"cores": 2}, plan={"rate": 10})
     b = run(tmp_path / "b", BASE, machine=[], plan=3, versions="no", git=None)
     done = call("compare", str(a), str(b))
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert "unpaired: the runs differ in machine and load" in done.stdout
 
 
@@ -146,10 +145,13 @@ def test_a_run_that_cannot_be_written_is_held_against_thresholds_all_the_same(
 @pytest.mark.parametrize(
     ("form", "begins"), [("md", "### queue-or-task: unknown run a"), ("json", '{\n  "summary": 1,')]
 )
-def test_a_report_in_short_is_printed_and_nothing_is_written(tmp_path: Path, form: str, begins: str) -> None:
+def test_a_report_in_short_is_printed_and_nothing_is_written(
+    tmp_path: Path, form: str, begins: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = run(tmp_path / "a", BASE)
     before = sorted(tmp_path.rglob("*"))
     done = call("report", str(path), "--format", form)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(begins)
+    printed = capfd.readouterr()  # by the program that it has started
+    assert (done.exit_code, printed.err) == (0, "")
+    assert printed.out.startswith(begins)
     assert sorted(tmp_path.rglob("*")) == before

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import signal
 import sqlite3
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -39,6 +40,13 @@ def inline(lab: Any) -> Client:
     return Client(lab, "inline")
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory, open_lab: Any) -> Iterator[Client]:
+    """An app that stands for the whole module, for tests that leave nothing in it."""
+    with open_lab(tmp_path_factory.mktemp("standing")) as lab:
+        yield Client(lab, "inline")
+
+
 def test_an_account_is_set_up_and_every_step_is_in_the_ledger(app: Client) -> None:
     answer = app("POST", "/account-setup", json=USER)
     assert (answer.status_code, answer.json()) == (202, {"id": "u-1"})
@@ -73,9 +81,9 @@ def test_a_user_is_created_and_its_mail_goes_out(app: Client) -> None:
     ],
 )
 def test_bad_parameters_come_back_with_their_fields(
-    inline: Client, path: str, content: bytes, field: str
+    standing: Client, path: str, content: bytes, field: str
 ) -> None:
-    answer = inline("POST", path, content=content)
+    answer = standing("POST", path, content=content)
     assert answer.status_code == 422
     assert field in answer.json()["errors"]
 
@@ -111,9 +119,9 @@ def test_an_error_of_the_build_reaches_the_client_and_the_ledger(inline: Client)
     assert "effect" in inline.names(job="u-1/fulfillment"), "one failing does not hold the other"
 
 
-def test_the_lag_of_the_loop_is_taken_once(inline: Client) -> None:
-    first = inline.lab.eventually(lambda: inline("GET", "/lag").json())
-    second = inline.lab.eventually(lambda: inline("GET", "/lag").json())
+def test_the_lag_of_the_loop_is_taken_once(standing: Client) -> None:
+    first = standing.lab.eventually(lambda: standing("GET", "/lag").json())
+    second = standing.lab.eventually(lambda: standing("GET", "/lag").json())
     assert first[-1][0] < second[0][0]
 
 

@@ -30,7 +30,7 @@ from bench.measures.latency import latency
 from bench.world.server import server_binary
 
 #: Two blocks and the starts of three programs: the first test waits for all of them.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 #: Seconds that anything here may take to show.
 PATIENCE_S = 150.0
 #: A namespace's name and an interface's are few characters.

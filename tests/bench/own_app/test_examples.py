@@ -54,6 +54,7 @@ def test_the_shop_is_measured_on_both_sides(tmp_path: Path) -> None:
     assert task in (tmp_path / "latest" / "report.html").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(PATIENCE_S + 10)
 def test_the_orders_of_fastapi_survive_a_killed_worker_or_are_counted(tmp_path: Path) -> None:
     words = ["--workload", "checkout.toml", "--side", "celery", "--measure", "fault", "--fault", "12"]
@@ -67,6 +68,7 @@ def test_the_orders_of_fastapi_survive_a_killed_worker_or_are_counted(tmp_path: 
     assert manifest["own_app"]["seen"]["orders.background.confirm"]["effects"].keys() == {"completion"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(PATIENCE_S + 10)
 def test_the_crontab_entries_of_django_tick_at_the_pace_that_was_asked_for(tmp_path: Path) -> None:
     words = ["--app", "clinic", "--task", "visits.tasks.remind", "--args", '[{"sequence": 1}]']

@@ -361,7 +361,13 @@ def wait_for(run: subprocess.Popen[str], look: Callable[[], Any]) -> None:
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=["ctrl-c", "kill -9"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, id="ctrl-c"),
+        pytest.param(signal.SIGKILL, id="kill -9", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_was_cut_off_goes_on_to_the_result_of_one_that_was_not(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -85,6 +85,7 @@ def test_a_small_run_writes_its_tables_its_report_and_leaves_nothing_alive(out: 
     assert not (latest / "work").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_ctrl_c_keeps_what_was_measured_renders_it_and_ends_every_process(out: Path) -> None:
     run = start(out, "--side", "inprocess", "--side", "celery-hardened")
@@ -101,6 +102,7 @@ def test_ctrl_c_keeps_what_was_measured_renders_it_and_ends_every_process(out: P
     assert family(out) == []
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_killed_run_leaves_no_process_alive(out: Path) -> None:
     run = start(out, "--side", "celery-hardened", "--measure", "latency")

@@ -10,6 +10,7 @@ from bench.soak import inprocess_soak
 from bench.soak.inprocess_soak import Sample, Soak, soak
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_tasks_and_a_thousand_crashes_leave_memory_as_it_was() -> None:
     batches: list[int] = []
     with inprocess_soak._silent():

@@ -52,7 +52,7 @@ EARLIER: dict[str, Any] = {
         "known truth": "1 of 3 held, 1 of 3 NOT HELD, 1 of 3 too noisy to say",
         "verified at": "2000-01-01T00:00:00+00:00",
         "verified commit": "0" * 40,
-        "50 ms later": "50 → 51.9 ms (by 1): held",
+        "50 ms later": "50 → 51.9 ms (may be off by 1): held",
         "every 7th dropped": "5 → 4 jobs: NOT HELD",
         "A/A": "0 → 3 runs: too noisy to say (busy: (2 of 3))",
     },

@@ -125,9 +125,9 @@ def test_a_killed_job_is_in_the_dead_set_and_can_be_retried_from_there(lab: Any,
     [job] = RetrySet(sample.app)
     assert RetrySet(sample.app, clock=lambda: 99.0).kill(job) == 1
     dead = DeadSet(sample.app)
-    [grave] = dead
-    assert (grave.id, grave.error_class, grave.at, grave.count) == (job_id, "Killed", 99.0, 1)
-    assert dead.retry(grave) == 1
+    [dead_job] = dead
+    assert (dead_job.id, dead_job.error_class, dead_job.at, dead_job.count) == (job_id, "Killed", 99.0, 1)
+    assert dead.retry(dead_job) == 1
     assert (dead.size(), lab.redis.llen("celery")) == (0, 1)
     assert json.loads(lab.redis.lindex("celery", 0))["headers"]["id"] == job_id
 
@@ -164,7 +164,7 @@ def test_a_corrupt_grave_is_shown_among_the_others(lab: Any, sample: Any) -> Non
     lab.redis.zadd(DEAD, {CORRUPT: 2, '{"v": 2}': 1})
     problems = [job.problem for job in DeadSet(sample.app)]
     assert [problem and problem.partition(" ")[0] for problem in problems] == ["corrupt:", "written"]
-    assert lab.sets.graves() == []
+    assert lab.sets.dead_jobs() == []
 
 
 def test_more_corrupt_entries_than_one_look_takes_do_not_hold_up_what_is_due(lab: Any) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from itertools import pairwise
@@ -28,12 +25,8 @@ class Beat:
 
     def __init__(self, lab: Any, name: str, *arguments: str) -> None:
         self.log: Path = lab.folder / f"{name}.log"
-        command = [sys.executable, "-m", "celery", "-A", lab.app, "beat", "-l", "INFO", *arguments]
-        with self.log.open("wb") as out:
-            self._process = subprocess.Popen(
-                command, stdout=out, stderr=out, env={**os.environ, **lab.env}, cwd=lab.folder
-            )
-        self.pid = self._process.pid
+        self._process = lab.begin(self.log, "-A", lab.app, "beat", "-l", "INFO", *arguments)
+        self.pid: int = self._process.pid
 
     @property
     def output(self) -> str:
@@ -45,7 +38,8 @@ class Beat:
     def end(self, number: int) -> int:
         if self._process.poll() is None:
             self._process.send_signal(number)
-        return self._process.wait(25)
+        code: int = self._process.wait(25)
+        return code
 
 
 class Field:
@@ -296,8 +290,8 @@ def test_a_run_whose_process_was_killed_holds_up_the_next_ones_for_a_moment_only
 
 
 def believed_until(lab: Any) -> float:
-    [(_, until)] = lab.redis.zrange("sidekiq:beat:runs:e", 0, -1, withscores=True)
-    return float(until)
+    # On a busy machine an earlier run may have expired before it began; its mark goes with the next one.
+    return max(float(until) for _, until in lab.redis.zrange("sidekiq:beat:runs:e", 0, -1, withscores=True))
 
 
 def test_stock_beat_takes_the_same_entries_and_ignores_what_is_ours(field: Field) -> None:

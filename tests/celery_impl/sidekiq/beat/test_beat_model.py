@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from celery_impl.sidekiq.beat.entry_api import PeriodicEntries
 from celery_impl.sidekiq.beat.lease import LEASE
-from celery_impl.sidekiq.beat.scheduler import LeasedScheduler, Post
+from celery_impl.sidekiq.beat.scheduler import BeatBroker, LeasedScheduler
 from celery_impl.sidekiq.beat.sent_ticks import COUNTS, Outcome
 from celery_impl.sidekiq.beat.server_clock import ServerClock
 
@@ -48,8 +48,8 @@ class Beat(LeasedScheduler):
 
     def begin(self, now: Callable[[], float]) -> None:
         self._clock = ServerClock(now)
-        self._post = Post(self.app, lease_s=LEASE_S, clock=self._clock, now=now)
-        claim = self._post.book.claim
+        self._post = BeatBroker(self.app, lease_s=LEASE_S, clock=self._clock, now=now)
+        claim = self._post.ledger.claim
 
         def told(outcome: Outcome) -> str:
             deaf, self.deaf = self.deaf, None
@@ -60,7 +60,7 @@ class Beat(LeasedScheduler):
                 raise redis.TimeoutError(deaf)
             return answer
 
-        self._post.book.claim = told  # type: ignore[method-assign] # the network, as it may be
+        self._post.ledger.claim = told  # type: ignore[method-assign] # the network, as it may be
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         sent = super().apply_async(*args, **options)
@@ -71,7 +71,7 @@ class Beat(LeasedScheduler):
 
     def word(self) -> str:
         assert self._post is not None
-        return self._post.lease.word
+        return self._post.lease.token
 
     def let_go(self) -> None:
         """Close the connections, as a kill does."""

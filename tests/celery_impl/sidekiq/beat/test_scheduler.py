@@ -20,7 +20,7 @@ from celery_impl.sidekiq.api import NoSidekiqError, UnreadableError
 from celery_impl.sidekiq.beat import LeasedScheduler, PeriodicEntries, PeriodicEntry
 from celery_impl.sidekiq.beat.lease import LEASE
 from celery_impl.sidekiq.beat.runs import RUN_S, begin
-from celery_impl.sidekiq.beat.scheduler import Post
+from celery_impl.sidekiq.beat.scheduler import BeatBroker
 from celery_impl.sidekiq.beat.sent_ticks import Outcome
 from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.cli import sidekiq
@@ -48,7 +48,7 @@ class Stage:
         """A beat that has come to know its entries."""
         made = LeasedScheduler(self.app)
         made._clock = ServerClock(lambda: self.now)
-        made._post = Post(self.app, lease_s=LEASE_S, clock=made._clock, now=lambda: self.now)
+        made._post = BeatBroker(self.app, lease_s=LEASE_S, clock=made._clock, now=lambda: self.now)
         self.beats.append(made)
         serve(made)
         return made
@@ -238,7 +238,7 @@ def take_over(stage: Stage, one: LeasedScheduler) -> None:
     """Let a beat have the lease, and send nothing yet."""
     post = one._post
     assert post is not None
-    stage.lab.redis.hset(LEASE, "holder", post.lease.word)
+    stage.lab.redis.hset(LEASE, "holder", post.lease.token)
 
 
 @pytest.mark.parametrize("done", [False, True])
@@ -252,17 +252,17 @@ def test_a_tick_whose_answer_was_lost_keeps_the_place_of_its_unique_job_only_if_
     stage.at(1_000_009.0)
     post = one._post
     assert post is not None
-    claim = post.book.claim
+    claim = post.ledger.claim
 
     def deaf(outcome: Outcome) -> str:
         if done:
             claim(outcome)
         raise ConnectionError("gone")
 
-    post.book.claim = deaf  # type: ignore[method-assign] # the network, as it may be
+    post.ledger.claim = deaf  # type: ignore[method-assign] # the network, as it may be
     stage.now = 1_000_010.0
     assert one.tick() == 0.25
-    post.book.claim = claim  # type: ignore[method-assign] # see above
+    post.ledger.claim = claim  # type: ignore[method-assign] # see above
     stage.at(1_000_021.0)
     entry = stage.entry()
     assert (entry.runs, entry.refusals, entry.misfires) == ((1, 1, 0) if done else (1, 0, 1))

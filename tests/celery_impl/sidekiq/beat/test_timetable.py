@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from celery_impl.sidekiq.beat.lease import Answer, check_ttl
-from celery_impl.sidekiq.beat.lease_client import BACKOFF_MAX_S, Backoff, Leased
-from celery_impl.sidekiq.beat.policies import Policy, PolicyError, Tick, expires_s, look
+from celery_impl.sidekiq.beat.lease_client import BACKOFF_MAX_S, Backoff, LeaseClient
+from celery_impl.sidekiq.beat.policies import Policy, PolicyError, Tick, due_tick, expires_s
 from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
 from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.beat.timetable import COUNT_MAX, Calendar, Grid, TimetableError, timetable
@@ -134,7 +134,7 @@ def test_a_schedule_that_knows_no_moment_ahead_is_refused() -> None:
 def test_misfires_are_dropped_or_made_one_run_and_counted_either_way(
     policy: Policy, since: float, now: float, expected: Tick | None
 ) -> None:
-    assert look(Grid(10.0), policy, since=since, now=now) == expected
+    assert due_tick(Grid(10.0), policy, since=since, now=now) == expected
 
 
 @given(INTERVALS, MOMENTS, st.lists(st.floats(0, 1e4), max_size=12), st.floats(0, 100))
@@ -146,7 +146,7 @@ def test_every_tick_is_either_run_or_a_misfire_whenever_somebody_looks(
     runs = misfires = 0
     for wait in waits:
         now += wait
-        if tick := look(grid, policy, since=since, now=now):
+        if tick := due_tick(grid, policy, since=since, now=now):
             since, runs, misfires = tick.due, runs + tick.runs, misfires + tick.misfires
     assert runs + misfires == grid.span(start, now).ticks
 
@@ -266,7 +266,7 @@ class FakeLease:
 def test_a_holder_asks_again_in_a_third_of_the_lease_and_another_when_it_would_be_over() -> None:
     here = Monotonic()
     lease = FakeLease(Answer("taken", 6.0, 0.0), Answer("kept", 6.0, 2.0), Answer("other", 0.4, 4.0))
-    leased = Leased(lease, monotonic=here)
+    leased = LeaseClient(lease, monotonic=here)
     assert (leased.turn(), leased.is_holder, leased.wait_s()) == (True, True, 2.0)
     here.now += 1.5
     assert (leased.turn(), leased.wait_s()) == (False, 0.5)
@@ -280,7 +280,7 @@ def test_a_holder_asks_again_in_a_third_of_the_lease_and_another_when_it_would_b
 def test_a_beat_that_lost_the_lease_or_the_broker_asks_at_once() -> None:
     here = Monotonic()
     lease = FakeLease(Answer("taken", 6.0, 0.0), OSError("gone"), Answer("taken", 6.0, 9.0))
-    leased = Leased(lease, monotonic=here)
+    leased = LeaseClient(lease, monotonic=here)
     leased.turn()
     leased.lost()
     assert (leased.is_holder, leased.wait_s()) == (False, 0.0)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+from functools import partial
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 from typing import Any
@@ -243,14 +242,7 @@ def test_an_app_without_sidekiq_and_a_broker_that_is_away_are_told_in_one_line(
 )
 def test_the_commands_are_part_of_celerys_own_program(lab: Any, run: Command) -> None:
     [job_id] = run.retrying("a")
-    command = [sys.executable, "-m", "celery", "-A", "sample_app", "sidekiq"]
-    environment = {**os.environ, **lab.env}
-
-    def celery(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*command, *arguments], capture_output=True, text=True, env=environment, check=False, timeout=60
-        )
-
+    celery = partial(lab.celery, "-A", "sample_app", "sidekiq")
     assert json.loads(celery("retries", "--json").stdout)["jobs"][0]["id"] == job_id
     missing = celery("retry", "nothing")
     assert (missing.returncode, "no job nothing" in missing.stderr) == (1, True)

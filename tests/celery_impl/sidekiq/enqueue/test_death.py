@@ -35,9 +35,9 @@ def test_an_error_means_what_its_task_and_then_its_app_say(lab: Any, dying: Any)
     lab.eventually(lambda: lab.runs("death", "lookup:KeyError:0"))
     first, second = lab.eventually(lambda: len(found := list(RetrySet(dying.app))) == 2 and found)
 
-    [grave] = DeadSet(dying.app)
-    assert (grave.task, grave.error_class) == ("dying_app.choosy", "KeyError")
-    assert grave.error_message == repr("x" * 20_000)[:MESSAGE_LIMIT]
+    [dead_job] = DeadSet(dying.app)
+    assert (dead_job.task, dead_job.error_class) == ("dying_app.choosy", "KeyError")
+    assert dead_job.error_message == repr("x" * 20_000)[:MESSAGE_LIMIT]
     assert (first.task, second.task) == ("dying_app.choosy", "dying_app.plain")
     assert 20 <= first.at - first.failed_at < 21
     assert 1 <= second.at - second.failed_at < 2
@@ -54,10 +54,10 @@ def test_a_job_out_of_retries_asks_its_task_and_tells_the_handlers_though_one_fa
         lab.eventually(lambda job=job: lab.runs("death", f"{job}:ValueError:1"))
         assert [len(lab.runs(event, job)) for event in ("start", "exhausted")] == [2, 1]
 
-    [grave] = DeadSet(dying.app)
-    message = json.loads(grave.message or "")
-    assert (grave.id, grave.count, grave.queue_key) == (sent.id, 1, "celery\x06\x163")
-    assert (grave.failed_at or 0) < (grave.retried_at or 0) <= (grave.at or 0)
+    [dead_job] = DeadSet(dying.app)
+    message = json.loads(dead_job.message or "")
+    assert (dead_job.id, dead_job.count, dead_job.queue_key) == (sent.id, 1, "celery\x06\x163")
+    assert (dead_job.failed_at or 0) < (dead_job.retried_at or 0) <= (dead_job.at or 0)
     assert message["headers"]["mine"] == "kept"
     assert message["headers"]["expires"] is None, "or retrying it would drop it"
 
@@ -66,13 +66,13 @@ def test_a_dead_job_that_is_retried_runs_once_more_and_is_dead_again(lab: Any, d
     lab.worker()
     dying.twice.delay("a")
     dead = DeadSet(dying.app)
-    [grave] = lab.eventually(lambda: list(dead))
+    [dead_job] = lab.eventually(lambda: list(dead))
 
-    assert dead.retry(grave) == 1
+    assert dead.retry(dead_job) == 1
 
     [again] = lab.eventually(lambda: list(dead))
     assert len(lab.runs("start", "a")) == 3
-    assert (again.id, again.count, again.failed_at) == (grave.id, 1, grave.failed_at)
+    assert (again.id, again.count, again.failed_at) == (dead_job.id, 1, dead_job.failed_at)
 
 
 def test_a_job_without_retries_is_told_to_the_handlers_and_buried_nowhere(lab: Any, dying: Any) -> None:
@@ -94,12 +94,12 @@ def test_a_job_with_an_unknown_task_waits_in_the_dead_set_until_its_task_is_depl
 ) -> None:
     worker = lab.worker()
     dying.app.send_task("gone.away", args=("a",), task_id="j1")
-    [grave] = lab.eventually(lambda: list(DeadSet(dying.app)))
+    [dead_job] = lab.eventually(lambda: list(DeadSet(dying.app)))
 
-    assert (grave.id, grave.task, grave.error_class) == ("j1", "gone.away", "NotRegistered")
-    assert (grave.args, grave.kwargs) == (["a"], {})
-    assert "deploy it, then retry" in grave.error_message
-    assert json.loads(grave.message)["headers"]["task"] == "gone.away"
+    assert (dead_job.id, dead_job.task, dead_job.error_class) == ("j1", "gone.away", "NotRegistered")
+    assert (dead_job.args, dead_job.kwargs) == (["a"], {})
+    assert "deploy it, then retry" in dead_job.error_message
+    assert json.loads(dead_job.message)["headers"]["task"] == "gone.away"
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
     assert "Unrecoverable" not in worker.output
 
@@ -151,7 +151,7 @@ def test_what_is_no_job_goes_to_the_dead_set_with_its_reason_and_stops_no_worker
     lab.eventually(lambda: lab.runs("done", "after"))
     dead = lab.eventually(lambda: len(found := list(DeadSet(dying.app))) == len(BAD) and found)
 
-    assert all(grave.error_message and grave.problem is None for grave in dead)
+    assert all(dead_job.error_message and dead_job.problem is None for dead_job in dead)
     assert not worker.ended
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
     assert lab.redis.llen("celery") == 0

@@ -14,11 +14,11 @@ def test_a_job_that_always_raises_is_retried_then_found_in_the_dead_set(lab: Any
     lab.worker()
     sample.fail.delay("a")
 
-    [grave] = lab.eventually(lab.sets.graves)
+    [dead_job] = lab.eventually(lab.sets.dead_jobs)
 
     assert len(lab.runs("start", "a")) == 3
-    assert (grave.task, grave.args, grave.retries) == ("sample_app.fail", ["a"], 2)
-    assert (grave.error_class, grave.error_message) == ("ValueError", "a")
+    assert (dead_job.task, dead_job.args, dead_job.retries) == ("sample_app.fail", ["a"], 2)
+    assert (dead_job.error_class, dead_job.error_message) == ("ValueError", "a")
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
 
 
@@ -44,7 +44,7 @@ def test_a_job_without_retries_fails_once_and_is_buried_nowhere(lab: Any) -> Non
     lab.eventually(lambda: lab.runs("done", "b"))
 
     assert len(lab.runs("start", "a")) == 1
-    assert lab.sets.graves() == []
+    assert lab.sets.dead_jobs() == []
 
 
 def test_a_job_over_the_hard_time_limit_goes_to_the_dead_set(lab: Any) -> None:
@@ -52,9 +52,9 @@ def test_a_job_over_the_hard_time_limit_goes_to_the_dead_set(lab: Any) -> None:
     lab.worker()
     sample.hang.delay("a")
 
-    [grave] = lab.eventually(lab.sets.graves)
+    [dead_job] = lab.eventually(lab.sets.dead_jobs)
 
-    assert (grave.error_class, grave.args) == ("TimeLimitExceeded", ["a"])
+    assert (dead_job.error_class, dead_job.args) == ("TimeLimitExceeded", ["a"])
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
 
 
@@ -64,11 +64,11 @@ def test_a_job_that_killed_three_processes_goes_to_the_dead_set(lab: Any) -> Non
     lab.sets.count_death("poison")
     sample.kill_own_process.apply_async(("a",), task_id="poison")
 
-    [grave] = lab.eventually(lab.sets.graves)
+    [dead_job] = lab.eventually(lab.sets.dead_jobs)
     sample.note.delay("b")
     lab.eventually(lambda: lab.runs("done", "b"))
 
-    assert (grave.error_class, grave.args) == ("WorkerLostError", ["a"])
+    assert (dead_job.error_class, dead_job.args) == ("WorkerLostError", ["a"])
     assert len(lab.runs("start", "a")) == 2, "the first of its three deaths was counted before"
     lab.eventually(lambda: lab.redis.hlen("unacked") == 0)
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from celery_impl.sidekiq.jobs import malformed
 from celery_impl.sidekiq.jobs.entry_format import (
     MESSAGE_LIMIT,
-    Grave,
+    DeadJob,
     UnreadableError,
     entry,
     failure,
@@ -29,7 +29,7 @@ def test_what_is_written_is_read(key: str, message: str) -> None:
 
 @given(args=st.lists(JSON), text=st.text(), at=st.floats(0, 2**40))
 def test_a_grave_that_is_written_is_read(args: list[object], text: str, at: float) -> None:
-    grave = Grave(
+    dead_job = DeadJob(
         id=text,
         task=text,
         args=args,
@@ -42,12 +42,12 @@ def test_a_grave_that_is_written_is_read(args: list[object], text: str, at: floa
         buried_at=at,
         message=text,
     )
-    assert Grave.loads(grave.dumps()) == grave
+    assert DeadJob.loads(dead_job.dumps()) == dead_job
 
 
 def test_arguments_that_json_does_not_know_are_shown_as_text() -> None:
-    known = asdict(malformed.grave(b"x", "q", "no"))
-    assert Grave.loads(Grave(**{**known, "args": [{1}]}).dumps()).args == ["{1}"]
+    known = asdict(malformed.dead_job(b"x", "q", "no"))
+    assert DeadJob.loads(DeadJob(**{**known, "args": [{1}]}).dumps()).args == ["{1}"]
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_a_corrupt_entry_is_told_as_such(member: str) -> None:
 )
 def test_a_corrupt_grave_is_told_as_such(member: str) -> None:
     with pytest.raises(UnreadableError, match=r"corrupt.*stays here"):
-        Grave.loads(member)
+        DeadJob.loads(member)
 
 
 def test_what_a_newer_version_wrote_is_told_with_what_to_do() -> None:
     with pytest.raises(UnreadableError, match=r"version 2 .* knows 1: upgrade"):
         split("v2\na layout of its own")
     with pytest.raises(UnreadableError, match=r"version 7 .* knows 1: upgrade"):
-        Grave.loads(json.dumps({"v": 7, "anything": "else"}))
+        DeadJob.loads(json.dumps({"v": 7, "anything": "else"}))
 
 
 def test_the_first_failure_is_remembered_and_the_message_cut() -> None:
@@ -89,7 +89,7 @@ def test_a_queues_name_has_no_priority() -> None:
 def test_no_bytes_are_too_strange_to_be_told_from_a_message(item: bytes) -> None:
     reason = malformed.problem(item)
     assert reason
-    assert Grave.loads(malformed.grave(item, "q", reason).dumps()).error_message == reason
+    assert DeadJob.loads(malformed.dead_job(item, "q", reason).dumps()).error_message == reason
 
 
 def test_what_has_no_id_has_the_same_stand_in_each_time() -> None:

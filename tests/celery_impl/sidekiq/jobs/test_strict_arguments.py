@@ -17,7 +17,8 @@ from celery_impl.sidekiq.jobs.strict_arguments import DEPTH_LIMIT, check
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=5),
+    max_leaves=20,
 )
 
 
@@ -32,7 +33,7 @@ def nested(depth: int) -> Any:
     return value
 
 
-@given(args=st.lists(JSON), kwargs=st.dictionaries(st.text(), JSON))
+@given(args=st.lists(JSON, max_size=4), kwargs=st.dictionaries(st.text(), JSON, max_size=4))
 def test_what_json_gives_back_is_taken(args: list[Any], kwargs: dict[str, Any]) -> None:
     assert json.loads(json.dumps([args, kwargs])) == [args, kwargs]
     check("t", tuple(args), kwargs)
@@ -132,8 +133,11 @@ def test_a_job_that_a_careless_program_sent_is_retried_and_buried_as_it_came(lab
     careless = Celery(broker=lab.broker.url, set_as_current=False)
     careless.send_task("dying_app.twice", ("dead",), {"also": float("nan")})
     careless.send_task("dying_app.choosy", ("lookup",), {"also": float("nan")})
-    graves = lab.eventually(lambda: len(found := list(DeadSet(dying.app))) == 2 and found)
-    assert {grave.task: grave.count for grave in graves} == {"dying_app.twice": 1, "dying_app.choosy": 0}
-    assert all(grave.message for grave in graves)
+    dead_jobs = lab.eventually(lambda: len(found := list(DeadSet(dying.app))) == 2 and found)
+    assert {dead_job.task: dead_job.count for dead_job in dead_jobs} == {
+        "dying_app.twice": 1,
+        "dying_app.choosy": 0,
+    }
+    assert all(dead_job.message for dead_job in dead_jobs)
     assert [len(lab.runs("start", job)) for job in ("dead", "lookup")] == [2, 1]
     careless.close()

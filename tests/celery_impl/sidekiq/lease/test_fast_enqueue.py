@@ -49,14 +49,14 @@ def make(lab: Any, **conf: Any) -> Any:
 def line(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each job went the short way."""
     taken: list[bool] = []
-    send = fast_enqueue.Line.send
+    send = fast_enqueue.FastEnqueue.send
 
     def noted(*args: Any) -> Any:
         sent = send(*args)
         taken.append(sent is not None)
         return sent
 
-    monkeypatch.setattr(fast_enqueue.Line, "send", noted)
+    monkeypatch.setattr(fast_enqueue.FastEnqueue, "send", noted)
     return taken
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -14,11 +11,8 @@ import pytest
 def test_a_worker_that_mingles_and_gossips_runs_its_jobs(lab: Any, pool: str) -> None:
     sample = lab.sample(QUEUE_OR_TASK_FETCH="lease")
     log = lab.folder / "mingling.log"
-    command = ["-m", "celery", "-A", "sample_app", "worker", "-P", pool, "-c", "2", "-l", "INFO"]
-    with log.open("wb") as out:
-        worker = subprocess.Popen(
-            [sys.executable, *command], stdout=out, stderr=out, env={**os.environ, **lab.env}, cwd=lab.folder
-        )
+    options = ("-P", pool, "-c", "2", "-l", "INFO")
+    worker = lab.begin(log, "-A", "sample_app", "worker", *options)
     try:
         lab.eventually(lambda: " ready." in log.read_text(errors="replace"))
         for number in range(20):

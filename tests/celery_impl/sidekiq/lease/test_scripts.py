@@ -18,8 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from celery_impl.sidekiq.lease.lease_store import Contact, Leases
-from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.lease.lease_store import Contact, LeaseStore
+from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.lease.scripts import MARK
 
 LEASE_MS = 3000
@@ -30,18 +30,18 @@ _runs = itertools.count()
 
 
 @pytest.fixture
-def leases(broker: Any) -> Iterator[Leases]:
+def leases(broker: Any) -> Iterator[LeaseStore]:
     with redis.Redis.from_url(broker.url) as client:
-        yield Leases(Wire(lambda: client.connection_pool))
+        yield LeaseStore(PipelinedCommands(lambda: client.connection_pool))
 
 
-def push(leases: Leases, key: str, message: str) -> None:
-    leases.wire.call(("LPUSH", leases.prefix + key, message))
+def push(leases: LeaseStore, key: str, message: str) -> None:
+    leases.commands.call(("LPUSH", leases.prefix + key, message))
 
 
-def queued(leases: Leases, key: str) -> list[str]:
+def queued(leases: LeaseStore, key: str) -> list[str]:
     """The queue's messages, the front first."""
-    [messages] = leases.wire.call(("LRANGE", leases.prefix + key, 0, -1))
+    [messages] = leases.commands.call(("LRANGE", leases.prefix + key, 0, -1))
     return [message.decode() for message in reversed(messages)]
 
 
@@ -58,7 +58,9 @@ class Model(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.client = redis.Redis.from_url(self.broker_url)
-        self.leases = Leases(Wire(lambda: self.client.connection_pool), prefix=f"run{next(_runs)}:")
+        self.leases = LeaseStore(
+            PipelinedCommands(lambda: self.client.connection_pool), prefix=f"run{next(_runs)}:"
+        )
         self.now = 10_000
         self.accepted = 0
         self.done: set[str] = set()
@@ -177,7 +179,9 @@ class Model(RuleBasedStateMachine):
             holder: [message for _, message in dict(sorted(self.held[holder].items())).values()]
             for holder in self.ends
         }
-        assert {holder: list(map(plain, jobs)) for holder, jobs in self.leases.held().items()} == held
+        assert {
+            holder: list(map(plain, jobs)) for holder, jobs in self.leases.jobs_by_holder().items()
+        } == held
         assert all(holder in self.ends for holder in HOLDERS if self.held[holder])
 
     @invariant()
@@ -204,7 +208,7 @@ def test_the_scripts_do_what_their_model_does(broker: Any) -> None:
     run_state_machine_as_test(model, settings=limits)
 
 
-def test_what_is_given_back_is_marked_once_and_else_byte_for_byte_the_same(leases: Leases) -> None:
+def test_what_is_given_back_is_marked_once_and_else_byte_for_byte_the_same(leases: LeaseStore) -> None:
     message = '{"empty": [], "big": 12345678901234567890, "text": "a\\nb\\n€"}'
     push(leases, "a", message)
     for number in range(2):
@@ -215,7 +219,7 @@ def test_what_is_given_back_is_marked_once_and_else_byte_for_byte_the_same(lease
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", "\n", '{"redelivered":true,"a": 1}'])
-def test_what_cannot_be_marked_is_given_back_as_it_is(leases: Leases, text: str) -> None:
+def test_what_cannot_be_marked_is_given_back_as_it_is(leases: LeaseStore, text: str) -> None:
     push(leases, "a", text)
     leases.fetch("one", 0, 1, QUEUES)
     leases.give_back("one", [0])
@@ -224,7 +228,7 @@ def test_what_cannot_be_marked_is_given_back_as_it_is(leases: Leases, text: str)
 
 
 def test_a_full_broker_refuses_a_producer_and_nothing_of_what_the_leases_need(
-    leases: Leases, broker: Any
+    leases: LeaseStore, broker: Any
 ) -> None:
     for number in range(4):
         push(leases, "a", f'{{"a": {number}}}')
@@ -245,38 +249,40 @@ def test_a_full_broker_refuses_a_producer_and_nothing_of_what_the_leases_need(
     assert len(queued(leases, "a")) == 3
 
 
-def test_a_fetch_that_fails_half_way_holds_what_it_took_under_a_lease(leases: Leases) -> None:
+def test_a_fetch_that_fails_half_way_holds_what_it_took_under_a_lease(leases: LeaseStore) -> None:
     push(leases, "a", '{"a": 1}')
-    leases.wire.call(("SET", leases.prefix + "b", "no list"))
+    leases.commands.call(("SET", leases.prefix + "b", "no list"))
     with pytest.raises(redis.ResponseError):
         leases.fetch("one", 0, 5, QUEUES)
 
-    assert {holder: list(map(plain, jobs)) for holder, jobs in leases.held().items()} == {"one": ['{"a": 1}']}
+    assert {holder: list(map(plain, jobs)) for holder, jobs in leases.jobs_by_holder().items()} == {
+        "one": ['{"a": 1}']
+    }
 
 
 def test_a_fetch_that_leaves_jobs_behind_rings_for_others_and_one_that_does_not_is_silent(
-    leases: Leases,
+    leases: LeaseStore,
 ) -> None:
     for message in ('{"a": 1}', '{"a": 2}'):
         push(leases, "a\x06\x163", message)
 
     leases.fetch("one", 0, 1, QUEUES)
-    assert leases.wire.call(("ZCARD", "a\x06\x16bell")) == [1]
+    assert leases.commands.call(("ZCARD", "a\x06\x16bell")) == [1]
 
-    leases.wire.call(("DEL", "a\x06\x16bell"))
+    leases.commands.call(("DEL", "a\x06\x16bell"))
     leases.fetch("one", 1, 1, QUEUES)
-    assert leases.wire.call(("ZCARD", "a\x06\x16bell")) == [0]
+    assert leases.commands.call(("ZCARD", "a\x06\x16bell")) == [0]
 
 
-def test_a_broker_that_has_forgotten_the_scripts_is_told_again(leases: Leases) -> None:
-    leases.wire.call(("SCRIPT", "FLUSH"))
+def test_a_broker_that_has_forgotten_the_scripts_is_told_again(leases: LeaseStore) -> None:
+    leases.commands.call(("SCRIPT", "FLUSH"))
     push(leases, "a", '{"a": 1}')
 
     assert leases.fetch("one", 0, 5, QUEUES) == [b'a\n{"a": 1}']
 
 
-def test_without_a_time_of_the_caller_the_brokers_clock_counts(leases: Leases) -> None:
-    [(seconds, micros)] = leases.wire.call(("TIME",))
+def test_without_a_time_of_the_caller_the_brokers_clock_counts(leases: LeaseStore) -> None:
+    [(seconds, micros)] = leases.commands.call(("TIME",))
 
     now = leases.renew(["one"])
 

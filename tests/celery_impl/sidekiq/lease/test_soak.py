@@ -19,7 +19,9 @@ KILLS = int(os.environ.get("SIDEKIQ_SOAK_KILLS", "3"))
 
 @pytest.mark.usefixtures("_broker_at_hand")
 @pytest.mark.timeout(120 + 30 * KILLS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def test_no_kill_loses_a_job_or_doubles_one_that_it_did_not_meet(tmp_path: Path, kind: str) -> None:
     result = soak(kind, KILLS, folder=tmp_path)
 

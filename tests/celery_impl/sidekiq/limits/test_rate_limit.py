@@ -99,8 +99,8 @@ def test_a_job_that_was_put_off_too_often_fails_like_any_other_and_is_dead_at_la
 
     extras.never.apply_async(("second",), headers={PUT_OFF_HEADER: PUT_OFF_LIMIT})
 
-    [grave] = lab.eventually(lambda: list(DeadSet(extras.app)))
-    assert (grave.error_class, grave.count) == ("OverLimitError", 1)
+    [dead_job] = lab.eventually(lambda: list(DeadSet(extras.app)))
+    assert (dead_job.error_class, dead_job.count) == ("OverLimitError", 1)
     assert lab.runs("start", "second") == []
 
 

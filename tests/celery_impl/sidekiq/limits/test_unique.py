@@ -123,9 +123,9 @@ def test_a_retry_keeps_the_place_and_death_frees_it(lab: Any, extras: Any) -> No
     lab.worker()
     sent = extras.until_done.delay("fails")
 
-    [grave] = lab.eventually(lambda: list(DeadSet(extras.app)))
+    [dead_job] = lab.eventually(lambda: list(DeadSet(extras.app)))
 
-    assert grave.id == sent.id
+    assert dead_job.id == sent.id
     assert len(lab.runs("start", "fails")) == 2, "the retry was not taken for a duplicate of itself"
     lab.eventually(lambda: free(lab))
 
@@ -187,9 +187,9 @@ def test_a_dead_job_that_a_person_retries_is_not_refused(lab: Any, extras: Any) 
     lab.worker()
     extras.until_done.delay("fails")
     dead = DeadSet(extras.app)
-    [grave] = lab.eventually(lambda: list(dead))
+    [dead_job] = lab.eventually(lambda: list(dead))
 
-    assert dead.retry(grave) == 1
+    assert dead.retry(dead_job) == 1
     lab.eventually(lambda: len(lab.runs("start", "fails")) == 3 and dead.size() == 1)
     lab.eventually(lambda: free(lab))
 

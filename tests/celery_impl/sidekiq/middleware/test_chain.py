@@ -268,7 +268,7 @@ def test_a_retry_passes_both_chains_again_and_a_burial_does_not() -> None:
     jobs = sample.ran("x")
     assert len(sample.seen) == 2
     assert [note for note in notes if "ends" not in note] == ["out a", "in a", "out a", "in a"]
-    assert [grave.error_class for grave in jobs.dead] == ["ValueError"]
+    assert [dead_job.error_class for dead_job in jobs.dead] == ["ValueError"]
 
 
 def test_without_call_next_a_job_is_not_sent_or_not_run() -> None:
@@ -325,8 +325,8 @@ def test_an_error_on_the_server_side_is_retried_and_at_last_buried() -> None:
         raise LookupError(job.name)
 
     sample = Sample(middleware=[Server(broken)], errors={OSError: KILL})
-    [grave] = sample.ran("x").dead
-    assert (grave.error_class, grave.retries, sample.seen) == ("LookupError", 1, [])
+    [dead_job] = sample.ran("x").dead
+    assert (dead_job.error_class, dead_job.retries, sample.seen) == ("LookupError", 1, [])
 
 
 def test_calling_next_twice_is_refused_and_after_an_error_it_is_another_try() -> None:
@@ -356,8 +356,8 @@ def test_without_retry_a_failed_job_is_dead_at_once_and_without_death_too_it_is_
     sample = Sample()
     sample.error = ValueError("no")
     sample.sidekiq.server_middleware.remove(Retry)
-    [grave] = sample.ran("x").dead
-    assert grave.retries == 0
+    [dead_job] = sample.ran("x").dead
+    assert dead_job.retries == 0
     sample.sidekiq.server_middleware.remove(Death)
     assert sample.ran("x").dead == []
     assert len(sample.seen) == 2

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import threading
 import time
 from typing import Any
@@ -15,7 +13,7 @@ import pytest
 from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq.api import DeadSet, UnreadableError
-from celery_impl.sidekiq.jobs.entry_format import Grave
+from celery_impl.sidekiq.jobs.entry_format import DeadJob
 from celery_impl.sidekiq.rabbitmq import RabbitMQError, dead_messages, dead_set
 from celery_impl.sidekiq.rabbitmq.envelope import Envelope
 from celery_impl.sidekiq.rabbitmq.queues import DEAD
@@ -40,7 +38,7 @@ def bury(rabbit: Any, *jobs: str, at: float | None = None, queue: str = "celery"
                 rabbit.note.apply_async([job], producer=producer, task_id=job)
             now = time.time() if at is None else at
             producer.channel.sets.bury(
-                Grave(
+                DeadJob(
                     id=job,
                     task=rabbit.note.name,
                     args=[job],
@@ -259,16 +257,8 @@ def test_an_envelope_gives_back_any_body_and_headers() -> None:
         assert "expiration" not in again.message({}).properties
 
 
-def cli(rabbit_lab: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "rabbit_app", "sidekiq", *arguments],
-        env={**os.environ, **rabbit_lab.env},
-        cwd=rabbit_lab.folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def cli(rabbit_lab: Any, *arguments: str) -> Any:
+    return rabbit_lab.celery("-A", "rabbit_app", "sidekiq", *arguments)
 
 
 def test_the_commands_look_and_act_on_the_dead_set_and_refuse_the_rest_by_one_line(

@@ -24,11 +24,16 @@ def test_a_job_is_retried_by_the_formula_through_delay_queues_and_then_dead(
     rabbit_lab.worker()
     sent = rabbit.fail.delay("a")
 
-    [grave] = rabbit_lab.eventually(lambda: list(DeadSet(rabbit.app)))
+    [dead_job] = rabbit_lab.eventually(lambda: list(DeadSet(rabbit.app)))
 
-    assert (grave.id, grave.task, grave.args, grave.queue) == (sent.id, "rabbit_app.fail", ["a"], "celery")
-    assert (grave.count, grave.error_class, grave.error_message) == (2, "ValueError", "a")
-    assert (grave.failed_at or 0) < (grave.retried_at or 0) <= (grave.at or 0)
+    assert (dead_job.id, dead_job.task, dead_job.args, dead_job.queue) == (
+        sent.id,
+        "rabbit_app.fail",
+        ["a"],
+        "celery",
+    )
+    assert (dead_job.count, dead_job.error_class, dead_job.error_message) == (2, "ValueError", "a")
+    assert (dead_job.failed_at or 0) < (dead_job.retried_at or 0) <= (dead_job.at or 0)
     assert rabbit_lab.runs("death", "a:ValueError:2")
     times = [at for _, at in rabbit_lab.runs("start", "a")]
     assert len(times) == 3
@@ -109,8 +114,8 @@ def test_what_was_accepted_survives_the_kill_of_the_broker(rabbit_lab: Any, rabb
 def test_a_job_that_kills_three_processes_is_dead(rabbit_lab: Any, rabbit: Any) -> None:
     worker = rabbit_lab.worker()
     rabbit.kill_own_process.delay("a")
-    [grave] = rabbit_lab.eventually(lambda: list(DeadSet(rabbit.app)))
-    assert (grave.error_class, grave.args) == ("WorkerLostError", ["a"])
+    [dead_job] = rabbit_lab.eventually(lambda: list(DeadSet(rabbit.app)))
+    assert (dead_job.error_class, dead_job.args) == ("WorkerLostError", ["a"])
     assert len(rabbit_lab.runs("start", "a")) == 3
     rabbit.note.delay("after")
     rabbit_lab.eventually(lambda: rabbit_lab.runs("done", "after"))
@@ -133,13 +138,13 @@ def test_a_killed_worker_loses_no_job_and_one_that_kills_three_workers_is_dead_w
         else:
             for each in rabbit_lab._workers:
                 each.kill()
-    [grave] = rabbit_lab.eventually(lambda: list(DeadSet(rabbit.app)))
+    [dead_job] = rabbit_lab.eventually(lambda: list(DeadSet(rabbit.app)))
     rabbit_lab.worker()
     rabbit_lab.eventually(lambda: all(rabbit_lab.runs("done", job) for job in jobs))
 
-    assert (grave.id, grave.args, grave.queue) == (sent.id, ["poison", 60], "celery")
-    assert grave.error_class == "delivery_limit"
-    assert "x-delivery-limit" in (grave.error_message or "")
+    assert (dead_job.id, dead_job.args, dead_job.queue) == (sent.id, ["poison", 60], "celery")
+    assert dead_job.error_class == "delivery_limit"
+    assert "x-delivery-limit" in (dead_job.error_message or "")
     assert len(rabbit_lab.runs("start", "poison")) == 3
 
 
@@ -167,8 +172,8 @@ def test_what_no_task_can_run_goes_to_the_dead_set_with_its_reason_and_stops_no_
     dead = rabbit_lab.eventually(lambda: len(found := list(DeadSet(rabbit.app))) >= 5 and found)
 
     assert len(dead) == 5
-    assert all(grave.error_message and grave.problem is None for grave in dead), dead
-    [unknown] = [grave for grave in dead if grave.id == "j1"]
+    assert all(dead_job.error_message and dead_job.problem is None for dead_job in dead), dead
+    [unknown] = [dead_job for dead_job in dead if dead_job.id == "j1"]
     assert (unknown.task, unknown.error_class) == ("gone.away", "NotRegistered")
     assert "deploy it, then retry" in (unknown.error_message or "")
     assert not worker.ended

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from celery_impl.sidekiq.redis.deferred_acks import Debts
+from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks
 
 
 @pytest.fixture(autouse=True, params=["lease", "timeout"])
@@ -90,7 +90,7 @@ def test_a_message_that_was_fetched_but_not_noted_is_given_back_once(lab: Any) -
     app = sample.app
     with app.connection_for_write() as connection, app.connection_for_write() as later:
         channel: Any = connection.default_channel
-        channel.debts = Debts(set)
+        channel.deferred = DeferredAcks(set)
         sample.note.delay("a")
         sent = lab.redis.rpop("celery")
         message = channel.Message(json.loads(sent), channel=channel)
@@ -100,29 +100,29 @@ def test_a_message_that_was_fetched_but_not_noted_is_given_back_once(lab: Any) -
             channel.qos.append(message, message.delivery_tag)
         lab.broker.restart()
         for _ in range(2):
-            channel.debts.pay(later.default_channel)
+            channel.deferred.flush(later.default_channel)
 
         [given_back] = lab.redis.lrange("celery", 0, -1)
         assert json.loads(given_back)["body"] == json.loads(sent)["body"]
 
 
 @TIMEOUT_ALONE
-def test_a_debt_that_cannot_be_paid_is_kept_and_those_behind_it_wait() -> None:
-    paid: list[str] = []
+def test_an_acknowledgement_that_cannot_be_sent_is_kept_and_those_behind_it_wait() -> None:
+    sent: list[str] = []
     away = [True]
 
     def first(_channel: object) -> None:
         if away[0]:
             raise ConnectionError
-        paid.append("first")
+        sent.append("first")
 
-    debts = Debts(set)
-    debts.owe(first)
-    debts.owe(lambda _channel: paid.append("second"))
+    acks = DeferredAcks(set)
+    acks.add(first)
+    acks.add(lambda _channel: sent.append("second"))
     with pytest.raises(ConnectionError):
-        debts.pay(None)
-    assert paid == []
+        acks.flush(None)
+    assert sent == []
 
     away[0] = False
-    debts.pay(None)
-    assert paid == ["first", "second"]
+    acks.flush(None)
+    assert sent == ["first", "second"]

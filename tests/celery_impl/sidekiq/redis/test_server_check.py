@@ -14,7 +14,7 @@ from celery import Celery
 
 from bench.world.broker import Broker, server_binary
 from celery_impl.sidekiq import Sidekiq, SidekiqError
-from celery_impl.sidekiq.redis.server_check import UnfitServerError, findings, look
+from celery_impl.sidekiq.redis.server_check import UnfitServerError, check_server, findings
 
 SAFE = {"redis_mode": "standalone", "aof_enabled": 1, "maxmemory_policy": "noeviction"}
 
@@ -61,7 +61,7 @@ def test_the_real_server_is_looked_at(tmp_path: Path, caplog: pytest.LogCaptureF
         client.config_set("maxmemory-policy", "allkeys-lfu")
         app = Celery(broker=broker.url)
         Sidekiq(app)
-        look(app)
+        check_server(app)
         client.close()
     assert "this broker keeps nothing" in caplog.text
     assert "now it is allkeys-lfu" in caplog.text

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import redis
 
-from celery_impl.sidekiq.jobs.entry_format import Grave, entry
+from celery_impl.sidekiq.jobs.entry_format import DeadJob, entry
 from celery_impl.sidekiq.redis.set_moves import Moves, Source
 from celery_impl.sidekiq.redis.sets import DEAD, DEAD_AGE_S, DEAD_LIMIT, RETRY, SCHEDULE
 
 
-def grave(job_id: str, failed_at: float) -> Grave:
-    return Grave(
+def dead_job(job_id: str, failed_at: float) -> DeadJob:
+    return DeadJob(
         id=job_id,
         task="t",
         args=[],
@@ -98,7 +98,7 @@ def test_a_move_to_a_key_that_is_something_else_leaves_the_job_where_it_was(lab:
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
         moves.queue(Source(RETRY), [(b"a", "taken", "message")])
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        moves.bury(Source(RETRY), [(b"a", "grave")], now=1)
+        moves.bury(Source(RETRY), [(b"a", "dead_job")], now=1)
     assert lab.redis.zrange(RETRY, 0, -1) == ["a"]
 
 
@@ -106,7 +106,7 @@ def test_the_dead_set_drops_the_oldest_beyond_its_limit(lab: Any) -> None:
     now = time.time()
     lab.redis.zadd(DEAD, {f"old {number}": now - 1000 + number / 100 for number in range(DEAD_LIMIT)})
 
-    lab.sets.bury(grave("new", now))
+    lab.sets.bury(dead_job("new", now))
 
     assert lab.redis.zcard(DEAD) == DEAD_LIMIT
     assert lab.redis.zscore(DEAD, "old 0") is None
@@ -116,9 +116,9 @@ def test_the_dead_set_drops_the_oldest_beyond_its_limit(lab: Any) -> None:
 def test_the_dead_set_forgets_after_180_days_and_lists_the_newest_first(lab: Any) -> None:
     now = time.time()
     for job_id, age in (("forgotten", DEAD_AGE_S + 1), ("kept", DEAD_AGE_S - 1), ("new", 0)):
-        lab.sets.bury(grave(job_id, now - age))
+        lab.sets.bury(dead_job(job_id, now - age))
 
-    assert [found.id for found in lab.sets.graves()] == ["new", "kept"]
+    assert [found.id for found in lab.sets.dead_jobs()] == ["new", "kept"]
 
 
 def test_renewing_does_not_bring_back_what_was_acknowledged(lab: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from celery import Celery, chain, chord, group, signals
 from celery.exceptions import NotRegistered
 
-from celery_impl.sidekiq import KILL, ArgumentsError, Grave, Schedule, Sidekiq
+from celery_impl.sidekiq import KILL, ArgumentsError, DeadJob, Schedule, Sidekiq
 from celery_impl.sidekiq.testing import EndlessError, Jobs, NotTestingError, drain, fake, inline
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -71,8 +71,8 @@ class Sample:
         self.note, self.fail, self.sends, self.endless = note, fail, sends, endless
         self.routed, self.polls, self.killed, self.add = routed, polls, killed, add
 
-    def _died(self, grave: Grave, error: BaseException) -> None:
-        self.deaths.append((grave.task, type(error).__name__))
+    def _died(self, dead_job: DeadJob, error: BaseException) -> None:
+        self.deaths.append((dead_job.task, type(error).__name__))
 
 
 @pytest.fixture
@@ -137,8 +137,8 @@ def test_a_job_that_fails_raises_and_its_retry_waits_with_the_error(sample: Samp
 def test_draining_with_retries_runs_each_job_until_it_is_dead(sample: Sample, jobs: Jobs) -> None:
     sample.fail.delay("a")
     assert jobs.drain(retries=True) == 3
-    [grave] = jobs.dead
-    assert (grave.task, grave.retries, grave.error_class, len(jobs)) == ("fail", 2, "ValueError", 0)
+    [dead_job] = jobs.dead
+    assert (dead_job.task, dead_job.retries, dead_job.error_class, len(jobs)) == ("fail", 2, "ValueError", 0)
     assert sample.deaths == [("fail", "ValueError")]
 
 
@@ -146,7 +146,7 @@ def test_a_killed_job_is_dead_at_once(sample: Sample, jobs: Jobs) -> None:
     sample.killed.delay()
     with pytest.raises(KeyError):
         jobs.drain()
-    assert ([grave.task for grave in jobs.dead], len(jobs)) == (["killed"], 0)
+    assert ([dead_job.task for dead_job in jobs.dead], len(jobs)) == (["killed"], 0)
 
 
 def test_a_task_that_asks_to_run_again_raises_nothing(sample: Sample, jobs: Jobs) -> None:
@@ -244,7 +244,7 @@ def test_inline_raises_the_error_and_keeps_the_retry(sample: Sample) -> None:
             sample.fail.delay("a")
         assert [job.count for job in jobs.retries] == [1]
         assert drain(sample.app, retries=True) == 2
-        assert [grave.task for grave in jobs.dead] == ["fail"]
+        assert [dead_job.task for dead_job in jobs.dead] == ["fail"]
 
 
 def test_a_mode_may_stand_within_another_and_ends_with_its_block(sample: Sample) -> None:

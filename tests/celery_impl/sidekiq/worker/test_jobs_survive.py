@@ -11,7 +11,7 @@ import pytest
 JOBS = [f"job{number}" for number in range(6)]
 
 
-@pytest.fixture(autouse=True, params=["lease", "timeout"])
+@pytest.fixture(autouse=True, params=["lease", pytest.param("timeout", marks=pytest.mark.slow)])
 def _fetch(request: pytest.FixtureRequest, lab: Any) -> None:
     """Each test with leases and with kombu's own fetch."""
     lab.env["QUEUE_OR_TASK_FETCH"] = request.param

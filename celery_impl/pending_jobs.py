@@ -13,8 +13,8 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from celery_impl import names
-from celery_impl.sidekiq.lease.lease_store import Leases
-from celery_impl.sidekiq.lease.pipelined_commands import Wire
+from celery_impl.sidekiq.lease.lease_store import LeaseStore
+from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
 #: Seconds that workers have to tell what they run.
@@ -36,7 +36,7 @@ RETRY_SET: Final = "retry set"
 DEAD_SET: Final = "dead set"
 
 
-def held(app: Celery) -> dict[str, str]:
+def pending_jobs(app: Celery) -> dict[str, str]:
     """Every job of the ledger that the broker or a worker holds, with where; takes about a second.
 
     Where: queue, unacked (fetched by a worker that may be dead), worker (running in a living one),
@@ -44,14 +44,14 @@ def held(app: Celery) -> dict[str, str]:
     rest. Raise kombu's OperationalError where the broker is away or silent: nobody knows then.
     """
     try:
-        return _held(app)
+        return _pending_jobs(app)
     except (redis.RedisError, OSError) as error:
         raise OperationalError(str(error)) from error
 
 
-def _held(app: Celery) -> dict[str, str]:
+def _pending_jobs(app: Celery) -> dict[str, str]:
     if str(app.conf.broker_url).startswith("amqp"):
-        return _held_on_rabbitmq(app)
+        return _on_rabbitmq(app)
     found: dict[str, str] = {}
     options = {**app.conf.broker_transport_options, **BOUNDS}
     with app.connection_for_read(transport_options=options) as connection:
@@ -59,18 +59,18 @@ def _held(app: Celery) -> dict[str, str]:
         client = redis.Redis(connection_pool=channel.pool)
         for where, message in messages(app, channel, client):
             _note(found, where, message)
-        for grave in Sets(client, prefix=channel.global_keyprefix).graves():
-            _name(found, DEAD_SET, grave.task, grave.args)
+        for dead_job in Sets(client, prefix=channel.global_keyprefix).dead_jobs():
+            _name(found, DEAD_SET, dead_job.task, dead_job.args)
         for task in running(app, connection):
             _name(found, WORKER, task["name"], task["args"])
     return found
 
 
-def _held_on_rabbitmq(app: Celery) -> dict[str, str]:
-    from celery_impl import held_on_rabbitmq  # late: most apps have no RabbitMQ
+def _on_rabbitmq(app: Celery) -> dict[str, str]:
+    from celery_impl import pending_jobs_on_rabbitmq  # late: most apps have no RabbitMQ
 
     with app.connection_for_read() as connection:
-        found = held_on_rabbitmq.waiting(app, connection)
+        found = pending_jobs_on_rabbitmq.waiting(app, connection)
         for task in running(app, connection):
             _name(found, WORKER, task["name"], task["args"])
     return found
@@ -85,7 +85,7 @@ def messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[s
                 yield QUEUE, json.loads(text)
     for text in _bytes(client.hvals(prefix + channel.unacked_key)):
         yield UNACKED, json.loads(text)[0]
-    for taken in Leases(Wire(lambda: channel.pool), prefix=prefix).held().values():
+    for taken in LeaseStore(PipelinedCommands(lambda: channel.pool), prefix=prefix).jobs_by_holder().values():
         for message in taken:
             yield UNACKED, json.loads(message)
     sets = Sets(client, prefix=prefix)

@@ -1,10 +1,11 @@
-"""Starts programs of Celery fast: a process that has imported Celery and Sidekiq once, and forks for each.
+"""Starts Python programs fast: a process that has imported what they share, and forks for each.
 
-A new interpreter takes half a second of CPU to import what each worker of the tests needs, and there are some
-200 of them. What is forked goes on as `python -m celery` does: its own process group, environment, folder,
-output and arguments, and the app is imported in it.
+A new interpreter takes half a second of CPU and more to import what each worker of Celery needs, and the
+tests start some 200. What is forked goes on as `python -m MODULE` does: its own process group, environment,
+folder, output and arguments, and its module, the app and most of ours are imported in it.
 
-Not for pools that patch the standard library before all else (gevent, eventlet).
+Not for what the interpreter itself takes from its environment or its options, such as PYTHONHASHSEED, nor for
+pools that patch the standard library before all else (gevent, eventlet).
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-ROOT: Final = Path(__file__).parent.parent.parent
-#: What every program of Celery imports; ours with it.
-MODULES: Final = (
+ROOT: Final = Path(__file__).parent.parent
+#: What every program of Celery imports, and Sidekiq with it.
+CELERY: Final = (
     *("celery.bin.celery", "celery.apps.worker", "celery.apps.beat", "celery.concurrency.prefork"),
     *("celery.concurrency.solo", "celery.concurrency.thread", "celery.worker.components"),
     *("celery.worker.consumer", "celery.worker.autoscale", "celery.loaders.app", "celery.fixups.django"),
@@ -40,24 +42,50 @@ _PR_SET_PDEATHSIG: Final = 1
 
 
 class ForkServer:
-    """The server's process, seen from the tests."""
+    """The server's process, seen from the tests; it ends with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.celery_impl.fork_server"],
+            [sys.executable, "-m", "tests.fork_server", *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
             text=True,
         )
 
-    def start(self, arguments: Sequence[str], *, log: Path, env: Mapping[str, str], folder: Path) -> Program:
-        """Start `python -m celery ARGUMENTS` in a process group of its own, which ends with the server."""
-        asked = {"arguments": list(arguments), "log": str(log), "env": dict(env), "folder": str(folder)}
-        return Program(self, int(self.ask(asked)))
+    def start(
+        self,
+        module: str,
+        *arguments: str,
+        out: Path,
+        err: Path | None = None,
+        env: Mapping[str, str],
+        folder: Path,
+    ) -> Program:
+        """Start `python -m MODULE ARGUMENTS` in a process group of its own; errors go into `out` as well."""
+        asked = {"module": module, "arguments": arguments, "env": dict(env), "folder": str(folder)}
+        return Program(self, int(self.ask(asked | {"out": str(out), "err": str(err or out)})))
+
+    def run(
+        self,
+        module: str,
+        *arguments: str,
+        env: Mapping[str, str] = os.environ,
+        folder: Path | None = None,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """As `subprocess.run` of `python -m MODULE ARGUMENTS` with its output captured as text."""
+        with tempfile.TemporaryDirectory() as kept:
+            out, err = Path(kept, "out"), Path(kept, "err")
+            program = self.start(module, *arguments, out=out, err=err, env=env, folder=folder or Path.cwd())
+            try:
+                code = program.wait(timeout)
+            finally:
+                program.send_signal(signal.SIGKILL)
+            return subprocess.CompletedProcess((module, *arguments), code, out.read_text(), err.read_text())
 
     def ask(self, question: object) -> Any:
-        """Ask for a program or for the exit code of one."""
+        """Ask for a program, or for the exit code of one by its pid."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
@@ -102,10 +130,10 @@ class Program:
         self.send_signal(signal.SIGTERM)
 
 
-def serve() -> None:
-    """Read requests from standard input, a line each, until it ends."""
+def serve(modules: Sequence[str]) -> None:
+    """Import the modules, then read requests from standard input, a line each, until it ends."""
     _end_with_parent()
-    for module in MODULES:
+    for module in modules:
         importlib.import_module(module)
     assert not [module for module in PER_PROGRAM if module in sys.modules]
     for line in sys.stdin:
@@ -121,27 +149,28 @@ def _exit_code(pid: int) -> int | None:
 
 
 def _fork(asked: dict[str, Any]) -> int:
-    out = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    pid = os.fork()
-    if pid:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+    out, err = (os.open(asked[name], flags, 0o644) for name in ("out", "err"))
+    if pid := os.fork():
         os.close(out)
+        os.close(err)
         os.setpgid(pid, pid)
         return pid
     _end_with_parent()
     os.setpgid(0, 0)
     nothing = os.open(os.devnull, os.O_RDONLY)
-    for target, source in ((0, nothing), (1, out), (2, out)):
+    for target, source in enumerate((nothing, out, err)):
         os.dup2(source, target)
-    os.close(out)
-    os.close(nothing)
+        os.close(source)
     os.environ.clear()
     os.environ.update(asked["env"])
     os.chdir(asked["folder"])
     time.tzset()
     random.seed()
-    sys.path[:] = [asked["folder"], *asked["env"].get("PYTHONPATH", "").split(":"), *sys.path]
-    sys.argv = ["celery", *asked["arguments"]]
-    runpy.run_module("celery", run_name="__main__", alter_sys=True)
+    path = [asked["folder"], *filter(None, asked["env"].get("PYTHONPATH", "").split(":"))]
+    sys.path[:] = [*path, *(entry for entry in sys.path if entry not in {"", str(ROOT), *path})]
+    sys.argv = [asked["module"], *asked["arguments"]]
+    runpy.run_module(asked["module"], run_name="__main__", alter_sys=True)
     sys.exit(0)
 
 
@@ -150,4 +179,4 @@ def _end_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(sys.argv[1:])

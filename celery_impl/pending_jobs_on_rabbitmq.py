@@ -1,4 +1,4 @@
-"""`held` on RabbitMQ: a queue cannot be looked into, so its messages are fetched and put back."""
+"""`pending_jobs` on RabbitMQ: a queue cannot be looked into, so its messages are fetched and put back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kombu import Connection
 
 from celery_impl import names
 
-#: Where the graves are (`sidekiq.rabbitmq.dead_set`), and what `held` calls each place.
+#: Where dead jobs are (`sidekiq.rabbitmq.dead_set`), and what `pending_jobs` calls each place.
 DEAD: Final = "sidekiq.dead"
 
 
