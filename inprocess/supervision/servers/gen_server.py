@@ -196,7 +196,7 @@ class GenServer(Process):
 
     def continue_with(self, argument: Any) -> None:
         """Run `handle_continue(argument)` before the next message. Several run in order."""
-        self.__process__.put_off(argument)
+        self.__process__.continue_with(argument)
 
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Send an info to itself after `seconds`, unless the timer is cancelled. Loop's thread only."""

@@ -252,7 +252,7 @@ class MessageLoop(BaseProcess):
         """See `Process.ready`. Raise Ignore if `init` did."""
         if self.state == STARTING:
             waiter = self.loop.create_future()
-            self.more().waiters.append(waiter)
+            self.ensure_extra().waiters.append(waiter)
             await waiter
         error = None if self.extra is None else self.extra.start_error
         if isinstance(error, Ignore):
@@ -279,7 +279,7 @@ class MessageLoop(BaseProcess):
         await self._go_on(None, None)
 
     def _start_failed(self, error: BaseException) -> None:
-        extra = self.more()
+        extra = self.ensure_extra()
         extra.start_error = error
         if isinstance(error, asyncio.CancelledError):
             self._end(self._wanted or killed())
@@ -299,7 +299,7 @@ class MessageLoop(BaseProcess):
             return promised
         return promised + (len(there) if type(there) is deque else 1)
 
-    def more(self) -> Extra:
+    def ensure_extra(self) -> Extra:
         """Return its Extra, and create it if it has none."""
         if self.extra is None:
             self.extra = Extra()
@@ -325,9 +325,9 @@ class MessageLoop(BaseProcess):
         with suppress(RuntimeError):  # the loop is closed, so the server has ended
             self.loop.call_soon_threadsafe(self.post, message)
 
-    def put_off(self, argument: Any) -> None:
+    def continue_with(self, argument: Any) -> None:
         """Run `handle_continue(argument)` before the next message."""
-        self.more().continues.append(argument)
+        self.ensure_extra().continues.append(argument)
         self._wake()
 
     def refuse(self, caller: Caller) -> None:
@@ -442,7 +442,7 @@ class MessageLoop(BaseProcess):
             if outcome is not NO_REPLY:
                 message.answer(outcome)
             elif not message.future.done():
-                self.more().deferred.add(message)
+                self.ensure_extra().deferred.add(message)
 
     def _handle(self, message: Message) -> Awaitable[Any] | None:
         extra = self.extra
@@ -580,7 +580,7 @@ class MessageLoop(BaseProcess):
         """End at the next await, without `terminate`; now, if nothing is awaited. The exit is killed."""
         if self.exit is not None:
             return
-        self.more().killed = True
+        self.ensure_extra().killed = True
         self._wanted = killed()
         if self.task is not None:
             self.task.cancel()

@@ -86,12 +86,12 @@ async def get_status(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> S
 
 async def suspend(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
     """Handle no message until `resume`, except those of this module and requests to end."""
-    await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", True), timeout)
+    await _ask(server, lambda server: setattr(server.__process__.ensure_extra(), "suspended", True), timeout)
 
 
 async def resume(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
     """End `suspend`. Has no effect without one."""
-    await _ask(server, lambda server: setattr(server.__process__.more(), "suspended", False), timeout)
+    await _ask(server, lambda server: setattr(server.__process__.ensure_extra(), "suspended", False), timeout)
 
 
 async def trace(
@@ -200,7 +200,7 @@ def _log_events(server: GenServer, wanted: int | Literal["get", "stop"]) -> list
 
 def _debug(server: GenServer) -> Debug:
     process = server.__process__
-    extra = process.more()
+    extra = process.ensure_extra()
     if extra.debug is None:
         extra.debug = Debug(process)
     return extra.debug
@@ -208,7 +208,7 @@ def _debug(server: GenServer) -> Debug:
 
 def _tidy(server: GenServer) -> None:
     """Remove a Debug that records nothing, so that messages are handled without it again."""
-    extra = server.__process__.more()
+    extra = server.__process__.ensure_extra()
     if extra.debug is not None and extra.debug.is_idle:
         extra.debug = None
 
