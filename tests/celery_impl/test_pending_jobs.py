@@ -60,7 +60,7 @@ def test_a_job_that_stock_gives_up_failed_in_the_log_and_is_held_nowhere(lab: An
 
     [failed] = lab.eventually(lab.failures)
     assert (failed["job"], failed["where"]) == (FULFILLMENT, "log")
-    lab.eventually(lambda: pending_jobs(sample.app) == {})  # the worker's main process hears of the failure later
+    lab.eventually(lambda: pending_jobs(sample.app) == {})  # its main process hears of the failure later
 
 
 @pytest.mark.parametrize(("profile", "after"), [("stock", {}), ("hardened", {CRM: "unacked"})])

@@ -63,18 +63,18 @@ class SidekiqTask(Task[Any, Any]):
         return delay_on_commit(session, self, *args, **kwargs)
 
     def apply(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's, of strict arguments: raise ArgumentsError."""
+        """As Celery's; raise ArgumentsError for arguments that are not strict."""
         self._check(args, kwargs)
         return super().apply(args, kwargs, *rest, **options)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's, of strict arguments in eager mode too, whose own JSON would hide others."""
+        """As Celery's, but check arguments in eager mode too, before its own JSON changes them."""
         if self.app.conf.task_always_eager:
             self._check(args, kwargs)
         return super().apply_async(args, kwargs, *rest, **options)
 
     def retry(self, args: Any = None, kwargs: Any = None, exc: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's; the entry in the retry set tells of the error."""
+        """As Celery's, but record the error in the entry of the retry set."""
         error = exc or sys.exc_info()[1]
         if error is not None and not self.request.called_directly:
             headers = {**(self.request.headers or {}), **options.get("headers", {})}
