@@ -31,7 +31,7 @@ def stop(owner: str) -> None:
 
 
 def state(owner: str) -> Balance | None:
-    """The last stored balance with `last_run_at`, or None where the owner was never started."""
+    """Return the last stored balance with `last_run_at`, or None where the owner was never started."""
     return balances.get(owner)
 
 

@@ -21,7 +21,7 @@ profile: Final = profiles.select_profile(os.environ)
 
 
 def make(profile: profiles.Profile, env: os._Environ[str] | dict[str, str]) -> Celery:
-    """A Celery app of that profile, with no task of its own."""
+    """Return a Celery app of that profile, with no task of its own."""
     made = Celery("queue-or-task")
     made.conf.update(profiles.celery_settings(profile, env))
     if profile.sidekiq:

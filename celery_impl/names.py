@@ -29,7 +29,7 @@ class Job(NamedTuple):
 
 
 def job_of(task: str, args: Sequence[object] | None) -> Job | None:
-    """The job that the task with these arguments is, or None where it is none of the ledger's."""
+    """Return the job that the task with these arguments is, or None where it is none of the ledger's."""
     known = _JOBS.get(task)
     if known is None or not args:
         return None

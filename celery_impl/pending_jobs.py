@@ -37,7 +37,7 @@ DEAD_SET: Final = "dead set"
 
 
 def pending_jobs(app: Celery) -> dict[str, str]:
-    """Every job of the ledger that the broker or a worker holds, with where; takes about a second.
+    """Return every job of the ledger that the broker or a worker holds, with where; takes about a second.
 
     Where: queue, unacked (fetched by a worker that may be dead), worker (running in a living one),
     schedule set, retry set, dead set. A job that moves meanwhile may be missed: look at a system at
@@ -95,7 +95,7 @@ def messages(app: Celery, channel: Any, client: redis.Redis) -> Iterator[tuple[s
 
 
 def running(app: Celery, connection: Connection) -> list[dict[str, Any]]:
-    """The tasks that living workers run."""
+    """Return the tasks that living workers run."""
     answers: Any = app.control.inspect(timeout=INSPECT_S, connection=connection).active() or {}
     return [task for tasks in answers.values() for task in tasks]
 
@@ -114,5 +114,5 @@ def _name(found: dict[str, str], where: str, task: str, args: Any) -> None:
 
 
 def _bytes(answer: Any) -> list[bytes]:
-    """The list that redis-py's blocking client returns; its annotations also allow an awaitable."""
+    """Return the list that redis-py's blocking client returns; its annotations also allow an awaitable."""
     return list(answer)

@@ -16,7 +16,7 @@ DEAD: Final = "sidekiq.dead"
 
 
 def waiting(app: Celery, connection: Connection) -> dict[str, str]:
-    """Every job of the ledger that waits in a queue or in the dead set, with where.
+    """Return every job of the ledger that waits in a queue or in the dead set, with where.
 
     What a worker has fetched is not seen; a message is back in its queue when the channel has closed.
     """

@@ -126,7 +126,7 @@ PROFILES: Final = {profile.name: profile for profile in (STOCK, HARDENED)}
 
 
 def select_profile(env: Mapping[str, str]) -> Profile:
-    """The profile that QUEUE_OR_TASK_PROFILE names; raise ProfileError for an unknown one."""
+    """Return the profile that QUEUE_OR_TASK_PROFILE names; raise ProfileError for an unknown one."""
     name = env.get("QUEUE_OR_TASK_PROFILE") or HARDENED.name
     if name not in PROFILES:
         message = f"QUEUE_OR_TASK_PROFILE is {name!r}: expected {' or '.join(PROFILES)}"

@@ -52,7 +52,7 @@ _installed: Final[weakref.WeakSet[Celery]] = weakref.WeakSet()
 
 
 class SidekiqError(RuntimeError):
-    """The app cannot take Sidekiq; the text says why and what to do."""
+    """`Sidekiq(app)` cannot be used on this app; the text says why and what to do."""
 
 
 class Sidekiq:
@@ -135,7 +135,7 @@ class Sidekiq:
 
 
 class _Parts(NamedTuple):
-    """What is made of an app, by its broker: classes, steps of its worker, and the middleware of both sides.
+    """The parts of an app that depend on its broker: classes, worker steps and middleware.
 
     `first` stand outside of strict arguments on the client side, `client` inside.
     """
@@ -182,7 +182,7 @@ def _on_rabbitmq(app: Celery) -> _Parts:
 
 
 def _task_class(known: Any, base: type[SidekiqTask]) -> type[SidekiqTask]:
-    """The class of the app's tasks: `base`, in front of it the app's own where it has one."""
+    """Return the class of the app's tasks: `base`, in front of it the app's own where it has one."""
     own = symbol_by_name(known)
     if own is symbol_by_name(CELERYS_TASK):
         return base

@@ -21,7 +21,7 @@ from celery_impl.sidekiq.redis.set_moves import Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job, where it stands and how it failed so far. Times are seconds since the epoch.
+    """A job, its place and how it failed so far. Times are seconds since the epoch.
 
     `at`: when it is due (retry and scheduled set), was buried (dead set) or came to its queue (None where
     its sender did not say). `count`: its retries so far. `args` and `kwargs` are None where the message is
@@ -46,14 +46,14 @@ class Job:
     message: str | None = None
 
     def summary(self) -> dict[str, Any]:
-        """What a program may want to know, in JSON's types."""
+        """Return the public fields in JSON's types."""
         names = ("id", "task", "args", "kwargs", "queue", "at", "count")
         failure = ("error_class", "error_message", "failed_at", "retried_at", "problem")
         return {name: getattr(self, name) for name in (*names, *failure)}
 
 
 def waiting(source: Source, member: bytes, at: float) -> Job:
-    """The job of an entry of the retry or the scheduled set."""
+    """Return the job of an entry of the retry or the scheduled set."""
     try:
         queue_key, message = split(member.decode())
         return _of_message(source, member, queue_key, message, at)
@@ -62,7 +62,7 @@ def waiting(source: Source, member: bytes, at: float) -> Job:
 
 
 def buried(source: Source, member: bytes, at: float) -> Job:
-    """The job of an entry of the dead set."""
+    """Return the job of an entry of the dead set."""
     try:
         dead_job = DeadJob.loads(member.decode())
     except ValueError as error:
@@ -74,7 +74,7 @@ def buried(source: Source, member: bytes, at: float) -> Job:
 
 
 def queued(source: Source, member: bytes) -> Job:
-    """The job of a message in a queue."""
+    """Return the job of a message in a queue."""
     try:
         return _of_message(source, member, source.key, member.decode(), None)
     except ValueError as error:

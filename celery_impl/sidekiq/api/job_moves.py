@@ -14,12 +14,12 @@ KILLED: Final = "Killed"
 
 
 def queue_again(jobs: Sequence[Job], now: float) -> list[tuple[bytes, str, str]]:
-    """What `Moves.queue` takes for each job; raise UnreadableError for one that cannot be queued."""
+    """Return what `Moves.queue` takes for each job; raise UnreadableError for one that cannot be queued."""
     return [(job.member, job.queue_key, _stamped(_message(job), now)) for job in jobs]
 
 
 def to_dead_jobs(jobs: Sequence[Job], now: float) -> list[tuple[bytes, str]]:
-    """What `Moves.bury` takes for each job; raise UnreadableError for one that cannot be read."""
+    """Return what `Moves.bury` takes for each job; raise UnreadableError for one that cannot be read."""
     return [(job.member, _dead_job(job, now).dumps()) for job in jobs]
 
 
@@ -34,7 +34,7 @@ def _message(job: Job) -> str:
 
 
 def _stamped(message: str, now: float) -> str:
-    """The message with the time at which it comes to its queue; what is no message is left as it is."""
+    """Return the message with the time at which it comes to its queue; return anything else as it is."""
     try:
         known = json.loads(message)
         known["properties"]["enqueued_at"] = now

@@ -49,7 +49,7 @@ class Queue:
 
     @classmethod
     def all(cls, app: Celery) -> list[Queue]:
-        """The queues that the app is configured for, and those that somebody declared on the broker."""
+        """Return the queues that the app is configured for and those that are declared on the broker."""
         names = {*app.amqp.queues, *_declared(Store.of(app, "Queue"))}
         return [cls(app, name) for name in sorted(names) if not _is_internal(name)]
 
@@ -64,19 +64,19 @@ class Queue:
         return self.size()
 
     def size(self) -> int:
-        """How many jobs wait in the queue; those that a worker has taken do not count."""
+        """Return how many jobs wait in the queue; those that a worker has taken do not count."""
         with self._store.client.pipeline(transaction=False) as pipe:
             for key in self._keys():
                 pipe.llen(key)
             return sum(pipe.execute())
 
     def latency(self) -> float:
-        """Seconds for which the oldest job waits; 0.0 where there is none or its sender did not say."""
+        """Return the seconds for which the oldest job waits; 0.0 if there is none or its time is unknown."""
         now = self._clock()
         return max((max(0.0, now - at) for at in map(self._oldest, self._keys()) if at), default=0.0)
 
     def find(self, job_id: str) -> Job | None:
-        """The job with this id, or None; looks at the whole queue."""
+        """Return the job with this id, or None; looks at the whole queue."""
         return next((job for job in self if job.id == job_id), None)
 
     def delete(self, *jobs: Job) -> int:
@@ -116,7 +116,7 @@ class Queue:
         return self._store.sets.signals
 
     def paused(self) -> bool:
-        """Whether the queue is paused."""
+        """Return whether the queue is paused."""
         return bool(self._store.client.sismember(self._store.prefix + PAUSED, self.name))
 
     def _keys(self) -> list[str]:

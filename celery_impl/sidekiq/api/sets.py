@@ -40,15 +40,15 @@ class JobSet:
         return self.size()
 
     def size(self) -> int:
-        """How many jobs are in the set."""
+        """Return how many jobs are in the set."""
         raise NotImplementedError
 
     def latency(self) -> float:
-        """Seconds by which the job with the lowest `at` is late or old; 0.0 where there is none."""
+        """Return the seconds by which the job with the lowest `at` is late or old; 0.0 if there is none."""
         raise NotImplementedError
 
     def find(self, job_id: str) -> Job | None:
-        """The job with this id, or None; looks at the whole set."""
+        """Return the job with this id, or None; looks at the whole set."""
         raise NotImplementedError
 
     def retry(self, *jobs: Job) -> int:

@@ -66,7 +66,7 @@ class Stats:
 
 
 def stats_json(app: Celery, *, clock: Callable[[], float] = time.time) -> str:
-    """The document of `/stats`, with Sidekiq's names; raise the broker's errors."""
+    """Return the document of `/stats`, with Sidekiq's names; raise the broker's errors."""
     return json.dumps(stats_document(app, clock=clock))
 
 

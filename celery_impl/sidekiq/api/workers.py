@@ -40,7 +40,7 @@ class Workers:
         self._store = Store.of(app, "Workers")
 
     def __iter__(self) -> Iterator[Worker]:
-        """Each worker that gave a sign of life in the last 5 s, but none whose record cannot be read."""
+        """Yield each worker with a heartbeat in the last 5 s, except those whose record cannot be read."""
         client, prefix = self._store.client, self._store.prefix
         names: Any = client.zrange(prefix + WORKERS, 0, -1)
         ordered = sorted(name.decode() for name in names)
@@ -51,7 +51,7 @@ class Workers:
                 yield found
 
     def size(self) -> int:
-        """How many workers live."""
+        """Return how many workers live."""
         return sum(1 for _ in self)
 
     def _forget(self, gone: list[str]) -> None:

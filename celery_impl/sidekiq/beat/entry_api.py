@@ -71,7 +71,7 @@ class PeriodicEntries:
         yield from (entry for entry in found if entry is not None)
 
     def find(self, name: str) -> PeriodicEntry | None:
-        """The entry of this name, or None."""
+        """Return the entry of this name, or None."""
         with self._store.client.pipeline(transaction=True) as pipe:
             pipe.hgetall(f"{self._store.prefix}{ENTRY}{name}")
             pipe.zcount(f"{self._store.prefix}{RUNS}{name}", f"({self._clock()!r}", "+inf")
@@ -79,11 +79,11 @@ class PeriodicEntries:
         return _read(name, _texts(known), under_way) if known else None
 
     def size(self) -> int:
-        """How many entries there are."""
+        """Return how many entries there are."""
         return int(self._store.client.scard(self._store.prefix + ENTRIES))
 
     def holder(self) -> Holder | None:
-        """The beat that sends; None where none was alive a moment ago."""
+        """Return the beat that sends; None where none was alive a moment ago."""
         answer: Any = self._store.client.hgetall(self._store.prefix + LEASE)
         known = _texts(answer)
         if not known or float(known["until"]) <= self._clock():

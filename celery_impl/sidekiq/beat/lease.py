@@ -86,12 +86,12 @@ class RedisLease:
         return Answer(state.decode(), float(left), float(at))
 
     def release(self) -> None:
-        """Give it up; harmless for who does not hold it. Raise redis-py's errors."""
+        """Give the lease up; do nothing where another holds it. Raise redis-py's errors."""
         self._release(keys=[self.key], args=[self.token])
 
 
 def check_ttl(ttl_s: float) -> float:
-    """The time to live as given; raise ValueError where it is too short to be renewed in."""
+    """Return the time to live as given; raise ValueError where it is too short to be renewed in."""
     if not ttl_s >= 1:
         raise ValueError(
             f"sidekiq_beat_lease_s is {ttl_s}: expected 1 s or more: a third of it is left for each renewal"

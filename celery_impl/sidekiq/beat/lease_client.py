@@ -83,7 +83,7 @@ class LeaseClient:
         self._ask_at = -float("inf")
 
     def wait_s(self) -> float:
-        """Seconds until the next turn asks."""
+        """Return the seconds until the next turn asks."""
         return max(0.0, self._ask_at - self._monotonic())
 
 
@@ -94,7 +94,7 @@ class Backoff:
         self._next = BACKOFF_S
 
     def pause_s(self) -> float:
-        """The next pause."""
+        """Return the next pause."""
         pause, self._next = self._next, min(self._next * 2, BACKOFF_MAX_S)
         return pause
 

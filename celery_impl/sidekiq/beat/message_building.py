@@ -26,7 +26,7 @@ Made = tuple[str, list[tuple[str, str]]]
 def make(
     entry: Any, item: Item, *, due: float, left_s: float, channel: Any, apply_async: Callable[[Any], Any]
 ) -> Made:
-    """The run of an entry for its tick `due`, to begin within `left_s` unless the entry says when.
+    """Return the run of an entry for its tick `due`, to begin within `left_s` unless the entry says when.
 
     Raise OperationalError where the broker is away; any other error is logged.
     """

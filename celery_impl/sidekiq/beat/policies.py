@@ -42,7 +42,7 @@ REFUSED: Final = ("eta", "countdown")
 
 
 class PolicyError(ValueError):
-    """An entry whose options make no sense; the text names the option."""
+    """The options of an entry contradict each other or are invalid; the text names the option."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Policy:
 
     @classmethod
     def of(cls, options: Mapping[str, Any], *, grace_s: float = math.inf) -> Policy:
-        """The policies that an entry's options name; raise PolicyError."""
+        """Return the policies that an entry's options name; raise PolicyError."""
         if wrong := [name for name in REFUSED if options.get(name) is not None]:
             raise PolicyError(f"{wrong[0]} is set: a run is queued at its tick, so move the schedule instead")
         made = cls(**{"grace_s": grace_s, **{name: options[name] for name in OPTIONS if name in options}})
@@ -76,7 +76,7 @@ class Policy:
 
 
 class Tick(NamedTuple):
-    """The last tick that is due, what is done with it, and how many go by with nothing done."""
+    """The last tick that is due, whether it runs, and how many ticks are missed."""
 
     due: float
     runs: bool
@@ -84,7 +84,7 @@ class Tick(NamedTuple):
 
 
 def due_tick(timetable: Timetable, policy: Policy, *, since: float, now: float) -> Tick | None:
-    """What there is to do at `now`, when the last tick that was dealt with is `since`; None: nothing."""
+    """Return the tick to deal with at `now`, or None; `since` is the last tick that was dealt with."""
     due, count = timetable.span(since, now)
     if due is None:
         return None
@@ -93,7 +93,7 @@ def due_tick(timetable: Timetable, policy: Policy, *, since: float, now: float) 
 
 
 def expires_s(options: Mapping[str, Any], *, until_next_s: float, wall: float) -> float | None:
-    """Seconds from now until a run that has not begun is dropped; None: never. `wall` is now."""
+    """Return the seconds from now until a run that has not begun is dropped; None: never. `wall` is now."""
     if "expires" not in options:
         return until_next_s
     known: Any = options["expires"]

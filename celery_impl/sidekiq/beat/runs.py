@@ -80,7 +80,7 @@ def _tell(task: Any, tell: Any) -> None:
 
 
 def _key(sets: Sets, headers: Any) -> str | None:
-    """The key of the marks of a run with these headers; None where nobody asks for them."""
+    """Return the key of the marks of a run with these headers; None where the entry allows overlap."""
     tick = (headers or {}).get(HEADER)
     if not isinstance(tick, dict) or tick.get("overlap") != "skip":
         return None

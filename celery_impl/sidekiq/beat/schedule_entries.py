@@ -34,7 +34,7 @@ class Item:
 
 
 def item_of(entry: Any, *, cron_deadline_s: float | None = None) -> Item:
-    """The item of a `ScheduleEntry`; `cron_deadline_s` is the grace of a crontab that says none.
+    """Return the item of a `ScheduleEntry`; `cron_deadline_s` is the grace of a crontab without one.
 
     Raise ImproperlyConfigured, which names the entry and the option, where one makes no sense.
     """
@@ -69,15 +69,15 @@ class Plan:
         heapq.heapify(self._heap)
 
     def rows(self) -> list[Row]:
-        """What is to be written down of the entries."""
+        """Return the rows to be written for the entries."""
         return [self._row(self._items[name], due) for due, name in self._heap]
 
     def wait_s(self, now: float) -> float | None:
-        """Seconds until an entry is due, 0.0 where one is; None without entries."""
+        """Return the seconds until an entry is due, 0.0 where one is; None without entries."""
         return max(0.0, self._heap[0][0] - now) if self._heap else None
 
     def due(self, now: float) -> tuple[Item, Tick, float] | None:
-        """An entry that is due, its last tick that is, and the tick after that; None where there is none."""
+        """Return an entry that is due, its last tick that is due, and the next tick; None if none is."""
         if not self._heap or self._heap[0][0] > now:
             return None
         item = self._items[self._heap[0][1]]

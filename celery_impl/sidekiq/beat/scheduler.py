@@ -164,7 +164,7 @@ class LeasedScheduler(Scheduler):
         return min(post.lease_client.wait_s(), math.inf if wait is None else wait)
 
     def _planned(self, post: BeatBroker) -> Plan | None:
-        """The plan, from the last ticks that are known; None where another beat has taken the lease."""
+        """Return the plan from the last known ticks; None where another beat has taken the lease."""
         items = self._items()
         with within(self._patience_s):
             self._settle(post)

@@ -89,7 +89,7 @@ NOTED, TAKEN, LOST, UNKNOWN = "noted", "taken", "lost", "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What is written of an entry when a beat takes the lease: `due` is the last tick dealt with."""
+    """The record of an entry when a beat takes the lease: `due` is the last tick dealt with."""
 
     name: str
     schedule: str
@@ -134,7 +134,7 @@ class TickLedger:
         self._claim = sets.client.register_script(CLOCK_S + TEXT + SIGNAL + _CLAIM)
 
     def last_ticks(self, schedules: Mapping[str, str]) -> dict[str, float]:
-        """The last tick dealt with of each entry that is known with this schedule; name to schedule.
+        """Return the last tick dealt with of each entry that is known with this schedule; name to schedule.
 
         Raise UnreadableError where a newer version, or none of ours, wrote what is there.
         """
@@ -149,12 +149,12 @@ class TickLedger:
         return {name: due for name, same, due in ticks if same}
 
     def names(self) -> set[str]:
-        """The entries of the beat that holds, or held last, the lease."""
+        """Return the entries of the beat that holds, or held last, the lease."""
         known: Any = self._sets.client.smembers(self._sets.prefix + ENTRIES)
         return {name.decode() for name in known}
 
     def last_job(self, name: str) -> str | None:
-        """The id of the entry's last run."""
+        """Return the id of the entry's last run."""
         known: Any = self._sets.client.hget(self._key(ENTRY, name), "job")
         return None if known is None else str(known.decode())
 
@@ -167,7 +167,7 @@ class TickLedger:
         return bool(self._register(keys=[self._lease_key, self._sets.prefix + ENTRIES], args=args))
 
     def runs(self, name: str, now: float) -> int:
-        """How many runs of the entry are believed to be queued, for more than SLACK_S yet, or running."""
+        """Return how many runs are running, or queued with more than SLACK_S until they expire."""
         return int(self._sets.client.zcount(self._key(RUNS, name), f"({now + SLACK_S!r}", "+inf"))
 
     def claim(self, outcome: Outcome) -> str:

@@ -22,12 +22,12 @@ class ServerClock:
         self._ahead: float | None = None
 
     def observe(self, server: float, *, sent: float) -> None:
-        """Take note that the broker told `server` in the answer, just come, to what was sent at `sent`."""
+        """Note that the broker answered with the time `server` just now, to a request sent at `sent`."""
         low, high = server - self.monotonic(), server - sent
         self._ahead = (low + high) / 2 if self._ahead is None else min(max(self._ahead, low), high)
 
     def now(self) -> float:
-        """The broker's time; raise RuntimeError before the first answer."""
+        """Return the broker's time; raise RuntimeError before the first answer."""
         if self._ahead is None:
             raise RuntimeError("the broker has not been asked for its time yet")
         return self.monotonic() + self._ahead

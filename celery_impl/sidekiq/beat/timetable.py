@@ -22,7 +22,7 @@ LOOK_BACK_S: Final = 60.0
 
 
 class TimetableError(ValueError):
-    """A schedule whose ticks cannot be told; the text says why."""
+    """The ticks of a schedule cannot be computed; the text says why."""
 
 
 class Span(NamedTuple):
@@ -36,10 +36,10 @@ class Timetable(Protocol):
     """The moments at which an entry is due."""
 
     def after(self, moment: float) -> float:
-        """The first tick later than `moment`."""
+        """Return the first tick later than `moment`."""
 
     def span(self, since: float, now: float) -> Span:
-        """The ticks later than `since` and not later than `now`."""
+        """Return the ticks later than `since` and not later than `now`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +53,11 @@ class Grid:
             raise TimetableError(f"the interval is {self.interval_s} s: expected more than 0")
 
     def at(self, k: int) -> float:
-        """When tick `k` is due."""
+        """Return when tick `k` is due."""
         return k * self.interval_s
 
     def last(self, now: float) -> int:
-        """The last tick that is due at `now`."""
+        """Return the last tick that is due at `now`."""
         k = math.floor(now / self.interval_s)
         if self.at(k + 1) <= now:  # the division may round the wrong way, either way
             return k + 1
@@ -111,7 +111,7 @@ class Calendar:
 
 
 def timetable(of: Any) -> Timetable:
-    """The moments of a schedule of Celery's: an interval's are the grid; raise TimetableError."""
+    """Return the moments of a schedule of Celery's: an interval's are the grid; raise TimetableError."""
     if type(of) is schedule:
         return Grid(float(of.seconds))
     return Calendar(of)

@@ -78,7 +78,7 @@ def jobs(count: int) -> str:
 
 
 def distance(at: float | None, *, now: float | None = None) -> str:
-    """A time for people, seen from now: `in 5 min`, `3 h ago`."""
+    """Return a time for people, seen from now: `in 5 min`, `3 h ago`."""
     if at is None:
         return ""
     seconds = at - (time.time() if now is None else now)

@@ -91,7 +91,7 @@ class Buffer:
                 self._thread.start()
 
     def flush(self, within_s: float | None = None) -> bool:
-        """Send what is kept, oldest first, until a job fails or the time is over; whether all is sent."""
+        """Send what is kept, oldest first, until one fails or time is over; return whether all is sent."""
         until = None if within_s is None else time.monotonic() + within_s
         with self._sending:
             while self._kept and (until is None or time.monotonic() < until):

@@ -6,9 +6,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any, ClassVar
+from contextvars import ContextVar
+from typing import Any, ClassVar, Final
 
 from celery import Task
+from kombu.exceptions import EncodeError
 
 from celery_impl.sidekiq.enqueue import death
 from celery_impl.sidekiq.enqueue.buffer import Buffer
@@ -19,6 +21,9 @@ from celery_impl.sidekiq.jobs.retry_schedule import Schedule
 from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.limits.rate_limit import Limiter
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
+
+#: The task and the arguments that this thread gives to `apply_async`, which eager mode gives to `apply`.
+_sent: Final[ContextVar[tuple[Any, Any, Any] | None]] = ContextVar("sidekiq_sent", default=None)
 
 
 class SidekiqTask(Task[Any, Any]):
@@ -63,18 +68,30 @@ class SidekiqTask(Task[Any, Any]):
         return delay_on_commit(session, self, *args, **kwargs)
 
     def apply(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's, of strict arguments: raise ArgumentsError."""
-        self._check(args, kwargs)
+        """As Celery's; raise ArgumentsError for arguments that are not strict."""
+        sent = _sent.get()
+        if sent is not None and sent[0] is self:
+            _sent.set(None)
+            self._check(*sent[1:])
+        else:
+            self._check(args, kwargs)
         return super().apply(args, kwargs, *rest, **options)
 
     def apply_async(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's, of strict arguments in eager mode too, whose own JSON would hide others."""
-        if self.app.conf.task_always_eager:
-            self._check(args, kwargs)
-        return super().apply_async(args, kwargs, *rest, **options)
+        """As Celery's, but check arguments in eager mode too, before its own JSON changes them."""
+        # Looking whether the mode is on would cost more than noting what is sent.
+        token = _sent.set((self, args, kwargs))
+        try:
+            return super().apply_async(args, kwargs, *rest, **options)
+        except EncodeError as error:
+            if not isinstance(error, strict_arguments.ArgumentsError) and self.app.conf.task_always_eager:
+                self._check(args, kwargs)  # which names the argument
+            raise
+        finally:
+            _sent.reset(token)
 
     def retry(self, args: Any = None, kwargs: Any = None, exc: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's; the entry in the retry set tells of the error."""
+        """As Celery's, but record the error in the entry of the retry set."""
         error = exc or sys.exc_info()[1]
         if error is not None and not self.request.called_directly:
             headers = {**(self.request.headers or {}), **options.get("headers", {})}

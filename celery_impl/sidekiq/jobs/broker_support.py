@@ -31,11 +31,11 @@ _dead_sets: Final[weakref.WeakKeyDictionary[Any, type]] = weakref.WeakKeyDiction
 
 
 class RabbitMQError(RuntimeError):
-    """This broker cannot do what was asked, or a queue on it stands in the way; the text says what to do."""
+    """RabbitMQ cannot do this, or a queue of another kind is in the way; the text says what to do."""
 
 
 def serves(app: Any) -> bool:
-    """Whether the app's broker is RabbitMQ."""
+    """Return whether the app's broker is RabbitMQ."""
     url = app.conf.broker_url or ""
     first = url if isinstance(url, str) else next(iter(url), "")
     return first.partition("://")[0] in SCHEMES

@@ -51,7 +51,7 @@ class DeadJob:
     message: str | None = None
 
     def dumps(self) -> str:
-        """The member of the dead set; what JSON does not know is written as its repr."""
+        """Return the member of the dead set; what JSON does not know is written as its repr."""
         return json.dumps({"v": VERSION, **asdict(self)}, default=repr)
 
     @classmethod
@@ -70,12 +70,12 @@ class DeadJob:
 
 
 def entry(queue_key: str, message: str) -> str:
-    """What stands in `schedule` or `retry` for a message that is to be queued at `queue_key`."""
+    """Return the entry of `schedule` or `retry` for a message that is to be queued at `queue_key`."""
     return f"{MARK}{queue_key}\n{message}"
 
 
 def split(member: str) -> tuple[str, str]:
-    """The key of the queue and the message of an entry of `schedule` or `retry`; raise UnreadableError."""
+    """Return the queue's key and the message of an entry of `schedule` or `retry`; raise UnreadableError."""
     version, _, rest = member.partition("\n")
     queue_key, cut, message = rest.partition("\n")
     if re.fullmatch("v[0-9]{1,9}", version):
@@ -86,7 +86,7 @@ def split(member: str) -> tuple[str, str]:
 
 
 def failure(error: BaseException, *, now: float, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The failure header after `error`; `before` is that of the run before, where there was one."""
+    """Return the failure header after `error`; `before` is that of the run before, where there was one."""
     first = (before or {}).get("failed_at")
     return {
         "v": VERSION,
@@ -98,12 +98,12 @@ def failure(error: BaseException, *, now: float, before: Mapping[str, Any] | Non
 
 
 def queue_name(queue_key: str) -> str:
-    """The name of a queue from its key, which may end in a priority (kombu's separator)."""
+    """Return the name of a queue from its key, which may end in a priority (kombu's separator)."""
     return queue_key.partition("\x06\x16")[0]
 
 
 def stand_in_id(text: str) -> str:
-    """An id for what has none: the same each time that it is read."""
+    """Return an id for what has none: the same each time that it is read."""
     return f"?{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:12]}"
 
 

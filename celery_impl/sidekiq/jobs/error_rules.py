@@ -26,7 +26,7 @@ class VerdictError(ValueError):
 
 
 def verdict(error: BaseException, retry: int, *rules: Rule | None) -> Verdict | None:
-    """The first answer of the rules that is not None; a rule that raises is logged and has none."""
+    """Return the first answer of the rules that is not None; a rule that raises is logged and has none."""
     for rule in rules:
         if rule is not None and (answer := _ask(rule, retry, error)) is not None:
             return answer
@@ -34,7 +34,7 @@ def verdict(error: BaseException, retry: int, *rules: Rule | None) -> Verdict | 
 
 
 def check_rule(rule: Any, name: str) -> None:
-    """Raise VerdictError, with the name, for what is no rule."""
+    """Raise VerdictError, with the name, if this is not a rule."""
     if rule is None or (callable(rule) and not isinstance(rule, Mapping)):
         return
     if not isinstance(rule, Mapping):

@@ -46,7 +46,7 @@ class Schedule:
         )
 
     def delay_s(self, retry: int, *, below: Callable[[int], int] = random.randrange) -> float:
-        """Seconds until retry number `retry`, from 0; `below(n)` draws the jitter, from 0 to n - 1."""
+        """Return the seconds until retry number `retry`, from 0; `below(n)` draws jitter from 0 to n - 1."""
         return self.after_s(retry**4 + SHORTEST_S, retry, below=below)
 
     def after_s(self, seconds: float, retry: int, *, below: Callable[[int], int] = random.randrange) -> float:

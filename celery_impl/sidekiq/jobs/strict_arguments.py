@@ -96,7 +96,7 @@ def _advice(value: object) -> str:
 
 @contextmanager
 def as_they_came() -> Iterator[None]:
-    """Check nothing inside, in this thread: a job's own message is sent again, whoever sent it first."""
+    """Check no arguments inside, in this thread: a job's own message is sent again as it came."""
     token = AS_THEY_CAME.set(True)
     try:
         yield
@@ -109,5 +109,5 @@ AS_THEY_CAME: Final = ContextVar("sidekiq_as_they_came", default=False)
 
 
 def is_strict(task: Any) -> bool:
-    """Whether jobs of the task are checked; those of an app without `Sidekiq(app)` are."""
+    """Return whether jobs of the task are checked; those of an app without `Sidekiq(app)` are."""
     return bool(getattr(task, "sidekiq_strict_arguments", True)) and not task.name.startswith(CELERYS_OWN)

@@ -237,6 +237,6 @@ class Channel(transport.Channel):
 
 
 def _split(entry: bytes) -> tuple[bytes, bytes]:
-    """The key of the queue and what stood in it."""
+    """Return the key of the queue and what stood in it."""
     key, _, item = entry.partition(b"\n")
     return key, item

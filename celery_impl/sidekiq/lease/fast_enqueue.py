@@ -91,7 +91,7 @@ class FastEnqueue:
 
     @staticmethod
     def fits(app: Any) -> bool:
-        """Whether this app's jobs may go the short way at all."""
+        """Return whether this app's jobs may go the short way at all."""
         conf, amqp = app.conf, app.amqp
         own = type(amqp)
         return (
@@ -205,7 +205,7 @@ def send(app: Any, job: Job) -> Any:
 
 
 def _fast_enqueue(app: Any) -> FastEnqueue | None:
-    """The short way of this process for the app, or None where its jobs go the long way."""
+    """Return the short way of this process for the app, or None where its jobs go the long way."""
     kept = vars(_cached(app, "amqp"))
     fast: FastEnqueue | None = kept.get(_FAST, _UNKNOWN)
     if fast is _UNKNOWN or (fast is not None and fast.pid != os.getpid()):
@@ -220,7 +220,7 @@ def _cached(owner: Any, name: str) -> Any:
 
 
 def _watched() -> bool:
-    """Whether somebody hears of each job that is sent."""
+    """Return whether a publish signal of Celery has receivers."""
     return bool(
         signals.before_task_publish.receivers
         or signals.after_task_publish.receivers

@@ -50,7 +50,7 @@ class Fetch:
     def command(
         self, queues: Sequence[str], keys: Sequence[tuple[str, str]], room: int, wait_s: float
     ) -> Command:
-        """What to send next; `keys` are pairs of key and queue's name in the order to look."""
+        """Return what to send next; `keys` are pairs of key and queue's name in the order to look."""
         prefix = self._holder.leases.prefix
         if self._listens:
             return ("BZPOPMIN", *(signal_key(prefix + queue) for queue in queues), wait_s)

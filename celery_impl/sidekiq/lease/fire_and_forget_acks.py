@@ -33,7 +33,7 @@ class FireAndForgetAcks:
             self._connection = connection
 
     def send(self, key: str, number: int) -> None:
-        """Remove the field from the hash; errors are left to who confirms."""
+        """Remove the field from the hash; an error is left to `Holder.confirm`."""
         command = [packed([("HDEL", key, number)])]
         with self._lock:
             connection = self._connection

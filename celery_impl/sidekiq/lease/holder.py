@@ -23,13 +23,13 @@ AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 
 def running_tags() -> Iterable[str]:
-    """The delivery tags of the jobs that run in this process's Celery worker, where there is one."""
+    """Return the delivery tags of the jobs that run in this process's Celery worker, where there is one."""
     state: Any = sys.modules.get("celery.worker.state")
     return [request.message.delivery_tag for request in tuple(state.active_requests)] if state else []
 
 
 def stopping() -> bool:
-    """Whether this process's Celery worker was told to stop."""
+    """Return whether this process's Celery worker was told to stop."""
     state: Any = sys.modules.get("celery.worker.state")
     return state is not None and (state.should_stop is not None or state.should_terminate is not None)
 
@@ -57,11 +57,11 @@ class Holder:
         self._to_give_back: list[int] = []
 
     def tag(self, number: int) -> str:
-        """The delivery tag of a job, which no other job of any worker has."""
+        """Return the delivery tag of a job, which no other job of any worker has."""
         return f"{self.id}:{number}"
 
     def holds(self, tag: str) -> bool:
-        """Whether the tag is one of this holder's."""
+        """Return whether the tag is one of this holder's."""
         return tag.rpartition(":")[0] == self.id
 
     def acknowledge(self, tag: str) -> None:

@@ -35,7 +35,7 @@ class Contact:
     until: int
 
     def heard(self, now: int, *, silence_ms: float) -> Contact:
-        """The contact after a sign of life; it begins anew after a longer silence."""
+        """Return the contact after a sign of life; it begins anew after a longer silence."""
         return Contact(since=self.since if now - self.until <= silence_ms else now, until=now)
 
 
@@ -49,7 +49,7 @@ class LeaseStore:
         self.silence_ms = self.lease_ms * SILENCE
 
     def held_key(self, holder: str) -> str:
-        """The key of what the holder holds."""
+        """Return the key of what the holder holds."""
         return f"{self.prefix}{HELD}{holder}"
 
     def fetch_arguments(
@@ -104,12 +104,12 @@ class LeaseStore:
         )
 
     def paused(self) -> set[str]:
-        """The queues that are paused."""
+        """Return the queues that are paused."""
         [names] = self.commands.call(("SMEMBERS", self.prefix + PAUSED))
         return {name.decode() for name in names}
 
     def jobs_by_holder(self) -> dict[str, list[str]]:
-        """What each holder with a lease holds, in the order in which it was taken: the messages."""
+        """Return what each holder with a lease holds, in the order in which it was taken: the messages."""
         [holders] = self.commands.call(("ZRANGE", self.prefix + LEASES, 0, -1))
         return {holder.decode(): self._messages(holder.decode()) for holder in holders}
 

@@ -54,7 +54,7 @@ class PipelinedCommands:
 
 
 def packed(commands: Iterable[Command]) -> bytes:
-    """The commands in one packet; redis-py's own packing takes six times as long."""
+    """Return the commands in one packet; redis-py's own packing takes six times as long."""
     parts = []
     for command in commands:
         parts.append(b"*%d\r\n" % len(command))

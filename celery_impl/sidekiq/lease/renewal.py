@@ -45,7 +45,7 @@ class Renewal:
         self._thread = PeriodicThread({self.turn: lease_s / TURNS}, close=self._close, name="sidekiq-lease")
 
     def add_holder(self) -> Holder:
-        """A new holder, which the thread keeps from now on; raise redis-py's errors."""
+        """Return a new holder, which the thread keeps from now on; raise redis-py's errors."""
         # Connected here and not in the thread: a process that is forked meanwhile finds no lock held.
         self._acks.connect()
         holder = Holder(self._leases, self._acks)
@@ -76,7 +76,7 @@ class Renewal:
 
 
 def hold(channel: Any, *, lease_s: float) -> Holder:
-    """A holder for a channel of kombu's Redis transport, kept by the thread for the channel's broker."""
+    """Return a holder for a channel; the thread for the channel's broker renews its lease."""
     pool: Any = channel.pool
     kwargs = dict(pool.connection_kwargs)
     prefix = channel.global_keyprefix

@@ -114,7 +114,7 @@ class Script(NamedTuple):
 
     @classmethod
     def of(cls, *parts: str) -> Script:
-        """A script made of these parts."""
+        """Return a script made of these parts."""
         text = "".join(parts)
         return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 

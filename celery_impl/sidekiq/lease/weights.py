@@ -30,7 +30,7 @@ class WeightedCycle:
         """Nothing: what was used last has the same chance again."""
 
     def consume(self, n: int) -> list[str]:
-        """The first `n` queues of a fresh order."""
+        """Return the first `n` queues of a fresh order."""
         if len(self._queues) < 2:  # noqa: PLR2004 - nothing to draw
             return list(self._queues[:n])
         # Efraimidis and Spirakis: sorting by u ** (1 / weight) is drawing without putting back.
@@ -39,7 +39,7 @@ class WeightedCycle:
 
 
 def weighted(weights: Mapping[str, int]) -> Callable[[], WeightedCycle]:
-    """The transport option `queue_order_strategy` for these weights; raise ValueError for one below 1."""
+    """Return the option `queue_order_strategy` for these weights; raise ValueError for one below 1."""
     for queue, weight in weights.items():
         if weight < 1:
             raise ValueError(f"the weight of queue {queue!r} is {weight}: expected 1 or more")

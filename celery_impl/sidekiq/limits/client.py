@@ -18,7 +18,7 @@ _clients: Final[weakref.WeakKeyDictionary[Celery, redis.Redis]] = weakref.WeakKe
 
 
 def client(app: Celery) -> redis.Redis:
-    """The app's client; raise NoSidekiqError, or OperationalError where the broker is away at first."""
+    """Return the app's client; raise NoSidekiqError, or OperationalError if the broker is away at first."""
     found = _clients.get(app)
     if found is None:
         pool: Any = Store.of(app, "a limit or a unique job").channel.pool
@@ -28,5 +28,5 @@ def client(app: Celery) -> redis.Redis:
 
 
 def prefix(app: Celery) -> str:
-    """What all keys of the app's broker begin with."""
+    """Return what all keys of the app's broker begin with."""
     return str(Store.of(app, "a limit or a unique job").prefix)

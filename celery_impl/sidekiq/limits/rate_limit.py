@@ -215,7 +215,7 @@ def within_all(limits: Sequence[Limiter]) -> Iterator[None]:
 
 
 def put_off_s(over: OverLimitError, before: int, *, draw: Callable[[], float] = random.random) -> float:
-    """Seconds for which a job waits that was put off `before` times already; `draw` is from 0 to 1."""
+    """Return the seconds that a job waits after `before` earlier put-offs; `draw` returns 0 to 1."""
     asks_in = min(over.free_in_s, over.spread_s)
     spread_s: float = min(over.spread_s * 2**before, LONGEST_SPREAD_S)
     return asks_in + spread_s * draw()

@@ -107,7 +107,7 @@ class Locks:
         return bool(self._free(keys=[self._key(digest)], args=["", job_id]))
 
     def holder(self, digest: str, *, now: int | None = None) -> str | None:
-        """The id of the job that holds the lock, or None."""
+        """Return the id of the job that holds the lock, or None."""
         return _text(self._holder(keys=[self._key(digest)], args=[time_argument(now)]))
 
     def _key(self, digest: str) -> str:
@@ -115,13 +115,13 @@ class Locks:
 
 
 def digest(task: str, args: Sequence[Any] | None, kwargs: Mapping[str, Any] | None) -> str:
-    """What names the lock: the same for the sender's arguments and for those that a worker gets."""
+    """Return what names the lock: the same for the sender's arguments and for those that a worker gets."""
     sent = loads(dumps([task, list(args or ()), dict(kwargs or {})]))
     return hashlib.sha256(dumps(sent, sort_keys=True).encode()).hexdigest()
 
 
 def holder(task: Any, *args: Any, **kwargs: Any) -> str | None:
-    """The id of the job that has the place of `task.delay(*args, **kwargs)`, or None.
+    """Return the id of the job that has the place of `task.delay(*args, **kwargs)`, or None.
 
     Raise redis-py's errors or kombu's OperationalError where the broker is away.
     """
@@ -129,7 +129,7 @@ def holder(task: Any, *args: Any, **kwargs: Any) -> str | None:
 
 
 def free(task: Any, *args: Any, **kwargs: Any) -> str | None:
-    """Free that place, for a person who knows that its job is gone; return the id that had it, or None."""
+    """Free the place of a job that is known to be gone; return the id that had it, or None."""
     found = holder(task, *args, **kwargs)
     if found is None or not _locks(task).free(digest(task.name, args, kwargs), found):
         return None
@@ -193,7 +193,7 @@ def forget(task: Any, job_id: str, args: Any, kwargs: Any) -> None:
 
 
 def death_handler(app: Any) -> Any:
-    """A death handler that frees the lock of a job that is given up."""
+    """Return a death handler that frees the lock of a job that is given up."""
 
     def free_lock(job: DeadJob, _error: BaseException) -> None:
         forget(app.tasks.get(job.task), job.id, job.args, job.kwargs)

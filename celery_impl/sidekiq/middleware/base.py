@@ -131,7 +131,7 @@ class RunningJob:
 
     @property
     def queue(self) -> str:
-        """The routing key that the job came by, which is its queue's name; "" where nobody says."""
+        """The routing key that the job came by, which is its queue's name; "" if unknown."""
         return (self.request.delivery_info or {}).get("routing_key") or ""
 
     @property

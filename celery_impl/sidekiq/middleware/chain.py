@@ -38,7 +38,7 @@ class Chain:
         return len(self._entries)
 
     def __contains__(self, which: object) -> bool:
-        """Whether this object, or one of this class, is in the chain."""
+        """Return whether this object, or one of this class, is in the chain."""
         return any(_is(entry, which) for entry in self._entries)
 
     def __repr__(self) -> str:
@@ -46,11 +46,11 @@ class Chain:
         return f"<{self.side} chain: {', '.join(type(entry).__name__ for entry in self._entries)}>"
 
     def add(self, entry: Middleware) -> None:
-        """Add an entry: nearest to the job on the server; on the client outside of Sidekiq's own.
+        """Add an entry: nearest to the task on the server side, outside of Sidekiq's own on the client side.
 
-        Whatever was added before stays outside of it. So on the client it may change what is checked and
-        sent, and on the server its errors are retried. Raise MiddlewareError for what is no middleware, or
-        is in the chain already.
+        Entries that were added before stay outside of it. So a client side may change what is checked and
+        sent, and the errors of a server side are retried. Raise MiddlewareError for an object that is no
+        middleware, or is in the chain already.
         """
         place = len(self._entries)
         if self.side == "client":
@@ -100,7 +100,7 @@ class Chain:
 
 
 def sides_of(entry: Middleware) -> list[Side]:
-    """Return the sides that a middleware overrides; raise MiddlewareError for what is none, or has none."""
+    """Return the sides that a middleware overrides; raise MiddlewareError if there is none."""
     _check(entry)
     sides: list[Side] = ["client", "server"]
     found = [side for side in sides if getattr(type(entry), side) is not getattr(Middleware, side)]

@@ -12,7 +12,7 @@ from celery_impl.sidekiq.middleware.base import CallNext, Middleware, RunningJob
 
 
 class Death(Middleware):
-    """Gives up a job whose error reaches it: `Retry`, inside of it, lets through what is not retried.
+    """Gives up a job whose error reaches it; `Retry`, inside of it, catches what is retried.
 
     A job whose process was killed is given up by the worker's main process (`worker.request`).
     """

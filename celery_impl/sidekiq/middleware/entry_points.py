@@ -71,7 +71,7 @@ class Sender:
 
     @cached_property
     def _is_celerys(self) -> bool:
-        """Whether nobody has overridden or wrapped `send_task`, who wants to hear of each job."""
+        """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
         return bool(self._own.send_task.__code__.co_filename == base.__file__)
 
     def _ask(self) -> None:
@@ -110,7 +110,7 @@ def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
 
 
 class TaskEntry(Task[Any, Any]):
-    """What stands in front of the class of each task: its runs pass the server chain."""
+    """The front of the class of each task: leads its runs through the server chain."""
 
     abstract = True
     #: Both are set by `Adopter`.

@@ -36,7 +36,7 @@ class Retry(Middleware):
 
 
 def _decide(job: RunningJob, error: Exception) -> None:
-    """Send the job again and raise Retry, or note what is to become of it."""
+    """Send the job again and raise Retry, or set its verdict."""
     task, retries = job.task, job.retries
     rules = (_of_class(task, "sidekiq_retry_in"), _of_class(task, "sidekiq_errors"))
     answer = verdict(error, retries, *rules) if retries < task.retry_limit else KILL

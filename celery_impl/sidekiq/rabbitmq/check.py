@@ -58,7 +58,7 @@ def warn(worker: Any) -> None:
 
 
 def check_version(server: dict[str, Any]) -> None:
-    """Raise RabbitMQError for a server that is too old; one that does not tell is believed."""
+    """Raise RabbitMQError for a server that is too old; one that does not tell its version is accepted."""
     version = server.get("version")
     if version and version_string_as_tuple(version)[:2] < OLDEST:
         raise RabbitMQError(

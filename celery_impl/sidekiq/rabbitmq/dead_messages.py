@@ -83,7 +83,7 @@ def declare(channel: Any) -> None:
 
 
 def read(message: amqp.Message) -> Job:
-    """The job of a message in the dead set, whatever it is."""
+    """Return the job of a message in the dead set, whatever it is."""
     headers = dict(message.properties.get("application_headers") or {})
     headers.pop("x-delivery-count", None)
     member = _member(message, headers)
@@ -125,7 +125,7 @@ def _from_header(text: str) -> dict[str, Any]:
 
 
 def _from_broker(headers: Mapping[str, Any]) -> dict[str, Any]:
-    """What the broker's record of its last death tells; the newest comes first."""
+    """Return what the broker recorded of its last death; the newest comes first."""
     try:
         death = headers["x-death"][0]
         reason, queue = str(death["reason"]), str(death["queue"])
@@ -154,7 +154,7 @@ def _arguments(message: amqp.Message) -> tuple[Any, Any]:
 
 
 def _member(message: amqp.Message, headers: Mapping[str, Any]) -> bytes:
-    """What tells this entry from others, however often it was looked at."""
+    """Return bytes that identify this entry, the same each time that it is read."""
     text = f"{message.properties.get('correlation_id')}\n{sorted(headers.items(), key=str)}\n{message.body!r}"
     return hashlib.sha256(text.encode(errors="replace")).digest()
 

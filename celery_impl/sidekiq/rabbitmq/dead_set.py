@@ -63,16 +63,16 @@ class RabbitDeadSet(DeadSet):
         yield from reversed(jobs)
 
     def size(self) -> int:
-        """How many jobs are in the set."""
+        """Return how many jobs are in the set."""
         with self._locked() as channel, within(SILENCE_S):
             return int(channel.queue_declare(DEAD, passive=True).message_count)
 
     def latency(self) -> float:
-        """Seconds since the oldest burial; 0.0 where there is none."""
+        """Return the seconds since the oldest burial; 0.0 where there is none."""
         return max((self._clock() - job.at for job in self if job.at), default=0.0)
 
     def find(self, job_id: str) -> Job | None:
-        """The job with this id, or None; looks at the whole set."""
+        """Return the job with this id, or None; looks at the whole set."""
         return next((job for job in self if job.id == job_id), None)
 
     def retry(self, *jobs: Job) -> int:
@@ -130,7 +130,7 @@ class RabbitDeadSet(DeadSet):
                 connection.release()
 
     def _taken(self, channel: Any) -> list[tuple[Job, int]]:
-        """Every job with its delivery tag, oldest first, but for what is too old: that is deleted."""
+        """Return every job with its delivery tag, oldest first, but for what is too old: that is deleted."""
         found = [(dead_messages.read(message), int(message.delivery_tag or 0)) for message in _take(channel)]
         oldest = self._clock() - DEAD_AGE_S
         for job, tag in found:
@@ -157,7 +157,7 @@ def _lock(connection: Any) -> None:
 
 
 def _take(channel: Any) -> list[amqp.Message]:
-    """All messages in front of a mark of our own; marks of those that died in looking are dropped."""
+    """Return all messages in front of a mark of our own; marks of those that died in looking are dropped."""
     own, taken, met = uuid.uuid4().hex, list[amqp.Message](), list[str]()
 
     def on_message(message: amqp.Message) -> None:

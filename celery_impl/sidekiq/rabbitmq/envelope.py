@@ -18,12 +18,12 @@ class Envelope:
     properties: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """The envelope in types that kombu's JSON knows."""
+        """Return the envelope in types that kombu's JSON knows."""
         raw = self.body.encode() if isinstance(self.body, str) else bytes(self.body or b"")
         return {"body": base64.b64encode(raw).decode(), "properties": self.properties}
 
     def dumps(self) -> str:
-        """The envelope as text, always the same: the broker changes the order of headers."""
+        """Return the envelope as text, always the same: the broker changes the order of headers."""
         return str(dumps(self.as_json(), sort_keys=True))
 
     @classmethod
@@ -33,6 +33,6 @@ class Envelope:
         return cls(base64.b64decode(known["body"]), known["properties"])
 
     def message(self, headers: dict[str, Any]) -> amqp.Message:
-        """The message again, with these headers, to be kept on disk and for as long as it takes."""
+        """Return the message again, with these headers, to be kept on disk and for as long as it takes."""
         kept = {name: value for name, value in self.properties.items() if name != "expiration"}
         return amqp.Message(self.body, **{**kept, "application_headers": headers, "delivery_mode": 2})

@@ -29,7 +29,7 @@ class Backoff:
         self._connected_at: float | None = None
 
     def wait_s(self, now: float) -> float:
-        """Seconds to wait before the attempt that is due now; each call is an attempt."""
+        """Return the seconds to wait before the attempt that is due now; each call is an attempt."""
         if self._connected_at is not None and now - self._connected_at >= SETTLED_S:
             self._failed = 0
         self._connected_at = None

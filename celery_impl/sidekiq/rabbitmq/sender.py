@@ -93,7 +93,7 @@ class RabbitAMQP(AMQP):
 
 
 def in_the_way(error: amqp.PreconditionFailed) -> str:
-    """What to do about a queue or exchange that somebody declared otherwise."""
+    """Return what to do about a queue or exchange that somebody declared otherwise."""
     return (
         f"a queue or exchange of another kind has this name on the broker ({error.reply_text}): give the "
         "app a new one, as by task_default_queue, while an old worker drains the old; or drain and delete it"
@@ -101,7 +101,7 @@ def in_the_way(error: amqp.PreconditionFailed) -> str:
 
 
 def _stands(connection: Any) -> bool:
-    """Whether delayed delivery is declared, as far as its last part."""
+    """Return whether delayed delivery is declared, as far as its last part."""
     _ = connection.default_channel  # connects, with kombu's errors; `channel` alone has others
     channel = connection.channel()
     try:

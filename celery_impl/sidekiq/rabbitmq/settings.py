@@ -45,7 +45,7 @@ def use(app: Celery) -> None:
 
 
 def _plain(url: Any) -> Any:
-    """The URL or URLs with the one scheme that leaves the transport to the setting for it."""
+    """Return the URL or URLs with the one scheme that leaves the transport to the setting for it."""
     if not isinstance(url, str):
         return [_plain(one) for one in url]
     return url.replace("pyamqp://", "amqp://").replace("amqps://", "amqp://")

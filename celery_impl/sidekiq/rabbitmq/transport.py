@@ -68,11 +68,11 @@ class Channel(Capturing, pyamqp.Channel):
 
     @property
     def consumes(self) -> bool:
-        """Whether jobs are delivered by this channel, so that nobody may wait for an answer on it."""
+        """Whether this channel delivers jobs, so that waiting for an answer on it is not possible."""
         return bool(self._queues)
 
     def queue_of(self, tag: str | None) -> str | None:
-        """The queue that the consumer with this tag takes from."""
+        """Return the queue that the consumer with this tag takes from."""
         return self._queues.get(tag or "")
 
     def basic_consume(self, queue: str = "", consumer_tag: str = "", *args: Any, **options: Any) -> Any:

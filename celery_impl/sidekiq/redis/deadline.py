@@ -43,7 +43,7 @@ class within:  # noqa: N801 - read as a function; a generator would cost a micro
 
 
 def left_s() -> float | None:
-    """Seconds that are left to this thread, or None without a bound; raise redis-py's TimeoutError at 0."""
+    """Return the seconds that this thread has left, None without a bound; raise TimeoutError at 0."""
     until: float | None = getattr(_here, "until", None)
     if until is None:
         return None

@@ -68,7 +68,7 @@ def findings(info: Mapping[str, Any], save: str | None) -> Iterator[tuple[int, s
 
 
 def check_server(app: Celery) -> None:
-    """Log what is found; raise UnfitServerError, or one of AWAY where the server cannot be reached."""
+    """Log the findings; raise UnfitServerError, or one of AWAY if the server cannot be reached."""
     options = {**app.conf.broker_transport_options, **BOUNDS}
     with app.connection_for_write(transport_options=options) as connection:
         channel: Any = connection.default_channel

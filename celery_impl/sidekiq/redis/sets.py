@@ -85,12 +85,12 @@ class Sets:
             pipe.execute()
 
     def dead_jobs(self) -> list[DeadJob]:
-        """Every job in the dead set, newest first, without entries that cannot be read."""
+        """Return every job in the dead set, newest first, without entries that cannot be read."""
         members: Any = self.client.zrange(self.prefix + DEAD, 0, -1, desc=True)
         return list(_readable(members, DeadJob.loads))
 
     def waiting(self, name: str) -> list[str]:
-        """The messages in `schedule` or `retry`, next due first, without entries that cannot be read."""
+        """Return the messages in `schedule` or `retry`, next due first, without unreadable entries."""
         members: Any = self.client.zrange(self.prefix + name, 0, -1)
         return [message for _, message in _readable(members, split)]
 

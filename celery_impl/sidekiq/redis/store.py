@@ -40,7 +40,7 @@ class Store:
 
     @classmethod
     def of(cls, app: Celery, what: str = "this") -> Store:
-        """The app's store, opened now if it is not; raise NoSidekiqError or the broker's errors.
+        """Return the app's store, opened now if it is not; raise NoSidekiqError or the broker's errors.
 
         On RabbitMQ there is none, and `what` was asked for in vain: raise RabbitMQError.
         """
@@ -54,7 +54,7 @@ class Store:
         self._connection.release()
 
     def queue_keys(self, name: str) -> list[str]:
-        """The keys, without prefix, of a queue's lists: the most urgent priority first."""
+        """Return the keys, without prefix, of a queue's lists: the most urgent priority first."""
         return [self.channel._q_for_pri(name, step) for step in self.channel.priority_steps]  # noqa: SLF001 - pinned by a test
 
 

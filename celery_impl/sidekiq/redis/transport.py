@@ -178,7 +178,7 @@ class Transport(redis.Transport):
 
 
 def due_at(message: dict[str, Any]) -> float | None:
-    """When the message may run, in seconds since the epoch, or None where it has no ETA."""
+    """Return when the message may run, in seconds since the epoch, or None where it has no ETA."""
     eta = (message.get("headers") or {}).get("eta")
     if not eta:
         return None

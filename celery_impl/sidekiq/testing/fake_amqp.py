@@ -103,7 +103,7 @@ class Producer(Capturing):
 
 
 def amqp(app: Celery, producer: Producer) -> AMQP:
-    """An AMQP for the app that sends through `producer`, with the queues of the app's own."""
+    """Return an AMQP for the app that sends through `producer`, with the queues of the app's own."""
     own = app.amqp
     kept = {
         "producer_pool": producer,

@@ -84,7 +84,7 @@ class Jobs:
         return len(self.enqueued) + len(self.scheduled) + len(self.retries)
 
     def of(self, task: Any) -> list[Job]:
-        """The waiting jobs of a task, which is given itself or by its name."""
+        """Return the waiting jobs of a task, which is given itself or by its name."""
         name = getattr(task, "name", task)
         return [job for job in self if job.task == name]
 

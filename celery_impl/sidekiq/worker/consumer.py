@@ -47,7 +47,7 @@ class SidekiqConsumer(Consumer):
 
 
 def _arguments(message: Any) -> Arguments:
-    """What the task would have been called with, for the dead set; nothing where it cannot be read."""
+    """Return what the task would have been called with, for the dead set; nothing where it cannot be read."""
     try:
         args, kwargs, _ = message.payload
         return list(args), dict(kwargs)

@@ -1,4 +1,4 @@
-"""What a living worker tells of itself each second: who it is, what it runs, how much it has done.
+"""Heartbeat of a worker, each second: its name, what it runs, how much it has done.
 
 A record of a worker ends by itself some seconds after the worker; the counts of its last second may be lost
 with it. Written by the maintenance thread, read by `api.workers` and `api.stats`.
@@ -46,7 +46,7 @@ class Heartbeat:
         self._told = (0, 0)
 
     def beat(self, sets: Sets, now: float) -> None:
-        """Tell what there is to tell; raise redis-py's errors, and tell the counts next time."""
+        """Write the record; on redis-py's errors, which are raised, the counts are written next time."""
         name, counts = self._consumer.hostname, self._counts()
         with sets.client.pipeline(transaction=True) as pipe:
             pipe.set(f"{sets.prefix}{WORKER}{name}", json.dumps(self._record(now)), ex=GONE_S)

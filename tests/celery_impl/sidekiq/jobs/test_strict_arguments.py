@@ -92,8 +92,24 @@ def test_every_way_to_send_a_job_is_checked_before_the_broker_is_asked(app: Cele
         with pytest.raises(ArgumentsError, match=r"args\[0\]\['a'\]"):
             way()  # type: ignore[no-untyped-call] # canvas is untyped
     app.conf.task_always_eager = True
-    with pytest.raises(ArgumentsError):
-        task.delay(bad)
+    for argument in (bad, {"a": object()}):
+        with pytest.raises(ArgumentsError, match=r"args\[0\]\['a'\]"):
+            task.delay(argument)
+
+
+def test_in_eager_mode_a_job_that_runs_another_of_its_task_has_that_ones_arguments_checked(
+    app: Celery,
+) -> None:
+    Sidekiq(app)
+    app.conf.task_always_eager = app.conf.task_eager_propagates = True
+
+    @app.task(name="t", shared=False)
+    def task(job: Any) -> None:
+        if job == "outer":
+            task.apply(((1, 2),))
+
+    with pytest.raises(ArgumentsError, match=r"args\[0\] is of type tuple"):
+        task.delay("outer")
 
 
 def test_a_task_or_an_app_may_go_without(app: Celery) -> None:
