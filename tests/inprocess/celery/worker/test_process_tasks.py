@@ -22,7 +22,7 @@ Got = Callable[[Any], Any]
 @pytest.fixture
 def tasks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The module, under the name by which a worker process can import it."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
     module = importlib.import_module("isolated_app")
     module.app.set_current()
     yield module
