@@ -13,6 +13,8 @@ import pytest
 from bench.faults import FAULTS
 from bench.plan.profiles import PROFILES
 
+#: The first test waits for four programs that make every plan.
+pytestmark = pytest.mark.timeout(180)
 ROOT = Path(__file__).parents[3]
 #: What makes one interpreter unlike another: the order of its sets, its locale, its time zone, its folder.
 WORLDS = (
@@ -21,7 +23,10 @@ WORLDS = (
     {"PYTHONHASHSEED": "4294967295", "PYTHONOPTIMIZE": "1", "TZ": "America/Caracas"},
     {"PYTHONHASHSEED": "random"},
 )
-#: Prints what a run would do, and the whole load of every latency round and every fault block.
+#: The plans that each of them makes: a profile and a seed.
+ASKED = (*((profile, 7) for profile in sorted(PROFILES)), ("quick", 8))
+#: Prints what a run would do, and the whole load of every latency round and every fault block, for each
+#: profile and seed; a zero byte ends each.
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -32,35 +37,51 @@ from bench.load.load_plan import make_load_plan
 from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
 from bench.stack.scenario_subject import ScenarioSubject
-profile, seed = PROFILES[sys.argv[1]], int(sys.argv[2])
 asked = {"scenarios": (), "sides": (), "measures": (), "faults": (), "out": Path()}
-request = make_run_request(ScenarioSubject, profile=profile, seed=seed, **asked)
-run_plan = make_run_plan(request)
-sys.stdout.write(planned(request, run_plan))
-for spec in run_plan.faults:
-    sys.stdout.write(strikes.strike_plan(spec, seed, request.subject).plan.to_json())
-rates = {"welcome_email": profile.rate, "account_setup": profile.rate}
-sys.stdout.write(make_load_plan(seed=seed, prefix="r00", rates=rates, seconds=9.0, owners=3).to_json())
+for name, number in zip(sys.argv[1::2], sys.argv[2::2]):
+    profile, seed = PROFILES[name], int(number)
+    request = make_run_request(ScenarioSubject, profile=profile, seed=seed, **asked)
+    run_plan = make_run_plan(request)
+    sys.stdout.write(planned(request, run_plan))
+    for spec in run_plan.faults:
+        sys.stdout.write(strikes.strike_plan(spec, seed, request.subject).plan.to_json())
+    rates = {"welcome_email": profile.rate, "account_setup": profile.rate}
+    sys.stdout.write(make_load_plan(seed=seed, prefix="r00", rates=rates, seconds=9.0, owners=3).to_json())
+    sys.stdout.write("\\0")
 """
 
 
-def text(folder: Path, world: dict[str, str], profile: str, seed: int) -> bytes:
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **world}
-    command = [sys.executable, "-c", PROGRAM, profile, str(seed)]
-    return subprocess.run(command, env=env, cwd=folder, capture_output=True, check=True).stdout
+Made = dict[tuple[str, int], list[str]]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """What each world made of each profile and seed."""
+    words = [str(word) for asked in ASKED for word in asked]
+    texts = []
+    for world in WORLDS:
+        env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **world}
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM, *words],
+            env=env,
+            cwd=tmp_path_factory.mktemp("world"),
+            capture_output=True,
+            check=True,
+        )
+        texts.append(done.stdout.decode().split("\0")[:-1])
+    return dict(zip(ASKED, map(list, zip(*texts, strict=True)), strict=True))
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_every_process_makes_the_same_bytes_of_a_seed(tmp_path: Path, profile: str) -> None:
-    texts = {text(tmp_path, world, profile, 7) for world in WORLDS}
-    assert len(texts) == 1
-    (made,) = texts
-    assert len(made) > 10_000
+def test_every_process_makes_the_same_bytes_of_a_seed(made: Made, profile: str) -> None:
+    texts = made[profile, 7]
+    assert len(texts) == len(WORLDS)
+    (text,) = set(texts)
+    assert len(text) > 10_000
 
 
-def test_another_seed_moves_every_strike_and_every_request(tmp_path: Path) -> None:
-    one, other = (text(tmp_path, WORLDS[0], "quick", seed).decode() for seed in (7, 8))
-    plans = [json.JSONDecoder().raw_decode(made)[0] for made in (one, other)]
+def test_another_seed_moves_every_strike_and_every_request(made: Made) -> None:
+    plans = [json.JSONDecoder().raw_decode(made["quick", seed][0])[0] for seed in (7, 8)]
     moved = [plan["faults"] for plan in plans]
     assert moved[0].keys() == moved[1].keys()
     assert all(moved[0][name]["load_sha256"] != moved[1][name]["load_sha256"] for name in moved[0])
@@ -70,9 +91,8 @@ def test_another_seed_moves_every_strike_and_every_request(tmp_path: Path) -> No
     assert {name.partition("-")[0] for name in still} <= after_load, "only these strike at a set moment"
 
 
-def test_the_sides_of_a_strike_share_its_moment(tmp_path: Path) -> None:
-    made = text(tmp_path, WORLDS[0], "full", 7).decode()
-    faults = json.JSONDecoder().raw_decode(made)[0]["faults"]
+def test_the_sides_of_a_strike_share_its_moment(made: Made) -> None:
+    faults = json.JSONDecoder().raw_decode(made["full", 7][0])[0]["faults"]
     moments: dict[tuple[str, ...], set[int]] = {}
     for name, fault in faults.items():
         moments.setdefault(tuple(name.split("-")[:2]), set()).add(fault["strike_ns"])
