@@ -11,10 +11,12 @@ Neither judges how long an example takes: that is the machine's affair, and the 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
 import hypothesis.internal.conjecture.engine
 from hypothesis import HealthCheck, settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 #: Seconds for which Hypothesis may shrink a failing example: well within a test's limit, so that a failure
 #: is reported with its example and not as a time-out. Its own bound is 300, of which its warning still tells.
@@ -29,5 +31,12 @@ def pytest_configure() -> None:
 
 
 settings.register_profile("fixed", _UNTIMED, derandomize=True, database=None)
-settings.register_profile("random", _UNTIMED, max_examples=500)
+# Where CI is set, Hypothesis begins from a profile of its own: the same examples, and no database.
+settings.register_profile(
+    "random",
+    _UNTIMED,
+    max_examples=500,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase(Path(".hypothesis", "examples")),
+)
 settings.load_profile("fixed")
