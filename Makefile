@@ -5,7 +5,8 @@ PYTHON ?= python3
 PROFILE ?= quick
 SEED ?= 1
 # Test processes side by side. A file stays in one of them; one that dies fails its test, another takes the rest.
-TESTERS ?= 2
+# Three for two cores: most wait for processes, brokers and clocks most of the time.
+TESTERS ?= 3
 RUN ?= results/latest
 # Times that the soak goes through the property tests.
 ROUNDS ?= 5
