@@ -30,7 +30,7 @@ from bench.measures.latency import latency
 from bench.world.server import server_binary
 
 #: Two blocks and the starts of three programs: the first test waits for all of them.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
+pytestmark = pytest.mark.timeout(600)
 #: Seconds that anything here may take to show.
 PATIENCE_S = 150.0
 #: A namespace's name and an interface's are few characters.
@@ -239,6 +239,7 @@ def test_a_fault_that_strikes_what_is_not_ours_is_listed_with_the_reason(measure
     assert not (measured / "failures.csv").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_gone_on_with_on_the_same_hosts(measured: Path, other_host: OtherHost) -> None:
     blocks = pd.read_csv(measured / "blocks.csv")
     blocks[blocks["block"] != "r00-inprocess"].to_csv(measured / "blocks.csv", index=False)
