@@ -79,11 +79,12 @@ def test_a_worker_says_so_once_at_its_start(lab: Any) -> None:
 
 @pytest.fixture
 def cluster_url(tmp_path: Path, _broker_at_hand: None) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    with socket.socket() as probe, socket.socket() as other:
+        for free in (probe, other):
+            free.bind(("127.0.0.1", 0))
+        port, bus = (int(free.getsockname()[1]) for free in (probe, other))
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
-    cluster = ["--cluster-enabled", "yes", "--cluster-port", str(port - 1)]
+    cluster = ["--cluster-enabled", "yes", "--cluster-port", str(bus)]
     process = subprocess.Popen(
         [server_binary(), *options, *cluster], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
