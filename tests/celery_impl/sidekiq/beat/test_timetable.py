@@ -46,6 +46,13 @@ def test_the_last_tick_of_a_grid_is_not_later_than_now_and_the_next_one_is(
     assert grid.after(now) == grid.at(k + 1)
 
 
+def test_a_division_that_rounds_up_does_not_make_a_tick_due_early() -> None:
+    interval = 1.1
+    now = math.nextafter(232461 * interval, 0)
+    assert math.floor(now / interval) == 232461
+    assert Grid(interval).last(now) == 232460
+
+
 @given(INTERVALS, st.integers(1, 10**9))
 def test_a_tick_belongs_to_itself_and_two_beats_name_it_by_the_same_number(interval: float, k: int) -> None:
     grid, other = Grid(interval), Grid(interval)
