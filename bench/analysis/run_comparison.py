@@ -19,7 +19,7 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.measures.latency.validity import counted
 from bench.measures.statistics.comparison import NOT_COMPARED, pair_blocks
-from bench.measures.statistics.verdict_words import Comparison, compare
+from bench.measures.statistics.verdict_words import Comparison, classify_difference
 from bench.schema import COMPARED, MACHINE_IDENTITY
 from bench.storage.manifest import least_pairs
 from bench.storage.run_directory import RunDirectory
@@ -131,7 +131,7 @@ def _row(group: pd.DataFrame, *, is_paired: bool, min_pairs: int) -> dict[str, A
         a, b = pairs["baseline"].tolist(), pairs["side"].tolist()
     else:
         a, b = (values[name].tolist() for name in "ab")
-    found = compare(a, b, floor_ms=floor_ms, is_paired=is_paired, min_pairs=min_pairs)
+    found = classify_difference(a, b, floor_ms=floor_ms, is_paired=is_paired, min_pairs=min_pairs)
     return {name: float(series.median()) for name, series in values.items()} | _figures(found)
 
 

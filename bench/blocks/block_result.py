@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.measures.load.cpu_shares import Spent, own_row
+from bench.measures.load.cpu_shares import CpuShares, own_row
 from bench.plan.blocks import BlockSpec
 from bench.storage.run_directory import RunDirectory
 
@@ -19,7 +19,7 @@ class BlockResult:
 
     spec: BlockSpec
     #: What was spent in its window.
-    spent: Spent
+    spent: CpuShares
     #: The rows of the tables that its measure has, by table; an empty one changes nothing.
     tables: Mapping[str, pd.DataFrame | Sequence[Mapping[str, Any]]]
     #: Its row of `blocks.csv` (`bench.plan.blocks.block_row`).

@@ -25,7 +25,7 @@ from bench.measures.latency.latency import request_frame
 from bench.measures.latency.validity import Noise
 from bench.measures.load import backlog, capacity
 from bench.measures.load.capacity import STEPS_BEYOND, Step
-from bench.measures.load.cpu_shares import Spent, bottleneck
+from bench.measures.load.cpu_shares import CpuShares, bottleneck
 from bench.plan.blocks import BlockSpec, block_row
 from bench.stack import cpu_usage
 from bench.stack.cpu_usage import Usage
@@ -115,7 +115,7 @@ def _write(spec: BlockSpec, context: Context, climbed: Climbed, events: list[dic
     return result.append_to(context.directory)
 
 
-def cores(spent: Spent) -> dict[str, object]:
+def cores(spent: CpuShares) -> dict[str, object]:
     """How many cores each party used."""
     return {
         "side_cores": spent.side_s / spent.seconds,

@@ -16,7 +16,7 @@ from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.measures.events.block import NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import runs_by_owner
-from bench.measures.load.cpu_shares import Spent
+from bench.measures.load.cpu_shares import CpuShares
 from bench.measures.periodic import drift
 from bench.plan.blocks import BlockSpec, valid_row
 from bench.plan.subject import SideOptions
@@ -40,7 +40,7 @@ async def run_together(specs: list[BlockSpec], context: Context) -> str:
     return ""
 
 
-async def _count(stack: Stack, spec: BlockSpec, seconds: float, *, blocks: int) -> tuple[Block, Spent]:
+async def _count(stack: Stack, spec: BlockSpec, seconds: float, *, blocks: int) -> tuple[Block, CpuShares]:
     """Let the window and the last sync in it pass; return the window and what the harness spent in it."""
     start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
     block = Block(

@@ -14,7 +14,7 @@ from bench.measures.faults import failure
 from bench.measures.faults.exposure import exposure
 from bench.measures.faults.recovery import recovery
 from bench.measures.faults.witness import example
-from bench.measures.load.cpu_shares import Spent
+from bench.measures.load.cpu_shares import CpuShares
 from bench.plan.blocks import BlockSpec
 from scenarios import jobs
 
@@ -40,7 +40,7 @@ class Observed:
     facts: Mapping[str, Any]
     owners: tuple[str, ...]
     #: From the first request until the fault was over.
-    spent: Spent
+    spent: CpuShares
 
 
 def counted(

@@ -21,7 +21,7 @@ from bench.blocks.context import Context, sleep_until
 from bench.load.load_plan import LoadPlan
 from bench.measures.events.block import NS_PER_S, Block
 from bench.measures.latency import latency, validity
-from bench.measures.load.cpu_shares import Spent, bottleneck
+from bench.measures.load.cpu_shares import CpuShares, bottleneck
 from bench.plan import blocks
 from bench.plan.blocks import BlockSpec
 from bench.process.process_table import Process
@@ -44,7 +44,7 @@ class Observed:
     after: Sample
     lags: list[tuple[int, float]]
     hiccup: dict[str, float]
-    spent: Spent
+    spent: CpuShares
 
 
 async def observe(

@@ -1,4 +1,4 @@
-"""Who has used the processor so far: one reading now and one later make a `Spent`."""
+"""Who has used the processor so far: one reading now and one later make a `CpuShares`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from bench.measures.load.cpu_shares import Spent
+from bench.measures.load.cpu_shares import CpuShares
 from bench.process.process_table import Process, with_children
 from bench.stack.parts import PROXY, SERVICES
 from bench.stack.resources import cpu_s
@@ -58,10 +58,10 @@ def read(
     )
 
 
-def between(before: Usage, after: Usage) -> Spent:
+def between(before: Usage, after: Usage) -> CpuShares:
     """What was used from one reading to the next; the side's part is NaN where one of its parts ended."""
     lived = before.side <= after.side
-    return Spent(
+    return CpuShares(
         seconds=(after.t_ns - before.t_ns) / 1e9,
         cores=psutil.cpu_count() or 1,
         side_s=after.side_s - before.side_s if lived else math.nan,

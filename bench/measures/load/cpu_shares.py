@@ -22,7 +22,7 @@ SIDE_SHARE = 0.50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class CpuShares:
     """Processor time between two moments; `seconds` is the time between them."""
 
     seconds: float
@@ -56,7 +56,7 @@ class Spent:
         return 100 * self.stolen_s / (self.cores * self.seconds)
 
 
-def own_row(block: str, measure: str, side: str, spent: Spent) -> dict[str, object]:
+def own_row(block: str, measure: str, side: str, spent: CpuShares) -> dict[str, object]:
     """`TABLES["own"]`: what the measuring took of one block's window."""
     return {
         "block": block,
@@ -101,7 +101,7 @@ def _percent(part: float, whole: float) -> float:
     return 100 * part / whole if whole else math.nan
 
 
-def bottleneck(spent: Spent) -> str:
+def bottleneck(spent: CpuShares) -> str:
     """What limited the side, other than itself, in words; empty where nothing did."""
     core_s = CORE_SHARE * spent.seconds
     full = spent.busy_s > FULL_SHARE * (spent.cores * spent.seconds - spent.stolen_s)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bench.measures.statistics.interval import paired
-from bench.measures.statistics.verdict_words import MIN_PAIRS, RESOLUTION_MS, compare
+from bench.measures.statistics.verdict_words import MIN_PAIRS, RESOLUTION_MS, classify_difference
 from bench.schema import TABLES
 
 #: Metrics without a ratio: one checks the harness, the other is a difference that may be zero or less.
@@ -41,7 +41,7 @@ def comparisons(
             pairs = pair_blocks(group, baseline, side)
             both = group[group["side"].isin([baseline, side])]
             hiccups = [(hiccup_ms or {}).get(block, 0.0) for block in both["block"]]
-            found = compare(
+            found = classify_difference(
                 pairs["baseline"].tolist(),
                 pairs["side"].tolist(),
                 floor_ms=float(np.median(hiccups)),

@@ -50,7 +50,7 @@ class Comparison:
     why: str
 
 
-def compare(
+def classify_difference(
     baseline: Sequence[float],
     side: Sequence[float],
     *,

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 
 from bench.blocks.block_result import BlockResult
-from bench.measures.load.cpu_shares import Spent
+from bench.measures.load.cpu_shares import CpuShares
 from bench.plan.blocks import BlockSpec, block_row
 from bench.plan.sides import SIDES
 from bench.storage.run_directory import RunDirectory
 
 TURN = BlockSpec(name="s00-inline", measure="cold", side=SIDES["inline"], repetition=0, guess_s=1.0)
-SPENT = Spent(
+SPENT = CpuShares(
     seconds=2.0,
     cores=2,
     side_s=1.0,

@@ -23,7 +23,7 @@ from bench.app.planted.truths import TRUTHS, Truth
 from bench.cli import commands
 from bench.measures.statistics import interval
 from bench.measures.statistics.comparison import comparisons
-from bench.measures.statistics.verdict_words import Comparison, compare
+from bench.measures.statistics.verdict_words import Comparison, classify_difference
 from bench.schema import INSTRUMENT, TABLES
 from bench.storage.manifest import instrument
 from bench.storage.run_directory import RunDirectory
@@ -284,9 +284,9 @@ def test_an_instrument_that_favours_a_label_beyond_the_margin_calls_a_side_diffe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def leaning(baseline: Sequence[float], side: Sequence[float]) -> Comparison:
-        return compare(baseline, [1.25 * value for value in side])
+        return classify_difference(baseline, [1.25 * value for value in side])
 
-    monkeypatch.setattr(same_side, "compare", leaning)
+    monkeypatch.setattr(same_side, "classify_difference", leaning)
     cut = noisy_windows(np.random.default_rng(2), spread=0.1, hangs=0.5)
     assert aa_row(cut).verdict == "NOT HELD"
 

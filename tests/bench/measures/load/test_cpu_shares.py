@@ -6,10 +6,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from bench.measures.load.cpu_shares import Spent, bottleneck, own_line, own_part, own_row
+from bench.measures.load.cpu_shares import CpuShares, bottleneck, own_line, own_part, own_row
 from bench.schema import TABLES
 
-LIGHT = Spent(
+LIGHT = CpuShares(
     seconds=10.0,
     cores=2,
     side_s=6.0,

@@ -9,7 +9,7 @@ from scipy import stats
 
 from bench.measures.statistics.comparison import comparisons, noise_floor, pair_blocks
 from bench.measures.statistics.interval import CONFIDENCE, paired, unpaired
-from bench.measures.statistics.verdict_words import compare
+from bench.measures.statistics.verdict_words import classify_difference
 from bench.schema import TABLES
 
 A = [100.0, 101, 99, 100, 102]
@@ -54,18 +54,18 @@ def test_the_intervals_are_those_of_scipy(seed: int) -> None:
     [(1.0, "no clear difference"), (1.05, "no clear difference"), (1.3, "higher"), (0.7, "lower")],
 )
 def test_a_difference_has_words_only_beyond_the_margin(factor: float, words: str) -> None:
-    assert compare(A, [value * factor for value in A]).words == words
+    assert classify_difference(A, [value * factor for value in A]).words == words
 
 
 def test_a_large_ratio_of_less_than_a_millisecond_is_no_clear_difference() -> None:
-    found = compare([0.1] * 4, [0.9] * 4)
+    found = classify_difference([0.1] * 4, [0.9] * 4)
     assert found.words == "no clear difference"
     assert found.ratio == pytest.approx(9)
     assert "within the margin of 1 ms" in found.why
 
 
 def test_an_interval_wider_than_a_factor_of_one_and_a_half_is_too_noisy_to_say() -> None:
-    found = compare(A, [80.0, 300, 700, 60, 900])
+    found = classify_difference(A, [80.0, 300, 700, 60, 900])
     assert found.low < 1 < found.high / 1.5
     assert found.words == "too noisy to say"
 
@@ -74,41 +74,41 @@ def test_an_interval_wider_than_a_factor_of_one_and_a_half_is_too_noisy_to_say()
 def test_a_wide_interval_that_clears_the_margin_tells_the_direction_and_not_the_size(
     factor: float, words: str
 ) -> None:
-    found = compare(A, [factor * value for value in (80.0, 130, 100, 70, 160)])
+    found = classify_difference(A, [factor * value for value in (80.0, 130, 100, 70, 160)])
     assert found.high / found.low > 1.5
     assert found.words == words
     assert "the size is not" in found.why
 
 
 def test_a_wide_interval_beyond_one_but_within_the_margin_says_nothing() -> None:
-    found = compare([1.0] * 5, [1.4, 2.4, 1.6, 2.2, 1.3])
+    found = classify_difference([1.0] * 5, [1.4, 2.4, 1.6, 2.2, 1.3])
     assert 1 < found.low < found.high / 1.5
     assert found.words == "too noisy to say"
 
 
 def test_too_few_pairs_are_too_noisy_to_say() -> None:
-    assert compare(A[:3], [200.0, 202, 198]).words == "too noisy to say"
-    assert compare([], []).words == "too noisy to say"
+    assert classify_difference(A[:3], [200.0, 202, 198]).words == "too noisy to say"
+    assert classify_difference([], []).words == "too noisy to say"
 
 
 def test_no_side_is_charged_for_less_than_the_platforms_hiccup() -> None:
-    found = compare([0.1] * 4, [4.0] * 4, floor_ms=5.0)
+    found = classify_difference([0.1] * 4, [4.0] * 4, floor_ms=5.0)
     assert (found.ratio, found.words) == (1, "no clear difference")
     assert "hiccup" in found.why
 
 
 def test_a_side_that_never_finished_is_higher_and_says_so() -> None:
-    found = compare(A, [math.inf] * 5)
+    found = classify_difference(A, [math.inf] * 5)
     assert (found.words, found.ratio) == ("higher", math.inf)
     assert "> limit" in found.why
-    assert compare([math.inf] * 5, A).words == "lower"
+    assert classify_difference([math.inf] * 5, A).words == "lower"
 
 
 @pytest.mark.parametrize("baseline", [A, [math.inf] * 5])
 def test_infinities_that_leave_no_pair_of_numbers_are_too_noisy_to_say(baseline: list[float]) -> None:
     side = [math.inf, 100, 100, 100, math.inf]
-    assert compare(baseline, side).words == "too noisy to say"
-    assert compare([math.inf] * 5, [math.inf] * 5).words == "too noisy to say"
+    assert classify_difference(baseline, side).words == "too noisy to say"
+    assert classify_difference([math.inf] * 5, [math.inf] * 5).words == "too noisy to say"
 
 
 def test_the_abba_order_cancels_a_slow_trend_that_another_order_takes_for_a_difference() -> None:
@@ -132,7 +132,8 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_promises() -> None:
 def test_equal_systems_are_called_different_in_at_most_5_percent_of_runs() -> None:
     random = np.random.default_rng(11)
     called = sum(
-        compare(*(100 * np.exp(random.normal(0, 0.1, (2, 10)))).tolist()).words in {"lower", "higher"}
+        classify_difference(*(100 * np.exp(random.normal(0, 0.1, (2, 10)))).tolist()).words
+        in {"lower", "higher"}
         for _ in range(1_000)
     )
     assert called <= 50
