@@ -140,6 +140,11 @@ def _write(
         spec=spec,
         spent=seen.spent,
         tables={"exposure": exposed, "controls" if spec.control else "failures": rows},
-        row=valid_row(spec, seconds=(seen.drained_ns - seen.start_ns) / 1e9),
+        row=valid_row(
+            spec,
+            seconds=(seen.drained_ns - seen.start_ns) / 1e9,
+            start_ns=seen.start_ns,
+            end_ns=seen.drained_ns,
+        ),
     )
     return result.append_to(context.directory)

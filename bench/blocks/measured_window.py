@@ -107,6 +107,8 @@ def block_row(
         "hiccup_max_ms": seen.hiccup["max_ms"],
         "steal_percent": steal_percent,
         "lateness_ms": noise.lateness_ms,
+        "start_ns": seen.block.start_ns,
+        "end_ns": seen.block.end_ns,
     }
     limits = (bottleneck(seen.spent), latency.unsent(requests))
     reason = "; ".join(filter(None, [validity.reason(noise), *limits, *also]))
