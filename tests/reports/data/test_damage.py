@@ -141,8 +141,7 @@ def test_a_run_with_one_block_only_renders(run: Path) -> None:
         frame = pd.read_csv(run / f"{table}.csv", dtype=str)
         if "block" in columns:
             frame[frame["block"] == "b000"].to_csv(run / f"{table}.csv", index=False)
-    assert reports.headlines(run)
-    assert "</html>" in reports.render(run).read_text(encoding="utf-8")
+    assert "</html>" in reports.render(run)[0].read_text(encoding="utf-8")
 
 
 def test_a_run_with_an_empty_ledger_says_what_is_missing_with_the_command(run: Path) -> None:
@@ -262,4 +261,4 @@ def test_figures_of_a_run_with_damage_everywhere_are_drawn(run: Path) -> None:
         path.write_bytes(
             content[: -3 - number] if number % 2 else columns_dropped(content, TABLES[table][-1])
         )
-    assert "</html>" in reports.render(run).read_text(encoding="utf-8")
+    assert "</html>" in reports.render(run)[0].read_text(encoding="utf-8")
