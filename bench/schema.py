@@ -713,6 +713,4 @@ class Manifest(TypedDict, total=False):
     cut_lines: list[dict[str, str]]
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.app.planted`
     own_app: dict[str, Any]  # of an app of one's own, see `bench.own_app.own_app`; absent for our scenarios
-    resumptions: list[
-        dict[str, Any]
-    ]  # at, command, git, kept, redone: each time that the run was gone on with
+    resumptions: list[dict[str, Any]]  # at, command, git, kept, redone: each time that the run was resumed
