@@ -72,8 +72,8 @@ def _t_first(jobs: Iterable[JobHistory], effects: Sequence[int], off: int) -> fl
 def _t_90(effects: Sequence[int], dues: Sequence[int], on: int, off: int) -> float:
     if not dues or dues[0] >= on or dues[-1] < off + _SUSTAIN_NS:
         return math.nan
-    baseline = sum(t < on for t in effects) / (on - dues[0])
-    needed = BACK * baseline * _SUSTAIN_NS
+    before = sum(t < on for t in effects)
+    needed = BACK * before * _SUSTAIN_NS / (on - dues[0])  # in this order a whole number stays whole
     after = np.array([t for t in effects if t >= off])
     for end in after:  # the count of a window only grows at an effect, so windows that end at one suffice
         start = max(off, int(end) - _SUSTAIN_NS)
