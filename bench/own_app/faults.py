@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bench.errors import BenchError
 from bench.faults import FAULTS
-from bench.faults.spec import Expected, Fault, Row
+from bench.faults.spec import Expected, Fault, Row, recorded_facts
 from bench.own_app.sides import CELERY_APP
 
 #: Killed processes, a deploy, a burst; the side without a queue has no more.
