@@ -32,7 +32,7 @@ from bench.process.signals import stop_on_signals
 from bench.run.host_discovery import check_database, worker_answers
 from bench.world import serve
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, BrokerError, check_broker, delete_keys
-from bench.world.remote_world import ANSWER_S, World
+from bench.world.remote_world import ANSWER_S, RemoteWorld
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Seconds between two reads of the worker's ledger.
@@ -54,7 +54,7 @@ def world(address: str, port: int, *, say: Say) -> None:
                 f"--bind {address} is no address to be reached at: name the one that the run uses"
             )
     try:
-        serve.stand(address, port, say)
+        serve.serve_shared_world(address, port, say)
     except (PortTakenError, OSError) as error:
         raise BenchError(
             f"{error}: --bind takes an address of this host, --port the first of five"
@@ -83,7 +83,7 @@ def worker(
         check_broker(env, named="--broker-url" if broker_url else URL_VARIABLE)
     except BrokerError as error:
         raise BenchError(str(error)) from error
-    served = World.visit(world_url)
+    served = RemoteWorld.connect(world_url)
     prefix = key_prefix(served, size.name, side)
     with tempfile.TemporaryDirectory(prefix="queue-or-task-worker-") as name, ProcessTable() as table:
         folder = Path(name)
@@ -110,7 +110,7 @@ def worker(
 class Sender:
     """Sends a worker's events to its world, each once."""
 
-    def __init__(self, served: World, folder: Path) -> None:
+    def __init__(self, served: RemoteWorld, folder: Path) -> None:
         self._url = f"{served.url.rstrip('/')}/events"
         self._tail = LedgerTail(folder)
         self._source = uuid.uuid4().hex

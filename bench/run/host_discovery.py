@@ -13,7 +13,7 @@ from bench.plan.deployment import Deployment, DeploymentRequest
 from bench.plan.run_request import RunRequest
 from bench.plan.sides import Side
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, delete_keys
-from bench.world.remote_world import World
+from bench.world.remote_world import RemoteWorld
 
 DATABASE_VARIABLE = "DATABASE_URL"
 #: Seconds within which a worker elsewhere must answer a ping.
@@ -36,7 +36,7 @@ def discover(request: RunRequest, env: Mapping[str, str]) -> Deployment:
     """
     asked = request.deployment
     own = asked.environment(env)
-    world = World.visit(asked.world_url) if asked.world_url else None
+    world = RemoteWorld.connect(asked.world_url) if asked.world_url else None
     if world and world.run:
         raise BenchError(
             f"--world-url {world.url} serves run {world.run}: wait for its end, or start another"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bench.errors import BenchError
-from bench.plan.blocks import BlockSpec, again, may_count
+from bench.plan.blocks import BlockSpec, can_retry, retry_of
 from bench.plan.deployment import ALL_HERE, Deployment
 from bench.plan.plan_file import planned
 from bench.plan.run_plan import RunPlan
@@ -147,21 +147,21 @@ def _left_of(
     taken: Sequence[BlockSpec], spares: int, rows: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[BlockSpec], int]:
     """Which of these blocks, or of their repetitions, are left to measure, and the spares left."""
-    retries = {spec.name: again(spec) for spec in taken}
+    retries = {spec.name: retry_of(spec) for spec in taken}
     spares -= sum(retry.name in rows for retry in retries.values())
     left = []
     for spec in taken:
         retry = retries[spec.name]
         if spec.name not in rows:
             left.append(spec)
-        elif spares and retry.name not in rows and _may_count(spec, rows[spec.name]):
+        elif spares and retry.name not in rows and _can_retry(spec, rows[spec.name]):
             spares -= 1
             left.append(retry)
     return left, spares
 
 
-def _may_count(spec: BlockSpec, row: Mapping[str, Any]) -> bool:
-    return not row["valid"] and may_count(spec, str(row["reason"]))
+def _can_retry(spec: BlockSpec, row: Mapping[str, Any]) -> bool:
+    return not row["valid"] and can_retry(spec, str(row["reason"]))
 
 
 def _specs(run_plan: RunPlan) -> list[BlockSpec]:

@@ -95,7 +95,7 @@ def _measure(
         console.print("interrupted: what was measured so far is kept")
     finally:
         if deployment.world:
-            deployment.world.leave(directory.manifest["run"])
+            deployment.world.release(directory.manifest["run"])
         shutil.rmtree(directory.path / "work", ignore_errors=True)
         conclude(directory, request.subject, interrupted=interrupted)
         if line := own_line(directory.manifest["noise"]):
@@ -135,9 +135,9 @@ async def _one_by_one(
     """Measure block by block; one that does not count is measured again once, while there are spares."""
     for spec in taken:
         reason = await _guarded([spec], context, progress, partial(run, spec, context))
-        if reason and spares and blocks.may_count(spec, reason):
+        if reason and spares and blocks.can_retry(spec, reason):
             spares -= 1
-            retry = blocks.again(spec)
+            retry = blocks.retry_of(spec)
             await _guarded([retry], context, progress, partial(run, retry, context))
 
 

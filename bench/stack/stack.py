@@ -48,7 +48,7 @@ class Stack:
     """A side under test and everything that it needs, for one block."""
 
     #: Seconds that a strike waits for a job to be under way before it strikes all the same.
-    amid_s = 5.0
+    running_job_wait_s = 5.0
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from bench import faults
 from bench.cli.commands import main
 from bench.errors import BenchError
-from bench.plan.blocks import AGAIN, NOT_OFFERED, again
+from bench.plan.blocks import NOT_OFFERED, RETRY_SUFFIX, retry_of
 from bench.plan.plan_file import planned
 from bench.plan.profiles import PROFILES
 from bench.plan.run_plan import RunPlan, make_run_plan
@@ -160,7 +160,7 @@ def test_a_block_that_could_not_be_offered_costs_no_spare(tmp_path: Path, begun:
     blocks = run.table("blocks").assign(reason=["", f"{NOT_OFFERED}no ramp of this side counts"])
     blocks.to_csv(run.path / "blocks.csv", index=False)
     left = resume.prepare(run, run_plan, COMMAND)
-    assert load.name not in {name.removesuffix(AGAIN) for name in names(left)}
+    assert load.name not in {name.removesuffix(RETRY_SUFFIX) for name in names(left)}
     assert left.further_spares == run_plan.further_spares
 
 
@@ -170,10 +170,10 @@ def test_latency_blocks_that_did_not_count_are_tried_again_while_there_are_spare
     run_plan = replace(make_run_plan(order_for(tmp_path, measures=("latency",))), spares=2)
     order = order_for(tmp_path, measures=("latency",))
     first, second, third = run_plan.latency[:3]
-    rows = [(first.name, "latency", False), (again(first).name, "latency", True)]
+    rows = [(first.name, "latency", False), (retry_of(first).name, "latency", True)]
     rows += [(spec.name, "latency", False) for spec in (second, third)]
     left = resume.prepare(begun(order, rows), run_plan, COMMAND)
-    assert names(left)[:2] == [again(second).name, run_plan.latency[3].name], (
+    assert names(left)[:2] == [retry_of(second).name, run_plan.latency[3].name], (
         "one spare was used, one is left"
     )
     assert left.spares == 0
