@@ -58,7 +58,7 @@ def rendered(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Rende
     return Rendered(run, home, before, beside, program(run, **environment))
 
 
-def test_the_program_prints_where_the_pages_are_and_ends_with_the_table_of_verdicts(
+def test_the_program_prints_the_paths_and_ends_with_the_table_of_verdicts(
     rendered: Rendered,
 ) -> None:
     done = rendered.done
