@@ -19,7 +19,7 @@ from reports.summary.terminal import mark_text, marked_sides
 LONGEST = 60_000
 #: Characters of one cell; the report has the rest.
 LONGEST_CELL = 300
-#: Rows of each table and stamps that fit a screen; the report has the rest.
+#: Rows of each table that fit a screen; the report has the rest.
 MOST_ROWS = 10
 #: Digits of a commit that are shown.
 COMMIT_DIGITS = 10
@@ -68,7 +68,11 @@ def code(text: str) -> str:
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [f"| {' | '.join(map(escape, row))} |" for row in rows]
-    return "\n".join([f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *lines]) if lines else ""
+    return (
+        "\n".join([f"| {' | '.join(map(escape, titles))} |", f"|{'---|' * len(titles)}", *lines])
+        if lines
+        else ""
+    )
 
 
 def _titled(heading: str, table: str) -> str:
@@ -77,7 +81,7 @@ def _titled(heading: str, table: str) -> str:
 
 def _stamps(summary: _Summary) -> str:
     stamps = [*summary["stamps"], *(f"not read in full: {problem}" for problem in summary["problems"])]
-    return "\n".join(f"> **{escape(stamp)}**  " for stamp in stamps[:MOST_ROWS])
+    return "\n".join(f"> **{escape(stamp)}**  " for stamp in stamps)
 
 
 def _verdicts(summary: _Summary) -> str:
