@@ -73,7 +73,7 @@ def slow(lab: Any) -> Iterator[SlowProxy]:
 
 
 def plain_app(url: str, *, socket_timeout: float | None = None, **options: Any) -> Any:
-    """Return the one task of an app on Celery's own settings, but for `Sidekiq(app)` and how long sockets wait."""
+    """Return the task of an app on Celery's own settings, but for Sidekiq and how long sockets wait."""
     app = Celery("plain", broker=url)
     if socket_timeout is not None:
         app.conf.broker_transport_options = {
