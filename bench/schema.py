@@ -348,6 +348,9 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _text("reason", "reason"),  # why it does not count
                     replace(_FAULT, added=True),  # missing: no fault block
                     replace(_truth("control", "control run"), added=True),  # a fault block without its fault
+                    # monotonic ns: the measured window; of a fault block, from its load until it is drained
+                    replace(_count("start_ns", "window from"), added=True),
+                    replace(_count("end_ns", "window until"), added=True),
                 ),
             ),
             Table(
@@ -735,6 +738,4 @@ class Manifest(TypedDict, total=False):
     cut_lines: list[dict[str, str]]
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.app.planted`
     own_app: dict[str, Any]  # of an app of one's own, see `bench.own_app.own_app`; absent for our scenarios
-    resumptions: list[
-        dict[str, Any]
-    ]  # at, command, git, kept, redone: each time that the run was gone on with
+    resumptions: list[dict[str, Any]]  # at, command, git, kept, redone: each time that the run was resumed

@@ -97,7 +97,7 @@ async def _strike(
         drained_ns=time.monotonic_ns(),
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
-        gave_up=process_table.gave_up(stack.processes.parts),
+        gave_up=process_table.failed_exit_codes(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(strike_plan.plan.owners),
@@ -144,6 +144,11 @@ def _write(
         spec=spec,
         spent=readings.spent,
         tables={"exposure": exposed, "controls" if spec.control else "failures": rows},
-        row=valid_row(spec, seconds=(readings.drained_ns - readings.start_ns) / 1e9),
+        row=valid_row(
+            spec,
+            seconds=(readings.drained_ns - readings.start_ns) / 1e9,
+            start_ns=readings.start_ns,
+            end_ns=readings.drained_ns,
+        ),
     )
     return result.append_to(context.directory)
