@@ -267,20 +267,22 @@ class Recomputation:
     def _first_screen(self, scenario: str, text: str) -> None:
         """Each count, age, cost and ratio of a verdict must be one of ours, as it is printed."""
         sums = [one for (_, of, _), one in self.sums.items() if of == scenario]
-        pairs = {(s["lost"], s[of]) for s in sums for of in ("exposed", "accepted")}
-        pairs |= {(s["late"], s["accepted"]) for s in sums}
+        pairs = {(one["lost"], one[of]) for one in sums for of in ("exposed", "accepted")}
+        pairs |= {(one["late"], one["accepted"]) for one in sums}
         ages = {(rounded(median(values), 4),) for values in self.ages.values()}
-        callers = [
+        costs = [
             median([value for blocks in rounds.values() for value in blocks])
-            for rounds in self.values[scenario, "caller", "0.5"].values()
+            for metric in ("caller", "response")
+            for rounds in self.values[scenario, metric, "0.5"].values()
         ]
         ratios = [one["ratio"] for one in self.ratios if one["ratio"] > 0]
         expected = (
-            (rf"{NUMBER} of {NUMBER}", pairs),
+            (rf"lost {NUMBER} of {NUMBER}", pairs),
+            (rf"{NUMBER} of {NUMBER} (?:exposed|accepted)", pairs),
             (rf"{NUMBER} ms with", ages),
             (rf"age p99 {NUMBER} ms", ages),
-            (rf"pays {NUMBER} ms", {(rounded(value),) for value in callers}),
-            (rf"pays {NUMBER} µs", {(rounded(value * 1000),) for value in callers}),
+            (rf"(?:pays|response) {NUMBER} ms", {(rounded(value),) for value in costs}),
+            (rf"pays {NUMBER} µs", {(rounded(value * 1000),) for value in costs}),
             (
                 rf"\({NUMBER} {TIMES}",
                 {(rounded(one),) for one in ratios} | {(rounded(1 / one),) for one in ratios},

@@ -210,7 +210,8 @@ def test_a_number_of_the_first_screen_that_no_event_bears_out_is_found(run: Path
     told["sentence"] = "in-process lost 1 of 2 exposed jobs"
     (run / "summary.json").write_text(json.dumps(summary))
     assert recomputed(run).disagreements == [
-        "first screen, account_setup: '1 of 2' is no figure recomputed",
+        "first screen, account_setup: 'lost 1 of 2' is no figure recomputed",
+        "first screen, account_setup: '1 of 2 exposed' is no figure recomputed",
     ]
 
 
