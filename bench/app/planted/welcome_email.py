@@ -13,7 +13,7 @@ from scenarios.users import User
 
 
 def create_user(params: Mapping[str, Any]) -> User:
-    """Create the user, take its e-mail and return."""
+    """Create the user, accept its e-mail and return."""
     user = users.create(params)
     engine.submit(
         jobs.WELCOME_EMAIL, jobs.email(user.id), partial(asyncio.to_thread, mail.send_welcome, user)

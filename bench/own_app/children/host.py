@@ -27,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bench.app.host_endpoints import HostEndpoints, be_host, failed
+from bench.app.host_endpoints import HostEndpoints, failed, run_host
 from bench.ledger import submissions
 from bench.own_app.children import rebound_app
 from bench.own_app.children.loading import AppError
@@ -109,16 +109,16 @@ async def _nothing() -> AsyncIterator[None]:
 
 def make() -> Starlette:
     """The host that the environment tells of; raise AppError for an app that cannot be used."""
-    adoption = rebound_app.from_environment()
-    app = rebound_app.load_app(adoption)
+    spec = rebound_app.from_environment()
+    app = rebound_app.load_app(spec)
     side = json.loads(os.environ[CONTEXT_VARIABLE])["side"]
-    options = {"queue": adoption.queue} if adoption.queue else {}
+    options = {"queue": spec.queue} if spec.queue else {}
     return Host(side, app, recorder(), options).asgi()
 
 
 def main() -> None:
     """Read the command line and the environment, then serve."""
-    be_host("bench.own_app.children.host", "The host of your tasks.", make, mendable=(AppError,))
+    run_host("bench.own_app.children.host", "The host of your tasks.", make, usage_errors=(AppError,))
 
 
 if __name__ == "__main__":
