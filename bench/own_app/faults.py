@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bench.errors import BenchError
 from bench.faults import FAULTS
-from bench.faults.spec import Expected, Fault, Row, noted
+from bench.faults.spec import Expected, Fault, Row, recorded_facts
 from bench.own_app.sides import CELERY_APP
 
 #: Faults of both sides: a killed app, a deploy, a burst.
@@ -46,7 +46,7 @@ def _applied(fault: Fault) -> Fault:
     expected = {CELERY_APP: _unpredicted(max(queued), OUR_BROKER if fault.number in BROKER else "")}
     if fault.number in BOTH_SIDES:
         expected["inprocess"] = _unpredicted(fault.expected["inprocess"].drain_s)
-    return replace(fault, expected=expected, check=noted, fault_jobs=False, owners=0)
+    return replace(fault, expected=expected, check=recorded_facts, fault_jobs=False, owners=0)
 
 
 def _unpredicted(drain_s: float, note: str = "") -> Expected:

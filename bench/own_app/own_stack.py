@@ -131,7 +131,7 @@ class OwnStack(Stack):
     """The user's app under test, with every process that it needs, for one block."""
 
     #: Seconds that a strike waits for a running job: short tasks are seldom seen running.
-    amid_s = 1.0
+    running_job_wait_s = 1.0
 
     def __init__(self, own: App, side: Side, workspace: Workspace, options: SideOptions) -> None:
         """Beat runs where the options say `periodic`: its entries are the periodic work."""

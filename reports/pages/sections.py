@@ -161,7 +161,7 @@ def validity(run: Run) -> Section:
         title="Validity",
         intro=" ".join(filter(None, [matrix.sum_checks(run), _blocks_told(run)])),
         tables=there(tables.hiccups(run), tables.invalid(run), tables.discarded(run)),
-        gaps=lacking(("the record of the blocks", run.tables["blocks"].empty, rerun_commands.whole(run))),
+        gaps=lacking(("the record of the blocks", run.tables["blocks"].empty, rerun_commands.run_again(run))),
     )
 
 
@@ -177,7 +177,7 @@ def harness_share(run: Run) -> Section:
         slug="own",
         title="The harness's own share",
         intro="An instrument on the machine that it measures is part of the load.",
-        gaps=lacking(("what the harness took itself", run.table("own").empty, rerun_commands.whole(run))),
+        gaps=lacking(("what the harness took itself", run.table("own").empty, rerun_commands.run_again(run))),
     )
 
 
