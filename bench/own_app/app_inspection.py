@@ -13,10 +13,8 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.own_app.children.app_description import AppDescription, ScheduleEntry
-from queue_or_task import module_command
+from bench.own_app.interpreter import Interpreter
 
-#: Packages of ours that a process which imports the app needs; its own may have every other name.
-PACKAGES: tuple[str, ...] = ("bench", "celery_impl", "inprocess", "scenarios")
 #: Seconds that an app may take to be imported.
 IMPORT_WITHIN_S = 60.0
 
@@ -26,6 +24,7 @@ def inspect_app(
     folder: Path,
     calls: Mapping[str, Sequence[Any]],
     *,
+    interpreter: Interpreter,
     reach: bool,
     within_s: float = IMPORT_WITHIN_S,
 ) -> AppDescription:
@@ -36,7 +35,7 @@ def inspect_app(
     """
     request = json.dumps({"app": app, "folder": str(folder), "calls": calls, "reach": reach})
     with subprocess.Popen(
-        module_command("bench.own_app.children.describe", packages=PACKAGES),
+        interpreter.command("describe"),
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

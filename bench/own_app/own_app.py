@@ -13,6 +13,7 @@ from bench.ledger import reader
 from bench.load.load_plan import LoadPlan
 from bench.own_app import effects, task_counts
 from bench.own_app.children.app_description import AppDescription, ScheduleEntry
+from bench.own_app.interpreter import Interpreter
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.workload import load_plan
 from bench.own_app.workload.workload import Workload
@@ -33,6 +34,8 @@ class OwnApp:
     #: The project's folder, from which its modules are imported.
     folder: Path
     description: AppDescription
+    #: What runs the app's processes.
+    interpreter: Interpreter
     #: Whether calls go through the app's own broker, in a queue that only the run uses.
     use_app_broker: bool = False
     #: Schedule entries that are measured, each with its forced period in seconds, or None for its own.
@@ -147,6 +150,7 @@ class OwnApp:
         return {
             "app": self.workload.app,
             "folder": str(self.folder),
+            "interpreter": {"path": str(self.interpreter.path), **self.interpreter.versions()},
             "broker": f"the app's own, {self.description.broker}"
             if self.use_app_broker
             else "ours, in its place",

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench.errors import BenchError
 from bench.own_app import faults as own_faults
+from bench.own_app import interpreter as interpreters
 from bench.own_app import sides as own_sides
 from bench.own_app.app_inspection import inspect_app
 from bench.own_app.children.app_description import ScheduleEntry
+from bench.own_app.interpreter import Interpreter
 from bench.own_app.own_app import OwnApp
 from bench.own_app.workload import units, workload
 from bench.own_app.workload.workload import Workload
@@ -43,6 +46,7 @@ class OwnAppOptions:
     use_app_broker: bool = False
     beat_every: str | None = None
     worker_options: str = ""
+    python: Path | None = None
 
     @property
     def any(self) -> bool:
@@ -58,6 +62,7 @@ class OwnAppOptions:
             "--workload": self.workload,
             "--beat-every": self.beat_every,
             "--worker-options": self.worker_options,
+            "--python": self.python,
         }
         many = {"--task": self.tasks, "--args": self.args, "--kwargs": self.kwargs}
         pairs = [(name, value) for name, value in single.items() if value]
@@ -94,7 +99,11 @@ def make_own_request(
         faults or profile.faults, named=bool(faults), use_app_broker=options.use_app_broker
     )
     chosen_sides = own_sides.select_sides(sides)
-    own = _own_app(options, profile)
+    interpreter = interpreters.inspect(interpreters.find(options.python, Path.cwd(), os.environ))
+    if not options.use_app_broker and any(side.queued for side in chosen_sides):
+        interpreters.check_redis(interpreter)
+    own = _own_app(options, interpreter, profile)
+    options = replace(options, python=interpreter.path)  # a resumed run uses the same one
     return RunRequest(
         profile=profile,
         subject=own,
@@ -117,7 +126,7 @@ def _measures(measures: Sequence[str], profile: Profile) -> list[str]:
     return [name for name in MEASURES if not profile.measures or name in profile.measures]
 
 
-def _own_app(options: OwnAppOptions, profile: Profile) -> OwnApp:
+def _own_app(options: OwnAppOptions, interpreter: Interpreter, profile: Profile) -> OwnApp:
     folder = Path.cwd()
     load = _workload(options)
     for name in load.names:
@@ -130,12 +139,13 @@ def _own_app(options: OwnAppOptions, profile: Profile) -> OwnApp:
     for task in load.tasks:
         make = task.maker()
         calls[task.name] += [make(draw, number) for number in range(CHECKED_CALLS)]
-    description = inspect_app(load.app, folder, calls, reach=options.use_app_broker)
+    description = inspect_app(load.app, folder, calls, interpreter=interpreter, reach=options.use_app_broker)
     entries, left_out = _entries(description.entries, every_s, profile)
     return OwnApp(
         workload=load,
         folder=folder,
         description=description,
+        interpreter=interpreter,
         use_app_broker=options.use_app_broker,
         entries=entries,
         left_out=left_out,

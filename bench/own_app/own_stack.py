@@ -19,9 +19,9 @@ from typing import Any, Protocol
 
 from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
-from bench.own_app.app_inspection import PACKAGES
 from bench.own_app.children.app_description import AppDescription
 from bench.own_app.children.rebound_app import NOWHERE, RESULTS_NOWHERE, AppSpec
+from bench.own_app.interpreter import Interpreter
 from bench.own_app.workload.workload import Workload
 from bench.plan.sides import Side
 from bench.plan.subject import SideOptions, Workspace
@@ -37,10 +37,8 @@ ENDING_EVENTS = frozenset({"effect", "done", "raised", "failed", "cancelled"})
 FIRST_END_S = 5.0
 #: Prefix of the run's queue on the app's own broker.
 QUEUE_PREFIX = "queue-or-task-"
-#: The part that deletes that queue.
-CLEANER = "cleaner"
-#: Celery's own command on the app, its calls recorded.
-WORKER = "bench.own_app.children.worker"
+#: Programs of `children` that run in the app's interpreter.
+HOST, WORKER, QUEUE_CLEANUP = PROGRAMS = ("host", "worker", "queue_cleanup")
 
 
 class App(Protocol):
@@ -63,6 +61,10 @@ class App(Protocol):
         """Whether calls go through the app's own broker, in a queue that only the run uses."""
 
     @property
+    def interpreter(self) -> Interpreter:
+        """What runs its processes."""
+
+    @property
     def entries(self) -> Mapping[str, float | None]:
         """Schedule entries that are measured, each with its forced period in seconds, or None for its own."""
 
@@ -77,8 +79,7 @@ class App(Protocol):
 class OwnProcesses(SideProcesses):
     """The processes of a side of the app: they run in the project's folder, with the user's environment."""
 
-    host = "bench.own_app.children.host"
-    packages = PACKAGES
+    host = HOST
 
     def __init__(
         self, own: App, side: Side, workspace: Workspace, options: SideOptions, *, queue: str
@@ -93,11 +94,11 @@ class OwnProcesses(SideProcesses):
         """Whether every process of the side belongs to the run; the app's own broker does not."""
         return not self._queue
 
-    def start_worker(self, name: str = "worker", *, app: str = "") -> None:
+    def start_worker(self, name: str = "worker", *, app: str = "") -> None:  # noqa: ARG002 - the app is the user's
         """Start a Celery worker on every queue that the app's routes lead to."""
         queues = [self._queue] if self._queue else self._own.description.queues
         options = ["--loglevel", "WARNING", "-n", f"{name}@%h", "-Q", ",".join(queues)]
-        self.spawn(name, app or WORKER, "worker", *options, *self._own.worker_options)
+        self.spawn(name, WORKER, "worker", *options, *self._own.worker_options)
 
     def start_beat(self, name: str = "beat") -> None:
         """Start Celery beat on the entries that are measured."""
@@ -108,13 +109,19 @@ class OwnProcesses(SideProcesses):
         """Let the worker end its calls on the app's own broker, then delete the run's queue."""
         if self._queue and "worker" in self.parts:
             await self.parts["worker"].stop(grace_s=STOP_GRACE_S)
-            self.spawn(CLEANER, "bench.own_app.children.queue_cleanup")
-            await self.parts[CLEANER].ended(within_s=STOP_GRACE_S)
+            self.spawn(QUEUE_CLEANUP, QUEUE_CLEANUP)
+            await self.parts[QUEUE_CLEANUP].ended(within_s=STOP_GRACE_S)
 
     def _make_broker(self) -> Broker:
         """Start a server of the run; ignore REDIS_URL, which may name the app's."""
         env = {name: value for name, value in os.environ.items() if name != URL_VARIABLE}
         return Broker.start(self.folder / "broker", persistence=self.side.persistent_broker, env=env)
+
+    def command(self, module: str, *options: str) -> list[str]:
+        """The command of a program of `children` in the app's interpreter; of another module in ours."""
+        if module in PROGRAMS:
+            return self._own.interpreter.command(module, *options)
+        return super().command(module, *options)
 
     def _start(self, name: str, command: list[str]) -> Process:
         return self._table.start(name, command, env=self.env, folder=self.folder, cwd=self._own.folder)

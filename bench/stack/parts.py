@@ -18,7 +18,7 @@ from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import Process, wait_for_file
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
-from queue_or_task import PACKAGES, module_command
+from queue_or_task import module_command
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Parts that do not belong to the side: the services that it calls, and the fault proxy.
@@ -32,8 +32,6 @@ class SideProcesses:
 
     #: The module that is the app.
     host = "bench.app"
-    #: The packages of ours that its processes import from our folder, whatever else has the name.
-    packages: tuple[str, ...] = PACKAGES
 
     def __init__(self, side: Side, workspace: Workspace, options: SideOptions) -> None:
         self.side = side
@@ -161,7 +159,7 @@ class SideProcesses:
         if name in self.parts:
             self._table.kill(self.parts[name])
         self.began.setdefault(name, time.monotonic_ns())
-        self.parts[name] = self._start(name, module_command(module, *options, packages=self.packages))
+        self.parts[name] = self._start(name, self.command(module, *options))
 
     async def stop(self) -> None:
         """End every part at once, then the broker."""
@@ -169,6 +167,10 @@ class SideProcesses:
             self._table.kill(self.parts.pop(name))
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
+
+    def command(self, module: str, *options: str) -> list[str]:
+        """The command that runs a module as the part of this side."""
+        return module_command(module, *options)
 
     def _start(self, name: str, command: list[str]) -> Process:
         return self._table.start(name, command, env=self.env, folder=self.folder)

@@ -33,5 +33,3 @@ class AppDescription:
     queue_settings: list[str]
     #: The settings of its workers that the report shows.
     worker: dict[str, Any]
-    #: Whether any of its modules has imported `bench.hooks`.
-    hooked: bool

@@ -75,7 +75,6 @@ def describe(request: Mapping[str, Any]) -> AppDescription:
         settings=settings,
         queue_settings=[name for name in settings if name.startswith(QUEUE_SETTINGS)],
         worker=_worker(app),
-        hooked="bench.hooks" in sys.modules,
     )
 
 
@@ -186,7 +185,3 @@ def main() -> None:
     json.dump(answer, out, default=str)
     out.flush()
     os._exit(0)  # threads that the app has started do not hold the process
-
-
-if __name__ == "__main__":
-    main()

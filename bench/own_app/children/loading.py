@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import re
-import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +13,8 @@ from typing import NoReturn
 from celery import Celery
 from celery.app.utils import find_app
 
-#: Names of ours at the top level: a package of the same name would be hidden by it.
-OURS = frozenset({"bench", "celery_impl", "inprocess", "reports", "scenarios"})
+from bench.own_app.children.import_path import NameTakenError, put_app_first
+
 #: The line of Django's `manage.py` that names the settings module.
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
 
@@ -30,11 +29,10 @@ def load(name: str, folder: str) -> Celery:
     Every module that it names in `include`, `imports` or by autodiscovery is imported too. Raise AppError.
     """
     module_name, _, attribute = name.partition(":")
-    if module_name.partition(".")[0] in OURS:
-        raise AppError(
-            f"the app {name!r} has the name of a package of queue-or-task: it cannot be imported here"
-        )
-    sys.path.insert(0, folder)
+    try:
+        put_app_first(folder)
+    except NameTakenError as error:
+        raise AppError(str(error)) from error
     try:
         return _app(
             name, _attribute(_module(module_name, folder), attribute) if attribute else find_app(name)

@@ -14,7 +14,3 @@ def main() -> None:
         queue.declare()
         queue.delete()
         queue.exchange.delete()
-
-
-if __name__ == "__main__":
-    main()

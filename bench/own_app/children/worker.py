@@ -15,10 +15,6 @@ def main() -> None:
     try:
         app = rebound_app.load_app(rebound_app.from_environment())
     except AppError as error:
-        exit_with_usage_error("bench.own_app.children.worker", str(error))
+        exit_with_usage_error("worker", str(error))
     recorder()
     app.start(sys.argv[1:])
-
-
-if __name__ == "__main__":
-    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bench.hooks import COMPLETION
 from bench.measures.faults.failure import judge
 from bench.own_app import effects, task_counts
 from bench.own_app.app_inspection import inspect_app
+from bench.own_app.interpreter import inspect
 from bench.own_app.own_app import OwnApp
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.sides import CELERY_APP, SIDES
@@ -21,6 +23,7 @@ from bench.plan.subject import SideOptions, Workspace
 from bench.process.asgi_server import listening_socket, port_of
 from bench.process.process_table import ProcessTable
 
+HERE = inspect(Path(sys.executable))
 #: Seconds that anything awaited here may take.
 PATIENCE_S = 30.0
 APP = """
@@ -65,8 +68,8 @@ def own(project: Any) -> Any:
         folder = project(odd=APP.format(port=port_of(silent)))
         workload = from_options(app="odd:app", tasks=[f"odd.{name}" for name in TASKS], args=["[1]"])
         calls: dict[str, Sequence[Any]] = {name: [] for name in workload.names}
-        description = inspect_app("odd:app", folder, calls, reach=False)
-        yield OwnApp(workload=workload, folder=folder, description=description, entries={})
+        description = inspect_app("odd:app", folder, calls, interpreter=HERE, reach=False)
+        yield OwnApp(workload=workload, folder=folder, description=description, entries={}, interpreter=HERE)
 
 
 def run(own: OwnApp, side: str, tmp_path: Path, work: Run) -> list[dict[str, Any]]:
