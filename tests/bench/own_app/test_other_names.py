@@ -47,18 +47,18 @@ TASKS = """
         effect(title(number), f"{bench_of(number)} {morning.START} {PATIENT}")
 """
 PROJECT: dict[str, str] = {
-    "clinic__settings": SETTINGS,
-    "clinic__celery": CELERY,
-    "clinic____init__": "from clinic.celery import app",
-    "reports____init__": "",
-    "reports__models": "def title(number): return f'report {number}'",
-    "reports__tasks": TASKS,
-    "bench____init__": "",
-    "bench__machines": "def bench_of(number): return number % 3",
-    "scenarios____init__": "",
-    "scenarios__morning": "START = '07:00'",
-    "tests____init__": "",
-    "tests__people": "PATIENT = 'Ada'",
+    "clinic/settings": SETTINGS,
+    "clinic/celery": CELERY,
+    "clinic/__init__": "from clinic.celery import app",
+    "reports/__init__": "",
+    "reports/models": "def title(number): return f'report {number}'",
+    "reports/tasks": TASKS,
+    "bench/__init__": "",
+    "bench/machines": "def bench_of(number): return number % 3",
+    "scenarios/__init__": "",
+    "scenarios/morning": "START = '07:00'",
+    "tests/__init__": "",
+    "tests/people": "PATIENT = 'Ada'",
 }
 
 
@@ -85,7 +85,7 @@ def test_a_django_app_called_reports_is_measured_beside_its_own_bench_scenarios_
 
 @pytest.mark.parametrize("name", ["inprocess", "celery_impl"])
 def test_a_package_with_a_name_that_cannot_be_shared_is_refused_in_one_line(project: Any, name: str) -> None:
-    folder = project(shop="from celery import Celery\napp = Celery('shop')", **{f"{name}____init__": ""})
+    folder = project(shop="from celery import Celery\napp = Celery('shop')", **{f"{name}/__init__": ""})
     with pytest.raises(BenchError) as caught:
         inspect_app("shop:app", folder, {}, interpreter=HERE, reach=False)
     assert str(caught.value) == (
@@ -103,6 +103,7 @@ def test_a_module_hooks_of_a_bench_of_theirs_is_theirs(project: Any) -> None:
             @app.task(name=theirs)
             def pay(): ...
         """,
+        **{"bench/__init__": ""},
         bench__hooks="theirs = 'their-task'",
     )
     found = inspect_app("shop:app", folder, {"their-task": []}, interpreter=HERE, reach=False)
