@@ -13,7 +13,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def project(tmp_path: Path) -> Write:
-    """Writes modules, `shop__tasks="…"` or `"shop/tasks"` into `shop/tasks.py`; returns the project's folder."""
+    """Writes modules, `shop__tasks="…"` into `shop/tasks.py`, also by path; returns the project's folder."""
 
     def write(**modules: str) -> Path:
         folder = tmp_path / "project"
