@@ -40,7 +40,7 @@ from celery_impl.sidekiq.jobs.entry_format import entry
 from celery_impl.sidekiq.redis.captured_sends import Capturing
 from celery_impl.sidekiq.redis.deadline import Bounded
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
-from celery_impl.sidekiq.redis.older_kombu import OlderKombu
+from celery_impl.sidekiq.redis.older_versions import OlderKombu
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
 #: What `broker_transport` names.
