@@ -6,14 +6,17 @@ of ours, and of other people's nothing but what the app has: see `bench.own_app.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.errors import BenchError
@@ -44,12 +47,14 @@ print(json.dumps(dict(found, python="%d.%d.%d" % sys.version_info[:3])))
 """
 
 
-def _links() -> tempfile.TemporaryDirectory[str]:
+@cache
+def _links() -> Path:
     """A folder for each package of ours, with a link to it and nothing else, to be put on a path."""
-    made = tempfile.TemporaryDirectory(prefix="queue-or-task-")
+    made = Path(tempfile.mkdtemp(prefix="queue-or-task-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
     for name in PACKAGES:
-        Path(made.name, name).mkdir()
-        Path(made.name, name, name).symlink_to(ROOT / name, target_is_directory=True)
+        (made / name).mkdir()
+        (made / name / name).symlink_to(ROOT / name, target_is_directory=True)
     return made
 
 
@@ -62,11 +67,10 @@ class Interpreter:
     celery: str
     kombu: str
     redis: str
-    _packages: tempfile.TemporaryDirectory[str] = field(default_factory=_links, repr=False, compare=False)
 
     def command(self, program: str, *options: str) -> list[str]:
         """The command that runs a program of `bench.own_app.children` in this interpreter."""
-        return [str(self.path), "-P", str(START), self._packages.name, program, *options]
+        return [str(self.path), "-P", str(START), str(_links()), program, *options]
 
     def versions(self) -> dict[str, str]:
         """The versions by name, for the manifest."""
