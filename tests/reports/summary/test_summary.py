@@ -88,6 +88,14 @@ def test_a_job_that_could_not_be_accounted_for_leaves_the_loss_open(run: Path) -
     assert [item["value"] for item in found["figures"] if item["key"] == "lost_10"] == [None]
 
 
+def test_a_kill_that_exposed_no_job_gives_no_key_figure(run: Path) -> None:
+    plant(run, "failures", [strike(fault=10)])
+    plant(run, "exposure", [{"block": "f001", "scenario": "account_setup", "exposed": 0, "lost": 0}])
+    found = short(run)
+    assert not [item for item in found["figures"] if item["key"] == "lost_10"]
+    assert found["faults"][0]["exposed"] == 0
+
+
 def test_a_faults_row_sums_its_strikes(whole: dict[str, Any]) -> None:
     chosen = {"fault": 10, "side": "inprocess", "scenario": "account_setup"}
     (row,) = [item for item in whole["faults"] if chosen.items() <= item.items()]
