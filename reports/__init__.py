@@ -19,7 +19,7 @@ from reports.data.errors import RunError
 from reports.data.run import Run, read
 from reports.pages import fork_pool, matplotlib_cache, report
 from reports.pages.section import Section
-from reports.pages.sections import illustrated, sections
+from reports.pages.sections import with_figures, sections
 from reports.summary import dumps, markdown, summary
 from reports.verdicts import verdicts
 
@@ -54,14 +54,14 @@ def _written(run_directory: Path, run: Run, processes: int = 1) -> Path:
 
 def _made(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
     """The page's sections and the run in short: all that takes long."""
-    with matplotlib_cache.kept_in(run.directory):
+    with matplotlib_cache.cache_in(run.directory):
         from reports import figures  # matplotlib is slow to import and writes a cache
         from reports.pages import figure_list
 
         with figures.drawing():
             pieces = (sections, summary, *figure_list.PIECES)
-            bare, short, *drawn = fork_pool.shared(run, pieces, processes=processes)
-    return illustrated(bare, figure_list.by_section(drawn)), short
+            bare, short, *drawn = fork_pool.run_pieces(run, pieces, processes=processes)
+    return with_figures(bare, figure_list.by_section(drawn)), short
 
 
 def in_short(run_directory: Path, *, form: str) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from reports import RunError, in_short, index, rendered
 from reports.pages import fork_pool
-from reports.pages.program import EXIT_USAGE, complain, end_with
+from reports.pages.program import EXIT_USAGE, complain, exit_with
 
 
 def main() -> int:
@@ -26,7 +26,7 @@ def main() -> int:
         if asked.format != "html":
             sys.stdout.write(in_short(asked.run_directory, form=asked.format))
             return 0
-        page, lines = rendered(asked.run_directory, processes=fork_pool.free())
+        page, lines = rendered(asked.run_directory, processes=fork_pool.process_count())
     except RunError as error:
         complain(error)
         return EXIT_USAGE
@@ -40,4 +40,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    end_with(main)
+    exit_with(main)

@@ -18,7 +18,7 @@ _MS = 1000.0
 _MICROSECONDS = 1e6
 
 
-def calls(run: Run) -> list[canvas.Figure]:
+def call_costs(run: Run) -> list[canvas.Figure]:
     """A figure for each group of benchmarks: only within one do the same things get timed."""
     groups = dict.fromkeys(_group(benchmark) for benchmark in run.micro)
     found = []

@@ -15,7 +15,7 @@ from reports.figures.dot_strips import describe, draw, panel_by_side
 SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
 
 
-def cold(run: Run) -> canvas.Figure | None:
+def cold_starts(run: Run) -> canvas.Figure | None:
     """The whole start and its parts; None where no cold start was measured."""
     found = run.table("cold")
     plots = [

@@ -17,7 +17,7 @@ SHOWN = {
 }
 
 
-def own(run: Run) -> canvas.Figure | None:
+def harness_share(run: Run) -> canvas.Figure | None:
     """The harness's part, by measure; None where it was not recorded."""
     found = [
         (MEASURE_LABELS.get(measure, str(measure)) or "unnamed", rows)

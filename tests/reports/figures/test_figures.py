@@ -50,11 +50,11 @@ DRAWN: dict[str, tuple[Callable[[Run], Sequence[Figure]], tuple[str, ...]]] = {
     "phase": (one(figures.phase), ("ticks.csv", "drift.csv", "blocks.csv")),
     "age": (one(figures.age), ("drift.csv", "blocks.csv")),
     "owners": (one(figures.owners), ("owners.csv", "blocks.csv")),
-    "eats": (one(figures.eats), ("cost.csv", "blocks.csv")),
-    "runs": (one(figures.runs), ("cost.csv", "blocks.csv")),
-    "calls": (figures.calls, (MICRO,)),
-    "cold-start": (one(figures.cold), ("cold.csv", "blocks.csv")),
-    "own": (one(figures.own), ("own.csv", "blocks.csv")),
+    "usage": (one(figures.resource_usage), ("cost.csv", "blocks.csv")),
+    "parts": (one(figures.moving_parts), ("cost.csv", "blocks.csv")),
+    "calls": (figures.call_costs, (MICRO,)),
+    "cold-start": (one(figures.cold_starts), ("cold.csv", "blocks.csv")),
+    "own": (one(figures.harness_share), ("own.csv", "blocks.csv")),
 }
 #: Files without which a figure is drawn all the same, beside blocks.csv, which tells what does not count.
 SPARED = {

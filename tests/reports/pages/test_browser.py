@@ -164,7 +164,7 @@ def test_a_link_to_a_cell_opens_it(shown: Page) -> None:
 
 def test_print_shows_the_worst_timelines_and_no_other(shown: Page) -> None:
     shown.emulate_media(media="print")
-    drawn = shown.locator(".opened svg.tl").evaluate_all("all => all.filter(s => s.checkVisibility()).length")
+    drawn = shown.locator(".cell-detail svg.tl").evaluate_all("all => all.filter(s => s.checkVisibility()).length")
     shown.emulate_media(media="screen")
     assert drawn == 2  # the two cells with a loss
 
@@ -246,7 +246,7 @@ def test_an_answer_is_told_lights_up_its_verdict_and_stands_in_the_address(
     assert told.startswith("A queue is called for: it must survive the end of the app.")
     lit = page.eval_on_selector_all(".verdict.lit", "all => all.map(v => v.dataset.scenario)")
     assert lit == ["account_setup"]
-    assert page.get_attribute("#f10-inprocess", "class") == "opened lit-evidence"
+    assert page.get_attribute("#f10-inprocess", "class") == "cell-detail lit-evidence"
     shown_rows = page.eval_on_selector_all(".answer-row:not([hidden])", "all => all.length")
     again = browser.new_page()
     again.goto(page.url)
