@@ -58,9 +58,9 @@ Dtype = Literal["text", "texts", "integer", "number", "truth"]
 MISSING: Mapping[Dtype, Any] = MappingProxyType(
     {"text": "", "texts": "", "integer": math.nan, "number": math.nan, "truth": None}
 )
-#: What stands between the texts of a cell of `texts`; none of them may hold it.
+#: The separator of the texts of a cell of `texts`; no text may hold it.
 BETWEEN_TEXTS = "; "
-#: How rows become one figure: over all rows that a threshold speaks of.
+#: How the rows that a threshold names become one figure.
 Aggregate = Literal["sum", "min", "median", "max"]
 #: Whether one side is lower or higher than another, as `bench.measures.statistics.verdict_words` finds it.
 Words = Literal["lower", "higher", "no clear difference", "too noisy to say"]
@@ -136,8 +136,8 @@ THRESHOLD_METRICS = tuple(name for name in METRIC_LABELS if name not in {"seen",
 PLACE_LABELS: Mapping[str, str] = MappingProxyType(
     {"loop": "on the loop", "thread": "in a thread", "process": "in a process", "worker": "in its worker"}
 )
-#: The columns that tell what a row is of, in the order in which a person says them; a threshold's filter
-#: may name them where the table has them.
+#: The columns that say what a row is of, in the order of the reports. A threshold's filter may name those
+#: that the table has.
 SUBJECTS = ("scenario", "side", "policy", "fault")
 
 
@@ -152,7 +152,7 @@ class Column:
     unit: str = ""
     #: The texts that a cell may hold, each with its label; empty: any text.
     choices: Mapping[str, str] = field(default_factory=dict)
-    #: How a threshold that names the column takes its rows together, unless it says how; None: none may.
+    #: How a threshold without an aggregate combines the rows; None: no threshold may name the column.
     threshold: Aggregate | None = None
     #: Runs of this schema that were measured before the column came lack it.
     added: bool = False
@@ -198,7 +198,7 @@ class Table:
 
 
 def join_texts(texts: Sequence[str]) -> str:
-    """A cell of `texts`; raise ValueError for a text that could not be told from two."""
+    """Join texts to a cell of `texts`; raise ValueError for a text that holds the separator."""
     if bad := [text for text in texts if BETWEEN_TEXTS in text]:
         raise ValueError(f"{bad[0]!r} holds {BETWEEN_TEXTS!r}, which stands between two texts")
     return BETWEEN_TEXTS.join(texts)
@@ -508,7 +508,7 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _count("backlog_start", "backlog before"),
                     _count("backlog_end", "backlog after"),
                     _number("growth_per_s", "backlog grew by", "jobs/s"),
-                    _truth("overloaded", "overloaded"),  # it grew: no quantile of the response is told
+                    _truth("overloaded", "overloaded"),  # it grew: the response has no quantile
                     _number("oldest_s", "oldest", "s"),
                     # from the end of the load to the end of its last job; inf: not by the drain limit
                     _number("cleared_s", "cleared after", "s"),
@@ -706,13 +706,11 @@ class Manifest(TypedDict, total=False):
     machine: dict[str, Any]
     git: dict[str, Any]  # commit, dirty
     broker: str
-    external: dict[str, Any]  # what of the run is on other hosts, and what is not told therefore
+    external: dict[str, Any]  # what of the run is on other hosts, and which figures that leaves out
     noise: dict[str, Any]  # idle hiccups before the run, A/A floor
     discarded: list[dict[str, str]]  # pairs left out, each with its reason
     #: Ledger lines that a killed process left unfinished and that are left out: block, line.
     cut_lines: list[dict[str, str]]
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.app.planted`
     own_app: dict[str, Any]  # of an app of one's own, see `bench.own_app.own_app`; absent for our scenarios
-    resumptions: list[
-        dict[str, Any]
-    ]  # at, command, git, kept, redone: each time that the run was gone on with
+    resumptions: list[dict[str, Any]]  # at, command, git, kept, redone: each time that the run was resumed

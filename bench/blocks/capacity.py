@@ -18,7 +18,7 @@ from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.load import ramp
 from bench.load.load_plan import LoadPlan
-from bench.load.ramp import Stair
+from bench.load.ramp import RampStep
 from bench.measures.events.block import Block
 from bench.measures.latency import validity
 from bench.measures.latency.latency import request_frame
@@ -36,18 +36,18 @@ LEAD_S = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Climbed:
+class RampRun:
     """How far a ramp went: the plan's zero (ns), its steps, and the processor's use at each one's end."""
 
     start_ns: int
-    stairs: Sequence[Stair]
+    planned: Sequence[RampStep]
     usages: Sequence[Usage]
 
 
 async def run(spec: BlockSpec, context: Context) -> str:
     """Run the ramp and append its rows; return why it does not count, or nothing."""
     profile = context.profile
-    plan, stairs = ramp.make_ramp(
+    plan, planned = ramp.make_ramp(
         partial(context.subject.load, profile=profile),
         seed=context.draw("ramp", spec.repetition).getrandbits(32),
         prefix=spec.name,
@@ -55,51 +55,51 @@ async def run(spec: BlockSpec, context: Context) -> str:
     )
     stack = context.make_stack(spec)
     async with stack:
-        climbed = await _climb(context, stack, plan, stairs)
+        ramp_run = await _offer_ramp(context, stack, plan, planned)
     events, _ = context.keep_events(spec)
-    return _write(spec, context, climbed, events)
+    return _write(spec, context, ramp_run, events)
 
 
-async def _climb(context: Context, stack: Stack, plan: LoadPlan, stairs: Sequence[Stair]) -> Climbed:
+async def _offer_ramp(context: Context, stack: Stack, plan: LoadPlan, planned: Sequence[RampStep]) -> RampRun:
     await stack.client.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=LEAD_S)
     await sleep_until(start_ns)
     usages = [cpu_usage.read(stack, generator)]
-    for number, stair in enumerate(stairs):
-        await sleep_until(start_ns + stair.end_ns)
+    for number, step in enumerate(planned):
+        await sleep_until(start_ns + step.end_ns)
         usages.append(cpu_usage.read(stack, generator))
-        if capacity.is_over(_steps(stack.events(), start_ns, stairs[: number + 1])):
+        if capacity.is_over(_steps(stack.events(), start_ns, planned[: number + 1])):
             break
     generator.signal(signal.SIGTERM)
     await context.end_generator(generator)
-    return Climbed(start_ns=start_ns, stairs=stairs[: len(usages) - 1], usages=usages)
+    return RampRun(start_ns=start_ns, planned=planned[: len(usages) - 1], usages=usages)
 
 
-def _steps(events: Sequence[dict[str, Any]], start_ns: int, stairs: Sequence[Stair]) -> list[Step]:
+def _steps(events: Sequence[dict[str, Any]], start_ns: int, planned: Sequence[RampStep]) -> list[Step]:
     seen = backlog.jobs(events)
     return [
         Step(
-            rate=stair.rate,
-            requests=stair.requests,
-            seen=backlog.backlog(seen, start_ns + stair.start_ns, start_ns + stair.end_ns),
+            rate=step.rate,
+            requests=step.requests,
+            seen=backlog.backlog(seen, start_ns + step.start_ns, start_ns + step.end_ns),
         )
-        for stair in stairs
+        for step in planned
     ]
 
 
-def _write(spec: BlockSpec, context: Context, climbed: Climbed, events: list[dict[str, Any]]) -> str:
+def _write(spec: BlockSpec, context: Context, ramp_run: RampRun, events: list[dict[str, Any]]) -> str:
     block = Block(
         block=spec.name,
         side=spec.side.name,
         repetition=spec.repetition,
-        start_ns=climbed.start_ns,
-        end_ns=climbed.start_ns + climbed.stairs[-1].end_ns,
+        start_ns=ramp_run.start_ns,
+        end_ns=ramp_run.start_ns + ramp_run.planned[-1].end_ns,
     )
-    steps = _steps(events, climbed.start_ns, climbed.stairs)
+    steps = _steps(events, ramp_run.start_ns, ramp_run.planned)
     found = capacity.capacity(steps)
-    spent = cpu_usage.between(climbed.usages[-1 - min(STEPS_BEYOND, len(steps))], climbed.usages[-1])
+    spent = cpu_usage.between(ramp_run.usages[-1 - min(STEPS_BEYOND, len(steps))], ramp_run.usages[-1])
     rows = [capacity.step_row(block, number, step) for number, step in enumerate(steps)]
-    whole = cpu_usage.between(climbed.usages[0], climbed.usages[-1])
+    whole = cpu_usage.between(ramp_run.usages[0], ramp_run.usages[-1])
     late_ms = validity.sent_lateness_ms(request_frame(events, block)["lateness_ms"])
     noise = {"steal_percent": whole.steal_percent, "lateness_ms": late_ms}
     reason = "; ".join(filter(None, [validity.reason(Noise(**noise)), bottleneck(spent)]))

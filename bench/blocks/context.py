@@ -20,7 +20,7 @@ from bench.plan.deployment import ALL_HERE, Deployment
 from bench.plan.profiles import Profile
 from bench.plan.strikes import draw
 from bench.plan.subject import SideOptions, Subject, Workspace
-from bench.process.process_table import Process, ProcessTable, file_of
+from bench.process.process_table import Process, ProcessTable, wait_for_file
 from bench.stack.stack import Stack
 from bench.storage.run_directory import RunDirectory
 
@@ -98,7 +98,7 @@ class Context:
             env=stack.processes.env,
             folder=stack.folder,
         )
-        return generator, int(json.loads(await file_of(generator, announce))["start_ns"])
+        return generator, int(json.loads(await wait_for_file(generator, announce))["start_ns"])
 
     async def end_generator(self, generator: Process) -> None:
         """Wait for the generator's last answer; raise BenchError where it offered no whole plan."""

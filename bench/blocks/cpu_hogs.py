@@ -19,7 +19,7 @@ import pandas as pd
 from bench.blocks import measured_window
 from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
-from bench.blocks.measured_window import Observed
+from bench.blocks.measured_window import WindowReadings
 from bench.errors import BenchError
 from bench.measures.events.block import NS_PER_S, Block
 from bench.measures.latency import cpu_hogs, latency
@@ -49,12 +49,12 @@ async def run(spec: BlockSpec, context: Context) -> str:
         await _hand_over(spec, stack, block)
 
     async with stack:
-        seen = await measured_window.observe(
+        readings = await measured_window.observe(
             spec, context, stack, plan, seconds=profile.hogs_s, concurrently=concurrently
         )
         await asyncio.sleep(LINGER_S)
     events, _ = context.keep_events(spec)
-    return _write(spec, context, seen, events)
+    return _write(spec, context, readings, events)
 
 
 async def _hand_over(spec: HogBlockSpec, stack: Stack, block: Block) -> None:
@@ -72,13 +72,15 @@ def _hogs(block: Block) -> int:
     return int((block.end_ns - block.start_ns) / NS_PER_S / EVERY_S)
 
 
-def _write(spec: HogBlockSpec, context: Context, seen: Observed, events: list[dict[str, Any]]) -> str:
-    busy = seen.block
+def _write(
+    spec: HogBlockSpec, context: Context, readings: WindowReadings, events: list[dict[str, Any]]
+) -> str:
+    busy = readings.block
     calm = replace(
         busy, start_ns=busy.start_ns - int(context.profile.calm_s * NS_PER_S), end_ns=busy.start_ns
     )
     frames = [
-        cpu_hogs.hog_latency_frame(events, block, seen.lags, place=spec.place, hogs=count)
+        cpu_hogs.hog_latency_frame(events, block, readings.lags, place=spec.place, hogs=count)
         for block, count in ((calm, 0), (busy, _hogs(busy)))
     ]
     row = {
@@ -91,20 +93,20 @@ def _write(spec: HogBlockSpec, context: Context, seen: Observed, events: list[di
         "hog_s": HOG_S,
         "every_s": EVERY_S,
         "calm_s": context.profile.calm_s,
-        "seconds": seen.spent.seconds,
-        "side_cores": seen.spent.side_s / seen.spent.seconds,
+        "seconds": readings.spent.seconds,
+        "side_cores": readings.spent.side_s / readings.spent.seconds,
     }
     # Lateness is judged in the calm window, hiccups in none: heavy jobs are what both wait behind.
     jobs, requests = latency.job_frame(events, calm), latency.request_frame(events, calm)
     done = measured_window.block_row(
-        spec, replace(seen, hiccup={**seen.hiccup, "p99_ms": math.nan}), jobs, requests
+        spec, replace(readings, hiccup={**readings.hiccup, "p99_ms": math.nan}), jobs, requests
     )
     result = BlockResult(
         spec=spec,
-        spent=seen.spent,
+        spent=readings.spent,
         tables={
             "hog_latency": pd.concat(frames),
-            "hogs": [row | cpu_hogs.lag_columns(seen.lags, calm, busy)],
+            "hogs": [row | cpu_hogs.lag_columns(readings.lags, calm, busy)],
         },
         row=done,
     )

@@ -19,7 +19,7 @@ import httpx
 from bench.blocks import fault_rows
 from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
-from bench.blocks.fault_rows import Observed
+from bench.blocks.fault_rows import BlockReadings
 from bench.errors import BenchError
 from bench.faults.spec import Fault
 from bench.ledger.job_names import PROBE
@@ -61,12 +61,16 @@ async def run(spec: BlockSpec, context: Context) -> str:
     stack = context.make_stack(spec, options)
     async with stack:
         harness = Ledger(stack.ledger, context.ledger_context(spec))
-        seen = await _strike(spec, fault, context, stack, harness)
+        readings = await _strike(spec, fault, context, stack, harness)
     events, cut_lines = context.keep_events(spec)
-    return _write(spec, context, fault, replace(seen, complete=seen.complete and not cut_lines), events)
+    return _write(
+        spec, context, fault, replace(readings, complete=readings.complete and not cut_lines), events
+    )
 
 
-async def _strike(spec: BlockSpec, fault: Fault, context: Context, stack: Stack, harness: Ledger) -> Observed:
+async def _strike(
+    spec: BlockSpec, fault: Fault, context: Context, stack: Stack, harness: Ledger
+) -> BlockReadings:
     strike_plan = strikes.strike_plan(spec, context.seed, context.subject)
     await stack.client.sync(strike_plan.plan.owners)
     if not spec.control:
@@ -86,14 +90,14 @@ async def _strike(spec: BlockSpec, fault: Fault, context: Context, stack: Stack,
     spent = cpu_usage.between(before, cpu_usage.read(stack, generator, blocks=context.profile.lanes))
     await context.end_generator(generator)
     await _drain(stack, limit_s=fault.drain_s(spec.side.name), linger_s=fault.linger_s)
-    return Observed(
+    return BlockReadings(
         start_ns=start_ns,
         fault_on_ns=fault_on_ns,
         fault_off_ns=fault_off_ns,
         drained_ns=time.monotonic_ns(),
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
-        gave_up=process_table.gave_up(stack.processes.parts),
+        gave_up=process_table.failed_exit_codes(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(strike_plan.plan.owners),
@@ -131,15 +135,15 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
 
 
 def _write(
-    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+    spec: BlockSpec, context: Context, fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]
 ) -> str:
     planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    rows = fault_rows.counted(spec, context, fault, seen, planned)
-    exposed = [] if spec.control else fault_rows.exposed(spec, context, fault, seen, planned)
+    rows = fault_rows.failure_rows(spec, context, fault, readings, planned)
+    exposed = [] if spec.control else fault_rows.exposure_rows(spec, context, fault, readings, planned)
     result = BlockResult(
         spec=spec,
-        spent=seen.spent,
+        spent=readings.spent,
         tables={"exposure": exposed, "controls" if spec.control else "failures": rows},
-        row=valid_row(spec, seconds=(seen.drained_ns - seen.start_ns) / 1e9),
+        row=valid_row(spec, seconds=(readings.drained_ns - readings.start_ns) / 1e9),
     )
     return result.append_to(context.directory)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.blocks.context import Context
-from bench.faults.spec import Expected, Fault, Seen
+from bench.faults.spec import CheckInput, Expected, Fault
 from bench.measures.events.clocks import Clocks
 from bench.measures.faults import failure
 from bench.measures.faults.exposure import exposure
@@ -23,7 +23,7 @@ DIGITS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class BlockReadings:
     """What a fault block saw beside its ledger."""
 
     start_ns: int
@@ -43,15 +43,15 @@ class Observed:
     spent: CpuShares
 
 
-def counted(
-    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+def failure_rows(
+    spec: BlockSpec, context: Context, fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row of `failures.csv` (or `controls.csv`) for each scenario."""
     deadlines_ms = context.subject.deadlines_ms(fault)
-    rows = [_row(spec, fault, name, seen, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
-    facts = _facts(fault, seen, events)
-    codes = {f"{name}_exit_code": code for name, code in seen.gave_up.items()}
-    rows[0] |= {"seen": _seen({**facts, **codes}), "bursts": facts.get("bursts", math.nan)}
+    rows = [_row(spec, fault, name, readings, events, limit_ms) for name, limit_ms in deadlines_ms.items()]
+    facts = _facts(fault, readings, events)
+    codes = {f"{name}_exit_code": code for name, code in readings.gave_up.items()}
+    rows[0] |= {"seen": _facts_text({**facts, **codes}), "bursts": facts.get("bursts", math.nan)}
     for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
         row["example"] = example(events, scenario, deadline_ms=limit_ms)
     if not spec.control and context.subject.predicted:
@@ -59,32 +59,32 @@ def counted(
     return rows
 
 
-def exposed(
-    spec: BlockSpec, context: Context, fault: Fault, seen: Observed, events: list[dict[str, Any]]
+def exposure_rows(
+    spec: BlockSpec, context: Context, fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row of `exposure.csv` for each scenario; none where one clock did not stamp all that it takes."""
     if not Clocks(events).shared("accepted", "effect", "fault_on"):
         return []
     return [
-        _exposure(spec, fault, scenario, seen, events) for scenario in context.subject.deadlines_ms(fault)
+        _exposure(spec, fault, scenario, readings, events) for scenario in context.subject.deadlines_ms(fault)
     ]
 
 
-def _facts(fault: Fault, seen: Observed, events: list[dict[str, Any]]) -> Mapping[str, Any]:
+def _facts(fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]) -> Mapping[str, Any]:
     return fault.check(
-        Seen(
+        CheckInput(
             events=events,
-            facts=seen.facts,
-            start_ns=seen.start_ns,
-            on_ns=seen.fault_on_ns,
-            off_ns=seen.fault_off_ns,
-            drained_ns=seen.drained_ns,
-            owners=seen.owners,
+            facts=readings.facts,
+            start_ns=readings.start_ns,
+            on_ns=readings.fault_on_ns,
+            off_ns=readings.fault_off_ns,
+            drained_ns=readings.drained_ns,
+            owners=readings.owners,
         )
     )
 
 
-def _seen(facts: Mapping[str, Any]) -> str:
+def _facts_text(facts: Mapping[str, Any]) -> str:
     """The checker's facts for a person; what could not be told is left out."""
     untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
     known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
@@ -99,12 +99,12 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
     spec: BlockSpec,
     fault: Fault,
     scenario: str,
-    seen: Observed,
+    readings: BlockReadings,
     events: list[dict[str, Any]],
     deadline_ms: float,
 ) -> dict[str, Any]:
     asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
-    judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=seen.complete)
+    judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=readings.complete)
     return {
         "block": spec.name,
         "fault": fault.number,
@@ -123,20 +123,20 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
         **asdict(recovery(events, scenario)),
         "caller_max_ms": judged.caller_max_ms,
         "user_errors": len(judged.user_errors),
-        "lag_max_ms": seen.lag_max_ms,
-        "app_died": seen.app_died,
+        "lag_max_ms": readings.lag_max_ms,
+        "app_died": readings.app_died,
         "note": _notes(fault.expected[spec.side.name].note),
     }
 
 
 def _exposure(
-    spec: BlockSpec, fault: Fault, scenario: str, seen: Observed, events: list[dict[str, Any]]
+    spec: BlockSpec, fault: Fault, scenario: str, readings: BlockReadings, events: list[dict[str, Any]]
 ) -> dict[str, Any]:
     found = exposure(
         events,
         scenario=scenario,
-        from_ns=seen.start_ns if fault.whole else seen.fault_on_ns,
-        until_ns=seen.drained_ns if fault.whole or fault.lasting else seen.fault_off_ns,
+        from_ns=readings.start_ns if fault.from_start else readings.fault_on_ns,
+        until_ns=readings.drained_ns if fault.from_start or fault.outlasts_strike else readings.fault_off_ns,
     )
     return {
         "block": spec.name,

@@ -18,7 +18,7 @@ from bench.blocks import measured_window
 from bench.blocks.block_result import BlockResult
 from bench.blocks.capacity import cores
 from bench.blocks.context import Context
-from bench.blocks.measured_window import Observed
+from bench.blocks.measured_window import WindowReadings
 from bench.errors import BenchError
 from bench.load.load_plan import MAX_RATE
 from bench.measures.latency import latency
@@ -42,9 +42,9 @@ async def run(spec: BlockSpec, context: Context) -> str:
     plan = context.load(spec, seconds=WARMUP_S + profile.share_s, seed=seed, rate=rate)
     stack = context.make_stack(spec)
     async with stack:
-        seen = await measured_window.observe(spec, context, stack, plan, seconds=profile.share_s)
+        readings = await measured_window.observe(spec, context, stack, plan, seconds=profile.share_s)
     events, _ = context.keep_events(spec)
-    return _write(spec, context, seen, events, rate=rate, capacity=capacity)
+    return _write(spec, context, readings, events, rate=rate, capacity=capacity)
 
 
 def _unoffered(rate: float) -> str:
@@ -59,28 +59,28 @@ def _unoffered(rate: float) -> str:
 def _write(
     spec: LoadBlockSpec,
     context: Context,
-    seen: Observed,
+    readings: WindowReadings,
     events: list[dict[str, Any]],
     *,
     rate: float,
     capacity: float,
 ) -> str:
-    block, share = seen.block, spec.share
+    block, share = readings.block, spec.share
     jobs, requests = latency.job_frame(events, block), latency.request_frame(events, block)
     waited = backlog.backlog(backlog.jobs(events), block.start_ns, block.end_ns)
     quantiles = [
         latency.latency_frame(jobs, requests, block),
-        latency.host_tax_frame(seen.lags, measured_window.idle(seen, context), block),
+        latency.host_tax_frame(readings.lags, measured_window.idle(readings, context), block),
     ]
     whole = pd.concat([frame for frame in quantiles if not frame.empty])
     row = load.load_row(block, jobs, waited, share=share, rate=rate, capacity=capacity)
     result = BlockResult(
         spec=spec,
-        spent=seen.spent,
+        spent=readings.spent,
         tables={
             "load_latency": load.load_latency_frame(whole, waited, share=share, rate=rate),
-            "loads": [row | cores(seen.spent)],
+            "loads": [row | cores(readings.spent)],
         },
-        row=measured_window.block_row(spec, seen, jobs, requests),
+        row=measured_window.block_row(spec, readings, jobs, requests),
     )
     return result.append_to(context.directory)

@@ -34,7 +34,7 @@ DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class WindowReadings:
     """What a block saw beside its ledger."""
 
     block: Block
@@ -55,7 +55,7 @@ async def observe(
     *,
     seconds: float,
     concurrently: Callable[[Block], Coroutine[None, None, None]] | None = None,
-) -> Observed:
+) -> WindowReadings:
     """Offer the plan and watch; the window is its last `seconds`, what comes before is the warm-up.
 
     `concurrently` runs from the window's start on; the window is not over before it is.
@@ -78,7 +78,7 @@ async def observe(
     lags = [(int(t), float(lag)) for t, lag in (await stack.client.call("GET", "/lag")).json()]
     await context.end_generator(generator)
     await context.table.stop(hiccup)
-    return Observed(
+    return WindowReadings(
         block=block,
         start_ns=start_ns,
         before=before,
@@ -89,28 +89,33 @@ async def observe(
     )
 
 
-def idle(seen: Observed, context: Context) -> list[tuple[int, float]]:
+def idle(readings: WindowReadings, context: Context) -> list[tuple[int, float]]:
     """The loop's lags of the idle control."""
-    start_ns = seen.start_ns - int(context.profile.idle_s * NS_PER_S)
-    return [(t, lag) for t, lag in seen.lags if start_ns <= t < seen.start_ns]
+    start_ns = readings.start_ns - int(context.profile.idle_s * NS_PER_S)
+    return [(t, lag) for t, lag in readings.lags if start_ns <= t < readings.start_ns]
 
 
 def block_row(
-    spec: BlockSpec, seen: Observed, jobs: pd.DataFrame, requests: pd.DataFrame, *, also: Sequence[str] = ()
+    spec: BlockSpec,
+    readings: WindowReadings,
+    jobs: pd.DataFrame,
+    requests: pd.DataFrame,
+    *,
+    also: Sequence[str] = (),
 ) -> dict[str, object]:
     """The block's row of `blocks.csv`; `also` are reasons of its own kind why it does not count."""
-    hiccup_p99_ms = seen.hiccup["p99_ms"]
-    steal_percent = round(seen.spent.steal_percent, 3)
+    hiccup_p99_ms = readings.hiccup["p99_ms"]
+    steal_percent = round(readings.spent.steal_percent, 3)
     noise = validity.noise(jobs, requests, steal_percent=steal_percent, hiccup_p99_ms=hiccup_p99_ms)
     columns = {
         "hiccup_p99_ms": hiccup_p99_ms,
-        "hiccup_max_ms": seen.hiccup["max_ms"],
+        "hiccup_max_ms": readings.hiccup["max_ms"],
         "steal_percent": steal_percent,
         "lateness_ms": noise.lateness_ms,
     }
-    limits = (bottleneck(seen.spent), latency.unsent(requests))
+    limits = (bottleneck(readings.spent), latency.unsent(requests))
     reason = "; ".join(filter(None, [validity.reason(noise), *limits, *also]))
-    seconds = (seen.block.end_ns - seen.block.start_ns) / NS_PER_S
+    seconds = (readings.block.end_ns - readings.block.start_ns) / NS_PER_S
     return blocks.block_row(spec, reason, seconds=seconds, **columns)
 
 

@@ -1,8 +1,8 @@
-"""What the other hosts of a run start: the outside services, and workers (`queue-or-task world`, `worker`).
+"""`queue-or-task world` and `worker`: the parts of a run on other hosts.
 
-A worker is Celery's own, started with what the run and it must agree on: broker, key prefix, profile and
-the URLs of the services. What it writes about its jobs is sent to the world, from where the run fetches
-it. When it ends and no other worker is left, its keys are taken out of the broker.
+A worker is Celery's own, started with the broker, key prefix, profile and service URLs of the run. Its
+ledger is sent to the world, from where the run fetches it. When the last worker ends, its keys are deleted
+from the broker.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from bench.process.signals import stop_on_signals
 from bench.run.host_discovery import check_database, worker_answers
 from bench.world import serve
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, BrokerError, check_broker, delete_keys
-from bench.world.remote_world import ANSWER_S, World
+from bench.world.remote_world import ANSWER_S, RemoteWorld
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
-#: Seconds between two looks at what the worker wrote.
+#: Seconds between two reads of the worker's ledger.
 SEND_S = 0.1
 #: Seconds that another worker of the same side has to answer the one that ends.
 OTHERS_ANSWER_S = 2.0
@@ -54,7 +54,7 @@ def world(address: str, port: int, *, say: Say) -> None:
                 f"--bind {address} is no address to be reached at: name the one that the run uses"
             )
     try:
-        serve.stand(address, port, say)
+        serve.serve_shared_world(address, port, say)
     except (PortTakenError, OSError) as error:
         raise BenchError(
             f"{error}: --bind takes an address of this host, --port the first of five"
@@ -83,7 +83,7 @@ def worker(
         check_broker(env, named="--broker-url" if broker_url else URL_VARIABLE)
     except BrokerError as error:
         raise BenchError(str(error)) from error
-    served = World.visit(world_url)
+    served = RemoteWorld.connect(world_url)
     prefix = key_prefix(served, size.name, side)
     with tempfile.TemporaryDirectory(prefix="queue-or-task-worker-") as name, ProcessTable() as table:
         folder = Path(name)
@@ -108,16 +108,16 @@ def worker(
 
 
 class Sender:
-    """Sends what a worker writes to its world, each event once."""
+    """Sends a worker's events to its world, each once."""
 
-    def __init__(self, served: World, folder: Path) -> None:
+    def __init__(self, served: RemoteWorld, folder: Path) -> None:
         self._url = f"{served.url.rstrip('/')}/events"
         self._tail = LedgerTail(folder)
         self._source = uuid.uuid4().hex
         self._sent = 0
 
     async def send(self, client: httpx.AsyncClient) -> None:
-        """Send what is new; a world that is away gets it the next time."""
+        """Send the new events; if the world does not answer, the next call sends them again."""
         events = self._tail.events()
         body = {"source": self._source, "after": self._sent, "events": events[self._sent :]}
         if not body["events"]:
@@ -128,12 +128,12 @@ class Sender:
 
 
 async def _send_until_stopped(process: Process, table: ProcessTable, sender: Sender) -> None:
-    asked = stop_on_signals()
+    stopping = stop_on_signals()
     async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_S) as client:
-        while not asked.is_set() and process.exit_code() is None:
+        while not stopping.is_set() and process.exit_code() is None:
             await sender.send(client)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), SEND_S)
+                await asyncio.wait_for(stopping.wait(), SEND_S)
         ended, last_words = process.exit_code(), process.tail(1)
         await table.stop(process)
         await sender.send(client)

@@ -18,8 +18,8 @@ from bench.faults.target import Target
 from bench.measures.events.periodic_runs import PERIODIC
 from scenarios import jobs
 
-#: Seconds that a strike waits for what it strikes amid before it strikes all the same.
-AMID_LIMIT_S = 5.0
+#: Seconds that a strike waits for a job to run; after that it strikes all the same.
+RUNNING_JOB_WAIT_S = 5.0
 #: Milliseconds from due to effect after which a job is late.
 DEADLINE_MS = 5000.0
 #: Events after which a job is no longer under way.
@@ -35,11 +35,11 @@ Events = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a block saw, for a fault's own checker."""
+class CheckInput:
+    """What a fault's own checker may look at: the events of the block and the moments of the fault."""
 
     events: Events
-    #: What the strike noted (`Target.facts`).
+    #: What the strike recorded (`Target.facts`).
     facts: Mapping[str, Any]
     #: Monotonic ns: of the load, and of the fault.
     start_ns: int
@@ -49,9 +49,9 @@ class Seen:
     owners: Sequence[str] = ()
 
 
-def noted(seen: Seen) -> Mapping[str, Any]:
-    """The checker hook of most faults: what the strike noted, nothing else."""
-    return seen.facts
+def recorded_facts(block: CheckInput) -> Mapping[str, Any]:
+    """The facts that the strike recorded, and nothing else: the checker of most faults."""
+    return block.facts
 
 
 def nothing_lost(row: Row) -> bool:
@@ -59,8 +59,8 @@ def nothing_lost(row: Row) -> bool:
     return bool(row["lost"] == row["stuck"] == 0)
 
 
-def always() -> str:
-    """Why the fault cannot be made on this machine: it can."""
+def always_available() -> str:
+    """The empty text: every machine can make the fault."""
     return ""
 
 
@@ -77,19 +77,22 @@ class Expected:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-async def amid_jobs(target: Target) -> None:
-    """Wait until a job has begun and had no effect yet, so that a strike hits one; no bystander's counts."""
-    await target.until(_one_under_way, within_s=target.amid_s)
+async def wait_for_running_job(target: Target) -> None:
+    """Wait until a job has started and had no effect yet, so that the strike hits one.
+
+    Jobs of the scenarios that no fault aims at do not count.
+    """
+    await target.until(_a_job_runs, within_s=target.running_job_wait_s)
 
 
-def _one_under_way(events: Sequence[Mapping[str, Any]]) -> bool:
+def _a_job_runs(events: Sequence[Mapping[str, Any]]) -> bool:
     own = [event for event in events if event.get("scenario") not in _BYSTANDERS]
     started = {event["job"] for event in own if event["event"] == "start"}
     return bool(started - {event["job"] for event in own if event["event"] in ENDS})
 
 
-async def nothing(_target: Target) -> None:
-    """Prepare nothing."""
+async def do_nothing(_target: Target) -> None:
+    """Do nothing: the fault has no such step."""
 
 
 def no_environment(_folder: Path) -> Mapping[str, str]:
@@ -107,15 +110,15 @@ class Fault:
     expected: Mapping[str, Expected]
     strike: Callable[[Target], Awaitable[None]]
     #: Runs before the load: a service that answers badly from the start, a worker that is away.
-    prepare: Callable[[Target], Awaitable[None]] = nothing
+    prepare: Callable[[Target], Awaitable[None]] = do_nothing
     scenario: str = jobs.ACCOUNT_SETUP
     #: Requests a second of the scenario, and seconds of load.
     rate: float = 8.0
     load_s: float = 6.0
-    #: The fault strikes when all of the load is in, instead of amid it.
+    #: The fault strikes after the last request of the load, not in the middle of it.
     after_load: bool = False
     #: What it does outlasts the strike, so that every job after it is exposed too.
-    lasting: bool = False
+    outlasts_strike: bool = False
     #: Milliseconds that each service takes to answer.
     latency_ms: float = 20.0
     #: Owners whose balance is synced every second from before the load on; without any there is no beat.
@@ -129,18 +132,18 @@ class Fault:
     #: The worker knows the fault jobs (`bench.app.fault_jobs`).
     fault_jobs: bool = False
     #: The checker hook: what to tell beside the classes.
-    check: Callable[[Seen], Mapping[str, Any]] = noted
+    check: Callable[[CheckInput], Mapping[str, Any]] = recorded_facts
     #: Why this machine cannot make the fault, or nothing.
-    unavailable: Callable[[], str] = always
+    unavailable: Callable[[], str] = always_available
     #: Variables of every process of the block, made when it starts (`folder` is the block's own).
     environment: Callable[[Path], Mapping[str, str]] = no_environment
     #: Seconds that the drain lasts even where every job is done: a duplicate may still come.
     linger_s: float = 1.5
 
     @property
-    def whole(self) -> bool:
+    def from_start(self) -> bool:
         """Whether it is there from before the load until the end, so that no moment is its own."""
-        return self.strike is nothing
+        return self.strike is do_nothing
 
     def drain_s(self, side: str) -> float:
         """Seconds after the load until a job that is not done counts as stuck or lost."""

@@ -111,7 +111,7 @@ class Target(Protocol):
         """What the strike notes, for its own checker."""
 
     @property
-    def amid_s(self) -> float:
+    def running_job_wait_s(self) -> float:
         """Seconds that a strike waits for a job to be under way before it strikes all the same."""
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:

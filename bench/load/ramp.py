@@ -16,7 +16,7 @@ FACTOR = 1.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stair:
+class RampStep:
     """One step of the plan: its rate, when it begins and ends (ns after the plan's zero), its requests."""
 
     rate: float
@@ -37,14 +37,14 @@ def rates(first: float = FIRST_RATE, factor: float = FACTOR, top: float = MAX_RA
     return list(takewhile(lambda rate: rate <= top, rising()))
 
 
-class Load(Protocol):
+class LoadPlanner(Protocol):
     """Plans `seconds` of load at `rate` a second, with periodic `owners` beside it or without."""
 
     def __call__(self, *, seed: int, prefix: str, seconds: float, rate: float, owners: bool) -> LoadPlan:
         """The plan."""
 
 
-def make_ramp(load: Load, *, seed: int, prefix: str, step_s: float) -> tuple[LoadPlan, list[Stair]]:
+def make_ramp(load: LoadPlanner, *, seed: int, prefix: str, step_s: float) -> tuple[LoadPlan, list[RampStep]]:
     """The plan, its owners synced from its start to its end, and its steps, each a `load` of its own."""
     step_ns = int(step_s * 1e9)
     steps = [
@@ -57,10 +57,10 @@ def make_ramp(load: Load, *, seed: int, prefix: str, step_s: float) -> tuple[Loa
         for arrival in step.arrivals
     )
     whole = load(seed=seed, prefix=prefix, seconds=step_s, rate=rates()[-1], owners=True)
-    stairs = [
-        Stair(
+    planned = [
+        RampStep(
             rate=rate, start_ns=number * step_ns, end_ns=(number + 1) * step_ns, requests=len(step.arrivals)
         )
         for number, (rate, step) in enumerate(zip(rates(), steps, strict=True))
     ]
-    return replace(whole, seconds=step_s * len(steps), arrivals=arrivals), stairs
+    return replace(whole, seconds=step_s * len(steps), arrivals=arrivals), planned

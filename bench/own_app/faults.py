@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bench.errors import BenchError
 from bench.faults import FAULTS
-from bench.faults.spec import Expected, Fault, Row, noted
+from bench.faults.spec import Expected, Fault, Row, recorded_facts
 from bench.own_app.sides import CELERY_APP
 
 #: Killed processes, a deploy, a burst; the side without a queue has no more.
@@ -51,7 +51,7 @@ def _applied(fault: Fault) -> Fault:
     expected = {CELERY_APP: _unknown(max(queued), OUR_BROKER if fault.number in OF_BROKER else "")}
     if fault.number in OF_BOTH:
         expected["inprocess"] = _unknown(fault.expected["inprocess"].drain_s)
-    return replace(fault, expected=expected, check=noted, fault_jobs=False, owners=0)
+    return replace(fault, expected=expected, check=recorded_facts, fault_jobs=False, owners=0)
 
 
 def _unknown(drain_s: float, note: str = "") -> Expected:

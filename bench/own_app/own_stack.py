@@ -132,7 +132,7 @@ class OwnStack(Stack):
     """An app of your own under test, and everything that it needs, for one block."""
 
     #: A short task is seldom seen under way; at the rates of a load one mostly is.
-    amid_s = 1.0
+    running_job_wait_s = 1.0
 
     def __init__(self, own: App, side: Side, workspace: Workspace, options: SideOptions) -> None:
         """Beat runs where the options say `periodic`: its entries are the periodic work."""

@@ -18,7 +18,7 @@ from bench.plan.sides import Side
 MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micro")
 
 #: What the name of a block ends with that is measured once more.
-AGAIN = "-again"
+RETRY_SUFFIX = "-again"
 #: How the reason begins of a block that no second try would make count.
 NOT_OFFERED = "not offered: "
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
@@ -132,14 +132,14 @@ def _control(spec: BlockSpec) -> BlockSpec:
     )
 
 
-def again(spec: BlockSpec) -> BlockSpec:
+def retry_of(spec: BlockSpec) -> BlockSpec:
     """The block that measures once more what did not count."""
-    return replace(spec, name=f"{spec.name}{AGAIN}")
+    return replace(spec, name=f"{spec.name}{RETRY_SUFFIX}")
 
 
-def may_count(spec: BlockSpec, reason: str) -> bool:
+def can_retry(spec: BlockSpec, reason: str) -> bool:
     """Whether a second try of a block may count whose first did not, for `reason`."""
-    return not spec.name.endswith(AGAIN) and not reason.startswith(NOT_OFFERED)
+    return not spec.name.endswith(RETRY_SUFFIX) and not reason.startswith(NOT_OFFERED)
 
 
 def block_row(spec: BlockSpec, reason: str, *, seconds: float, **noise: float) -> dict[str, object]:

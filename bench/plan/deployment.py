@@ -12,7 +12,7 @@ from typing import Any
 from bench.errors import BenchError
 from bench.plan.sides import Side
 from bench.world.broker import URL_VARIABLE
-from bench.world.remote_world import World
+from bench.world.remote_world import RemoteWorld
 
 #: What is not told where the services are on another host, where the workers are, and the broker.
 UNTOLD_WORLD = "response, late, and recovery but for the next effect: the services' host stamps the effects"
@@ -62,7 +62,7 @@ class Deployment:
     host: str = ""
     #: Empty: each block starts a broker of its own.
     broker_url: str = ""
-    world: World | None = None
+    world: RemoteWorld | None = None
     workers: bool = False
     profile: str = ""
 
@@ -100,6 +100,6 @@ class Deployment:
 ALL_HERE = Deployment()
 
 
-def key_prefix(world: World, profile: str, side: Side) -> str:
+def key_prefix(world: RemoteWorld, profile: str, side: Side) -> str:
     """The prefix that a run and its workers elsewhere agree on: no other world, profile or side has it."""
     return f"queue-or-task:{world.id}:{profile}:{side.name}:"

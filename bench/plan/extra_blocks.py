@@ -106,7 +106,7 @@ def _ramps(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
             guess_s=CLIMBED * len(ramp.rates()) * profile.ramp_step_s + START_AND_STOP_S,
         )
         for repetition in range(profile.ramps)
-        for side in _turned(sides, repetition)
+        for side in _abba_order(sides, repetition)
     ]
 
 
@@ -122,7 +122,7 @@ def _shares(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
         )
         for repetition in range(profile.share_repetitions)
         for share in profile.shares
-        for side in _turned(sides, repetition)
+        for side in _abba_order(sides, repetition)
     ]
 
 
@@ -137,7 +137,7 @@ def cold_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
             guess_s=START_AND_STOP_S,
         )
         for repetition in range(profile.cold_starts)
-        for side in _turned(sides, repetition)
+        for side in _abba_order(sides, repetition)
     ]
 
 
@@ -166,7 +166,7 @@ def hog_blocks(sides: Sequence[Side], profile: Profile) -> list[BlockSpec]:
             guess_s=profile.idle_s + profile.warmup_s + profile.calm_s + profile.hogs_s + START_AND_STOP_S,
         )
         for repetition in range(profile.hog_repetitions)
-        for side, place in _turned(places, repetition)
+        for side, place in _abba_order(places, repetition)
     ]
 
 
@@ -216,6 +216,6 @@ def _spec(side: Side, policy: Policy, count: int) -> BlockSpec:
     )
 
 
-def _turned(places: Sequence[PlaceT], repetition: int) -> Sequence[PlaceT]:
+def _abba_order(places: Sequence[PlaceT], repetition: int) -> Sequence[PlaceT]:
     """Forwards, or backwards in every other repetition."""
     return places if repetition % 2 == 0 else places[::-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.errors import BenchError
-from bench.faults.spec import Fault, no_environment, noted
+from bench.faults.spec import Fault, no_environment, recorded_facts
 from bench.plan.blocks import BlockSpec
 from bench.plan.deployment import Deployment
 from bench.plan.run_plan import RunPlan
@@ -67,7 +67,7 @@ def _unstrikable(fault: Fault, spec: BlockSpec, deployment: Deployment) -> str:
             return "it strikes the worker, which is not ours: leave out --external-workers"
         if _sets_workers_up(fault, spec):
             return "it needs workers that are set up for it: leave out --external-workers"
-    if deployment.world_apart and fault.check is not noted:
+    if deployment.world_apart and fault.check is not recorded_facts:
         return "its checker would compare stamps of two hosts: leave out --world-url"
     return ""
 

@@ -16,7 +16,7 @@ SUITE = Path(__file__).parent.parent / "micro" / "test_calls.py"
 
 
 def command(target: Path, scratch: Path) -> list[str]:
-    """What times the calls and writes `target`; its temporary files go to `scratch`."""
+    """The command that times the calls and writes `target`; its temporary files go to `scratch`."""
     return [
         *(sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"),
         *("-o", "addopts=", "--import-mode=importlib", f"--basetemp={scratch}"),

@@ -1,12 +1,12 @@
-"""Soak of `inprocess`: millions of short tasks and many crashes, in a tree, without growth of memory.
+"""Soak of `inprocess`: millions of short tasks and many crashes in one tree; memory must not grow.
 
     python -m bench.soak.inprocess_soak --tasks 10000000 --crashes 100000
 
-Each batch starts its share of the tasks under one TaskSupervisor, lets children and servers
-crash and come back, and waits until nothing is held. Memory is looked at between batches, after
-a garbage collection: the allocated blocks of the interpreter, which one forgotten object in a
-thousand makes visible, and the resident memory, which tells of leaks below Python. The first
-WARM_UP of the batches fill caches and pools and do not count. Ends with exit code 1 on growth.
+Each batch starts its share of the tasks under one TaskSupervisor, lets children and servers crash and
+restart, and waits until all have ended. After each batch and a garbage collection, memory is sampled: the
+interpreter's allocated blocks, which show one forgotten object in a thousand, and the resident memory,
+which shows leaks below Python. The first WARM_UP of the batches fill caches and pools and do not count.
+Exit with 1 where memory grew.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 #: Tasks and crashes of the whole run.
 TASKS, CRASHES = 10_000_000, 100_000
-#: Looks at the memory; each is followed by an equal share of the work.
+#: Batches of equal work; memory is sampled after each.
 BATCHES = 100
-#: Share of the batches that does not count.
+#: Share of the batches at the beginning that does not count.
 WARM_UP = 0.2
-#: Blocks that may be allocated more at the end; counters, caches and the samples themselves need some.
+#: The most blocks that may be added; counters, caches and the samples themselves need some.
 MAX_BLOCKS = 500
-#: Bytes of resident memory that may be held more at the end; the allocator keeps some of what was freed.
+#: The most bytes of resident memory that may be added; the allocator keeps some of what was freed.
 MAX_RSS_BYTES = 8 * 2**20
-#: Share of the crashes that are servers', under a Supervisor; the others are children's.
+#: Share of the crashes that happen in servers under a Supervisor; the others happen in children.
 SERVER_CRASHES = 0.1
-#: A window that never runs out: crashing is what this is about.
+#: A restart limit that is never reached, as every task crashes on purpose.
 MAX_RESTARTS, MAX_SECONDS = 10**9, 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look at the memory."""
+    """The memory after one batch."""
 
     blocks: int
     rss_bytes: int
@@ -74,26 +74,26 @@ class Soak:
     seconds: float = 0.0
     samples: list[Sample] = field(default_factory=list)
 
-    def grown(self, look: Callable[[Sample], int]) -> int:
-        """How much more the last third holds than the first third after the warm-up, each at its least."""
-        counted = [look(sample) for sample in self.samples[int(WARM_UP * len(self.samples)) :]]
+    def growth(self, size: Callable[[Sample], int]) -> int:
+        """Return the smallest size of the last third minus that of the first third after the warm-up."""
+        counted = [size(sample) for sample in self.samples[int(WARM_UP * len(self.samples)) :]]
         third = max(1, len(counted) // 3)
         return min(counted[-third:]) - min(counted[:third])
 
     @property
-    def blocks_grown(self) -> int:
+    def blocks_growth(self) -> int:
         """Growth in allocated blocks."""
-        return self.grown(lambda sample: sample.blocks)
+        return self.growth(lambda sample: sample.blocks)
 
     @property
-    def rss_grown(self) -> int:
+    def rss_growth(self) -> int:
         """Growth in resident bytes."""
-        return self.grown(lambda sample: sample.rss_bytes)
+        return self.growth(lambda sample: sample.rss_bytes)
 
     @property
     def is_steady(self) -> bool:
         """Whether memory stayed within MAX_BLOCKS and MAX_RSS_BYTES."""
-        return self.blocks_grown <= MAX_BLOCKS and self.rss_grown <= MAX_RSS_BYTES
+        return self.blocks_growth <= MAX_BLOCKS and self.rss_growth <= MAX_RSS_BYTES
 
     def __str__(self) -> str:
         """The result in three lines."""
@@ -102,8 +102,8 @@ class Soak:
             f"{self.tasks:,} tasks, {self.child_crashes:,} crashes of children and "
             f"{self.server_crashes:,} of servers in {self.seconds:,.0f} s\n"
             f"{1e6 * self.seconds / max(1, self.tasks):.2f} µs a task, crashes included\n"
-            f"memory {verdict}: {self.blocks_grown:+,} blocks (at most {MAX_BLOCKS:,}), "
-            f"{self.rss_grown / 2**20:+.1f} MiB resident (at most {MAX_RSS_BYTES / 2**20:.0f})"
+            f"memory {verdict}: {self.blocks_growth:+,} blocks (at most {MAX_BLOCKS:,}), "
+            f"{self.rss_growth / 2**20:+.1f} MiB resident (at most {MAX_RSS_BYTES / 2**20:.0f})"
         )
 
 
@@ -116,15 +116,19 @@ class Fragile(GenServer):
 
 
 async def soak(tasks: int, crashes: int, *, batches: int = BATCHES, done: Callable[[int], object]) -> Soak:
-    """Run the tasks and crashes in batches; `done(batch)` is called after each."""
+    """Run the tasks and crashes in batches; call `done(batch)` after each."""
     result = Soak()
     began = time.monotonic()
-    window = {"max_restarts": MAX_RESTARTS, "max_seconds": MAX_SECONDS}
     children = [
-        ChildSpec("tasks", partial(TaskSupervisor.start, name="soak.tasks", **window)),  # type: ignore[arg-type]  # as they are
+        ChildSpec(
+            "tasks",
+            partial(
+                TaskSupervisor.start, name="soak.tasks", max_restarts=MAX_RESTARTS, max_seconds=MAX_SECONDS
+            ),
+        ),
         ChildSpec("fragile", partial(Fragile.start, name="soak.fragile")),
     ]
-    async with Supervisor.start(children, name="soak", **window):  # type: ignore[arg-type]  # as above
+    async with Supervisor.start(children, name="soak", max_restarts=MAX_RESTARTS, max_seconds=MAX_SECONDS):
         for batch in range(1, batches + 1):
             await _run(result, tasks * batch // batches, crashes * batch // batches)
             gc.collect()
@@ -135,7 +139,7 @@ async def soak(tasks: int, crashes: int, *, batches: int = BATCHES, done: Callab
 
 
 async def _run(result: Soak, tasks: int, crashes: int) -> None:
-    """Go on until that many of each are done since the beginning."""
+    """Run until so many tasks and crashes have been done since the beginning."""
     supervisor = whereis("soak.tasks")
     assert isinstance(supervisor, TaskSupervisor)  # noqa: S101 - the tree says so
     for _ in range(tasks - result.tasks):
@@ -173,7 +177,7 @@ def _rss_bytes() -> int:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Crash logs are made and thrown away."""
+    """Format crash logs and drop them."""
     log = logging.getLogger("inprocess")
     handler, log.propagate = logging.NullHandler(), False
     log.addHandler(handler)
@@ -187,9 +191,9 @@ def _silent() -> Iterator[None]:
 @click.command()
 @click.option("--tasks", default=TASKS, show_default=True, help="Short tasks in all.")
 @click.option("--crashes", default=CRASHES, show_default=True, help="Crashes in all.")
-@click.option("--batches", default=BATCHES, show_default=True, help="Looks at the memory.")
+@click.option("--batches", default=BATCHES, show_default=True, help="Batches; memory is sampled after each.")
 def main(tasks: int, crashes: int, batches: int) -> None:
-    """Soak `inprocess` and tell whether memory grew."""
+    """Soak `inprocess` and print whether memory grew."""
     console = Console()
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),

@@ -1,4 +1,4 @@
-"""The Celery app of `sidekiq_soak`: one job, which writes when it begins and when it is done."""
+"""The Celery app of `sidekiq_soak`: one job, which logs its start and its end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from celery import Celery
 from celery_impl import profiles
 from celery_impl.app import make
 
-#: Variable that names the file of what the jobs write; without it this module makes no app.
+#: The environment variable with the path of the jobs' log; without it this module makes no app.
 LOG: Final = "SIDEKIQ_SOAK_LOG"
 
 
 def build(env: Mapping[str, str]) -> tuple[Celery, Any]:
-    """The hardened app with the broker of that environment, and its job."""
+    """Return the hardened app with the broker of `env`, and its job."""
     made = make(profiles.HARDENED, dict(env))
     made.conf.task_ignore_result = True
     return made, made.task(name="soak.job")(job)
 
 
 def job(name: str, seconds: float) -> None:
-    """Run for that long."""
+    """Run for so many seconds."""
     _write("start", name)
     time.sleep(seconds)
     _write("done", name)

@@ -1,11 +1,11 @@
-"""What became of the jobs of a soak: of each its runs, and which of them no kill explains. Pure."""
+"""What became of each job of a soak: its runs, and the repeated runs that no kill explains. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Seconds around a kill in which a job was still, or already, in the hands of what was killed.
+#: A job that began or ended within so many seconds of a kill may still have been held by what was killed.
 GRACE_S: Final = 0.5
 
 
@@ -16,15 +16,15 @@ class Run:
     began: float
     done: float | None = None
 
-    def met_by(self, kills: list[float], grace_s: float) -> bool:
-        """Whether one of the kills met it."""
+    def overlaps_kill(self, kills: list[float], grace_s: float) -> bool:
+        """Whether a kill came during the run, or within `grace_s` of it."""
         end = float("inf") if self.done is None else self.done + grace_s
         return any(self.began - grace_s <= kill <= end for kill in kills)
 
 
 @dataclass(slots=True)
 class Result:
-    """What was accepted, what ran, and when was killed."""
+    """The accepted jobs, their runs, and the times of the kills."""
 
     kind: str
     accepted: set[str] = field(default_factory=set)
@@ -36,43 +36,44 @@ class Result:
     missing: set[str] = field(default_factory=set)
 
     @property
-    def again(self) -> list[Run]:
-        """Runs after which the same job began once more."""
+    def repeated_runs(self) -> list[Run]:
+        """Each run after which its job ran again."""
         return [run for runs in self.runs.values() for run in sorted(runs, key=lambda run: run.began)[:-1]]
 
     @property
-    def doubled(self) -> int:
-        """Second runs of what ran at a kill."""
-        return sum(run.met_by(self.kills, 0) for run in self.again)
+    def repeated_at_kill(self) -> int:
+        """Repeats of a run during which a kill came."""
+        return sum(run.overlaps_kill(self.kills, 0) for run in self.repeated_runs)
 
     @property
-    def on_the_edge(self) -> int:
-        """Second runs of what began or ended within GRACE_S of a kill."""
-        return sum(run.met_by(self.kills, GRACE_S) for run in self.again) - self.doubled
+    def repeated_near_kill(self) -> int:
+        """Repeats of a run that began or ended within GRACE_S of a kill."""
+        near = sum(run.overlaps_kill(self.kills, GRACE_S) for run in self.repeated_runs)
+        return near - self.repeated_at_kill
 
     @property
-    def stray(self) -> int:
-        """Second runs for which there is no reason."""
-        return len(self.again) - self.doubled - self.on_the_edge
+    def unexplained(self) -> int:
+        """Repeats that no kill explains."""
+        return len(self.repeated_runs) - self.repeated_at_kill - self.repeated_near_kill
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is lost and nothing ran twice without a kill."""
-        return not self.missing and not self.stray
+        """Whether no job is lost and no job ran twice without a kill."""
+        return not self.missing and not self.unexplained
 
     def __str__(self) -> str:
         """The result in a line."""
-        verdict = "kept" if self.is_clean else "NOT KEPT"
+        verdict = "clean" if self.is_clean else "JOBS LOST OR REPEATED"
         return (
             f"{self.kind}: {len(self.kills)} kills, {len(self.accepted):,} jobs accepted and "
             f"{self.refused:,} refused in {self.seconds:,.0f} s: {len(self.missing)} lost, "
-            f"{self.doubled} run again that ran at a kill and {self.on_the_edge} on its edge, "
-            f"{self.stray} stray, {self.buried} given up: {verdict}"
+            f"repeated: {self.repeated_at_kill} at a kill, {self.repeated_near_kill} near one, "
+            f"{self.unexplained} unexplained; {self.buried} given up: {verdict}"
         )
 
 
 def runs_of(text: str) -> dict[str, list[Run]]:
-    """The runs of each job, from the lines that the jobs wrote."""
+    """Return the runs of each job, from the lines that the jobs wrote."""
     began: dict[tuple[str, str], float] = {}
     runs: dict[str, list[Run]] = {}
     for line in text.splitlines():

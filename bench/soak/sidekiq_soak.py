@@ -1,17 +1,17 @@
-"""Soak of `celery_impl.sidekiq`: kill -9 at random moments under load, and the count afterwards.
+"""Soak of `celery_impl.sidekiq`: kill -9 at random moments under load, then count the jobs.
 
     python -m bench.soak.sidekiq_soak --kills 50
 
-So many kills each of a process that runs jobs, of a worker (its main process, or all of its processes at
-once) and of the broker, which has an append-only file, synced at each write. Two workers, and a producer
-that keeps a backlog; seeded. Afterwards each job that was accepted (`delay` returned) is either
+Kill a process that runs jobs, a worker (its main process, or all of its processes at once) and the
+broker, each `--kills` times. The broker has an append-only file that is synced at each write. Two workers
+run, and a producer keeps a backlog. Moments and victims are seeded. Afterwards, of each job that was
+accepted (`delay` returned):
 
-1. done, or given up because it killed three processes: else it is LOST;
-2. begun once; begun again only if a kill met it. What began or ended within GRACE_S of a kill was in the
-   hands of what was killed, though the job's own lines do not show it: it is counted apart. Any other
-   second run is STRAY.
+1. it is done, or was given up because it killed three processes; otherwise it is lost;
+2. it ran once, or a kill explains the repeat: the kill came during the run, or within GRACE_S of it,
+   when a dead process may still have held the job. Any other repeat is unexplained.
 
-Ends with exit code 1 where a job is lost or stray. What was refused (`delay` raised) may run or not.
+Exit with 1 where a job is lost or a repeat is unexplained. A job that was refused (`delay` raised) may run.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ KINDS: Final = tuple(KILL)
 def _progress(console: Console, kind: str, kills: int) -> Callable[[int], Any]:
     began = time.monotonic()
 
-    def tell(number: int) -> None:
+    def show(number: int) -> None:
         left = (time.monotonic() - began) / number * (kills - number)
         end = "\r" if console.is_terminal and number < kills else "\n"
         if console.is_terminal or number % 10 == 0:
             console.print(f"{kind}: {number} of {kills} kills, about {left:.0f} s left   ", end=end)
 
-    return tell
+    return show
 
 
 @click.command()
@@ -51,7 +51,7 @@ def _progress(console: Console, kind: str, kills: int) -> Callable[[int], Any]:
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only these kills.")
 @click.option("--pool", default="prefork", show_default=True, help="The workers' pool.")
 def main(kills: int, seed: int, kinds: tuple[str, ...], pool: str) -> None:
-    """Kill what runs Sidekiq's jobs and tell whether one was lost."""
+    """Kill workers and broker under load and print whether a job was lost."""
     console = Console(highlight=False)
     results = []
     for kind in kinds or KINDS:
@@ -59,8 +59,8 @@ def main(kills: int, seed: int, kinds: tuple[str, ...], pool: str) -> None:
             console.print(f"child: the pool {pool} has no processes of its own: left out")
             continue
         with tempfile.TemporaryDirectory(prefix="sidekiq-soak-") as folder:
-            tell = _progress(console, kind, kills)
-            results.append(soak(kind, kills, folder=Path(folder), seed=seed, pool=pool, done=tell))
+            done = _progress(console, kind, kills)
+            results.append(soak(kind, kills, folder=Path(folder), seed=seed, pool=pool, done=done))
         console.print(str(results[-1]))
     sys.exit(not all(result.is_clean for result in results))
 

@@ -1,4 +1,4 @@
-"""Workers, a broker and a producer under load, and what kills them: one kind of kill at a time."""
+"""Workers, a broker and a producer under load, and the kinds of kill."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from celery_impl.sidekiq import Sets
 
 #: Jobs that wait at any moment.
 BACKLOG: Final = 60
-#: Seconds that a job runs at most.
+#: The longest job, seconds.
 JOB_S: Final = 0.06
-#: Seconds between two kills at most.
+#: The longest pause between two kills, seconds.
 PAUSE_S: Final = 1.5
-#: Seconds without a job that ends, after which what is not done counts as lost.
+#: After so many seconds in which no job ends, a job that is not done counts as lost.
 QUIET_S: Final = 30.0
-#: Seconds that a worker may take to begin.
+#: The longest start of a worker, seconds.
 START_S: Final = 60.0
 WORKERS: Final = 2
 OPTIONS: Final = ("--concurrency", "2", "--prefetch-multiplier", "4")
@@ -94,22 +94,22 @@ class Soak:
             time.sleep(0.05)
 
     def children(self) -> list[int]:
-        """Process ids of what runs jobs in the workers."""
+        """Return the process ids of the workers' children, which run the jobs."""
         files = [Path(f"/proc/{worker.pid}/task/{worker.pid}/children") for worker in self.workers]
         return [int(child) for file in files if file.exists() for child in file.read_text().split()]
 
     def begin(self) -> None:
-        """Let the producer begin."""
+        """Start the producer."""
         self._producer.start()
 
     def await_work(self) -> None:
-        """Wait until a job begins: a kill finds the workers at work. Not for ever: they may all be gone."""
+        """Wait until a job begins, so that a kill meets workers at work; at most `START_S`."""
         size, deadline = self._log.stat().st_size, time.monotonic() + START_S
         while self._log.stat().st_size == size and time.monotonic() < deadline:
             time.sleep(0.01)
 
     def settle(self, result: Result) -> None:
-        """Wait until all that was accepted has ended, or nothing ends any more; then fill in the result."""
+        """Wait until every accepted job has ended, or none has for `QUIET_S`; then fill in the result."""
         self._stopped.set()
         self._producer.join()
         result.accepted, result.refused = self.accepted, self.refused
@@ -122,8 +122,8 @@ class Soak:
             time.sleep(0.2)
         result.missing = missing
 
-    def ended_by_itself(self) -> list[str]:
-        """The last words of each worker that is not running."""
+    def logs_of_ended_workers(self) -> list[str]:
+        """Return the end of the log of each worker that is not running."""
         logs = [
             self._worker_log(self._started.index(worker))
             for worker in self.workers
@@ -132,7 +132,7 @@ class Soak:
         return [log.read_text(errors="replace")[-2000:] for log in logs]
 
     def close(self) -> None:
-        """End all that was started."""
+        """End every process that this object started."""
         self._stopped.set()
         for worker in self._started:
             try:
@@ -175,7 +175,7 @@ class Soak:
 
 
 def kill_a_child(soak: Soak) -> float:
-    """Kill a process that runs jobs; return when."""
+    """Kill a process that runs jobs; return the time of the kill."""
     while not (children := soak.children()):
         time.sleep(0.01)
     os.kill(soak.random.choice(children), signal.SIGKILL)
@@ -183,7 +183,7 @@ def kill_a_child(soak: Soak) -> float:
 
 
 def kill_a_worker(soak: Soak) -> float:
-    """Kill a worker, alone or with its processes, and start another one; return when."""
+    """Kill a worker, alone or with its children, and start another; return the time of the kill."""
     victim = soak.workers.pop(0)
     (os.kill if soak.random.random() < 0.5 else os.killpg)(victim.pid, signal.SIGKILL)  # noqa: PLR2004 - even odds
     killed = time.monotonic()
@@ -194,7 +194,7 @@ def kill_a_worker(soak: Soak) -> float:
 
 
 def kill_the_broker(soak: Soak) -> float:
-    """Kill the broker and start it again on its files; return when."""
+    """Kill the broker and start it again on its files; return the time of the kill."""
     soak.broker.kill()
     killed = time.monotonic()
     time.sleep(soak.random.uniform(0, 1))
@@ -218,7 +218,7 @@ def soak(
     pool: str = "prefork",
     done: Callable[[int], object] = lambda _: None,
 ) -> Result:
-    """Kill so often and count; `done(kills so far)` is called after each. The folder keeps the logs.
+    """Kill `kills` times, then count; call `done(kills so far)` after each kill. The folder keeps the logs.
 
     Raise RuntimeError where a worker ends without having been killed.
     """
@@ -232,8 +232,8 @@ def soak(
             result.kills.append(KILL[kind](running))
             done(number)
         running.settle(result)
-        if words := running.ended_by_itself():
-            raise RuntimeError(f"a worker ended by itself:\n{words[0]}")
+        if logs := running.logs_of_ended_workers():
+            raise RuntimeError(f"a worker ended by itself:\n{logs[0]}")
     result.seconds = time.monotonic() - began
     return result
 

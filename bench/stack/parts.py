@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.measures.latency.cold_start import APP, BROKER
 from bench.plan.sides import Side
 from bench.plan.subject import SideOptions, Workspace
-from bench.process.process_table import Process, file_of
+from bench.process.process_table import Process, wait_for_file
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
@@ -76,7 +76,7 @@ class SideProcesses:
         ready = self.folder / "app.json"
         ready.unlink(missing_ok=True)
         self.spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
-        self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
+        self.app_url = json.loads(await wait_for_file(self.parts["app"], ready))["url"]
         self.listened.setdefault(APP, time.monotonic_ns())
 
     async def restart_app(self) -> None:
@@ -111,7 +111,7 @@ class SideProcesses:
         folder = self.folder / "replica"
         folder.mkdir()
         self.spawn("replica", self.host, "--port", "0", "--folder", str(folder))
-        return str(json.loads(await file_of(self.parts["replica"], folder / "app.json"))["url"])
+        return str(json.loads(await wait_for_file(self.parts["replica"], folder / "app.json"))["url"])
 
     async def start_broker(self) -> Broker | Node:
         """Start the broker, or find the one that was named, and wait until it answers."""
@@ -129,7 +129,7 @@ class SideProcesses:
         self.spawn(
             PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
-        told = json.loads(await file_of(self.parts[PROXY], ready))
+        told = json.loads(await wait_for_file(self.parts[PROXY], ready))
         self.proxy_url = told["control"]
         return f"redis://{told['listen']}/0"
 

@@ -1,4 +1,4 @@
-"""The run directory: made once, written after every block, never left half-written.
+"""The run directory: made once, written after every block.
 
 See `bench.schema` for its files.
 """
@@ -66,9 +66,9 @@ class RunDirectory:
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Be the only process that writes this run; raise BenchError where another one does.
+        """Be the only process that writes this run; raise BenchError if another one does.
 
-        The kernel takes the claim back when the process ends, however it ends.
+        The claim ends with the process, however it ends.
         """
         try:
             with FileLock(self.path / LOCK, blocking=False):
@@ -145,7 +145,7 @@ def _header(path: Path) -> list[str]:
 
 
 def _cells(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row as it is written; raise ValueError for a column that the schema does not know."""
+    """The row as it is written; raise ValueError for a column that is not in the schema."""
     if unknown := row.keys() - set(TABLES[table]):
         raise ValueError(f"{table} has no column {', '.join(sorted(unknown))}")
     listed = [column.name for column in SCHEMA[table].columns if column.dtype == "texts"]

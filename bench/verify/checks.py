@@ -1,8 +1,8 @@
-"""What the harness reported, held against the truth. Pure: tables in, rows out.
+"""What the harness reported, compared with the truth. Pure: tables in, rows out.
 
 A time may be off by 2 % or by 1 ms, whichever is larger (in the short form by 10 %), a count by nothing.
-A figure from a block that does not count says nothing of the harness: too noisy to say. Nor does one
-that is known to no more than what it may be off by, or that is off by more and may be so by chance.
+A row is too noisy to say where its block does not count, where its uncertainty is larger than the allowed
+error, or where it is off by more than allowed but not by more than chance explains.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import pandas as pd
 from scipy import stats
 
 from bench.app.planted.truths import TRUTHS
-from bench.verify.same_side import AA_SHARE, chance
+from bench.verify.same_side import AA_SHARE, most_by_chance
 
 #: The stated error: this part of the truth …
 ERROR_SHARE = 0.02
 #: … or this many ms, whichever is larger.
 ERROR_MS = 1.0
-#: How sure it is that a time is off by more than it may be, where it is not held.
+#: Confidence that a time which is not held is off by more than it may be.
 CONFIDENCE = 0.95
 #: Largest part of a ratio by which one of two labels may be favoured: rounding.
-LEAN_SHARE = 1e-6
-#: Why an A/A block says nothing.
+LABEL_BIAS_SHARE = 1e-6
+#: Why an A/A row is too noisy.
 TOO_FEW = "too few windows with samples enough"
 #: The quantile at which the corrected latency must show a stall that the uncorrected one hides.
 STALL_QUANTILE = 0.9
@@ -34,29 +34,30 @@ STALL_QUANTILE = 0.9
 SHOWN_SHARE = 0.2
 #: Most of a stall by which p90 may be more than the truth: the jobs that waited hold each other up after it.
 HIDDEN_SHARE = 0.25
-#: A slope over n ticks has √12 / n^1.5 of the phases' standard deviation, and that is jitter / √2.
+#: The standard error of a slope over n ticks is √12 / n^1.5 times the phases' standard deviation, which is
+#: jitter / √2.
 SLOPE_SPREAD = math.sqrt(12 / 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One truth, what was reported of it, and by how much that may be off."""
+    """One truth, the figure that was reported of it, and the error that is allowed."""
 
     truth: str
     unit: str
     expected: float
     reported: float
     allowed: float
-    #: By how much more it may be off by chance.
-    doubt: float = 0.0
-    #: Why nothing can be said; empty where something can.
+    #: Error beyond `allowed` that chance explains.
+    chance_error: float = 0.0
+    #: Why the row is too noisy; empty where it is not.
     noise: str = ""
 
     @property
     def verdict(self) -> Literal["held", "NOT HELD", "too noisy to say"]:
-        """Whether the report told the truth."""
+        """Whether the reported figure is the truth, within the allowed error."""
         off = abs(self.reported - self.expected)
-        if self.noise or self.allowed < off <= self.allowed + self.doubt:
+        if self.noise or self.allowed < off <= self.allowed + self.chance_error:
             return "too noisy to say"
         return "held" if off <= self.allowed else "NOT HELD"
 
@@ -82,18 +83,26 @@ def _delay_row(jobs: pd.DataFrame, metric: str, expected: float, *, noise: str, 
     medians = jobs.groupby(["repetition", "scenario", "side"])["value"].median().reset_index()
     by_block = medians.pivot_table(index=["repetition", "scenario"], columns="side", values="value")
     pairs = (by_block["truth-delay"] - by_block["truth-base"]).groupby("repetition").mean()
-    doubt = max(within_ms([v for _, v in jobs.groupby(["scenario", "side"])["value"]]), between_ms(pairs))
+    uncertainty = max(
+        within_ms([v for _, v in jobs.groupby(["scenario", "side"])["value"]]), between_ms(pairs)
+    )
     found, allowed = float(pairs.mean()), allowed_ms(expected, share)
-    if doubt > allowed and abs(found - expected) <= allowed + doubt:
-        noise = noise or f"known to {doubt:.1f} ms"
+    if uncertainty > allowed and abs(found - expected) <= allowed + uncertainty:
+        noise = noise or f"uncertain by {uncertainty:.1f} ms"
     truth = f"each job {expected:g} ms later: {metric}"
     return Row(
-        truth=truth, unit="ms", expected=expected, reported=found, allowed=allowed, doubt=doubt, noise=noise
+        truth=truth,
+        unit="ms",
+        expected=expected,
+        reported=found,
+        allowed=allowed,
+        chance_error=uncertainty,
+        noise=noise,
     )
 
 
 def within_ms(groups: Sequence[pd.Series[float]]) -> float:
-    """Half the 95 % interval of a mean of differences of medians, from the quartiles of what they are of.
+    """Half the 95 % interval of a mean of differences of medians, from the quartiles of the groups.
 
     The standard error of a median is 1.25 s / √n, and s is the interquartile range / 1.35 (both for a
     normal sample).
@@ -104,7 +113,7 @@ def within_ms(groups: Sequence[pd.Series[float]]) -> float:
 
 
 def between_ms(pairs: pd.Series[float]) -> float:
-    """Half the t-interval of the mean over pairs of blocks; 0 where there is one: it cannot tell."""
+    """Half the t-interval of the mean over pairs of blocks; 0 where there is one pair."""
     if len(pairs) < 2:  # noqa: PLR2004 - no spread from one
         return 0.0
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(pairs) - 1)) * float(stats.sem(pairs))
@@ -116,14 +125,14 @@ def counts(failures: pd.DataFrame) -> list[Row]:
     own = failures[failures["side"] == "truth-count"]
     accepted = int(own["accepted"].sum())
     times = [truth.times(number) for number in range(1, accepted + 1)]
-    told = {
+    classes = {
         "lost": (f"every {truth.drop_every}th dropped: lost", times.count(0)),
         "duplicated": (f"every {truth.double_every}th doubled: duplicated", times.count(2)),
         "done_once": ("the rest: done once", times.count(1)),
     }
     return [
         Row(truth=text, unit="jobs", expected=expected, reported=float(own[column].sum()), allowed=0.0)
-        for column, (text, expected) in told.items()
+        for column, (text, expected) in classes.items()
     ]
 
 
@@ -132,10 +141,11 @@ def stall(
 ) -> list[Row]:
     """`truth-stall`: the longest lag of its loop, and both latencies at p90, less `base_ms`.
 
-    Of several blocks the least lag counts: whatever else keeps the loop waiting only adds to it.
-    The latter two have no one truth: they depend on who was due when. The corrected must hold a
-    good part of the stall (the jobs due within it are more than one in ten), the uncorrected next
-    to none. Either may be more by what the jobs that waited do to each other, done all at once.
+    Of several blocks the smallest lag counts: anything else that delays the loop only adds to it.
+    The two latencies have no single truth: they depend on which jobs were due when. The corrected one must
+    show a good part of the stall (more than one job in ten is due within it), the uncorrected one nearly
+    none.
+    Either may be higher, as the jobs that waited then run all at once and delay each other.
     """
     least, most = SHOWN_SHARE, 1 + HIDDEN_SHARE
     stall_ms = TRUTHS["truth-stall"].stall_s * 1e3
@@ -182,16 +192,16 @@ def drift(rows: pd.DataFrame) -> list[Row]:
 
 
 def jitter(rows: pd.DataFrame, factor: float = 1.0, allowed: float = ERROR_MS) -> str:
-    """Why a drift block of the fake says nothing, from `drift.csv`; empty where it does.
+    """Return why a drift block of the fake is too noisy, from `drift.csv`; empty where it is not.
 
-    The fake keeps its period exactly, so its jitter is the machine's; `factor` times it is the standard
-    error of the figure, which must be half of what is allowed at most.
+    The fake keeps its period exactly, so its jitter is the machine's. `factor` times the jitter is the
+    standard error of the figure, which may be at most half of what is allowed.
     """
     found = float(rows["jitter_sd_ms"].median())
     return "" if factor * found <= allowed / 2 else f"jitter of {found:.2f} ms"
 
 
-def same(different: Mapping[tuple[str, float], int], runs: int, *, noise: str = "") -> Row:
+def false_differences(different: Mapping[tuple[str, float], int], runs: int, *, noise: str = "") -> Row:
     """A/A: how many of the runs called a side different from itself, at the figure where most did."""
     return Row(
         truth=f"A/A over {runs} seeded runs: called different",
@@ -199,19 +209,19 @@ def same(different: Mapping[tuple[str, float], int], runs: int, *, noise: str = 
         expected=0.0,
         reported=float(max(different.values(), default=0)),
         allowed=math.floor(AA_SHARE * runs),
-        doubt=chance(runs, len(different)) - math.floor(AA_SHARE * runs) if different else 0.0,
+        chance_error=most_by_chance(runs, len(different)) - math.floor(AA_SHARE * runs) if different else 0.0,
         noise=noise or ("" if different else TOO_FEW),
     )
 
 
-def leans(factor: float) -> Row:
-    """A/A with the labels swapped: by how much one label is favoured, whoever bears it."""
+def label_bias(factor: float) -> Row:
+    """A/A with the labels swapped: by how much the result favours a label, whichever blocks bear it."""
     return Row(
         truth="A/A, labels swapped: one label favoured by",
         unit="%",
         expected=0.0,
         reported=100 * (factor - 1),
-        allowed=100 * LEAN_SHARE,
+        allowed=100 * LABEL_BIAS_SHARE,
         noise=TOO_FEW if math.isnan(factor) else "",
     )
 

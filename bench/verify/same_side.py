@@ -1,21 +1,21 @@
 """A/A: one side against itself. Seeded runs resampled from the windows of one long real block.
 
-A long block of `truth-base` is cut into short windows. Each A/A run takes windows two by two, in
-the order of time (so that a drift of the machine hits both), calls one of each pair A and the
-other B by a seeded coin, and goes through `verdict_words` as any two sides do. They are no
-fresh processes: what differs between two starts of the same program is not in them.
+A long block of `truth-base` is cut into short windows. Each A/A run pairs windows in the order of time (so
+that a drift of the machine affects both), labels one of each pair A and the other B by a seeded coin, and
+goes through `verdict_words` as any two sides do. The windows are not fresh processes, so differences between
+two starts of the same program are not tested.
 
-The runs share their windows, yet their coins are their own: given the windows, whatever their
-noise is and however it hangs together in time, each run is a draw of its own, and a t-interval
-under coins leaves 1 out in about 5 % of them or in fewer (B. Efron, "Student's t-test under symmetry
-conditions", JASA 64, 1969). Two things follow:
+The runs share their windows, but each tosses its own coins. Given the windows, and however their noise is
+correlated in time, each run is therefore an independent draw, and a t-interval under random signs leaves 1
+out in at most about 5 % of them (B. Efron, "Student's t-test under symmetry conditions", JASA 64, 1969). Two
+things follow:
 
-- So few pairs as have only a few outcomes of their coins cannot show 5 %: of 4 pairs that differ
-  alike 2 outcomes in 16 are called different, all 4 one way. From fewer than `LEAST_PAIRS` nothing is said.
-- A count of 40 draws of 5 % is more than 2 in one verification of three. What is more than 2, and no
-  more than chance may bring, is too noisy to say: see `chance`.
+- With few pairs the coins have few outcomes, which cannot show 5 %: of 4 equal pairs 2 outcomes in 16 are
+  called different. A figure with fewer than `LEAST_PAIRS` pairs is left out.
+- 40 draws at 5 % give more than 2 in one verification of three. A count above 2 that chance explains is
+  too noisy to say: see `most_by_chance`.
 
-With the labels swapped every ratio must turn into its inverse; `lean` is by how much it does not.
+With the labels swapped every ratio must become its inverse; `label_bias` measures by how much it does not.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from bench.schema import MINIMUM_SAMPLES
 PAIRS = 10
 #: Fewest pairs that a figure must have: of 6 equal ones 2 outcomes in 64 are called different, 3 %.
 LEAST_PAIRS = 6
-#: The figures that are compared: what a window has samples enough for.
+#: The quantiles that are compared: a window has samples enough for these.
 QUANTILES = (0.5, 0.9)
-#: Most of the A/A runs that may be called different.
+#: Largest share of the A/A runs that may be called different.
 AA_SHARE = 0.05
-#: How seldom an honest instrument at that share may be said not to be one, over all its figures.
+#: How often, at most, an honest instrument at that share fails the check, over all its figures.
 FALSE_ALARM = 0.01
 
 _FIGURE = ["scenario", "quantile"]
@@ -51,8 +51,8 @@ _FIGURE = ["scenario", "quantile"]
 def windows(jobs: pd.DataFrame, count: int) -> pd.DataFrame:
     """The responses of `jobs` cut into `count` windows of equal time.
 
-    Columns window, scenario, quantile and value_ms. A quantile needs samples enough, else it is left
-    out; so is a figure that fewer than `LEAST_PAIRS` pairs of windows have.
+    Columns window, scenario, quantile and value_ms. A quantile without samples enough is left out; so is a
+    figure with fewer than `LEAST_PAIRS` pairs of windows.
     """
     start, end = int(jobs["due_ns"].min()), int(jobs["due_ns"].max()) + 1
     cut = jobs.assign(window=(jobs["due_ns"] - start) * count // (end - start))
@@ -70,29 +70,29 @@ def windows(jobs: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def called_different(cut: pd.DataFrame, runs: int) -> dict[tuple[str, float], int]:
-    """For each figure of `windows` (scenario, quantile) how many seeded runs called it different."""
+    """Return, for each figure of `windows` (scenario, quantile), how many seeded runs called it different."""
     return {
         figure: sum(_words(pairs, seed) in {"lower", "higher"} for seed in range(runs))
         for figure, pairs in _pairs(cut).items()
     }
 
 
-def lean(cut: pd.DataFrame) -> float:
-    """By what factor B comes out over A whoever is called B, where that is most; NaN: cannot be said.
+def label_bias(cut: pd.DataFrame) -> float:
+    """Return the largest factor by which B exceeds A whichever windows are labelled B; NaN without windows.
 
-    By the whole road: `bench.measures.statistics.comparison`, from blocks to ratios.
+    It goes through all of `bench.measures.statistics.comparison`, from blocks to ratios.
     """
     if cut.empty:
         return math.nan
     one, other = (
         np.log(comparisons(_blocks(cut, first), baseline="A", sides=("A", "B"))["ratio"]) for first in "AB"
     )
-    leaning = ((one + other) / 2).dropna()
-    return float(np.exp(max(leaning, key=abs, default=math.nan)))
+    bias = ((one + other) / 2).dropna()
+    return float(np.exp(max(bias, key=abs, default=math.nan)))
 
 
-def chance(runs: int, figures: int) -> int:
-    """The most runs that chance may call different at `AA_SHARE`; more come once in 1 / `FALSE_ALARM`.
+def most_by_chance(runs: int, figures: int) -> int:
+    """Return the most runs that chance calls different at `AA_SHARE`; more have probability `FALSE_ALARM`.
 
     Of a binomial count, for the worst of `figures` (Bonferroni).
     """
@@ -109,7 +109,7 @@ def _pairs(cut: pd.DataFrame) -> dict[tuple[str, float], npt.NDArray[np.float64]
 
 
 def _words(pairs: npt.NDArray[np.float64], seed: int) -> str:
-    """What one run says of a figure."""
+    """Return the words of one run for a figure."""
     draw = np.random.default_rng(seed)
     taken = draw.permutation(len(pairs))[:PAIRS]
     labelled = draw.permuted(pairs[taken], axis=1)

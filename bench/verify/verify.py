@@ -1,9 +1,9 @@
 """`queue-or-task verify`: whether the harness reports what is known to be true.
 
-The sides of `bench.app.planted`, each with a wrong of its own, go through the road of a real run: latency
-blocks, a fault block whose fault does nothing, a drift block. A block that does not count (`validity`) is
-measured again, twice at most; of one that never did nothing can be said. The rows go to
-`<out>/instrument.json`, from where every later run's manifest, and so its report, takes them.
+The sides of `bench.app.planted`, each with a known fault of its own, go through the stages of a real run:
+latency blocks, a fault block whose fault does nothing, a drift block. A block that does not count
+(`validity`) is measured again, twice at most; if it never counts, its rows are too noisy to say. The rows
+go to `<out>/instrument.json`, from where every later run copies them into its manifest and report.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from bench.verify import checks, same_side
 from bench.verify.checks import Row
 from scenarios import jobs as job_names
 
-#: The periodic policy that the sides with known truth call their own.
+#: The name of the periodic policy of the sides with known truth.
 POLICY = "known-truth"
-#: Runs of the A/A test, and most windows that its block is cut into: each run then takes half of them.
+#: Runs of the A/A test, and the most windows that its block is cut into; each run takes half of them.
 AA_RUNS = 40
 AA_WINDOWS = 4 * same_side.PAIRS
 #: Shortest window, s: of a request scenario some ten jobs.
@@ -61,18 +61,18 @@ class Size:
     aa_s: float
     #: Tries of a block until it counts.
     tries: int = 3
-    #: The stated error of the delay. Two starts of one program may differ by more than 2 %, and one pair
-    #: does not tell by how much.
+    #: The stated error of the delay. Two starts of one program may differ by more than 2 %, and one pair of
+    #: blocks does not show by how much.
     error_share: float = 0.10
-    #: Sides whose drift is measured, at the same time; the rows tell of the first.
+    #: Sides whose drift is measured at the same time; the rows are of the first.
     drifts: tuple[str, ...] = ("truth-drift",)
 
 
 SHORT = Size(latency_s=3.0, pairs=1, drift_s=12.0, count_s=4.0, aa_s=10.0)
-#: Requests a second of each scenario: of the A/A block, whose windows are short, and of the count
-#: more; around the stall fewer, so that those that waited do not hold each other up for long.
+#: Requests a second of each scenario. More for the A/A block, whose windows are short, and for the count;
+#: fewer around the stall, so that the requests that waited do not delay each other for long.
 RATE, DENSE_RATE, SPARSE_RATE = 10.0, 20.0, 5.0
-#: Blocks in which the stall's lag is read, and seconds of load in each: the least of them counts.
+#: Blocks in which the lag of the stall is read, and seconds of load in each; the smallest lag counts.
 STALLS = 2
 STALL_LOAD_S = 4.0
 WHOLE = Size(latency_s=6.0, pairs=10, drift_s=60.0, count_s=12.0, aa_s=60.0, error_share=checks.ERROR_SHARE)
@@ -93,7 +93,7 @@ _PROFILE = Profile(
 
 
 def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]]:
-    """Measure every known truth; return the run and what was found."""
+    """Measure every known truth; return the run and its rows."""
     profile = replace(_PROFILE, latency_s=size.latency_s, drift_s=size.drift_s)
     directory = RunDirectory.create(out, profile.name, _manifest(profile, seed))
     with ProcessTable() as table:
@@ -104,8 +104,8 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
             seed=seed,
             subject=ScenarioSubject([job_names.ACCOUNT_SETUP, job_names.WELCOME_EMAIL]),
         )
-        made = asyncio.run(_measure(context, size))
-    rows = found(directory, made, size)
+        measured = asyncio.run(_measure(context, size))
+    rows = check_tables(directory, measured, size)
     directory.save_manifest(finished_at=now(), instrument=to_manifest(rows, directory.manifest))
     record = json.dumps(directory.manifest["instrument"], indent=2, ensure_ascii=False)
     write_atomically(out / INSTRUMENT, f"{record}\n")
@@ -113,7 +113,7 @@ def verify(out: Path, *, size: Size, seed: int) -> tuple[RunDirectory, list[Row]
 
 
 def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a report prints of a verification."""
+    """Return what a report prints of a verification."""
     verdicts = Counter(row.verdict for row in rows)
     return {
         "known truth": ", ".join(f"{count} of {len(rows)} {verdict}" for verdict, count in verdicts.items()),
@@ -127,7 +127,7 @@ def to_manifest(rows: list[Row], manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def line(row: Row) -> str:
-    """A row's figures, for a person."""
+    """Return a row as one line of text."""
     why = _why(row)
     return f"{_figures(row)}: {row.verdict}{f' ({why})' if why else ''}"
 
@@ -137,14 +137,14 @@ def _figures(row: Row) -> str:
 
 
 def _why(row: Row) -> str:
-    """Why nothing can be said; empty where something can."""
-    chance = "no more than chance may bring" if row.verdict == "too noisy to say" else ""
+    """Return why the row is too noisy; empty where it is not."""
+    chance = "within what chance may bring" if row.verdict == "too noisy to say" else ""
     return row.noise or chance
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A block that was measured, and why it does not count."""
+class MeasuredBlock:
+    """The name of a block, and why it does not count; empty where it does."""
 
     block: str
     noise: str
@@ -154,14 +154,14 @@ class Made:
 class Measured:
     """The blocks that the rows are read from."""
 
-    #: Base and delayed side by side, two by two.
-    compared: list[Made]
-    stalled: Made
-    #: Why the lag of a stalled block says nothing, where none says anything.
+    #: Blocks of `truth-base` and `truth-delay`, in pairs.
+    compared: list[MeasuredBlock]
+    stalled: MeasuredBlock
+    #: Why the lag of no stalled block counts; empty where one does.
     lag_noise: str
     drifted: str
-    #: The long block for A/A.
-    alike: Made
+    #: The long block of the A/A test.
+    same_side: MeasuredBlock
 
 
 async def _measure(context: Context, size: Size) -> Measured:
@@ -172,50 +172,55 @@ async def _measure(context: Context, size: Size) -> Measured:
     ]
     sparse = replace(context, profile=replace(context.profile, rate=SPARSE_RATE))
     stalled = await _latency(sparse, "truth-stall", 0, size.tries)
-    await _unharmed(context, "truth-count", 0, size.count_s, rate=DENSE_RATE)
+    await _run_without_fault(context, "truth-count", 0, size.count_s, rate=DENSE_RATE)
     lagged = [
-        await _unharmed(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE) for n in range(STALLS)
+        await _run_without_fault(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE)
+        for n in range(STALLS)
     ]
     drifted = await _drift(context, size)
     long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))
-    alike = await _latency(long, "truth-base", size.pairs, size.tries)
-    return Measured(compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, alike=alike)
+    same = await _latency(long, "truth-base", size.pairs, size.tries)
+    return Measured(
+        compared=compared, stalled=stalled, lag_noise=min(lagged), drifted=drifted, same_side=same
+    )
 
 
-def found(directory: RunDirectory, made: Measured, size: Size) -> list[Row]:
-    """What the run's tables say of each truth."""
+def check_tables(directory: RunDirectory, measured: Measured, size: Size) -> list[Row]:
+    """Check each truth against the run's tables."""
     jobs, failures, drift = (directory.table(name) for name in ("jobs", "failures", "drift"))
-    repetition = {one.block: number // 2 for number, one in enumerate(made.compared)}
+    repetition = {block.block: number // 2 for number, block in enumerate(measured.compared)}
     pairs = jobs[jobs["block"].isin(repetition)].assign(repetition=jobs["block"].map(repetition))
-    noise = next((one.noise for one in made.compared if one.noise), "")
+    noise = next((block.noise for block in measured.compared if block.noise), "")
     base_ms = float(pairs[pairs["side"] == "truth-base"]["response_ms"].median())
     windows = min(AA_WINDOWS, int(size.aa_s / AA_WINDOW_S))
-    cut = same_side.windows(jobs[jobs["block"] == made.alike.block], windows)
+    cut = same_side.windows(jobs[jobs["block"] == measured.same_side.block], windows)
     return [
         *checks.delay(pairs, noise=noise, share=size.error_share),
         *checks.counts(failures),
         *checks.stall(
             failures,
-            jobs[jobs["block"] == made.stalled.block],
+            jobs[jobs["block"] == measured.stalled.block],
             base_ms=base_ms,
-            noise=made.stalled.noise or noise,
-            lag_noise=made.lag_noise,
+            noise=measured.stalled.noise or noise,
+            lag_noise=measured.lag_noise,
         ),
-        *checks.drift(drift[drift["block"] == made.drifted]),
-        checks.same(same_side.called_different(cut, AA_RUNS), AA_RUNS, noise=made.alike.noise),
-        checks.leans(same_side.lean(cut)),
+        *checks.drift(drift[drift["block"] == measured.drifted]),
+        checks.false_differences(
+            same_side.called_different(cut, AA_RUNS), AA_RUNS, noise=measured.same_side.noise
+        ),
+        checks.label_bias(same_side.label_bias(cut)),
     ]
 
 
-async def _latency(context: Context, name: str, repetition: int, tries: int) -> Made:
-    """Measure a block until it counts, so many times at most."""
-    made = Made("", "never measured")
+async def _latency(context: Context, name: str, repetition: int, tries: int) -> MeasuredBlock:
+    """Measure a block until it counts, at most `tries` times."""
+    measured = MeasuredBlock("", "never measured")
     for attempt in range(tries):
         spec = _spec(name, "latency", repetition, attempt)
-        made = Made(spec.name, await latency.run(spec, context))
-        if not made.noise:
+        measured = MeasuredBlock(spec.name, await latency.run(spec, context))
+        if not measured.noise:
             break
-    return made
+    return measured
 
 
 async def _drift(context: Context, size: Size) -> str:
@@ -231,17 +236,17 @@ async def _drift(context: Context, size: Size) -> str:
     return name
 
 
-async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, rate: float) -> str:
-    """A fault block without a fault: what is seen in it is the side's own doing. Return its noise."""
-    expected = Expected(text="what its truth says", holds=lambda _row: True, drain_s=3.0)
+async def _run_without_fault(context: Context, name: str, strike: int, load_s: float, *, rate: float) -> str:
+    """Run a fault block without a fault, so that only the side itself causes findings; return its noise."""
+    expected = Expected(text="as its known truth", holds=lambda _row: True, drain_s=3.0)
 
     async def nothing(_target: object) -> None:
-        """Do nothing: the side is the fault."""
+        """Do nothing."""
 
     fault = Fault(
         number=0,
         slug="known-truth",
-        title="none: the side itself does the wrong",
+        title="none: the side itself is faulty",
         expected={name: expected},
         strike=nothing,
         rate=rate,
@@ -249,7 +254,7 @@ async def _unharmed(context: Context, name: str, strike: int, load_s: float, *, 
     )
     beside = asyncio.create_task(asyncio.to_thread(hiccup_meter.measure, time.monotonic_ns(), load_s))
     await fault_block.run(replace(_spec(name, "fault", strike), fault=fault), context)
-    longest_ms = max(await beside) / NS_PER_MS  # what is read there is a longest lag
+    longest_ms = max(await beside) / NS_PER_MS  # the figure that is read is a longest lag
     return f"hiccups of up to {longest_ms:.1f} ms" if longest_ms > HICCUP_P99_MS else ""
 
 

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from bench.world.server import BrokerError, Server, client, server_binary, started
+from bench.world.server import BrokerError, Server, client, server_binary, start_server
 
 __all__ = ["Broker", "BrokerError", "check_broker", "server_binary"]
 
@@ -48,7 +48,7 @@ class Broker:
     def __init__(self, url: str, server: Server | None, key_prefix: str | None = None) -> None:
         self.url = url
         self.key_prefix = "" if server else key_prefix or f"queue-or-task:{uuid.uuid4().hex[:8]}:"
-        self._stays = key_prefix is not None
+        self._shared_prefix = key_prefix is not None
         self._server = server
 
     @classmethod
@@ -73,7 +73,7 @@ class Broker:
         if url and port is None:
             _check_reachable(url)
             return cls(url, None, key_prefix)
-        server = started(folder, persistence=persistence, port=port, path=env.get("PATH"))
+        server = start_server(folder, persistence=persistence, port=port, path=env.get("PATH"))
         return cls(f"redis://127.0.0.1:{server.port}/0", server)
 
     @property
@@ -113,7 +113,7 @@ class Broker:
         """End the server, or delete our keys from somebody else's; stopping twice is no error."""
         if self._server is not None:
             self._server.end(signal.SIGTERM)
-        elif self._stays:
+        elif self._shared_prefix:
             delete_waiting(self.url, self.key_prefix)
         else:
             delete_keys(self.url, self.key_prefix)

@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from bench.world.faults import Fault, FaultError, Faults
+from bench.world.faults import FaultError, ServiceFault, ServiceFaults
 from bench.world.mail import MailService
 
 
-class Counting(Protocol):
+class ServiceCounters(Protocol):
     """What every service counts."""
 
     requests: int
@@ -30,13 +30,16 @@ class Counting(Protocol):
 
 
 def control(
-    faults: Faults, services: Mapping[str, Counting], mail: MailService, more: Iterable[BaseRoute] = ()
+    faults: ServiceFaults,
+    services: Mapping[str, ServiceCounters],
+    mail: MailService,
+    more: Iterable[BaseRoute] = (),
 ) -> Starlette:
     """The control server of these services; `more` are requests of a standing world."""
 
     async def set_fault(request: Request) -> Response:
         try:
-            faults.set(Fault.from_json(await request.json()))
+            faults.set(ServiceFault.from_json(await request.json()))
         except (FaultError, JSONDecodeError) as error:
             return JSONResponse({"error": str(error)}, status_code=422)
         return Response(status_code=204)

@@ -34,7 +34,7 @@ class FaultError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class ServiceFault:
     """One fault of one service; see the module's table. Times in seconds."""
 
     service: Service
@@ -63,7 +63,7 @@ class Fault:
         _pattern(self.only)
 
     @classmethod
-    def from_json(cls, value: Any) -> Fault:
+    def from_json(cls, value: Any) -> ServiceFault:
         """Build a fault of a JSON object; raise FaultError for one that cannot be used."""
         if not isinstance(value, Mapping):
             raise FaultError("expected a JSON object")
@@ -79,20 +79,20 @@ class Fault:
         return self.seconds + self.jitter * draw
 
 
-class Faults:
+class ServiceFaults:
     """The present fault of each service, and how often each key has met it."""
 
     def __init__(self) -> None:
-        self._faults: dict[str, Fault] = {name: Fault(service=name) for name in SERVICES}
+        self._faults: dict[str, ServiceFault] = {name: ServiceFault(service=name) for name in SERVICES}
         self._met: Counter[tuple[str, str]] = Counter()
 
-    def set(self, fault: Fault) -> None:
+    def set(self, fault: ServiceFault) -> None:
         """Replace the service's fault; every key starts anew."""
         self._faults[fault.service] = fault
         for met in [met for met in self._met if met[0] == fault.service]:
             del self._met[met]
 
-    def meet(self, service: Service, key: str) -> Fault | None:
+    def meet(self, service: Service, key: str) -> ServiceFault | None:
         """The fault that this request meets, counted against the key, or None where all is well."""
         fault = self._faults[service]
         if fault.mode == "ok" or (fault.only and not re.search(fault.only, key)):
@@ -100,7 +100,7 @@ class Faults:
         self._met[service, key] += 1
         return fault if fault.times is None or self._met[service, key] <= fault.times else None
 
-    def present(self) -> dict[str, Fault]:
+    def present(self) -> dict[str, ServiceFault]:
         """The present fault of every service."""
         return dict(self._faults)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from bench.world.faults import Faults
+from bench.world.faults import ServiceFaults
 from scenarios import jobs, ledger
 
 #: The answer of a mail server that fails, unless told otherwise: "try again later".
@@ -26,7 +26,7 @@ KEPT = 1000
 class MailService:
     """The mailbox, the fault and the latency behind every connection; a handler of aiosmtpd."""
 
-    def __init__(self, faults: Faults, latency_s: float) -> None:
+    def __init__(self, faults: ServiceFaults, latency_s: float) -> None:
         self.waiting = 0  # messages that hang now
         self.requests = 0
         self._faults = faults

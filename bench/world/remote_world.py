@@ -30,7 +30,7 @@ START = "on its host run: queue-or-task world --bind ADDRESS --port PORT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class World:
+class RemoteWorld:
     """A standing world that answered."""
 
     url: str
@@ -44,7 +44,7 @@ class World:
     run: str
 
     @classmethod
-    def visit(cls, url: str) -> Self:
+    def connect(cls, url: str) -> Self:
         """Ask who answers at the URL; raise BenchError, one line, where it is no world of this version."""
         try:
             answer = httpx.get(url, timeout=ANSWER_S, trust_env=False)
@@ -66,7 +66,7 @@ class World:
         except KeyError as error:
             raise BenchError(f"--world-url {url} tells no {error}: start another world there") from error
 
-    def leave(self, run: str) -> None:
+    def release(self, run: str) -> None:
         """Say that the run is over; a world that is away will find out by itself."""
         with contextlib.suppress(httpx.HTTPError):
             httpx.delete(f"{self.url.rstrip('/')}/runs/{run}", timeout=ANSWER_S, trust_env=False)
@@ -75,7 +75,7 @@ class World:
 class RemoteLedger:
     """One block at a standing world: begun, marked, and its events fetched."""
 
-    def __init__(self, world: World, folder: Path, context: Mapping[str, str]) -> None:
+    def __init__(self, world: RemoteWorld, folder: Path, context: Mapping[str, str]) -> None:
         self._url = world.url.rstrip("/")
         self._file = folder / FETCHED
         self._context = dict(context)
@@ -87,20 +87,21 @@ class RemoteLedger:
     async def begin(self, latency_ms: float | None) -> None:
         """Have the services well, as slow as asked, and fetch from here on; raise BenchError where taken."""
         run, block = self._context["run"], self._context["block"]
-        told = await self._ask("POST", "/blocks", json={"run": run, "block": block, "latency_ms": latency_ms})
+        body = {"run": run, "block": block, "latency_ms": latency_ms}
+        told = await self._request("POST", "/blocks", json=body)
         self._after = int(told["after"])
         self._fetching = asyncio.create_task(self._fetch_on())
 
     async def mark(self, event: str, fault: int) -> None:
         """Have the world write the event with its own stamp, as soon as it hears of it."""
         body = {"event": event, "block": self._context["block"], "fault": fault}
-        await self._ask("POST", "/marks", json=body)
+        await self._request("POST", "/marks", json=body)
 
     async def fetch(self) -> None:
         """Append what is new to the block's ledger, each event once."""
         async with self._one_at_a_time:
             params = {"run": self._context["run"], "after": str(self._after)}
-            told = await self._ask("GET", "/events", params=params)
+            told = await self._request("GET", "/events", params=params)
             lines = [self._line(event) for event in told["events"] if self._is_ours(event)]
             with self._file.open("a") as file:
                 file.writelines(lines)
@@ -128,7 +129,7 @@ class RemoteLedger:
         context = {name: value for name, value in self._context.items() if name != "host"}
         return f"{json.dumps({**event, **context})}\n"
 
-    async def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+    async def _request(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         try:
             answer = await self._client.request(method, f"{self._url}{path}", **options)
             told: dict[str, Any] = answer.json() if answer.content else {}

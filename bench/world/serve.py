@@ -4,8 +4,8 @@
 services are listening: crm_url, fulfillment_url, node_url, smtp_url and control_url. It ends on SIGTERM,
 on SIGINT and when its parent is gone.
 
-`stand` (the command `queue-or-task world`) serves the runs of other hosts until it is stopped, at an
-address that its caller names: see `bench.world.shared_world`. Nothing asks for a password there.
+`serve_shared_world` (the command `queue-or-task world`) serves the runs of other hosts until it is
+stopped, at an address that its caller names: see `bench.world.shared_world`. It asks for no password.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from bench.process.asgi_server import Server, address_of, listening_socket, url_
 from bench.process.parent_watch import end_with_parent
 from bench.process.signals import stop_on_signals
 from bench.world import services
-from bench.world.control import Counting, control
-from bench.world.faults import Faults
+from bench.world.control import ServiceCounters, control
+from bench.world.faults import ServiceFaults
 from bench.world.mail import MailService
-from bench.world.shared_world import Standing
+from bench.world.shared_world import SharedWorld
 from scenarios import ledger
 
 #: Milliseconds that each service takes over a request.
@@ -39,21 +39,21 @@ DEFAULT_LATENCY_MS = 20.0
 NAMES = ("control_url", "crm_url", "fulfillment_url", "node_url", "smtp_url")
 
 
-class World:
+class Services:
     """The services and their control server, not yet listening."""
 
     def __init__(self, latency_s: float) -> None:
-        self.faults = Faults()
+        self.faults = ServiceFaults()
         self.crm, self.fulfillment, self.node = (
             services.HttpService(name, self.faults, latency_s) for name in ("crm", "fulfillment", "node")
         )
         self.mail = MailService(self.faults, latency_s)
-        self.standing: Standing | None = None
+        self.standing: SharedWorld | None = None
 
-    def stand(self, folder: Path, host: str, latency_s: float) -> Standing:
+    def share(self, folder: Path, host: str, latency_s: float) -> SharedWorld:
         """Serve block after block, with the ledger of that folder."""
         slow = (self.crm, self.fulfillment, self.node, self.mail)
-        self.standing = Standing(folder, host, self.faults, slow, latency_s)
+        self.standing = SharedWorld(folder, host, self.faults, slow, latency_s)
         return self.standing
 
     async def serve(self, sockets: Sequence[socket.socket], ready: Callable[[dict[str, str]], None]) -> None:
@@ -77,7 +77,7 @@ class World:
                 server.stop()
 
     def _apps(self) -> dict[str, Starlette]:
-        counted: dict[str, Counting] = {
+        counted: dict[str, ServiceCounters] = {
             "crm": self.crm,
             "fulfillment": self.fulfillment,
             "node": self.node,
@@ -92,7 +92,7 @@ class World:
         }
 
 
-def stand(address: str, port: int, say: Callable[[str], None]) -> None:
+def serve_shared_world(address: str, port: int, say: Callable[[str], None]) -> None:
     """Serve the runs of other hosts at ports `port`, `port` + 1, … of the address until stopped.
 
     Raise PortTakenError where one of them cannot be used. `say` is told each line for a person.
@@ -104,8 +104,8 @@ def stand(address: str, port: int, say: Callable[[str], None]) -> None:
         folder = held.enter_context(tempfile.TemporaryDirectory(prefix="queue-or-task-world-"))
         host = host_label.label(os.environ)
         ledger.keep(Path(folder), {"host": host})
-        world = World(latency_s)
-        standing = world.stand(Path(folder), host, latency_s)
+        world = Services(latency_s)
+        standing = world.share(Path(folder), host, latency_s)
 
         def ready(urls: dict[str, str]) -> None:
             standing.urls = urls
@@ -123,7 +123,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="where world.json is written")
     parser.add_argument("--latency-ms", type=float, default=DEFAULT_LATENCY_MS, help="of each service")
     options = parser.parse_args()
-    world = World(options.latency_ms / 1000)
+    world = Services(options.latency_ms / 1000)
     sockets = [listening_socket() for _ in NAMES]
     asyncio.run(world.serve(sockets, lambda urls: write_json(options.folder / "world.json", urls)))
 

@@ -102,19 +102,19 @@ class Server:
         deadline = time.monotonic() + START_WITHIN_S
         while not _answers(f"redis://127.0.0.1:{self.port}/0", within_s=1.0):
             if process.poll() is not None:
-                message = f"{self._binary} ended with {process.returncode}: {self._last_words()}"
+                message = f"{self._binary} ended with {process.returncode}: {self._last_log_line()}"
                 raise BrokerError(message)
             if time.monotonic() > deadline:
                 message = f"{self._binary} did not answer on port {self.port} in {START_WITHIN_S:g} s"
                 raise BrokerError(message)
             time.sleep(POLL_S)
 
-    def _last_words(self) -> str:
+    def _last_log_line(self) -> str:
         lines = (self._folder / "broker.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "its log is empty"
 
 
-def started(folder: Path, *, persistence: bool, port: int | None, path: str | None) -> Server:
+def start_server(folder: Path, *, persistence: bool, port: int | None, path: str | None) -> Server:
     """A server that answers, on `port` or a free one; raise BrokerError with one clear line."""
     binary = server_binary(path)
     if port is not None:

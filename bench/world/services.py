@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from bench.world import replies
-from bench.world.faults import Fault, Faults, Service
+from bench.world.faults import Service, ServiceFault, ServiceFaults
 from scenarios import jobs, ledger
 
 #: The answer of an HTTP service that fails, unless told otherwise.
@@ -45,7 +45,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of ours
 class HttpService:
     """One service: takes its latency, meets its fault, does its work."""
 
-    def __init__(self, name: Service, faults: Faults, latency_s: float) -> None:
+    def __init__(self, name: Service, faults: ServiceFaults, latency_s: float) -> None:
         self.waiting = 0  # requests that hang now
         self.requests = 0
         self._name = name
@@ -156,6 +156,6 @@ def _check_contact(contact: Any) -> None:
         raise Refusal("birthday must be a date such as 1990-05-17") from error
 
 
-def _failure(fault: Fault) -> JSONResponse:
+def _failure(fault: ServiceFault) -> JSONResponse:
     status = fault.status or DEFAULT_STATUS
     return JSONResponse({"error": "told to fail"}, status_code=status)

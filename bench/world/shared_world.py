@@ -29,7 +29,7 @@ from starlette.routing import Route
 
 from bench.ledger.tail import LedgerTail
 from bench.world import PROTOCOL
-from bench.world.faults import SERVICES, Fault, Faults
+from bench.world.faults import SERVICES, ServiceFault, ServiceFaults
 from scenarios import ledger
 
 #: Seconds without a question after which a run has gone.
@@ -43,17 +43,17 @@ _UNUSABLE = 422
 _TAKEN = 409
 
 
-class Slow(Protocol):
+class HasLatency(Protocol):
     """What takes its time over a request."""
 
     latency_s: float
 
 
-class Standing:
+class SharedWorld:
     """One standing world: its ledger, its services, and the run that has it."""
 
     def __init__(
-        self, folder: Path, host: str, faults: Faults, services: Iterable[Slow], latency_s: float
+        self, folder: Path, host: str, faults: ServiceFaults, services: Iterable[HasLatency], latency_s: float
     ) -> None:
         self.id = uuid.uuid4().hex[:8]
         self.urls: dict[str, str] = {}
@@ -69,27 +69,27 @@ class Standing:
     def routes(self) -> list[Route]:
         """The requests of the module's table."""
         return [
-            Route("/", self._tell),
-            Route("/blocks", self._begin, methods=["POST"]),
+            Route("/", self._describe),
+            Route("/blocks", self._begin_block, methods=["POST"]),
             Route("/marks", self._mark, methods=["POST"]),
-            Route("/events", self._events),
-            Route("/events", self._take, methods=["POST"]),
-            Route("/runs/{run}", self._leave, methods=["DELETE"]),
+            Route("/events", self._send_events),
+            Route("/events", self._receive_events, methods=["POST"]),
+            Route("/runs/{run}", self._release, methods=["DELETE"]),
         ]
 
-    async def _tell(self, _request: Request) -> Response:
+    async def _describe(self, _request: Request) -> Response:
         return JSONResponse(
             {"world": PROTOCOL, "id": self.id, "host": self._host, "urls": self.urls, "run": self._holder()}
         )
 
-    async def _begin(self, request: Request) -> Response:
+    async def _begin_block(self, request: Request) -> Response:
         asked = await _object(request)
         run, latency_ms = str(asked.get("run", "")), asked.get("latency_ms")
         if (holder := self._holder()) and holder != run:
             return _refusal(f"run {holder} has this world", _TAKEN)
         self._run, self._asked = run, time.monotonic()
         for service in SERVICES:
-            self._faults.set(Fault(service=service))
+            self._faults.set(ServiceFault(service=service))
         for slow in self._services:
             slow.latency_s = self._latency_s if latency_ms is None else float(latency_ms) / 1000
         return JSONResponse({"after": len(self._tail.events())})
@@ -101,7 +101,7 @@ class Standing:
         ledger.record(asked["event"], mark=str(asked.get("block", "")), fault=asked.get("fault"))
         return Response(status_code=204)
 
-    async def _events(self, request: Request) -> Response:
+    async def _send_events(self, request: Request) -> Response:
         if request.query_params.get("run") == self._run:
             self._asked = time.monotonic()
         after = request.query_params.get("after", "0")
@@ -110,7 +110,7 @@ class Standing:
         events = self._tail.events()
         return JSONResponse({"next": len(events), "events": events[int(after) :]})
 
-    async def _take(self, request: Request) -> Response:
+    async def _receive_events(self, request: Request) -> Response:
         asked = await _object(request)
         source, after, events = asked.get("source"), asked.get("after"), asked.get("events")
         if not (isinstance(source, str) and isinstance(after, int) and isinstance(events, list)):
@@ -121,7 +121,7 @@ class Standing:
         self._positions[source] = max(self._positions.get(source, 0), after + len(events))
         return Response(status_code=204)
 
-    async def _leave(self, request: Request) -> Response:
+    async def _release(self, request: Request) -> Response:
         if request.path_params["run"] == self._run:
             self._run = ""
         return Response(status_code=204)

@@ -1,19 +1,19 @@
-"""Your case: a few questions about the reader's own job, each answer followed from this run's figures.
+"""Your case: questions about the reader's own job, and what each answer means by the figures of this run.
 
-Pure functions of the tables. An answer that the run cannot tell is `open` and says what to measure;
-answers are put beside each other and never added up to a score.
+Pure functions of the tables. Where the run has no figure, the choice is `open` and names what to measure.
+Choices are listed one by one and never added up to a score.
 """
 
 from __future__ import annotations
 
-from reports.cases.kinds import Answer, Evidence, Question
+from reports.cases.kinds import Choice, Evidence, Question
 from reports.cases.pace import heavy, on_time, rate
 from reports.cases.survival import replicas, restart, retries
 from reports.data.run import Run
 
-__all__ = ["Answer", "Evidence", "Question", "cases"]
+__all__ = ["Choice", "Evidence", "Question", "cases"]
 
 
 def cases(run: Run) -> tuple[Question, ...]:
-    """Every question, those first that decide most often."""
-    return tuple(ask(run) for ask in (restart, retries, replicas, heavy, rate, on_time))
+    """Every question; those that decide most often come first."""
+    return tuple(question(run) for question in (restart, retries, replicas, heavy, rate, on_time))

@@ -1,4 +1,4 @@
-"""What "your case" is made of: questions, their answers, and the evidence under each answer."""
+"""The parts of "your case": questions, their choices, and the evidence for each choice."""
 
 from __future__ import annotations
 
@@ -11,48 +11,48 @@ from reports.data.run import Run
 from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
-#: What an answer asks for, by this run's figures; `open` where they do not tell.
+#: What the figures of this run say for a choice; `open` if they do not decide.
 Points = Literal["queue", "task", "either", "neither", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """A finding of this run in words, and the id on the page under which it stands."""
+    """A finding of this run in words, and the id of its place on the page."""
 
     text: str
     at: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One answer: what it asks for, why, on what evidence, and what is lacking to tell."""
+class Choice:
+    """One answer that the reader can choose: what it points to, why, the evidence, what was not measured."""
 
     key: str
     label: str
-    short: str  # the answer as a reason, as in "it must survive the end of the app"
+    short: str  # as a clause: "it must survive the end of the app"
     points: Points
     implies: str
     evidence: tuple[Evidence, ...] = ()
     gaps: tuple[Gap, ...] = ()
-    scenario: str = ""  # whose verdict it lights up
+    scenario: str = ""  # the verdict that it highlights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question about the reader's job."""
+    """A question about the reader's job."""
 
     key: str
     text: str
-    answers: tuple[Answer, ...]
+    answers: tuple[Choice, ...]
 
 
 def queues(run: Run) -> tuple[str, ...]:
-    """The sides that may speak for queues, the first that was measured first; of one's own app, its own."""
+    """The queues, by preference; for your own app only its own settings."""
     return (own_app.QUEUE,) if run.mapping("own_app") else QUEUES
 
 
 def describe_losses(losses: Losses) -> str:
-    """The losses of one side at one fault; where none was seen, what that still allows."""
+    """The losses of one side at one fault; if there were none, with the bound that this still allows."""
     at = f"at {formatting.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
     stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
     jobs = f"{losses.accepted} accepted jobs"
@@ -67,5 +67,5 @@ def describe_losses(losses: Losses) -> str:
 
 
 def cell_of(fault: int, side: str) -> str:
-    """The id under which the failure section opens a fault at a side."""
+    """The id of the details of a fault at a side."""
     return f"f{fault}-{side}"

@@ -1,11 +1,11 @@
-"""Answers that rates and times decide: CPU-heavy jobs, jobs a second, and being on time."""
+"""Questions that rates and times answer: CPU-heavy jobs, jobs per second, and being on time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from reports.cases.kinds import Answer, Evidence, Points, Question, queues
+from reports.cases.kinds import Choice, Evidence, Points, Question, queues
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import TASK, Freshness
 from reports.data.run import Run
@@ -13,13 +13,13 @@ from reports.verdicts.account_sync import choose, freshest
 from reports.verdicts.kinds import Gap
 
 SYNC = "account_sync"
-#: Lag of the app's loop at p99 up to which it still answers as if alone, ms: docs/method.md's "on time".
+#: Highest p99 lag of the app's loop at which it still answers in time, ms ("on time" in docs/method.md).
 RESPONSIVE_MS = 50.0
-#: Share of its capacity up to which a side has room: the highest load under capacity that is measured.
+#: A side has room up to this share of its capacity, the highest load below capacity that is measured.
 ROOM = 0.8
-#: Jobs a second that a reader may choose from.
+#: The choices, jobs per second.
 RATES = (1, 10, 50, 200)
-#: Where a heavy job can run without leaving the app, and outside of it.
+#: Places for a heavy job inside the app.
 IN_APP = ("loop", "thread", "process")
 _PLACES = {
     "loop": "on the app's loop",
@@ -50,7 +50,7 @@ def heavy(run: Run) -> Question:
         key="heavy",
         text="Is it heavy on the processor, for a tenth of a second or more?",
         answers=(
-            Answer(
+            Choice(
                 key="yes",
                 label="yes",
                 short="it is heavy on the processor",
@@ -66,7 +66,7 @@ def heavy(run: Run) -> Question:
                 ),
                 gaps=_gaps(run, points, "heavy jobs beside requests", "hogs"),
             ),
-            Answer(
+            Choice(
                 key="no",
                 label="no, it mostly waits",
                 short="it mostly waits",
@@ -85,7 +85,7 @@ def _of_places(measured: set[str], good: set[str]) -> Points:
 
 
 def of_both(*, task: bool, queue: bool) -> Points:
-    """What is left to take where these sides will do."""
+    """The choice, from which sides are good enough."""
     if task and queue:
         return "either"
     if task or queue:
@@ -94,7 +94,7 @@ def of_both(*, task: bool, queue: bool) -> Points:
 
 
 def rate(run: Run) -> Question:
-    """How many a second."""
+    """How many jobs per second."""
     most = {
         str(side): evidence.middle(rows["capacity_jobs_per_s"])
         for side, rows in run.table("capacity").groupby("side", sort=False)
@@ -106,7 +106,7 @@ def rate(run: Run) -> Question:
     )
 
 
-def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
+def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Choice:
     queue = next((side for side in queues(run) if side in most), queues(run)[0])
     task_most, queue_most = (most.get(side, math.nan) for side in (TASK, queue))
     measured = math.isfinite(task_most) and math.isfinite(queue_most)
@@ -121,7 +121,7 @@ def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Answer:
         "neither": "Neither side has room for it here: it takes more processes or machines than this.",
         "open": "This run does not tell how much each side gets done.",
     }
-    return Answer(
+    return Choice(
         key=str(jobs),
         label=f"{jobs}",
         short=formatting.plural(jobs, "job") + " a second",
@@ -159,7 +159,7 @@ def on_time(run: Run) -> Question:
         key="on-time",
         text="Must a periodic job run on time?",
         answers=(
-            Answer(
+            Choice(
                 key="yes",
                 label="yes",
                 short="it must run on time",
@@ -173,7 +173,7 @@ def on_time(run: Run) -> Question:
                 gaps=_gaps(run, "either" if task and queue else "open", "the grid of the sync", "drift"),
                 scenario=SYNC,
             ),
-            Answer(
+            Choice(
                 key="no",
                 label="no, or nothing is periodic",
                 short="nothing must run on time",
@@ -185,7 +185,7 @@ def on_time(run: Run) -> Question:
 
 
 def _freshest_points(task: Freshness | None, queue: Freshness | None) -> Points:
-    """The verdict's own choice; "no queue" is for the task only where the queue is clearly older."""
+    """As the verdict decides; in-process alone only if the queue's balance is clearly older."""
     choice = choose(task, queue)
     if choice == "queue":
         return "queue"

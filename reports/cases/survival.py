@@ -1,11 +1,11 @@
-"""Answers that faults decide: the end of the app, more than one process of it, retries for hours."""
+"""Questions that faults answer: the end of the app, more than one process, retries for hours."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bench.schema import State
-from reports.cases.kinds import Answer, Evidence, Points, Question, cell_of, describe_losses, queues
+from reports.cases.kinds import Choice, Evidence, Points, Question, cell_of, describe_losses, queues
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import TASK, Losses
 from reports.data.run import Run
@@ -31,7 +31,7 @@ def restart(run: Run) -> Question:
         key="restart",
         text="Must an accepted job survive the end of the app: a crash, a deploy?",
         answers=(
-            Answer(
+            Choice(
                 key="yes",
                 label="yes",
                 short="it must survive the end of the app",
@@ -41,7 +41,7 @@ def restart(run: Run) -> Question:
                 gaps=_unmeasured(run, KILLED, task, queue),
                 scenario=SETUP,
             ),
-            Answer(
+            Choice(
                 key="no",
                 label="no, losing one is acceptable",
                 short="losing one is acceptable",
@@ -54,7 +54,7 @@ def restart(run: Run) -> Question:
 
 
 def weigh(task: State | None, queue: State | None) -> Points:
-    """What a promise asks for that each side held or broke; open where one is not known."""
+    """The choice, from whether each side kept a promise; open if one is not known."""
     if task is None or queue is None or "unknown" in (task, queue):
         return "open"
     if task == queue:
@@ -81,7 +81,7 @@ def replicas(run: Run) -> Question:
         key="replicas",
         text="Does the app run as more than one process, with a periodic job?",
         answers=(
-            Answer(
+            Choice(
                 key="yes",
                 label="yes",
                 short="more than one process runs a periodic job",
@@ -98,7 +98,7 @@ def replicas(run: Run) -> Question:
                 gaps=_gap(run, points, "two replicas, two schedulers", REPLICAS, SYNC),
                 scenario=SYNC,
             ),
-            Answer(
+            Choice(
                 key="no",
                 label="no",
                 short="one process runs every periodic job",
@@ -127,7 +127,7 @@ def retries(run: Run) -> Question:
         key="retries",
         text="Must a failed job be retried for hours?",
         answers=(
-            Answer(
+            Choice(
                 key="yes",
                 label="yes",
                 short="it must be retried for hours",
@@ -137,7 +137,7 @@ def retries(run: Run) -> Question:
                 gaps=_unmeasured(run, KILLED, task, queue),
                 scenario=SETUP,
             ),
-            Answer(
+            Choice(
                 key="no",
                 label="no, a few tries in seconds",
                 short="a few tries in seconds will do",
@@ -151,7 +151,7 @@ def retries(run: Run) -> Question:
 
 
 def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
-    """What must be kept, at these faults, of the task and of the queue: set-ups, or one's own tasks."""
+    """The losses of account set-ups (or of your own tasks) at these faults: in-process, queue."""
     own = bool(run.mapping("own_app"))
     scenarios = run.texts("scenarios") if own else [SETUP]
     queue = queues(run)[0] if own else queue_in(run.table("failures"), SETUP)
@@ -167,7 +167,7 @@ def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
 
 
 def _state(found: Sequence[Losses], needed: int) -> State | None:
-    """Broken where anything was lost; None where the needed fault was not measured."""
+    """Whether nothing was lost; None if the needed fault was not measured."""
     states = {losses.state for losses in found}
     if needed not in {losses.fault for losses in found}:
         return "broken" if "broken" in states else None
@@ -189,7 +189,7 @@ def _found(*sides: Sequence[Losses]) -> tuple[Evidence, ...]:
 
 
 def _unmeasured(run: Run, fault: int, *sides: Sequence[Losses]) -> tuple[Gap, ...]:
-    """The gap where a side did not meet this fault."""
+    """A gap if this fault was not measured at both sides."""
     met = all(fault in {losses.fault for losses in found} for found in sides)
     return () if met else _gap(run, "open", formatting.FAULT_NAMES[fault], fault, SETUP)
 

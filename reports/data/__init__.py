@@ -1,4 +1,4 @@
 """A run directory as the report reads it: tables, manifest, texts made safe, formats.
 
-What belongs here: reading, checking and formatting. Not: what a figure or a verdict says. The lowest floor.
+Reading, checking and formatting belong here; figures and verdicts do not. The lowest floor.
 """

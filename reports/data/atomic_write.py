@@ -1,4 +1,4 @@
-"""Files written so that a reader sees the old text or the new one, never a part."""
+"""Write a file in one step: a reader sees the old text or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reports.data.errors import RunError
 
 
 def write(target: Path, text: str) -> None:
-    """Write `target` in one step; raise RunError where it cannot be written, and leave no part behind."""
+    """Replace `target`; raise RunError if it cannot be written, and leave no temporary file."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         fresh.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """A table of a run read into a frame with all columns of `bench.schema` and their types.
 
-A table that is absent is empty. Numbers keep `inf`; text is cut at `LONGEST_TEXT`, and a last line without
-its end is left out: the number in it may be cut too. What could not be read is added to `problems`.
+A missing file gives an empty table. Numbers keep `inf`, and text is cut at `LONGEST_TEXT`. A last line
+without its newline is left out, since a number in it may be cut. `problems` gets whatever could not be read.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _TRUTH = {
 
 
 def read_table(directory: Path, name: str, problems: list[str]) -> pd.DataFrame:
-    """The table `name` of a run directory, and into `problems` what could not be read of it."""
+    """Read the table `name` of a run directory; add what could not be read to `problems`."""
     path = directory / f"{name}.csv"
     frame = _rows(path, problems) if path.exists() else pd.DataFrame()
     columns = SCHEMA[name].columns
@@ -55,14 +55,14 @@ def read_table(directory: Path, name: str, problems: list[str]) -> pd.DataFrame:
 
 
 def _rows(path: Path, problems: list[str]) -> pd.DataFrame:
-    """The rows as text; a line with too many fields is left out and told."""
+    """The rows as text; a line with too many fields is left out and counted in `problems`."""
     left_out: list[list[str]] = []
     try:
         text = _whole_lines(path, problems)
         try:
             frame = _parsed(text, engine="c")
         except (pd.errors.ParserError, pd.errors.ParserWarning):
-            # slow, but the one engine that hands over a bad line
+            # slow, but the only engine that hands over a bad line
             frame = _parsed(text, engine="python", on_bad_lines=left_out.append)
     except (OSError, ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         problems.append(f"{path.name} cannot be read: {one_line(error)}")
@@ -82,7 +82,7 @@ def _parsed(text: str, **options: Any) -> pd.DataFrame:
 
 
 def _whole_lines(path: Path, problems: list[str]) -> str:
-    """The text of a table up to the end of its last whole line."""
+    """The text of a table up to its last newline."""
     content = path.read_bytes()
     text = content.decode("utf-8", "replace")
     if "\N{REPLACEMENT CHARACTER}" in text and not _is_utf8(content):
@@ -103,7 +103,7 @@ def _is_utf8(content: bytes) -> bool:
 
 @contextmanager
 def _long_fields() -> Iterator[None]:
-    """Let one enormous cell not cost the whole table."""
+    """Raise the limit of a field, so that one huge cell does not fail the whole table."""
     before = csv.field_size_limit(LONGEST_FIELD)
     try:
         yield

@@ -1,7 +1,7 @@
-"""What stops a report from being made at all."""
+"""The error of a run that cannot be reported."""
 
 from __future__ import annotations
 
 
 class RunError(Exception):
-    """A directory that holds no run this version can read; its one line says what to do."""
+    """The directory holds no run that this version can read. The message is one line and says what to do."""

@@ -1,7 +1,6 @@
-"""What a verdict rests on, taken from the tables: pure functions, None where it was not measured.
+"""The figures that verdicts rest on, from the tables: pure functions, None if it was not measured.
 
-A number is never made up here: quantiles and intervals are the tables' own, and over blocks only
-medians, ranges and sums are taken.
+Quantiles and intervals are those of the tables. Over blocks only medians, ranges and sums are computed.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from bench.schema import State
 from reports.data.frames import groups, records
 from reports.data.run import Run
 
-#: The sides that are a queue; the first that was measured speaks for queues.
+#: The sides that are a queue, by preference: the first that was measured is judged.
 QUEUES = ("celery-hardened", "celery-stock", "celery-app")
 #: The side without a queue.
 TASK = "inprocess"
 
-#: The widest interval, as upper end over lower end, that tells a size (docs/method.md).
+#: The widest interval, upper end over lower end, from which a size is given (docs/method.md).
 WIDEST = 1.5
 
 #: Quantiles nearer than this are the same.
@@ -32,14 +31,14 @@ _OPPOSITE = {"lower": "higher", "higher": "lower"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Losses:
-    """What became of the accepted jobs of one scenario over all strikes of one fault at one side."""
+    """The accepted jobs of one scenario over all strikes of one fault at one side, by class."""
 
     fault: int
     side: str
     strikes: int
     strikes_with_loss: int
     accepted: int
-    exposed: int  # of the accepted; all of them in a run that did not tell
+    exposed: int  # of the accepted; all of them if the run did not record exposure
     lost: int
     stuck: int
     duplicated: int
@@ -47,7 +46,7 @@ class Losses:
 
     @property
     def state(self) -> State:
-        """At least once: a loss breaks it; without one, a strike that could not be judged leaves it open."""
+        """Whether "at least once" held; unknown if no job was lost but a strike could not be judged."""
         if self.lost:
             return "broken"
         return "held" if self.checked else "unknown"
@@ -60,7 +59,7 @@ class Losses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One metric of `side` over `baseline`: ratio with its 95 % interval and the harness's words."""
+    """One metric of `side` over `baseline`: the ratio with its 95 % interval, and the words for it."""
 
     metric: str
     quantile: float
@@ -81,11 +80,11 @@ class Comparison:
 
     @property
     def size_known(self) -> bool:
-        """Whether the interval is narrow enough to tell by how much; a direction can be sure without."""
+        """Whether the interval is narrow enough to give a size; a direction can be sure without one."""
         return 0 < self.low < math.inf and self.high / self.low <= WIDEST
 
     def flipped(self) -> Comparison:
-        """The same finding told from the other side."""
+        """The same comparison with side and baseline exchanged."""
         return Comparison(
             metric=self.metric,
             quantile=self.quantile,
@@ -103,7 +102,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Freshness:
-    """How old a synced balance gets with one policy of one side: medians over its blocks and owners."""
+    """The age of the balance with one policy of one side: medians over blocks and owners."""
 
     side: str
     policy: str
@@ -120,7 +119,7 @@ class Freshness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a side eats while it runs: medians over its blocks, NaN where not measured."""
+    """What a side uses: medians over its blocks, NaN if not measured."""
 
     side: str
     cpu_s_per_1000: float
@@ -129,7 +128,7 @@ class Cost:
 
 
 def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
-    """The losses at one fault; None where it did not strike or no job was exposed to it."""
+    """The losses at one fault; None if it did not strike or no job was accepted."""
     failures, exposure = run.table("failures"), run.table("exposure")
     rows = failures[
         (failures["scenario"] == scenario) & (failures["fault"] == fault) & (failures["side"] == side)
@@ -158,7 +157,7 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
 def comparison(
     comparisons: pd.DataFrame, *, scenario: str, metric: str, quantile: float, baseline: str, side: str
 ) -> Comparison | None:
-    """The comparison of `side` with `baseline`, whichever way round the table has it."""
+    """The comparison of `side` with `baseline`; the table may have it either way round."""
     rows = comparisons[
         (comparisons["scenario"] == scenario)
         & (comparisons["metric"] == metric)
@@ -173,13 +172,13 @@ def comparison(
 
 
 def in_rows(comparisons: pd.DataFrame) -> list[Comparison]:
-    """Each row of `comparisons` that has words."""
+    """The rows of `comparisons` that have words."""
     fields = [field.name for field in dataclasses.fields(Comparison)]
     return [Comparison(**row) for row in records(comparisons[fields]) if row["words"]]
 
 
 def freshness(drift: pd.DataFrame) -> list[Freshness]:
-    """Every side and policy that synced, in the order of the table."""
+    """Every side and policy with an age, in the order of the table."""
     known = drift[drift["age_p99_ms"].notna()]
     return [
         Freshness(
@@ -200,7 +199,7 @@ def freshness(drift: pd.DataFrame) -> list[Freshness]:
 
 
 def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, list[int]]:
-    """For each side the ticks that came twice within half an interval, a strike each, as its checker saw."""
+    """For each side, how many ticks ran twice within half an interval, in each strike."""
     rows = failures[(failures["fault"] == fault) & (failures["scenario"] == scenario)]
     found = {
         str(side): [int(count) for count in group["bursts"] if math.isfinite(count)]
@@ -210,7 +209,7 @@ def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, li
 
 
 def cost(table: pd.DataFrame, side: str) -> Cost | None:
-    """What a side costs to run; None where it was not measured."""
+    """What a side costs to run; None if it was not measured."""
     rows = table[table["side"] == side]
     if rows.empty:
         return None
@@ -223,7 +222,7 @@ def cost(table: pd.DataFrame, side: str) -> Cost | None:
 
 
 def middle(values: pd.Series[float]) -> float:
-    """The median of what is there; infinities count, NaN where there is nothing."""
+    """The median of the values that are present, infinities included; NaN if there is none."""
     ordered = sorted(values.dropna())
     if not ordered:
         return math.nan
@@ -232,7 +231,7 @@ def middle(values: pd.Series[float]) -> float:
 
 
 def total(values: pd.Series[float]) -> int:
-    """The sum of what is a number."""
+    """The sum of the finite values."""
     finite = values[values.notna() & (values.abs() != math.inf)]
     return int(finite.sum())
 

@@ -1,4 +1,4 @@
-"""Numbers and names as the report prints them; the bound that zero of n still allows."""
+"""How the report prints numbers and names; the bound that 0 of n still allows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CONFIDENCE = 0.95
 #: The quantile that is called by its name.
 MEDIAN = 0.5
 
-#: Milliseconds and seconds from which the next larger unit is easier to read.
+#: From here on the next larger unit is used: milliseconds, seconds.
 _SECOND_MS = 1000
 _MINUTE_S = 120
 
@@ -66,29 +66,29 @@ FAULT_NAMES = {
 
 
 def side(name: str) -> str:
-    """A side's name in plain words."""
+    """The label of a side."""
     return SIDE_LABELS.get(name, name)
 
 
 def scenario(name: str) -> str:
-    """A scenario's name in plain words."""
-    if "." in name:  # a task of an app of one's own
+    """The label of a scenario."""
+    if "." in name:  # a task of your own app
         return name
     return SCENARIO_LABELS.get(name, name.replace("_", " ") or "all scenarios")
 
 
 def title(name: str) -> str:
-    """As `scenario`, at the head of a part of the page; a task's name is left as it is."""
+    """As `scenario`, for a heading; the name of a task is left as it is."""
     return name if "." in name else scenario(name).capitalize()
 
 
 def call(name: str) -> str:
-    """A benchmark's name as a person says it: "test_delay[stock]" is "delay (stock)"."""
+    """The label of a benchmark: "delay (stock)" for "test_delay[stock]"."""
     return name.removeprefix("test_").replace("_", " ").replace("[", " (").replace("]", ")")
 
 
 def policy(name: str) -> str:
-    """A sync policy's name in plain words."""
+    """The label of a sync policy."""
     return POLICY_LABELS.get(name, name)
 
 
@@ -130,7 +130,7 @@ def count_of(part: float, whole: float) -> str:
 
 
 def ms(value: float) -> str:
-    """A time given in milliseconds, in the unit that reads best; infinity is "> limit"."""
+    """A time given in milliseconds, as µs, ms, s or min; infinity is "> limit"."""
     if value == math.inf:
         return OVER_LIMIT
     if not math.isfinite(value):
@@ -143,12 +143,12 @@ def ms(value: float) -> str:
 
 
 def amount(value: float) -> str:
-    """A number that may be a count: whole ones without decimals."""
+    """As `number`, but a whole number has no decimals."""
     return count(value) if math.isfinite(value) and value.is_integer() else number(value)
 
 
 def age(value: float) -> str:
-    """A time of about a second, given and printed in milliseconds with four digits."""
+    """An age, given in milliseconds and printed in milliseconds with four digits."""
     return f"{number(value, 4)} ms" if math.isfinite(value) else ms(value)
 
 
@@ -162,7 +162,7 @@ def seconds(value: float) -> str:
 
 
 def fold(ratio: float) -> str:
-    """A ratio with its sign."""
+    """A ratio with its multiplication sign."""
     return f"{number(ratio)} \N{MULTIPLICATION SIGN}"
 
 
@@ -182,12 +182,12 @@ def interval(low: float, high: float) -> str:
 
 
 def plural(number_of: float, noun: str) -> str:
-    """As in "no pair", "1 pair" and "4 pairs"."""
+    """A number with its noun: "no pair", "1 pair", "4 pairs"."""
     return f"{count(number_of) if number_of else 'no'} {noun}{'s' if number_of > 1 else ''}"
 
 
 def spread(middle: str, low: str, high: str) -> str:
-    """A median over blocks with its range; the range is left out where it says nothing more."""
+    """A median over blocks with its range, unless both ends are alike."""
     return middle if low == high else f"{middle} ({low} to {high})"
 
 
@@ -209,12 +209,12 @@ def percent(share: float) -> str:
 
 
 def symbol(state: str) -> str:
-    """The mark of held, broken or unknown: it needs no colour."""
+    """The mark of held, broken or unknown."""
     return {"held": "\N{CHECK MARK}", "broken": "\N{BALLOT X}"}.get(state, "?")
 
 
 def room_left(strikes: Iterable[int]) -> str:
-    """What no loss in so many strikes still leaves room for, in one sentence; empty for none."""
+    """The bounds that these numbers of strikes without a loss still allow, in one sentence."""
     parts = [
         f"after {plural(trials, 'strike')} without a loss, as many as "
         f"{upper_bound(0, trials) * 100:.0f} in 100 such strikes could still lose a job"

@@ -1,4 +1,4 @@
-"""Two ways through a frame that every part of the report takes."""
+"""A frame as a list of rows, and as groups of rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`run.json`: what a run was, and whether this version can read it."""
+"""Read `run.json`, and refuse one that this version cannot read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.data.safe_text import json_of, one_line
 
 
 def read_manifest(directory: Path) -> tuple[dict[str, Any], str]:
-    """The manifest and the SHA-256 of its bytes; raise RunError where this version cannot read it."""
+    """The manifest and the SHA-256 of its bytes; raise RunError if this version cannot read it."""
     path = directory / MANIFEST
     if not path.is_file():
         raise RunError(f"{directory} is not a complete run: no {MANIFEST} in it; name a run under results/")

@@ -1,7 +1,6 @@
-"""What runs measured by earlier versions wrote as sentences, read into today's columns and fields.
+"""Runs of earlier versions: their sentences, parsed into today's columns and fields.
 
-This is the one place of the reports that takes a sentence apart. A run of today has the columns, and
-then nothing here is asked.
+This is the only place of the reports that parses a sentence. Runs of today have the columns.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-#: What a checker counted, as a part of `seen`.
+#: A count of a checker in the column `seen`.
 _BURSTS = re.compile(r"\bbursts (\d+)")
 #: A fault block's name: `f10-0-inprocess`, with c for a control run.
 _FAULT_BLOCK = re.compile(r"f(\d+)-(\d+|c)-")
@@ -26,7 +25,7 @@ _ABOUT = ("known truth", "verified at", "verified commit")
 
 
 def added_column(column: str, frame: pd.DataFrame) -> pd.Series[Any] | None:
-    """A column that its table lacks, from those that it has; None where no sentence tells it."""
+    """The column that a table lacks, parsed from another column; None if that is not possible."""
     source, read = _COLUMNS.get(column, ("", _nothing))
     if source not in frame:
         return None
@@ -34,7 +33,7 @@ def added_column(column: str, frame: pd.DataFrame) -> pd.Series[Any] | None:
 
 
 def truths(found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The truths of a manifest's `instrument` that has them as sentences."""
+    """The truths of a manifest whose `instrument` holds sentences."""
     for name, sentence in found.items():
         if name in _ABOUT:
             continue
@@ -44,7 +43,7 @@ def truths(found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
 
 
 def floor_scenario(figure: str) -> str:
-    """The scenario of `aa_figure`, as in "inprocess account_setup response 0.5"; empty where it has none."""
+    """The scenario of `aa_figure`, as in "inprocess account_setup response 0.5"; empty if it has none."""
     words = figure.split()
     return words[1] if len(words) > 1 else ""
 

@@ -1,4 +1,4 @@
-"""The commands that fill a gap or make a figure again, as a person would type them."""
+"""The commands that a page shows: how to measure a figure, run a run again, render a report again."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from reports.data.run import Run
 
 #: The program that a person types.
 PROGRAM = "queue-or-task"
-#: Options that choose what is measured; each has a value.
+#: Options that select what is measured; each takes a value.
 _CHOSEN = frozenset({"--measure", "--fault", "--side", "--profile", "--seed"})
 
 
 def measure(run: Run, measure: str, scenario: str = "", fault: int | None = None) -> str:
-    """The command that measures this again, with the run's own profile and seed."""
+    """The command that measures this, with the profile and the seed of the run."""
     words = [*_beginning(run), "--measure", measure]
     if fault is not None:
         words += ["--fault", str(fault)]
@@ -28,7 +28,7 @@ def measure(run: Run, measure: str, scenario: str = "", fault: int | None = None
 
 
 def _beginning(run: Run) -> list[str]:
-    """The program; for an app of one's own with what its run was asked of it, and nothing of what it took."""
+    """The program and `run`; for your own app also its options, without those of `_CHOSEN`."""
     if not run.mapping("own_app"):
         return [PROGRAM, "run"]
     given = run.texts("command")
@@ -36,11 +36,11 @@ def _beginning(run: Run) -> list[str]:
     return [word for place, word in enumerate(given) if place not in left_out and place - 1 not in left_out]
 
 
-def whole(run: Run) -> str:
-    """The command that made the run, as its manifest has it."""
+def run_again(run: Run) -> str:
+    """The command that made the run, from its manifest."""
     return shlex.join(run.texts("command")) or "not recorded"
 
 
-def again(run: Run) -> str:
-    """The command that renders the report again from the files alone."""
+def render_again(run: Run) -> str:
+    """The command that renders the report again from the files of the run."""
     return shlex.join([PROGRAM, "report", str(run.directory)])

@@ -1,7 +1,6 @@
-"""A run directory read into frames, tolerant of everything but a missing manifest.
+"""A run directory read into frames. Only a missing or unreadable manifest is an error.
 
-Its tables are read by `csv_tables`, its manifest by `manifest`. What could not be read is told in
-`Run.problems`, and the report prints it where the reader looks for the figure.
+`Run.problems` lists what else could not be read; the report prints it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from reports.data.csv_tables import read_table
 from reports.data.manifest import read_manifest
 from reports.data.safe_text import json_of, one_line
 
-#: What a threshold's outcome has to tell.
+#: The fields of a threshold's outcome.
 CHECK_FIELDS = ("text", "subject", "value", "met")
 
 
@@ -27,8 +26,8 @@ CHECK_FIELDS = ("text", "subject", "value", "met")
 class Run:
     """One run: its manifest, its tables, its call costs, and what could not be read.
 
-    `checks` is what became of the thresholds that it was last held against, and `fingerprint` the
-    SHA-256 of its manifest.
+    `checks` are the outcomes of the thresholds that were last checked, and `fingerprint` is the SHA-256
+    of the manifest.
     """
 
     directory: Path
@@ -41,7 +40,7 @@ class Run:
     _counted: dict[str, pd.DataFrame] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table without the rows of blocks that do not count."""
+        """A table without the rows of invalid blocks."""
         if name not in self._counted:
             frame = self.tables[name]
             if name != "blocks" and "block" in frame:
@@ -50,34 +49,34 @@ class Run:
         return self._counted[name]
 
     def valid_blocks(self) -> pd.DataFrame:
-        """The blocks that count; one that does not say counts."""
+        """The valid blocks; a block without the column `valid` is one."""
         return self.tables["blocks"][self._counts()]
 
     def invalid_blocks(self) -> pd.DataFrame:
-        """The blocks that do not count, each with its reason."""
+        """The invalid blocks, each with its reason."""
         return self.tables["blocks"][~self._counts()]
 
     def _counts(self) -> pd.Series[bool]:
         return self.tables["blocks"]["valid"].fillna(value=True).astype(bool)
 
     def texts(self, field: str) -> list[str]:
-        """A manifest field that is a list of words; empty where it is absent or something else."""
+        """A manifest field that is a list of texts; empty if it is absent or something else."""
         value = self.manifest.get(field)
         return [str(item) for item in value] if isinstance(value, list) else []
 
     def mapping(self, field: str) -> dict[str, Any]:
-        """A manifest field that is an object; empty where it is absent or something else."""
+        """A manifest field that is an object; empty if it is absent or something else."""
         value = self.manifest.get(field)
         return value if isinstance(value, dict) else {}
 
     def text(self, field: str) -> str | None:
-        """A manifest field that is text; None where it is absent or something else."""
+        """A manifest field that is text; None if it is absent or something else."""
         value = self.manifest.get(field)
         return value if isinstance(value, str) else None
 
     @property
     def cut_lines(self) -> list[str]:
-        """The ledger lines that were cut off, each behind its block."""
+        """The ledger lines that were cut off, each after the name of its block."""
         found = self.manifest.get("cut_lines")
         lines = found if isinstance(found, list) else []
         return [
@@ -87,12 +86,12 @@ class Run:
 
     @property
     def profile(self) -> str:
-        """The profile's name; "unknown" where the manifest has none."""
+        """The profile's name; "unknown" if the manifest has none."""
         return str(self.manifest.get("profile") or "unknown")
 
 
 def read(directory: Path) -> Run:
-    """Read a run directory; raise RunError where it has no manifest that this version can read."""
+    """Read a run directory; raise RunError if it has no manifest that this version can read."""
     manifest, fingerprint = read_manifest(directory)
     problems: list[str] = []
     tables = {name: read_table(directory, name, problems) for name in TABLES}
@@ -115,7 +114,7 @@ def _micro(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
 
 
 def _checks(path: Path, problems: list[str]) -> tuple[Mapping[str, Any], ...]:
-    """The outcomes of thresholds; a value that JSON tells as "inf" is one again."""
+    """The outcomes of thresholds; the text "inf" becomes infinity."""
     if not path.exists():
         return ()
     try:

@@ -1,4 +1,4 @@
-"""Text and JSON of a run, fit to be printed: a run directory may hold anything."""
+"""Text and JSON from a run, made printable: a run directory may hold anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST_TEXT = 2_000
 
 
 def json_of(content: bytes) -> Any:
-    """What a JSON file holds, its text fit to be printed; raise ValueError where it is none."""
+    """The content of a JSON file, made printable; raise ValueError if it is not JSON."""
     try:
         return printable(json.loads(content.decode("utf-8")))
     except RecursionError as error:
@@ -19,9 +19,9 @@ def json_of(content: bytes) -> Any:
 
 
 def printable(value: Any) -> Any:
-    """The value with text that UTF-8 can hold, cut where it is longer than anybody reads.
+    """The value with every text valid UTF-8 and at most `LONGEST_TEXT` long.
 
-    A whole number too large for arithmetic becomes text.
+    An integer too large for a float becomes text.
     """
     if isinstance(value, int) and abs(value) > sys.float_info.max:
         return cut(str(value))
@@ -35,10 +35,10 @@ def printable(value: Any) -> Any:
 
 
 def cut(text: str) -> str:
-    """The text, or its beginning and how long it was."""
+    """The text; a longer one is cut and gives its length."""
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}… ({len(text):,} characters)"
 
 
 def one_line(error: BaseException) -> str:
-    """What the error says, in one line that is not long."""
+    """The message of an error in one line of at most 200 characters."""
     return " ".join(str(error).split())[:200] or type(error).__name__

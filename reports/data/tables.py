@@ -1,4 +1,4 @@
-"""The tables of the report: frames of text, ready for the template, which escapes every cell."""
+"""The tables of the report, as text. The template escapes every cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.data import evidence, formatting
 from reports.data.frames import groups, records
 from reports.data.run import Run
 
-#: Units that no cell is printed with.
+#: Units that stand in the heading, since the cells do not have them.
 UNITS_IN_HEADINGS = frozenset({"ppm", "MB"})
 
 
@@ -24,14 +24,14 @@ class Table:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    texts: frozenset[str] = frozenset()  # columns that are read, not compared: left-aligned
-    folded: bool = False  # opened by the reader: the numbers behind a figure
+    texts: frozenset[str] = frozenset()  # columns of text: left-aligned
+    folded: bool = False  # closed until the reader opens it
 
 
 def table(
     caption: str, rows: Iterable[Mapping[str, str]], texts: Sequence[str] = (), *, folded: bool = False
 ) -> Table | None:
-    """A table of `rows`, all with the same keys; None where there are none."""
+    """A table of `rows`, all with the same keys; None if there are none."""
     frame = pd.DataFrame(list(rows))
     if frame.empty:
         return None
@@ -41,7 +41,7 @@ def table(
 
 
 def headings(table: str) -> dict[str, str]:
-    """The heading of each column of a run's table, by name: with its unit where its cells lack that."""
+    """The heading of each column of a run's table, by name, with its unit if the cells do not have it."""
     return {
         column.name: column.heading if column.unit in UNITS_IN_HEADINGS else column.label
         for column in SCHEMA[table].columns
@@ -74,7 +74,7 @@ def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
 
 
 def breakable(run: Run) -> Table | None:
-    """What there is to break at each side, and what the faults of this run made of it."""
+    """The parts of each side that can break, and how many faults broke a guarantee."""
     cost, struck = run.table("cost"), run.table("failures").dropna(subset=["fault"])
     names = headings("cost")
     broken = struck[(struck["at_least_once"] == "broken") | (struck["at_most_once"] == "broken")]
@@ -97,7 +97,7 @@ def breakable(run: Run) -> Table | None:
 
 
 def invalid(run: Run) -> Table | None:
-    """The blocks that do not count, and why."""
+    """The invalid blocks, and why."""
     names = headings("blocks")
     rows = [
         {
@@ -113,7 +113,7 @@ def invalid(run: Run) -> Table | None:
 
 
 def discarded(run: Run) -> Table | None:
-    """The pairs that the rule declared beforehand left out."""
+    """The pairs that the rule left out."""
     entries = run.manifest.get("discarded")
     found = [item for item in entries if isinstance(item, dict)] if isinstance(entries, list) else []
     rows = [
@@ -127,7 +127,7 @@ def discarded(run: Run) -> Table | None:
 
 
 def hiccups(run: Run) -> Table | None:
-    """What the machine itself added, by measure."""
+    """The noise of the machine, by measure."""
     rows = [
         {
             "measure": str(measure) or "unnamed",
@@ -145,13 +145,13 @@ def hiccups(run: Run) -> Table | None:
 
 
 def ordered(sides: pd.Series[Any]) -> list[str]:
-    """The sides that are there: the schema's order, then any other as it comes."""
+    """The sides in the order of the schema, then any other."""
     there = [str(side) for side in sides.unique()]
     return [side for side in SIDES if side in there] + [side for side in there if side not in SIDES]
 
 
 def middle_and_range(values: pd.Series[float], unit: Callable[[float], str]) -> str:
-    """The median of what there is with its range, each as `unit` writes it; a dash where there is none."""
+    """The median with its range, each formatted by `unit`; a dash if there is no value."""
     if values.empty:
         return formatting.NOTHING
     return formatting.spread(

@@ -15,9 +15,9 @@ _ONE_HOST = (
 _SEVERAL_HOSTS = ("Other machines, another load, another network than those between these hosts.",)
 _SERVICES = (
     (
-        "Work that goes on after its caller has left: a service here cancels a request whose client goes away before the "
-        "work is done, and then there is no effect. A service that finishes it all the same lets a retry "
-        "double the job."
+        "Work that goes on after its caller has left: a service here cancels a request whose client leaves "
+        "before the work is done, and then there is no effect. A service that finishes it all the same lets "
+        "a retry double the job."
     ),
 )
 #: For an app of the user's own, in place of the limits of our services.

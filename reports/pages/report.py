@@ -42,12 +42,12 @@ def html(run: Run, shown: Sequence[Section]) -> str:
         targets=targets(shown),
         thresholds=thresholds(run),
         sections=shown,
-        command=rerun_commands.whole(run),
+        command=rerun_commands.run_again(run),
         provenance=provenance(run),
         instrument=instrument(run),
         problems=run.problems,
         limits=limits.limits(run),
-        render_again=rerun_commands.again(run),
+        render_again=rerun_commands.render_again(run),
     )
 
 

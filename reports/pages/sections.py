@@ -77,8 +77,8 @@ def responsiveness(run: Run) -> Section:
     return Section(
         slug="responsiveness",
         title="Responsiveness",
-        intro="A task in the app runs where requests are served. It takes little from them while it waits for a "
-        "service, and everything while it computes on the event loop.",
+        intro="A task in the app runs where requests are served. It takes little from them while it waits "
+        "for a service, and everything while it computes on the event loop.",
         gaps=gaps_of(
             (
                 "requests beside CPU-heavy jobs",
@@ -161,7 +161,7 @@ def validity(run: Run) -> Section:
         title="Validity",
         intro=" ".join(filter(None, [matrix.sum_checks(run), _blocks_counted(run)])),
         tables=present(tables.hiccups(run), tables.invalid(run), tables.discarded(run)),
-        gaps=gaps_of(("the record of the blocks", run.tables["blocks"].empty, rerun_commands.whole(run))),
+        gaps=gaps_of(("the record of the blocks", run.tables["blocks"].empty, rerun_commands.run_again(run))),
     )
 
 
@@ -177,7 +177,7 @@ def harness_share(run: Run) -> Section:
         slug="own",
         title="The harness's own share",
         intro="An instrument on the machine that it measures is part of the load.",
-        gaps=gaps_of(("what the harness itself took", run.table("own").empty, rerun_commands.whole(run))),
+        gaps=gaps_of(("what the harness itself took", run.table("own").empty, rerun_commands.run_again(run))),
     )
 
 

@@ -1,4 +1,4 @@
-"""A run in short, for those who do not open the report: scripts and comments under a change."""
+"""The summary of a run, for scripts (`summary.json`) and for comments on a change (`summary.md`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`summary.json`: a run in figures, for scripts. Its keys stay as they are while `summary` is 1.
+"""`summary.json`: a run in figures, for scripts. While `summary` is 1 no key changes its meaning or goes.
 
 | key           | value                                                                              |
 |---------------|------------------------------------------------------------------------------------|
@@ -6,12 +6,12 @@
 | schema        | the version of the run directory's files (`bench.schema`)                          |
 | run           | the run's name                                                                     |
 | started_at, finished_at | ISO 8601, UTC; finished_at is null while a run is not whole               |
-| interrupted   | whether Ctrl-C ended it                                                            |
-| profile, seed, command | what was asked for; the command as one line                               |
-| commit, dirty | the tree that measured, and whether files differed from it                         |
+| interrupted   | whether Ctrl-C ended the run                                                       |
+| profile, seed, command | as given; the command as one line                                         |
+| commit, dirty | the commit that measured, and whether files differed from it                       |
 | machine       | cores, memory_gb, processor, system                                                |
 | versions      | version of Python and of each package that matters                                 |
-| stamps        | what has to be known before a figure is quoted                                     |
+| stamps        | warnings to read before quoting a figure                                           |
 | problems      | files that could not be read in full                                               |
 | missing       | `what` the run lacks, and the `command` that fills it                              |
 | blocks        | `total`, and how many were left out as `invalid`                                   |
@@ -47,13 +47,13 @@ from reports.verdicts import Verdict, verdicts
 
 #: Raised by one when a key changes its meaning or goes.
 SUMMARY_VERSION = 1
-#: What an accepted job may have become, with the counts that a fault's row sums.
+#: Accepted jobs and their classes, summed over the strikes of a fault.
 _COUNTS = ("accepted", "done_once", "duplicated", "failed_visibly", "stuck", "lost")
 _COMPARED = ("scenario", "metric", "quantile", "baseline", "side", "pairs", "ratio", "low", "high")
 
 
 def summary(run: Run) -> dict[str, Any]:
-    """The whole summary, ready for JSON; the same run gives the same summary."""
+    """The summary as plain values for JSON; the same run gives the same summary."""
     judged = verdicts(run)
     git, machine = run.mapping("git"), run.mapping("machine")
     dirty = git.get("dirty")
@@ -67,7 +67,7 @@ def summary(run: Run) -> dict[str, Any]:
             "interrupted": bool(run.manifest.get("interrupted")),
             "profile": run.profile,
             "seed": run.manifest.get("seed"),
-            "command": rerun_commands.whole(run),
+            "command": rerun_commands.run_again(run),
             "commit": str(git.get("commit") or "unknown"),
             "dirty": dirty if isinstance(dirty, bool) else None,
             "machine": {name: machine.get(name) for name in MACHINE_IDENTITY},

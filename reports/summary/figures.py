@@ -1,9 +1,9 @@
-"""The figures of a run that are put first: one number for each side, followed from run to run.
+"""The key figures of a run, one for each side. The list of runs follows them from run to run.
 
 | key          | what                                                    | over                      |
 |--------------|---------------------------------------------------------|---------------------------|
 | response_p50 | median response of a scenario, ms                       | blocks: median and range  |
-| caller_p50   | what the request pays in the median, ms                 | blocks: median and range  |
+| caller_p50   | median cost to the caller, ms                           | blocks: median and range  |
 | age_p99      | age of the synced balance at p99, ms, a policy each     | owners and blocks         |
 | lost_10 …    | share of the exposed set-ups lost at a fault            | strikes; high is the bound |
 | pss          | memory over all processes, MB                           | blocks: median and range  |
@@ -22,9 +22,9 @@ from reports.data import evidence, formatting
 from reports.data.frames import groups
 from reports.data.run import Run
 
-#: Metrics of `latency.csv` whose median is put first.
+#: Metrics of `latency.csv` whose median is a key figure.
 MEDIANS = {"response": "response_p50", "caller": "caller_p50"}
-#: Faults whose losses are put first: kill -9 of the app and of the worker.
+#: Faults whose losses are key figures: kill -9 of the app and of the worker.
 KILLS = (10, 12)
 #: The scenario whose jobs must not be lost.
 KEPT = "account_setup"
@@ -32,7 +32,7 @@ KEPT = "account_setup"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One number with the ends of its range or bound; `n` blocks, runs of an owner or accepted jobs."""
+    """A number with its range or bound, from `n` blocks, runs of an owner, or exposed jobs."""
 
     key: str
     scenario: str
@@ -46,7 +46,7 @@ class Figure:
 
     @property
     def title(self) -> str:
-        """What it is, as a person says it, without the side."""
+        """Its name for people, without the side."""
         return title(self.key, self.scenario, self.policy)
 
 
@@ -57,7 +57,7 @@ def title(key: str, scenario: str, policy: str) -> str:
 
 
 def formatted(value: float, key: str) -> str:
-    """A value of the figure `key` in the unit that reads best; ages, which differ little, in more digits."""
+    """A value of the figure `key` with its unit; ages, which differ little, with four digits."""
     if key.startswith("lost_"):
         return formatting.percent(value)
     if key == "pss":
@@ -66,7 +66,7 @@ def formatted(value: float, key: str) -> str:
 
 
 def figures(run: Run) -> list[Figure]:
-    """Every such figure that the run has, sides in the order of the schema."""
+    """Every key figure that the run has; sides are in the order of the schema."""
     return [*_medians(run), *_ages(run), *_losses(run), *_memory(run)]
 
 

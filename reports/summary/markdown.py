@@ -1,7 +1,7 @@
-"""`summary.md`: a run in a comment under a change, made of `summary.json` alone.
+"""`summary.md`: the summary as a comment on a change, made of `summary.json` alone.
 
-GitHub's flavour of Markdown, no HTML of our own, and whatever comes from a run is escaped: it can
-neither open a tag nor a link, nor break a table, nor call a person by name.
+GitHub's Markdown without HTML. Text from a run is escaped: it opens no tag and no link, breaks no table and
+mentions nobody.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from reports.data import formatting
 from reports.summary.figures import formatted, title
 from reports.summary.plain import number
 
-#: Characters that a comment on GitHub may have, less some room.
+#: Characters of the text; GitHub allows 65,536.
 LONGEST = 60_000
 #: Characters of one cell; the report has the rest.
 LONGEST_CELL = 600
 #: Rows of faults that broke a promise; the report has the rest.
 MOST_FAULTS = 40
-#: Digits of a commit that a person reads.
+#: Digits of a commit that are shown.
 COMMIT_DIGITS = 10
 
 _CHOICES = {"queue": "queue", "no queue": "no queue needed", "neither": "neither is enough"}

@@ -1,4 +1,4 @@
-"""Values as JSON has them: no NaN, no infinity, nothing of numpy."""
+"""Values that JSON can hold: no NaN, no infinity, no NumPy type."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _number(value: float) -> float | str | None:
 
 
 def number(value: object) -> float:
-    """The number that `plain` was given; NaN for null and for what is none."""
+    """The inverse of `plain` for a number; NaN for null and for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return math.nan
     try:
@@ -44,5 +44,5 @@ def number(value: object) -> float:
 
 
 def dumps(value: object) -> str:
-    """`plain` as text that every JSON parser reads; the same value gives the same text."""
+    """The JSON text of `plain(value)`; the same value gives the same text."""
     return json.dumps(plain(value), indent=2, allow_nan=False) + "\n"

@@ -1,6 +1,6 @@
 """Which to take, for each scenario: pure functions of the tables, no composite score.
 
-Each scenario has one question of stakes, and one kind of finding decides it:
+One kind of finding decides each scenario:
 
 | scenario      | decided by                                                                   |
 |---------------|------------------------------------------------------------------------------|
@@ -8,9 +8,9 @@ Each scenario has one question of stakes, and one kind of finding decides it:
 | account_sync  | the age of the balance at p99; ticks missed and drift explain it             |
 | welcome_email | what the caller pays, else the response, by the words of `comparisons.csv`   |
 
-Every verdict can come out for either side, or open: `unsettled` where the figures do not decide,
-`not measured` where there are none. The side that speaks for queues is the hardened profile, or
-stock where that alone was measured.
+Every verdict can go to either side. It is `unsettled` where the figures do not decide and `not measured`
+where there are none. The queue that is judged is hardened Celery, or stock Celery where only that was
+measured.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _JUDGES = {
 
 
 def verdicts(run: Run) -> list[Verdict]:
-    """A verdict for each scenario that the run was asked for, in the order of the article.
+    """A verdict for each scenario of the run.
 
-    Of an app of one's own: one for each task, and for each entry of its schedule.
+    For your own app: one for each task, and one for each entry of its schedule.
     """
     if run.mapping("own_app"):
         return own_app.verdicts(run)

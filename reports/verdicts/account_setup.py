@@ -1,4 +1,4 @@
-"""An accepted account set-up must not be lost, so what a process's end does to it decides."""
+"""Account set-up: an accepted one must not be lost, so the losses at the end of a process decide."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports.verdicts.kinds import (
     Verdict,
     comparison_number,
     cost_number,
-    filled,
+    measured,
     median_of,
     queue_in,
 )
@@ -23,7 +23,7 @@ from reports.verdicts.kinds import (
 SCENARIO = "account_setup"
 #: Faults of docs/faults.md that end a process: kill -9 the app, kill -9 the worker, SIGTERM.
 ENDINGS = (10, 12, 13)
-#: Endings that a side must have met before "loses nothing" is said of it.
+#: The endings that must have been measured before a side is said to lose nothing.
 NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}
 
 
@@ -40,7 +40,7 @@ def judge(run: Run) -> Verdict:
         sentence=_sentence(choice, task_ends, queue_ends),
         question="May an account set-up that was accepted be lost when a process dies?",
         numbers=tuple(_number(ends) for ends in counted),
-        beside=filled(comparison_number(response), cost_number(run, queue)),
+        beside=measured(comparison_number(response), cost_number(run, queue)),
         caveat=formatting.room_left(ends.strikes for ends in counted if ends.state == "held"),
         flips=_flips(choice, response),
         gaps=_gaps(run, task_ends, queue_ends, response),
@@ -48,13 +48,13 @@ def judge(run: Run) -> Verdict:
 
 
 def endings(run: Run, side: str) -> list[Losses]:
-    """What each measured ending did to the accepted set-ups of a side."""
+    """The losses of a side at each ending that was measured."""
     found = [evidence.losses(run, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
     return [losses for losses in found if losses is not None]
 
 
 def durability(ends: Sequence[Losses], side: str) -> State | None:
-    """held, broken or unknown over all endings; None where a needed one was not measured."""
+    """Whether every accepted job was kept at all endings; None if an ending in `NEEDED` was not measured."""
     states = {losses.state for losses in ends}
     if "broken" in states:
         return "broken"
@@ -64,7 +64,7 @@ def durability(ends: Sequence[Losses], side: str) -> State | None:
 
 
 def choose(task: State | None, queue: State | None) -> Choice:
-    """What the endings leave to take; an open end of the task leaves the question open."""
+    """The verdict from the durability of both sides."""
     if task is None and queue is None:
         return "not measured"
     if task == "held":
@@ -92,7 +92,7 @@ def _one(losses: Losses) -> str:
 
 
 def _headline_losses(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
-    """The task's worst ending, the queue at the same, at its worker's kill, and wherever it did not hold."""
+    """The worst ending of in-process; the queue at that ending, at fault 12, and wherever it lost jobs."""
     worst = _worst(task)
     faults = {12, *(losses.fault for losses in worst)}
     return [*worst, *(losses for losses in queue if losses.fault in faults or losses.state != "held")]

@@ -1,4 +1,4 @@
-"""A synced balance must be fresh, so its age at p99 decides; drift and missed ticks explain it."""
+"""Periodic sync: the balance must be fresh, so its age at p99 decides; drift and missed ticks explain it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import QUEUES, TASK, Freshness
 from reports.data.run import Run
-from reports.verdicts.kinds import Choice, Gap, Number, Verdict, filled
+from reports.verdicts.kinds import Choice, Gap, Number, Verdict, measured
 
 SCENARIO = "account_sync"
 #: The fault of docs/faults.md that starts a second app and a second scheduler.
@@ -31,21 +31,21 @@ def judge(run: Run) -> Verdict:
         choice=choice,
         sentence=_sentence(choice, task, queue),
         question="How old may the balance be that a reader sees?",
-        numbers=filled(_age(task), _age(queue)),
-        beside=filled(_drift(found)),
+        numbers=measured(_age(task), _age(queue)),
+        beside=measured(_drift(found)),
         flips=_flips(run, choice, found),
         gaps=_gaps(run, task, queue),
     )
 
 
 def freshest(found: Sequence[Freshness], side: str) -> Freshness | None:
-    """The policy of this side with the youngest balance at p99."""
+    """The policy of this side with the lowest age at p99."""
     own = [item for item in found if item.side == side]
     return min(own, key=lambda item: item.age_p99_ms, default=None)
 
 
 def choose(task: Freshness | None, queue: Freshness | None) -> Choice:
-    """No queue unless its balance is younger by the margin; open where the runs of both overlap."""
+    """A queue only if its balance is younger by more than the margin; unsettled if the ranges overlap."""
     if task is None and queue is None:
         return "not measured"
     if task is None or queue is None or task.age_p99_ms == queue.age_p99_ms == math.inf:
@@ -113,7 +113,7 @@ def _flips(run: Run, choice: Choice, found: Sequence[Freshness]) -> tuple[str, .
 
 
 def _twice(run: Run) -> str:
-    """What two replicas did to the ticks."""
+    """How many ticks ran twice with two replicas, for each side."""
     seen = evidence.bursts(run.table("failures"), scenario=SCENARIO, fault=REPLICAS)
     text = [
         f"{formatting.side(side)} ran {sum(counts)} ticks twice in {formatting.plural(len(counts), 'strike')}"

@@ -1,4 +1,4 @@
-"""What a verdict is made of, and the numbers that more than one scenario shows."""
+"""The parts of a verdict, and the numbers that several scenarios show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Choice = Literal["no queue", "queue", "neither", "unsettled", "not measured"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Number:
-    """One of the numbers that decide: what it is, its value, and its interval or bound."""
+    """A number of a verdict: its label, its value, and its interval or bound."""
 
     label: str
     value: str
@@ -26,7 +26,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """What a verdict lacks, and the command that fills it."""
+    """Something that was not measured, and the command that measures it."""
 
     what: str
     command: str
@@ -40,25 +40,25 @@ class Verdict:
     choice: Choice
     sentence: str
     question: str
-    numbers: tuple[Number, ...]  # those that decide, two or three
-    beside: tuple[Number, ...]  # those that are good to know
+    numbers: tuple[Number, ...]  # these decide
+    beside: tuple[Number, ...]  # these do not decide
     flips: tuple[str, ...]
     gaps: tuple[Gap, ...]
     caveat: str = ""  # what the numbers do not prove
 
     @property
     def open(self) -> bool:
-        """Whether the figures left the question open."""
+        """Whether the figures do not decide."""
         return self.choice in {"unsettled", "not measured"}
 
 
-def filled(*numbers: Number | None) -> tuple[Number, ...]:
+def measured(*numbers: Number | None) -> tuple[Number, ...]:
     """The numbers that were measured."""
     return tuple(number for number in numbers if number is not None)
 
 
 def queue_in(table: pd.DataFrame, scenario: str) -> str:
-    """The side that speaks for queues in this table: hardened where it is in it, else stock."""
+    """The queue that is judged by this table: hardened Celery if the table has it, else stock."""
     rows = table[table["scenario"] == scenario]
     seen = {*rows["side"], *rows.get("baseline", ())}
     return next((side for side in QUEUES if side in seen), QUEUES[0])
@@ -89,7 +89,7 @@ def compared(found: Comparison) -> str:
 
 
 def comparison_number(found: Comparison | None) -> Number | None:
-    """A ratio with its interval and the harness's words; the words alone where no size is known."""
+    """A ratio with its interval and words; only the words if the interval is too wide."""
     if found is None:
         return None
     name = formatting.metric(found.metric, found.quantile)
@@ -106,7 +106,7 @@ def _unsized(found: Comparison) -> str:
 
 
 def _evidence(found: Comparison, *, of_both: bool = False) -> str:
-    """The interval and what it rests on, also where the comparison was turned round; told `of_both` sides."""
+    """The interval and the number of pairs; with `of_both` it names both sides."""
     pairs = f"{formatting.plural(found.pairs, 'pair')} of blocks"
     interval = formatting.interval(found.low, found.high)
     if interval and of_both:
@@ -119,7 +119,7 @@ def _evidence(found: Comparison, *, of_both: bool = False) -> str:
 
 
 def cost_number(run: Run, queue: str) -> Number | None:
-    """Memory, processor and processes of both sides."""
+    """Memory, processor time and processes of both sides."""
     task, other = (evidence.cost(run.table("cost"), side) for side in (TASK, queue))
     if task is None or other is None:
         return None

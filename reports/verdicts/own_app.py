@@ -1,7 +1,7 @@
-"""An app of one's own: the stakes are its owner's, so each verdict says for which stakes it holds.
+"""Your own app. We do not know what a lost call costs you, so each verdict names its condition.
 
-A task is decided by what a killed process loses, as account set-up is; where none was killed, by what it
-costs the caller, as the welcome e-mail is. An entry of the schedule is decided by the age of its last run.
+The losses at a killed process decide a task, as for account set-up; if no process was killed, the cost to
+the caller decides, as for the welcome e-mail. The age of the last run decides an entry of the schedule.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from reports.verdicts.kinds import (
     compared,
     comparison_number,
     cost_number,
-    filled,
+    measured,
     median_of,
 )
 
-#: The side that is the app's own settings.
+#: The side that runs the app with its own settings.
 QUEUE = "celery-app"
-#: What an effect is called that is a task's completion (`bench.own_app`).
+#: The kind of an effect that is the completion of a task (`bench.own_app`).
 COMPLETION = "completion"
 
 
@@ -55,7 +55,7 @@ def _task(run: Run, name: str) -> Verdict:
         sentence=_ended(name, choice, [*task, *queue]) if killed else _paced(name, choice, caller, response),
         question="May a call that was accepted be lost when a process dies?",
         numbers=tuple(map(_lost, (*task, *queue))),
-        beside=filled(
+        beside=measured(
             comparison_number(caller), comparison_number(response), cost_number(run, QUEUE), *_seen(run, name)
         ),
         caveat=formatting.room_left(ends.strikes for ends in (*task, *queue) if ends.state == "held"),
@@ -102,7 +102,7 @@ def _lost(ends: Losses) -> Number:
 
 
 def _seen(run: Run, name: str) -> list[Number]:
-    """By what the effects were counted, and what the task did that a reader should know."""
+    """How the effects were counted, and how many calls failed or called sys.exit."""
     seen = (run.mapping("own_app").get("seen") or {}).get(name)
     if not isinstance(seen, Mapping):
         return []

@@ -1,4 +1,4 @@
-"""The e-mail is nonessential, so what it costs the caller, and then its response, decides."""
+"""Welcome e-mail: it may be lost, so the cost to the caller decides, and then the response."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.verdicts.kinds import (
     compared,
     comparison_number,
     cost_number,
-    filled,
+    measured,
     median_of,
     queue_in,
 )
@@ -31,8 +31,8 @@ def judge(run: Run) -> Verdict:
         choice=choice,
         sentence=_sentence(choice, caller, response),
         question="What may a mail cost that nobody waits for and nobody retries?",
-        numbers=filled(comparison_number(caller), comparison_number(response)),
-        beside=filled(
+        numbers=measured(comparison_number(caller), comparison_number(response)),
+        beside=measured(
             comparison_number(median_of(run, SCENARIO, "request", "inline")),
             cost_number(run, queue),
         ),
@@ -42,7 +42,7 @@ def judge(run: Run) -> Verdict:
 
 
 def choose(caller: Comparison | None, response: Comparison | None) -> Choice:
-    """The first of caller cost and response that differs decides; no clear difference asks for no queue."""
+    """Caller cost decides if it differs, else the response; without a clear difference no queue is needed."""
     said = [item.words for item in (caller, response) if item is not None]
     if not said:
         return "not measured"

@@ -51,7 +51,7 @@ def facts(pair: Pair) -> list[Fact]:
 
 def both_commands(pair: Pair) -> list[tuple[str, str]]:
     """The command that made each run."""
-    return [(letter, rerun_commands.whole(run)) for letter, run in pair.runs]
+    return [(letter, rerun_commands.run_again(run)) for letter, run in pair.runs]
 
 
 def _fields(run: Run) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ from reports.data.run import read
 from reports.pages import figure_list
 from reports.pages import report as page
 from reports.pages.section import Drawn
-from reports.pages.sections import with_figures, sections
+from reports.pages.sections import sections, with_figures
 from tests.chromium import chromium
 from tests.reports.synthetic_run import synthetic_run
 

@@ -70,6 +70,15 @@ def test_a_bad_field_says_what_is_wrong(change: dict[str, Any], errors: dict[str
     assert errors_of(**change) == errors
 
 
+@pytest.mark.parametrize("field", users.MAX_LENGTHS)
+def test_the_longest_text_that_a_row_holds_is_taken_and_one_character_more_is_not(field: str) -> None:
+    most = users.MAX_LENGTHS[field]
+    end = "@mail.example" if field == "email" else ""
+    longest = "x" * (most - len(end)) + end
+    assert getattr(users.validate({**GOOD, field: longest}), field) == longest
+    assert errors_of(**{field: f"x{longest}"}) == {field: [f"must be at most {most} characters"]}
+
+
 def test_a_birthday_may_not_lie_in_the_future() -> None:
     tomorrow = datetime.now(UTC).date() + timedelta(days=2)
     assert errors_of(birthday=tomorrow.isoformat()) == {"birthday": ["must not lie in the future"]}

@@ -16,7 +16,7 @@ from typing import Any
 
 from redis import Redis
 
-from bench.faults.spec import Expected, Fault, Seen
+from bench.faults.spec import CheckInput, Expected, Fault
 from bench.faults.target import Target
 
 #: Seconds without room, with room again, and under the evicting policy.
@@ -47,12 +47,12 @@ async def _limited(broker: Redis, policy: str, seconds: float) -> None:
     broker.config_set("maxmemory", 0)
 
 
-def check(seen: Seen) -> Mapping[str, Any]:
+def check(block: CheckInput) -> Mapping[str, Any]:
     """How many jobs were refused while nothing could be evicted."""
-    full, room = (int(seen.facts.get(name, 0)) for name in ("full_ns", "room_ns"))
+    full, room = (int(block.facts.get(name, 0)) for name in ("full_ns", "room_ns"))
     refused = {
         event["job"]
-        for event in seen.events
+        for event in block.events
         if event["event"] == "refused" and "job" in event and full <= int(event["t"]) <= room + FULL_S * 1e9
     }
     return {"refused_when_full": len(refused)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.spec import Expected, Fault, amid_jobs, nothing_lost
+from bench.faults.spec import Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds within which the next job must be done.
@@ -15,7 +15,7 @@ async def strike(target: Target) -> None:
     """Kill the broker and start it on the same port and folder."""
     if target.processes.broker is None:
         return
-    await amid_jobs(target)
+    await wait_for_running_job(target)
     await asyncio.to_thread(target.processes.broker.kill)
     await target.processes.restart_broker()
 

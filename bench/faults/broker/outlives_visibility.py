@@ -6,7 +6,7 @@ default of an hour the fault would take a day to show.
 
 from __future__ import annotations
 
-from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.spec import Expected, Fault, do_nothing
 from bench.faults.target import Target
 
 #: Seconds that the CRM takes; jobs behind the first two wait as long again.
@@ -27,7 +27,7 @@ FAULT = Fault(
     slug="outlives-visibility",
     title="a job longer than the visibility timeout",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     rate=1.5,
     load_s=4.0,
     linger_s=12.0,

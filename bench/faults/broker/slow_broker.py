@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.faults.spec import Expected, Fault, Seen, nothing, nothing_lost
+from bench.faults.spec import CheckInput, Expected, Fault, do_nothing, nothing_lost
 from bench.faults.target import Target
 from bench.measures.events.block import elapsed_ms
 from bench.measures.events.history import histories
@@ -25,9 +25,9 @@ async def prepare(target: Target) -> None:
     )
 
 
-def check(seen: Seen) -> Mapping[str, Any]:
+def check(block: CheckInput) -> Mapping[str, Any]:
     """The median response of account set-up, ms."""
-    own = [job for job in histories(seen.events).values() if job.scenario == jobs.ACCOUNT_SETUP]
+    own = [job for job in histories(block.events).values() if job.scenario == jobs.ACCOUNT_SETUP]
     responses = [elapsed_ms(job.due, job.first("effect")) for job in own if job.due is not None]
     return {"response_p50_ms": quantile(responses, 0.5)}
 
@@ -43,7 +43,7 @@ FAULT = Fault(
     slug="slow-broker",
     title=f"the broker answers {LATENCY_MS} ms later",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     check=check,
     proxied="broker",
     rate=3.0,

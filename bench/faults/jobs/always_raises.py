@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.spec import Expected, Fault, do_nothing
 from bench.faults.target import Target
 
 #: Retries after which the hardened queue gives up here; its default of 25 would take 20 days.
@@ -19,7 +19,7 @@ FAULT = Fault(
     slug="always-raises",
     title="one user in five makes the CRM fail for ever",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     rate=4.0,
     expected={
         "inprocess": Expected(

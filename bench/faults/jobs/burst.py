@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.spec import Expected, Fault, nothing, nothing_lost
+from bench.faults.spec import Expected, Fault, do_nothing, nothing_lost
 
 #: Users a second, each of two jobs, and seconds of the burst.
 RATE, SECONDS = 250.0, 2.0
@@ -17,7 +17,7 @@ FAULT = Fault(
     number=31,
     slug="burst",
     title="a burst of 1,000",
-    strike=nothing,
+    strike=do_nothing,
     rate=RATE,
     load_s=SECONDS,
     expected={

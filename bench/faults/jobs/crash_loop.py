@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.faults.jobs.always_raises import RETRY_LIMIT
-from bench.faults.spec import Expected, Fault, Seen, nothing_lost
+from bench.faults.spec import CheckInput, Expected, Fault, nothing_lost
 from bench.faults.target import Target
 from bench.ledger.job_names import MARK
 
@@ -19,9 +19,9 @@ async def strike(target: Target) -> None:
     await target.client.fault_job("crash", "crash")
 
 
-def check(seen: Seen) -> Mapping[str, Any]:
+def check(block: CheckInput) -> Mapping[str, Any]:
     """How often it was run."""
-    starts = [event for event in seen.events if event["event"] == "start"]
+    starts = [event for event in block.events if event["event"] == "start"]
     return {"runs": sum(f"{MARK}crash/" in str(event.get("job")) for event in starts)}
 
 
@@ -30,7 +30,7 @@ FAULT = Fault(
     slug="crash-loop",
     title="a job that crashes at once, for ever",
     strike=strike,
-    lasting=True,
+    outlasts_strike=True,
     check=check,
     fault_jobs=True,
     rate=2.0,

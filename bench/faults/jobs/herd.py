@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
-from bench.faults.spec import Expected, Fault, Seen, nothing
+from bench.faults.spec import CheckInput, Expected, Fault, do_nothing
 from scenarios import jobs
 
 #: Users with a schedule.
@@ -21,15 +21,15 @@ WINDOW_NS = 100_000_000
 HERD, BOUND = 0.3, 0.15
 
 
-def check(seen: Seen) -> Mapping[str, Any]:
+def check(block: CheckInput) -> Mapping[str, Any]:
     """The most syncs that reached the node within a tenth of a second, as a count and as a share."""
     times = sorted(
         int(event["t"])
-        for event in seen.events
+        for event in block.events
         if event["event"] == "effect" and event.get("scenario") == jobs.ACCOUNT_SYNC
     )
     most = max((bisect_left(times, t + WINDOW_NS) - at for at, t in enumerate(times)), default=0)
-    return {"herd": most, "share": most / max(1, len(seen.owners)), "syncs": len(times)}
+    return {"herd": most, "share": most / max(1, len(block.owners)), "syncs": len(times)}
 
 
 QUEUE = Expected(
@@ -42,7 +42,7 @@ FAULT = Fault(
     number=38,
     slug="herd",
     title="a schedule for each of many users",
-    strike=nothing,
+    strike=do_nothing,
     scenario=jobs.ACCOUNT_SYNC,
     check=check,
     owners=USERS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.faults.spec import DEADLINE_MS, Expected, Fault, Seen, nothing_lost
+from bench.faults.spec import DEADLINE_MS, CheckInput, Expected, Fault, nothing_lost
 from bench.faults.target import Target
 from bench.ledger.job_names import MARK
 from bench.measures.faults.failure import judge
@@ -28,9 +28,9 @@ async def strike(target: Target) -> None:
         await target.client.fault_job("plain", f"long{number}", seconds=LONG_S)
 
 
-def check(seen: Seen) -> Mapping[str, Any]:
+def check(block: CheckInput) -> Mapping[str, Any]:
     """How many of the short jobs were late."""
-    judged = judge(seen.events, scenario=jobs.ACCOUNT_SETUP, deadline_ms=DEADLINE_MS)
+    judged = judge(block.events, scenario=jobs.ACCOUNT_SETUP, deadline_ms=DEADLINE_MS)
     return {"late_short": sum(MARK not in job for job in judged.flags["late"])}
 
 
@@ -41,7 +41,7 @@ FAULT = Fault(
     prepare=prepare,
     strike=strike,
     hits=frozenset({"worker"}),
-    lasting=True,
+    outlasts_strike=True,
     check=check,
     fault_jobs=True,
     rate=3.0,

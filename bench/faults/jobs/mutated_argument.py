@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.faults.spec import Expected, Fault, Seen
+from bench.faults.spec import CheckInput, Expected, Fault
 from bench.faults.target import Target
 from bench.ledger.job_names import CHANGED, MARK
 
@@ -15,9 +15,9 @@ async def strike(target: Target) -> None:
     await target.client.fault_job("mutable", "mutable")
 
 
-def check(seen: Seen) -> Mapping[str, Any]:
+def check(block: CheckInput) -> Mapping[str, Any]:
     """Which content the job saw: changed, snapshot, or none where it did not run."""
-    told = [str(event["job"]) for event in seen.events if event["event"] == "effect"]
+    told = [str(event["job"]) for event in block.events if event["event"] == "effect"]
     if any(CHANGED in job for job in told):
         return {"content": "changed"}
     return {"content": "snapshot" if any(f"{MARK}mutable/" in job for job in told) else "none"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.spec import Expected, Fault, amid_jobs, nothing_lost
+from bench.faults.spec import Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds until the platform starts an app that died again.
@@ -14,8 +14,8 @@ DEATH_S = 10.0
 
 
 async def strike(target: Target) -> None:
-    """Hand the poison over amid other jobs; start the app again where it took that with it."""
-    await amid_jobs(target)
+    """Hand over the poison while other jobs run; start the app again where it died of it."""
+    await wait_for_running_job(target)
     app = target.processes.parts["app"]
     await target.client.fault_job("poison", "poison")
     if not target.queued and await app.ended(within_s=DEATH_S):

@@ -28,7 +28,7 @@ FAULT = Fault(
     title="a deploy renames a task",
     strike=strike,
     hits=frozenset({"worker"}),
-    lasting=True,
+    outlasts_strike=True,
     rate=3.0,
     expected={
         "inprocess": Expected(

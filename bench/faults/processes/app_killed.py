@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.spec import Expected, Fault, amid_jobs
+from bench.faults.spec import Expected, Fault, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds until the platform starts the app again.
@@ -13,7 +13,7 @@ DOWN_S = 1.0
 
 async def strike(target: Target) -> None:
     """Kill the app, wait as a platform would, start it again on its port."""
-    await amid_jobs(target)
+    await wait_for_running_job(target)
     target.processes.parts["app"].kill()
     await asyncio.sleep(DOWN_S)
     await target.processes.restart_app()

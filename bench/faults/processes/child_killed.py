@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import psutil
 
-from bench.faults.spec import AMID_LIMIT_S, Events, Expected, Fault, amid_jobs, nothing_lost
+from bench.faults.spec import RUNNING_JOB_WAIT_S, Events, Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
 from bench.ledger import reader
 from bench.ledger.job_names import MARK
@@ -19,10 +19,10 @@ ISOLATED_S = 2.0
 async def strike(target: Target) -> None:
     """Kill a child that runs a job; the newest where each has just ended its own."""
     if target.queued:
-        await amid_jobs(target)
+        await wait_for_running_job(target)
     else:
         await target.client.fault_job("plain", "isolated", isolation="process", seconds=ISOLATED_S)
-        await target.until(_isolated_started, within_s=AMID_LIMIT_S)
+        await target.until(_isolated_started, within_s=RUNNING_JOB_WAIT_S)
     parent = target.processes.parts["worker" if target.queued else "app"]
     children = psutil.Process(parent.pid).children(recursive=not target.queued)
     busy = [child for child in children if _runs_a_job(target, child.pid)]

@@ -1,10 +1,10 @@
-"""Fault 13: a deploy. The process that runs the jobs gets SIGTERM amid them; a new one follows."""
+"""Fault 13: a deploy. The process that runs the jobs gets SIGTERM while jobs run; a new one follows."""
 
 from __future__ import annotations
 
 import signal
 
-from bench.faults.spec import Expected, Fault, amid_jobs
+from bench.faults.spec import Expected, Fault, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds that a platform gives a process to end before it kills it.
@@ -16,7 +16,7 @@ DRAIN_S = 40.0
 
 async def strike(target: Target) -> None:
     """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
-    await amid_jobs(target)
+    await wait_for_running_job(target)
     name = "worker" if target.queued else "app"
     old = target.processes.parts[name]
     old.signal(signal.SIGTERM)
@@ -37,7 +37,7 @@ QUEUE = Expected(
 FAULT = Fault(
     number=13,
     slug="deploy",
-    title="SIGTERM amid jobs (a deploy)",
+    title="SIGTERM while jobs run (a deploy)",
     strike=strike,
     hits=frozenset({"worker"}),
     latency_ms=600.0,

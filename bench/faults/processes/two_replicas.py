@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.spec import Expected, Fault, do_nothing
 from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
 from scenarios import jobs
@@ -27,7 +27,7 @@ FAULT = Fault(
     slug="two-replicas",
     title="two replicas of the app, two of beat",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     scenario=jobs.ACCOUNT_SYNC,
     check=ticks,
     owners=2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.spec import Expected, Fault, amid_jobs
+from bench.faults.spec import Expected, Fault, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds until the platform starts the worker again.
@@ -13,7 +13,7 @@ DOWN_S = 1.0
 
 async def strike(target: Target) -> None:
     """Kill the worker and its children, wait as a platform would, start a new one."""
-    await amid_jobs(target)
+    await wait_for_running_job(target)
     target.processes.parts["worker"].kill()
     await asyncio.sleep(DOWN_S)
     target.processes.start_worker()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.faults.spec import Expected, Fault, nothing, nothing_lost
+from bench.faults.spec import Expected, Fault, do_nothing, nothing_lost
 from bench.faults.target import Target
 
 #: Seconds of the client's timeout here: longer than the block.
@@ -31,7 +31,7 @@ FAULT = Fault(
     slug="never-answers",
     title="the CRM never answers",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     environment=no_timeout,
     rate=1.5,
     load_s=4.0,

@@ -6,7 +6,7 @@ Does the retry of the second piece repeat the first one? The checker counts effe
 from __future__ import annotations
 
 from bench.faults.services.unavailable_twice import TIMES
-from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.spec import Expected, Fault, do_nothing
 from bench.faults.target import Target
 
 
@@ -26,7 +26,7 @@ FAULT = Fault(
     slug="second-fails",
     title="the first service is fine, the second fails twice",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     rate=4.0,
     expected={
         "inprocess": RETRIED,

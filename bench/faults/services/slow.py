@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.spec import Expected, Fault, nothing, nothing_lost
+from bench.faults.spec import Expected, Fault, do_nothing, nothing_lost
 from bench.faults.target import Target
 
 #: Seconds that the CRM takes, and how far it strays from that.
@@ -27,7 +27,7 @@ FAULT = Fault(
     slug="slow",
     title="the CRM takes 2 ± 1 s",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     rate=3.0,
     expected={
         "inprocess": Expected(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.spec import Expected, Fault, do_nothing
 from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
 from scenarios import jobs
@@ -22,7 +22,7 @@ FAULT = Fault(
     slug="slow-sync",
     title="a sync takes 1.5 intervals",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     scenario=jobs.ACCOUNT_SYNC,
     check=ticks,
     owners=1,

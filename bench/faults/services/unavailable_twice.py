@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.faults.spec import Expected, Fault, nothing
+from bench.faults.spec import Expected, Fault, do_nothing
 from bench.faults.target import Target
 
 #: Answers of 503 before a user's contact is made.
@@ -19,7 +19,7 @@ FAULT = Fault(
     slug="unavailable-twice",
     title="the CRM answers 503 twice, then 200",
     prepare=prepare,
-    strike=nothing,
+    strike=do_nothing,
     rate=4.0,
     expected={
         "inprocess": Expected(

@@ -1,1 +1,1 @@
-"""Events of a block as the other measures read them: one block, its jobs, clocks and order."""
+"""The events of one block: its window, the history of each job, the clocks, the order of effects."""

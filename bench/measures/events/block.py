@@ -1,4 +1,4 @@
-"""Which block a measure speaks of, and the window of time that it may look at."""
+"""One measured block: its side and its window of time."""
 
 from __future__ import annotations
 

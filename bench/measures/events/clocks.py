@@ -1,7 +1,7 @@
-"""Whose clock stamped what. Stamps of two hosts are never subtracted and never compared.
+"""Which host's clock stamped each event. Stamps of two hosts are never subtracted or compared.
 
-An event says with `host` which host stamped it; in a run on one host none does. A figure that would
-take stamps of two hosts is NaN, "not told", for the whole block. What one host stamped is told as ever.
+The field `host` of an event names the host that stamped it; a run on one host has no such field. A figure
+that would need stamps of two hosts is NaN for the whole block; figures of one host's stamps are not affected.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 from bench.measures.events.block import Event
 
-#: What the host of the run stamps first of a job, wherever the job is done.
-_ASKED = frozenset({"due", "request", "submit"})
+#: The events of a job that the run's own host stamps, wherever the job is done.
+_FIRST = frozenset({"due", "request", "submit"})
 
 
 class Clocks:
@@ -38,7 +38,7 @@ def host_of(event: Event) -> str:
 
 
 def in_order(events: Iterable[Event]) -> list[Event]:
-    """The events by time within each host, the host that asked first: of two clocks no order is known."""
+    """Return the events by time within each host, the run's own host first: two clocks give no order."""
     found = list(events)
-    asking = {host_of(event) for event in found if event["event"] in _ASKED}
-    return sorted(found, key=lambda event: (host_of(event) not in asking, host_of(event), int(event["t"])))
+    own = {host_of(event) for event in found if event["event"] in _FIRST}
+    return sorted(found, key=lambda event: (host_of(event) not in own, host_of(event), int(event["t"])))

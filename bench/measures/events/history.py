@@ -1,4 +1,4 @@
-"""The events of a block, grouped by job: what happened to each, and when.
+"""The events of a block, grouped by job.
 
 The load generator knows requests and the sides know jobs: a request of account set-up is two
 jobs, one of the welcome e-mail is one. Here each job's history holds the generator's events
@@ -20,20 +20,20 @@ from scenarios import jobs
 
 #: The events that `JobHistory.due` may be the moment of.
 DUE = ("due", "submit")
-#: The lowest HTTP status that tells the client no.
+#: The lowest HTTP status that is an error.
 FIRST_ERROR_STATUS = 400
 
 
 @dataclass(slots=True)
 class JobHistory:
-    """One job: the times of each kind of event, ascending, and what a client was answered."""
+    """One job: the times of each kind of event, ascending, and the statuses that its client got."""
 
     scenario: str
     job: str
     times: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     statuses: list[int] = field(default_factory=list)
     held_where: list[str] = field(default_factory=list)
-    #: What the job must keep its order with: its events' `key` where they have one, else its user.
+    #: Jobs of one key must keep their order. The `key` of the job's events, else its user.
     key: str = ""
 
     def first(self, event: str) -> int | None:
@@ -53,7 +53,7 @@ class JobHistory:
 
 
 def jobs_of(scenario: str, request: str) -> tuple[str, ...]:
-    """The jobs that one request stands for; `request` is the user's id, or a call's own name."""
+    """Return the jobs of one request; `request` is the user's id, or the name of a call."""
     if scenario == jobs.ACCOUNT_SETUP:
         return jobs.crm(request), jobs.fulfillment(request)
     if scenario == jobs.WELCOME_EMAIL:
@@ -62,7 +62,7 @@ def jobs_of(scenario: str, request: str) -> tuple[str, ...]:
 
 
 def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
-    """Every job of the request scenarios that any event names, in the order of first mention."""
+    """Return every job of the request scenarios that an event names, in the order of first mention."""
     found: dict[str, JobHistory] = {}
     for event in in_order(events):
         for job in names_of(event):
@@ -71,12 +71,12 @@ def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
 
 
 def user_of(job: str) -> str:
-    """The user or owner that a job is for: its name without what is done for them."""
+    """Return the user or owner of a job: the part of its name before the last slash."""
     return job.rpartition("/")[0] or job
 
 
 def names_of(event: Event) -> tuple[str, ...]:
-    """The jobs that an event is about: none for a fault or a periodic sync."""
+    """Return the names of an event's jobs: none for a fault or a periodic sync."""
     scenario = event.get("scenario")
     if scenario is None or scenario in PERIODIC:
         return ()

@@ -1,8 +1,8 @@
 """Same-key inversions: two jobs of one key whose effects came in the other order than their submits.
 
-Jobs of different keys may overtake each other, which is what concurrency is for. So may jobs that
-were submitted at the same moment: nobody gave them an order (the two of an account set-up). A job
-without an effect has overtaken nobody and was not overtaken: it is lost, stuck or failed instead.
+Jobs of different keys may overtake each other: that is concurrency. So may jobs that were submitted at the
+same moment, such as the two of an account set-up. A job without an effect is no part of an inversion: it
+is lost, stuck or failed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The runs of a periodic sync: which done belongs to which start.
+"""The runs of a periodic sync: which end belongs to which start.
 
 All runs of an owner share one job name, so they are told apart by their attempt number where
 the side counts it, and otherwise by order: an end (done, cancelled, raised) belongs to the
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from bench.measures.events.block import Event
 from scenarios import jobs
 
-#: What a tick of an entry of somebody's own `beat_schedule` is called; its job is named as a sync's.
+#: The scenario of a tick of an entry of the user's own `beat_schedule`; its job is named as a sync's.
 BEAT = "beat_schedule"
-#: Scenarios whose runs nobody hands over.
+#: Scenarios that a schedule starts; no request hands their jobs over.
 PERIODIC = frozenset({jobs.ACCOUNT_SYNC, BEAT})
 
 _ENDS = ("done", "cancelled", "raised")

@@ -1,1 +1,1 @@
-"""What a fault did: the classes of jobs, exposure, blast radius, recovery, a witness."""
+"""What a fault did: the class of each job, exposure, blast radius, recovery, the shortest example."""

@@ -1,8 +1,8 @@
 """Blast radius: what a fault did to the jobs of the *other* scenarios, against the control run.
 
 The control is the same load on the same side without the fault. Every figure is struck minus
-control; zero is "reached nobody else". Counts are compared as shares of the submitted, since two
-runs need not have offered the same number.
+control; zero means that no other scenario was harmed. Counts are compared as shares of the submitted, since
+two runs need not have offered the same number.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from bench.measures.events.history import DUE, histories
 from bench.measures.faults.failure import Judgement, judge
 from bench.measures.statistics.quantiles import quantile
 
-#: Classes and flags that a bystander should not see more of.
+#: Classes and flags of which the fault should cause no more in other scenarios.
 HARMS = ("lost", "stuck", "failed_visibly", "duplicated", "late", "ghost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blast:
-    """Struck minus control, for one scenario that the fault did not aim at."""
+    """Struck minus control, for one scenario that is not the fault's target."""
 
     #: Share of the submitted jobs that came to each of `HARMS`, 0.1 is one in ten more.
     harms: dict[str, float]
@@ -44,7 +44,7 @@ def blast(
     struck_lag_ms: float = math.nan,
     control_lag_ms: float = math.nan,
 ) -> Blast:
-    """What the fault of `struck` did to the jobs of `scenario`; raise ValueError without any in both."""
+    """Compare the jobs of `scenario` in both blocks; raise ValueError where one of them has none."""
     one, other = (judge(events, scenario=scenario, deadline_ms=deadline_ms) for events in (struck, control))
     if not (one.submitted and other.submitted):
         raise ValueError(f"{scenario} had no jobs in {'the control' if one.submitted else 'the fault block'}")

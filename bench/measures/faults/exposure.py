@@ -1,7 +1,7 @@
-"""Exposure: the jobs that a fault could reach, of which losses are told, and those of them that were lost.
+"""Exposure: the jobs that a fault could reach, and how many of them were lost.
 
-A job is exposed if it had been accepted before the fault ended, and had no effect before it began. One
-that was done by then, or came when all was well again, could not be lost and would make a loss look small.
+A job is exposed if it was accepted by the end of the fault and had no effect before the fault began. Any
+other job could not be lost by the fault: to count it would make the loss look small.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from bench.measures.faults.failure import judge
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """The jobs of one scenario that a strike could reach, and those of them that were lost, by name."""
+    """The names of the exposed jobs of one scenario, and of those among them that were lost."""
 
     exposed: tuple[str, ...]
     lost: tuple[str, ...]
 
 
 def exposure(events: Sequence[Event], *, scenario: str, from_ns: int, until_ns: int) -> Exposure:
-    """Who was exposed to a fault that lasted from `from_ns` until `until_ns`."""
+    """Return the jobs that were exposed to a fault that lasted from `from_ns` until `until_ns`."""
     judged, found = judge(events, scenario=scenario, deadline_ms=math.inf), histories(events)
     exposed = [job for job in judged.acceptance["accepted"] if _is_exposed(found[job], from_ns, until_ns)]
     lost = set(judged.classes["lost"])

@@ -1,11 +1,11 @@
-"""The checker: what became of every accepted job of a fault block, and what may be concluded.
+"""Classify every accepted job of a fault block, and judge the two promises.
 
-A job is **accepted** if the side accepted it and its client was not told otherwise. It is
+A job is **accepted** if the side accepted it and its client got no error. It is
 **refused** if the side refused it or the client got an error. In every other case, a client
 that got no answer included, its acceptance is **unknown**. Each accepted job is in exactly one
 class; the first that fits, in this order:
 
-| class          | effects | besides                                                          |
+| class          | effects | and                                                              |
 |----------------|---------|------------------------------------------------------------------|
 | duplicated     | > 1     |                                                                  |
 | done_once      | 1       |                                                                  |
@@ -16,13 +16,13 @@ class; the first that fits, in this order:
 Flags stand beside the classes: late (it had its effect, but after the deadline), ghost (refused
 or unknown, yet an effect), unexpected (an effect that nobody submitted), cancelled (a run of it
 was cut off by the side, by name), out_of_order (it overtook a job of its key, see
-`bench.measures.events.order`). Where two hosts stamped due and effect nobody is late: `timed` is False, and
-it is not known. The shortest history of each finding is in `bench.measures.faults.witness`.
+`bench.measures.events.order`). Where two hosts stamped due and effect, `late` is not known and `timed` is
+False. The shortest history of each finding is in `bench.measures.faults.witness`.
 
-A verdict of held rests on what was not seen, so it needs all of it: it is unknown without an
-accepted job, while a job may still run (stuck: at least once; done but still held: at most
-once), and with an incomplete record. Broken rests on what was seen; only `lost` rests on what
-was not, so with an incomplete record it is unknown too.
+Held means that no violation was seen, so it needs a complete record. It is unknown without an accepted
+job, while a job may still run (stuck: at least once; done but still held: at most once), and with an
+incomplete record. Broken needs one violation that was seen; a lost job is known by the absence of events,
+so with an incomplete record a loss is unknown too.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ from bench.measures.events.order import inversions
 CLASSES = ("done_once", "duplicated", "failed_visibly", "stuck", "lost")
 ACCEPTANCES = ("accepted", "refused", "unknown")
 FLAGS = ("late", "ghost", "unexpected", "cancelled", "out_of_order")
-#: Where a held job counts as failed visibly: a person finds it there, and nothing runs it again.
+#: A job held here has failed visibly: a person can find it, and nothing runs it again.
 DEAD_SET = "dead set"
-#: Milliseconds of a hand-over beyond which its caller sees an error, whatever the answer.
+#: The longest hand-over, ms, that does not count as an error that the caller sees.
 CALLER_LIMIT_MS = 1_000.0
 #: Confidence of the bounds.
 CONFIDENCE = 0.95
@@ -68,7 +68,7 @@ class Judgement:
 
     @property
     def submitted(self) -> int:
-        """Jobs that a client asked for."""
+        """The number of jobs that a client requested."""
         return sum(map(len, self.acceptance.values()))
 
     @property
@@ -111,35 +111,38 @@ def judge(
     seen = list(events)
     timed = Clocks(seen).shared(*DUE, "effect")
     found = [job for job in histories(seen).values() if job.scenario == scenario]
-    asked = [job for job in found if _asked_for(job)]
-    told = {name: [job for job in asked if acceptance(job) == name] for name in ACCEPTANCES}
-    accepted, others = told["accepted"], told["refused"] + told["unknown"]
-    unasked = [job for job in found if not _asked_for(job)]
+    requested = [job for job in found if _is_requested(job)]
+    by_acceptance = {name: [job for job in requested if acceptance(job) == name] for name in ACCEPTANCES}
+    accepted = by_acceptance["accepted"]
+    others = by_acceptance["refused"] + by_acceptance["unknown"]
+    unrequested = [job for job in found if not _is_requested(job)]
     return Judgement(
-        acceptance={name: _names(members) for name, members in told.items()},
+        acceptance={name: _names(members) for name, members in by_acceptance.items()},
         classes={name: _names(job for job in accepted if classify(job, held) == name) for name in CLASSES},
         flags={
             "late": _names(job for job in accepted if timed and _late(job, deadline_ms)),
             "ghost": _names(job for job in others if "effect" in job.times),
-            "unexpected": _names(job for job in unasked if "effect" in job.times),
+            "unexpected": _names(job for job in unrequested if "effect" in job.times),
             "cancelled": _names(job for job in accepted if "cancelled" in job.times),
             "out_of_order": tuple(inversions(accepted)),
         },
         still_held=frozenset(job.job for job in found if _waiting(job, held)),
         complete=complete,
-        caller_max_ms=max((_caller_ms(job) for job in asked if "submit" in job.times), default=float("nan")),
-        user_errors=_names(job for job in asked if acceptance(job) == "refused" or _blocked(job)),
+        caller_max_ms=max(
+            (_caller_ms(job) for job in requested if "submit" in job.times), default=float("nan")
+        ),
+        user_errors=_names(job for job in requested if acceptance(job) == "refused" or _blocked(job)),
         timed=timed,
     )
 
 
 def acceptance(job: JobHistory) -> str:
-    """One of `ACCEPTANCES`, as the client knows it; where no client spoke, as the side knows it."""
-    told_no = bool(job.statuses) and not job.answered_yes
-    if told_no or ("refused" in job.times and "accepted" not in job.times):
+    """Return one of `ACCEPTANCES`, as the client knows it, else as the side knows it."""
+    got_error = bool(job.statuses) and not job.answered_yes
+    if got_error or ("refused" in job.times and "accepted" not in job.times):
         return "refused"
-    waited_in_vain = not job.answered_yes and ("request" in job.times or "unknown" in job.times)
-    return "accepted" if "accepted" in job.times and not waited_in_vain else "unknown"
+    without_answer = not job.answered_yes and ("request" in job.times or "unknown" in job.times)
+    return "accepted" if "accepted" in job.times and not without_answer else "unknown"
 
 
 def classify(job: JobHistory, held: Collection[str] = ()) -> str:
@@ -153,7 +156,7 @@ def classify(job: JobHistory, held: Collection[str] = ()) -> str:
 
 
 def settled(events: Iterable[Event]) -> bool:
-    """Whether each accepted job has had its effect or was given up: the drain need not go on."""
+    """Whether each accepted job has had its effect or was given up, so that the drain can end."""
     accepted = [job for job in histories(events).values() if acceptance(job) == "accepted"]
     return all("effect" in job.times or "failed" in job.times for job in accepted)
 
@@ -174,7 +177,7 @@ def upper_bound(count: int, n: int) -> float:
     return float(test.proportion_ci(CONFIDENCE, method="exact").high)
 
 
-def _asked_for(job: JobHistory) -> bool:
+def _is_requested(job: JobHistory) -> bool:
     return "submit" in job.times or "request" in job.times
 
 

@@ -1,8 +1,8 @@
-"""Recovery: how long after a fault's end a scenario is back where it was before the fault.
+"""Recovery: how long after a fault's end a scenario is as it was before the fault.
 
-The baseline is the part of the block before the fault. `inf` is "not within this block"; NaN is
-"cannot be told from this block": nothing ran before the fault, no load was left after it, or two hosts
-stamped what it would take. The fault's moments are those of the clock that stamped the effects.
+The baseline is the part of the block before the fault. `inf` means "not within this block"; NaN means "this
+block cannot show it": nothing ran before the fault, no load was left after it, or two hosts stamped the
+events. The fault's moments are those of the clock that stamped the effects.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Recovery:
 
 
 def recovery(events: Sequence[Event], scenario: str) -> Recovery:
-    """How the scenario's jobs recovered from the block's fault; all NaN without a fault."""
+    """Return how the scenario's jobs recovered from the block's fault; all NaN without a fault."""
     clocks = Clocks(events)
     marks = [event for event in events if not (by := clocks.hosts("effect")) or host_of(event) in by]
     on = min((int(event["t"]) for event in marks if event["event"] == "fault_on"), default=None)
@@ -72,8 +72,8 @@ def _t_first(jobs: Iterable[JobHistory], effects: Sequence[int], off: int) -> fl
 def _t_90(effects: Sequence[int], dues: Sequence[int], on: int, off: int) -> float:
     if not dues or dues[0] >= on or dues[-1] < off + _SUSTAIN_NS:
         return math.nan
-    baseline = sum(t < on for t in effects) / (on - dues[0])
-    needed = BACK * baseline * _SUSTAIN_NS
+    before = sum(t < on for t in effects)
+    needed = BACK * before * _SUSTAIN_NS / (on - dues[0])  # in this order a whole number stays whole
     after = np.array([t for t in effects if t >= off])
     for end in after:  # the count of a window only grows at an effect, so windows that end at one suffice
         start = max(off, int(end) - _SUSTAIN_NS)

@@ -1,9 +1,8 @@
 """The shortest history that shows a finding: the events without any one of which it would not be one.
 
-The checker says "lost: u7/crm"; a person wants to see why. Starting from everything that concerns
-the job (and those of its key, for an inversion), events are left out one by one for as long as
-the checker still finds the same; what remains is the proof, some two to five lines. A loss shows
-by what is missing, so its history is what made the job an accepted one.
+The checker finds "lost: u7/crm"; this shows why. It starts from every event of the job (and of the jobs of
+its key, for an inversion) and leaves out one after the other for as long as the checker finds the same.
+Two to five events remain. A lost job has no effect to show, so its history is that of its acceptance.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from bench.measures.events.clocks import host_of, in_order
 from bench.measures.events.history import histories, names_of
 from bench.measures.faults.failure import CLASSES, FLAGS, judge
 
-#: What a job can be found to be.
+#: The classes and flags of a job.
 FINDINGS = (*CLASSES, *FLAGS)
 
 
@@ -35,7 +34,7 @@ def witness(
 
     if not shows(kept):
         raise ValueError(f"{job!r} was not found to be {finding}")
-    while True:  # an event may become needless once a later one has gone
+    while True:  # an event may become superfluous once a later one is left out
         for index in reversed(range(len(kept))):
             shorter = kept[:index] + kept[index + 1 :]
             if shows(shorter):
@@ -45,7 +44,7 @@ def witness(
             return kept
 
 
-#: What a person wants to see first, gravest first.
+#: The findings of which an example is shown, the gravest first.
 GRAVEST = ("lost", "duplicated", "ghost", "unexpected", "stuck", "out_of_order")
 
 

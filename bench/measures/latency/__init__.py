@@ -1,1 +1,1 @@
-"""Response, pickup, caller cost and validity of latency blocks, cold starts and processor hogs."""
+"""Response, pickup, caller cost and validity of latency blocks, cold starts and CPU-heavy jobs."""

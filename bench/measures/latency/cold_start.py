@@ -1,8 +1,8 @@
-"""Cold start: from the spawn of a side to its first effect, and what of it each part took.
+"""Cold start: from the spawn of a side to its first effect, with the share of each part.
 
-The services that a side calls belong to no side, so the time until they were up is left out: a side's
-clock runs while its broker starts, stands still until the services are up as well, and runs again
-from the spawn of its first other part. One request of each kind is sent as soon as the app listens.
+The services that a side calls belong to no side, so the time until they are up is left out: the clock runs
+while the broker starts, stops until the services are up, and runs again from the spawn of the first other
+part. One request of each kind is sent as soon as the app listens.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from bench.measures.events.block import NS_PER_S, Block, Event
 from bench.measures.events.clocks import Clocks
 
-#: What the parts of a side are called.
+#: The names of a side's parts.
 BROKER, APP, WORKER = "broker", "app", "worker"
 
 _NEVER = float("nan")
@@ -22,7 +22,7 @@ def first_effect_s(began: Mapping[str, int], listened: Mapping[str, int], events
     """Seconds from the spawn of a side to its first effect; `inf` where there was none, NaN on another host.
 
     `began` and `listened` have the moments (ns) at which a part was spawned and, for broker and app,
-    at which it answered.
+    at which it listened.
     """
     seen = list(events)
     if not Clocks(seen).shared("submit", "effect"):  # the app submits, and its host spawned it
@@ -36,7 +36,7 @@ def first_effect_s(began: Mapping[str, int], listened: Mapping[str, int], events
 def cold_row(
     block: Block, *, began: Mapping[str, int], listened: Mapping[str, int], events: Iterable[Event]
 ) -> dict[str, object]:
-    """`TABLES["cold"]`: a part that the side does not have took NaN."""
+    """Return a row of `TABLES["cold"]`; NaN for a part that the side does not have."""
     seen = list(events)
     starts = {WORKER: min((int(event["t"]) for event in seen if event["event"] == "start"), default=0)}
     return {

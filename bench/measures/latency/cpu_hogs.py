@@ -1,4 +1,4 @@
-"""Responsiveness under CPU-heavy jobs: what requests and the app's loop were like with them, and without."""
+"""Responsiveness under CPU-heavy jobs: requests and the app's loop with them, and without."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Lags = Sequence[tuple[int, float]]
 def hog_latency_frame(
     events: Iterable[Event], block: Block, lags: Lags, *, place: str, hogs: int
 ) -> pd.DataFrame:
-    """`TABLES["hog_latency"]`: of the requests due in the block's window, in which `hogs` were handed over.
+    """Return `TABLES["hog_latency"]` of the requests due in the window, in which `hogs` were handed over.
 
-    The host tax has nothing taken from it here: the calm window stands beside it.
+    The lag of the loop is raw: the calm window stands beside it.
     """
     seen = list(events)
     frame = latency.latency_frame(latency.job_frame(seen, block), latency.request_frame(seen, block), block)

@@ -7,15 +7,15 @@
 | caller      | submit → accepted   | inf                                                    |
 | pickup      | due → first start   | inf; for a job with an effect, does not apply          |
 | service     | start → done        | inf; where nothing started, does not apply             |
-| seen        | due → done          | inf; told only where response is not (see below)       |
+| seen        | due → done          | inf; only where response has no value (see below)      |
 | request     | due → response      | inf                                                    |
 | lateness    | due → request       | inf: the generator never sent it                       |
 
 "Does not apply" is NaN in the frames of jobs and is left out of the quantiles. The service of a
 job that was retried is that of the attempt that got done.
 
-A metric between two events that two hosts stamped is not told: NaN for the whole block. Where that is
-the response, `seen` stands for it if it can: until the side itself, on the caller's host, was done.
+A metric between two events that two hosts stamped is NaN for the whole block. Where that is the response,
+`seen` replaces it where the caller's host stamped `done`: it ends when the side itself was done.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def job_frame(events: Iterable[Event], block: Block) -> pd.DataFrame:
         if (due := job.due) is not None and block.holds(due)
     ]
     frame = pd.DataFrame(rows, columns=list(TABLES["jobs"]))
-    untold = [f"{metric}_ms" for metric, ends in _JOB_METRICS.items() if not clocks.shared(*ends)]
+    unknown = [f"{metric}_ms" for metric, ends in _JOB_METRICS.items() if not clocks.shared(*ends)]
     if clocks.shared(*_JOB_METRICS["response"]):
-        untold.append("seen_ms")
-    frame[untold] = math.nan
+        unknown.append("seen_ms")
+    frame[unknown] = math.nan
     return frame
 
 

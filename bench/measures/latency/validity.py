@@ -16,21 +16,21 @@ from bench.measures.statistics.quantiles import printable, quantile
 LATENESS_MS = 1.0
 #: Largest such lateness, as a part of the measured median response.
 LATENESS_SHARE = 0.10
-#: Largest part of the processor time that a hypervisor may take away, percent: one in twenty is what a
-#: p95 begins to show, the highest percentile of a quick block.
+#: Largest part of the processor time that a hypervisor may take away, percent. A twentieth begins to show in
+#: a p95, the highest percentile of a quick block.
 STEAL_PERCENT = 5.0
-#: Largest p99 of the hiccup meter, ms: with a side at work on two cores it waits for a slice of the
-#: scheduler, some 3 to 4 ms, now and then for two. Beyond 10 ms something else had the machine.
+#: Largest p99 of the hiccup meter, ms. With a side at work on two cores the meter waits for one or two slices
+#: of the scheduler, 3 to 4 ms each; above 10 ms something else used the machine.
 HICCUP_P99_MS = 10.0
 
 
-#: The percentile at which the generator's lateness is judged where there are requests enough.
+#: The percentile at which the generator's lateness is judged, given enough requests.
 HIGHEST = 0.99
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noise:
-    """What was seen beside a block. NaN is "not measured" and breaks no rule."""
+    """What was measured beside a block. NaN is "not measured" and breaks no rule."""
 
     lateness_ms: float = math.nan
     median_response_ms: float = math.nan
@@ -41,7 +41,7 @@ class Noise:
 def noise(jobs: pd.DataFrame, requests: pd.DataFrame, *, steal_percent: float, hiccup_p99_ms: float) -> Noise:
     """The noise of a block from its frames `TABLES["jobs"]` and `TABLES["requests"]`.
 
-    The median needs no minimum of samples: a check prints nothing.
+    The median needs no minimum of samples: it is not printed.
     """
     return Noise(
         lateness_ms=lateness_ms(requests["lateness_ms"]),
@@ -51,14 +51,14 @@ def noise(jobs: pd.DataFrame, requests: pd.DataFrame, *, steal_percent: float, h
     )
 
 
-def reason(seen: Noise) -> str:
+def reason(noise: Noise) -> str:
     """Why the block does not count, in words; empty where it does."""
-    share = LATENESS_SHARE * seen.median_response_ms
+    share = LATENESS_SHARE * noise.median_response_ms
     broken = [
-        (seen.lateness_ms > LATENESS_MS, f"generator late by {seen.lateness_ms:.2f} ms"),
-        (seen.lateness_ms > share, f"generator late by more than {LATENESS_SHARE:.0%} of the median"),
-        (seen.steal_percent > STEAL_PERCENT, f"{seen.steal_percent:.1f} % of the processor stolen"),
-        (seen.hiccup_p99_ms > HICCUP_P99_MS, f"hiccups of {seen.hiccup_p99_ms:.1f} ms at p99"),
+        (noise.lateness_ms > LATENESS_MS, f"generator late by {noise.lateness_ms:.2f} ms"),
+        (noise.lateness_ms > share, f"generator late by more than {LATENESS_SHARE:.0%} of the median"),
+        (noise.steal_percent > STEAL_PERCENT, f"{noise.steal_percent:.1f} % of the processor stolen"),
+        (noise.hiccup_p99_ms > HICCUP_P99_MS, f"hiccups of {noise.hiccup_p99_ms:.1f} ms at p99"),
     ]
     return "; ".join(text for is_broken, text in broken if is_broken)
 
@@ -99,8 +99,8 @@ def lateness_ms(late: pd.Series[float]) -> float:
 def sent_lateness_ms(late: pd.Series[float]) -> float:
     """As `lateness_ms`, of the requests that were sent: in a ramp's steps beyond the capacity.
 
-    There a side that answers in the request leaves so many open that the generator sends no more.
-    That is the side's doing, and its backlog shows it.
+    There a side that works within the request leaves so many open that the generator stops sending. That is
+    caused by the side, and its backlog shows it.
     """
     return lateness_ms(late[late < math.inf])
 

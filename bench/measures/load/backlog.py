@@ -2,8 +2,8 @@
 
 A job ends with its effect, or when it is refused or given up; only an effect counts as done. A side
 is overloaded in a window where the backlog grew by more than `GROWTH_SHARE` of what was due in it,
-and by `LEAST_GROWTH` jobs at least: so much comes and goes at any load. Then the response has no
-distribution of its own: it grows for as long as the load lasts, and what is told is the growth.
+and by more than `LEAST_GROWTH` jobs, as the backlog varies by so much at any load. Then the response grows
+for as long as the load lasts, so the growth is reported and no quantile of the response.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What a window did to the backlog."""
+    """The backlog at both ends of a window."""
 
     seconds: float
     due_jobs: int
@@ -72,7 +72,7 @@ class Backlog:
 
 
 def jobs(events: Iterable[Event]) -> Jobs:
-    """The jobs of the request scenarios that were due at all."""
+    """Return the jobs of the request scenarios that have a due time."""
     known = [job for job in histories(events).values() if job.due is not None]
     ends = [[t for name in _ENDS if (t := job.first(name)) is not None] for job in known]
     return Jobs(
@@ -83,7 +83,7 @@ def jobs(events: Iterable[Event]) -> Jobs:
 
 
 def backlog(seen: Jobs, start_ns: int, end_ns: int) -> Backlog:
-    """The window start … end of these jobs."""
+    """Return the backlog over the window from `start_ns` to `end_ns`."""
     inside = (start_ns <= seen.due) & (seen.due < end_ns)
     late = seen.due[(seen.due <= end_ns) & (seen.ended > end_ns)]
     last = float(seen.ended[inside].max(initial=end_ns))

@@ -2,10 +2,10 @@
 
 The ramp's steps are each so much steeper than the last; it ends when the side has not kept up in
 `STEPS_BEYOND` steps in a row. The capacity is what the side got done a second beyond the last step
-that held, or in that step, whichever is more: a side that does less the more it is asked for has
-its capacity before that. It is given in requests of the common mix, and in jobs.
+that held, or in that step, whichever is more: some sides get less done the higher the load. It is given
+in requests of the common mix, and in jobs.
 
-A ramp that ends with every step held has no capacity but a least one: the generator offers no more.
+A ramp in which every step held gives a lower bound only: the generator offers no more.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Who used the processor in a window: the side, the services that it calls, the generator, the harness.
+"""Processor time in a window: of the side, the services that it calls, the generator, the harness.
 
-The share that the harness took itself is (generator + harness) over all four; what other programs
+The share of the measuring itself is (generator + harness) over all four; what other programs
 used is in `busy_s` alone. Processor times are seconds, summed over a party's processes.
 """
 
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-#: Largest part of one core that the generator, or the services, may use: each is one process with one
-#: lock, and beyond that it is what limits the side.
+#: Largest part of one core that the generator, or the services, may use: each is one process with one lock,
+#: and above that it limits the side.
 CORE_SHARE = 0.90
 #: A machine with less idle time than this part of its cores is full.
 FULL_SHARE = 0.97
-#: The least part of a full machine that must be the side's own, or something else limits it.
+#: Least part of a full machine that the side must use; below it something else limits the side.
 SIDE_SHARE = 0.50
 
 
@@ -57,7 +57,7 @@ class CpuShares:
 
 
 def own_row(block: str, measure: str, side: str, spent: CpuShares) -> dict[str, object]:
-    """`TABLES["own"]`: what the measuring took of one block's window."""
+    """Return a row of `TABLES["own"]`: what the measuring used in one block."""
     return {
         "block": block,
         "measure": measure,
@@ -75,7 +75,7 @@ def own_row(block: str, measure: str, side: str, spent: CpuShares) -> dict[str, 
 def own_part(own: pd.DataFrame) -> dict[str, float]:
     """Over all blocks of `TABLES["own"]`: the measuring's part of what the run and the machine gave, percent.
 
-    Blocks in which a part of the side was killed are left out of the first: its use went with it.
+    The first leaves out blocks in which a part of the side was killed: what it had used is not known.
     """
     own_s = own["generator_s"] + own["harness_s"]
     run_s = own_s + own["side_s"] + own["services_s"]
@@ -87,7 +87,7 @@ def own_part(own: pd.DataFrame) -> dict[str, float]:
 
 
 def own_line(part: Mapping[str, float | None]) -> str:
-    """`own_part` for a person; empty where nothing was seen."""
+    """Return `own_part` in words; empty where nothing was measured."""
     percent, machine = part.get("own_percent"), part.get("own_machine_percent")
     if percent is None or machine is None:
         return ""

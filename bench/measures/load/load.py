@@ -1,8 +1,8 @@
 """A side at a share of its own capacity: whether it kept up, and only then its latency.
 
 An overloaded block has a row of `TABLES["loads"]` with the growth of its backlog, and none in
-`TABLES["load_latency"]`: its response is as long as the load lasts, and a quantile of it would
-tell of the length of the block.
+`TABLES["load_latency"]`: its response grows as long as the load lasts, so a quantile would
+only show the length of the block.
 """
 
 from __future__ import annotations

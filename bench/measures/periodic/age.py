@@ -1,4 +1,4 @@
-"""The age of what a reader of the balance sees: now, minus the due time of the last sync that was done.
+"""The age of the balance that a reader sees: now, minus the due time of the last sync that was done.
 
 It grows by a second a second and falls when a sync is done, so its distribution over time is
 exact: no sampling. Before the first sync that was done, age counts from the window's start.

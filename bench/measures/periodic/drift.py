@@ -1,6 +1,6 @@
 """Drift: how well a periodic sync keeps its grid, for each owner of one block.
 
-docs/method.md has the definitions; `bench.measures.periodic.grid` tells how a run is matched to its tick.
+docs/method.md has the definitions; `bench.measures.periodic.grid` matches each run to its tick.
 Where a figure needs the matched phase (share on time, p50, p99) it is start - due of the
 matched tick; drift rate, cumulative drift, jitter, MTIE and the column `phase_ms` of the ticks
 take the unwrapped phase, which equals it until a policy has drifted by more than T.

@@ -1,9 +1,9 @@
 """The grid of a periodic job: which tick a run belongs to, and its phase without the wraps.
 
 A run belongs to tick k if g_k ≤ s < g_k + T, with g_k = t0 + k·T. A start may come `GUARD_NS`
-before its tick and still belong to it, since timers fire a hair early; `ESTIMATED_GUARD_NS` where the
-origin is estimated. That is as uncertain as the starts that it was estimated from: a start that comes
-some ms before the earliest of them is neither a duplicate of the tick before nor the miss of its own.
+before its tick and still belong to it, since timers fire slightly early; `ESTIMATED_GUARD_NS` where the
+origin is estimated. Such an origin is as uncertain as the starts that it was estimated from: a start a few
+ms before the earliest of them belongs to its own tick, and is no duplicate of the tick before.
 
 **Unwrapping.** A policy that drifts slides through the tick: once its phase exceeds T, a run
 falls into the tick after the next, that tick's neighbour counts as missed (there is one run
@@ -27,7 +27,7 @@ GUARD_NS = 5_000_000
 ESTIMATED_GUARD_NS = 50_000_000
 #: How many of the first starts the origin is estimated from.
 ORIGIN_STARTS = 5
-#: Starts closer than this part of T to the one before are duplicates and tell nothing of the origin.
+#: A start within T divided by this of the one before is a duplicate and is not used for the origin.
 _CLOSE = 4
 
 

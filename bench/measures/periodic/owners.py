@@ -1,8 +1,8 @@
-"""Many periodic owners that are due together: how far each run was from its moment, and which never came.
+"""Many periodic owners that are due together: the phase of each run, and the ticks that were missed.
 
 All owners share one grid, g_k = t0 + k·T. t0 is the least that `grid.estimate_origin` makes of any
-owner's first starts: a constant lag of the scheduler is not charged, and how long the last of thousands
-waits for the first is. A run belongs to a tick as `bench.measures.periodic.grid` tells.
+owner's first starts. So a constant lag of the scheduler is not charged, but the time that the last of
+thousands waits behind the first is. `bench.measures.periodic.grid` matches runs to ticks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _Array = npt.NDArray[np.float64]
 def owners_row(
     events: Iterable[Event], block: Block, *, owners: Sequence[str], interval_ns: int, ticks: int
 ) -> dict[str, object]:
-    """What `TABLES["owners"]` says of ticks, phase and jitter; `owners` are those that note their runs.
+    """Return the ticks, phase and jitter of `TABLES["owners"]`; `owners` are those that note their runs.
 
     The block starts at the first run that was seen, which may be late: the grid may begin before it.
     """
@@ -86,7 +86,7 @@ def _drift_ppm(firsts: Sequence[dict[int, int]], interval_ns: int) -> float:
 
 
 def _own_drift_ppm(firsts: dict[int, int], interval_ns: int) -> float:
-    """As `bench.measures.periodic.drift.drift_ppm`; a run that was late once has no say in it."""
+    """As `bench.measures.periodic.drift.drift_ppm`: one late run does not change it."""
     grid_ns = np.array(list(firsts), dtype=np.float64) * interval_ns
     starts_ns = np.array(list(firsts.values()), dtype=np.float64) - min(firsts.values())
     return drift_ppm(grid_ns / NS_PER_S, (starts_ns - grid_ns) / NS_PER_MS)

@@ -1,4 +1,4 @@
-"""What a disturbance did to the phase of a periodic job: nothing lasting, or a step for good."""
+"""The step that a disturbance left in the phase of a periodic job: repaid or permanent."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def harness_share(run: Run) -> canvas.Figure | None:
         "a side that is short of processor time would have been better off alone. The mark is the median, "
         "each pale dot one block, the bar their range. n: "
         f"{formatting.plural(len(run.table('own')), 'block')}.",
-        command=rerun_commands.whole(run),
+        command=rerun_commands.run_again(run),
         numbers=numbers(run),
         raw=("own",),
     )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.faults.broker import broker_full, slow_broker
 from bench.faults.jobs import crash_loop, herd, long_before_short, mutated_argument
-from bench.faults.spec import Seen
+from bench.faults.spec import CheckInput
 from bench.faults.tick_checker import ticks
 from scenarios.jobs import ACCOUNT_SETUP, ACCOUNT_SYNC
 
@@ -17,8 +17,8 @@ MS = 1_000_000
 S = 1000 * MS
 
 
-def seen(events: Sequence[Mapping[str, Any]], *, owners: Sequence[str] = (), **facts: Any) -> Seen:
-    return Seen(
+def seen(events: Sequence[Mapping[str, Any]], *, owners: Sequence[str] = (), **facts: Any) -> CheckInput:
+    return CheckInput(
         events=events, facts=facts, start_ns=0, on_ns=10 * S, off_ns=10 * S, drained_ns=20 * S, owners=owners
     )
 

@@ -25,14 +25,14 @@ def test_the_same_seed_gives_the_same_ramp() -> None:
 
 
 def test_each_step_offers_its_rate_and_only_its_own_time() -> None:
-    plan, stairs = ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=20.0)
+    plan, planned = ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=20.0)
     assert [arrival.due_ns for arrival in plan.arrivals] == sorted(a.due_ns for a in plan.arrivals)
     assert len({arrival.request for arrival in plan.arrivals}) == len(plan.arrivals)
     assert len(plan.owners) == 2
-    for stair in stairs:
-        due = [a for a in plan.arrivals if stair.start_ns <= a.due_ns < stair.end_ns]
-        assert len(due) == stair.requests
-        assert len(due) / 20 == pytest.approx(stair.rate, rel=0.25)
+    for step in planned:
+        due = [a for a in plan.arrivals if step.start_ns <= a.due_ns < step.end_ns]
+        assert len(due) == step.requests
+        assert len(due) / 20 == pytest.approx(step.rate, rel=0.25)
 
 
 def test_steps_get_steeper_up_to_what_a_generator_offers() -> None:

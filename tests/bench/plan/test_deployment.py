@@ -15,7 +15,7 @@ from bench.ledger import host_label
 from bench.plan.deployment import Deployment, DeploymentRequest
 from bench.process.asgi_server import listening_socket, url_of
 from bench.world.broker import URL_VARIABLE
-from bench.world.remote_world import World
+from bench.world.remote_world import RemoteWorld
 
 
 def refused(tmp_path: Path, *words: str, env: dict[str, str] | None = None) -> str:
@@ -161,6 +161,6 @@ def test_a_run_on_one_host_has_nothing_to_say_of_others() -> None:
 
 
 def test_a_world_on_this_host_keeps_nothing_from_being_told() -> None:
-    world = World(url="http://x", id="1", host="B", urls={}, run="")
+    world = RemoteWorld(url="http://x", id="1", host="B", urls={}, run="")
     assert Deployment(host="B", world=world).manifest()["not told"] == "nothing"
     assert "response" in Deployment(host="A", world=world).manifest()["not told"]

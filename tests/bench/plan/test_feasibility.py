@@ -17,10 +17,10 @@ from bench.plan.profiles import PROFILES
 from bench.plan.run_plan import make_run_plan
 from bench.plan.run_request import RunRequest, make_run_request
 from bench.stack.scenario_subject import ScenarioSubject
-from bench.world.remote_world import World
+from bench.world.remote_world import RemoteWorld
 
 BROKER = "redis://10.0.0.2:6379/0"
-WORLD = World(url="http://10.0.0.2:8100", id="1", host="B", urls={}, run="")
+WORLD = RemoteWorld(url="http://10.0.0.2:8100", id="1", host="B", urls={}, run="")
 REMOTE_BROKER = Deployment(broker_url=BROKER)
 REMOTE_WORLD = Deployment(host="A", world=WORLD)
 ALL_REMOTE = Deployment(host="A", broker_url=BROKER, world=WORLD, workers=True, profile="full")

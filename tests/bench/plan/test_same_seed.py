@@ -51,12 +51,12 @@ for name, number in zip(sys.argv[1::2], sys.argv[2::2]):
 """
 
 
-Made = dict[tuple[str, int], list[str]]
+PlansByCommand = dict[tuple[str, int], list[str]]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """What each world made of each profile and seed."""
+def plans_by_command(tmp_path_factory: pytest.TempPathFactory) -> PlansByCommand:
+    """What each environment plans for each profile and seed."""
     words = [str(word) for asked in ASKED for word in asked]
     texts = []
     for world in WORLDS:
@@ -73,15 +73,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
-def test_every_process_makes_the_same_bytes_of_a_seed(made: Made, profile: str) -> None:
-    texts = made[profile, 7]
+def test_every_process_makes_the_same_bytes_of_a_seed(plans_by_command: PlansByCommand, profile: str) -> None:
+    texts = plans_by_command[profile, 7]
     assert len(texts) == len(WORLDS)
     (text,) = set(texts)
     assert len(text) > 10_000
 
 
-def test_another_seed_moves_every_strike_and_every_request(made: Made) -> None:
-    plans = [json.JSONDecoder().raw_decode(made["quick", seed][0])[0] for seed in (7, 8)]
+def test_another_seed_moves_every_strike_and_every_request(plans_by_command: PlansByCommand) -> None:
+    plans = [json.JSONDecoder().raw_decode(plans_by_command["quick", seed][0])[0] for seed in (7, 8)]
     moved = [plan["faults"] for plan in plans]
     assert moved[0].keys() == moved[1].keys()
     assert all(moved[0][name]["load_sha256"] != moved[1][name]["load_sha256"] for name in moved[0])
@@ -91,8 +91,8 @@ def test_another_seed_moves_every_strike_and_every_request(made: Made) -> None:
     assert {name.partition("-")[0] for name in still} <= after_load, "only these strike at a set moment"
 
 
-def test_the_sides_of_a_strike_share_its_moment(made: Made) -> None:
-    faults = json.JSONDecoder().raw_decode(made["full", 7][0])[0]["faults"]
+def test_the_sides_of_a_strike_share_its_moment(plans_by_command: PlansByCommand) -> None:
+    faults = json.JSONDecoder().raw_decode(plans_by_command["full", 7][0])[0]["faults"]
     moments: dict[tuple[str, ...], set[int]] = {}
     for name, fault in faults.items():
         moments.setdefault(tuple(name.split("-")[:2]), set()).add(fault["strike_ns"])

@@ -17,7 +17,7 @@ def test_a_hundred_thousand_tasks_and_a_thousand_crashes_leave_memory_as_it_was(
         result = asyncio.run(soak(100_000, 1_000, batches=20, done=batches.append))
     assert (result.tasks, result.child_crashes, result.server_crashes) == (100_000, 900, 100)
     assert batches == list(range(1, 21))
-    assert result.blocks_grown <= inprocess_soak.MAX_BLOCKS, str(result)
+    assert result.blocks_growth <= inprocess_soak.MAX_BLOCKS, str(result)
 
 
 def test_a_run_that_forgets_one_object_in_ten_tasks_is_found() -> None:
@@ -26,7 +26,7 @@ def test_a_run_that_forgets_one_object_in_ten_tasks_is_found() -> None:
         result = asyncio.run(
             soak(10_000, 0, batches=20, done=lambda _: kept.extend(object() for _ in range(50)))
         )
-    assert result.blocks_grown > inprocess_soak.MAX_BLOCKS
+    assert result.blocks_growth > inprocess_soak.MAX_BLOCKS
     assert not result.is_steady
     assert "memory GROWN" in str(result)
 
@@ -34,7 +34,7 @@ def test_a_run_that_forgets_one_object_in_ten_tasks_is_found() -> None:
 def test_growth_is_counted_after_the_warm_up_and_from_least_to_least() -> None:
     blocks = [0, 900, 1000, 1005, 1000, 1100, 1010, 1003, 1004, 1050]
     result = Soak(samples=[Sample(value, 2 * value) for value in blocks])
-    assert (result.blocks_grown, result.rss_grown) == (4, 8)
+    assert (result.blocks_growth, result.rss_growth) == (4, 8)
 
 
 @pytest.mark.parametrize("rss", [inprocess_soak.MAX_RSS_BYTES, inprocess_soak.MAX_RSS_BYTES + 1])

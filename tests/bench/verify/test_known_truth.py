@@ -249,7 +249,7 @@ def noisy_windows(
 
 
 def aa_row(cut: pd.DataFrame) -> Row:
-    return checks.same(same_side.called_different(cut, verify.AA_RUNS), verify.AA_RUNS)
+    return checks.false_differences(same_side.called_different(cut, verify.AA_RUNS), verify.AA_RUNS)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,9 @@ def test_an_honest_instrument_is_not_called_biased_and_calls_one_run_in_twenty_d
     draw = np.random.default_rng(11)
     rows = [aa_row(noisy_windows(draw, spread=spread, hangs=hangs, trend=trend)) for _ in range(25)]
     assert "NOT HELD" not in verdicts(rows)
-    assert sum(row.reported for row in rows) <= same_side.chance(len(rows) * verify.AA_RUNS, figures=1)
+    assert sum(row.reported for row in rows) <= same_side.most_by_chance(
+        len(rows) * verify.AA_RUNS, figures=1
+    )
 
 
 @pytest.mark.parametrize("factor", [1.05, 0.95, 1.001])
@@ -273,9 +275,9 @@ def test_an_instrument_that_favours_a_label_is_called_out_whatever_the_noise(
         return comparisons(blocks.assign(value_ms=blocks["value_ms"] * favour), **options)
 
     cut = noisy_windows(np.random.default_rng(2), spread=0.2, hangs=0.5)
-    assert checks.leans(same_side.lean(cut)).verdict == "held"
+    assert checks.label_bias(same_side.label_bias(cut)).verdict == "held"
     monkeypatch.setattr(same_side, "comparisons", leaning)
-    row = checks.leans(same_side.lean(cut))
+    row = checks.label_bias(same_side.label_bias(cut))
     assert row.verdict == "NOT HELD"
     assert row.reported == pytest.approx(100 * (factor - 1))
 
@@ -305,7 +307,7 @@ def test_an_instrument_whose_intervals_are_too_narrow_is_called_out(monkeypatch:
     [(0, "held"), (2, "held"), (3, "too noisy to say"), (6, "too noisy to say"), (7, "NOT HELD")],
 )
 def test_two_runs_of_forty_may_differ_and_chance_may_bring_six(different: int, verdict: str) -> None:
-    row = checks.same({("welcome_email", 0.5): different}, 40)
+    row = checks.false_differences({("welcome_email", 0.5): different}, 40)
     assert row.verdict == verdict
     assert ("chance" in verify.line(row)) == (verdict == "too noisy to say")
 
@@ -319,7 +321,10 @@ def test_the_windows_of_a_figure_are_kept_in_pairs_and_need_six() -> None:
     assert sorted(set(range(40)) - set(same_side.windows(gap, 40)["window"])) == [10, 11]
     few = same_side.windows(jobs, 10)
     assert verdicts(
-        [checks.same(same_side.called_different(few, 3), 3), checks.leans(same_side.lean(few))]
+        [
+            checks.false_differences(same_side.called_different(few, 3), 3),
+            checks.label_bias(same_side.label_bias(few)),
+        ]
     ) == {"too noisy to say"}
 
 

@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.world import replies
-from bench.world.faults import SERVICES, Fault, FaultError, Faults
+from bench.world.faults import SERVICES, FaultError, ServiceFault, ServiceFaults
 
 
 def test_a_service_without_a_fault_meets_none() -> None:
-    assert Faults().meet("crm", "user-1") is None
+    assert ServiceFaults().meet("crm", "user-1") is None
 
 
 def test_a_fault_with_times_hits_each_key_that_often_and_no_other_service() -> None:
-    faults = Faults()
-    faults.set(Fault(service="crm", mode="status", times=2))
+    faults = ServiceFaults()
+    faults.set(ServiceFault(service="crm", mode="status", times=2))
     hits = [faults.meet("crm", key) is not None for key in ("a", "a", "b", "a", "b", "b")]
     assert hits == [True, True, True, False, True, False]
     assert faults.meet("node", "a") is None
 
 
 def test_setting_a_fault_anew_forgets_which_keys_met_the_old_one() -> None:
-    faults = Faults()
-    fault = Fault(service="crm", mode="status", times=1)
+    faults = ServiceFaults()
+    fault = ServiceFault(service="crm", mode="status", times=1)
     faults.set(fault)
     faults.meet("crm", "a")
     faults.set(fault)
@@ -32,8 +32,8 @@ def test_setting_a_fault_anew_forgets_which_keys_met_the_old_one() -> None:
 
 
 def test_only_limits_a_fault_to_the_keys_that_it_is_found_in() -> None:
-    faults = Faults()
-    faults.set(Fault(service="mail", mode="hang", only="-7$"))
+    faults = ServiceFaults()
+    faults.set(ServiceFault(service="mail", mode="hang", only="-7$"))
     assert faults.meet("mail", "user-7") is not None
     assert faults.meet("mail", "user-70") is None
 
@@ -46,7 +46,7 @@ def test_only_limits_a_fault_to_the_keys_that_it_is_found_in() -> None:
 def test_a_slow_service_takes_its_seconds_give_or_take_the_jitter(
     seconds: float, share: float, key: str
 ) -> None:
-    fault = Fault(service="node", mode="slow", seconds=seconds, jitter=seconds * share)
+    fault = ServiceFault(service="node", mode="slow", seconds=seconds, jitter=seconds * share)
     delay = fault.delay_s(key)
     assert abs(delay - seconds) <= fault.jitter + 1e-9
     assert delay == fault.delay_s(key)
@@ -70,7 +70,7 @@ def test_a_slow_service_takes_its_seconds_give_or_take_the_jitter(
 )
 def test_a_fault_that_cannot_be_set_says_which_field_and_what_is_expected(value: Any, text: str) -> None:
     with pytest.raises(FaultError, match=text.replace("(", r"\(")):
-        Fault.from_json(value)
+        ServiceFault.from_json(value)
 
 
 @given(
@@ -81,7 +81,7 @@ def test_a_fault_that_cannot_be_set_says_which_field_and_what_is_expected(value:
 )
 def test_any_json_makes_a_fault_or_a_fault_error(value: dict[str, Any]) -> None:
     try:
-        fault = Fault.from_json(value)
+        fault = ServiceFault.from_json(value)
     except FaultError:
         return
     assert fault.service in SERVICES

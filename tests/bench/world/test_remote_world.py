@@ -14,9 +14,9 @@ from starlette.applications import Starlette
 from bench.errors import BenchError
 from bench.ledger import reader
 from bench.process.asgi_server import Server, listening_socket, url_of
-from bench.world.faults import Faults
-from bench.world.remote_world import FETCHED, RemoteLedger, World
-from bench.world.shared_world import Standing
+from bench.world.faults import ServiceFaults
+from bench.world.remote_world import FETCHED, RemoteLedger, RemoteWorld
+from bench.world.shared_world import SharedWorld
 from scenarios import ledger
 from scenarios.ledger import Ledger
 
@@ -24,14 +24,14 @@ CONTEXT = {"run": "r1", "block": "b01", "side": "inprocess", "host": "A"}
 
 
 @asynccontextmanager
-async def standing(folder: Path) -> AsyncIterator[World]:
+async def standing(folder: Path) -> AsyncIterator[RemoteWorld]:
     """A world of host B, whose services write into the folder."""
     bound = listening_socket()
-    server = Server(Starlette(routes=Standing(folder, "B", Faults(), [], 0.0).routes()))
+    server = Server(Starlette(routes=SharedWorld(folder, "B", ServiceFaults(), [], 0.0).routes()))
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     await server.listening.wait()
     try:
-        yield await asyncio.to_thread(World.visit, url_of(bound))
+        yield await asyncio.to_thread(RemoteWorld.connect, url_of(bound))
     finally:
         server.stop()
         await serving

@@ -13,8 +13,8 @@ import pytest
 from starlette.applications import Starlette
 
 from bench.world import shared_world
-from bench.world.faults import Fault, Faults
-from bench.world.shared_world import Standing
+from bench.world.faults import ServiceFault, ServiceFaults
+from bench.world.shared_world import SharedWorld
 
 
 @dataclass
@@ -37,8 +37,8 @@ class Asked:
 
 
 @pytest.fixture
-def faults() -> Faults:
-    return Faults()
+def faults() -> ServiceFaults:
+    return ServiceFaults()
 
 
 @pytest.fixture
@@ -47,8 +47,8 @@ def service() -> Service:
 
 
 @pytest.fixture
-def world(tmp_path: Path, faults: Faults, service: Service) -> Asked:
-    return Asked(Starlette(routes=Standing(tmp_path, "B", faults, [service], 0.02).routes()))
+def world(tmp_path: Path, faults: ServiceFaults, service: Service) -> Asked:
+    return Asked(Starlette(routes=SharedWorld(tmp_path, "B", faults, [service], 0.02).routes()))
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def start(job: str, t: int = 1) -> dict[str, Any]:
 
 
 def test_a_block_finds_every_service_well_and_as_slow_as_it_asks(
-    begin: Callable[..., Any], faults: Faults, service: Service
+    begin: Callable[..., Any], faults: ServiceFaults, service: Service
 ) -> None:
-    faults.set(Fault(service="crm", mode="hang"))
+    faults.set(ServiceFault(service="crm", mode="hang"))
     assert begin("one", latency_ms=600).json() == {"after": 0}
     assert faults.present()["crm"].mode == "ok"
     assert service.latency_s == pytest.approx(0.6)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bench.schema import State
-from reports.cases import Answer, cases
+from reports.cases import Choice, cases
 from reports.cases.survival import weigh
 from reports.data.run import read
 from tests.reports.synthetic_run import manifest, plant, strike
@@ -22,7 +22,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def answer(folder: Path, question: str, key: str = "yes") -> Answer:
+def answer(folder: Path, question: str, key: str = "yes") -> Choice:
     asked = next(item for item in cases(read(folder)) if item.key == question)
     return next(item for item in asked.answers if item.key == key)
 

@@ -16,7 +16,7 @@ ROOT = Path(reports.__file__).parents[2]
 SCRIPT = """
 import sys
 from pathlib import Path
-from reports import in_short
+from reports import summary_text
 from reports.index import write_index
 from reports.versus import write_page
 
@@ -24,7 +24,7 @@ folder = Path(sys.argv[1])
 write_index(folder)
 write_page(folder / "compare-a-b.json")
 for form in ("md", "json"):
-    (folder / f"short.{form}").write_text(in_short(folder / "a", form=form))
+    (folder / f"short.{form}").write_text(summary_text(folder / "a", form=form))
 """
 
 

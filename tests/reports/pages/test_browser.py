@@ -164,7 +164,9 @@ def test_a_link_to_a_cell_opens_it(shown: Page) -> None:
 
 def test_print_shows_the_worst_timelines_and_no_other(shown: Page) -> None:
     shown.emulate_media(media="print")
-    drawn = shown.locator(".cell-detail svg.tl").evaluate_all("all => all.filter(s => s.checkVisibility()).length")
+    drawn = shown.locator(".cell-detail svg.tl").evaluate_all(
+        "all => all.filter(s => s.checkVisibility()).length"
+    )
     shown.emulate_media(media="screen")
     assert drawn == 2  # the two cells with a loss
 

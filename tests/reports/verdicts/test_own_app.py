@@ -135,4 +135,4 @@ def test_the_page_renders_and_keeps_the_tasks_name(bare: Path) -> None:
     assert "Send_pay" not in text
     assert "An entry of the schedule: nightly: every day has too few ticks." in text
     assert "your Celery settings" in text
-    assert rerun_commands.whole(read(bare)).startswith("queue-or-task run --app shop.celery:app")
+    assert rerun_commands.run_again(read(bare)).startswith("queue-or-task run --app shop.celery:app")

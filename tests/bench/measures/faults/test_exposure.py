@@ -22,6 +22,7 @@ def job(accepted: int, effect: int | None = None) -> Events:
     ("accepted", "effect", "exposed", "lost"),
     [
         (5, 9, 0, 0),  # done before the fault
+        (5, 10, 1, 0),  # done as it struck: the fault could still reach it
         (5, 12, 1, 0),  # under way when it struck
         (5, None, 1, 1),
         (15, 30, 1, 0),  # taken while it lasted

@@ -53,6 +53,42 @@ def test_without_load_after_the_fault_the_rate_cannot_be_told(email: Email) -> N
     assert math.isnan(recovery(outage(email, back_s=0.0, until_s=13), WELCOME_EMAIL).t_90_s)
 
 
+def ten_a_second(email: Email, effects_ms: list[int], *, last_due_ms: int = 20_000) -> Events:
+    """Ten jobs a second until a fault at 10 s … 12 s; then a job for each effect, and one due at the end."""
+    events: Events = [{"t": 10 * S, "event": "fault_on"}, {"t": 12 * S, "event": "fault_off"}]
+    due_and_done = [(number * 100, number * 100 + 50) for number in range(100)]
+    due_and_done += [(at, at) for at in effects_ms] + [(last_due_ms, last_due_ms)]
+    for number, (due, done) in enumerate(due_and_done):
+        events += email(f"u{number}", due=due, submit=due, accepted=due, effect=done)
+    return events
+
+
+@pytest.mark.parametrize(("effects", "back"), [(27, 0.0), (26, math.inf)])
+def test_nine_tenths_of_the_rate_is_enough_and_one_job_fewer_is_not(
+    email: Email, effects: int, back: float
+) -> None:
+    events = ten_a_second(email, [12_100 + 100 * number for number in range(effects)])
+    assert recovery(events, WELCOME_EMAIL).t_90_s == back
+
+
+def test_the_three_seconds_hold_an_effect_at_their_first_moment(email: Email) -> None:
+    """The first of 27 effects comes at the start of the window that ends with the last one."""
+    events = ten_a_second(email, [13_000, *range(14_000, 16_001, 80)])
+    assert recovery(events, WELCOME_EMAIL).t_90_s == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("last_due_ms", "t_90_s"), [(15_000, 0.0), (14_999, math.nan)])
+def test_the_rate_is_known_where_load_lasts_for_three_seconds_after_the_fault(
+    email: Email, last_due_ms: int, t_90_s: float
+) -> None:
+    events = ten_a_second(email, list(range(12_000, 14_900, 80)), last_due_ms=last_due_ms)
+    assert recovery(events, WELCOME_EMAIL).t_90_s == pytest.approx(t_90_s, nan_ok=True)
+
+
+def test_an_effect_at_the_end_of_the_fault_is_the_next_one(email: Email) -> None:
+    assert recovery(ten_a_second(email, [12_000, 13_000]), WELCOME_EMAIL).t_first_s == 0
+
+
 def test_lost_jobs_are_no_backlog_and_held_ones_are(email: Email) -> None:
     lost = email("lost", due=10_500, submit=10_500, accepted=10_501)
     events = outage(email, back_s=0.0) + lost

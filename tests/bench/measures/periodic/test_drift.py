@@ -120,6 +120,16 @@ def test_runs_longer_than_the_interval_overlap(syncs: Syncs) -> None:
     assert row["overlaps"] == 99
 
 
+def test_a_run_that_begins_when_the_last_one_ends_does_not_overlap_it(syncs: Syncs) -> None:
+    _, row = measured(syncs([float(k) for k in range(100)], work_s=1.0))
+    assert row["overlaps"] == 0
+
+
+def test_two_starts_half_an_interval_apart_are_no_burst(syncs: Syncs) -> None:
+    _, row = measured(syncs([k / 2 for k in range(200)]), origin_ns=0)
+    assert (row["duplicates"], row["bursts"]) == (100, 0)
+
+
 def test_an_owner_that_never_ran_missed_every_tick_and_is_infinitely_old() -> None:
     _, row = measured([], owners=["ada"])
     assert (row["ticks_due"], row["missed"]) == (100, 100)
@@ -154,6 +164,15 @@ def test_age_is_weighted_by_time_as_a_reader_sees_it() -> None:
 
 def test_age_before_the_first_sync_counts_from_the_start_of_the_window() -> None:
     assert age_ms([(5 * NS_PER_S, 4 * NS_PER_S)], 0, 6 * NS_PER_S)[1] == 5_000
+
+
+def test_a_sync_that_is_done_as_the_window_opens_is_what_its_first_readers_see() -> None:
+    done = [(NS_PER_S, -2 * NS_PER_S)]
+    assert age_ms(done, NS_PER_S, 2 * NS_PER_S) == pytest.approx((3_990, 4_000))
+
+
+def test_a_sync_that_is_done_as_the_window_closes_was_seen_by_nobody() -> None:
+    assert age_ms([(2 * NS_PER_S, NS_PER_S)], 0, 2 * NS_PER_S) == (math.inf, math.inf)
 
 
 def test_a_sync_before_the_window_is_what_its_first_readers_see() -> None:
