@@ -182,12 +182,12 @@ def harness_share(run: Run) -> Section:
 
 
 _SECTIONS = (
+    failure,
     latency,
     load,
     responsiveness,
     drift,
     owners,
-    failure,
     cost,
     cold_start,
     validity,

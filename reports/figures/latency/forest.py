@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bench.schema import SIDES
 from reports.data import evidence, formatting, old_runs, rerun_commands
 from reports.data.evidence import ROUNDING, TASK, Comparison
 from reports.data.frames import groups, records
@@ -26,12 +27,11 @@ SHOWN = ("response", "caller", "request")
 def forests(run: Run) -> list[canvas.Figure]:
     """A figure for each scenario that has comparisons with in-process."""
     table, latency = run.table("comparisons"), run.table("latency")
-    hiccups = {str(row["block"]): float(row["hiccup_p99_ms"]) for row in records(run.valid_blocks())}
     found = []
     for scenario, group in groups(table, "scenario"):
         own = latency[latency["scenario"] == scenario]
         items = ends(against_task(evidence.in_rows(group)))
-        lines = [_line(item, own, hiccups) for item in items if canvas.on_log_axis(item.ratio)]
+        lines = [_line(item, own) for item in items if canvas.on_log_axis(item.ratio)]
         if lines:
             found.append(_figure(run, str(scenario), lines))
     return found
@@ -41,7 +41,11 @@ def against_task(comparisons: list[Comparison]) -> list[Comparison]:
     """Those with in-process, told so that it is the baseline, by metric and then as the table has them."""
     turned = [item.flipped() if item.side == TASK else item for item in comparisons]
     kept = [item for item in turned if item.baseline == TASK and item.metric in SHOWN]
-    return sorted(kept, key=lambda item: (SHOWN.index(item.metric), item.quantile))
+    return sorted(kept, key=lambda item: (SHOWN.index(item.metric), item.quantile, _place(item.side)))
+
+
+def _place(side: str) -> int:
+    return SIDES.index(side) if side in SIDES else len(SIDES)
 
 
 def ends(comparisons: list[Comparison]) -> list[Comparison]:
@@ -53,25 +57,18 @@ def ends(comparisons: list[Comparison]) -> list[Comparison]:
     return [item for item in comparisons if item.quantile in {formatting.MEDIAN, highest.get(item.metric)}]
 
 
-def pair_ratios(
-    latency: pd.DataFrame, item: Comparison, hiccups: Mapping[str, float] | None = None
-) -> tuple[float, ...]:
-    """The ratio within each repetition; several blocks of one side count by their geometric mean.
-
-    As in the interval, no value counts for less than the machine's own hiccup: the median over the blocks.
-    """
+def pair_ratios(latency: pd.DataFrame, item: Comparison) -> tuple[float, ...]:
+    """The ratio within each repetition; several blocks of one side count by their geometric mean."""
     same = (latency["metric"] == item.metric) & ((latency["quantile"] - item.quantile).abs() < ROUNDING)
     rows = latency[same & (latency["value_ms"] > 0) & (latency["value_ms"] < math.inf)]
-    floor = evidence.middle(rows["block"].map(hiccups or {}).astype("float64"))
-    values = rows["value_ms"].clip(lower=floor) if 0 < floor < math.inf else rows["value_ms"]
-    logs = np.log(values).groupby([rows["repetition"], rows["side"]]).mean().unstack("side")  # noqa: PD010 - a pivot_table takes three times as long
+    logs = np.log(rows["value_ms"]).groupby([rows["repetition"], rows["side"]]).mean().unstack("side")  # noqa: PD010 - a pivot_table takes three times as long
     if item.side not in logs or item.baseline not in logs:
         return ()
     ratios = np.exp((logs[item.side] - logs[item.baseline]).dropna())
     return tuple(float(ratio) for ratio in ratios)
 
 
-def _line(item: Comparison, latency: pd.DataFrame, hiccups: Mapping[str, float]) -> Line:
+def _line(item: Comparison, latency: pd.DataFrame) -> Line:
     return Line(
         heading=formatting.metric(item.metric, item.quantile),
         side=item.side,
@@ -79,7 +76,7 @@ def _line(item: Comparison, latency: pd.DataFrame, hiccups: Mapping[str, float])
         middle=item.ratio,
         low=item.low,
         high=item.high,
-        dots=pair_ratios(latency, item, hiccups),
+        dots=pair_ratios(latency, item),
     )
 
 
@@ -94,10 +91,11 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         slug=canvas.slug("forest", scenario),
         title=f"Every side against in-process: {formatting.scenario(scenario)}",
         description=described,
-        caption="How many times as long as in-process: right of the line is higher. The bar is the 95 % "
-        "t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, and a "
-        f"single pair has no interval. {_floor_describe(run)}Nothing counts for less than the machine's own "
-        f"hiccup. n: {' to '.join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs.",
+        caption="How many times as long as in-process: right of the line is longer. The bar is the 95 % "
+        "interval.",
+        notes="A t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, "
+        f"and a single pair has no interval. {_floor_describe(run)}",
+        n=f"{' to '.join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs of blocks",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(run, scenario),
         raw=("comparisons", "latency", "blocks"),

@@ -68,8 +68,9 @@ def _figure(
         slug=slug,
         title=title,
         description=describe(plots),
-        caption=f"{caption} The mark is the median, each pale dot one block, the bar their range. "
-        f"n: {', '.join(counts)}.",
+        caption=caption,
+        notes="The mark is the median, each pale dot one block, the bar their range.",
+        n=", ".join(counts),
         command=rerun_commands.measure(run, "latency"),
         numbers=numbers(run, shown),
         raw=("cost",),
