@@ -334,6 +334,9 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _text("reason", "reason"),  # why it does not count
                     replace(_FAULT, added=True),  # missing: no fault block
                     replace(_truth("control", "control run"), added=True),  # a fault block without its fault
+                    # monotonic ns: the measured window; of a fault block, from its load until it is drained
+                    replace(_count("start_ns", "window from"), added=True),
+                    replace(_count("end_ns", "window until"), added=True),
                 ),
             ),
             Table(

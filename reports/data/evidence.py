@@ -38,23 +38,26 @@ class Losses:
     strikes: int
     strikes_with_loss: int
     accepted: int
+    unanswered: int  # jobs whose caller got no answer; they are not among the accepted
     exposed: int  # of the accepted; all of them if the run did not record exposure
+    exposure_known: bool
     lost: int
     stuck: int
     duplicated: int
+    late: int  # 0 also where it could not be measured
     checked: bool  # every strike's sum check held and its verdict is known
 
     @property
     def state(self) -> State:
-        """Whether "at least once" held; unknown if no job was lost but a strike could not be judged."""
+        """Whether "at least once" held; unknown if nothing was exposed or a strike could not be judged."""
         if self.lost:
             return "broken"
-        return "held" if self.checked else "unknown"
+        return "held" if self.checked and self.exposed else "unknown"
 
     @property
     def share(self) -> float:
-        """Lost jobs per exposed job."""
-        return self.lost / self.exposed
+        """Lost jobs per exposed job; NaN if none was exposed."""
+        return self.lost / self.exposed if self.exposed else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +141,7 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
         return None
     lost = total(rows["lost"])
     reached = exposure[exposure["block"].isin(rows["block"]) & (exposure["scenario"] == scenario)]
-    exposed = total(reached["exposed"])
+    known = bool(reached["exposed"].notna().any())
     judged = rows["sum_ok"].fillna(value=False).astype(bool) & rows["at_least_once"].isin(["held", "broken"])
     return Losses(
         fault=fault,
@@ -146,10 +149,13 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
         strikes=len(rows),
         strikes_with_loss=int((rows["lost"] > 0).sum()),
         accepted=accepted,
-        exposed=max(exposed, lost) if exposed else accepted,
+        unanswered=total(rows["unknown"]),
+        exposed=max(total(reached["exposed"]), lost) if known else accepted,
+        exposure_known=known,
         lost=lost,
         stuck=total(rows["stuck"]),
         duplicated=total(rows["duplicated"]),
+        late=total(rows["late"]),
         checked=bool(judged.all()) and bool(rows["lost"].notna().all()),
     )
 

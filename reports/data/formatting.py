@@ -64,10 +64,21 @@ FAULT_NAMES = {
     38: "schedules of many users at once",
 }
 
+_QUEUES = {
+    "celery-hardened": "a hardened queue",
+    "celery-stock": "a stock queue",
+    "celery-app": "a queue with your settings",
+}
+
 
 def side(name: str) -> str:
     """The label of a side."""
     return SIDE_LABELS.get(name, name)
+
+
+def queue(name: str) -> str:
+    """A side that is a queue, with its article: "a hardened queue"."""
+    return _QUEUES.get(name, f"a queue ({side(name)})")
 
 
 def scenario(name: str) -> str:
@@ -103,6 +114,11 @@ def fault(number: float, slug: str = "") -> str:
     if not math.isfinite(number):
         return slug or NOTHING
     return f"{number:.0f} {FAULT_NAMES.get(int(number), slug.replace('-', ' '))}".strip()
+
+
+def fault_name(number: int) -> str:
+    """What a fault does."""
+    return FAULT_NAMES.get(number, f"fault {number}")
 
 
 def percentile(quantile: float) -> str:

@@ -25,7 +25,7 @@ from reports.timelines import choice, drawing, events
 #: Bytes of all timelines of a page together, of its 1.5 MB.
 BUDGET_BYTES = 500_000
 #: Bytes that any timeline takes: with fewer left none is drawn.
-LEAST_BYTES = 1_000
+LEAST_BYTES = 500
 #: What makes one strike worse than another, gravest first.
 WORST_FIRST = ("lost", "stuck", "duplicated", "failed_visibly", "late", "ghost", "unexpected")
 

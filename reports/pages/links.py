@@ -12,6 +12,8 @@ from reports.data.run import Run
 
 #: The distribution whose metadata names the project's address.
 DISTRIBUTION = "queue-or-task"
+#: Folders above a run directory in which the documents may lie: of `results/RUN` and of `docs/example`.
+LEVELS = 2
 #: Labels of the address that a reader wants, the best first.
 _LABELS = ("homepage", "repository", "source")
 
@@ -48,7 +50,7 @@ class Documents:
         return f"{os.path.relpath(self._faults, self._directory)}#{self._anchors[number]}"
 
     def _find(self, name: str) -> Path | None:
-        candidates = (parent / "docs" / name for parent in self._directory.parents)
+        candidates = (parent / "docs" / name for parent in self._directory.parents[:LEVELS])
         return next((path for path in candidates if path.is_file()), None)
 
 

@@ -135,7 +135,7 @@ def _unfinished(found: list[Curve]) -> str:
     return f": {', '.join(parts)}" if parts else ""
 
 
-def _window(found: list[Curve]) -> tuple[float, float]:
+def window(found: list[Curve]) -> tuple[float, float]:
     """The times between which every curve has all but its outermost jobs: where the curves are."""
     low = min(float(np.quantile(curve.finished_ms, EDGE)) for curve in found)
     high = max(float(np.quantile(curve.finished_ms, 1 - EDGE)) for curve in found)
@@ -144,7 +144,7 @@ def _window(found: list[Curve]) -> tuple[float, float]:
 
 def _beyond(found: list[Curve]) -> str:
     """How far the jobs right of the drawing go; empty where there is none."""
-    slowest, (_, high) = max(float(curve.finished_ms[-1]) for curve in found), _window(found)
+    slowest, (_, high) = max(float(curve.finished_ms[-1]) for curve in found), window(found)
     return (
         f"The slowest, up to {formatting.ms(slowest)}, lie right of the drawing. " if slowest > high else ""
     )
@@ -153,7 +153,7 @@ def _beyond(found: list[Curve]) -> str:
 def _sheet(found: list[Curve], hiccup: float) -> Sheet:
     figure, (axes,) = canvas.sheet(3.1, left=0.6, right=labels.COLUMN, top=0.3, bottom=AXIS_HEIGHT)
     axes.set_xscale("log")
-    axes.set_xlim(*_window(found))
+    axes.set_xlim(*window(found))
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("response (log); thin: from submit")
