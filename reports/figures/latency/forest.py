@@ -92,17 +92,11 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         slug=canvas.slug("forest", scenario),
         title=f"Every side against in-process: {formatting.scenario(scenario)}",
         description=described,
-<<<<<<< HEAD
         caption="How many times as long as in-process: right of the line is longer. The bar is the 95 % "
         "interval.",
         notes="A t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, "
-        f"and a single pair has no interval. {_floor_describe(run)}",
-        n=f"{' to '.join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs of blocks",
-=======
-        caption="How many times as long as in-process: right of the line is higher. The bar is the 95 % "
-        "t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, and a "
-        f"single pair has no interval. {_floor_describe(run)}{_corrected(run)}n: {counts} pairs.",
->>>>>>> main
+        f"and a single pair has no interval. {_floor_describe(run)}{_corrected(run)}",
+        n=f"{counts} pairs of blocks",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(run, scenario),
         raw=("comparisons", "latency", "blocks"),
