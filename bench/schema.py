@@ -334,6 +334,8 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _text("reason", "reason"),  # why it does not count
                     replace(_FAULT, added=True),  # missing: no fault block
                     replace(_truth("control", "control run"), added=True),  # a fault block without its fault
+                    # why the times of a fault block are left out though it counts
+                    replace(_text("untimed", "times left out"), added=True),
                 ),
             ),
             Table(
@@ -616,9 +618,13 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _SIDE,
                     _STRIKE,
                     _SCENARIO,
-                    # accepted jobs that the fault could reach: not done before it, accepted before its end
+                    # accepted jobs that the fault could reach: of a kill, those not done when it was made
                     _count("exposed", "exposed"),
                     _count("lost", "lost"),
+                    # submitted by then, but their caller got no answer
+                    replace(_count("unanswered", "without an answer"), added=True),
+                    # made until a job was exposed; after the last one none may have been
+                    replace(_count("strikes", "strikes made"), added=True),
                 ),
             ),
             Table(

@@ -35,7 +35,10 @@ class RunPlan:
         for spec in (*self.latency, *self.further):
             guesses[spec.measure] = guesses.get(spec.measure, 0.0) + spec.guess_s
         guesses["drift"] = sum(max(spec.guess_s for spec in specs) for specs in self.drift)
-        guesses["fault"] = max(sum(spec.guess_s for spec in self.faults) / lanes, STRIKE_S * len(self.faults))
+        beside = [spec for spec in self.faults if not spec.alone]
+        alone_s = sum(spec.guess_s for spec in self.faults if spec.alone)
+        beside_s = max(sum(spec.guess_s for spec in beside) / lanes, STRIKE_S * len(beside))
+        guesses["fault"] = alone_s + beside_s
         guesses["micro"] = MICRO_S * self.micro
         return {measure: guess for measure, guess in guesses.items() if guess}
 

@@ -27,6 +27,7 @@ FAULT = Fault(
     slug="broker-refuses",
     title="the broker refuses at enqueue",
     strike=strike,
+    timed=True,
     hits=frozenset({"broker"}),
     rate=4.0,
     load_s=8.0,

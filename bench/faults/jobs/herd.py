@@ -43,6 +43,7 @@ FAULT = Fault(
     slug="herd",
     title="a schedule for each of many users",
     strike=do_nothing,
+    timed=True,
     scenario=jobs.ACCOUNT_SYNC,
     check=check,
     owners=USERS,

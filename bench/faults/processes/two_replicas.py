@@ -28,6 +28,7 @@ FAULT = Fault(
     title="two replicas of the app, two of beat",
     prepare=prepare,
     strike=do_nothing,
+    timed=True,
     scenario=jobs.ACCOUNT_SYNC,
     check=ticks,
     owners=2,
