@@ -17,7 +17,7 @@ from bench.own_app.inspect_app import ask
 from bench.own_app.own_app import OwnApp
 from bench.own_app.workload import units, workload
 from bench.own_app.workload.workload import Workload
-from bench.plan.profiles import Profile
+from bench.plan.profiles import Profile, for_named_faults
 from bench.plan.run_request import RunRequest, command, known, shared_options
 from scenarios.jobs import SCENARIOS
 
@@ -96,7 +96,7 @@ def make_own_request(
     chosen = own_sides.select_sides(sides)
     own = _own_app(asked, profile)
     return RunRequest(
-        profile=profile,
+        profile=for_named_faults(profile) if faults else profile,
         subject=own,
         sides=chosen,
         measures=taken,

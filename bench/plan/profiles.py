@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.errors import BenchError
 
@@ -71,6 +71,11 @@ class Profile:
     #: Blocks of these and the other further measures that may be measured again, as `spares`.
     further_spares: int = 0
     quotable: bool = False
+
+
+def for_named_faults(profile: Profile) -> Profile:
+    """The profile for faults that are asked for by number: each is struck at least once by itself."""
+    return replace(profile, strikes_alone=max(1, profile.strikes_alone))
 
 
 #: What a run takes that has no time for all; `--measure` takes the others too, coarsely.
