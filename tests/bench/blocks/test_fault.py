@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bench.blocks import fault as fault_block
 from bench.faults import FAULTS
+from bench.faults.processes import app_killed
 from bench.faults.spec import Fault
 from bench.faults.target import Target
 from bench.ledger import reader
@@ -68,8 +69,10 @@ def test_the_exposed_are_the_jobs_that_were_accepted_and_not_done_when_the_app_w
     assert row["strikes"] == 1
     assert row["exposed"] == len(open_at_the_kill) > 0
     assert row["lost"] == aimed_at(directory, "failures")["lost"] == row["exposed"]
-    last = max(event["t"] for event in events if event["event"] == "start" and event["t"] < kill_ns)
-    assert kill_ns > last, "the jobs that ran had begun"
+    down_ns = range(kill_ns + 50_000_000, kill_ns + int(app_killed.DOWN_S * 1e9))
+    written_by_the_app = {"accepted", "start", "done"}
+    late = [event for event in events if event["event"] in written_by_the_app and event["t"] in down_ns]
+    assert late == [], "the stamp is the kill and not the decision to kill: the app says nothing after it"
 
 
 @pytest.mark.timeout(180)
