@@ -75,6 +75,9 @@ def failure_rows(
             row.update(dict.fromkeys(TIMES, math.nan))
     if not spec.control and context.subject.predicted:
         rows[0] |= _prediction(spec, fault, rows[0], facts, context)
+    if not spec.control and is_empty(fault, context, readings, events):
+        for row in rows:
+            row.update(_nothing_exposed(row))
     return rows
 
 
@@ -200,6 +203,12 @@ def _prediction(
         "as_predicted": _as_predicted(expected, {**facts, **row}),
         "note": notes,
     }
+
+
+def _nothing_exposed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a kill that exposed no job leaves open: a promise that nothing has tested, and a prediction."""
+    promise = row["at_least_once"]
+    return {"at_least_once": "unknown" if promise == "held" else promise, "as_predicted": ""}
 
 
 def _notes(note: str) -> list[str]:

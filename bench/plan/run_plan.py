@@ -48,8 +48,10 @@ class RunPlan:
 
     def summary(self, lanes: int) -> str:
         """The same for a person: the whole, and each measure's part."""
-        parts = ", ".join(f"{measure} {_minutes(s)}" for measure, s in self.guesses_s(lanes).items())
-        return f"takes about {_minutes(self.guess_s(lanes))} min: {parts}"
+        parts = ", ".join(f"{measure} {s / 60:.1f}" for measure, s in self.guesses_s(lanes).items())
+        minutes = self.guess_s(lanes) / 60
+        hours = f"{minutes // 60:.0f} h {minutes % 60:.0f} min" if minutes >= 60 else f"{minutes:.1f} min"  # noqa: PLR2004 - of an hour
+        return f"takes about {hours} (in minutes: {parts})"
 
 
 def make_run_plan(request: RunRequest) -> RunPlan:
@@ -74,7 +76,3 @@ def make_run_plan(request: RunRequest) -> RunPlan:
             "nothing to measure: scenarios, sides, measures and faults do not meet; see `queue-or-task list`"
         )
     return run_plan
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f}"

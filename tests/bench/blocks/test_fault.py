@@ -93,6 +93,9 @@ def test_a_kill_that_exposes_no_job_is_made_again_and_three_times_at_most(tmp_pa
     row = aimed_at(directory, "exposure")
     assert (row["exposed"], row["lost"], row["strikes"]) == (0, 0, 3)
     assert len(directory.table("failures")) == 2, "the last strike alone is told"
+    told = aimed_at(directory, "failures")
+    assert told["accepted"] > 0
+    assert (told["at_least_once"], told["as_predicted"]) == ("unknown", ""), "nothing was put to the test"
 
 
 @pytest.mark.timeout(120)

@@ -58,7 +58,7 @@ def test_a_fault_strikes_only_the_sides_that_it_can_hit() -> None:
     assert len(made) == 2 * PROFILES["full"].verdict_strikes
 
 
-#: METHOD: the faults that a verdict rests on, and the fewest strikes of these and of the others.
+#: The faults that a verdict rests on, and the fewest strikes of these and of the others.
 RESTS_ON, OFTEN, AT_LEAST = {6, 10, 12, 13, 14, 20, 28, 29}, 20, 5
 
 
