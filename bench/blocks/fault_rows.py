@@ -77,7 +77,8 @@ def failure_rows(
         rows[0] |= _prediction(spec, fault, rows[0], facts, context)
     if not spec.control and is_empty(fault, context, readings, events):
         for row in rows:
-            row.update(_nothing_exposed(row))
+            if row["scenario"] not in BYSTANDERS:
+                row.update(_nothing_exposed(row))
     return rows
 
 
