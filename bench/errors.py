@@ -1,4 +1,4 @@
-"""What ends the program with one clear line and exit code 2, and the code of one that was interrupted."""
+"""The error that ends the program with one line and exit code 2, and other exit codes."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ EXIT_INTERRUPTED = 130
 
 
 class BenchError(Exception):
-    """Something that the person at the keyboard can mend; the text says what, where and how."""
+    """An error that the caller can fix; the text says what is wrong, where, and what to do."""

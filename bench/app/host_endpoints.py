@@ -24,7 +24,7 @@ from starlette.routing import Route
 from bench.app.loop_lag import Ticker
 from bench.process.asgi_server import PortTakenError, serve
 from bench.process.parent_watch import end_with_parent
-from bench.process.signals import give_up
+from bench.process.signals import exit_with_usage_error
 
 
 class HostEndpoints:
@@ -83,8 +83,8 @@ def be_host(
     try:
         app = make()
     except mendable as error:
-        give_up(module, str(error))
+        exit_with_usage_error(module, str(error))
     try:
         asyncio.run(serve(app, options.port, options.folder))
     except PortTakenError as error:
-        give_up(module, str(error))
+        exit_with_usage_error(module, str(error))

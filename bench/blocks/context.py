@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +19,10 @@ from bench.plan.deployment import ALL_HERE, Deployment
 from bench.plan.profiles import Profile
 from bench.plan.strikes import draw
 from bench.plan.subject import SideOptions, Subject, Workspace
-from bench.process.process_table import Process, ProcessTable, file_of
+from bench.process.process_table import Process, ProcessTable, wait_for_file
 from bench.stack.stack import Stack
 from bench.storage.run_directory import RunDirectory
+from queue_or_task import module_command
 
 #: The load generator, which is a program: its HTTP client is not loaded here.
 GENERATOR = "bench.load.generator"
@@ -90,15 +90,15 @@ class Context:
         path.write_text(plan.to_json())
         generator = self.table.start(
             "generator",
-            [
-                *(sys.executable, "-m", GENERATOR),
+            module_command(
+                GENERATOR,
                 *("--plan", str(path), "--url", stack.processes.app_url),
                 *("--lead-s", str(lead_s), "--timeout-s", str(REQUEST_LIMIT_S), "--announce", str(announce)),
-            ],
+            ),
             env=stack.processes.env,
             folder=stack.folder,
         )
-        return generator, int(json.loads(await file_of(generator, announce))["start_ns"])
+        return generator, int(json.loads(await wait_for_file(generator, announce))["start_ns"])
 
     async def end_generator(self, generator: Process) -> None:
         """Wait for the generator's last answer; raise BenchError where it offered no whole plan."""

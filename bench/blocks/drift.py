@@ -111,7 +111,13 @@ async def _run(
             "ticks": pd.concat([ticks for ticks, _ in made]),
             "drift": pd.concat([rows for _, rows in made]),
         },
-        row=valid_row(spec, seconds=context.profile.drift_s, **noise),
+        row=valid_row(
+            spec,
+            seconds=context.profile.drift_s,
+            start_ns=block.start_ns,
+            end_ns=block.end_ns,
+            **noise,
+        ),
     )
     result.append_to(context.directory)
 

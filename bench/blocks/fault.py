@@ -118,7 +118,7 @@ async def _strike(  # noqa: PLR0917 - what a strike is made with, in the order o
         killed=stack.kill_ns is not None,
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
-        gave_up=process_table.gave_up(stack.processes.parts),
+        gave_up=process_table.failed_exit_codes(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
         owners=tuple(plan.plan.owners),
@@ -193,6 +193,8 @@ def _write(
         row=valid_row(
             spec,
             seconds=(readings.drained_ns - readings.start_ns) / 1e9,
+            start_ns=readings.start_ns,
+            end_ns=readings.drained_ns,
             steal_percent=readings.steal_percent,
             **readings.hiccups.columns(),
         )

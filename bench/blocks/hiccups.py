@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from bench.blocks.context import Context
 from bench.process.process_table import Process
 from bench.stack import hiccup_meter
 from bench.stack.stack import Stack
+from queue_or_task import module_command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +29,10 @@ def start_meter(context: Context, stack: Stack, *, start_ns: int, seconds: float
     """Start the meter of one block, which measures for `seconds` from `start_ns` (monotonic) unless ended."""
     return context.table.start(
         "hiccup",
-        [
-            *(sys.executable, "-m", hiccup_meter.__name__, "--start-at", str(start_ns)),
-            *("--seconds", str(seconds), "--folder", str(stack.folder)),
-        ],
+        module_command(
+            hiccup_meter.__name__,
+            *("--start-at", str(start_ns), "--seconds", str(seconds), "--folder", str(stack.folder)),
+        ),
         env=stack.processes.env,
         folder=stack.folder,
     )

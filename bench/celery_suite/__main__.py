@@ -2,10 +2,9 @@
 
     .venv/bin/python -m bench.celery_suite [what pytest takes, such as -k chord]
 
-Both sides run at the same time, each with a Redis of its own: the suite waits much and computes
-little, and takes some twenty minutes. Exit code 0 where in-process passes no fewer than Redis with a
-worker of the cases that can apply in-process (CANNOT_APPLY names the others), and fails none of them
-that Redis passes; else 1; 2 where the suite cannot be had.
+Both sides run at the same time, each with its own Redis, in about twenty minutes. Exit code 0 if
+in-process passes every case that Redis with a worker passes, except those of CANNOT_APPLY; else 1;
+2 if the suite is not available.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ SIDES: Final = ("redis", "in-process")
 
 
 class SuiteError(Exception):
-    """The suite cannot be had; one line says why."""
+    """The suite is not available; one line says why."""
 
 
 def main(arguments: list[str]) -> int:
@@ -99,7 +98,7 @@ def _pip(*arguments: str) -> None:
 
 
 def _run(source: Path, arguments: list[str]) -> dict[str, Outcome]:
-    """Run the sides beside each other, each to its end."""
+    """Run both sides at the same time."""
     env = {"PATH": os.environ.get("PATH", "")}  # not REDIS_URL: the suite deletes keys as it likes
     brokers = [Broker.start(CACHE / f"redis-{side}", env=env) for side in SIDES]
     try:

@@ -1,4 +1,4 @@
-"""What a pytest run of the suite came to, read from what it printed; and what cannot apply in-process."""
+"""The outcome of a pytest run of the suite, read from its output; and the cases that cannot apply."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_PUBSUB = "it looks for the backend's subscription in Redis, and results in memory have none"
+_PUBSUB = "it needs the subscription of the Redis backend; results in memory have none"
 
-_PARTS = "it reads a chord's parts from the key that Redis keeps them under, and results in memory have none"
+_PARTS = "it reads a chord's parts from their key in Redis; results in memory have none"
 
 #: Cases that in-process cannot pass, each with its reason.
 CANNOT_APPLY: Final = {
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def read(log: Path) -> Outcome:
-    """The outcome in a log; where pytest did not come to its end the closing line says so."""
+    """The outcome in a log; if pytest did not finish, the closing line says so."""
     text = log.read_text(errors="replace")
     closings = re.findall(r"^=* ?(\d+ (?:passed|failed).* in [\d.]+s.*?) ?=*$", text, re.MULTILINE)
     closing = closings[-1] if closings else f"did not end by itself: see {log}"

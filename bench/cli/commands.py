@@ -33,8 +33,26 @@ WORLD_PORT = 8100
 console = Console()
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+SHORT_HELP = """\
+Does a background job need a queue, or is a supervised task in the app enough? Measured.
+
+  queue-or-task run                      measure: a quick look, under 5 minutes
+  queue-or-task run --app shop.celery:app --task shop.tasks.send_receipt --args '[42]'
+                                         measure your own Celery task
+  queue-or-task report results/latest    render a report again
+  queue-or-task list                     scenarios, sides, measures, profiles and faults
+
+queue-or-task --help shows every command."""
+
+
+@click.group(
+    cls=OneLineErrors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="queue-or-task", message="%(prog)s %(version)s")
+@click.pass_context
+def main(context: click.Context) -> None:
     """Find out whether a background job needs a queue, or a supervised task in the app is enough.
 
     \b
@@ -45,12 +63,14 @@ def main() -> None:
       queue-or-task run --scenario account_sync           the drift of the periodic sync alone
       queue-or-task run --app shop.celery:app --task shop.tasks.send_receipt --args '[42]'
                                                           your own Celery task; see `run --help`
-      queue-or-task run --resume results/latest           go on with a run that was interrupted
+      queue-or-task run --resume results/latest           resume an interrupted run
       queue-or-task report results/latest                 render the report again
       queue-or-task report results/latest --format md     in short, for a comment under a change
       queue-or-task compare results/A results/B           two runs beside each other, as a page too
       queue-or-task check -t 'p99(response) < 200ms' -t 'lost == 0'   a gate for CI
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    if context.invoked_subcommand is None:
+        click.echo(SHORT_HELP)
 
 
 @main.command()
@@ -77,7 +97,7 @@ def main() -> None:
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with an interrupted run; it knows its own options.",
+    help="Resume an interrupted run, with its own options.",
 )
 @own_options
 @click.option(
@@ -88,8 +108,8 @@ def main() -> None:
 def run(resume: Path | None, **asked: Any) -> None:
     """Measure, write results after every block, render the report.
 
-    Ctrl-C ends the run, keeps what was measured and still renders. `--resume RUN` goes on from there:
-    blocks that are whole stay, the one that was cut off is measured again.
+    Ctrl-C ends the run, keeps what was measured and still renders. `--resume RUN` continues it:
+    complete blocks are kept, the one that was cut off is measured again.
 
     \b
     Your own Celery app, in your project's folder (docs/bring-your-own.md):
@@ -100,10 +120,10 @@ def run(resume: Path | None, **asked: Any) -> None:
     from bench.cli import run_command  # late: --help needs no Celery and no SciPy
 
     if resume is not None:
-        run_command.refuse_beside_resume(click.get_current_context())
-        directory = run_command.gone_on_with(resume, run, console)
+        run_command.refuse_options_beside_resume(click.get_current_context())
+        directory = run_command.resume_run(resume, run, console)
     else:
-        directory = run_command.execute(run_command.request(**run_command.sorted_out(asked)), console)
+        directory = run_command.execute(run_command.request(**run_command.group_options(asked)), console)
     if directory is not None:
         sys.exit(run_command.finish(directory))
 
@@ -205,7 +225,7 @@ def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool
     from bench.analysis import comparison_page  # late: as in `run`
     from bench.analysis.run_comparison import compare_runs
     from bench.analysis.threshold_syntax import parse
-    from bench.cli.run_command import all_met
+    from bench.cli.run_command import check_thresholds
 
     thresholds = [parse(text) for text in texts]
     found = compare_runs(first, second)
@@ -214,7 +234,7 @@ def compare(first: Path, second: Path, texts: tuple[str, ...], *, no_worse: bool
     if code := comparison_page.write_page(found, out or comparison_page.page_path(first, second)):
         sys.exit(code)
     worse = no_worse and bool((found.table["words"] == "higher").any())
-    if not all_met(second, thresholds) or worse:
+    if not check_thresholds(second, thresholds) or worse:
         sys.exit(EXIT_CROSSED)
 
 
@@ -233,11 +253,11 @@ def check(run_directory: Path, texts: tuple[str, ...]) -> None:
       p99(response){inprocess/celery-hardened} < 0.5
     """  # noqa: D301 - as in `main`
     from bench.analysis.threshold_syntax import parse
-    from bench.cli.run_command import all_met  # late: as in `run`
+    from bench.cli.run_command import check_thresholds  # late: as in `run`
 
     if not texts:
         raise BenchError("nothing to check: give a threshold, such as -t 'lost == 0'")
-    if not all_met(run_directory, [parse(text) for text in texts]):
+    if not check_thresholds(run_directory, [parse(text) for text in texts]):
         sys.exit(EXIT_CROSSED)
 
 
@@ -262,7 +282,3 @@ def verify(*, short: bool, seed: int, out: Path) -> None:
     verdicts = {row.verdict for row in rows}
     if verdicts != {"held"}:
         sys.exit(EXIT_CROSSED if "NOT HELD" in verdicts else EXIT_NOISY)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""What `queue-or-task list` shows."""
+"""The tables of `queue-or-task list`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of `run` that are for an app of one's own."""
+"""The options of `run` for an app of your own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OPTIONS = (
     click.option(
         "--beat-every",
         metavar="TIME",
-        help="Run each entry of beat_schedule at this pace; else those that come too seldom are left out.",
+        help="The period of each entry of beat_schedule; without it, entries that run seldom are left out.",
     ),
     click.option(
         "--worker-options",
@@ -58,7 +58,7 @@ _OPTIONS = (
 
 
 def own_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them to a command, in their order."""
+    """Add these options to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

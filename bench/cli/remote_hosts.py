@@ -1,8 +1,8 @@
-"""What the other hosts of a run start: the outside services, and workers (`queue-or-task world`, `worker`).
+"""`queue-or-task world` and `worker`: the parts of a run on other hosts.
 
-A worker is Celery's own, started with what the run and it must agree on: broker, key prefix, profile and
-the URLs of the services. What it writes about its jobs is sent to the world, from where the run fetches
-it. When it ends and no other worker is left, its keys are taken out of the broker.
+A worker is Celery's own, started with the broker, key prefix, profile and service URLs of the run. Its
+ledger is sent to the world, from where the run fetches it. When the last worker ends, its keys are deleted
+from the broker.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -33,9 +32,10 @@ from bench.run.host_discovery import check_database, worker_answers
 from bench.world import serve
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, BrokerError, check_broker, delete_keys
 from bench.world.remote_world import ANSWER_S, RemoteWorld
+from queue_or_task import module_command
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
-#: Seconds between two looks at what the worker wrote.
+#: Seconds between two reads of the worker's ledger.
 SEND_S = 0.1
 #: Seconds that another worker of the same side has to answer the one that ends.
 OTHERS_ANSWER_S = 2.0
@@ -108,7 +108,7 @@ def worker(
 
 
 class Sender:
-    """Sends what a worker writes to its world, each event once."""
+    """Sends a worker's events to its world, each once."""
 
     def __init__(self, served: RemoteWorld, folder: Path) -> None:
         self._url = f"{served.url.rstrip('/')}/events"
@@ -117,7 +117,7 @@ class Sender:
         self._sent = 0
 
     async def send(self, client: httpx.AsyncClient) -> None:
-        """Send what is new; a world that is away gets it the next time."""
+        """Send the new events; if the world does not answer, the next call sends them again."""
         events = self._tail.events()
         body = {"source": self._source, "after": self._sent, "events": events[self._sent :]}
         if not body["events"]:
@@ -128,12 +128,12 @@ class Sender:
 
 
 async def _send_until_stopped(process: Process, table: ProcessTable, sender: Sender) -> None:
-    asked = stop_on_signals()
+    stopping = stop_on_signals()
     async with httpx.AsyncClient(trust_env=False, timeout=ANSWER_S) as client:
-        while not asked.is_set() and process.exit_code() is None:
+        while not stopping.is_set() and process.exit_code() is None:
             await sender.send(client)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(asked.wait(), SEND_S)
+                await asyncio.wait_for(stopping.wait(), SEND_S)
         ended, last_words = process.exit_code(), process.tail(1)
         await table.stop(process)
         await sender.send(client)
@@ -153,4 +153,4 @@ def _celery(concurrency: int | None) -> list[str]:
     ]
     if concurrency is not None:
         options += ["--concurrency", str(concurrency)]
-    return [sys.executable, "-m", "celery", "-A", "celery_impl.app", "worker", *options]
+    return module_command("celery", "-A", "celery_impl.app", "worker", *options)

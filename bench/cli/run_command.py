@@ -1,4 +1,4 @@
-"""What the commands of `bench.cli.commands` do, behind their options."""
+"""The commands of `bench.cli.commands`, without their options."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from bench.plan.deployment import DeploymentRequest
 from bench.plan.profiles import profile
 from bench.plan.run_request import RunRequest, make_run_request
 from bench.run import resume
-from bench.run.runner import execute, go_on
+from bench.run.runner import continue_run, execute
 from bench.schema import CHECKS, MANIFEST
 from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage.run_directory import RunDirectory
 
 __all__ = [
-    "all_met",
+    "check_thresholds",
     "execute",
     "finish",
-    "gone_on_with",
-    "refuse_beside_resume",
+    "group_options",
+    "refuse_options_beside_resume",
     "request",
-    "sorted_out",
+    "resume_run",
 ]
 
 
@@ -50,7 +50,7 @@ def request(
     external_workers: bool,
     **asked: Any,
 ) -> RunRequest:
-    """What the options of `run` ask for; raise BenchError for what cannot be had."""
+    """The options of `run` as a request; raise BenchError for an option that cannot be used."""
     deployment = DeploymentRequest(broker_url=broker_url, world_url=world_url, workers=external_workers)
     deployment.check(os.environ)
     if own.any:
@@ -61,48 +61,48 @@ def request(
     return make_run_request(ScenarioSubject, profile=profile(profile_name), deployment=deployment, **asked)
 
 
-def sorted_out(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of `run` as `request` takes them: those for an app of one's own together."""
+def group_options(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of `run` as `request` takes them: those for an app of your own in one object."""
     own = {field.name for field in dataclasses.fields(Asked)}
     shared = {name: value for name, value in params.items() if name not in own and name != "resume"}
     return {**shared, "own": Asked(**{name: value for name, value in params.items() if name in own})}
 
 
-def refuse_beside_resume(context: click.Context) -> None:
-    """Raise BenchError where an option stands beside `--resume`: the run has its own."""
+def refuse_options_beside_resume(context: click.Context) -> None:
+    """Raise BenchError if another option is given with `--resume`: a run is resumed with its own."""
     for parameter in context.command.params:
         given = context.get_parameter_source(str(parameter.name)) is not ParameterSource.DEFAULT
         if given and parameter.name != "resume":
             raise BenchError(
-                f"--resume takes everything from the run's own {MANIFEST}: leave out {parameter.opts[0]}"
+                f"--resume takes every option from the run's own {MANIFEST}: leave out {parameter.opts[0]}"
             )
 
 
-def gone_on_with(path: Path, run: click.Command, console: Console) -> RunDirectory | None:
-    """Do what is left of an interrupted run; None where nothing was. `run` is the command that began it."""
-    directory = resume.opened(path)
+def resume_run(path: Path, run: click.Command, console: Console) -> RunDirectory | None:
+    """Measure the rest of an interrupted run; None if it is complete. `run` is the command that began it."""
+    directory = resume.open_resumable(path)
     if resume.is_complete(directory):
         click.echo(f"nothing to do: {display_path(directory.path)} is complete")
         return None
     with run.make_context("run", directory.manifest["command"][2:]) as recorded:
-        asked = sorted_out({**recorded.params, "out": directory.path.parent})
+        asked = group_options({**recorded.params, "out": directory.path.parent})
     words = ["queue-or-task", "run", "--resume", str(path)]
-    go_on(directory, request(**asked), words, console)
+    continue_run(directory, request(**asked), words, console)
     return directory
 
 
 def finish(directory: RunDirectory) -> int:
-    """Render; of an interrupted run say at last how to go on with it. Return the exit code."""
+    """Render the run, and say how to resume it if it was interrupted; return the exit code."""
     interrupted = directory.manifest.get("interrupted")
     code = render(directory.path)
     if interrupted:
         words = ["queue-or-task", "run", "--resume", str(display_path(directory.path))]
-        click.echo(f"to go on with it: {shlex.join(words)}")
+        click.echo(f"to resume it: {shlex.join(words)}")
     return code or (EXIT_INTERRUPTED if interrupted else 0)
 
 
-def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
-    """Print what became of each threshold, and note it in the run; tell whether all are met."""
+def check_thresholds(path: Path, thresholds: Sequence[Threshold]) -> bool:
+    """Print the result of each threshold, and note it in the run; return whether all are met."""
     run = RunDirectory.open(path)
     found = [result for threshold in thresholds for result in threshold_results(run, threshold)]
     for result in found:
@@ -113,7 +113,7 @@ def all_met(path: Path, thresholds: Sequence[Threshold]) -> bool:
 
 
 def _note(run: RunDirectory, found: Sequence[ThresholdResult]) -> None:
-    """Keep the outcomes for the run's summary; one that cannot be written is judged all the same."""
+    """Write the results for the run's summary; a file that cannot be written changes no result."""
     rows = [
         {
             "text": result.threshold.text,

@@ -30,7 +30,7 @@ import aiohttp
 from bench.atomic_write import write_json
 from bench.load.load_plan import Arrival, LoadPlan, PlanError
 from bench.process.parent_watch import end_with_parent
-from bench.process.signals import give_up, stop_on_signals
+from bench.process.signals import exit_with_usage_error, stop_on_signals
 from scenarios import jobs, ledger
 from scenarios.ledger import Event
 
@@ -182,7 +182,7 @@ def main() -> None:
                 )
             )
     except (PlanError, OSError) as error:
-        give_up("bench.load.generator", str(error))
+        exit_with_usage_error("bench.load.generator", str(error))
 
 
 def _precise_loop() -> asyncio.AbstractEventLoop:

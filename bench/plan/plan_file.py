@@ -1,8 +1,8 @@
 """What a run will do, as text: the run directory's `plan.json`, written before anything starts. Pure.
 
 The same command and seed give the same bytes, on every machine and in every process: two runs with
-the same `plan.json` put the same questions to their sides. An interrupted run is only gone on with
-by a version that plans the same.
+the same `plan.json` put the same questions to their sides. An interrupted run is only resumed
+by a version that makes the same plan.
 """
 
 from __future__ import annotations

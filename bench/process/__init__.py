@@ -1,5 +1,5 @@
-"""Processes of a run: started, watched and ended by their pid, whatever happens to the harness.
+"""The processes of a run: started, watched, and ended by their pid whatever happens to the harness.
 
-What belongs here: what any program of ours needs to begin and to end. Not: what a program does. The lowest
-floor beside `schema` and `errors`.
+What belongs here: how any program of ours starts and ends. Not: what a program does. Floors: may use the
+modules beside this folder.
 """

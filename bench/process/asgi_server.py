@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from bench.atomic_write import write_json
 from bench.process.signals import stop_on_signals
 
-#: Every server of a run listens here and nowhere else, but for a world that is told another address.
+#: Address of every server of a run, except a world that is started with another.
 HOST = "127.0.0.1"
 #: Seconds that an idle connection is kept: longer than any block, so that no client meets a closed one.
 KEEP_ALIVE_S = 3600
@@ -63,7 +63,7 @@ def address_of(bound: socket.socket) -> tuple[str, int]:
 
 
 class Server(uvicorn.Server):
-    """A uvicorn server that leaves the signals alone and tells when it is listening."""
+    """A uvicorn server that handles no signals, and sets `listening` when it listens."""
 
     def __init__(self, app: ASGIApp, *, lifespan: bool = False, grace_s: int = 1) -> None:
         config = uvicorn.Config(
@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
         self.listening.set()
 
     def stop(self) -> None:
-        """Finish what is under way, within the grace, then end."""
+        """Finish the requests under way, within the grace, then end."""
         self.should_exit = True
 
 
@@ -100,14 +100,14 @@ async def serve(app: ASGIApp, port: int, folder: Path) -> None:
     `app.json` (url, pid) appears in the folder when it listens.
     """
     bound = listening_socket(port)
-    asked = stop_on_signals()
+    stopping = stop_on_signals()
     server = Server(app, lifespan=True, grace_s=REQUEST_GRACE_S)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     listening = asyncio.create_task(server.listening.wait())
     await asyncio.wait({serving, listening}, return_when=asyncio.FIRST_COMPLETED)
     if not serving.done():
         write_json(folder / "app.json", {"url": url_of(bound), "pid": os.getpid()})
-        stopping = asyncio.create_task(asked.wait())
-        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.create_task(stopping.wait())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
         server.stop()
     await serving

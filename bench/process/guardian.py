@@ -1,4 +1,4 @@
-"""Ends what a run started, even when the run itself is killed.
+"""Ends the processes of a run, even when the run itself is killed.
 
 The run holds this process's standard input open and writes `+ <group>` for each process
 group that it starts and `- <group>` for each that it has ended. When the pipe closes,
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 def remaining(lines: Iterable[str]) -> list[int]:
-    """The groups that were announced and not taken back, oldest first."""
+    """The groups that were added and not removed, oldest first."""
     groups: dict[int, None] = {}
     for line in lines:
         sign, _, number = line.strip().partition(" ")

@@ -1,7 +1,6 @@
-"""Ends a process when the one that started it is gone, be it by `kill -9`.
+"""Ends a process when its parent is gone, even by `kill -9`.
 
-Watched by asking for the parent's id rather than by PR_SET_PDEATHSIG: that signal comes when the
-*thread* that started the process ends, which a harness with threads cannot promise to outlive.
+Polls the parent's id. PR_SET_PDEATHSIG would fire when the *thread* that started the process ends.
 """
 
 from __future__ import annotations
@@ -11,17 +10,17 @@ import signal
 import threading
 import time
 
-#: Noted on import, so that a parent that dies while the process is still importing is missed too.
+#: Read on import, so that a parent which dies during the imports is noticed too.
 PARENT = os.getppid()
 #: Seconds between two looks at the parent.
 POLL_S = 0.5
-#: Seconds that an orphan has to end by itself after SIGTERM before it is ended at once.
+#: Seconds between SIGTERM and the end of a process that ignores it.
 GRACE_S = 5.0
 
 
 def end_with_parent() -> None:
-    """Send this process SIGTERM when its parent is gone, and end it outright after the grace."""
-    threading.Thread(target=_watch, name="lifeline", daemon=True).start()
+    """Send this process SIGTERM when its parent is gone, and exit after the grace."""
+    threading.Thread(target=_watch, name="parent-watch", daemon=True).start()
 
 
 def _watch() -> None:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,10 +16,11 @@ import psutil
 
 from bench.errors import BenchError
 from bench.process import guardian
+from queue_or_task import module_command
 
 #: Seconds that a process may take to end after SIGTERM before its group is killed.
 STOP_GRACE_S = 10.0
-#: Seconds between two looks at whether something has happened.
+#: Seconds between two polls of a process or a file.
 POLL_S = 0.02
 
 
@@ -53,7 +53,7 @@ class Process:
         self._popen.wait()
 
     async def ended(self, *, within_s: float) -> bool:
-        """Wait for its end; tell whether it came in time."""
+        """Wait for its end; return whether it came in time."""
         deadline = asyncio.get_running_loop().time() + within_s
         while self.exit_code() is None:
             if asyncio.get_running_loop().time() > deadline:
@@ -62,7 +62,7 @@ class Process:
         return True
 
     async def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
-        """Ask it to end, wait for the grace, then kill what is left of its group."""
+        """Send SIGTERM, wait for the grace, then kill the rest of its group."""
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         await self.ended(within_s=grace_s)
@@ -75,12 +75,12 @@ class Process:
 
 
 class ProcessTable:
-    """Starts processes under the guardian's eye (see `bench.process.guardian`)."""
+    """Starts processes that the guardian ends if this one is killed (see `bench.process.guardian`)."""
 
     def __init__(self) -> None:
         self._processes: list[Process] = []
         self._guardian = subprocess.Popen(
-            [sys.executable, "-m", guardian.__name__],
+            module_command(guardian.__name__),
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -149,8 +149,8 @@ class ProcessTable:
             self._guardian.stdin.flush()
 
 
-async def file_of(process: Process, path: Path) -> str:
-    """Wait for a file that a process writes; raise BenchError where it ends before."""
+async def wait_for_file(process: Process, path: Path) -> str:
+    """Wait for a file that a process writes, and read it; raise BenchError if the process ends before."""
     while not path.exists():
         if process.exit_code() is not None:
             raise BenchError(f"{process.name} ended at its start: {process.tail(1)}")
@@ -158,8 +158,8 @@ async def file_of(process: Process, path: Path) -> str:
     return path.read_text()
 
 
-def gave_up(parts: Mapping[str, Process]) -> dict[str, int]:
-    """Which of these ended by themselves with an error, and their exit codes; signals are others' doing."""
+def failed_exit_codes(parts: Mapping[str, Process]) -> dict[str, int]:
+    """The exit codes of those that ended with an error; an end by a signal is not one."""
     codes = {name: part.exit_code() for name, part in parts.items()}
     return {name: code for name, code in codes.items() if code is not None and code > 0}
 

@@ -1,5 +1,5 @@
-"""A run from its first block to its report: the order of effects, progress, resumption.
+"""A run: the order of its blocks, its progress, its resumption and its end.
 
-What belongs here: what goes over all blocks. Not: one block (`blocks`). Floors: may use `blocks`, `stack`,
+What belongs here: what concerns all blocks. Not: one block (`blocks`). Floors: may use `blocks`, `stack`,
 `storage`, `plan` and what lies below.
 """

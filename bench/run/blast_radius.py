@@ -19,7 +19,7 @@ BYSTANDER = WELCOME_EMAIL
 
 
 def blasts(directory: RunDirectory) -> pd.DataFrame:
-    """One row a strike; none where the bystanders' jobs or the control are missing."""
+    """One row for each strike that has a control run and jobs of bystanders in both."""
     struck, controls = directory.table("failures"), directory.table("controls")
     by_fault = {(row["fault"], row["side"]): row for row in _of_bystanders(controls)}
     rows = [

@@ -1,4 +1,4 @@
-"""The end of a run: the sides compared over the blocks that count, the noise, the manifest closed."""
+"""The end of a run: compare the sides over the blocks that count, and close the manifest."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bench.storage.run_directory import RunDirectory
 
 #: Sides that the others are compared with, the first that was measured.
 BASELINES = ("inprocess", "inline", "celery-stock")
-#: The figure whose blocks give the A/A noise floor, of the run's first scenario.
+#: The figure of the run's first scenario whose blocks give the A/A noise floor.
 FLOOR_FIGURE = {"metric": "response", "quantile": 0.5}
 
 
 def conclude(directory: RunDirectory, subject: Subject[Any], *, interrupted: bool) -> None:
-    """Write the comparisons and close the manifest; what was not measured is left out."""
+    """Write the comparisons and close the manifest; leave out what was not measured."""
     latency, blocks = directory.table("latency"), directory.table("blocks")
     sides = directory.manifest["sides"]
     baseline = next((side for side in BASELINES if side in sides), sides[0])
@@ -50,7 +50,7 @@ def conclude(directory: RunDirectory, subject: Subject[Any], *, interrupted: boo
 
 
 def own(rows: pd.DataFrame) -> dict[str, float | None]:
-    """What the harness took itself, percent of the run's processes' time and of the machine's."""
+    """The processor time of the harness, percent of that of the run's processes and of the machine."""
     return {name: part if math.isfinite(part) else None for name, part in own_part(rows).items()}
 
 

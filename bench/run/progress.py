@@ -1,7 +1,4 @@
-"""What a person sees of a run: a bar with the time that is left, and a line for every block.
-
-Off a terminal there is no bar, and the lines still come.
-"""
+"""The progress of a run: a bar with the time left on a terminal, and everywhere a line for each block."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ TICK_S = 0.5
 
 
 class RunProgress:
-    """Guesses from the blocks' lengths; a block moves the bar up to its own guess, and no further."""
+    """The bar moves by each block's estimated length; a block that takes longer holds it there."""
 
     def __init__(self, total_s: float, console: Console) -> None:
         self._console = console

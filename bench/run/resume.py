@@ -1,11 +1,10 @@
-"""Going on with a run that was interrupted, or whose process was killed.
+"""Resume a run that was interrupted, or whose process was killed.
 
-A block is whole when its row stands in `blocks.csv`, which is written last, and its events are
-there. Whole blocks are kept as they are; what a block that was cut off has left is taken out of
-every table, and it is done again, as are those that never began. What does not count follows the
-rules of the run: a latency or further block is tried again while there are spares; a block of drift
-or fault that failed is done again, and run.json notes why. The policies of a drift repetition ran side by
-side and are kept or done again together.
+A block is complete when it has its row in `blocks.csv`, which is written last, and its events file.
+Complete blocks are kept. Rows of any other block are removed from every table, and the block is measured
+again. For a block that does not count the rules of the run apply: a latency or further block is repeated
+while there are spares; a drift or fault block that failed is measured again, and `run.json` notes why.
+The policies of a drift repetition run side by side, so they are kept or repeated together.
 """
 
 from __future__ import annotations
@@ -29,37 +28,37 @@ from bench.storage.manifest import now
 from bench.storage.run_directory import RunDirectory, check_space
 from bench.storage.table_repair import mend
 
-#: Tables that are made of the others at the end of a run.
+#: Tables that are computed from the others at the end of a run.
 DERIVED = ("comparisons",)
-#: What the record of a resumption says of a block that left no row.
+#: Reason in the record of a resumption: the block left no row.
 CUT_OFF = "cut off"
-#: What it says of a whole block of drift whose repetition was not whole.
+#: Reason: the block is complete, another of its drift repetition is not.
 BESIDE = "ran beside a block that was cut off"
 
 
-def opened(path: Path) -> RunDirectory:
-    """The run to go on with; raise BenchError where this version cannot go on with it."""
+def open_resumable(path: Path) -> RunDirectory:
+    """Open a run to resume; raise BenchError if this version cannot resume it."""
     run = RunDirectory.open(path.resolve())
     schema, command = run.manifest["schema"], run.manifest.get("command", [])
     if schema != SCHEMA_VERSION:
         raise BenchError(
             f"{path} has schema {schema}, this version writes {SCHEMA_VERSION}: "
-            "go on with the version that began it, or measure again"
+            "resume it with the version that began it, or measure again"
         )
     if command[:2] != ["queue-or-task", "run"]:
-        raise BenchError(f"{path} was not made by `queue-or-task run`: only such a run can be gone on with")
+        raise BenchError(f"{path} was not made by `queue-or-task run`: only such a run can be resumed")
     return run
 
 
 def is_complete(run: RunDirectory) -> bool:
-    """Whether the run came to its end."""
+    """Whether the run measured all that it planned."""
     return bool(run.manifest.get("finished_at")) and not run.manifest.get("interrupted")
 
 
 def check_same(
     run: RunDirectory, request: RunRequest, run_plan: RunPlan, broker: str, deployment: Deployment = ALL_HERE
 ) -> None:
-    """Raise BenchError where what is measured from here on would not fit what was measured before."""
+    """Raise BenchError if machine, versions, broker, hosts or plan differ from those of the first part."""
     manifest = run.manifest
     here, there = environment.machine(), manifest.get("machine", {})
     _check("machine", {key: there.get(key) for key in MACHINE_IDENTITY}, here)
@@ -73,26 +72,26 @@ def check_same(
     if before != planned(request, run_plan):
         raise BenchError(
             f"this version plans other blocks or moments than {run.path / PLAN}: "
-            "go on with the version that began it, or measure again"
+            "resume it with the version that began it, or measure again"
         )
     check_space(run.path)
 
 
 def prepare(run: RunDirectory, run_plan: RunPlan, command: Sequence[str]) -> RunPlan:
-    """Take out what is not whole, note the resumption in run.json; return what is left to do."""
+    """Remove incomplete blocks, note the resumption in `run.json`; return the rest of the plan."""
     shutil.rmtree(run.path / "work", ignore_errors=True)
     for table in TABLES:
         mend(run.path / f"{table}.csv")
-    rows = _whole_rows(run)
+    rows = _complete_rows(run)
     left = _left(run_plan, rows, has_micro=_is_json(run.path / MICRO))
-    todo = {spec.name for spec in _turns(left)}
+    todo = {spec.name for spec in _specs(left)}
     kept = rows.keys() - todo
     record = {
         "at": now(),
         "command": list(command),
         "git": environment.commit(Path(__file__).parent.parent),
         "kept": len(kept),
-        "redone": [{"block": name, "reason": _why(rows.get(name))} for name in _begun(run) if name in todo],
+        "redone": [{"block": name, "reason": _why(rows.get(name))} for name in _started(run) if name in todo],
     }
     _keep_only(run, kept)
     lines: list[Any] = run.manifest.get("cut_lines", [])  # one of an earlier version is text, and stays
@@ -106,13 +105,13 @@ def _check(what: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> Non
     for name, value in before.items():
         if here.get(name) != value:
             raise BenchError(
-                f"this is another {what} than the run was begun with ({name} {value!r} then, "
-                f"{here.get(name)!r} now): go on there, or measure again"
+                f"the run began with another {what} ({name} was {value!r}, is "
+                f"{here.get(name)!r} now): resume it there, or measure again"
             )
 
 
-def _whole_rows(run: RunDirectory) -> dict[str, Mapping[str, Any]]:
-    """The row of each block that is whole, by its name."""
+def _complete_rows(run: RunDirectory) -> dict[str, Mapping[str, Any]]:
+    """The row of each complete block, by its name."""
     records = cast("list[dict[str, Any]]", run.table("blocks").to_dict("records"))
     rows = {str(row["block"]): row for row in records}
     return {name: row for name, row in rows.items() if not row["valid"] or _has_events(run, name)}
@@ -128,10 +127,10 @@ def _events(run: RunDirectory, name: str) -> Path:
 
 
 def _left(run_plan: RunPlan, rows: Mapping[str, Mapping[str, Any]], *, has_micro: bool) -> RunPlan:
-    """What of the plan is still to do, given the rows of the blocks that are whole."""
+    """The rest of the plan, given the rows of the complete blocks."""
     good = {name for name, row in rows.items() if row["valid"]}
-    latency, spares = _still(run_plan.latency, run_plan.spares, rows)
-    others, further_spares = _still(run_plan.further, run_plan.further_spares, rows)
+    latency, spares = _left_of(run_plan.latency, run_plan.spares, rows)
+    others, further_spares = _left_of(run_plan.further, run_plan.further_spares, rows)
     return replace(
         run_plan,
         latency=latency,
@@ -144,10 +143,10 @@ def _left(run_plan: RunPlan, rows: Mapping[str, Mapping[str, Any]], *, has_micro
     )
 
 
-def _still(
+def _left_of(
     taken: Sequence[BlockSpec], spares: int, rows: Mapping[str, Mapping[str, Any]]
 ) -> tuple[list[BlockSpec], int]:
-    """What of the blocks that may be tried again is still to do, and the spares that are left."""
+    """Which of these blocks, or of their repetitions, are left to measure, and the spares left."""
     retries = {spec.name: retry_of(spec) for spec in taken}
     spares -= sum(retry.name in rows for retry in retries.values())
     left = []
@@ -165,7 +164,7 @@ def _can_retry(spec: BlockSpec, row: Mapping[str, Any]) -> bool:
     return not row["valid"] and can_retry(spec, str(row["reason"]))
 
 
-def _turns(run_plan: RunPlan) -> list[BlockSpec]:
+def _specs(run_plan: RunPlan) -> list[BlockSpec]:
     return [
         *run_plan.latency,
         *run_plan.further,
@@ -174,7 +173,7 @@ def _turns(run_plan: RunPlan) -> list[BlockSpec]:
     ]
 
 
-def _begun(run: RunDirectory) -> list[str]:
+def _started(run: RunDirectory) -> list[str]:
     """The blocks that left a row or events, by name."""
     rows = {str(name) for table in _tables() for name in run.table(table)["block"]}
     events = {path.stem.removeprefix("events-") for path in run.path.glob("events-*.jsonl")}
@@ -188,7 +187,7 @@ def _why(row: Mapping[str, Any] | None) -> str:
 
 
 def _keep_only(run: RunDirectory, kept: set[str]) -> None:
-    """Take every other block out of every table; its events too, and what is made at the end."""
+    """Remove every other block from every table, its events, and the derived tables."""
     for table in _tables():
         mend(run.path / f"{table}.csv", lambda row: row["block"] in kept)
     for table in DERIVED:

@@ -1,4 +1,4 @@
-"""A run: every block in its order, results written after each, and whatever happens a report at the end."""
+"""Run every block in order, and write its results at once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyE
 
 
 def execute(request: RunRequest, console: Console) -> RunDirectory:
-    """Run everything that was asked for; raise BenchError before anything starts where it cannot.
+    """Run what the request names; raise BenchError before anything starts if that is impossible.
 
     Ctrl-C ends the blocks under way, keeps what is written and marks the run as interrupted.
     """
@@ -56,10 +56,12 @@ def execute(request: RunRequest, console: Console) -> RunDirectory:
     return directory
 
 
-def go_on(directory: RunDirectory, request: RunRequest, command: Sequence[str], console: Console) -> None:
-    """Do what is left of a run that was interrupted (`bench.run.resume`), `request` being what it was asked.
+def continue_run(
+    directory: RunDirectory, request: RunRequest, command: Sequence[str], console: Console
+) -> None:
+    """Measure the rest of an interrupted run (`bench.run.resume`); `request` is the one that began it.
 
-    Raise BenchError before anything is changed where it cannot be gone on with here.
+    Raise BenchError before anything is changed if it cannot be resumed here.
     """
     run_plan = make_run_plan(request)
     with directory.claimed():
@@ -68,7 +70,7 @@ def go_on(directory: RunDirectory, request: RunRequest, command: Sequence[str], 
         resume.check_same(directory, request, run_plan, broker, deployment)
         left = resume.prepare(directory, run_plan, command)
         kept = directory.manifest["resumptions"][-1]["kept"]
-        console.print(f"going on in {directory.path}: blocks kept: {kept}", highlight=False)
+        console.print(f"resuming {directory.path}: blocks kept: {kept}", highlight=False)
         _measure(left, request, deployment, directory, console)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from urllib.parse import urlsplit
 
@@ -16,9 +15,10 @@ from bench.errors import BenchError
 from bench.measures.latency.cold_start import APP, BROKER
 from bench.plan.sides import Side
 from bench.plan.subject import SideOptions, Workspace
-from bench.process.process_table import Process, file_of
+from bench.process.process_table import Process, wait_for_file
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
+from queue_or_task import PACKAGES, module_command
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Parts that are no part of the side: the services that it calls, and what the harness puts between.
@@ -32,6 +32,8 @@ class SideProcesses:
 
     #: The module that is the app.
     host = "bench.app"
+    #: The packages of ours that its processes import from our folder, whatever else has the name.
+    packages: tuple[str, ...] = PACKAGES
 
     def __init__(self, side: Side, workspace: Workspace, options: SideOptions) -> None:
         self.side = side
@@ -76,7 +78,7 @@ class SideProcesses:
         ready = self.folder / "app.json"
         ready.unlink(missing_ok=True)
         self.spawn("app", self.host, "--port", str(port), "--folder", str(self.folder))
-        self.app_url = json.loads(await file_of(self.parts["app"], ready))["url"]
+        self.app_url = json.loads(await wait_for_file(self.parts["app"], ready))["url"]
         self.listened.setdefault(APP, time.monotonic_ns())
 
     async def restart_app(self) -> None:
@@ -111,7 +113,7 @@ class SideProcesses:
         folder = self.folder / "replica"
         folder.mkdir()
         self.spawn("replica", self.host, "--port", "0", "--folder", str(folder))
-        return str(json.loads(await file_of(self.parts["replica"], folder / "app.json"))["url"])
+        return str(json.loads(await wait_for_file(self.parts["replica"], folder / "app.json"))["url"])
 
     async def start_broker(self) -> Broker | Node:
         """Start the broker, or find the one that was named, and wait until it answers."""
@@ -129,7 +131,7 @@ class SideProcesses:
         self.spawn(
             PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
-        told = json.loads(await file_of(self.parts[PROXY], ready))
+        told = json.loads(await wait_for_file(self.parts[PROXY], ready))
         self.proxy_url = told["control"]
         return f"redis://{told['listen']}/0"
 
@@ -159,7 +161,7 @@ class SideProcesses:
         if name in self.parts:
             self._table.kill(self.parts[name])
         self.began.setdefault(name, time.monotonic_ns())
-        self.parts[name] = self._start(name, [sys.executable, "-m", module, *options])
+        self.parts[name] = self._start(name, module_command(module, *options, packages=self.packages))
 
     async def stop(self) -> None:
         """End every part at once, then the broker."""

@@ -23,7 +23,7 @@ from bench.ledger.job_names import PROBE
 from bench.ledger.tail import LedgerTail
 from bench.plan.sides import Side
 from bench.plan.subject import SideOptions, Workspace
-from bench.process.process_table import file_of
+from bench.process.process_table import wait_for_file
 from bench.stack import database_cleanup
 from bench.stack.client import SideClient
 from bench.stack.parts import SERVICES, SideProcesses
@@ -197,7 +197,7 @@ class Stack:
         if self._deployment.world is not None:
             return dict(self._deployment.world.urls)
         told: dict[str, str] = json.loads(
-            await file_of(self.processes.parts[SERVICES], self.folder / "world.json")
+            await wait_for_file(self.processes.parts[SERVICES], self.folder / "world.json")
         )
         return told
 

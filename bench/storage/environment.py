@@ -1,4 +1,4 @@
-"""Where a run was measured: versions, machine and commit, for the manifest."""
+"""Versions, machine and commit of a run, for its manifest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manifest of a run: what was asked for, where and with which versions it was measured."""
+"""The manifest of a run: its request, its machine and its versions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.storage import environment
 
 
 def manifest(request: RunRequest, broker: str, deployment: Deployment) -> Manifest:
-    """What `run.json` holds at the start of a run."""
+    """The content of `run.json` at the start of a run."""
     made = Manifest(
         started_at=now(),
         finished_at=None,
@@ -42,7 +42,7 @@ def manifest(request: RunRequest, broker: str, deployment: Deployment) -> Manife
 
 
 def instrument(out: Path) -> dict[str, Any]:
-    """What the last verification found (`bench.verify.verify`), or how to have one."""
+    """The result of the last verification (`bench.verify.verify`), or how to make one."""
     try:
         found = json.loads((out / INSTRUMENT).read_text())
     except (OSError, ValueError):
@@ -51,7 +51,7 @@ def instrument(out: Path) -> dict[str, Any]:
 
 
 def least_pairs(manifest: Mapping[str, Any]) -> int:
-    """How many pairs of blocks its plan wants before a side is called lower, MIN_PAIRS by default."""
+    """Pairs of blocks that its plan requires before a side is called lower; MIN_PAIRS by default."""
     plan = manifest.get("plan")
     wanted = plan.get("least_pairs") if isinstance(plan, dict) else None
     return wanted if isinstance(wanted, int) else MIN_PAIRS

@@ -1,4 +1,4 @@
-"""Mending the tables of a run that was cut off: a last row that is not whole, rows that are not to stay."""
+"""Repair the tables of a run that was cut off: remove a partial last row, and unwanted rows."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from bench.atomic_write import replacement
 
 
 def mend(path: Path, stays: Callable[[dict[str, str]], bool] = lambda _row: True) -> None:
-    """Write the table again with the whole rows that stay, byte for byte; one without a header goes.
+    """Rewrite a table with the complete rows for which `stays` is true, byte for byte.
 
-    A process that was killed while it wrote may have left a row without its end or its columns.
-    The file is replaced in one step. Nothing happens where there is none.
+    A process that was killed while it wrote may have left a partial row. The file is replaced in one step,
+    and deleted if its header is not complete. A file that does not exist is no error.
     """
     if not path.exists():
         return

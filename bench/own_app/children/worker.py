@@ -11,7 +11,7 @@ import sys
 from bench.own_app.children import rebound_app
 from bench.own_app.children.loading import AppError
 from bench.own_app.children.recording import recorder
-from bench.process.signals import give_up
+from bench.process.signals import exit_with_usage_error
 
 
 def main() -> None:
@@ -19,7 +19,7 @@ def main() -> None:
     try:
         app = rebound_app.load_app(rebound_app.from_environment())
     except AppError as error:
-        give_up("bench.own_app.children.worker", str(error))
+        exit_with_usage_error("bench.own_app.children.worker", str(error))
     recorder()
     app.start(sys.argv[1:])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.atomic_write import write_atomically
 from bench.process.parent_watch import end_with_parent
-from bench.process.signals import give_up
+from bench.process.signals import exit_with_usage_error
 from bench.world.proxy.control import serve_control
 from bench.world.proxy.server import HOST, Proxy
 from bench.world.proxy.toxics import Toxic, ToxicError
@@ -85,7 +85,7 @@ def main() -> None:
     try:
         sys.exit(asyncio.run(run(options, [Toxic.from_text(text) for text in options.toxic])))
     except (ToxicError, OSError, OverflowError) as error:
-        give_up("bench.world.proxy", str(error))
+        exit_with_usage_error("bench.world.proxy", str(error))
 
 
 def _address(text: str) -> tuple[str, int]:

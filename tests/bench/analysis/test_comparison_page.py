@@ -14,7 +14,7 @@ from bench.analysis.report_program import display_path
 from bench.analysis.run_comparison import Compared
 from bench.analysis.threshold_syntax import parse
 from bench.cli.commands import main
-from bench.cli.run_command import all_met
+from bench.cli.run_command import check_thresholds
 from bench.schema import CHECKS, COMPARED, SCHEMA_VERSION, TABLES
 
 
@@ -125,7 +125,7 @@ def test_what_a_threshold_found_is_noted_in_the_run_for_its_summary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = run(tmp_path / "a", BASE)
-    assert not all_met(path, [parse("p50(response) < 200ms"), parse("lost == 0")])
+    assert not check_thresholds(path, [parse("p50(response) < 200ms"), parse("lost == 0")])
     assert "CROSSED" in capsys.readouterr().out
     assert json.loads((path / CHECKS).read_text()) == [
         {"text": "p50(response) < 200ms", "subject": "welcome_email inprocess", "value": 105.0, "met": True},
@@ -138,7 +138,7 @@ def test_a_run_that_cannot_be_written_is_held_against_thresholds_all_the_same(
 ) -> None:
     path = run(tmp_path / "a", BASE)
     (path / CHECKS).mkdir()
-    assert all_met(path, [parse("p50(response) < 200ms")])
+    assert check_thresholds(path, [parse("p50(response) < 200ms")])
     assert "not noted in" in capsys.readouterr().err
 
 

@@ -79,7 +79,7 @@ def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
     assert isinstance(made.subject, OwnApp)
     assert made.subject.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
     parsed = main.commands["run"].make_context("run", made.command[2:])
-    assert run_command.sorted_out(parsed.params)["own"] == Asked(
+    assert run_command.group_options(parsed.params)["own"] == Asked(
         app="shop.celery:app",
         tasks=("shop.tasks.send_receipt",),
         args=("[42]",),

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from bench.process.process_table import ProcessTable, gave_up
+from bench.process.process_table import ProcessTable, failed_exit_codes
 
 PATIENCE_S = 20.0
 
@@ -26,4 +26,4 @@ def test_a_part_that_ended_with_an_error_is_told_and_one_that_was_stopped_is_not
         parts["replica"].kill()
         for name in ("worker", "beat", "replica"):
             asyncio.run(parts[name].ended(within_s=PATIENCE_S))
-        assert gave_up(parts) == {"worker": 3}
+        assert failed_exit_codes(parts) == {"worker": 3}
