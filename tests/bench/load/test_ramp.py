@@ -37,7 +37,7 @@ def test_each_step_offers_its_rate_and_only_its_own_time() -> None:
 
 def test_no_step_repeats_the_draws_of_another() -> None:
     plan, stairs = ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=5.0)
-    firsts = []
+    firsts: list[object] = []
     for step in stairs:
         own = [a for a in plan.arrivals if step.start_ns <= a.due_ns < step.end_ns]
         firsts.append((own[0].params["name"], own[0].params["address"]))
