@@ -1,4 +1,4 @@
-"""What the lease transport costs beside stock's: one `delay`, and 5,000 trivial jobs drained by one worker.
+"""What the lease transport costs beside stock's: one `delay`, and 2,000 trivial jobs drained by one worker.
 
     make bench-micro ARGS="-k lease_transport"
 
@@ -37,7 +37,7 @@ from celery_impl.sidekiq.redis.queue_signal import signal_key
 
 #: Variables of the worker processes: the broker, and the file that tells that one is ready.
 URL, READY = "LEASE_BENCH_URL", "LEASE_BENCH_READY"
-JOBS = int(os.environ.get("LEASE_BENCH_JOBS", "5000"))
+JOBS = int(os.environ.get("LEASE_BENCH_JOBS", "2000"))
 ROUNDS = 3
 TRANSPORTS = ("stock", "lease")
 
@@ -52,7 +52,7 @@ def make(url: str) -> tuple[Celery, Any]:
     made.conf.update(task_acks_late=True, task_ignore_result=True, worker_prefetch_multiplier=2)
     if url.startswith("lease+"):
         Sidekiq(made)
-    return made, made.task(name="nothing")(nothing)
+    return made, made.task(name="nothing", shared=False)(nothing)
 
 
 if URL in os.environ:

@@ -29,7 +29,7 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 ROOT = Path(__file__).parent.parent.parent
 #: Servers that are started together, and how often: small enough for a round that nobody disturbed.
 BURST = 2_000
-ROUNDS = 60
+ROUNDS = 30
 #: Servers that tick together, each once a second, and for how long, s.
 TICKING = 10_000
 TICKING_S = 4.0

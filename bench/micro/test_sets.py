@@ -35,9 +35,9 @@ from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE
 #: Variables of the worker processes: the broker, whose app it is, the file that tells that one is ready.
 URL, NAME, READY = "SETS_BENCH_URL", "SETS_BENCH_NAME", "SETS_BENCH_READY"
 #: Jobs of a lateness, and seconds in which they become due.
-JOBS, SPREAD_S = 1000, 10.0
+JOBS, SPREAD_S = 500, 5.0
 #: Seconds before the first is due, in which all are sent.
-LEAD_S = 8.0
+LEAD_S = 5.0
 #: Entries of the other sets.
 ENTRIES = 10_000
 LATE = "late"

@@ -6,15 +6,15 @@ this process has a single thread: a lock held by another would stay held in the 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
-from typing import Any
+from typing import Any, Final
 
 from reports.data.run import Run
 
@@ -22,6 +22,8 @@ from reports.data.run import Run
 MOST = 4
 #: Lists the threads of this process, on Linux.
 _THREADS = Path("/proc/self/task")
+#: From Linux's <sys/prctl.h>: the signal that the kernel sends a process when the thread that forked it ends.
+_PR_SET_PDEATHSIG: Final = 1
 
 Piece = Callable[[Run], Any]
 
@@ -51,23 +53,25 @@ def shared(run: Run, pieces: Sequence[Piece], *, processes: int) -> list[Any]:
 
 def _forked(run: Run, pieces: Sequence[Piece], processes: int) -> list[Any]:
     context = get_context("fork")
-    with ProcessPoolExecutor(processes, context, initializer=_hold, initargs=(run, pieces)) as pool:
+    with ProcessPoolExecutor(
+        processes, context, initializer=_hold, initargs=(run, pieces, os.getpid())
+    ) as pool:
         # not pool.map: it cancels the rest on Ctrl-C, and the pool, broken by then, stumbles over that
         asked = [pool.submit(_make, place) for place in range(len(pieces))]
         return [future.result() for future in asked]
 
 
-def _hold(run: Run, pieces: Sequence[Piece]) -> None:
-    """Begin a forked process: Ctrl-C ends it at once and without a word, and it ends with its parent."""
+def _hold(run: Run, pieces: Sequence[Piece], parent: int) -> None:
+    """Begin a forked process: Ctrl-C ends it at once and without a word, and it ends with its parent.
+
+    The kernel ends it, and not a thread that waits for the parent's end: that needs the interpreter's lock,
+    which a piece may hold for long in C, and the pipe it waits on stays open in the processes forked later.
+    """
     global _held  # noqa: PLW0603 - a pool's task sees nothing else of what its process began with
     _held = run, pieces
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    if parent := parent_process():
-        parent.join()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the kernel knew
         os._exit(1)
 
 

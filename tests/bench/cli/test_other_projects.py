@@ -1,4 +1,4 @@
-"""The command in a folder, and with a path, where other packages have the names of ours; and without an extra."""
+"""The command beside packages of the caller that have the names of ours; and without an extra."""
 
 from __future__ import annotations
 

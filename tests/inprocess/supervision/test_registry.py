@@ -70,6 +70,32 @@ async def test_a_duplicate_key_has_many_entries_of_many_owners_and_of_the_same(r
 
 
 @with_registry("duplicate")
+async def test_an_owner_is_not_found_by_what_hears_of_its_end_before_the_registry_does(
+    registry: Registry,
+) -> None:
+    ended, living = Ending(), Ending()
+    found: list[Any] = []
+    ended.monitor(lambda _exit: found.extend([registry.lookup("key"), registry.whereis("key")]))
+    ended.monitor(lambda _exit: found.extend([registry.keys(ended), registry.entries()]))
+    registry.register("key", ended)
+    registry.register("key", living)
+    assert registry.whereis("key") is ended
+    ended._end(NORMAL)
+    assert found == [[Entry(living)], living, [], [("key", Entry(living))]]
+
+
+@with_registry("unique")
+async def test_a_key_is_free_for_what_hears_of_its_owners_end_before_the_registry_does(
+    registry: Registry,
+) -> None:
+    ended, next_owner = Ending(), Ending()
+    ended.monitor(lambda _exit: registry.register("key", next_owner))
+    registry.register("key", ended)
+    ended._end(NORMAL)
+    assert registry.lookup("key") == [Entry(next_owner)]
+
+
+@with_registry("duplicate")
 async def test_a_dispatch_to_nobody_calls_nothing(registry: Registry) -> None:
     assert registry.dispatch("nobody", lambda _: pytest.fail("called")) == 0
 

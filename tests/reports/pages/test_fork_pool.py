@@ -6,14 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import psutil
 import pytest
 
 #: What every program begins with; `work(…)` gives what pieces make of a run with so many processes.
 BEGIN = """
-import os, signal, sys, threading, time
+import ctypes, os, signal, sys, threading, time
 from reports.pages import fork_pool as hands
 from reports.data.run import Run
 def work(*pieces, processes=2):
@@ -21,17 +22,34 @@ def work(*pieces, processes=2):
 """
 
 
-def command(program: str) -> Sequence[str]:
-    return sys.executable, "-W", "error", "-c", BEGIN + program
-
-
-ENVIRONMENT = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+@contextmanager
+def started(program: str) -> Iterator[subprocess.Popen[str]]:
+    """Start a program in a process group of its own, which is killed whatever becomes of the test."""
+    command = sys.executable, "-W", "error", "-c", BEGIN + program
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    parent = subprocess.Popen(
+        command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    try:
+        yield parent
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
+        parent.communicate()
 
 
 def printed(program: str) -> list[str]:
-    done = subprocess.run(command(program), env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.splitlines()
+    with started(program) as parent:
+        told, complaint = parent.communicate()
+    assert (parent.returncode, complaint) == (0, "")
+    return told.splitlines()
+
+
+def said(parent: subprocess.Popen[str], count: int) -> list[int]:
+    """Read so many lines, each a number."""
+    assert parent.stdout
+    return [int(parent.stdout.readline()) for _ in range(count)]
 
 
 def test_each_piece_is_given_the_run_and_what_it_makes_comes_back_in_order() -> None:
@@ -81,51 +99,43 @@ print(*work(dies, lambda _: os.getpid() == here))
     assert printed(program) == ["made True"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_no_process_outlives_the_one_that_shared_out(number: signal.Signals) -> None:
-    program = """
+#: A piece says who makes it, and never ends.
+STAYS = """
 def stays(_):
     os.write(1, b"%d\\n" % os.getpid())
     while True:
         time.sleep(60)
-work(stays, stays)
 """
-    with subprocess.Popen(command(program), env=ENVIRONMENT, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout
-        try:
-            children = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
-        finally:
-            parent.send_signal(number)
-    _, alive = psutil.wait_procs(children, timeout=30)
+#: As STAYS, in C code that never lets another thread of its process run.
+STAYS_IN_C = """
+def stays(_):
+    os.write(1, b"%d\\n" % os.getpid())
+    ctypes.PyDLL(None).sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("piece", [STAYS, STAYS_IN_C], ids=["in Python", "in C"])
+def test_no_process_outlives_the_one_that_shared_out(piece: str, number: signal.Signals) -> None:
+    with started(piece + "work(stays, stays)") as parent:
+        children = [psutil.Process(pid) for pid in said(parent, 2)]
+        parent.send_signal(number)
+        _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
 
 
 def test_ctrl_c_ends_it_at_once_without_a_word_from_the_processes() -> None:
     program = """
-def stays(_):
-    os.write(1, b"%d\\n" % os.getpid())
-    while True:
-        time.sleep(60)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job begins without
 try:
     work(stays, stays)
 except KeyboardInterrupt:
     print("interrupted")
 """
-    with subprocess.Popen(
-        command(program),
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as parent:
-        assert parent.stdout
-        assert parent.stderr
-        for _ in range(2):
-            parent.stdout.readline()
+    with started(STAYS + program) as parent:
+        said(parent, 2)
         os.killpg(parent.pid, signal.SIGINT)
-        told, complaint = parent.communicate()
-    assert (told, complaint) == ("interrupted\n", "")
+        assert parent.communicate() == ("interrupted\n", "")
 
 
 def test_with_a_second_thread_nothing_is_shared_out() -> None:

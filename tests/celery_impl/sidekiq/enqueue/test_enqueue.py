@@ -72,9 +72,14 @@ def slow(lab: Any) -> Iterator[SlowProxy]:
     made.close()
 
 
-def plain_app(url: str, **options: Any) -> Any:
-    """An app on Celery's own settings, but for `Sidekiq(app)`; its one task."""
+def plain_app(url: str, *, socket_timeout: float | None = None, **options: Any) -> Any:
+    """Return the task of an app on Celery's own settings, but for Sidekiq and how long sockets wait."""
     app = Celery("plain", broker=url)
+    if socket_timeout is not None:
+        app.conf.broker_transport_options = {
+            "socket_timeout": socket_timeout,
+            "socket_connect_timeout": socket_timeout,
+        }
     Sidekiq(app, **options)
 
     @app.task(name="plain.note", ignore_result=True, shared=False)
@@ -208,6 +213,31 @@ def test_the_bound_counts_for_all_of_an_enqueue_and_not_for_each_answer(
 
     queued = [json.loads(message)["headers"]["argsrepr"] for message in lab.redis.lrange("celery", 0, -1)]
     assert queued == ["('b',)"]
+
+
+@TRANSPORTS
+@pytest.mark.timeout(30)
+def test_the_bound_ends_an_enqueue_whose_own_socket_would_wait_longer(lab: Any, form: str) -> None:
+    """The time limit of the test is what fails otherwise: a silent broker never answers."""
+    url = form.format(lab.broker.url)
+    connected, fresh = (plain_app(url, enqueue_within_s=0.3, socket_timeout=1000.0) for _ in range(2))
+    connected.delay("a")
+    lab.broker.pause()
+
+    for task in (connected, fresh):
+        with pytest.raises(OperationalError):
+            task.delay("b")
+
+
+@TRANSPORTS
+@pytest.mark.timeout(30)
+def test_a_socket_that_waits_less_than_the_bound_ends_an_enqueue(lab: Any, form: str) -> None:
+    task = plain_app(form.format(lab.broker.url), enqueue_within_s=1000.0, socket_timeout=0.3)
+    task.delay("a")
+    lab.broker.pause()
+
+    with pytest.raises(OperationalError):
+        task.delay("b")
 
 
 def test_the_inner_of_two_bounds_cannot_outlast_the_outer_one() -> None:

@@ -98,6 +98,19 @@ def test_a_record_that_holds_itself_is_shown_to_a_depth() -> None:
     assert len(redact(value)) <= VALUE_CHARACTERS
 
 
+def test_mappings_and_records_are_followed_four_deep_and_no_deeper() -> None:
+    assert redact({1: {2: {3: {4: "shown"}}}}) == "{1: {2: {3: {4: 'shown'}}}}"
+    assert redact({1: {2: {3: {4: {5: "left out"}}}}}) == "{1: {2: {3: {4: {…}}}}}"
+    record = {1: {2: {3: Account("four", SECRET)}}}
+    assert redact(record) == "{1: {2: {3: Account(name='four', password=[hidden])}}}"
+    assert redact({0: record}) == "{0: {1: {2: {3: Account(…)}}}}"
+
+
+def test_a_mapping_shows_its_first_eight_and_says_when_there_are_more() -> None:
+    assert redact(dict.fromkeys(range(8))) == repr(dict.fromkeys(range(8)))
+    assert redact(dict.fromkeys(range(9))) == f"{repr(dict.fromkeys(range(8)))[:-1]}, …}}"
+
+
 def test_a_call_hides_arguments_by_the_names_of_their_parameters() -> None:
     def log_in(user: str, password: str) -> None: ...
 
