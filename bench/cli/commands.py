@@ -109,8 +109,8 @@ def main(context: click.Context) -> None:
 def run(resume: Path | None, **asked: Any) -> None:
     """Measure, write results after every block, render the report.
 
-    Ctrl-C, SIGTERM and SIGHUP end the run, keep what was measured and still render. `--resume RUN` continues it:
-    complete blocks are kept, the one that was cut off is measured again.
+    Ctrl-C, SIGTERM and SIGHUP end the run, keep what was measured and still render. `--resume RUN`
+    continues it: complete blocks are kept, the one that was cut off is measured again.
 
     \b
     Your own Celery app, in your project's folder (docs/bring-your-own.md):
@@ -125,7 +125,8 @@ def run(resume: Path | None, **asked: Any) -> None:
             run_command.refuse_options_beside_resume(click.get_current_context())
             directory = run_command.resume_run(resume, run, console)
         else:
-            directory = run_command.execute(run_command.request(**run_command.group_options(asked)), console)
+            request = run_command.request(**run_command.group_options(asked))
+            directory = run_command.execute(request, console)
         code = run_command.finish(directory) if directory is not None else 0
     sys.exit(128 + received[0] if received else code)
 

@@ -28,7 +28,7 @@ def stop_on_signals() -> asyncio.Event:
 def interrupted_by_signals() -> Iterator[list[signal.Signals]]:
     """SIGTERM and SIGHUP do what Ctrl-C does; yield a list to which each that comes is added.
 
-    A signal that is ignored, as by `nohup`, stays so. After SIGHUP the terminal is gone: output to it is dropped.
+    A signal that is ignored, as by `nohup`, stays so. After SIGHUP the output to a terminal is dropped.
     """
     received: list[signal.Signals] = []
 

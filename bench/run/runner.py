@@ -1,4 +1,4 @@
-"""A run from its checks to its end: nothing starts that cannot work, and whatever ends it is in `run.json`."""
+"""A run, from the checks before it to its end; `run.json` says what ended it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def continue_run(
 
 
 def _check_parts(request: RunRequest) -> tuple[str, Deployment]:
-    """Try the database, the broker and the parts on other hosts; raise BenchError for one that cannot work."""
+    """Try database, broker and the parts on other hosts; raise BenchError for one that cannot work."""
     env = request.subject.environment(os.environ)
     check_database(env)
     return _check_broker(request, env), discover(request, env)
@@ -103,7 +103,7 @@ def _measure(
         console.print(f"{error}: what was measured so far is kept", highlight=False, soft_wrap=True)
     finally:
         if deployment.world:
-            deployment.world.leave(directory.manifest["run"])
+            deployment.world.release(directory.manifest["run"])
         shutil.rmtree(directory.path / "work", ignore_errors=True)
         _conclude(directory, request, console, stopped_by=stopped_by, partial_blocks=partial_blocks)
 
