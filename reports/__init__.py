@@ -20,37 +20,24 @@ from reports.data.run import Run, read
 from reports.pages import fork_pool, matplotlib_cache, report
 from reports.pages.section import Section
 from reports.pages.sections import illustrated, sections
-from reports.summary import dumps, markdown, summary
-from reports.verdicts import verdicts
+from reports.summary import dumps, markdown, summary, terminal
 
-__all__ = ["RunError", "headlines", "render", "render_with_headlines", "summary_text"]
-
-
-def render(run_directory: Path) -> Path:
-    """Write `report.html` and the summaries into the run directory; return the report's path.
-
-    Each file is replaced in one step. Raise RunError if the directory holds no readable run or cannot
-    be written to.
-    """
-    return _write_all(run_directory, read(run_directory))
+__all__ = ["RunError", "render", "summary_text"]
 
 
-def render_with_headlines(run_directory: Path, *, processes: int = 1) -> tuple[Path, list[str]]:
-    """Do `render` and `headlines`, and read the run only once. Raise RunError as `render` does.
+def render(run_directory: Path, *, processes: int = 1) -> tuple[Path, str]:
+    """Write `report.html` and the summaries into the run directory; return the report's path and `terminal`.
 
-    With `processes` above 1 the work is shared by forks (`reports.pages.fork_pool`), which needs a program
-    with a single thread.
+    Each file is replaced in one step. With `processes` above 1 the work is shared by forks
+    (`reports.pages.fork_pool`), which needs a program with a single thread. Raise RunError if the directory
+    holds no readable run or cannot be written to.
     """
     run = read(run_directory)
-    return _write_all(run_directory, run, processes), _headlines(run)
-
-
-def _write_all(run_directory: Path, run: Run, processes: int = 1) -> Path:
     shown, short = _make(run, processes)
     write(run_directory / REPORT, report.html(run, shown))
     write(run_directory / SUMMARY_JSON, dumps(short))
     write(run_directory / SUMMARY_MD, markdown(short))
-    return run_directory / REPORT
+    return run_directory / REPORT, terminal(short)
 
 
 def _make(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
@@ -66,19 +53,5 @@ def _make(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
 
 
 def summary_text(run_directory: Path, *, form: str) -> str:
-    """The summary of a run as text, in the format "md" or "json". Raise RunError as `render` does."""
-    short = summary(read(run_directory))
-    return markdown(short) if form == "md" else dumps(short)
-
-
-def headlines(run_directory: Path) -> list[str]:
-    """The verdict of each scenario in one line, with a stamp if it may not be quoted.
-
-    Raise RunError as `render` does.
-    """
-    return _headlines(read(run_directory))
-
-
-def _headlines(run: Run) -> list[str]:
-    stamp = "".join(f" [{text}]" for text in report.stamps(run)[:1])
-    return [verdict.sentence + stamp for verdict in verdicts(run)]
+    """The summary of a run as text: "md", "json" or "terminal". Raise RunError as `render` does."""
+    return {"md": markdown, "json": dumps, "terminal": terminal}[form](summary(read(run_directory)))

@@ -1,4 +1,4 @@
-"""`python -m reports RUN_DIRECTORY`: render a run, print its verdicts and the path of its report.
+"""`python -m reports RUN_DIRECTORY`: render a run, print the paths and the table of verdicts.
 
 Writes the list of all runs as well. With `--format md` or `json` it prints the summary and writes nothing.
 If the directory holds no readable run: one line on standard error, and exit code 2.
@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from reports import RunError, index, render_with_headlines, summary_text
+from reports import RunError, index, render, summary_text
 from reports.pages import fork_pool
 from reports.pages.program import EXIT_USAGE, complain, end_with
 
@@ -25,16 +25,16 @@ def main() -> int:
         if asked.format != "html":
             sys.stdout.write(summary_text(asked.run_directory, form=asked.format))
             return 0
-        page, lines = render_with_headlines(asked.run_directory, processes=fork_pool.free())
+        page, table = render(asked.run_directory, processes=fork_pool.free())
     except RunError as error:
         complain(error)
         return EXIT_USAGE
-    lines = [*lines, "", f"report: {page}"]
+    lines = [f"report: {page}"]
     try:
         lines.append(f"all runs: {index.write_index(index.runs_beside(asked.run_directory))}")
     except RunError as error:
         complain(error)  # the report is written; only the list of runs is not
-    sys.stdout.write("\n".join([*lines, ""]))
+    sys.stdout.write("\n".join([*lines, "", table]))
     return 0
 
 

@@ -84,7 +84,7 @@ async def _run(spec: BlockSpec, context: Context, barrier: asyncio.Barrier) -> N
             "ticks": pd.concat([ticks for ticks, _ in made]),
             "drift": pd.concat([rows for _, rows in made]),
         },
-        row=valid_row(spec, seconds=context.profile.drift_s),
+        row=valid_row(spec, seconds=context.profile.drift_s, start_ns=block.start_ns, end_ns=block.end_ns),
     )
     result.append_to(context.directory)
 

@@ -144,6 +144,11 @@ def _write(
         spec=spec,
         spent=readings.spent,
         tables={"exposure": exposed, "controls" if spec.control else "failures": rows},
-        row=valid_row(spec, seconds=(readings.drained_ns - readings.start_ns) / 1e9),
+        row=valid_row(
+            spec,
+            seconds=(readings.drained_ns - readings.start_ns) / 1e9,
+            start_ns=readings.start_ns,
+            end_ns=readings.drained_ns,
+        ),
     )
     return result.append_to(context.directory)

@@ -112,6 +112,8 @@ def block_row(
         "hiccup_max_ms": readings.hiccup["max_ms"],
         "steal_percent": steal_percent,
         "lateness_ms": noise.lateness_ms,
+        "start_ns": readings.block.start_ns,
+        "end_ns": readings.block.end_ns,
     }
     limits = (bottleneck(readings.spent), latency.unsent(requests))
     reason = "; ".join(filter(None, [validity.reason(noise), *limits, *also]))

@@ -165,7 +165,8 @@ def _check_usable(url: str, named: str = URL_VARIABLE) -> None:
 def _problem(url: str) -> str:
     """Why a server that answers cannot be used; empty if it can. A key is written and deleted."""
     with client(url, within_s=REACHABLE_WITHIN_S) as connected:
-        if connected.info("server").get("redis_mode") == "cluster":
+        server = connected.info("server")
+        if "cluster" in (server.get("redis_mode"), server.get("server_mode")):  # Redis, Valkey
             return "a server in cluster mode, over which Celery cannot send: name a single server"
         key = f"queue-or-task:trial:{uuid.uuid4().hex}"
         connected.set(key, "", ex=TRIAL_S)

@@ -26,6 +26,7 @@ from typing import Any
 
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import Process
+from inprocess.supervision.core.redact import repr_of, text_of
 from inprocess.supervision.lifecycle.drain import drain
 from inprocess.supervision.lifecycle.runtime import attach
 from inprocess.supervision.tasks.task import unlinked
@@ -115,7 +116,8 @@ class Supervised:
         except Exception as error:  # noqa: BLE001 - the server is told, whatever it is
             log.exception("the supervision tree failed at %s", phase)
             await inner.ask("shutdown")
-            await send({"type": f"lifespan.{phase}.failed", "message": f"{type(error).__name__}: {error}"})
+            message = f"{type(error).__name__}: {text_of(error)}"
+            await send({"type": f"lifespan.{phase}.failed", "message": message})
             return
         await send(await inner.ask("shutdown") or {"type": "lifespan.shutdown.complete"})
 
@@ -151,4 +153,4 @@ class _Inner:
         self._task.cancel()
         await asyncio.wait((self._task,))
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
-            log.info("the app has no lifespan of its own: %r", error)
+            log.info("the app has no lifespan of its own: %s", repr_of(error))

@@ -12,7 +12,7 @@ from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
 #: What the figures of this run say for a choice; `open` if they do not decide.
-Points = Literal["queue", "task", "either", "neither", "open"]
+Points = Literal["queue", "task", "either", "lease", "neither", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,9 @@ def queues(run: Run) -> tuple[str, ...]:
 
 def describe_losses(losses: Losses) -> str:
     """The losses of one side at one fault; if there were none, with the bound that this still allows."""
-    at = f"at {formatting.FAULT_NAMES.get(losses.fault, f'fault {losses.fault}')}"
+    at = f"at {formatting.fault_name(losses.fault)}"
+    if not losses.exposed:
+        return f"{formatting.side(losses.side)}: no job was exposed {at}"
     stuck = f", {losses.stuck} more still held at the limit" if losses.stuck else ""
     jobs = f"{losses.accepted} accepted jobs"
     if losses.exposed != losses.accepted:

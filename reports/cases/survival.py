@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bench.schema import State
 from reports.cases.kinds import Choice, Evidence, Points, Question, cell_of, describe_losses, queues
@@ -14,6 +14,8 @@ from reports.verdicts.kinds import Gap, queue_in
 SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
 #: Faults of docs/faults.md: 503 twice, kill -9 of the app, SIGTERM, two replicas.
 RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
+#: The queue whose scheduler holds a lease.
+LEASED_QUEUE = "celery-hardened"
 
 
 def restart(run: Run) -> Question:
@@ -65,17 +67,7 @@ def weigh(task: State | None, queue: State | None) -> Points:
 def replicas(run: Run) -> Question:
     """Whether more than one process of the app runs."""
     bursts = evidence.bursts(run.table("failures"), scenario=SYNC, fault=REPLICAS)
-    queue = next((side for side in queues(run) if bursts.get(side)), queues(run)[0])
-    task_twice, queue_twice = (_twice(bursts.get(side, [])) for side in (TASK, queue))
-    points = weigh(task_twice, queue_twice)
-    because = {
-        "queue": "A periodic job needs one schedule for all processes: here each app ticked for itself, and "
-        "the queue's scheduler kept to one.",
-        "task": "Here the app's ticks came once and those of the queue's schedulers twice.",
-        "either": "Neither side ran a tick twice here.",
-        "neither": "Both sides ran ticks twice here: give the periodic job a lease, or one owner.",
-        "open": "This run does not tell what two schedules of one periodic job do.",
-    }
+    points = of_replicas(bursts)
     alone = " A job that is handed over once lives in the process that took it, so replicas do not double it."
     return Question(
         key="replicas",
@@ -86,11 +78,11 @@ def replicas(run: Run) -> Question:
                 label="yes",
                 short="more than one process runs a periodic job",
                 points=points,
-                implies=because[points] + alone,
+                implies=_because(points, bursts) + alone,
                 evidence=tuple(
                     Evidence(
-                        text=f"{formatting.side(side)}: {sum(seen)} ticks twice within half an interval, "
-                        f"two replicas, {formatting.plural(len(seen), 'strike')}",
+                        text=f"{formatting.side(side)}: {formatting.plural(sum(seen), 'tick')} twice within "
+                        f"half an interval, two replicas, {formatting.plural(len(seen), 'strike')}",
                         at=cell_of(REPLICAS, side),
                     )
                     for side, seen in bursts.items()
@@ -107,6 +99,43 @@ def replicas(run: Run) -> Question:
             ),
         ),
     )
+
+
+def of_replicas(bursts: Mapping[str, Sequence[int]]) -> Points:
+    """A lease, if a side without one ran a tick twice and no queue with one did; open without a queue."""
+    queues_seen = bursts.keys() - {TASK}
+    if TASK not in bursts or not queues_seen:
+        return "open"
+    if any(bursts.get(LEASED_QUEUE, ())):
+        return "neither" if any(bursts[TASK]) else "task"
+    return "lease" if any(map(any, bursts.values())) else "either"
+
+
+def _because(points: Points, bursts: Mapping[str, Sequence[int]]) -> str:
+    """What the figures of two replicas say, and which of the sides held a lease."""
+    if points == "open":
+        return "This run does not tell what two schedules of one periodic job do."
+    if points in {"neither", "task"}:
+        task = "no tick" if points == "task" else "ticks"
+        return f"Hardened Celery ran ticks twice though its beat holds a lease; in-process ran {task} twice."
+    once = [formatting.side(side) for side, seen in bursts.items() if not any(seen)]
+    twice = [
+        f"{formatting.side(side)} ran {formatting.plural(sum(seen), 'tick')} twice"
+        for side, seen in bursts.items()
+        if any(seen)
+    ]
+    if points == "either":
+        return f"No tick came twice here, with {' and '.join(once)}."
+    kept = f", {' and '.join(once)} none" if once else ""
+    if any(bursts[TASK]):
+        task = (
+            "In-process has a lease too (Leased); this run measured it without one."
+            if once
+            else "Both sides have one (Leased; hardened Celery's beat); this run measured neither."
+        )
+    else:
+        task = "In-process held its lease (Leased); one on a file holds on one host, others on several."
+    return f"What helps is a lease, on either side, not a queue: {'; '.join(twice)}{kept}. {task}"
 
 
 def retries(run: Run) -> Question:
@@ -167,17 +196,12 @@ def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
 
 
 def _state(found: Sequence[Losses], needed: int) -> State | None:
-    """Whether nothing was lost; None if the needed fault was not measured."""
-    states = {losses.state for losses in found}
-    if needed not in {losses.fault for losses in found}:
+    """Whether nothing was lost; None if the needed fault was not measured or exposed no job."""
+    exposed = [losses for losses in found if losses.exposed]
+    states = {losses.state for losses in exposed}
+    if needed not in {losses.fault for losses in exposed}:
         return "broken" if "broken" in states else None
     return next((state for state in ("broken", "unknown", "held") if state in states), None)
-
-
-def _twice(bursts: Sequence[int]) -> State | None:
-    if not bursts:
-        return None
-    return "broken" if any(bursts) else "held"
 
 
 def _found(*sides: Sequence[Losses]) -> tuple[Evidence, ...]:
@@ -190,7 +214,7 @@ def _found(*sides: Sequence[Losses]) -> tuple[Evidence, ...]:
 
 def _unmeasured(run: Run, fault: int, *sides: Sequence[Losses]) -> tuple[Gap, ...]:
     """A gap if this fault was not measured at both sides."""
-    met = all(fault in {losses.fault for losses in found} for found in sides)
+    met = all(fault in {losses.fault for losses in found if losses.exposed} for found in sides)
     return () if met else _gap(run, "open", formatting.FAULT_NAMES[fault], fault, SETUP)
 
 

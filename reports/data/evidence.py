@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.schema import State
+from reports.data import formatting
 from reports.data.frames import groups, records
 from reports.data.run import Run
 
@@ -38,23 +39,26 @@ class Losses:
     strikes: int
     strikes_with_loss: int
     accepted: int
+    unanswered: int  # jobs whose caller got no answer; they are not among the accepted
     exposed: int  # of the accepted; all of them if the run did not record exposure
+    exposure_known: bool
     lost: int
     stuck: int
     duplicated: int
+    late: int  # 0 also where it could not be measured
     checked: bool  # every strike's sum check held and its verdict is known
 
     @property
     def state(self) -> State:
-        """Whether "at least once" held; unknown if no job was lost but a strike could not be judged."""
+        """Whether "at least once" held; unknown if nothing was exposed or a strike could not be judged."""
         if self.lost:
             return "broken"
-        return "held" if self.checked else "unknown"
+        return "held" if self.checked and self.exposed else "unknown"
 
     @property
     def share(self) -> float:
-        """Lost jobs per exposed job."""
-        return self.lost / self.exposed
+        """Lost jobs per exposed job; NaN if none was exposed."""
+        return self.lost / self.exposed if self.exposed else math.nan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,15 @@ class Comparison:
     difference_ms: float
     words: str
     why: str
+    #: Missing in runs of earlier versions.
+    pairs_needed: float = math.nan
+    #: The smallest difference that matters in practice.
+    margin_ms: float = math.nan
+
+    @property
+    def called(self) -> str:
+        """The words, with the pairs where there are too few."""
+        return formatting.called(self.words, self.pairs, self.pairs_needed)
 
     @property
     def differs(self) -> bool:
@@ -97,6 +110,8 @@ class Comparison:
             difference_ms=-self.difference_ms,
             words=_OPPOSITE.get(self.words, self.words),
             why=self.why,
+            pairs_needed=self.pairs_needed,
+            margin_ms=self.margin_ms,
         )
 
 
@@ -138,7 +153,7 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
         return None
     lost = total(rows["lost"])
     reached = exposure[exposure["block"].isin(rows["block"]) & (exposure["scenario"] == scenario)]
-    exposed = total(reached["exposed"])
+    known = bool(reached["exposed"].notna().any())
     judged = rows["sum_ok"].fillna(value=False).astype(bool) & rows["at_least_once"].isin(["held", "broken"])
     return Losses(
         fault=fault,
@@ -146,10 +161,13 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
         strikes=len(rows),
         strikes_with_loss=int((rows["lost"] > 0).sum()),
         accepted=accepted,
-        exposed=max(exposed, lost) if exposed else accepted,
+        unanswered=total(rows["unknown"]),
+        exposed=max(total(reached["exposed"]), lost) if known else accepted,
+        exposure_known=known,
         lost=lost,
         stuck=total(rows["stuck"]),
         duplicated=total(rows["duplicated"]),
+        late=total(rows["late"]),
         checked=bool(judged.all()) and bool(rows["lost"].notna().all()),
     )
 

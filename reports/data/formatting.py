@@ -19,6 +19,9 @@ CONFIDENCE = 0.95
 #: The quantile that is called by its name.
 MEDIAN = 0.5
 
+#: The words of a comparison that has too few pairs.
+TOO_FEW = "too few pairs"
+
 #: From here on the next larger unit is used: milliseconds, seconds.
 _SECOND_MS = 1000
 _MINUTE_S = 120
@@ -64,10 +67,21 @@ FAULT_NAMES = {
     38: "schedules of many users at once",
 }
 
+_QUEUES = {
+    "celery-hardened": "a hardened queue",
+    "celery-stock": "a stock queue",
+    "celery-app": "a queue with your settings",
+}
+
 
 def side(name: str) -> str:
     """The label of a side."""
     return SIDE_LABELS.get(name, name)
+
+
+def queue(name: str) -> str:
+    """A side that is a queue, with its article: "a hardened queue"."""
+    return _QUEUES.get(name, f"a queue ({side(name)})")
 
 
 def scenario(name: str) -> str:
@@ -98,11 +112,21 @@ def metric(name: str, quantile: float) -> str:
     return f"median {plain}" if quantile == MEDIAN else f"{plain} {percentile(quantile)}"
 
 
+def called(words: str, pairs: float, needed: float) -> str:
+    """The words of a comparison, as in "higher" and "too few pairs (3 of 4)"."""
+    return f"{words} ({count_of(pairs, needed)})" if words == TOO_FEW and math.isfinite(needed) else words
+
+
 def fault(number: float, slug: str = "") -> str:
     """A fault's number and what it does."""
     if not math.isfinite(number):
         return slug or NOTHING
     return f"{number:.0f} {FAULT_NAMES.get(int(number), slug.replace('-', ' '))}".strip()
+
+
+def fault_name(number: int) -> str:
+    """What a fault does."""
+    return FAULT_NAMES.get(number, f"fault {number}")
 
 
 def percentile(quantile: float) -> str:

@@ -1,7 +1,7 @@
-"""The promises of docs/method.md at each side, with a tick or a cross, and the run's own thresholds.
+"""Promises kept: for each promise of docs/method.md and each side a tick or a cross, and the thresholds.
 
-They are counts and shares that were seen in so many strikes, jobs and ticks: a tick promises nothing
-beyond them.
+A promise over faults is judged fault by fault: no count is summed over faults, since it would only weigh how
+much load each fault had. A tick says what was seen and promises nothing beyond it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 
 from bench.schema import SIDES, State
 from reports.data import evidence, formatting
+from reports.data.frames import groups
 from reports.data.run import Run
 
 #: A caller that waits for longer has seen an error (docs/method.md), ms.
@@ -28,6 +29,8 @@ class Mark:
 
     state: State
     text: str
+    #: The faults that broke it: the words, and the id of their details on the page.
+    faults: tuple[tuple[str, str], ...] = ()
 
     @property
     def symbol(self) -> str:
@@ -58,7 +61,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Thresholds:
+class Promises:
     """The promises by side, and the run's own checks."""
 
     sides: tuple[str, ...]
@@ -66,14 +69,14 @@ class Thresholds:
     checks: tuple[Check, ...]
 
 
-def thresholds(run: Run) -> Thresholds:
+def promises(run: Run) -> Promises:
     """Every promise at every side of the run."""
     sides = tuple(side for side in SIDES if side in run.texts("sides")) or SIDES
     rows = [
         Row(promise=promise, cells=tuple(tuple(judge(run, side)) for side in sides))
         for promise, judge in _PROMISES.items()
     ]
-    return Thresholds(
+    return Promises(
         sides=tuple(formatting.side(side) for side in sides),
         rows=tuple(rows),
         checks=tuple(
@@ -82,26 +85,35 @@ def thresholds(run: Run) -> Thresholds:
     )
 
 
-def _none_of(column: str, noun: str, *, of: str, judged: str = "") -> Callable[[Run, str], Sequence[Mark]]:
-    """A judge of a count over all strikes that must be zero; a strike that is not known leaves it open."""
+def _none_of(column: str, *, of: str, judged: str = "") -> Callable[[Run, str], Sequence[Mark]]:
+    """A judge of a count that must be zero at each fault; a strike that is not known leaves it open."""
 
     def judge(run: Run, side: str) -> Sequence[Mark]:
         failures = run.table("failures")
-        rows = failures[(failures["side"] == side) & (failures[of] > 0)]
+        rows = failures[(failures["side"] == side) & (failures[of] > 0)].dropna(subset=["fault"])
         if rows.empty:
             return [_absent("no strike")]
-        hit = sorted({f"{fault:g}" for fault in rows[rows[column] > 0]["fault"]}, key=float)
-        text = (
-            f"{formatting.count_of(rows[column].sum(), rows[of].sum())} {noun}, "
-            f"at {len(hit)} of {formatting.plural(rows['fault'].nunique(), 'fault')}"
-            + (f" ({', '.join(hit)})" if hit else "")
-        )
+        by_fault = sorted(groups(rows, "fault"), key=lambda item: float(item[0]))
+        broken = [(int(fault), group) for fault, group in by_fault if (group[column] > 0).any()]
+        named = tuple((_counted(fault, group, column, of), f"f{fault}-{side}") for fault, group in broken)
+        faults = formatting.plural(len(by_fault), "fault")
         unknown = int((rows[judged] == "unknown").sum()) if judged else 0
-        if unknown and not hit:
-            return [Mark(state="unknown", text=f"{text}; not known in {unknown}")]
-        return [_mark(not hit, text)]
+        if broken:
+            return [Mark(state="broken", text=f"not at {len(broken)} of {faults}:", faults=named)]
+        if unknown:
+            return [
+                Mark(
+                    state="unknown",
+                    text=f"at {faults}, but not known in {formatting.plural(unknown, 'strike')}",
+                )
+            ]
+        return [Mark(state="held", text=f"at {faults}")]
 
     return judge
+
+
+def _counted(fault: int, rows: pd.DataFrame, column: str, of: str) -> str:
+    return f"{formatting.fault_name(fault)} ({formatting.count_of(rows[column].sum(), rows[of].sum())})"
 
 
 def _callers(run: Run, side: str) -> Sequence[Mark]:
@@ -111,7 +123,9 @@ def _callers(run: Run, side: str) -> Sequence[Mark]:
         return [_absent("no load")]
     longest = float(waits.max())
     return [
-        _mark(longest <= CALLER_MS, f"longest of {formatting.count(len(waits))}: {formatting.ms(longest)}")
+        _mark(
+            longest <= CALLER_MS, f"longest of {formatting.count(len(waits))} calls: {formatting.ms(longest)}"
+        )
     ]
 
 
@@ -131,17 +145,13 @@ def _on_time(policy: str, rows: pd.DataFrame) -> Mark:
 
 
 _PROMISES: dict[str, Callable[[Run, str], Sequence[Mark]]] = {
-    "No accepted job lost, over every strike": _none_of(
-        "lost", "jobs", of="accepted", judged="at_least_once"
+    "No accepted job is lost, at each fault": _none_of("lost", of="accepted", judged="at_least_once"),
+    "No accepted job is done twice, at each fault": _none_of(
+        "duplicated", of="accepted", judged="at_most_once"
     ),
-    "No job done twice, over every strike": _none_of(
-        "duplicated", "jobs", of="accepted", judged="at_most_once"
-    ),
-    "No caller refused or kept for over 1 s, over every strike": _none_of(
-        "user_errors", "submits", of="submitted"
-    ),
-    "No caller kept for over 1 s, without a fault": _callers,
-    "Every tick on time (within 50 ms), without a fault": _ticks,
+    "No caller is refused or waits for over 1 s, at each fault": _none_of("user_errors", of="submitted"),
+    "No caller waits for over 1 s, without a fault": _callers,
+    "Every tick is on time (within 50 ms), without a fault": _ticks,
 }
 
 

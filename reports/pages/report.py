@@ -9,7 +9,7 @@ from reports.data import formatting, rerun_commands
 from reports.data.run import Run
 from reports.pages import limits
 from reports.pages.instrument import instrument
-from reports.pages.promises import thresholds
+from reports.pages.promises import promises
 from reports.pages.provenance import provenance
 from reports.pages.section import Section
 from reports.pages.templating import rendered
@@ -40,7 +40,7 @@ def html(run: Run, shown: Sequence[Section]) -> str:
         scenario_title=formatting.title,
         questions=cases(run),
         targets=targets(shown),
-        thresholds=thresholds(run),
+        promises=promises(run),
         sections=shown,
         command=rerun_commands.run_again(run),
         provenance=provenance(run),
@@ -81,19 +81,24 @@ def stamps(run: Run) -> list[str]:
 
 
 def answer(judged: list[Verdict]) -> str:
-    """The paragraph that answers the question, from the verdicts' choices alone."""
-    parts = [
-        f"{text}: {', '.join(names)}."
-        for choice, text in _ANSWERS.items()
-        if (
-            names := [formatting.scenario(verdict.scenario) for verdict in judged if verdict.choice == choice]
-        )
-    ]
+    """The paragraph that answers the question: each choice with its queue, its scenarios and conditions."""
+    parts = []
+    for choice, text in _ANSWERS.items():
+        chosen = [verdict for verdict in judged if verdict.choice == choice]
+        for queue in dict.fromkeys(verdict.queue for verdict in chosen) if choice == "queue" else [""]:
+            names = [_with_condition(verdict) for verdict in chosen if queue in {"", verdict.queue}]
+            if names:
+                parts.append(f"{text.format(queue=queue.capitalize())}: {'; '.join(names)}.")
     return " ".join(parts) or "Nothing was measured."
 
 
+def _with_condition(verdict: Verdict) -> str:
+    name = formatting.scenario(verdict.scenario)
+    return f"{name}, {verdict.condition}" if verdict.condition else name
+
+
 _ANSWERS = {
-    "queue": "A queue is called for",
+    "queue": "{queue} is called for",
     "no queue": "A supervised task in the app is enough",
     "neither": "Neither keeps every accepted job",
     "unsettled": "The figures leave it open",

@@ -15,14 +15,18 @@
 | problems      | files that could not be read in full                                               |
 | missing       | `what` the run lacks, and the `command` that fills it                              |
 | blocks        | `total`, and how many were left out as `invalid`                                   |
-| verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), sentence,    |
-|               | question, numbers (label, value, detail), caveat                                   |
+| answer        | the headline: each choice with its scenarios and their conditions                  |
+| verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), take (the    |
+|               | choice with its queue, as "a hardened queue"), condition, queue_note (what that    |
+|               | queue is), sentence, question, numbers (label, value, detail), caveat, marks (for  |
+|               | each side: state held, broken or unknown, text, at)                                |
 | figures       | key, scenario, side, policy, unit, value, low, high, n: `reports.summary.figures`  |
 | comparisons   | a metric's quantile of side over baseline: pairs, ratio with low and high (95 %),  |
 |               | difference_ms, words, why                                                          |
 | faults        | fault, name, scenario, side, aimed (whether the fault aims at the scenario),       |
 |               | strikes, accepted and what became of those: done_once, duplicated, failed_visibly, |
-|               | stuck, lost; at_least_once, at_most_once (held, broken, unknown), lost_bound (the  |
+|               | stuck, lost; exposed (null if not recorded), late, unknown (callers without an     |
+|               | answer); at_least_once, at_most_once (held, broken, unknown), lost_bound (the      |
 |               | largest share of strikes that may lose a job, 95 %)                                |
 | thresholds    | text, subject, value, met: what `queue-or-task check` last found                   |
 | manifest_sha256 | of the run.json that all this was made from                                      |
@@ -35,8 +39,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import pandas as pd
+
 from bench.schema import MACHINE_IDENTITY
-from reports.data import formatting, rerun_commands
+from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
 from reports.failure.cells import state
@@ -48,7 +54,7 @@ from reports.verdicts import Verdict, verdicts
 #: Raised by one when a key changes its meaning or goes.
 SUMMARY_VERSION = 1
 #: Accepted jobs and their classes, summed over the strikes of a fault.
-_COUNTS = ("accepted", "done_once", "duplicated", "failed_visibly", "stuck", "lost")
+_COUNTS = ("accepted", "done_once", "duplicated", "failed_visibly", "stuck", "lost", "late", "unknown")
 _COMPARED = ("scenario", "metric", "quantile", "baseline", "side", "pairs", "ratio", "low", "high")
 
 
@@ -76,6 +82,7 @@ def summary(run: Run) -> dict[str, Any]:
             "problems": run.problems,
             "missing": [gap for verdict in judged for gap in verdict.gaps],
             "blocks": {"total": len(run.tables["blocks"]), "invalid": len(run.invalid_blocks())},
+            "answer": report.answer(judged),
             "verdicts": [_verdict(verdict) for verdict in judged],
             "figures": figures(run),
             "comparisons": _comparisons(run),
@@ -87,9 +94,15 @@ def summary(run: Run) -> dict[str, Any]:
     return whole
 
 
+def _exposed(run: Run, strikes: pd.DataFrame, scenario: str) -> int | None:
+    table = run.table("exposure")
+    exposed = table[table["block"].isin(strikes["block"]) & (table["scenario"] == scenario)]["exposed"]
+    return evidence.total(exposed) if exposed.notna().any() else None
+
+
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    names = ("scenario", "choice", "sentence", "question", "numbers", "caveat")
-    return {name: getattr(verdict, name) for name in names}
+    names = ("scenario", "choice", "take", "condition", "queue_note", "sentence", "question", "numbers")
+    return {name: getattr(verdict, name) for name in (*names, "caveat", "marks")}
 
 
 def _comparisons(run: Run) -> list[dict[str, Any]]:
@@ -119,6 +132,7 @@ def _faults(run: Run) -> list[dict[str, Any]]:
                 "aimed": bool((group["predicted"] != "").any()),
                 "strikes": len(group),
                 **counts,
+                "exposed": _exposed(run, group, str(scenario)),
                 "at_least_once": state(group["at_least_once"], counts["lost"]),
                 "at_most_once": state(group["at_most_once"], counts["duplicated"]),
                 "lost_bound": formatting.upper_bound(struck, len(group)),

@@ -10,37 +10,36 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.schema import REPORT
+from bench.schema import REPORT, SIDES
 from reports.data import formatting
-from reports.summary.figures import formatted, title
 from reports.summary.plain import number
+from reports.summary.terminal import mark_text, marked_sides
 
 #: Characters of the text; GitHub allows 65,536.
 LONGEST = 60_000
 #: Characters of one cell; the report has the rest.
-LONGEST_CELL = 600
-#: Rows of faults that broke a promise; the report has the rest.
-MOST_FAULTS = 40
+LONGEST_CELL = 300
+#: Rows of each table that fit a screen; the report has the rest.
+MOST_ROWS = 10
 #: Digits of a commit that are shown.
 COMMIT_DIGITS = 10
 
-_CHOICES = {"queue": "queue", "no queue": "no queue needed", "neither": "neither is enough"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]#|~$])")
 
 _Summary = Mapping[str, Any]
 
 
 def markdown(summary: _Summary) -> str:
-    """The comment: verdicts, key figures with their intervals, faults, thresholds, where it comes from."""
+    """One screen: warnings, the answer, a table of verdicts, thresholds, faults that broke something."""
     parts = [
         f"### queue-or-task: {escape(summary['profile'])} run {escape(summary['run'])}",
         _stamps(summary),
+        escape(summary["answer"]),
         _verdicts(summary),
+        _notes(summary),
         _thresholds(summary),
-        _figures(summary),
-        _comparisons(summary),
         _faults(summary),
-        _lacking(summary),
+        _missing(summary),
         _origin(summary),
     ]
     text = "\n\n".join(filter(None, parts)) + "\n"
@@ -69,7 +68,11 @@ def code(text: str) -> str:
 
 def _table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     lines = [f"| {' | '.join(map(escape, row))} |" for row in rows]
-    return "\n".join([f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}", *lines]) if lines else ""
+    return (
+        "\n".join([f"| {' | '.join(map(escape, titles))} |", f"|{'---|' * len(titles)}", *lines])
+        if lines
+        else ""
+    )
 
 
 def _titled(heading: str, table: str) -> str:
@@ -77,27 +80,47 @@ def _titled(heading: str, table: str) -> str:
 
 
 def _stamps(summary: _Summary) -> str:
-    return "\n".join(f"> **{escape(stamp)}**  " for stamp in summary["stamps"])
+    stamps = [*summary["stamps"], *(f"not read in full: {problem}" for problem in summary["problems"])]
+    return "\n".join(f"> **{escape(stamp)}**  " for stamp in stamps)
 
 
 def _verdicts(summary: _Summary) -> str:
-    rows = [
-        (
-            formatting.scenario(item["scenario"]),
-            _CHOICES.get(item["choice"], item["choice"]),
-            item["sentence"],
-        )
-        for item in summary["verdicts"]
-    ]
-    return _table(("scenario", "verdict", "because"), rows) or "Nothing was measured."
+    """A row for each verdict, a column for each side with its mark and figure."""
+    sides = marked_sides(summary)
+    rows = []
+    for verdict in summary["verdicts"][:MOST_ROWS]:
+        cells = {mark["side"]: _mark(mark) for mark in verdict["marks"]}
+        marks = (cells.get(side, formatting.NOTHING) for side in sides)
+        take = f"{verdict['take']}, {verdict['condition']}" if verdict["condition"] else verdict["take"]
+        rows.append((formatting.scenario(verdict["scenario"]), *marks, take))
+    return _table(("", *map(formatting.side, sides), "take"), rows) or "Nothing was measured."
+
+
+def _mark(mark: _Summary) -> str:
+    return f"{mark_text(mark)} at {mark['at']}" if mark["at"] else mark_text(mark)
+
+
+def _notes(summary: _Summary) -> str:
+    notes = dict.fromkeys(escape(verdict["queue_note"]) for verdict in summary["verdicts"])
+    return " ".join(filter(None, notes))
 
 
 def _thresholds(summary: _Summary) -> str:
+    """The thresholds, those that were not met first."""
+    found = sorted(summary["thresholds"], key=lambda item: item["met"] is True)
     rows = [
-        ("✓" if item["met"] is True else "✗", item["text"], _found(item["value"]), item["subject"])
-        for item in summary["thresholds"]
+        (_met(item["met"]), item["text"], _found(item["value"]), item["subject"])
+        for item in found[:MOST_ROWS]
     ]
-    return _titled("Thresholds", _table(("", "threshold", "found", "where"), rows))
+    return _titled(f"Thresholds{_left_out(found)}", _table(("", "threshold", "found", "where"), rows))
+
+
+def _met(met: object) -> str:
+    return formatting.symbol("held" if met is True else "broken")
+
+
+def _left_out(rows: Sequence[object]) -> str:
+    return f" ({MOST_ROWS} of {len(rows)}; the rest are in {REPORT})" if len(rows) > MOST_ROWS else ""
 
 
 def _found(value: object) -> str:
@@ -106,108 +129,49 @@ def _found(value: object) -> str:
     return "> limit" if value == "inf" else f"{number(value):g}"
 
 
-def _figures(summary: _Summary) -> str:
-    """A row for each figure, a column for each side that has one."""
-    figures = summary["figures"]
-    sides = list(dict.fromkeys(item["side"] for item in figures))
-    rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    for item in figures:
-        cells = rows.setdefault((item["key"], item["scenario"], item["policy"]), {})
-        cells[item["side"]] = _with_range(item)
-    cells_of = [
-        (title(*key), *(cells.get(side, formatting.NOTHING) for side in sides)) for key, cells in rows.items()
-    ]
-    table = _table(("", *map(formatting.side, sides)), cells_of)
-    text = "Figures: the median over blocks with their range; losses in percent of the jobs exposed"
-    return _titled(f"{text}, with what so few strikes still allow", table)
-
-
-def _with_range(item: _Summary) -> str:
-    value, low, high = (formatted(number(item[name]), item["key"]) for name in ("value", "low", "high"))
-    if item["unit"] == "share":
-        value = "unknown" if value == formatting.NOTHING else value
-        return f"{value} of {item['n']}, up to {high} of strikes"
-    return formatting.spread(value, low, high)
-
-
-def _comparisons(summary: _Summary) -> str:
-    """The median of each metric, and the highest quantile of the response."""
-    found = summary["comparisons"]
-    shown_ones = [item for item in found if item["quantile"] == formatting.MEDIAN or _is_tail(item, found)]
-    rows = [
-        (
-            (
-                f"{formatting.scenario(item['scenario'])}: "
-                f"{formatting.metric(item['metric'], number(item['quantile']))}"
-            ),
-            f"{formatting.side(item['side'])} over {formatting.side(item['baseline'])}",
-            formatting.times(*(number(item[name]) for name in ("ratio", "low", "high"))),
-            item["words"] or "not compared",
-        )
-        for item in shown_ones
-        if item["metric"] in {"response", "caller", "request"}
-    ]
-    table = _table(("figure", "sides", "ratio (95 % interval)", "in words"), rows)
-    return _titled("Comparisons over pairs of blocks", table)
-
-
-def _is_tail(item: _Summary, found: Sequence[_Summary]) -> bool:
-    same = [
-        number(other["quantile"])
-        for other in found
-        if other["scenario"] == item["scenario"] and other["metric"] == item["metric"] == "response"
-    ]
-    return number(item["quantile"]) == max(same, default=formatting.MEDIAN)
-
-
 def _faults(summary: _Summary) -> str:
-    """The faults that broke something or left it open; the others in one line."""
+    """A row for each fault at which a side lost, doubled or held back a job, a column for each side."""
     faults = [item for item in summary["faults"] if item["accepted"]]
-    bad = [item for item in faults if not _is_clean(item)]
-    rows = [
+    sides = [side for side in SIDES if any(item["side"] == side for item in faults)]
+    sides += dict.fromkeys(item["side"] for item in faults if item["side"] not in SIDES)
+    rows: dict[tuple[str, str], dict[str, _Summary]] = {}
+    for item in faults:
+        rows.setdefault((item["name"], item["scenario"]), {})[item["side"]] = item
+    bad = {key: cells for key, cells in rows.items() if any(map(_harm, cells.values()))}
+    worst = sorted(bad, key=lambda key: -max(item["lost"] for item in bad[key].values()))[:MOST_ROWS]
+    cells_of = [
         (
-            f"{item['name']}: {formatting.scenario(item['scenario'])}",
-            formatting.side(item["side"]),
-            item["strikes"],
-            item["accepted"],
-            item["lost"],
-            item["duplicated"],
-            item["stuck"],
-            f"{item['at_least_once']} / {item['at_most_once']}",
+            f"{name}: {formatting.scenario(scenario)}",
+            *(_cell(bad[name, scenario].get(side)) for side in sides),
         )
-        for item in bad[:MOST_FAULTS]
+        for name, scenario in worst
     ]
-    titles = ("fault", "side", "strikes", "accepted", "lost", "doubled", "stuck", "at least / at most once")
-    table = _titled("Faults that lost, doubled or held back jobs, or left it open", _table(titles, rows))
-    return "\n\n".join(filter(None, [table, _clean(faults, bad)]))
+    heading = f"Faults that lost, doubled or held back jobs, of those exposed{_left_out(list(bad))}"
+    return _titled(heading, _table(("fault", *map(formatting.side, sides)), cells_of))
 
 
-def _is_clean(item: _Summary) -> bool:
-    kept = item["lost"] == item["duplicated"] == item["stuck"] == 0
-    return bool(kept and item["at_least_once"] == item["at_most_once"] == "held")
+def _cell(item: _Summary | None) -> str:
+    return formatting.NOTHING if item is None else _harm(item) or "none"
 
 
-def _clean(faults: Sequence[_Summary], bad: Sequence[_Summary]) -> str:
-    if not faults:
+def _harm(item: _Summary) -> str:
+    """What a fault did to the accepted jobs of a side; empty for nothing."""
+    of = item["accepted"] if item["exposed"] is None else max(item["exposed"], item["lost"])
+    parts = [
+        f"{item['lost']} of {of} lost" if item["lost"] else "",
+        f"{item['duplicated']} doubled" if item["duplicated"] else "",
+        f"{item['stuck']} stuck" if item["stuck"] else "",
+    ]
+    return ", ".join(filter(None, parts))
+
+
+def _missing(summary: _Summary) -> str:
+    gaps = summary["missing"]
+    if not gaps:
         return ""
-    more = f" {len(bad) - MOST_FAULTS} more rows are in {REPORT}." if len(bad) > MOST_FAULTS else ""
-    clean = [item for item in faults if _is_clean(item)]
-    if not clean:
-        return more.strip()
-    bound = max(item["lost_bound"] for item in clean)
-    return (
-        f"No job lost, doubled or stuck at {len(clean)} of {len(faults)} pairs of a fault and a side; so few "
-        f"strikes still allow {formatting.percent(bound)} of such strikes to lose one (95 % bound).{more}"
-    )
-
-
-def _lacking(summary: _Summary) -> str:
-    lines = [
-        f"- Not measured: {escape(gap['what'])}. Fill it with {code(gap['command'])}"
-        for gap in summary["missing"]
-    ]
-    lines += [f"- Not read in full: {escape(problem)}" for problem in summary["problems"]]
-    return "\n".join(lines)
+    what = "; ".join(dict.fromkeys(str(gap["what"]) for gap in gaps))
+    more = f" ({REPORT} has every command)" if len({gap["command"] for gap in gaps}) > 1 else ""
+    return f"Not measured: {escape(what)}. Begin with {code(gaps[0]['command'])}{more}."
 
 
 def _origin(summary: _Summary) -> str:

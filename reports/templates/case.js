@@ -20,12 +20,13 @@
 
   const sentence = picked => {
     if (!picked.length) return "";
-    const [queue, task, neither, open] = ["queue", "task", "neither", "open"].map(points => because(picked, points));
+    const [queue, task, lease, neither, open] = ["queue", "task", "lease", "neither", "open"].map(points => because(picked, points));
     const parts = [];
     if (queue && task) parts.push(`Your answers pull apart. For a queue: ${queue}. For the app alone: ${task}.`);
     else if (queue) parts.push(`A queue is called for: ${queue}.`);
     else if (task && !neither) parts.push(`The app alone will do, and more: ${task}.`);
     else if (task) parts.push(`For the app alone: ${task}.`);
+    if (lease) parts.push(`A lease is called for, on either side: ${lease}.`);
     if (neither) parts.push(`More than either side gave here: ${neither}.`);
     if (open) parts.push(`Not told by this run: ${open}.`);
     if (!parts.length) parts.push("Nothing in your answers asks for a queue: a supervised task in the app is enough.");

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import QUEUES, TASK, Comparison, Losses
+from reports.data.frames import groups
 from reports.data.run import Run
 from reports.verdicts.kinds import (
+    QUEUE_NOTES,
     Choice,
     Gap,
     Number,
+    SideMark,
     Verdict,
     comparison_number,
     cost_number,
+    in_order,
     measured,
     median_of,
     queue_in,
@@ -25,40 +29,56 @@ SCENARIO = "account_setup"
 ENDINGS = (10, 12, 13)
 #: The endings that must have been measured before a side is said to lose nothing.
 NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}
+#: Faults with the most losses that are named in a number.
+WORST_FAULTS = 3
 
 
 def judge(run: Run) -> Verdict:
     """The verdict on account set-up."""
     queue = queue_in(run.table("failures"), SCENARIO)
-    task_ends, queue_ends = endings(run, TASK), endings(run, queue)
+    sides = (TASK, *(side for side in QUEUES if side == queue or endings(run, side)))
+    by_side = {side: endings(run, side) for side in sides}
+    task_ends, queue_ends = by_side[TASK], by_side[queue]
     choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
+    holding = [side for side in sides[1:] if durability(by_side[side], side) == "held"]
     counted = _headline_losses(task_ends, queue_ends)
+    others = [losses for side in sides[1:] if side != queue for losses in _headline_losses([], by_side[side])]
     response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
+    condition, name = condition_of(choice, "job"), _queue_name(queue, holding)
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
-        sentence=_sentence(choice, task_ends, queue_ends),
+        queue=name,
+        condition=condition,
+        sentence=_sentence(choice, name, condition, task_ends, queue_ends),
         question="May an account set-up that was accepted be lost when a process dies?",
-        numbers=tuple(_number(ends) for ends in counted),
-        beside=measured(comparison_number(response), cost_number(run, queue)),
-        caveat=formatting.room_left(ends.strikes for ends in counted if ends.state == "held"),
+        numbers=tuple(loss_number(losses, "jobs") for losses in (*counted, *others)),
+        beside=measured(
+            *(_late(losses) for losses in (*queue_ends, *others)),
+            *(faults_number(run, SCENARIO, side) for side in sides),
+            comparison_number(response),
+            cost_number(run, queue),
+        ),
+        caveat=formatting.room_left(losses.strikes for losses in counted if losses.state == "held"),
+        queue_note=QUEUE_NOTES.get(queue, "") if queue_ends else "",
+        marks=in_order(mark(side, ends) for side, ends in by_side.items() if ends),
         flips=_flips(choice, response),
         gaps=_gaps(run, task_ends, queue_ends, response),
     )
 
 
-def endings(run: Run, side: str) -> list[Losses]:
+def endings(run: Run, side: str, scenario: str = SCENARIO) -> list[Losses]:
     """The losses of a side at each ending that was measured."""
-    found = [evidence.losses(run, scenario=SCENARIO, fault=fault, side=side) for fault in ENDINGS]
+    found = [evidence.losses(run, scenario=scenario, fault=fault, side=side) for fault in ENDINGS]
     return [losses for losses in found if losses is not None]
 
 
 def durability(ends: Sequence[Losses], side: str) -> State | None:
-    """Whether every accepted job was kept at all endings; None if an ending in `NEEDED` was not measured."""
-    states = {losses.state for losses in ends}
+    """Whether every exposed job was kept at all endings; None if one in `NEEDED` exposed no job."""
+    states = {losses.state for losses in ends if losses.exposed}
     if "broken" in states:
         return "broken"
-    if not set(NEEDED[side]) <= {losses.fault for losses in ends}:
+    if not set(NEEDED[side]) <= {losses.fault for losses in ends if losses.exposed}:
         return None
     return "unknown" if "unknown" in states else "held"
 
@@ -76,8 +96,25 @@ def choose(task: State | None, queue: State | None) -> Choice:
     return "unsettled"
 
 
+def condition_of(choice: Choice, noun: str) -> str:
+    """When such a verdict holds; empty where it has no condition."""
+    conditions = {
+        "queue": f"when no accepted {noun} may be lost",
+        "no queue": "if your processes end as they did here",
+    }
+    return conditions.get(choice, "")
+
+
+def mark(side: str, ends: Sequence[Losses]) -> SideMark:
+    """Whether a side kept what was exposed at the endings, by its worst."""
+    state = durability(ends, side) or "unknown"
+    worst = max(ends, key=lambda losses: (losses.share if losses.exposed else -1, losses.exposed))
+    text = f"lost {worst.lost} of {worst.exposed}" if worst.exposed else "not exposed"
+    return SideMark(side=side, state=state, text=text, at=formatting.FAULT_NAMES[worst.fault])
+
+
 def describe_losses(ends: Sequence[Losses]) -> str:
-    """As in "in-process lost 41 of 50 accepted jobs at kill -9 of the app; hardened Celery lost …"."""
+    """As in "in-process lost 41 of 50 exposed jobs at kill -9 of the app; hardened Celery lost …"."""
     sides = dict.fromkeys(losses.side for losses in ends)
     return "; ".join(
         f"{formatting.side(side)} lost "
@@ -87,56 +124,116 @@ def describe_losses(ends: Sequence[Losses]) -> str:
 
 
 def _one(losses: Losses) -> str:
-    held = f" ({losses.stuck} more still held at the limit)" if losses.stuck else ""
-    return f"{losses.lost} of {losses.accepted} accepted jobs at {formatting.FAULT_NAMES[losses.fault]}{held}"
+    where = formatting.FAULT_NAMES[losses.fault]
+    if not losses.exposed:
+        return f"none at {where}, where no job was exposed"
+    notes = [
+        f"{losses.late} of {losses.accepted} accepted came late" if losses.late else "",
+        f"{losses.stuck} more still held at the limit" if losses.stuck else "",
+    ]
+    noted = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
+    kind = "exposed" if losses.exposure_known else "accepted"
+    return f"{losses.lost} of {losses.exposed} {kind} jobs at {where}{noted}"
 
 
 def _headline_losses(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
     """The worst ending of in-process; the queue at that ending, at fault 12, and wherever it lost jobs."""
-    worst = _worst(task)
+    worst = sorted(task, key=lambda losses: losses.share if losses.exposed else -1, reverse=True)[:1]
     faults = {12, *(losses.fault for losses in worst)}
     return [*worst, *(losses for losses in queue if losses.fault in faults or losses.state != "held")]
 
 
-def _worst(ends: Sequence[Losses]) -> list[Losses]:
-    return sorted(ends, key=lambda losses: losses.share, reverse=True)[:1]
+def _queue_name(queue: str, holding: Sequence[str]) -> str:
+    """The queue that is judged; either of ours if both kept every job."""
+    both = {"celery-stock", "celery-hardened"} <= set(holding)
+    return "a queue (stock or hardened)" if both else formatting.queue(queue)
 
 
-def _sentence(choice: Choice, task: Sequence[Losses], queue: Sequence[Losses]) -> str:
-    name, seen = formatting.scenario(SCENARIO), describe_losses(_headline_losses(task, queue))
+def _sentence(
+    choice: Choice, queue: str, condition: str, task: Sequence[Losses], queued: Sequence[Losses]
+) -> str:
+    name, seen = formatting.scenario(SCENARIO), describe_losses(_headline_losses(task, queued))
+    if choice == "not measured":
+        why = f": {seen}" if seen else ", and none was killed"
+        return f"Not measured: {name} is decided by what a killed process loses{why}."
     beginnings = {
-        "queue": f"Take a queue for {name} when no accepted job may be lost",
-        "no queue": f"You do not need a queue for {name} if your processes end as they did here",
-        "neither": f"A queue alone does not keep every accepted {name}",
-        "unsettled": f"Not settled for {name}: {_why_open(task, queue)}",
+        "queue": f"Take {queue} for {name} {condition}",
+        "no queue": f"You do not need a queue for {name} {condition}",
+        "neither": f"Neither a task in the app nor {queue} keeps every accepted {name}",
     }
-    if choice == "not measured" or not seen:
-        return f"Not measured: {name} is decided by what a killed process loses, and none was killed."
-    return f"{beginnings[choice]}: {seen}."
+    beginning = beginnings.get(choice) or f"Not settled for {name}: {_why_open(task, queued)}"
+    return f"{beginning}: {seen}."
 
 
 def _why_open(task: Sequence[Losses], queue: Sequence[Losses]) -> str:
-    open_ends = [losses for losses in (*task, *queue) if losses.state == "unknown"]
-    if open_ends:
-        where = " and ".join(
-            f"{formatting.side(one.side)} at {formatting.FAULT_NAMES[one.fault]}" for one in open_ends
-        )
-        return f"not every accepted job could be accounted for, with {where}"
+    unexposed = [losses for losses in (*task, *queue) if not losses.exposed]
+    unknown = [losses for losses in (*task, *queue) if losses.exposed and losses.state == "unknown"]
+    for found, why in (
+        (unknown, "not every accepted job could be accounted for, with"),
+        (unexposed, "no job was exposed, with"),
+    ):
+        if found:
+            where = " and ".join(
+                f"{formatting.side(one.side)} at {formatting.FAULT_NAMES[one.fault]}" for one in found
+            )
+            return f"{why} {where}"
     return "one of the sides was not killed in every way that counts"
 
 
-def _number(losses: Losses) -> Number:
+def loss_number(losses: Losses, noun: str) -> Number:
+    """Lost of exposed at one fault, with what stands beside it."""
+    strikes = formatting.plural(losses.strikes, "strike")
     if losses.lost:
-        strikes = f"{losses.strikes_with_loss} of {formatting.plural(losses.strikes, 'strike')}"
-        detail = f"{formatting.percent(losses.share)} of the {losses.exposed} jobs exposed, in {strikes}"
+        detail = f"{formatting.percent(losses.share)}, in {losses.strikes_with_loss} of {strikes}"
+    elif not losses.exposed:
+        detail = f"not exposed: no job was accepted and not done at the {strikes}"
     elif losses.checked:
-        detail = f"none lost in {formatting.plural(losses.strikes, 'strike')}"
+        detail = f"none lost in {strikes}"
     else:
         detail = "unknown: not every accepted job could be accounted for"
+    notes = [
+        detail,
+        f"{losses.accepted} accepted in all" if losses.exposure_known and losses.exposed else "",
+        f"{losses.unanswered} more got no answer" if losses.unanswered else "",
+        f"{losses.stuck} still held at the limit" if losses.stuck else "",
+        f"{losses.duplicated} done twice" if losses.duplicated else "",
+    ]
     return Number(
-        label=f"{formatting.side(losses.side)}: jobs lost at {formatting.FAULT_NAMES[losses.fault]}",
-        value=f"{losses.lost} of {losses.accepted}",
-        detail=detail,
+        label=f"{formatting.side(losses.side)}: {noun} lost at {formatting.FAULT_NAMES[losses.fault]}",
+        value=f"{losses.lost} of {losses.exposed}" if losses.exposed else "not exposed",
+        detail="; ".join(filter(None, notes)),
+    )
+
+
+def _late(losses: Losses) -> Number | None:
+    """How many accepted jobs came late at one fault; None for none."""
+    if not losses.late:
+        return None
+    return Number(
+        label=f"{formatting.side(losses.side)}: jobs late at {formatting.FAULT_NAMES[losses.fault]}",
+        value=f"{losses.late} of {losses.accepted}",
+        detail="done, but later than 5 s after they were due",
+    )
+
+
+def faults_number(run: Run, scenario: str, side: str) -> Number | None:
+    """At how many of all faults a side lost jobs, and the worst of them; None if none struck it."""
+    failures = run.table("failures")
+    rows = failures[(failures["scenario"] == scenario) & (failures["side"] == side)]
+    faults = [int(fault) for fault, _ in groups(rows[rows["accepted"] > 0].dropna(subset=["fault"]), "fault")]
+    if not faults:
+        return None
+    met = [evidence.losses(run, scenario=scenario, fault=fault, side=side) for fault in faults]
+    lossy = sorted((losses for losses in met if losses and losses.lost), key=lambda losses: -losses.lost)
+    named = [
+        f"{formatting.fault_name(losses.fault)}: {losses.lost} of {losses.exposed}"
+        for losses in lossy[:WORST_FAULTS]
+    ]
+    more = [f"{len(lossy) - WORST_FAULTS} more"] if len(lossy) > WORST_FAULTS else []
+    return Number(
+        label=f"{formatting.side(side)}: faults that lost jobs",
+        value=f"{len(lossy)} of {len(faults)}",
+        detail="; ".join([*named, *more]) or "none",
     )
 
 
@@ -176,7 +273,7 @@ def _gaps(
         )
         for name, ends, needed in (("in-process", task, NEEDED[TASK]), ("a queue", queue, NEEDED[QUEUES[0]]))
         for fault in needed
-        if fault not in {losses.fault for losses in ends}
+        if fault not in {losses.fault for losses in ends if losses.exposed}
     ]
     if response is None:
         gaps.append(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import QUEUES, TASK, Freshness
 from reports.data.run import Run
-from reports.verdicts.kinds import Choice, Gap, Number, Verdict, measured
+from reports.verdicts.kinds import QUEUE_NOTES, Choice, Gap, Number, SideMark, Verdict, in_order, measured
 
 SCENARIO = "account_sync"
 #: The fault of docs/faults.md that starts a second app and a second scheduler.
@@ -16,6 +16,10 @@ REPLICAS = 29
 #: A smaller difference is of no practical use: the larger of this share and this time (docs/method.md).
 MARGIN_SHARE = 0.1
 MARGIN_MS = 1.0
+_CONDITIONS: dict[Choice, str] = {
+    "queue": "when the balance must be as fresh as it can be",
+    "no queue": "if this freshness will do",
+}
 #: Milliseconds that a drift of 1 ppm adds in an hour.
 _MS_PER_HOUR_PPM = 3.6
 
@@ -24,15 +28,22 @@ def judge(run: Run) -> Verdict:
     """The verdict on the periodic sync."""
     found = evidence.freshness(run.table("drift"))
     task = freshest(found, TASK)
-    queue = next((best for side in QUEUES if (best := freshest(found, side)) is not None), None)
+    queues = [best for side in QUEUES if (best := freshest(found, side)) is not None]
+    queue = queues[0] if queues else None
     choice = choose(task, queue)
+    queue_side = queue.side if queue else QUEUES[0]
+    condition = _CONDITIONS.get(choice, "")
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
-        sentence=_sentence(choice, task, queue),
+        queue=formatting.queue(queue_side),
+        condition=condition,
+        sentence=_sentence(choice, condition, task, queue),
         question="How old may the balance be that a reader sees?",
-        numbers=measured(_age(task), _age(queue)),
+        numbers=measured(_age(task), *map(_age, queues)),
         beside=measured(_drift(found)),
+        queue_note=QUEUE_NOTES.get(queue_side, "") if choice == "queue" else "",
+        marks=marks([item for item in (task, *queues) if item is not None]),
         flips=_flips(run, choice, found),
         gaps=_gaps(run, task, queue),
     )
@@ -55,14 +66,28 @@ def choose(task: Freshness | None, queue: Freshness | None) -> Choice:
     return "queue" if task.age_p99_low_ms > queue.age_p99_high_ms else "unsettled"
 
 
-def _sentence(choice: Choice, task: Freshness | None, queue: Freshness | None) -> str:
+def marks(best: Sequence[Freshness]) -> tuple[SideMark, ...]:
+    """Whether each side's best policy is as fresh as the freshest of all, within the margin."""
+    youngest = min((item.age_p99_ms for item in best), default=math.inf)
+    limit = youngest + max(MARGIN_MS, MARGIN_SHARE * youngest)
+    return in_order(
+        SideMark(
+            side=item.side,
+            state="held" if item.age_p99_ms <= limit < math.inf else "broken",
+            text=f"age p99 {formatting.age(item.age_p99_ms)}",
+        )
+        for item in best
+    )
+
+
+def _sentence(choice: Choice, condition: str, task: Freshness | None, queue: Freshness | None) -> str:
     name, both = formatting.scenario(SCENARIO), [item for item in (task, queue) if item is not None]
     if not both:
         return f"Not measured: the {name} is decided by how old the balance gets, and no sync was run."
     open_because = "the runs of both sides overlap" if task and queue else "one side was not measured"
     beginnings = {
-        "queue": f"Take a queue for the {name} when the balance must be as fresh as it can be",
-        "no queue": f"You do not need a queue for the {name} if this freshness will do",
+        "queue": f"Take {formatting.queue(queue.side if queue else '')} for the {name} {condition}",
+        "no queue": f"You do not need a queue for the {name} {condition}",
         "unsettled": f"Not settled for the {name}, {open_because}",
     }
     ages = " and ".join(
@@ -98,7 +123,7 @@ def _drift(found: Sequence[Freshness]) -> Number | None:
 
 
 def _flips(run: Run, choice: Choice, found: Sequence[Freshness]) -> tuple[str, ...]:
-    replicas = f"More than one process of the app, unless one of them holds a lease: {_twice(run)}."
+    replicas = f"More than one process of the app: then either side needs a lease. {_twice(run)}."
     if choice == "queue":
         return ("A reader who does not mind the difference in age.", replicas)
     if choice == "no queue":
@@ -116,10 +141,11 @@ def _twice(run: Run) -> str:
     """How many ticks ran twice with two replicas, for each side."""
     seen = evidence.bursts(run.table("failures"), scenario=SCENARIO, fault=REPLICAS)
     text = [
-        f"{formatting.side(side)} ran {sum(counts)} ticks twice in {formatting.plural(len(counts), 'strike')}"
+        f"{formatting.side(side)} ran {formatting.plural(sum(counts), 'tick')} twice in "
+        f"{formatting.plural(len(counts), 'strike')}"
         for side, counts in seen.items()
     ]
-    return "; ".join(text) or f"fault {REPLICAS}, not measured"
+    return f"With two of everything {'; '.join(text)}" if text else "Two replicas were not measured"
 
 
 def _gaps(run: Run, task: Freshness | None, queue: Freshness | None) -> tuple[Gap, ...]:

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
+from bench.schema import SIDES, State
 from reports.data import evidence, formatting
 from reports.data.evidence import QUEUES, TASK, Comparison
 from reports.data.run import Run
 
 Choice = Literal["no queue", "queue", "neither", "unsettled", "not measured"]
+
+#: What a queue is, for a reader who has not seen the project.
+QUEUE_NOTES = {
+    "celery-hardened": "Hardened is not Celery as it comes. It is Celery with this project's own "
+    "celery_impl.sidekiq (leases on jobs, retries and a dead set in Redis, a beat that holds a lease), on a "
+    "Redis that writes each job to disk before it answers.",
+    "celery-stock": "Stock is Celery with its defaults untouched.",
+    "celery-app": "The queue is your Celery app with its own settings.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +44,28 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SideMark:
+    """Whether one side is good enough for a scenario, and the figure that says so."""
+
+    side: str
+    state: State  # held: good enough; broken: not; unknown: the figures do not decide
+    text: str
+    at: str = ""  # the fault that the text is about
+
+    @property
+    def symbol(self) -> str:
+        """A mark that needs no colour."""
+        return formatting.symbol(self.state)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What to take for one scenario, why, and what would flip it."""
 
     scenario: str
     choice: Choice
+    queue: str  # the queue that the verdict speaks of, as in "a hardened queue"
+    condition: str  # when the verdict holds, as in "if losing one at a crash is acceptable"; may be empty
     sentence: str
     question: str
     numbers: tuple[Number, ...]  # these decide
@@ -45,11 +73,24 @@ class Verdict:
     flips: tuple[str, ...]
     gaps: tuple[Gap, ...]
     caveat: str = ""  # what the numbers do not prove
+    queue_note: str = ""  # what that queue is
+    marks: tuple[SideMark, ...] = ()  # each measured side that could be taken
 
     @property
     def open(self) -> bool:
         """Whether the figures do not decide."""
         return self.choice in {"unsettled", "not measured"}
+
+    @property
+    def take(self) -> str:
+        """What to take: "a hardened queue", "a task in the app", or why neither."""
+        named = {"queue": self.queue, "no queue": "a task in the app", "neither": "neither is enough"}
+        return named.get(self.choice, {"unsettled": "not settled"}.get(self.choice, self.choice))
+
+
+def in_order(marks: Iterable[SideMark]) -> tuple[SideMark, ...]:
+    """The marks in the order of the sides."""
+    return tuple(sorted(marks, key=lambda mark: SIDES.index(mark.side)))
 
 
 def measured(*numbers: Number | None) -> tuple[Number, ...]:

@@ -14,6 +14,7 @@ from reports.data.evidence import TASK, Comparison, Freshness, Losses
 from reports.data.run import Run
 from reports.verdicts import account_setup, account_sync, welcome_email
 from reports.verdicts.kinds import (
+    QUEUE_NOTES,
     Choice,
     Gap,
     Number,
@@ -42,63 +43,72 @@ def verdicts(run: Run) -> list[Verdict]:
 
 
 def _task(run: Run, name: str) -> Verdict:
-    task, queue = _endings(run, name, TASK), _endings(run, name, QUEUE)
+    task, queue = (account_setup.endings(run, side, name) for side in (TASK, QUEUE))
     caller, response = (median_of(run, name, metric, QUEUE) for metric in ("caller", "response"))
     durable = account_setup.choose(
         account_setup.durability(task, TASK), account_setup.durability(queue, QUEUE)
     )
     killed = durable != "not measured"
     choice = durable if killed else welcome_email.choose(caller, response)
+    if killed:
+        condition = account_setup.condition_of(choice, "call")
+        sentence = _ended(name, choice, condition, [*task, *queue])
+    else:
+        condition = welcome_email.condition_of(choice, "a call")
+        sentence = _paced(name, choice, condition, [caller, response], [*task, *queue])
     return Verdict(
         scenario=name,
         choice=choice,
-        sentence=_ended(name, choice, [*task, *queue]) if killed else _paced(name, choice, caller, response),
+        queue=formatting.queue(QUEUE),
+        condition=condition,
+        sentence=sentence,
         question="May a call that was accepted be lost when a process dies?",
-        numbers=tuple(map(_lost, (*task, *queue))),
+        numbers=tuple(account_setup.loss_number(ends, "calls") for ends in (*task, *queue)),
         beside=measured(
             comparison_number(caller), comparison_number(response), cost_number(run, QUEUE), *_seen(run, name)
         ),
         caveat=formatting.room_left(ends.strikes for ends in (*task, *queue) if ends.state == "held"),
+        queue_note=QUEUE_NOTES[QUEUE],
+        marks=(
+            tuple(account_setup.mark(side, ends) for side, ends in ((TASK, task), (QUEUE, queue)) if ends)
+            if killed
+            else welcome_email.marks(run, name)
+        ),
         flips=_flips(run, choice),
         gaps=_gaps(run, task, queue, response),
     )
 
 
-def _endings(run: Run, name: str, side: str) -> list[Losses]:
-    found = [evidence.losses(run, scenario=name, fault=fault, side=side) for fault in account_setup.ENDINGS]
-    return [losses for losses in found if losses is not None]
-
-
-def _ended(name: str, choice: Choice, ends: Sequence[Losses]) -> str:
+def _ended(name: str, choice: Choice, condition: str, ends: Sequence[Losses]) -> str:
     beginnings = {
-        "queue": f"Take a queue for {name} when no accepted call may be lost",
-        "no queue": f"You do not need a queue for {name} if your processes end as they did here",
+        "queue": f"Take {formatting.queue(QUEUE)} for {name} {condition}",
+        "no queue": f"You do not need a queue for {name} {condition}",
         "neither": f"Neither the app's process nor your Celery settings keep every accepted {name}",
     }
     beginning = beginnings.get(choice, f"Not settled for {name}")
     return f"{beginning}: {account_setup.describe_losses(ends)}."
 
 
-def _paced(name: str, choice: Choice, caller: Comparison | None, response: Comparison | None) -> str:
-    both = [item for item in (caller, response) if item is not None]
-    if not both:
-        return f"Not measured: no process was killed under {name}, and no load compared its sides."
+def _paced(
+    name: str,
+    choice: Choice,
+    condition: str,
+    comparisons: Sequence[Comparison | None],
+    ends: Sequence[Losses],
+) -> str:
+    """The sentence where no kill reached a call; it names the kills that did not."""
+    parts = [compared(item) for item in comparisons if item is not None]
+    if unexposed := account_setup.describe_losses(ends):
+        parts.append(unexposed)
+    if not any(comparisons):
+        why = f": {unexposed}" if unexposed else f": no process was killed under {name}"
+        return f"Not measured{why}, and no load compared its sides."
     beginnings = {
-        "queue": f"Take a queue for {name} when that time counts",
-        "no queue": f"You do not need a queue for {name} if losing a call at a crash is acceptable",
+        "queue": f"Take {formatting.queue(QUEUE)} for {name} {condition}",
+        "no queue": f"You do not need a queue for {name} {condition}",
     }
     beginning = beginnings.get(choice, f"Not settled for {name}")
-    return f"{beginning}: {'; '.join(compared(item) for item in both)}."
-
-
-def _lost(ends: Losses) -> Number:
-    doubled = f"; {ends.duplicated} done twice" if ends.duplicated else ""
-    held = f"; {ends.stuck} still held at the limit" if ends.stuck else ""
-    return Number(
-        label=f"{formatting.side(ends.side)}: calls lost at {formatting.FAULT_NAMES[ends.fault]}",
-        value=f"{ends.lost} of {ends.accepted}",
-        detail=f"in {formatting.plural(ends.strikes, 'strike')}{held}{doubled}",
-    )
+    return f"{beginning}: {'; '.join(parts)}."
 
 
 def _seen(run: Run, name: str) -> list[Number]:
@@ -160,7 +170,7 @@ def _gaps(
 ) -> tuple[Gap, ...]:
     needed = [(TASK, fault) for fault in account_setup.NEEDED[TASK]]
     needed += [(QUEUE, fault) for fault in account_setup.NEEDED[QUEUE]]
-    there = {(ends.side, ends.fault) for ends in (*task, *queue)}
+    there = {(ends.side, ends.fault) for ends in (*task, *queue) if ends.exposed}
     gaps = [
         Gap(
             what=f"{formatting.FAULT_NAMES[fault]}: {formatting.side(side)}",
@@ -183,9 +193,14 @@ def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
     ages = " and ".join(
         f"{formatting.age(item.age_p99_ms)} with {formatting.side(item.side)}" for item in both
     )
+    conditions: dict[Choice, str] = {
+        "queue": "when its last run must be as fresh as it can be",
+        "no queue": "if this freshness will do",
+    }
+    condition = conditions.get(choice, "")
     beginnings = {
-        "queue": f"Take a queue for the entry {name} when its last run must be as fresh as it can be",
-        "no queue": f"You do not need a queue for the entry {name} if this freshness will do",
+        "queue": f"Take {formatting.queue(QUEUE)} for the entry {name} {condition}",
+        "no queue": f"You do not need a queue for the entry {name} {condition}",
         "unsettled": f"Not settled for the entry {name}",
     }
     text = f"{beginnings.get(choice)}: for 99 % of the time its last run is no older than {ages}."
@@ -194,10 +209,13 @@ def _entry(run: Run, entry: Mapping[str, Any]) -> Verdict:
     return Verdict(
         scenario=f"{entry.get('task', '')} ({name})",
         choice=choice,
+        queue=formatting.queue(QUEUE),
+        condition=condition,
         sentence=text if both else f"Not measured: no block ran the entry {name}.",
         question="How old may the last run of this entry be?",
         numbers=tuple(map(_age, both)),
         beside=(Number(label="pace", value=pace),),
+        marks=account_sync.marks(both),
         flips=(),
         gaps=(),
     )

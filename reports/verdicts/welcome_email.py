@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import TASK, Comparison
+from reports.data.evidence import QUEUES, TASK, Comparison
 from reports.data.run import Run
 from reports.verdicts.account_setup import describe_losses
 from reports.verdicts.kinds import (
+    QUEUE_NOTES,
     Choice,
     Gap,
+    SideMark,
     Verdict,
     compared,
     comparison_number,
     cost_number,
+    in_order,
     measured,
     median_of,
     queue_in,
 )
 
 SCENARIO = "welcome_email"
+#: Whether a queue is good enough whose caller cost compares so with that of in-process.
+_STATES: dict[str, State] = {"higher": "broken", "lower": "held", "no clear difference": "held"}
 
 
 def judge(run: Run) -> Verdict:
@@ -26,16 +34,23 @@ def judge(run: Run) -> Verdict:
     queue = queue_in(run.table("comparisons"), SCENARIO)
     caller, response = (median_of(run, SCENARIO, metric, queue) for metric in ("caller", "response"))
     choice = choose(caller, response)
+    condition = condition_of(choice)
+    others = [side for side in QUEUES if side != queue]
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
-        sentence=_sentence(choice, caller, response),
+        queue=formatting.queue(queue),
+        condition=condition,
+        sentence=_sentence(choice, queue, condition, caller, response),
         question="What may a mail cost that nobody waits for and nobody retries?",
         numbers=measured(comparison_number(caller), comparison_number(response)),
         beside=measured(
+            *(comparison_number(median_of(run, SCENARIO, "caller", side)) for side in others),
             comparison_number(median_of(run, SCENARIO, "request", "inline")),
             cost_number(run, queue),
         ),
+        queue_note=QUEUE_NOTES.get(queue, "") if choice == "queue" else "",
+        marks=marks(run, SCENARIO),
         flips=_flips(run, choice, queue),
         gaps=_gaps(run, caller, response),
     )
@@ -52,13 +67,52 @@ def choose(caller: Comparison | None, response: Comparison | None) -> Choice:
     return "no queue" if "no clear difference" in said else "unsettled"
 
 
-def _sentence(choice: Choice, caller: Comparison | None, response: Comparison | None) -> str:
+def condition_of(choice: Choice, noun: str = "one") -> str:
+    """When such a verdict holds; empty where it has no condition."""
+    conditions = {
+        "queue": "when that time counts",
+        "no queue": f"if losing {noun} at a crash is acceptable",
+    }
+    return conditions.get(choice, "")
+
+
+def marks(run: Run, scenario: str) -> tuple[SideMark, ...]:
+    """Whether each side's caller pays no more than that of the cheapest side, by the words."""
+    latency = run.table("latency")
+    rows = latency[
+        (latency["scenario"] == scenario)
+        & (latency["metric"] == "caller")
+        & ((latency["quantile"] - formatting.MEDIAN).abs() < evidence.ROUNDING)
+    ]
+    words = {
+        side: found.words
+        for side in QUEUES
+        if (found := median_of(run, scenario, "caller", side)) is not None
+    }
+    states: dict[str, State] = {side: _STATES.get(word, "unknown") for side, word in words.items()}
+    states[TASK] = _task_state(list(words.values()))
+    return in_order(
+        SideMark(side=side, state=state, text=f"caller pays {formatting.ms(evidence.middle(values))}")
+        for side, state in states.items()
+        if len(values := rows[rows["side"] == side]["value_ms"].dropna())
+    )
+
+
+def _task_state(words: Sequence[str]) -> State:
+    if "lower" in words:
+        return "broken"
+    return "held" if {"higher", "no clear difference"} & set(words) else "unknown"
+
+
+def _sentence(
+    choice: Choice, queue: str, condition: str, caller: Comparison | None, response: Comparison | None
+) -> str:
     name, both = formatting.scenario(SCENARIO), [item for item in (caller, response) if item is not None]
     if not both:
         return f"Not measured: the {name} is decided by what it costs the caller, and no sides were compared."
     beginnings = {
-        "queue": f"Take a queue for the {name} when that time counts",
-        "no queue": f"You do not need a queue for the {name} if losing one at a crash is acceptable",
+        "queue": f"Take {formatting.queue(queue)} for the {name} {condition}",
+        "no queue": f"You do not need a queue for the {name} {condition}",
         "unsettled": f"Not settled for the {name}",
     }
     return f"{beginnings[choice]}: {'; '.join(compared(item) for item in both)}."

@@ -8,13 +8,18 @@
 
 The table is OTP's; `shutdown` with a reason is its `{shutdown, Reason}`. A Python task cannot be
 killed; a task that is cancelled by anything but its supervisor counts as killed.
+
+Any BaseException is a crash like an Exception. The two of ENDS_LOOP are then raised again, out of the event
+loop, as asyncio does with those of its tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
+
+from inprocess.supervision.core.redact import repr_of, text_of
 
 Restart = Literal["permanent", "transient", "temporary"]
 
@@ -32,9 +37,12 @@ class Exit:
 
     def __str__(self) -> str:
         if self.error is None:
-            return self.kind if self.reason is None else f"{self.kind}: {self.reason}"
-        return "killed" if isinstance(self.error, asyncio.CancelledError) else repr(self.error)
+            return self.kind if self.reason is None else f"{self.kind}: {text_of(self.reason)}"
+        return "killed" if isinstance(self.error, asyncio.CancelledError) else repr_of(self.error)
 
+
+#: What ends the program: a crash of the process that raises it, and raised again out of the loop.
+ENDS_LOOP: Final = (KeyboardInterrupt, SystemExit)
 
 NORMAL = Exit("normal")
 SHUTDOWN = Exit("shutdown")

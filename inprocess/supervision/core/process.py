@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock, settle
-from inprocess.supervision.core.exits import SHUTDOWN, Exit
+from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
@@ -83,8 +84,21 @@ class Ending:
             return
         self.exit = ended
         monitors, self._monitors = self._monitors, None
-        for callback in monitors or ():
-            callback(ended)
+        if monitors is not None:
+            self._tell_monitors(monitors, ended)
+
+    def _tell_monitors(self, monitors: list[Callable[[Exit], object]], ended: Exit) -> None:
+        """Call each of them, whatever the others raise."""
+        ends_loop: BaseException | None = None
+        for callback in monitors:
+            try:
+                callback(ended)
+            except BaseException as error:  # noqa: BLE001 - a monitor must not hide the end from the others
+                log.exception("the monitor %s failed", redact(callback))
+                if isinstance(error, ENDS_LOOP):
+                    ends_loop = error
+        if ends_loop is not None:
+            raise_soon(ends_loop)
 
 
 async def ended_within(clock: Clock, ending: Ending, seconds: float) -> bool:
@@ -99,6 +113,17 @@ async def ended_within(clock: Clock, ending: Ending, seconds: float) -> bool:
             if timer is not None:
                 timer.cancel()
     return ending.exit is not None
+
+
+def raise_soon(error: BaseException) -> None:
+    """Raise it out of the running loop in its next turn, since the work of this turn must be finished."""
+    loop = asyncio._get_running_loop()  # noqa: SLF001 - documented under this name
+    if loop is not None:
+        loop.call_soon(_raise, error)
+
+
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def abandon(task: asyncio.Task[object] | None, what: str) -> None:

@@ -66,8 +66,24 @@ def redact(value: object) -> str:
     """Return the value's repr: one line of at most VALUE_CHARACTERS, secrets hidden. Never raises."""
     try:
         return _cut(_shorten.repr(value), VALUE_CHARACTERS)
-    except Exception:  # noqa: BLE001 - a log line about a strange object must not fail
-        return f"<{type(value).__qualname__}, whose repr fails>"
+    except BaseException:  # noqa: BLE001 - a log line about a strange object must not fail
+        return _stand_in(value, "repr")
+
+
+def repr_of(value: object) -> str:
+    """Return `repr(value)`, or a stand-in if that fails. Never raises."""
+    try:
+        return repr(value)
+    except BaseException:  # noqa: BLE001 - as in `redact`
+        return _stand_in(value, "repr")
+
+
+def text_of(value: object) -> str:
+    """Return `str(value)`, or a stand-in if that fails. Never raises."""
+    try:
+        return str(value)
+    except BaseException:  # noqa: BLE001 - as in `redact`
+        return _stand_in(value, "str")
 
 
 def redact_call(
@@ -142,10 +158,7 @@ class _Shorten(reprlib.Repr):
 
     @staticmethod
     def _other(value: object) -> str:
-        try:
-            return repr(value)[:LOOKED_AT_CHARACTERS]
-        except Exception:  # noqa: BLE001 - as reprlib does
-            return f"<{type(value).__qualname__}, whose repr fails>"
+        return repr_of(value)[:LOOKED_AT_CHARACTERS]
 
 
 def _fields(value: object) -> Iterable[str] | None:
@@ -172,6 +185,10 @@ def _hide_named(match: re.Match[str]) -> str:
 
 def _cut(text: str, characters: int) -> str:
     return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
+def _stand_in(value: object, what: str) -> str:
+    return f"<{type(value).__qualname__}, whose {what} fails>"
 
 
 def _plain(name: str) -> str:

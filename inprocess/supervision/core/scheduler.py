@@ -29,7 +29,9 @@ from time import perf_counter
 from typing import Final, Protocol, cast
 
 from inprocess.supervision.core.clock import Clock, LoopClock, Timer
+from inprocess.supervision.core.exits import ENDS_LOOP
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.redact import repr_of
 
 #: Seconds of steps and timers that one callback serves before the loop has another turn.
 SLICE_S: Final = 0.002
@@ -181,7 +183,9 @@ class Scheduler:
                 steps.popleft()()
                 if steps and perf_counter() > end:
                     break
-        except Exception:  # noqa: BLE001 - one step's fault is not the others'
+        except ENDS_LOOP:
+            raise
+        except BaseException:  # noqa: BLE001 - one step's fault is not the others'
             log.exception("a step of the scheduler failed")
         finally:
             if steps:
@@ -238,8 +242,10 @@ class Scheduler:
         try:
             if not entry.fire(self._batch_at) and self._stale:
                 self._stale -= 1
-        except Exception:  # noqa: BLE001 - as for a step
-            log.exception("the timer %r failed", entry)
+        except ENDS_LOOP:
+            raise
+        except BaseException:  # noqa: BLE001 - as for a step
+            log.exception("the timer %s failed", repr_of(entry))
 
     def _clear_stale(self) -> None:
         left: dict[float, Entry | list[Entry]] = {}

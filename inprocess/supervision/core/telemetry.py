@@ -87,7 +87,7 @@ def execute(
     for handler_id, handler in attached.get(event, ()):
         try:
             handler(event, measurements or {}, metadata or {})
-        except Exception as error:  # noqa: BLE001 - a handler must not end the process that it observes
+        except BaseException as error:  # noqa: BLE001 - a handler must not end the process that it observes
             detach(handler_id)
             log.exception("the telemetry handler %r failed at %s and was detached", handler_id, event)
             if event != TELEMETRY_FAILED:

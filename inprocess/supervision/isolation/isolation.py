@@ -30,6 +30,7 @@ from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import WorkerDiedError
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
+from inprocess.supervision.core.redact import repr_of
 from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation.worker_threads import DaemonThreadPool, Job
 
@@ -171,7 +172,7 @@ def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Iso
         result = function(*args)
     except (SystemExit, KeyboardInterrupt) as error:
         raise WorkerDiedError(
-            f"{error!r} was raised in a thread, where it ends nothing but the call"
+            f"{repr_of(error)} was raised in a thread, where it ends nothing but the call"
         ) from error
     except StopIteration as error:
         raise RuntimeError("the function raised StopIteration") from error  # which no task can raise

@@ -39,7 +39,7 @@ from typing import Final, Self, TypeVar
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock
-from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.exits import ENDS_LOOP, Exit
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.periodic.grid import Grid, last_tick
@@ -225,8 +225,10 @@ class Periodic(TimerProcess):
             self._owed -= 1
             try:
                 self._begin(self._lateness())
-            except Exception as error:  # noqa: BLE001 - as in `fire`
+            except BaseException as error:
                 self._fail(error)
+                if isinstance(error, ENDS_LOOP):
+                    raise
 
     def _lateness(self) -> float:
         """Return the seconds since the last moment of the grid, for a run that had to wait."""

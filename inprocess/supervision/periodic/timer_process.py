@@ -16,7 +16,7 @@ from typing import TypeVar
 from inprocess.supervision.core import names, telemetry
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import Refused
-from inprocess.supervision.core.exits import SHUTDOWN, Exit, exit_of
+from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit, exit_of
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
@@ -96,8 +96,10 @@ class TimerProcess(BaseProcess):
         self._when = NEVER
         try:
             self._tick(when)
-        except Exception as error:  # noqa: BLE001 - whatever `spawn` raises is the exit
+        except BaseException as error:
             self._fail(error)
+            if isinstance(error, ENDS_LOOP):
+                raise
         return True
 
     def awaits(self, when: float, /) -> bool:
@@ -134,7 +136,7 @@ class TimerProcess(BaseProcess):
             self._when = NEVER
             self.scheduler.forget()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         ended = exit_of(error)
         if ended.kind == "crash":
             log.error("%s crashed: it could not start a run: %s", self.name, ended, exc_info=error)

@@ -8,6 +8,8 @@ from threading import get_ident
 from typing import Any, Protocol
 
 from inprocess.supervision.core.errors import CallTimeoutError
+from inprocess.supervision.core.exits import ENDS_LOOP
+from inprocess.supervision.core.redact import repr_of
 from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.servers.server_report import Shows, redacted_message
 
@@ -68,9 +70,12 @@ class Caller:
             if extra is not None:
                 extra.replied(self, value)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: BaseException) -> None:
         """Make the call raise `error`. Loop's thread only."""
         if not self.future.done():
+            if isinstance(error, StopIteration | asyncio.CancelledError):  # mean another thing in a future
+                error, cause = RuntimeError(f"the function raised {repr_of(error)}"), error
+                error.__cause__ = cause
             self.future.set_exception(error)
 
     def expire(self, seconds: float) -> None:
@@ -105,7 +110,10 @@ class Question(Caller):
         """Call the function; reply with its result, or fail with its error."""
         try:
             value = self._function()
-        except Exception as error:  # noqa: BLE001 - raised in the caller, whatever it is
+        except ENDS_LOOP as error:
+            self.fail(error)
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised in the caller, whatever it is
             self.fail(error)
         else:
             if not self.future.done():

@@ -109,6 +109,6 @@ class Debug:
         if self.trace is not None:
             try:
                 self.trace(event)
-            except Exception:  # noqa: BLE001 - a trace must not crash the server that it traces
+            except BaseException:  # noqa: BLE001 - a trace must not crash the server that it traces
                 self.trace = None
                 log.exception("the trace of %s failed and was ended", self._server.name)

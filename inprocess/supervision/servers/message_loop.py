@@ -37,9 +37,10 @@ from weakref import ReferenceType, ref
 
 from inprocess.supervision.core.clock import Clock, settle
 from inprocess.supervision.core.errors import ServerDiedError, StartError
-from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Ignore, exit_of, killed
+from inprocess.supervision.core.exits import ENDS_LOOP, NORMAL, SHUTDOWN, Exit, Ignore, exit_of, killed
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess, Held, Process, ShutdownLimit, abandon, ancestors
+from inprocess.supervision.core.redact import repr_of
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.servers.call import Caller, Question
 from inprocess.supervision.servers.deadlines import deadlines
@@ -238,9 +239,11 @@ class MessageLoop(BaseProcess):
         except Ignore:
             self._end(NORMAL)
             raise
-        except Exception as error:
+        except BaseException as error:
             self._end(Exit("crash", error))
-            raise StartError(f"{self.name} could not start: {error!r}") from error
+            if isinstance(error, ENDS_LOOP):
+                raise
+            raise StartError(f"{self.name} could not start: {repr_of(error)}") from error
         self._context = origin()
         if pending is not None and is_awaitable(pending):
             self.state = STARTING
@@ -260,18 +263,20 @@ class MessageLoop(BaseProcess):
         if isinstance(error, asyncio.CancelledError):
             raise StartError(f"{self.name} was told to end before it had started")
         if error is not None:
-            raise StartError(f"{self.name} could not start: {error!r}") from error
+            raise StartError(f"{self.name} could not start: {repr_of(error)}") from error
 
     async def _initialise(self, pending: Awaitable[Any]) -> None:
         error: BaseException | None = None
         try:
             await pending
-        except (Exception, asyncio.CancelledError) as raised:  # noqa: BLE001 - raised by `ready`
+        except BaseException as raised:  # noqa: BLE001 - raised by `ready`
             error = raised
         if self.exit is not None:  # it was abandoned
             return
         if error is not None:
             self._start_failed(error)
+            if isinstance(error, ENDS_LOOP):
+                raise error
             return
         self.state = BUSY
         if self.extra is not None:
@@ -285,7 +290,7 @@ class MessageLoop(BaseProcess):
             self._end(self._wanted or killed())
             return
         if not isinstance(error, Ignore) and not extra.waiters:  # else `ready` raises it
-            log.error("%s could not start: %r", self.name, error, exc_info=error)
+            log.error("%s could not start: %s", self.name, repr_of(error), exc_info=error)
         self._end(NORMAL if isinstance(error, Ignore) else Exit("crash", error))
 
     # The mailbox.
@@ -485,11 +490,11 @@ class MessageLoop(BaseProcess):
                     pending = self._dispatch(message)
                 if pending is not None:
                     return pending, None
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - what a handler raises is the exit
-            return self._leave(exit_of(error))
-        except BaseException as error:
+        except ENDS_LOOP as error:
             self._finish(Exit("crash", error))
             raise
+        except BaseException as error:  # noqa: BLE001 - what a handler raises is the exit
+            return self._leave(exit_of(error))
         self.state = QUEUED
         self.scheduler.soon(self._step)
         return None
@@ -508,6 +513,9 @@ class MessageLoop(BaseProcess):
                 await self._leave_after(pending, ended)
         except asyncio.CancelledError:
             self._cancelled()
+        except ENDS_LOOP as error:
+            self._finish(Exit("crash", error))
+            raise
 
     async def _handle_all(self, pending: Awaitable[Any] | None) -> Exit | None:
         """Handle messages until none is left; return the exit if it is to end."""
@@ -527,7 +535,9 @@ class MessageLoop(BaseProcess):
                 handled += 1
                 if handled % MESSAGES_PER_TURN == 0:
                     await asyncio.sleep(0)
-        except Exception as error:  # noqa: BLE001 - as in _handle_some
+        except (asyncio.CancelledError, *ENDS_LOOP):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in _handle_some
             return exit_of(error)
         return self._wanted
 
@@ -601,15 +611,20 @@ class MessageLoop(BaseProcess):
                 pending = self.server.terminate(ended)
             if pending is not None and is_awaitable(pending):
                 return pending, ended
-        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the server ends either way
-            ended = Exit("crash", error)
-        self._finish(ended)
+        except BaseException as error:
+            self._finish(Exit("crash", error))
+            if isinstance(error, ENDS_LOOP):
+                raise
+        else:
+            self._finish(ended)
         return None
 
     async def _leave_after(self, pending: Awaitable[Any], ended: Exit) -> None:
         try:
             await pending
-        except Exception as error:  # noqa: BLE001 - the server ends either way
+        except (asyncio.CancelledError, *ENDS_LOOP):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the server ends either way
             ended = Exit("crash", error)
         self._finish(ended)
 

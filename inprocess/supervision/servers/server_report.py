@@ -47,8 +47,8 @@ def redacted(server: Shows, **status: Any) -> dict[str, str]:
     """Return the values as strings, after `format_status`. If that fails, hide all of them."""
     try:
         formatted = server.format_status(status)
-        return {key: value if isinstance(value, str) else redact(value) for key, value in formatted.items()}
-    except Exception:  # noqa: BLE001 - the crash must be logged, whatever the hook does
+        return {key: value if type(value) is str else redact(value) for key, value in formatted.items()}
+    except BaseException:  # noqa: BLE001 - the crash must be logged, whatever the hook does
         log.exception("%s failed in format_status", server.name)
         return dict.fromkeys(status, "[hidden: format_status failed]")
 

@@ -20,9 +20,11 @@ from typing import Any, ClassVar, Self, TypeVar
 from inprocess.supervision.core.clock import Clock, Timer, settle
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import ServerDiedError, StartError
-from inprocess.supervision.core.exits import SHUTDOWN, Exit, Ignore, killed
+from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit, Ignore, killed
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import CLOSING, is_closing
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Held, ShutdownLimit
+from inprocess.supervision.core.redact import repr_of, text_of
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
@@ -140,17 +142,19 @@ class BaseSupervisor(BaseProcess):
         `made` is called with the process before the wait, so that an interrupted start can be undone.
         """
         try:
-            started = spec.start(*arguments)
-            if started is None:
+            process = _started(spec, arguments)
+            if process is None:
                 return None
-            process = started.__process__
             process.parent = self
             made(process)
             await process.ready()
-        except Exception as error:
+        except asyncio.CancelledError:  # this start was interrupted
+            raise
+        except BaseException as error:
             if isinstance(error, Ignore) or isinstance(error.__cause__, Ignore):
                 return None
-            raise StartError(f"{self.name}: child {spec.id!r} could not start: {error}") from error
+            text = f"{self.name}: child {spec.id!r} could not start: {text_of(error)}"
+            raise StartError(text) from error
         if self._is_quiet:
             process.quiet()
         return process
@@ -163,8 +167,11 @@ class BaseSupervisor(BaseProcess):
         """Run a coroutine as the supervisor's one task, and go on when it is done."""
         try:
             self._task = run_eagerly(coroutine, self.loop)
-        except Exception as error:  # noqa: BLE001 - a fault of the runtime or of a child's class is a crash
-            self._crashed(error)
+        except BaseException as error:
+            if isinstance(error, ENDS_LOOP):  # of a child's start, which has been recorded
+                self._wake()
+                raise
+            self._crashed(error)  # a fault of the runtime or of a child's class
         if self._task is None:
             if self._wanted is not None:
                 self._wake()
@@ -185,7 +192,7 @@ class BaseSupervisor(BaseProcess):
         self._go_on()
 
     def _crashed(self, error: BaseException) -> None:
-        log.error("%s crashed: %r", self.name, error, exc_info=error)
+        log.error("%s crashed: %s", self.name, repr_of(error), exc_info=error)
         self._wanted = Exit("crash", error)
         if self._stopping:
             self.kill()
@@ -227,6 +234,15 @@ class BaseSupervisor(BaseProcess):
         )
         self._finish(SHUTDOWN)
 
+    def _is_closing(self) -> bool:
+        """Whether the loop is being closed. Then nothing may be started: kill what is left, and say so."""
+        if not is_closing():
+            return False
+        if not self._killing:
+            log.error("%s: %s", self.name, CLOSING)
+            self.kill()
+        return True
+
     def _became_ready(self) -> None:
         self._is_ready = True
         for readying in self._readying:
@@ -254,6 +270,21 @@ class BaseSupervisor(BaseProcess):
         self._refuse_waiting()
         for readying in self._readying:
             settle(readying)
+
+
+def _started(spec: ChildSpec, arguments: tuple[Any, ...]) -> BaseProcess | None:
+    """Call the spec's start function. A cancellation that it raises itself is an error like any other."""
+    try:
+        started = spec.start(*arguments)
+    except asyncio.CancelledError as error:
+        raise StartError(f"its start function raised {repr_of(error)}") from error
+    return None if started is None else started.__process__
+
+
+def raise_if_it_ends_loop(error: StartError) -> None:
+    """Raise what made the start fail if that ends the loop, see `exits`."""
+    if isinstance(error.__cause__, ENDS_LOOP):
+        raise error.__cause__
 
 
 def _start(make: Callable[[], P], name: str | None, clock: Clock | None) -> P:

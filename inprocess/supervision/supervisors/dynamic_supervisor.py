@@ -28,7 +28,7 @@ from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
-from inprocess.supervision.supervisors.base import BaseSupervisor
+from inprocess.supervision.supervisors.base import BaseSupervisor, raise_if_it_ends_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 #: Children that one step asks to end; the next steps ask the rest.
@@ -97,7 +97,11 @@ class DynamicSupervisor(BaseSupervisor):
         if self.count >= self._max_children:
             text = f"{self.name} has {self.count} children, its max_children: try later, or raise the bound"
             return Refused("max_children", text)
-        started = await self._start_one((spec, arguments) if arguments else spec)
+        try:
+            started = await self._start_one((spec, arguments) if arguments else spec)
+        except StartError as error:
+            raise_if_it_ends_loop(error)
+            raise
         return None if started is None else started.handle
 
     async def terminate_child(self, process: Process) -> None:
@@ -196,6 +200,8 @@ class DynamicSupervisor(BaseSupervisor):
         if not self._to_restart or self._wanted is not None or self._killing:
             return
         recipe = self._to_restart.popleft()
+        if self._is_closing():
+            return
         if self._window.allows(self.scheduler.monotonic()):
             self.restarts += 1
             task = run_eagerly(self._restart(recipe), self.loop)
@@ -212,6 +218,7 @@ class DynamicSupervisor(BaseSupervisor):
             if self._wanted is None and not self._killing:
                 log.error("%s", error)
                 self._restart_soon(recipe)
+            raise_if_it_ends_loop(error)
         except ServerDiedError:
             return
 

@@ -22,7 +22,7 @@ from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import RestartIntensity
-from inprocess.supervision.supervisors.base import BaseSupervisor
+from inprocess.supervision.supervisors.base import BaseSupervisor, raise_if_it_ends_loop
 from inprocess.supervision.supervisors.child_spec import (
     AutoShutdown,
     ChildSpec,
@@ -118,6 +118,7 @@ class OrderedSupervisor(BaseSupervisor):
                 log.error("%s", error)
                 self._start_error = error
                 self._wanted = Exit("crash", error)
+                raise_if_it_ends_loop(error)
             if self._wanted is not None:
                 return
         self._became_ready()
@@ -199,21 +200,20 @@ class OrderedSupervisor(BaseSupervisor):
             self._finish(SHUTDOWN)
 
     async def _restart(self, child: ChildRecord) -> None:
+        if self._is_closing():
+            return
         if not self._window.allows(self.scheduler.monotonic()):
             self._give_up(child.spec.id)
             return
         self.restarts += 1
-        failed = await self._cycle(affected(self._strategy, self._children, child.spec.id))
-        if failed is not None:
-            failed.state = "restarting"
-            self._queue(partial(self._try_again, failed))
+        await self._cycle(affected(self._strategy, self._children, child.spec.id))
 
     async def _try_again(self, child: ChildRecord) -> None:
         if child.state == "restarting":
             await self._restart(child)
 
-    async def _cycle(self, children: Sequence[ChildRecord]) -> ChildRecord | None:
-        """Stop these children in reverse and start them in order; return the first that fails to start."""
+    async def _cycle(self, children: Sequence[ChildRecord]) -> None:
+        """Stop these children in reverse and start them in order; try again from one that fails to start."""
         for child in reversed(children):
             await self._stop_one(child)
             self._forget_temporary(child)
@@ -224,8 +224,10 @@ class OrderedSupervisor(BaseSupervisor):
                 await self._start_one(child)
             except StartError as error:
                 log.error("%s", error)
-                return child
-        return None
+                child.state = "restarting"
+                self._queue(partial(self._try_again, child))
+                raise_if_it_ends_loop(error)
+                return
 
 
 def _check_option(option: str, value: str, allowed: Sequence[str]) -> None:

@@ -43,6 +43,7 @@ from inprocess.supervision.core.errors import (
 )
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
+from inprocess.supervision.supervisors.base import raise_if_it_ends_loop
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, check_significance
 from inprocess.supervision.supervisors.ordered_children import ChildCounts, ChildRecord, OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
@@ -158,6 +159,8 @@ class Supervisor(OrderedSupervisor):
         except (StartError, ChildRunningError, ChildRestartingError, NoSuchChildError) as error:
             if not answer.done():
                 answer.set_exception(error)
+            if isinstance(error, StartError):
+                raise_if_it_ends_loop(error)
         else:
             if not answer.done():
                 answer.set_result(result)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from inprocess.supervision.core import telemetry
 from inprocess.supervision.core.clock import Clock, Timer
-from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
+from inprocess.supervision.core.exits import ENDS_LOOP, NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
 from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon
 from inprocess.supervision.core.redact import function_name, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity, RestartWindow
@@ -71,6 +71,9 @@ class ChildOwner(Protocol):
 
     def eagerly(self) -> bool:
         """Whether attempts begin at once."""
+
+    def is_closing(self) -> bool:
+        """Whether its loop is closing, so that no attempt may begin; it then ends its children."""
 
     async def end_child(self, child: Child, limit: ShutdownLimit) -> None:
         """End its child for good, within this limit."""
@@ -205,11 +208,10 @@ class Child(Ending):
                     return
             else:
                 task = self.supervisor.new_task(coroutine, context)
-        except Exception as error:  # noqa: BLE001 - wrong arguments are a crash like any other
-            self._crashed_at_once(error)
-        except BaseException as error:  # noqa: BLE001 - an eager step was interrupted: raised by the loop's caller
-            self.supervisor.loop.call_soon(_raise, error)
-            self._crashed_at_once(error)
+        except BaseException as error:
+            self._crashed_at_once(error)  # wrong arguments are a crash like any other
+            if isinstance(error, ENDS_LOOP):
+                raise
         else:
             self._goes_on(task, eagerly=eagerly)
 
@@ -336,7 +338,7 @@ class Child(Ending):
     def _run_again(self) -> None:
         history = self.ensure_history()
         history.timer = None
-        if self.exit is None:
+        if self.exit is None and not self.supervisor.is_closing():
             self.run(eagerly=self.supervisor.eagerly())
 
     def ensure_history(self) -> History:
@@ -347,10 +349,6 @@ class Child(Ending):
 
     def _lose(self) -> None:
         self.ensure_history().abandoned = True
-
-
-def _raise(error: BaseException) -> None:
-    raise error
 
 
 _Task: Callable[..., asyncio.Task[object]] = asyncio.Task  # `eager_start` is newer than 3.11

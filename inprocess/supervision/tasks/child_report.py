@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from inprocess.supervision.core.exits import Exit
+from inprocess.supervision.core.exits import ENDS_LOOP, Exit
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess, ancestors
 from inprocess.supervision.core.restarts import RestartIntensity
@@ -57,5 +57,7 @@ def given_up(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
     if hook is not None:
         try:
             hook(child, ended.error)
-        except Exception:  # noqa: BLE001 - a hook must not end the supervisor
+        except BaseException as error:
             log.exception("on_give_up of %s failed", child.name)
+            if isinstance(error, ENDS_LOOP):
+                raise

@@ -36,9 +36,11 @@ from threading import get_ident
 from time import perf_counter
 from typing import Any, ClassVar, Final, Self, TypeVar, TypeVarTuple, Unpack, overload
 
-from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.errors import Refused, TaskRefusedError
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, restarts
+from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import CLOSING, is_closing
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, ShutdownLimit, ended_within
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import SLICE_S
@@ -65,15 +67,18 @@ class TaskSupervisor(BaseProcess):
     """Starts and restarts functions; see the module. Created by `start`."""
 
     __slots__ = (
+        "_alarms",
         "_begun",
         "_children",
         "_intensity",
         "_is_awake",
         "_is_open",
+        "_killing",
         "_line",
         "_max_children",
         "_refusal",
         "_stopping",
+        "_unended",
         "_window",
         "_withdrawn",
         "restarts",
@@ -124,7 +129,9 @@ class TaskSupervisor(BaseProcess):
         self._is_awake = False
         self._refusal: Refused | None = None
         self._is_open = max_children == math.inf
-        self._stopping: asyncio.Task[None] | None = None
+        self._stopping = self._killing = False
+        self._unended = 0  # children that a stop waits for
+        self._alarms: list[Timer] = []
         #: Restarts of children since the start.
         self.restarts = 0
 
@@ -297,9 +304,6 @@ class TaskSupervisor(BaseProcess):
 
     def kill(self) -> None:
         """Like `shutdown`, without waiting for the children's limits."""
-        if self._stopping is not None:
-            self._stopping.cancel()
-            self._stopping = None
         self._begin_stop(brutally=True)
 
     # For its children and streams.
@@ -329,9 +333,25 @@ class TaskSupervisor(BaseProcess):
         return child
 
     async def end_child(self, child: Child, limit: ShutdownLimit) -> None:
-        """End its child for good, within this limit."""
+        """End its child for good, within this limit, in the steps of `process`."""
         child.ask()
-        await self._ensure_ended(child, limit)
+        if limit != "brutal_kill":
+            if await ended_within(self.clock, child, math.inf if limit == "infinity" else limit):
+                return
+            child.ask()
+        else:
+            _ask_twice(child)
+        if not await ended_within(self.clock, child, KILL_WAIT_S):
+            child.abandon()
+
+    def is_closing(self) -> bool:
+        """Whether its loop is being closed. Then no attempt may begin: end the children, and say so."""
+        if not is_closing():
+            return False
+        if not self._killing:
+            log.error("%s: %s", self.name, CLOSING)
+            self.kill()
+        return True
 
     def exited(self, child: Child, ended: Exit) -> None:
         """Handle the end of an attempt. Called by the child."""
@@ -438,6 +458,10 @@ class TaskSupervisor(BaseProcess):
                 break
 
     def _restart(self, child: Child, ended: Exit) -> None:
+        if is_closing():
+            self._remove(child, ended)
+            self.is_closing()
+            return
         now = self.scheduler.monotonic()
         history, options = child.ensure_history(), child.options
         own = options.intensity
@@ -458,27 +482,67 @@ class TaskSupervisor(BaseProcess):
         child.finish(ended)
 
     def _begin_stop(self, *, brutally: bool) -> None:
+        """Ask the children to end, last first, and set a timer for each limit.
+
+        No task waits for them, which "cancel every task" at a shut-down would cancel.
+        """
         self._refuse(Refused("not_running", f"{self.name} has ended"))
-        if self._stopping is None and self.exit is None:
-            self._stopping = self.loop.create_task(self._stop(brutally=brutally))
-
-    async def _stop(self, *, brutally: bool) -> None:
+        if self.exit is not None or self._killing or (self._stopping and not brutally):
+            return
+        is_first, self._stopping, self._killing = not self._stopping, True, brutally
         children = self.children()[::-1]
+        if is_first:
+            self._unended = len(children)
+            for child in children:
+                child.monitor(self._one_ended)
+        late: dict[ShutdownLimit, list[Child]] = {}
         for child in children:
+            limit = "brutal_kill" if brutally else child.shutdown_limit
             child.ask()
-        limits: list[ShutdownLimit] = [
-            "brutal_kill" if brutally else child.shutdown_limit for child in children
-        ]
-        await asyncio.gather(*map(self._ensure_ended, children, limits))
-        self._end(SHUTDOWN)
+            if limit == "brutal_kill":
+                _ask_twice(child)
+            if child.exit is None:
+                late.setdefault(limit, []).append(child)
+        for limit, left in late.items():
+            self._set_alarm(limit, left)
+        if not self._unended:
+            self._end(SHUTDOWN)
 
-    async def _ensure_ended(self, child: Child, limit: ShutdownLimit) -> None:
-        """Follow the steps of `process` for a child that was asked to end."""
-        if limit != "brutal_kill":
-            if await ended_within(self.clock, child, math.inf if limit == "infinity" else limit):
-                return
-            child.ask()
-        elif child.runs_in != "loop":
+    def _set_alarm(self, limit: ShutdownLimit, children: list[Child]) -> None:
+        if limit == "brutal_kill":
+            self._after(KILL_WAIT_S, partial(_abandon_late, children))
+        elif limit not in {"infinity", math.inf}:
+            assert isinstance(limit, float | int)  # noqa: S101 - the two words are dealt with
+            self._after(limit, partial(self._kill_late, children))
+
+    def _one_ended(self, _ended: Exit) -> None:
+        self._unended -= 1
+        if not self._unended:
+            self._end(SHUTDOWN)
+
+    def _kill_late(self, children: list[Child]) -> None:
+        late = [child for child in children if child.exit is None]
+        for child in late:
             child.ask()  # twice is the kill, see `isolation.run`
-        if not await ended_within(self.clock, child, KILL_WAIT_S):
+        if late:
+            self._after(KILL_WAIT_S, partial(_abandon_late, late))
+
+    def _after(self, seconds: float, callback: Callable[[], object]) -> None:
+        self._alarms.append(self.scheduler.call_later(seconds, callback))
+
+    def _end(self, ended: Exit) -> None:
+        for alarm in self._alarms:
+            alarm.cancel()
+        super()._end(ended)
+
+
+def _ask_twice(child: Child) -> None:
+    """Kill a child that was asked to end, if Python can: a task on the loop has had its cancellation."""
+    if child.runs_in != "loop":
+        child.ask()  # twice is the kill, see `isolation.run`
+
+
+def _abandon_late(children: list[Child]) -> None:
+    for child in children:
+        if child.exit is None:
             child.abandon()

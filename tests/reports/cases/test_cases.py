@@ -65,16 +65,52 @@ def test_an_unknown_side_leaves_a_promise_open(task: State | None, queue: State 
     assert weigh(task, queue) == points
 
 
-@pytest.mark.parametrize(("task", "queue", "points"), [(9, 0, "queue"), (0, 9, "task"), (9, 9, "neither")])
-def test_two_schedules_are_told_by_ticks_that_came_twice(
-    run: Path, task: int, queue: int, points: str
+@pytest.mark.parametrize(
+    ("task", "stock", "hardened", "points"),
+    [
+        (9, 9, 0, "lease"),  # hardened Celery's beat holds a lease, the others have none
+        (0, 9, 0, "lease"),  # in-process with Leased
+        (9, 9, None, "lease"),
+        (0, 0, 0, "either"),
+        (0, 9, 9, "task"),
+        (9, 9, 9, "neither"),
+        (None, 9, 0, "open"),
+        (9, None, None, "open"),
+    ],
+)
+def test_what_helps_two_schedules_is_a_lease_and_not_a_queue(
+    run: Path, task: int | None, stock: int | None, hardened: int | None, points: str
 ) -> None:
     rows = [
         strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)
-        for side, bursts in (("inprocess", task), (QUEUE, queue))
+        for side, bursts in (("inprocess", task), ("celery-stock", stock), (QUEUE, hardened))
+        if bursts is not None
     ]
     plant(run, "failures", rows)
     assert answer(run, "replicas").points == points
+
+
+@pytest.mark.parametrize(
+    ("task", "words"), [(9, "this run measured it without one"), (0, "In-process held its lease")]
+)
+def test_two_schedules_say_whether_in_process_held_its_lease(run: Path, task: int, words: str) -> None:
+    rows = [
+        strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)
+        for side, bursts in (("inprocess", task), ("celery-stock", 91), (QUEUE, 0))
+    ]
+    plant(run, "failures", rows)
+    found = answer(run, "replicas").implies
+    assert "stock Celery ran 91 ticks twice" in found
+    assert words in found
+
+
+def test_a_kill_that_exposed_no_job_leaves_the_question_open(run: Path) -> None:
+    plant(run, "failures", strikes(10, {"inprocess": 0, QUEUE: 0}))
+    plant(run, "exposure", [{"block": "f001", "scenario": "account_setup", "exposed": 0, "lost": 0}])
+    found = answer(run, "restart")
+    assert found.points == "open"
+    assert found.evidence[0].text == "in-process: no job was exposed at kill -9 of the app"
+    assert "--fault 10" in found.gaps[0].command
 
 
 @pytest.mark.parametrize(("jobs", "points"), [("1", "either"), ("50", "task"), ("200", "neither")])

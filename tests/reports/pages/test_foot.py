@@ -7,7 +7,7 @@ import pytest
 from reports.data.run import read
 from reports.pages import report
 from reports.pages.instrument import instrument
-from reports.pages.promises import Mark, thresholds
+from reports.pages.promises import Mark, promises
 from reports.pages.provenance import provenance
 from tests.reports.synthetic_run import manifest, plant, strike
 
@@ -28,21 +28,26 @@ def run(tmp_path: Path) -> Path:
 
 
 def marks(folder: Path, promise: str, side: str) -> tuple[Mark, ...]:
-    found = thresholds(read(folder))
+    found = promises(read(folder))
     row = next(row for row in found.rows if promise in row.promise)
     return row.cells[found.sides.index(side)]
 
 
-@pytest.mark.parametrize(("lost", "state", "told"), [(0, "held", ""), (1, "broken", " (10)")])
-def test_a_lost_job_is_a_cross(run: Path, lost: int, state: str, told: str) -> None:
-    plant(run, "failures", [strike(lost=lost)])
-    (mark,) = marks(run, "job lost", "in-process")
-    assert (mark.state, mark.text) == (state, f"{lost} of 10 jobs, at {lost} of 1 fault{told}")
+def test_no_loss_at_any_fault_is_a_tick(run: Path) -> None:
+    plant(run, "failures", [strike(), strike(fault=13)])
+    assert marks(run, "job is lost", "in-process") == (Mark(state="held", text="at 2 faults"),)
+
+
+def test_a_lost_job_is_a_cross_that_names_its_fault_and_links_to_it(run: Path) -> None:
+    plant(run, "failures", [strike(lost=1), strike(lost=2, strike=1), strike(fault=13)])
+    (mark,) = marks(run, "job is lost", "in-process")
+    assert (mark.state, mark.text) == ("broken", "not at 1 of 2 faults:")
+    assert mark.faults == (("kill -9 of the app (3 of 20)", "f10-inprocess"),)
 
 
 def test_a_strike_that_is_not_known_is_no_tick(run: Path) -> None:
     plant(run, "failures", [strike(at_least_once="unknown")])
-    assert [mark.state for mark in marks(run, "job lost", "in-process")] == ["unknown"]
+    assert [mark.state for mark in marks(run, "job is lost", "in-process")] == ["unknown"]
 
 
 def test_each_policy_of_a_sync_has_a_mark_of_its_own(run: Path) -> None:
@@ -51,14 +56,14 @@ def test_each_policy_of_a_sync_has_a_mark_of_its_own(run: Path) -> None:
         for policy, share in (("work-then-rearm", 15), ("anchored", 100))
     ]
     plant(run, "drift", rows)
-    assert [mark.state for mark in marks(run, "tick on time", "in-process")] == ["broken", "held"]
+    assert [mark.state for mark in marks(run, "tick is on time", "in-process")] == ["broken", "held"]
 
 
 def test_the_runs_own_thresholds_say_met_or_crossed(run: Path) -> None:
     (run / "checks.json").write_text(
         '[{"text": "lost == 0", "subject": "inprocess", "value": 3, "met": false}]'
     )
-    (check,) = thresholds(read(run)).checks
+    (check,) = promises(read(run)).checks
     assert (check.text, check.mark.state, check.mark.text) == ("lost == 0", "broken", "3")
 
 

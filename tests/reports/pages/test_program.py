@@ -58,11 +58,14 @@ def rendered(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Rende
     return Rendered(run, home, before, beside, program(run, **environment))
 
 
-def test_the_program_prints_the_verdicts_a_blank_line_and_where_the_pages_are(rendered: Rendered) -> None:
+def test_the_program_prints_the_paths_and_ends_with_the_table_of_verdicts(
+    rendered: Rendered,
+) -> None:
     done = rendered.done
     assert (done.returncode, done.stderr) == (0, "")
     pages = [f"report: {rendered.report}", f"all runs: {rendered.run.parent / 'index.html'}"]
-    assert done.stdout.splitlines() == [*reports.headlines(rendered.run), "", *pages]
+    table = reports.summary_text(rendered.run, form="terminal")
+    assert done.stdout == "\n".join([*pages, "", table])
 
 
 def test_the_report_tells_how_to_render_it_again_with_the_path_as_given(rendered: Rendered) -> None:

@@ -21,7 +21,7 @@ HOSTILE = "<script>alert('x')</script>$\\frac{"
 
 def text_of(folder: Path) -> str:
     """The report with every figure."""
-    return reports.render(folder).read_text(encoding="utf-8")
+    return reports.render(folder)[0].read_text(encoding="utf-8")
 
 
 FILES = (*(f"{name}.csv" for name in TABLES), MICRO)
@@ -31,7 +31,7 @@ FILES = (*(f"{name}.csv" for name in TABLES), MICRO)
 def test_a_run_without_one_of_its_files_still_renders(run: Path, absent: str) -> None:
     (run / absent).unlink()
     assert "</html>" in words_of(run)
-    assert reports.headlines(run)
+    assert reports.summary_text(run, form="terminal")
 
 
 def test_a_run_with_nothing_but_a_manifest_says_what_is_absent_and_how_to_fill_it(tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_directory_without_a_manifest_is_no_run(run: Path) -> None:
 def test_a_manifest_that_names_no_schema_is_refused_in_one_line(run: Path, content: str) -> None:
     (run / MANIFEST).write_text(content)
     with pytest.raises(reports.RunError) as refused:
-        reports.headlines(run)
+        reports.summary_text(run, form="terminal")
     assert "\n" not in str(refused.value)
 
 

@@ -53,10 +53,25 @@ def test_a_call_that_the_app_loses_and_the_settings_keep_asks_for_a_queue(bare: 
     verdict = judged(bare)
     assert verdict.choice == "queue"
     assert verdict.sentence.startswith(
-        f"Take a queue for {PAY} when no accepted call may be lost: in-process lost 4"
+        f"Take a queue with your settings for {PAY} when no accepted call may be lost: in-process lost 4"
     )
     assert "your Celery settings lost 0 of" in verdict.sentence
     assert numbers(verdict)["your Celery settings: calls lost at kill -9 of the worker"].startswith("0 of")
+
+
+def test_kills_that_exposed_no_call_leave_the_condition_in_the_sentence(bare: Path) -> None:
+    struck(bare, {(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0})
+    plant(bare, "exposure", [{"block": "f001", "scenario": PAY, "exposed": 0, "lost": 0}])
+    compared = {"scenario": PAY, "metric": "caller", "quantile": 0.5, "baseline": TASK, "side": QUEUE}
+    plant(
+        bare,
+        "comparisons",
+        [compared | {"pairs": 4, "ratio": 2.0, "low": 1.9, "high": 2.1, "words": "higher"}],
+    )
+    verdict = judged(bare)
+    assert verdict.choice == "no queue"
+    assert "if losing a call at a crash is acceptable" in verdict.sentence
+    assert "in-process lost none at kill -9 of the app, where no job was exposed" in verdict.sentence
 
 
 def test_settings_that_lose_calls_too_are_told_what_is_missing(bare: Path) -> None:

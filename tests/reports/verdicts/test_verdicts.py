@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-import reports
 from reports.data.run import read
+from reports.pages import report
 from reports.verdicts import Verdict, account_setup, verdicts, welcome_email
 from reports.verdicts.kinds import Choice
 from tests.reports.synthetic_run import manifest, plant, strike
 
 TASK, QUEUE = "inprocess", "celery-hardened"
+TASK_LABEL, QUEUE_LABEL = "in-process", "hardened Celery"
 
 
 @pytest.fixture
@@ -46,10 +47,74 @@ def test_a_task_that_loses_jobs_where_the_queue_keeps_them_asks_for_a_queue(bare
 def test_losses_are_told_per_job_that_was_exposed(bare: Path) -> None:
     plant(bare, "failures", list(strikes({(TASK, 10): 3, (QUEUE, 10): 0, (QUEUE, 12): 0}, times=1)))
     lost = judged(bare, "account_setup").numbers[0]
-    assert (lost.value, lost.detail) == ("3 of 10", "30 % of the 10 jobs exposed, in 1 of 1 strike")
+    assert (lost.value, lost.detail) == ("3 of 10", "30 %, in 1 of 1 strike")
     reached = {"block": "f001", "scenario": "account_setup", "exposed": 4, "lost": 3}
     plant(bare, "exposure", [reached, reached | {"scenario": "welcome_email"}, reached | {"block": "other"}])
-    assert judged(bare, "account_setup").numbers[0].detail == "75 % of the 4 jobs exposed, in 1 of 1 strike"
+    found = judged(bare, "account_setup").numbers[0]
+    assert (found.value, found.detail) == ("3 of 4", "75 %, in 1 of 1 strike; 10 accepted in all")
+
+
+def test_jobs_whose_caller_got_no_answer_stand_beside_the_lost(bare: Path) -> None:
+    losses = {(TASK, 10): 3, (QUEUE, 10): 0, (QUEUE, 12): 0}
+    plant(bare, "failures", list(strikes(losses, times=1, unknown=7)))
+    assert judged(bare, "account_setup").numbers[0].detail.endswith("; 7 more got no answer")
+
+
+def test_a_kill_that_exposed_no_job_is_not_called_survival(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0}, times=1)))
+    plant(bare, "exposure", [{"block": "f001", "scenario": "account_setup", "exposed": 0, "lost": 0}])
+    verdict = judged(bare, "account_setup")
+    assert verdict.choice == "not measured"
+    assert verdict.numbers[0].value == "not exposed"
+    assert "none at kill -9 of the app, where no job was exposed" in verdict.sentence
+    assert verdict.gaps[0].what == "kill -9 of the app: in-process"
+
+
+def test_the_headline_names_the_queue_and_its_condition(bare: Path) -> None:
+    plant(bare, "failures", list(strikes({(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0})))
+    verdict = judged(bare, "account_setup")
+    assert verdict.take == "a hardened queue"
+    assert report.answer([verdict]) == (
+        "A hardened queue is called for: account set-up, when no accepted job may be lost."
+    )
+    assert "this project's own celery_impl.sidekiq" in verdict.queue_note
+
+
+def test_a_stock_queue_that_keeps_every_job_too_is_named(bare: Path) -> None:
+    kept = {(side, fault): 0 for side in (QUEUE, "celery-stock") for fault in (10, 12)}
+    plant(bare, "failures", list(strikes({(TASK, 10): 8} | kept)))
+    assert judged(bare, "account_setup").take == "a queue (stock or hardened)"
+
+
+def test_the_losses_of_stock_celery_stand_beside_those_of_the_others(bare: Path) -> None:
+    losses = {
+        (TASK, 10): 8,
+        (QUEUE, 10): 0,
+        (QUEUE, 12): 0,
+        ("celery-stock", 12): 2,
+        ("celery-stock", 20): 10,
+    }
+    plant(bare, "failures", list(strikes(losses)))
+    verdict = judged(bare, "account_setup")
+    assert "stock Celery: jobs lost at kill -9 of the worker" in {number.label for number in verdict.numbers}
+    faults = {number.label: number for number in verdict.beside}["stock Celery: faults that lost jobs"]
+    assert (faults.value, faults.detail) == (
+        "2 of 2",
+        "broker killed with jobs queued: 50 of 50; kill -9 of the worker: 10 of 50",
+    )
+    assert [(mark.side, mark.symbol) for mark in verdict.marks] == [
+        (TASK, "\N{BALLOT X}"),
+        ("celery-stock", "\N{BALLOT X}"),
+        (QUEUE, "\N{CHECK MARK}"),
+    ]
+
+
+def test_jobs_that_come_late_are_counted_in_the_verdict(bare: Path) -> None:
+    rows = [*strikes({(TASK, 10): 8, (QUEUE, 10): 0}), *strikes({(QUEUE, 12): 0}, late=4)]
+    plant(bare, "failures", rows)
+    verdict = judged(bare, "account_setup")
+    assert "kill -9 of the worker (20 of 50 accepted came late)" in verdict.sentence
+    assert verdict.beside[0].value == "20 of 50"
 
 
 def test_a_task_that_keeps_its_jobs_needs_no_queue(bare: Path) -> None:
@@ -215,7 +280,11 @@ def test_numbers_that_do_not_decide_stand_apart(bare: Path) -> None:
     plant(bare, "comparisons", [compared("response", "higher") | {"scenario": "account_setup"}])
     verdict = judged(bare, "account_setup")
     assert all("jobs lost" in number.label for number in verdict.numbers)
-    assert [number.label.split(":")[0] for number in verdict.beside] == ["median response"]
+    assert [number.label.partition(":")[0] for number in verdict.beside] == [
+        TASK_LABEL,
+        QUEUE_LABEL,
+        "median response",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -250,18 +319,12 @@ def test_what_a_crash_does_to_a_mail_flips_the_verdict_in_numbers(bare: Path) ->
 
 def test_nothing_measured_says_so_for_every_scenario(bare: Path) -> None:
     assert [verdict.choice for verdict in verdicts(read(bare))] == ["not measured"] * 3
-    assert all(line.startswith("Not measured") for line in reports.headlines(bare))
+    assert all(verdict.sentence.startswith("Not measured") for verdict in verdicts(read(bare)))
 
 
 def test_only_the_scenarios_of_the_run_are_judged(bare: Path) -> None:
     manifest(bare, scenarios=["welcome_email"])
     assert [verdict.scenario for verdict in verdicts(read(bare))] == [welcome_email.SCENARIO]
-
-
-def test_only_a_full_run_may_be_quoted(bare: Path) -> None:
-    assert all(line.endswith("[quick: not for quoting]") for line in reports.headlines(bare))
-    manifest(bare, profile="full")
-    assert not any("not for quoting" in line for line in reports.headlines(bare))
 
 
 def test_a_loss_that_was_seen_outranks_an_ending_that_was_not_measured() -> None:
