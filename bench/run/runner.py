@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from rich.console import Console
 
@@ -101,6 +102,14 @@ def _measure(
     except DiskFullError as error:
         stopped_by, partial_blocks = FULL_DISK, error.blocks
         console.print(f"{error}: what was measured so far is kept", highlight=False, soft_wrap=True)
+    except Exception:
+        path = directory.path
+        console.print(
+            f"ended by an error; what was measured so far is kept: queue-or-task run --resume {path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise
     finally:
         if deployment.world:
             deployment.world.release(directory.manifest["run"])
@@ -111,7 +120,8 @@ def _measure(
 async def _run(run_plan: RunPlan, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
     with RunProgress(run_plan.guess_s(lanes), console) as progress:
-        progress.say(run_plan.summary(lanes))
+        ends = datetime.now().astimezone() + timedelta(seconds=run_plan.guess_s(lanes))
+        progress.say(f"{run_plan.summary(lanes)}; until about {ends:%H:%M}")
         await BlockRunner(context, progress, run_plan).run()
 
 

@@ -41,6 +41,7 @@ def one_line(done: Result, stderr: str | None = None) -> str:
         (["--fault", "x"], "'x' is not a valid integer"),
         (["--sides", "inline"], "No such option"),
         (["--side", "inline", "--measure", "drift"], "nothing to measure"),
+        (["--measure", "latency", "--fault", "12"], "--fault 12 is measured by --measure fault: add it"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(
