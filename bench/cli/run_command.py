@@ -103,7 +103,7 @@ def finish(directory: RunDirectory) -> int:
         click.echo(f"to resume it: {shlex.join(words)}")
     if stopped_by == INTERRUPT:
         return EXIT_INTERRUPTED
-    return code or (EXIT_BAD_RESULT if nothing or stopped_by else 0)
+    return EXIT_BAD_RESULT if nothing or stopped_by else code
 
 
 def check_thresholds(path: Path, thresholds: Sequence[Threshold]) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
@@ -31,11 +31,12 @@ def interrupted_by_signals() -> Iterator[list[signal.Signals]]:
     A signal that is ignored, as by `nohup`, stays so. After SIGHUP the output to a terminal is dropped.
     """
     received: list[signal.Signals] = []
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
         received.append(signal.Signals(number))
         if number == signal.SIGHUP:
-            _leave_terminal()
+            _drop_output(terminals)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a script started this in the background
             raise KeyboardInterrupt
         signal.raise_signal(signal.SIGINT)
@@ -53,11 +54,10 @@ def interrupted_by_signals() -> Iterator[list[signal.Signals]]:
             signal.signal(number, handler)
 
 
-def _leave_terminal() -> None:
+def _drop_output(streams: Iterable[int]) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        if os.isatty(stream):
-            os.dup2(nowhere, stream)
+    for stream in streams:
+        os.dup2(nowhere, stream)
     os.close(nowhere)
 
 

@@ -21,7 +21,7 @@ from bench.process.other_runs import other_runs
 from bench.run import call_costs
 from bench.run.part_times import PartTimes
 from bench.run.progress import RunProgress
-from bench.storage.disk_space import DiskFullError, check_reserve, is_disk_full
+from bench.storage.disk_space import DiskFullError, check_block_space, is_disk_full
 from bench.storage.manifest import now
 from bench.world.broker import BrokerError
 
@@ -115,7 +115,7 @@ class BlockRunner:
         names = [spec.name for spec in specs]
         if full:
             raise DiskFullError(self._context.directory.path, names)
-        check_reserve(self._context.directory.path, names)
+        check_block_space(self._context.directory.path, names)
         if failed:
             self._invalid(specs, reason)
         else:
@@ -126,7 +126,7 @@ class BlockRunner:
 
     def _begin(self, measure: str) -> str:
         """Before a block: check the disk, look for other runs; return the time."""
-        check_reserve(self._context.directory.path, [])
+        check_block_space(self._context.directory.path, [])
         self._times.begin(measure)
         if new := other_runs() - self._other_runs:
             self._other_runs |= new

@@ -28,7 +28,7 @@ from bench.run.database_check import check_database
 from bench.run.host_discovery import discover
 from bench.run.progress import RunProgress
 from bench.schema import PLAN
-from bench.storage.disk_space import DiskFullError, is_disk_full
+from bench.storage.disk_space import DiskFullError, hold_reserve, is_disk_full
 from bench.storage.manifest import manifest
 from bench.storage.run_directory import RunDirectory
 from bench.world.broker import URL_VARIABLE, BrokerError, check_broker
@@ -85,6 +85,7 @@ def _measure(
         console.print(f"parts are elsewhere; not told: {untold}", highlight=False)
     stopped_by, partial_blocks = ERROR, list[str]()
     try:
+        hold_reserve(directory.path / "work")
         with ProcessTable(purpose=other_runs.RUN) as table:
             context = Context(
                 directory=directory,

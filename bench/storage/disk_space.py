@@ -11,8 +11,10 @@ from bench.errors import BenchError
 
 #: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
 FREE_BYTES_NEEDED = 300_000_000
-#: Bytes that a run leaves free: its comparisons, report and summaries need them.
-RESERVE_BYTES = 30_000_000
+#: Bytes that must be free before a block, and after it for the block to be kept.
+BLOCK_BYTES = 20_000_000
+#: Bytes that a run holds, to end with: its comparisons, report and summaries need them.
+RESERVE_BYTES = 20_000_000
 #: Errors of the system that mean that there is no room.
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -35,9 +37,15 @@ def check_space(out: Path) -> None:
         )
 
 
-def check_reserve(path: Path, blocks: Sequence[str]) -> None:
-    """Raise DiskFullError, which names `blocks`, if less than the reserve is free."""
-    if shutil.disk_usage(path).free < RESERVE_BYTES:
+def hold_reserve(folder: Path) -> None:
+    """Take the reserve, as a file in a folder that the run removes before it concludes."""
+    folder.mkdir(exist_ok=True)
+    (folder / "reserve").write_bytes(bytes(RESERVE_BYTES))
+
+
+def check_block_space(path: Path, blocks: Sequence[str]) -> None:
+    """Raise DiskFullError, which names `blocks`, if there is too little room for a block."""
+    if shutil.disk_usage(path).free < BLOCK_BYTES:
         raise DiskFullError(path, blocks)
 
 
