@@ -147,9 +147,9 @@ def stall(
 
     `stalls_ns` has the planted stall of each block as the side recorded it, from when to when. So the wait of
     each of these jobs is known: from its due time to the end of the stall. The corrected latency must add it
-    to the uncorrected one, which must have none of it. Both may be off by `STALL_SHARE` of the stall, as the jobs that waited
-    then run all at once and delay each other; beyond that chance explains as much again. The lag is that of
-    the block in which it exceeds the stall by least: whatever else delays the loop only adds to it.
+    to the uncorrected one, which must have none of it. Both may be off by `STALL_SHARE` of the stall, as the
+    jobs that waited then run all at once and delay each other; beyond that chance explains as much again. The
+    lag is that of the block in which it exceeds the stall by least: whatever else delays the loop adds to it.
     """
     own = failures[failures["side"] == "truth-stall"]
     lengths_ms = {block: (end - begin) / NS_PER_MS for block, (begin, end) in stalls_ns.items()}
