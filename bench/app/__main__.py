@@ -7,12 +7,12 @@ unknown side ends it at once with one line and exit code 2.
 | request                | answer                                                              |
 |------------------------|---------------------------------------------------------------------|
 | POST /account-setup    | inserts the user, hands over: 202 {"id"}, 422 {"errors"}             |
-| POST /users            | `create_user`: 201 {"id"}, 422 {"errors"}                            |
+| POST /users            | inserts the user, hands the e-mail over: 201 {"id"}, 422 {"errors"}  |
 | PUT /sync/{owner}      | `start`: 204                                                         |
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
 | GET /held, lag, health | see `host_endpoints`                                                 |
-| POST /odd              | a job that a fault needs, see `fault_jobs.endpoint`                  |
+| POST /fault-jobs       | submits a fault job, see `fault_jobs.endpoint`                       |
 | POST /owners           | many periodic owners, in-process: see `owner_fleet.servers`          |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from json import JSONDecodeError
@@ -37,11 +37,11 @@ from starlette.routing import Route
 
 from bench.app import builds
 from bench.app.fault_jobs import endpoint
-from bench.app.host_endpoints import HostEndpoints, be_host, failed
+from bench.app.host_endpoints import HostEndpoints, failed, run_host
 from bench.ledger import submissions
 from scenarios import database, settings, users
 from scenarios.contract import RefusedError
-from scenarios.users import ValidationError
+from scenarios.users import User, ValidationError
 
 SIDE_VARIABLE = "QUEUE_OR_TASK_SIDE"
 
@@ -88,18 +88,21 @@ class App:
         """POST /account-setup."""
         user = await run_in_threadpool(users.create, await _params(request))
         with submissions.account_setup(user.id):
-            if self.build.on_loop:
-                self.build.account_setup.set_up_user_account(user)
-            else:
-                await run_in_threadpool(self.build.account_setup.set_up_user_account, user)
+            await self._hand_over(self.build.account_setup.set_up_user_account, user)
         return JSONResponse({"id": user.id}, status_code=202)
 
     async def create_user(self, request: Request) -> Response:
         """POST /users."""
-        params = await _params(request)
-        with submissions.welcome_email(params["id"]):
-            user = await run_in_threadpool(self.build.welcome_email.create_user, params)
+        user = await run_in_threadpool(users.create, await _params(request))
+        with submissions.welcome_email(user.id):
+            await self._hand_over(self.build.welcome_email.send_welcome_email, user)
         return JSONResponse({"id": user.id}, status_code=201)
+
+    async def _hand_over(self, call: Callable[[User], None], user: User) -> None:
+        if self.build.on_loop:
+            call(user)
+        else:
+            await run_in_threadpool(call, user)
 
     async def sync(self, request: Request) -> Response:
         """PUT and DELETE /sync/{owner}."""
@@ -133,7 +136,7 @@ def _owners(side: str) -> list[Route]:
 
 
 async def _params(request: Request) -> dict[str, Any]:
-    """The user's parameters; the client may choose the id, which is how a run names its jobs."""
+    """The user's parameters; the client may choose the id, by which a run names its jobs."""
     params = await request.json()
     if not isinstance(params, dict):
         raise ValidationError({"params": ["must be a JSON object"]})
@@ -154,7 +157,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 
 def make() -> Starlette:
-    """The app of the side that the environment names; raise ValueError for what it cannot use."""
+    """The app of the side that the environment names; raise ValueError for an unknown one."""
     side = os.environ.get(SIDE_VARIABLE, "")
     if side not in builds.PACKAGES:
         raise ValueError(f"{SIDE_VARIABLE} is {side!r}: expected one of {', '.join(builds.PACKAGES)}")
@@ -164,7 +167,7 @@ def make() -> Starlette:
 
 def main() -> None:
     """Read the command line and the environment, then serve."""
-    be_host("bench.app", "The app that hosts a side.", make, mendable=(ValueError,))
+    run_host("bench.app", "The app that hosts a side.", make, usage_errors=(ValueError,))
 
 
 if __name__ == "__main__":

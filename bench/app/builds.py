@@ -12,7 +12,7 @@ from bench.app import inline, planted
 from bench.app.planted.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
-#: Where an in-process job is held that has not ended.
+#: The place of an in-process job that has not ended.
 IN_MEMORY = "memory"
 #: The package of each side.
 PACKAGES = {
@@ -35,7 +35,7 @@ class Build:
     lifespan: Callable[[], AbstractAsyncContextManager[object]]
     #: Accepted jobs that have not ended, each with where it is; may block.
     pending_jobs: Callable[[], Mapping[str, str]]
-    #: Whether `set_up_user_account` never blocks, so that a coroutine calls it as it is.
+    #: Whether handing a job over never blocks, so that a coroutine calls it directly.
     on_loop: bool
 
 

@@ -26,12 +26,11 @@ SHOWN = ("response", "caller", "request")
 def forests(run: Run) -> list[canvas.Figure]:
     """A figure for each scenario that has comparisons with in-process."""
     table, latency = run.table("comparisons"), run.table("latency")
-    hiccups = {str(row["block"]): float(row["hiccup_p99_ms"]) for row in records(run.valid_blocks())}
     found = []
     for scenario, group in groups(table, "scenario"):
         own = latency[latency["scenario"] == scenario]
         items = ends(against_task(evidence.in_rows(group)))
-        lines = [_line(item, own, hiccups) for item in items if canvas.on_log_axis(item.ratio)]
+        lines = [_line(item, own) for item in items if canvas.on_log_axis(item.ratio)]
         if lines:
             found.append(_figure(run, str(scenario), lines))
     return found
@@ -53,33 +52,26 @@ def ends(comparisons: list[Comparison]) -> list[Comparison]:
     return [item for item in comparisons if item.quantile in {formatting.MEDIAN, highest.get(item.metric)}]
 
 
-def pair_ratios(
-    latency: pd.DataFrame, item: Comparison, hiccups: Mapping[str, float] | None = None
-) -> tuple[float, ...]:
-    """The ratio within each repetition; several blocks of one side count by their geometric mean.
-
-    As in the interval, no value counts for less than the machine's own hiccup: the median over the blocks.
-    """
+def pair_ratios(latency: pd.DataFrame, item: Comparison) -> tuple[float, ...]:
+    """The ratio within each repetition; several blocks of one side count by their geometric mean."""
     same = (latency["metric"] == item.metric) & ((latency["quantile"] - item.quantile).abs() < ROUNDING)
     rows = latency[same & (latency["value_ms"] > 0) & (latency["value_ms"] < math.inf)]
-    floor = evidence.middle(rows["block"].map(hiccups or {}).astype("float64"))
-    values = rows["value_ms"].clip(lower=floor) if 0 < floor < math.inf else rows["value_ms"]
-    logs = np.log(values).groupby([rows["repetition"], rows["side"]]).mean().unstack("side")  # noqa: PD010 - a pivot_table takes three times as long
+    logs = np.log(rows["value_ms"]).groupby([rows["repetition"], rows["side"]]).mean().unstack("side")  # noqa: PD010 - a pivot_table takes three times as long
     if item.side not in logs or item.baseline not in logs:
         return ()
     ratios = np.exp((logs[item.side] - logs[item.baseline]).dropna())
     return tuple(float(ratio) for ratio in ratios)
 
 
-def _line(item: Comparison, latency: pd.DataFrame, hiccups: Mapping[str, float]) -> Line:
+def _line(item: Comparison, latency: pd.DataFrame) -> Line:
     return Line(
         heading=formatting.metric(item.metric, item.quantile),
         side=item.side,
-        words=item.words,
+        words=item.called,
         middle=item.ratio,
         low=item.low,
         high=item.high,
-        dots=pair_ratios(latency, item, hiccups),
+        dots=pair_ratios(latency, item),
     )
 
 
@@ -89,6 +81,7 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         for line in lines
     ]
     pairs = sorted({len(line.dots) for line in lines})
+    counts = " to ".join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))
     return canvas.figure(
         draw(lines, floor=floor(run)),
         slug=canvas.slug("forest", scenario),
@@ -96,8 +89,7 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         description=described,
         caption="How many times as long as in-process: right of the line is higher. The bar is the 95 % "
         "t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, and a "
-        f"single pair has no interval. {_floor_describe(run)}Nothing counts for less than the machine's own "
-        f"hiccup. n: {' to '.join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs.",
+        f"single pair has no interval. {_floor_describe(run)}{_corrected(run)}n: {counts} pairs.",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(run, scenario),
         raw=("comparisons", "latency", "blocks"),
@@ -123,6 +115,12 @@ def _floor_describe(run: Run) -> str:
     )
 
 
+def _corrected(run: Run) -> str:
+    """The correction behind the words; empty for a run of an earlier version."""
+    tested = int(run.table("comparisons")["p"].notna().sum())
+    return f"Words follow Holm's correction over the {tested} comparisons of the run. " if tested else ""
+
+
 def numbers(run: Run, scenario: str) -> Table | None:
     """Every comparison of the scenario with its interval, words and what led to them."""
     found = run.table("comparisons")
@@ -133,7 +131,9 @@ def numbers(run: Run, scenario: str) -> Table | None:
             "ratio (95 %)": formatting.times(row["ratio"], row["low"], row["high"]),
             "difference": formatting.ms(row["difference_ms"]),
             "pairs": formatting.count(row["pairs"]),
-            "in words": row["words"],
+            "in words": formatting.called(row["words"], row["pairs"], row["pairs_needed"]),
+            "margin": formatting.ms(row["margin_ms"]),
+            "p (Holm)": formatting.number(row["p_holm"], 2),
             "why": row["why"],
         }
         for row in records(found[found["scenario"] == scenario])
