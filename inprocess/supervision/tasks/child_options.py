@@ -12,7 +12,7 @@ from types import CodeType
 from typing import Any, Final, TypedDict, get_args
 
 from inprocess.supervision.core.exits import Restart
-from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit
+from inprocess.supervision.core.process import LIMITS, SHUTDOWN_S, ShutdownLimit, is_limit
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
 from inprocess.supervision.isolation.isolation import Isolation
 
@@ -92,10 +92,6 @@ def options_of(restart: Restart, given: ChildOptions) -> Options:
         raise ValueError(
             f"isolation is {isolation!r}: expected one of {', '.join(get_args(Isolation))}, or None"
         )
-    if shutdown not in {"brutal_kill", "infinity"} and not (
-        isinstance(shutdown, float | int) and shutdown >= 0
-    ):
-        raise ValueError(
-            f"shutdown is {shutdown!r}: expected seconds of at least 0, 'brutal_kill' or 'infinity'"
-        )
+    if not is_limit(shutdown):
+        raise ValueError(f"shutdown is {shutdown!r}: {LIMITS}")
     return Options(restart, **given)

@@ -37,15 +37,22 @@ from time import perf_counter
 from typing import Any, ClassVar, Final, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from inprocess.supervision.core.clock import Clock, Timer
-from inprocess.supervision.core.errors import Refused, TaskRefusedError
+from inprocess.supervision.core.errors import LoopGoneError, Refused, TaskRefusedError
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, restarts
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.loops import CLOSING, is_closing
+from inprocess.supervision.core.loops import CLOSING
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, ShutdownLimit, ended_within
-from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity, RestartWindow
+from inprocess.supervision.core.restarts import (
+    MAX_RESTARTS,
+    MAX_SECONDS,
+    RestartIntensity,
+    RestartWindow,
+    check_max_children,
+)
 from inprocess.supervision.core.scheduler import SLICE_S
-from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.core.thread_bridge import across, hop
 from inprocess.supervision.lifecycle.runtime import home_loop
+from inprocess.supervision.servers.message_loop import MessageLoop, running_server
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
 from inprocess.supervision.tasks.async_task import AnsweringChild, AsyncTask, Exited, Ok
@@ -96,10 +103,12 @@ class TaskSupervisor(BaseProcess):
         max_seconds: float = MAX_SECONDS,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor; raise AlreadyStartedError if the name is taken.
+        """Start a supervisor.
 
-        It lives on the running loop; without one, on the runtime's (see `home_loop`).
+        It lives on the running loop; without one, on the runtime's (see `home_loop`). Raise
+        AlreadyStartedError if the name is taken, and ValueError for options out of range.
         """
+        check_max_children(max_children)
         make = partial(
             cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
         )
@@ -149,7 +158,7 @@ class TaskSupervisor(BaseProcess):
         ValueError for an unknown option value. Any thread; another thread waits for the loop's next turn.
         """
         known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
-        if get_ident() != self.scheduler.thread:
+        if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return self.atomically(partial(self.take, function, args, known, Child))
         if not self._is_open:
             return self.take(function, args, known, Child)
@@ -176,8 +185,8 @@ class TaskSupervisor(BaseProcess):
             return hop(self.loop, function)
         except TimeoutError as error:
             return Refused("no_answer", f"{self.name}: {error}; try again when the loop is free")
-        except RuntimeError as error:
-            return Refused("not_running", f"{self.name}: {error}")
+        except LoopGoneError as gone:
+            return Refused("not_running", f"{self.name}: {gone}")
 
     @overload
     def async_(
@@ -195,17 +204,17 @@ class TaskSupervisor(BaseProcess):
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """Start `function(*args)` as a task linked to the calling asyncio task; await it for its result.
+        """Start `function(*args)` as a task linked to the calling server, or asyncio task; await its result.
 
         See `async_task` for the meaning of the link. Raise TaskRefusedError beyond `max_children`, while
         draining and after the end, RuntimeError outside of an asyncio task on the supervisor's loop, and
         ValueError for an unknown option value.
         """
-        caller = asyncio.current_task() if self.is_here else None
+        caller = (running_server() or asyncio.current_task()) if self.is_here else None
         if caller is None:
             raise RuntimeError(
-                "async_ links the task to the asyncio task that calls it, and none on the supervisor's loop "
-                "does: use async_nolink"
+                "async_ links the task to the server or asyncio task that calls it, and none on the "
+                "supervisor's loop does: use async_nolink"
             )
         return self._async(function, args, options, caller)
 
@@ -268,6 +277,8 @@ class TaskSupervisor(BaseProcess):
 
     async def terminate_child(self, child: Child) -> bool:
         """End a child for good and wait for it, within its limit; return False if it is not its own."""
+        if asyncio.get_running_loop() is not self.loop:
+            return await across(self.loop, partial(self.terminate_child, child))
         if child.supervisor is not self or child.exit is not None:
             return False
         await self.end_child(child, child.shutdown_limit)
@@ -346,7 +357,7 @@ class TaskSupervisor(BaseProcess):
 
     def is_closing(self) -> bool:
         """Whether its loop is being closed. Then no attempt may begin: end the children, and say so."""
-        if not is_closing():
+        if not self.scheduler.is_closing:
             return False
         if not self._killing:
             log.error("%s: %s", self.name, CLOSING)
@@ -393,7 +404,7 @@ class TaskSupervisor(BaseProcess):
         function: Callable[..., Any],
         args: tuple[Any, ...],
         options: Any,
-        caller: asyncio.Task[Any] | None,
+        caller: asyncio.Task[Any] | MessageLoop | None,
     ) -> AsyncTask[Any]:
         known = options_of("temporary", options)
         child = self.atomically(partial(self.take, function, args, known, AnsweringChild))
@@ -426,8 +437,8 @@ class TaskSupervisor(BaseProcess):
         return Refused("max_children", text)
 
     def _wake(self) -> None:
+        self.scheduler.soon(self._step)  # raises if the loop is closed
         self._is_awake = True
-        self.scheduler.soon(self._step)
 
     def _step(self) -> None:
         """Check the tasks that began in the last turn; start queued children."""
@@ -458,7 +469,7 @@ class TaskSupervisor(BaseProcess):
                 break
 
     def _restart(self, child: Child, ended: Exit) -> None:
-        if is_closing():
+        if self.scheduler.is_closing:
             self._remove(child, ended)
             self.is_closing()
             return

@@ -78,15 +78,7 @@ class Supervision(RuleBasedStateMachine):
     )
     def start(self, restart: Restart, *, own: bool, backs_off: bool) -> Modelled | MultipleResults[Modelled]:
         modelled = Modelled(restart, own, backs_off)
-        child = self.supervisor.start_child(
-            modelled.work,
-            restart=restart,
-            intensity=OWN if own else None,
-            backoff=Backoff(initial_s=BACKOFF_S, factor=1.0, max_s=BACKOFF_S, jitter=0.0)
-            if backs_off
-            else None,
-            on_give_up=self.count_hook if own else None,
-        )
+        child = self.loop.run_until_complete(self.started(modelled))
         if self.given_up or len(self.alive) >= MAX_CHILDREN:
             assert isinstance(child, Refused)
             assert child.reason == ("not_running" if self.given_up else "max_children")
@@ -96,6 +88,16 @@ class Supervision(RuleBasedStateMachine):
         self.alive.append(modelled)
         self.settle()
         return modelled
+
+    async def started(self, modelled: Modelled) -> Child | Refused:
+        backoff = Backoff(initial_s=BACKOFF_S, factor=1.0, max_s=BACKOFF_S, jitter=0.0)
+        return self.supervisor.start_child(
+            modelled.work,
+            restart=modelled.restart,
+            intensity=OWN if modelled.own else None,
+            backoff=backoff if modelled.backs_off else None,
+            on_give_up=self.count_hook if modelled.own else None,
+        )
 
     @rule(modelled=children)
     def crash(self, modelled: Modelled) -> None:
