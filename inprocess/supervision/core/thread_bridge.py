@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Any, Final, TypeVar
 
@@ -142,6 +143,8 @@ def _is_marked(function: object) -> bool:
     """Whether libraries have marked it as a coroutine function, before `inspect` had a mark for that."""
     if sys.version_info >= (3, 12):
         return False
+    while isinstance(function, partial):
+        function = function.func
     return getattr(function, "_is_coroutine", None) is asyncio.coroutines._is_coroutine  # type: ignore[attr-defined]  # noqa: SLF001 - what asgiref sets
 
 

@@ -50,7 +50,8 @@ from inprocess.supervision.core.process import (
     ancestors,
 )
 from inprocess.supervision.core.redact import repr_of
-from inprocess.supervision.core.scheduler import Alarm, Scheduler, schedulers_of
+from inprocess.supervision.core.scheduler import Alarm, Scheduler
+from inprocess.supervision.core.serving import served_by
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import across, wait_on
 from inprocess.supervision.servers.call import Caller, Question
@@ -165,22 +166,6 @@ class _MessageTimer(Alarm):
         super().__init__(scheduler, callback)
         #: The timer that the same server has set before.
         self.earlier = earlier
-
-
-_served_by: dict[asyncio.Task[None], MessageLoop] = {}
-
-
-def running_server() -> MessageLoop | None:
-    """Return the server whose handler calls this, in its step or in its task; None outside of a handler."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task(loop)
-    if task is not None and (found := _served_by.get(task)) is not None:
-        return found
-    for scheduler in schedulers_of(loop):
-        serving = scheduler.serving
-        if isinstance(serving, MessageLoop) and serving.task is task:  # no task, or one that begins eagerly
-            return serving
-    return None
 
 
 class MessageLoop(BaseProcess):
@@ -621,11 +606,11 @@ class MessageLoop(BaseProcess):
             task = loop.create_task(coroutine, name=self.name, context=context)
         if not task.done():
             self.task = task
-            _served_by[task] = self
+            served_by[task] = self
             task.add_done_callback(partial(self._task_ended, pending), context=context)
 
     def _task_ended(self, pending: object, task: asyncio.Task[None]) -> None:
-        _served_by.pop(task, None)
+        served_by.pop(task, None)
         if self.task is not task:  # the mailbox was emptied
             return
         if isinstance(pending, Coroutine):

@@ -29,6 +29,7 @@ from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Held, S
 from inprocess.supervision.core.redact import repr_of, text_of
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
 from inprocess.supervision.core.thread_bridge import across, look, wait_on
+from inprocess.supervision.lifecycle.drain import REPORTED_WORK
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
@@ -281,11 +282,12 @@ class BaseSupervisor(BaseProcess):
     def _give_up(self, child_id: str) -> None:
         log.error(
             "%s reached its restart intensity, more than %d restarts in %g s, with child %r: "
-            "it stops its other children and exits",
+            "it stops its other children and exits%s",
             self.name,
             self._intensity.max_restarts,
             self._intensity.max_seconds,
             child_id,
+            _named(self._processes()),
         )
         self._finish(SHUTDOWN)
 
@@ -325,6 +327,15 @@ class BaseSupervisor(BaseProcess):
         self._refuse_waiting()
         for readying in self._readying:
             settle(readying)
+
+
+def _named(processes: Sequence[BaseProcess]) -> str:
+    """Name processes that are dropped, for a log."""
+    names = [process.name for process in processes]
+    if not names:
+        return ""
+    more = f" and {len(names) - REPORTED_WORK} more" if len(names) > REPORTED_WORK else ""
+    return f": {', '.join(names[:REPORTED_WORK])}{more}"
 
 
 def _started(spec: ChildSpec, arguments: tuple[Any, ...]) -> BaseProcess | None:

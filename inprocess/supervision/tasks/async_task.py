@@ -30,8 +30,8 @@ from typing import Any, Final, Generic, TypeVar
 from inprocess.supervision.core.errors import TaskExitError
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit, ended_within
+from inprocess.supervision.core.serving import Serving
 from inprocess.supervision.core.thread_bridge import hop
-from inprocess.supervision.servers.message_loop import MessageLoop
 from inprocess.supervision.tasks.child import Child
 
 #: Seconds that `poll` waits. OTP's default.
@@ -73,7 +73,7 @@ class AsyncTask(Generic[T]):
 
     __slots__ = ("_awaiting", "_caller", "_was_awaited", "child")
 
-    def __init__(self, child: AnsweringChild, caller: asyncio.Task[Any] | MessageLoop | None) -> None:
+    def __init__(self, child: AnsweringChild, caller: asyncio.Task[Any] | Serving | None) -> None:
         #: The child that does the work.
         self.child = child
         self._awaiting = 0
@@ -81,10 +81,10 @@ class AsyncTask(Generic[T]):
         self._caller = caller
         if caller is None:
             return
-        if isinstance(caller, MessageLoop):
-            caller.monitor(self._server_ended)
-        else:
+        if isinstance(caller, asyncio.Future):
             caller.add_done_callback(self._caller_ended)
+        else:
+            caller.monitor(self._server_ended)
         child.monitor(self._task_ended)
 
     @property
@@ -174,11 +174,11 @@ class AsyncTask(Generic[T]):
             # `gather` and `wait_for` begin to await it in the loop's next turn.
             self.child.loop.call_soon(self._tell, caller, ended)
 
-    def _tell(self, caller: asyncio.Task[Any] | MessageLoop, ended: Exit) -> None:
+    def _tell(self, caller: asyncio.Task[Any] | Serving, ended: Exit) -> None:
         """Tell the caller of the end, unless it awaits the task by now."""
         if self._awaiting or self._was_awaited:
             return
-        if isinstance(caller, MessageLoop):
+        if not isinstance(caller, asyncio.Future):
             caller.link_ended(ended)
         elif not caller.done():
             caller.cancel(f"the linked task {self.name} ended: {ended}")

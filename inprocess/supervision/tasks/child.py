@@ -105,10 +105,10 @@ class History:
             self.window = RestartWindow(intensity)
         return self.window
 
-    def delay(self, backoff: Backoff, now: float) -> float:
-        """Count a failure at `now`; return the seconds until the next attempt."""
+    def count_failure(self, backoff: Backoff, now: float) -> int:
+        """Count a failure at `now`; return the number of failures in a row."""
         self.failures = 1 if now - self.began_at > backoff.max_s else self.failures + 1
-        return backoff.delay(self.failures)
+        return self.failures
 
 
 class Child(Ending):
@@ -326,6 +326,11 @@ class Child(Ending):
             telemetry.execute(("task", "exception"), measurements, metadata | {"error": ended.error})
         else:
             telemetry.execute(("task", "stop"), measurements, metadata)
+
+    def tell_given_up(self, ended: Exit) -> None:
+        """Execute the telemetry event of a child whose own window is exceeded."""
+        metadata = self._metadata() | {"exit": ended, "error": ended.error}
+        telemetry.execute(("task", "given_up"), {"attempts": self.attempt}, metadata)
 
     def _metadata(self) -> dict[str, Any]:
         return {"name": self.name, "attempt": self.attempt, "child": self, "supervisor": self.supervisor.name}

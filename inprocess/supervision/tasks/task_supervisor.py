@@ -6,15 +6,17 @@
    tasks cost more than 100,000 tasks one after the other.
 2. A child that ends is restarted or not by its restart value, see `exits`: temporary (default),
    transient or permanent.
-3. All children share one restart window, OTP's 3 in 5 s. When it is exceeded, the supervisor logs that,
-   stops the other children and exits with reason shutdown; its parent restarts it only if it is
-   permanent. The other children's work is lost.
-4. A child may have its own window (`intensity=`). Its crashes then do not count in the shared window;
-   when its own is exceeded, only that child ends, with a crash log and a call of
-   `on_give_up(child, error)`. The price: nothing escalates. If all children fail for the same reason,
-   each uses up its own window and nothing restarts what they share.
-5. A child may wait before its restarts (`backoff=`). Meanwhile it is held in memory, counts as a child,
-   and is lost if the process ends. A restart is counted at the crash, not after the wait.
+3. All children with no other option than `restart=` share one restart window, OTP's 3 in 5 s. When it is
+   exceeded, the supervisor logs that, stops the other children and exits with reason shutdown; its parent
+   restarts it only if it is permanent. The other children's work is lost: the log names it.
+4. A child may wait before its restarts (`backoff=`), and then has a window of its own: RESTARTS_IN_A_ROW.
+   Meanwhile it is held in memory, counts as a child, and is lost if the process ends. A restart is
+   counted at the crash, not after the wait. This is the way for work that users start.
+5. A child may have another window of its own (`intensity=`). Crashes of a child with its own window do not
+   count in the shared one; when its own is exceeded, only that child ends, with a crash log, a telemetry
+   event and a call of `on_give_up(child, error)`. The price: nothing escalates. If all children fail for
+   the same reason, each uses up its own window and nothing restarts what they share.
+6. What it refuses, it logs: the first time, and then the number at most every REFUSALS_S.
 
 Differences from OTP: a child cannot be killed. At its limit its task is cancelled once more; if it
 suppresses that too, it is abandoned and reported. Arguments are passed by reference. As in OTP, a
@@ -50,14 +52,21 @@ from inprocess.supervision.core.restarts import (
     check_max_children,
 )
 from inprocess.supervision.core.scheduler import SLICE_S
+from inprocess.supervision.core.serving import Serving, running_server
 from inprocess.supervision.core.thread_bridge import across, hop
 from inprocess.supervision.lifecycle.runtime import home_loop
-from inprocess.supervision.servers.message_loop import MessageLoop, running_server
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
 from inprocess.supervision.tasks.async_task import AnsweringChild, AsyncTask, Exited, Ok
 from inprocess.supervision.tasks.child import EAGER, Child
-from inprocess.supervision.tasks.child_options import PLAIN, AsyncOptions, ChildOptions, Options, options_of
+from inprocess.supervision.tasks.child_options import (
+    PLAIN,
+    RESTARTS_IN_A_ROW,
+    AsyncOptions,
+    ChildOptions,
+    Options,
+    options_of,
+)
 
 #: Children that one turn of the loop starts; the rest of the queue waits for the next turn.
 STARTS_PER_TURN: Final = 200
@@ -84,6 +93,7 @@ class TaskSupervisor(BaseProcess):
         "_line",
         "_max_children",
         "_refusal",
+        "_refusals",
         "_stopping",
         "_unended",
         "_window",
@@ -137,6 +147,7 @@ class TaskSupervisor(BaseProcess):
         self._begun: deque[Child] = deque()  # their tasks have not had the first step
         self._is_awake = False
         self._refusal: Refused | None = None
+        self._refusals = child_report.Refusals()
         self._is_open = max_children == math.inf
         self._stopping = self._killing = False
         self._unended = 0  # children that a stop waits for
@@ -154,8 +165,11 @@ class TaskSupervisor(BaseProcess):
         """Start `function(*args)` under supervision and return its handle at once.
 
         An async function runs on the supervisor's loop, a plain one in a thread; see `ChildOptions` for this
-        and the other options. Return Refused beyond `max_children`, while draining and after the end. Raise
-        ValueError for an unknown option value. Any thread; another thread waits for the loop's next turn.
+        and the other options. With `restart=` alone all children share one restart window, whose end is the
+        end of all; with `backoff=` too it has a window of its own. Return Refused beyond `max_children`,
+        while draining and after the end. Raise ValueError for an unknown option value, TypeError for an
+        unknown option: pass keyword arguments of the function with `functools.partial`. Any thread; another
+        thread waits for the loop's next turn.
         """
         known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
         if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
@@ -184,9 +198,11 @@ class TaskSupervisor(BaseProcess):
         try:
             return hop(self.loop, function)
         except TimeoutError as error:
-            return Refused("no_answer", f"{self.name}: {error}; try again when the loop is free")
+            refusal = Refused("no_answer", f"{self.name}: {error}; try again when the loop is free")
         except LoopGoneError as gone:
-            return Refused("not_running", f"{self.name}: {gone}")
+            refusal = Refused("not_running", f"{self.name}: {gone}")
+        self._refusals.note(self.name, refusal)
+        return refusal
 
     @overload
     def async_(
@@ -404,7 +420,7 @@ class TaskSupervisor(BaseProcess):
         function: Callable[..., Any],
         args: tuple[Any, ...],
         options: Any,
-        caller: asyncio.Task[Any] | MessageLoop | None,
+        caller: asyncio.Task[Any] | Serving | None,
     ) -> AsyncTask[Any]:
         known = options_of("temporary", options)
         child = self.atomically(partial(self.take, function, args, known, AnsweringChild))
@@ -431,10 +447,14 @@ class TaskSupervisor(BaseProcess):
         self._is_open = False
 
     def _refused(self) -> Refused | None:
-        if self._refusal is not None or self.count < self._max_children:
-            return self._refusal
-        text = f"{self.name} has {self.count} children, its max_children: try again later, or raise the bound"
-        return Refused("max_children", text)
+        refusal = self._refusal
+        if refusal is None:
+            if self.count < self._max_children:
+                return None
+            text = f"{self.name} has {self.count} children, its max_children: "
+            refusal = Refused("max_children", f"{text}try again later, or raise the bound")
+        self._refusals.note(self.name, refusal)
+        return refusal
 
     def _wake(self) -> None:
         self.scheduler.soon(self._step)  # raises if the loop is closed
@@ -474,16 +494,22 @@ class TaskSupervisor(BaseProcess):
             self.is_closing()
             return
         now = self.scheduler.monotonic()
-        history, options = child.ensure_history(), child.options
-        own = options.intensity
-        if (self._window if own is None else history.own_window(own)).allows(now):
+        history, own, backoff = child.ensure_history(), child.options.intensity, child.options.backoff
+        failures = 0 if backoff is None else history.count_failure(backoff, now)
+        if own is not None:
+            allowed = history.own_window(own).allows(now)
+        elif backoff is not None:
+            allowed = failures <= RESTARTS_IN_A_ROW
+        else:
+            allowed = self._window.allows(now)
+        if allowed:
             self.restarts += 1
-            child.run_later(0.0 if options.backoff is None else history.delay(options.backoff, now))
+            child.run_later(0.0 if backoff is None else backoff.delay(failures))
             return
         self._remove(child, ended)
-        if own is None:
-            child_report.intensity_reached(self, child, self._intensity, self.count)
-            self._begin_stop(brutally=False)
+        if own is None and backoff is None:
+            child_report.intensity_reached(self, child, self._intensity, self.children())
+            self._begin_stop(brutally=False, why="has ended: it reached its restart intensity")
         else:
             child_report.given_up(self, child, ended)
 
@@ -492,12 +518,13 @@ class TaskSupervisor(BaseProcess):
             self._withdrawn += 1  # it is queued
         child.finish(ended)
 
-    def _begin_stop(self, *, brutally: bool) -> None:
+    def _begin_stop(self, *, brutally: bool, why: str = "has ended") -> None:
         """Ask the children to end, last first, and set a timer for each limit.
 
         No task waits for them, which "cancel every task" at a shut-down would cancel.
         """
-        self._refuse(Refused("not_running", f"{self.name} has ended"))
+        if self._refusal is None or self._refusal.reason != "not_running":
+            self._refuse(Refused("not_running", f"{self.name} {why}"))
         if self.exit is not None or self._killing or (self._stopping and not brutally):
             return
         is_first, self._stopping, self._killing = not self._stopping, True, brutally
