@@ -34,8 +34,8 @@ def capacity(run: Run) -> canvas.Figure | None:
         ],
         caption="The most that each side got done, once a ramp of rates had left it behind: how far the load "
         "may grow on this machine.",
-        notes="The mark is the median, each pale dot one ramp, the bar their range. The table has the "
-        "interval from the last step that a ramp held to the first that it did not, over all ramps.",
+        notes="Each pale dot is one ramp; the table has the interval from the last step that a ramp held to "
+        "the first that it did not, over all ramps.",
         n=", ".join(f"{line.name} {formatting.plural(len(line.dots), 'ramp')}" for line in drawn.lines),
         command=rerun_commands.measure(run, "load"),
         numbers=capacities(found),

@@ -29,7 +29,7 @@ def concluded(tmp_path: Path, *, pairs: int, plan: dict[str, Any]) -> dict[str, 
             run.append("blocks", [{**block, "measure": "latency", "valid": 1, "hiccup_p99_ms": 0.1}])
             figure = {"scenario": WELCOME_EMAIL, "metric": "response", "quantile": 0.5, "n": 100}
             run.append("latency", [{**block, **figure, "value_ms": value + repetition / 100}])
-    conclude(run, ScenarioSubject([WELCOME_EMAIL]), interrupted=False)
+    conclude(run, ScenarioSubject([WELCOME_EMAIL]))
     [row] = run.table("comparisons").to_dict("records")
     return {str(name): value for name, value in row.items()}
 
