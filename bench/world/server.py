@@ -40,7 +40,7 @@ _EXEC_WITH_PARENT = (
 
 
 class BrokerError(RuntimeError):
-    """There is no broker, or it cannot do what was asked; one line says why and what to do."""
+    """There is no broker, or it cannot be used; the text says why and what to do, in one line."""
 
 
 class Server:
@@ -166,7 +166,7 @@ def server_binary(path: str | None = None) -> str:
 
 
 def client(url: str, *, within_s: float) -> redis.Redis:
-    """A client that asks once and waits `within_s` seconds for a connection and for an answer."""
+    """Return a client without retries that waits `within_s` seconds for a connection and for an answer."""
     options = {"socket_timeout": within_s, "retry": Retry(NoBackoff(), 0)}
     if urlsplit(url).scheme != "unix":
         options["socket_connect_timeout"] = within_s
