@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -120,7 +121,7 @@ def start_server(folder: Path, *, persistence: bool, port: int | None, path: str
     if port is not None:
         _check_free(port)
     for attempt in range(PORT_ATTEMPTS):
-        chosen = _free_port() if port is None else port
+        chosen = free_ports(1)[0] if port is None else port
         server = Server(folder, binary=binary, persistence=persistence, port=chosen)
         try:
             server.launch()
@@ -132,10 +133,13 @@ def start_server(folder: Path, *, persistence: bool, port: int | None, path: str
     raise AssertionError  # the last attempt has returned or raised
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return `count` different ports of 127.0.0.1 that are free now."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in sockets]
 
 
 def _check_free(port: int) -> None:
