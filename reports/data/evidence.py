@@ -244,7 +244,7 @@ def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, li
 
 
 def capacities(table: pd.DataFrame) -> list[Capacity]:
-    """The capacity of each side in the order of the table.
+    """The capacity of each side, in the order of the reports.
 
     A ramp shows it between what was done a second, or the last step that held if that is less, and the first
     step that did not hold: a step is 25 %. The interval spans those of all ramps of the side.
