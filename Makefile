@@ -70,7 +70,7 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (about an hour and a half)
+bench-full: ## Measure what may be quoted (it says first how long: about two hours and ten minutes)
 	@$(MAKE) bench PROFILE=full
 
 smoke: ## Measure for under a minute: does the road hold from end to end?

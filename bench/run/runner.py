@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from itertools import groupby
 
 import httpx
 from rich.console import Console
@@ -114,7 +115,8 @@ async def _run(run_plan: RunPlan, context: Context, console: Console) -> None:
         await _one_by_one(run_plan.further, context, progress, registry.run, run_plan.further_spares)
         for together in run_plan.drift:
             await _guarded(together, context, progress, partial(drift.run_together, together, context))
-        await _in_lanes(run_plan.faults, context, progress, lanes)
+        for alone, specs in groupby(run_plan.faults, key=lambda spec: spec.alone):
+            await _in_lanes(list(specs), context, progress, 1 if alone else lanes)
         if run_plan.micro:
             await _micro(context, progress)
 

@@ -1,4 +1,4 @@
-"""What is told of the strikes of one cell beside its classes: exposure, recovery, users, blast radius."""
+"""The facts of one cell beside its classes: exposure, recovery, users, control run, blast radius."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.schema import SCHEMA
 from reports.data import evidence, formatting
+from reports.failure import observations
 from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, counts, periodic
 from reports.failure.strike_rows import Strike, distinct, numbers, peak, total
 
@@ -27,7 +28,7 @@ def facts(
     control: Sequence[Strike],
     exposure: Sequence[Strike],
 ) -> tuple[Fact, ...]:
-    """Everything that the tables hold of one cell; the others are its rows of the tables of that name."""
+    """The facts of one cell; `blast`, `control` and `exposure` are its rows of these tables."""
     found = (
         ("exposure", _exposure(strikes, exposure)),
         ("recovery", _recovery(strikes)),
@@ -39,12 +40,18 @@ def facts(
 
 
 def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
-    """Losses per strike and per exposed job; never per day. Where none was told every accepted job counts."""
-    lost, reached = total(strikes, "lost"), total(exposure, "exposed")
-    exposed = max(reached, lost) if reached > 0 else total(strikes, "accepted")
+    """Losses per strike and per exposed job; never per day. Where none was told every accepted job counts.
+
+    A strike that exposed no job says nothing of losses, and is not among those that are counted.
+    """
+    lost = total(strikes, "lost")
+    empty = {strike["block"] for strike in exposure if strike["exposed"] == 0}
+    hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes) - len(empty)
+    if not periodic(strikes) and strikes and not n:
+        return "not exposed: at no strike was a job accepted and not done"
+    exposed = max(total(exposure, "exposed"), lost) if exposure else total(strikes, "accepted")
     if periodic(strikes) or not exposed > 0:
         return ""
-    hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes)
     if lost > 0:
         return (
             f"{formatting.count_of(lost, exposed)} exposed jobs lost "
@@ -89,7 +96,10 @@ def _control(control: Sequence[Strike]) -> str:
     if not control:
         return "no control run"
     text = [count.text for count in counts(control, CLASSES) + counts(control, FLAGS)]
-    return "; ".join(filter(None, [", ".join(text), *distinct(control, "seen")])) or "nothing to count"
+    return (
+        "; ".join(filter(None, [", ".join(text), *map(observations.in_words, distinct(control, "seen"))]))
+        or "nothing to count"
+    )
 
 
 def _blast(blast: Sequence[Strike]) -> str:

@@ -10,6 +10,8 @@ from reports.data import formatting
 
 #: Spaces between two columns.
 GAP = 3
+#: Figures without a verdict that are named; the report has the rest.
+MOST_NAMED = 5
 
 
 def terminal(summary: Mapping[str, Any]) -> str:
@@ -21,7 +23,12 @@ def terminal(summary: Mapping[str, Any]) -> str:
         cells = {mark["side"]: mark_text(mark) for mark in verdict["marks"]}
         name = formatting.scenario(verdict["scenario"])
         rows.append((name, *(cells.get(side, formatting.NOTHING) for side in sides), verdict["take"]))
-    return "\n".join([*warnings, *_aligned(rows)]) + "\n"
+    return "\n".join([*warnings, *_aligned(rows), *_also_measured(summary["also_measured"])]) + "\n"
+
+
+def _also_measured(found: Sequence[str]) -> list[str]:
+    more = [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
+    return [f"no verdict on, but in the report: {', '.join([*found[:MOST_NAMED], *more])}"] if found else []
 
 
 def marked_sides(summary: Mapping[str, Any]) -> list[str]:

@@ -28,6 +28,7 @@ def job(accepted: int, effect: int | None = None) -> Events:
         (15, 30, 1, 0),  # taken while it lasted
         (20, None, 1, 1),
         (21, 30, 0, 0),  # taken when it was over
+        (21, None, 1, 1),  # and lost all the same
     ],
 )
 def test_a_job_is_exposed_that_the_fault_could_reach(
@@ -35,6 +36,48 @@ def test_a_job_is_exposed_that_the_fault_could_reach(
 ) -> None:
     found = exposure(job(accepted, effect), scenario=WELCOME_EMAIL, from_ns=10, until_ns=20)
     assert (len(found.exposed), len(found.lost)) == (exposed, lost)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "effect", "exposed"),
+    [
+        (5, 9, 0),  # done before the kill, though not before it was decided on
+        (5, 12, 1),  # running when it was made
+        (5, None, 1),
+        (11, 30, 0),  # handed over after it, and done
+        (11, None, 1),  # handed over after it and lost all the same, on a dead worker's connection
+    ],
+)
+def test_a_kill_exposes_what_was_accepted_and_not_done_when_it_was_made(
+    accepted: int, effect: int | None, exposed: int
+) -> None:
+    found = exposure(job(accepted, effect), scenario=WELCOME_EMAIL, from_ns=10, until_ns=10)
+    assert len(found.exposed) == exposed
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "effect", "unanswered"),
+    [
+        (5, None, None, 1),
+        (5, 6, None, 0),  # its caller was told
+        (5, None, 9, 0),  # done before the fault
+        (5, None, 12, 1),  # done, but nobody was told
+        (21, None, None, 0),  # asked when the fault was over
+    ],
+)
+def test_a_job_is_unanswered_whose_caller_heard_nothing(
+    asked: int, answered: int | None, effect: int | None, unanswered: int
+) -> None:
+    events: Events = [
+        {"t": asked, "event": "request", "scenario": WELCOME_EMAIL, "request": "u"},
+        *job(asked, effect),
+    ]
+    if answered is not None:
+        answer = {"t": answered, "event": "response", "status": 201}
+        events.append({**answer, "scenario": WELCOME_EMAIL, "request": "u"})
+    found = exposure(events, scenario=WELCOME_EMAIL, from_ns=10, until_ns=20)
+    assert len(found.unanswered) == unanswered
+    assert not set(found.unanswered) & set(found.exposed)
 
 
 @given(ledgers, st.integers(0, 10**10), st.integers(0, 10**10))
