@@ -351,6 +351,8 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     # monotonic ns: the measured window; of a fault block, from its load until it is drained
                     replace(_count("start_ns", "window from"), added=True),
                     replace(_count("end_ns", "window until"), added=True),
+                    # why the times of a fault block are left out though it counts
+                    replace(_text("untimed", "times left out"), added=True),
                 ),
             ),
             Table(
@@ -634,9 +636,13 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _SIDE,
                     _STRIKE,
                     _SCENARIO,
-                    # accepted jobs that the fault could reach: not done before it, accepted before its end
+                    # accepted jobs that the fault could reach: of a kill, those not done when it was made
                     _count("exposed", "exposed"),
                     _count("lost", "lost"),
+                    # submitted by then, but their caller got no answer
+                    replace(_count("unanswered", "without an answer"), added=True),
+                    # made until a job was exposed; after the last one none may have been
+                    replace(_count("strikes", "strikes made"), added=True),
                 ),
             ),
             Table(

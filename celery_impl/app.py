@@ -25,7 +25,7 @@ def make(profile: profiles.Profile, env: os._Environ[str] | dict[str, str]) -> C
     made = Celery("queue-or-task")
     made.conf.update(profiles.celery_settings(profile, env))
     if profile.sidekiq:
-        Sidekiq(made)
+        Sidekiq(made, buffer=profiles.buffer_size(env))
     return made
 
 

@@ -8,6 +8,8 @@
 | QUEUE_OR_TASK_KEY_PREFIX           | what every key in the broker begins with   | nothing                  |
 | QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S | the visibility timeout of either profile   | 3600 stock, 5 hardened   |
 | QUEUE_OR_TASK_FETCH                | how hardened takes jobs: lease or timeout  | lease                    |
+| QUEUE_OR_TASK_BUFFER               | jobs that hardened keeps in its caller     | none: the caller gets an |
+|                                    | while the broker is away                   | error                    |
 
 The visibility timeout is for the harness, which cannot wait an hour; a run that sets it says so. It shortens
 stock's sweep for what has timed out too, from every 100 s to hardened's every second: a timeout of
@@ -171,6 +173,17 @@ def _options_of(env: Mapping[str, str]) -> dict[str, Any]:
     if text := env.get("QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S"):
         options |= {"visibility_timeout": _seconds("QUEUE_OR_TASK_VISIBILITY_TIMEOUT_S", text), **SWEEP}
     return options
+
+
+def buffer_size(env: Mapping[str, str]) -> int | None:
+    """Return the `buffer` of `Sidekiq(app)`, None for no buffer; raise ProfileError for a bad value."""
+    text = env.get("QUEUE_OR_TASK_BUFFER")
+    if not text:
+        return None
+    if not text.isdecimal() or not int(text):
+        message = f"QUEUE_OR_TASK_BUFFER is {text!r}: expected a whole number of jobs from 1"
+        raise ProfileError(message)
+    return int(text)
 
 
 def _seconds(name: str, text: str) -> float:

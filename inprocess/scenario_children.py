@@ -2,7 +2,9 @@
 
 - `account_setup`: a TaskSupervisor with at most MAX_CHILDREN children.
 - `account_sync`: a GenServer that starts and stops the owners' servers, one request after the other;
-  those servers; and their runs.
+  those servers; and their runs. Where QUEUE_OR_TASK_SYNC_LEASE names a file, servers and runs are `Leased`:
+  of several replicas of the app on one host, the one that holds the file's lock ticks for all owners that
+  it was asked for.
 
 The scenarios' public functions are in `account_setup`, `account_sync` and `welcome_email`.
 """
@@ -10,13 +12,17 @@ The scenarios' public functions are in `account_setup`, `account_sync` and `welc
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final, Literal, TypedDict
 
 from inprocess.supervision.core.errors import AlreadyStartedError, NoSuchChildError, Refused
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.names import whereis
+from inprocess.supervision.leases.file import FileLease
+from inprocess.supervision.leases.leased import Leased
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import Misfire, Overlap
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay
@@ -40,6 +46,8 @@ SETUP = "account_setup"
 MAX_CHILDREN = 10_000
 #: Names of the processes of account sync, see `application`.
 SYNC, RUNS, SERVERS = "account_sync", "account_sync.runs", "account_sync.servers"
+#: Name of the process that runs the sync in one of several replicas, and the variable with its lock file.
+LEASED, LEASE_VARIABLE = "account_sync.lease", "QUEUE_OR_TASK_SYNC_LEASE"
 #: Seconds between two syncs of an owner.
 INTERVAL_S = 1.0
 #: The options of `Periodic` for each anchored policy.
@@ -51,19 +59,36 @@ _ANCHORED: Final[Mapping[str, _Options]] = {
 
 
 def child_specs() -> list[ChildSpec]:
-    """Return the specs of the four processes, in the order of their start."""
+    """Return the specs of the processes, in the order of their start."""
+    setup = ChildSpec(SETUP, partial(TaskSupervisor.start, name=SETUP, max_children=MAX_CHILDREN))
+    policies: dict[str, str] = {}
+    sync = ChildSpec(SYNC, partial(AccountSync.start, policies, name=SYNC))
+    if path := os.environ.get(LEASE_VARIABLE):
+        start = partial(Leased.start, partial(_start_leased, policies), FileLease(path), name=LEASED)
+        return [setup, ChildSpec(LEASED, start), sync]
+    return [setup, *_ticking(), sync]
+
+
+def _ticking(servers: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
     return [
-        ChildSpec(SETUP, partial(TaskSupervisor.start, name=SETUP, max_children=MAX_CHILDREN)),
         ChildSpec(RUNS, partial(TaskSupervisor.start, name=RUNS)),
-        ChildSpec(SERVERS, partial(Supervisor.start, name=SERVERS)),
-        ChildSpec(SYNC, partial(AccountSync.start, name=SYNC)),
+        ChildSpec(SERVERS, partial(Supervisor.start, servers, name=SERVERS)),
     ]
+
+
+def _start_leased(policies: Mapping[str, str], _token: int) -> Supervisor:
+    """Tick for every owner that this replica was asked for, now that it holds the lease."""
+    return Supervisor.start(_ticking([_spec(owner, policy) for owner, policy in policies.items()]))
 
 
 class AccountSync(GenServer):
     """Starts and stops the owners' servers, one request after the other."""
 
     is_quiet = False
+
+    def init(self, policies: dict[str, str], /) -> None:
+        """Start with the policies of the owners that are synced, which outlive a restart of this process."""
+        self._policies = policies
 
     def quiet(self) -> None:
         """Refuse new owners."""
@@ -73,27 +98,31 @@ class AccountSync(GenServer):
         """Start or stop the sync of an owner. A failure is logged, and the next request is handled."""
         action, owner, policy = message
         servers = whereis(SERVERS)
-        assert isinstance(servers, Supervisor)  # noqa: S101 - the tree says so
+        assert isinstance(servers, Supervisor) or LEASE_VARIABLE in os.environ  # noqa: S101 - the tree says so
         try:
             if action == "start":
+                self._policies.setdefault(owner, policy)
                 await _start(servers, owner, policy)
             else:
+                self._policies.pop(owner, None)
                 await _stop(servers, owner)
                 await asyncio.to_thread(balances.deactivate, owner)
         except Exception:  # noqa: BLE001 - a failure for one owner must not stop the others
             log.exception("could not %s the sync of %s", action, owner)
 
 
-async def _start(servers: Supervisor, owner: str, policy: str) -> None:
-    try:
-        await servers.start_child(_spec(owner, policy))
-    except AlreadyStartedError:
-        return
+async def _start(servers: object, owner: str, policy: str) -> None:
+    """Start the owner's server; without `servers`, another replica holds the lease and ticks."""
+    if isinstance(servers, Supervisor):
+        with suppress(AlreadyStartedError):
+            await servers.start_child(_spec(owner, policy))
     await asyncio.to_thread(balances.activate, owner)
 
 
-async def _stop(servers: Supervisor, owner: str) -> None:
+async def _stop(servers: object, owner: str) -> None:
     """Stop the owner's server and delete its spec, so that the owner can be started again."""
+    if not isinstance(servers, Supervisor):
+        return
     try:
         await servers.terminate_child(owner)
         await servers.delete_child(owner)

@@ -19,7 +19,7 @@ from reports.data.errors import RunError
 from reports.data.run import Run, read
 from reports.pages import fork_pool, matplotlib_cache, report
 from reports.pages.section import Section
-from reports.pages.sections import illustrated, sections
+from reports.pages.sections import sections, with_figures
 from reports.summary import dumps, markdown, summary, terminal
 
 __all__ = ["RunError", "render", "summary_text"]
@@ -42,14 +42,14 @@ def render(run_directory: Path, *, processes: int = 1) -> tuple[Path, str]:
 
 def _make(run: Run, processes: int) -> tuple[list[Section], dict[str, Any]]:
     """The sections of the page, and the summary."""
-    with matplotlib_cache.kept_in(run.directory):
+    with matplotlib_cache.cache_in(run.directory):
         from reports import figures  # matplotlib is slow to import and writes a cache
         from reports.pages import figure_list
 
         with figures.drawing():
             pieces = (sections, summary, *figure_list.PIECES)
-            bare, short, *drawn = fork_pool.shared(run, pieces, processes=processes)
-    return illustrated(bare, figure_list.by_section(drawn)), short
+            bare, short, *drawn = fork_pool.run_pieces(run, pieces, processes=processes)
+    return with_figures(bare, figure_list.by_section(drawn)), short
 
 
 def summary_text(run_directory: Path, *, form: str) -> str:

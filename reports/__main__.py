@@ -12,7 +12,7 @@ from pathlib import Path
 
 from reports import RunError, index, render, summary_text
 from reports.pages import fork_pool
-from reports.pages.program import EXIT_USAGE, complain, end_with
+from reports.pages.program import EXIT_USAGE, complain, exit_with
 
 
 def main() -> int:
@@ -25,7 +25,7 @@ def main() -> int:
         if asked.format != "html":
             sys.stdout.write(summary_text(asked.run_directory, form=asked.format))
             return 0
-        page, table = render(asked.run_directory, processes=fork_pool.free())
+        page, table = render(asked.run_directory, processes=fork_pool.process_count())
     except RunError as error:
         complain(error)
         return EXIT_USAGE
@@ -39,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    end_with(main)
+    exit_with(main)

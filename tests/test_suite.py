@@ -138,6 +138,46 @@ def test_a_test_that_cannot_be_interrupted_fails_with_its_stack_and_another_proc
     assert "PASSED test_it.py::test_after" in said
 
 
+SLOW_START = """
+import os, pathlib, time
+
+def wait_for(name):
+    while not pathlib.Path(name).exists():
+        time.sleep(0.01)
+
+def pytest_collection():
+    if pathlib.Path("first-died").exists() and "PYTEST_XDIST_WORKER" in os.environ:
+        pathlib.Path("collects").touch()
+        wait_for("second-died")
+        time.sleep(0.5)
+"""
+ENDS_ITS_PROCESS = """
+import os, pathlib, slow_start
+
+def test_that_ends_its_process():
+    if {second}:
+        slow_start.wait_for("collects")
+    pathlib.Path("{name}-died").touch()
+    os._exit(3)
+"""
+
+
+def test_a_process_that_dies_while_the_successor_of_another_collects_loses_no_test(tmp_path: Path) -> None:
+    (tmp_path / "slow_start.py").write_text(SLOW_START)
+    for number, name in enumerate(("first", "second")):
+        text = ENDS_ITS_PROCESS.format(second=number, name=name)
+        (tmp_path / f"test_a{number}.py").write_text(text)
+    for number in range(4):
+        (tmp_path / f"test_b{number}.py").write_text("def test_after(): pass")
+    options = ("--numprocesses", "2", "--dist", "loadfile", "--max-worker-restart", "3", "-p", "slow_start")
+
+    said = run(tmp_path, "def test_after(): pass", *options, "--timeout", "60", "--no-loadscope-reorder")
+
+    assert "2 failed, 5 passed" in said
+    for number in range(2):
+        assert f"crashed while running 'test_a{number}.py::test_that_ends_its_process'" in said
+
+
 SHRINKS = """
 import time
 from hypothesis import given, strategies as st

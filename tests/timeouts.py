@@ -130,10 +130,25 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
                 return super().remove_node(node)
             unit, crashed = left[0]
             unit[crashed] = True
-            self.workqueue.update(self.assigned_work.pop(node))
+            work = self.assigned_work.pop(node)
+            self.workqueue.update({scope: unit for scope, unit in work.items() if not all(unit.values())})
             for other in self.assigned_work:
                 self._reschedule(other)
             return crashed
+
+        def _reschedule(self, node: Any) -> None:
+            """Give a process two tests or more, or word that there are no more: it runs none before that.
+
+            The successor of a dead process gets its first ones when it has collected.
+            """
+            if node not in self.registered_collections:
+                return
+            super()._reschedule(node)
+            while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
+                if not self.workqueue:
+                    node.shutdown()
+                    return
+                self._assign_work_unit(node)
 
     return OnceScheduling(config, log)
 

@@ -99,7 +99,7 @@ def _write(
     # Lateness is judged in the calm window, hiccups in none: heavy jobs are what both wait behind.
     jobs, requests = latency.job_frame(events, calm), latency.request_frame(events, calm)
     done = measured_window.block_row(
-        spec, replace(readings, hiccup={**readings.hiccup, "p99_ms": math.nan}), jobs, requests
+        spec, replace(readings, hiccups=replace(readings.hiccups, p99_ms=math.nan)), jobs, requests
     )
     result = BlockResult(
         spec=spec,

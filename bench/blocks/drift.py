@@ -12,8 +12,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from bench.blocks import hiccups
 from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
+from bench.blocks.hiccups import Hiccups
 from bench.measures.events.block import NS_PER_S, Block, Event
 from bench.measures.events.periodic_runs import runs_by_owner
 from bench.measures.load.cpu_shares import CpuShares
@@ -32,16 +34,32 @@ DRAIN_S = 1.0
 
 
 async def run_together(specs: list[BlockSpec], context: Context) -> str:
-    """Run every policy of one repetition side by side and append their rows; they count: return nothing."""
+    """Run every policy of one repetition side by side and append their rows; they count: return nothing.
+
+    One hiccup meter runs beside all of them.
+    """
     barrier = asyncio.Barrier(len(specs))
+    metered = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
         for spec in specs:
-            group.create_task(_run(spec, context, barrier))
+            group.create_task(_run(spec, context, barrier, metered))
     return ""
 
 
-async def _count(stack: Stack, spec: BlockSpec, seconds: float, *, blocks: int) -> tuple[Block, CpuShares]:
-    """Let the window and the last sync in it pass; return the window and what the harness spent in it."""
+async def _metered_window(
+    context: Context,
+    stack: Stack,
+    spec: BlockSpec,
+    barrier: asyncio.Barrier,
+    metered: asyncio.Future[Hiccups],
+    *,
+    has_meter: bool,
+) -> tuple[Block, CpuShares]:
+    """Let the window and the last sync in it pass; return the window and what was spent in it.
+
+    The block that `has_meter` tells the others through `metered` what it saw.
+    """
+    seconds = context.profile.drift_s
     start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)
     block = Block(
         block=spec.name,
@@ -50,22 +68,31 @@ async def _count(stack: Stack, spec: BlockSpec, seconds: float, *, blocks: int) 
         start_ns=start_ns,
         end_ns=start_ns + int(seconds * NS_PER_S),
     )
+    meter = None
+    if has_meter:
+        meter = hiccups.start_meter(context, stack, start_ns=start_ns, seconds=seconds)
+    measuring = [meter] if meter else []
     await sleep_until(block.start_ns)
-    before = cpu_usage.read(stack, blocks=blocks)
+    before = cpu_usage.read(stack, concurrently=measuring, blocks=barrier.parties)
     await sleep_until(block.end_ns)
-    spent = cpu_usage.between(before, cpu_usage.read(stack, blocks=blocks))
+    spent = cpu_usage.between(before, cpu_usage.read(stack, concurrently=measuring, blocks=barrier.parties))
+    if meter:
+        metered.set_result(await hiccups.end_meter(context, stack, meter))
     await sleep_until(block.end_ns + int(DRAIN_S * NS_PER_S))
     return block, spent
 
 
-async def _run(spec: BlockSpec, context: Context, barrier: asyncio.Barrier) -> None:
+async def _run(
+    spec: BlockSpec, context: Context, barrier: asyncio.Barrier, metered: asyncio.Future[Hiccups]
+) -> None:
     ticking = context.subject.tick_plan(spec, owners=context.profile.drift_owners)
     stack = context.make_stack(spec, SideOptions(periodic=True))
     async with stack:
         await stack.until(lambda events: ticking.unasked <= _ticked(events), within_s=FIRST_TICK_S)
-        await barrier.wait()
+        place = await barrier.wait()
         await stack.client.sync(ticking.asked)
-        block, spent = await _count(stack, spec, context.profile.drift_s, blocks=barrier.parties)
+        block, spent = await _metered_window(context, stack, spec, barrier, metered, has_meter=place == 0)
+        noise = {"steal_percent": spent.steal_percent, **(await metered).columns()}
     events, _ = context.keep_events(spec)
     made = [
         drift.drift_frames(
@@ -84,7 +111,13 @@ async def _run(spec: BlockSpec, context: Context, barrier: asyncio.Barrier) -> N
             "ticks": pd.concat([ticks for ticks, _ in made]),
             "drift": pd.concat([rows for _, rows in made]),
         },
-        row=valid_row(spec, seconds=context.profile.drift_s, start_ns=block.start_ns, end_ns=block.end_ns),
+        row=valid_row(
+            spec,
+            seconds=context.profile.drift_s,
+            start_ns=block.start_ns,
+            end_ns=block.end_ns,
+            **noise,
+        ),
     )
     result.append_to(context.directory)
 

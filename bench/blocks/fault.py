@@ -3,7 +3,8 @@
     start, probe | prepare | load … strike … load | drain | look for what is held | stop
 
 The count is the checker's (`bench.blocks.fault_rows`): every accepted job is in exactly one class. A
-control run is the same block without `prepare` and strike; its rows are in `controls.csv`.
+control run is the same block without `prepare` and strike; its rows are in `controls.csv`. Times (recovery,
+lateness, lags) are left out where the machine was too noisy for a latency block to count.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from bench.blocks import fault_rows
+from bench.blocks import fault_rows, hiccups
 from bench.blocks.block_result import BlockResult
 from bench.blocks.context import Context, sleep_until
 from bench.blocks.fault_rows import BlockReadings
@@ -24,9 +25,11 @@ from bench.errors import BenchError
 from bench.faults.spec import Fault
 from bench.ledger.job_names import PROBE
 from bench.measures.events.history import histories
+from bench.measures.events.outstanding import OutstandingJobs
 from bench.measures.faults import failure
 from bench.plan import strikes
 from bench.plan.blocks import BlockSpec, invalid_row, valid_row
+from bench.plan.strikes import StrikePlan
 from bench.plan.subject import SideOptions
 from bench.process import process_table
 from bench.stack import cpu_usage
@@ -35,12 +38,18 @@ from scenarios.ledger import Ledger
 
 #: Seconds from a warm generator to its first request.
 LEAD_S = 0.2
+#: Times that a kill is made, at most, until a job was exposed to one.
+MAX_STRIKES = 3
+#: Seconds that a strike takes at most: for so long the hiccup meter runs beside it.
+STRIKE_LIMIT_S = 60.0
 
 
 async def run(spec: BlockSpec, context: Context) -> str:
     """Run the block and append one row a scenario to `failures.csv`; return why it does not count, or "".
 
-    A fault that this machine cannot make has a row in `blocks.csv` that says why.
+    A kill at which no job was exposed tells nothing: it is made again, at another seeded moment, and
+    `MAX_STRIKES` times at the most. A fault that this machine cannot make has a row in `blocks.csv` that
+    says why.
     """
     fault = spec.fault
     if fault is None:
@@ -48,6 +57,17 @@ async def run(spec: BlockSpec, context: Context) -> str:
     if reason := fault.unavailable():
         context.directory.append("blocks", [invalid_row(spec, reason)])
         return reason
+    for retry in range(MAX_STRIKES):
+        readings, events = await _strike_once(spec, fault, context, retry)
+        if spec.control or not fault_rows.is_empty(fault, context, readings, events):
+            break
+    return _write(spec, context, fault, readings, events)
+
+
+async def _strike_once(
+    spec: BlockSpec, fault: Fault, context: Context, retry: int
+) -> tuple[BlockReadings, list[dict[str, Any]]]:
+    """Start the side, strike it, and return what was seen and the events; those of the probe are left out."""
     expected = fault.expected[spec.side.name]
     options = SideOptions(
         env={**expected.env, **fault.environment(context.folder(spec))},
@@ -59,56 +79,83 @@ async def run(spec: BlockSpec, context: Context) -> str:
         rabbitmq=fault.rabbitmq,
     )
     stack = context.make_stack(spec, options)
+    stack.fault = fault.number
+    plan = strikes.strike_plan(spec, context.seed, context.subject, retry=retry)
     async with stack:
         harness = Ledger(stack.ledger, context.ledger_context(spec))
-        readings = await _strike(spec, fault, context, stack, harness)
+        readings = await _strike(spec, fault, context, stack, plan, harness)
     events, cut_lines = context.keep_events(spec)
-    return _write(
-        spec, context, fault, replace(readings, complete=readings.complete and not cut_lines), events
-    )
+    readings = replace(readings, strikes=retry + 1, complete=readings.complete and not cut_lines)
+    return readings, [event for event in events if PROBE not in str(event.get("job", ""))]
 
 
-async def _strike(
-    spec: BlockSpec, fault: Fault, context: Context, stack: Stack, harness: Ledger
+async def _strike(  # noqa: PLR0917 - what a strike is made with, in the order of its making
+    spec: BlockSpec, fault: Fault, context: Context, stack: Stack, plan: StrikePlan, harness: Ledger
 ) -> BlockReadings:
-    strike_plan = strikes.strike_plan(spec, context.seed, context.subject)
-    await stack.client.sync(strike_plan.plan.owners)
+    blocks = 1 if spec.alone else context.profile.lanes
+    await stack.client.sync(plan.plan.owners)
     if not spec.control:
         await fault.prepare(stack)
     app = stack.processes.parts["app"]
-    generator, start_ns = await context.start_generator(stack, strike_plan.plan, lead_s=LEAD_S)
-    before = cpu_usage.read(stack, generator, blocks=context.profile.lanes)
-    await sleep_until(start_ns + strike_plan.strike_ns)
-    fault_on_ns = time.monotonic_ns()
-    if not spec.control:
-        harness.record("fault_on", t=fault_on_ns, fault=fault.number)
-        await stack.mark("fault_on", fault.number)
-        await fault.strike(stack)
-        await stack.mark("fault_off", fault.number)
-        harness.record("fault_off", fault=fault.number)
-    fault_off_ns = time.monotonic_ns()
-    spent = cpu_usage.between(before, cpu_usage.read(stack, generator, blocks=context.profile.lanes))
+    generator, start_ns = await context.start_generator(stack, plan.plan, lead_s=LEAD_S)
+    limit_s = fault.drain_s(spec.side.name)
+    meter = hiccups.start_meter(
+        context, stack, start_ns=start_ns, seconds=fault.load_s + STRIKE_LIMIT_S + limit_s
+    )
+    before = cpu_usage.read(stack, generator, concurrently=[meter], blocks=blocks)
+    await sleep_until(start_ns + plan.strike_ns)
+    on_ns, off_ns = await _make(spec, fault, stack, harness)
+    spent = cpu_usage.between(before, cpu_usage.read(stack, generator, concurrently=[meter], blocks=blocks))
     await context.end_generator(generator)
-    await _drain(stack, limit_s=fault.drain_s(spec.side.name), linger_s=fault.linger_s)
+    await _drain(stack, limit_s=limit_s, linger_s=fault.linger_s)
+    drained_ns = time.monotonic_ns()
+    steal_percent = cpu_usage.between(before, cpu_usage.read(stack, generator)).steal_percent
     return BlockReadings(
         start_ns=start_ns,
-        fault_on_ns=fault_on_ns,
-        fault_off_ns=fault_off_ns,
-        drained_ns=time.monotonic_ns(),
+        fault_on_ns=on_ns,
+        fault_off_ns=off_ns,
+        drained_ns=drained_ns,
+        killed=stack.kill_ns is not None,
         lag_max_ms=await _longest_lag(stack),
         app_died=app.exit_code() is not None,
         gave_up=process_table.failed_exit_codes(stack.processes.parts),
         complete=await _record_held(stack, harness),
         facts=dict(stack.facts),
-        owners=tuple(strike_plan.plan.owners),
+        owners=tuple(plan.plan.owners),
         spent=spent,
+        hiccups=await hiccups.end_meter(context, stack, meter),
+        steal_percent=steal_percent,
     )
+
+
+async def _make(spec: BlockSpec, fault: Fault, stack: Stack, harness: Ledger) -> tuple[int, int]:
+    """Make the fault, unless this is the control run; return when it began and ended (monotonic ns).
+
+    A kill begins when it is made, and not when it is decided on.
+    """
+    on_ns = time.monotonic_ns()
+    if spec.control:
+        return on_ns, on_ns
+    if not fault.kills:
+        harness.record("fault_on", t=on_ns, fault=fault.number)
+        await stack.mark("fault_on")
+    await fault.strike(stack)
+    if fault.kills and stack.kill_ns is not None:
+        on_ns = stack.kill_ns
+        harness.record("fault_on", t=on_ns, fault=fault.number)
+    off_ns = time.monotonic_ns()
+    harness.record("fault_off", t=off_ns, fault=fault.number)
+    await stack.mark("fault_off")
+    return on_ns, off_ns
 
 
 async def _drain(stack: Stack, *, limit_s: float, linger_s: float) -> None:
     """Wait until every accepted job has an effect or was given up, then linger for duplicates."""
     limit = asyncio.get_running_loop().time() + limit_s
-    await stack.until(failure.settled, within_s=limit_s)
+    jobs = OutstandingJobs(
+        counts=lambda job: failure.acceptance(job) == "accepted", has_ended=failure.has_ended
+    )
+    await stack.until(jobs.none_left, within_s=limit_s)
     left_s = limit - asyncio.get_running_loop().time()
     await asyncio.sleep(max(0.0, min(linger_s, left_s)))
 
@@ -137,9 +184,8 @@ async def _record_held(stack: Stack, harness: Ledger) -> bool:
 def _write(
     spec: BlockSpec, context: Context, fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]
 ) -> str:
-    planned = [event for event in events if PROBE not in str(event.get("job", ""))]
-    rows = fault_rows.failure_rows(spec, context, fault, readings, planned)
-    exposed = [] if spec.control else fault_rows.exposure_rows(spec, context, fault, readings, planned)
+    rows = fault_rows.failure_rows(spec, context, fault, readings, events)
+    exposed = [] if spec.control else fault_rows.exposure_rows(spec, context, fault, readings, events)
     result = BlockResult(
         spec=spec,
         spent=readings.spent,
@@ -149,6 +195,9 @@ def _write(
             seconds=(readings.drained_ns - readings.start_ns) / 1e9,
             start_ns=readings.start_ns,
             end_ns=readings.drained_ns,
-        ),
+            steal_percent=readings.steal_percent,
+            **readings.hiccups.columns(),
+        )
+        | {"untimed": readings.untimed},
     )
     return result.append_to(context.directory)

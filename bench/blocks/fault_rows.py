@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.blocks.context import Context
-from bench.faults.spec import CheckInput, Expected, Fault
+from bench.blocks.hiccups import Hiccups
+from bench.faults.spec import BYSTANDERS, CheckInput, Expected, Fault
 from bench.measures.events.clocks import Clocks
 from bench.measures.faults import failure
-from bench.measures.faults.exposure import exposure
+from bench.measures.faults.exposure import Exposure, exposure
 from bench.measures.faults.recovery import recovery
 from bench.measures.faults.witness import example
+from bench.measures.latency import validity
+from bench.measures.latency.validity import Noise
 from bench.measures.load.cpu_shares import CpuShares
 from bench.plan.blocks import BlockSpec
 from scenarios import jobs
 
 #: A fact of a checker hook is told in so many digits.
 DIGITS = 4
+#: Columns of `failures.csv` that are times or follow from them.
+TIMES = ("late", "t_first_s", "t_90_s", "t_clear_s", "caller_max_ms", "lag_max_ms")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +46,18 @@ class BlockReadings:
     owners: tuple[str, ...]
     #: From the first request until the fault was over.
     spent: CpuShares
+    #: Whether a kill was made, where the fault is one.
+    killed: bool
+    #: From the first request until the drain ended.
+    hiccups: Hiccups
+    steal_percent: float
+    #: Strikes made, the last of which is told: those before it exposed no job.
+    strikes: int = 1
+
+    @property
+    def untimed(self) -> str:
+        """Why the times of the block are left out, as those of a latency block would be; or nothing."""
+        return validity.reason(Noise(steal_percent=self.steal_percent, hiccup_p99_ms=self.hiccups.p99_ms))
 
 
 def failure_rows(
@@ -54,8 +71,14 @@ def failure_rows(
     rows[0] |= {"seen": _facts_text({**facts, **codes}), "bursts": facts.get("bursts", math.nan)}
     for row, (scenario, limit_ms) in zip(rows, deadlines_ms.items(), strict=True):
         row["example"] = example(events, scenario, deadline_ms=limit_ms)
+        if readings.untimed:
+            row.update(dict.fromkeys(TIMES, math.nan))
     if not spec.control and context.subject.predicted:
         rows[0] |= _prediction(spec, fault, rows[0], facts, context)
+    if not spec.control and is_empty(fault, context, readings, events):
+        for row in rows:
+            if row["scenario"] not in BYSTANDERS:
+                row.update(_nothing_exposed(row))
     return rows
 
 
@@ -63,11 +86,29 @@ def exposure_rows(
     spec: BlockSpec, context: Context, fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """A row of `exposure.csv` for each scenario; none where one clock did not stamp all that it takes."""
-    if not Clocks(events).shared("accepted", "effect", "fault_on"):
-        return []
     return [
-        _exposure(spec, fault, scenario, readings, events) for scenario in context.subject.deadlines_ms(fault)
+        {
+            "block": spec.name,
+            "fault": fault.number,
+            "side": spec.side.name,
+            "strike": spec.repetition,
+            "scenario": scenario,
+            "exposed": len(found.exposed),
+            "lost": len(found.lost),
+            "unanswered": len(found.unanswered),
+            "strikes": readings.strikes,
+        }
+        for scenario, found in _exposures(fault, context, readings, events).items()
     ]
+
+
+def is_empty(
+    fault: Fault, context: Context, readings: BlockReadings, events: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Whether the kill reached no job of those that the fault aims at, so that it says nothing of losses."""
+    found = _exposures(fault, context, readings, events)
+    aimed_at = [exposure for scenario, exposure in found.items() if scenario not in BYSTANDERS]
+    return fault.kills and bool(aimed_at) and not any(exposure.exposed for exposure in aimed_at)
 
 
 def _facts(fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]) -> Mapping[str, Any]:
@@ -129,23 +170,25 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
     }
 
 
-def _exposure(
-    spec: BlockSpec, fault: Fault, scenario: str, readings: BlockReadings, events: list[dict[str, Any]]
-) -> dict[str, Any]:
-    found = exposure(
-        events,
-        scenario=scenario,
-        from_ns=readings.start_ns if fault.from_start else readings.fault_on_ns,
-        until_ns=readings.drained_ns if fault.from_start or fault.outlasts_strike else readings.fault_off_ns,
-    )
+def _exposures(
+    fault: Fault, context: Context, readings: BlockReadings, events: Sequence[Mapping[str, Any]]
+) -> dict[str, Exposure]:
+    """The exposure of each scenario; none where one clock did not stamp all that it takes."""
+    if not Clocks(events).shared("accepted", "effect", "fault_on"):
+        return {}
+    scenarios = context.subject.deadlines_ms(fault)
+    if fault.kills and not readings.killed:
+        return dict.fromkeys(scenarios, Exposure())
+    from_ns, until_ns = readings.fault_on_ns, readings.fault_off_ns
+    if fault.kills:
+        until_ns = from_ns
+    elif fault.from_start:
+        from_ns, until_ns = readings.start_ns, readings.drained_ns
+    elif fault.outlasts_strike:
+        until_ns = readings.drained_ns
     return {
-        "block": spec.name,
-        "fault": fault.number,
-        "side": spec.side.name,
-        "strike": spec.repetition,
-        "scenario": scenario,
-        "exposed": len(found.exposed),
-        "lost": len(found.lost),
+        scenario: exposure(events, scenario=scenario, from_ns=from_ns, until_ns=until_ns)
+        for scenario in scenarios
     }
 
 
@@ -163,12 +206,19 @@ def _prediction(
     }
 
 
+def _nothing_exposed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What a kill that exposed no job leaves open: a promise that nothing has tested, and a prediction."""
+    promise = row["at_least_once"]
+    return {"at_least_once": "unknown" if promise == "held" else promise, "as_predicted": ""}
+
+
 def _notes(note: str) -> list[str]:
     return [note] if note else []
 
 
 def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:
-    """Whether the prediction came true; empty where that hangs on how many were late, and it is not known."""
-    lates = (0, row["accepted"]) if math.isnan(row["late"]) else (row["late"],)
-    told = {expected.holds({**row, "late": late}) for late in lates}
-    return "" if len(told) > 1 else "yes" if told.pop() else "no"
+    """Whether the prediction came true; empty where that hangs on times that are not told."""
+    unknown = [name for name in TIMES if math.isnan(row[name])]
+    least, most = dict.fromkeys(unknown, 0.0), dict.fromkeys(unknown, math.inf)
+    answers = {expected.holds({**row, **times}) for times in (least, most)}
+    return "" if len(answers) > 1 else "yes" if answers.pop() else "no"

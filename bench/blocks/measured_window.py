@@ -9,25 +9,24 @@ the processor. A job that is not finished when the drain ends counts as infinite
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
+from bench.blocks import hiccups
 from bench.blocks.context import Context, sleep_until
+from bench.blocks.hiccups import Hiccups
 from bench.load.load_plan import LoadPlan
 from bench.measures.events.block import NS_PER_S, Block
+from bench.measures.events.outstanding import OutstandingJobs
 from bench.measures.latency import latency, validity
 from bench.measures.load.cpu_shares import CpuShares, bottleneck
 from bench.plan import blocks
 from bench.plan.blocks import BlockSpec
-from bench.process.process_table import Process
-from bench.stack import cpu_usage, hiccup_meter
+from bench.stack import cpu_usage
 from bench.stack.resources import Sample, sample
 from bench.stack.stack import Stack
-from queue_or_task import module_command
 
 #: Seconds after the measured window until a job that is not done counts as infinitely late.
 DRAIN_S = 10.0
@@ -43,7 +42,7 @@ class WindowReadings:
     before: Sample
     after: Sample
     lags: list[tuple[int, float]]
-    hiccup: dict[str, float]
+    hiccups: Hiccups
     spent: CpuShares
 
 
@@ -64,27 +63,26 @@ async def observe(
     await stack.client.sync(plan.owners)
     generator, start_ns = await context.start_generator(stack, plan, lead_s=profile.idle_s)
     block = _window(spec, start_ns + int((plan.seconds - seconds) * NS_PER_S), seconds)
-    hiccup = _start_hiccup(context, stack, block)
+    meter = hiccups.start_meter(context, stack, start_ns=block.start_ns, seconds=seconds)
     before = sample(stack)
     await sleep_until(block.start_ns)
-    used_before = cpu_usage.read(stack, generator, concurrently=[hiccup])
+    used_before = cpu_usage.read(stack, generator, concurrently=[meter])
     async with asyncio.TaskGroup() as group:
         if concurrently is not None:
             group.create_task(concurrently(block))
         await sleep_until(block.end_ns)
-    used_after = cpu_usage.read(stack, generator, concurrently=[hiccup])
-    await stack.until(lambda events: _settled(events, block), within_s=DRAIN_S)
+    used_after = cpu_usage.read(stack, generator, concurrently=[meter])
+    await _drain(stack, block)
     after = sample(stack)
     lags = [(int(t), float(lag)) for t, lag in (await stack.client.call("GET", "/lag")).json()]
     await context.end_generator(generator)
-    await context.table.stop(hiccup)
     return WindowReadings(
         block=block,
         start_ns=start_ns,
         before=before,
         after=after,
         lags=lags,
-        hiccup=json.loads((stack.folder / "hiccup.json").read_text()),
+        hiccups=await hiccups.end_meter(context, stack, meter),
         spent=cpu_usage.between(used_before, used_after),
     )
 
@@ -104,12 +102,10 @@ def block_row(
     also: Sequence[str] = (),
 ) -> dict[str, object]:
     """The block's row of `blocks.csv`; `also` are reasons of its own kind why it does not count."""
-    hiccup_p99_ms = readings.hiccup["p99_ms"]
     steal_percent = round(readings.spent.steal_percent, 3)
-    noise = validity.noise(jobs, requests, steal_percent=steal_percent, hiccup_p99_ms=hiccup_p99_ms)
+    noise = validity.noise(jobs, requests, steal_percent=steal_percent, hiccup_p99_ms=readings.hiccups.p99_ms)
     columns = {
-        "hiccup_p99_ms": hiccup_p99_ms,
-        "hiccup_max_ms": readings.hiccup["max_ms"],
+        **readings.hiccups.columns(),
         "steal_percent": steal_percent,
         "lateness_ms": noise.lateness_ms,
         "start_ns": readings.block.start_ns,
@@ -131,19 +127,10 @@ def _window(spec: BlockSpec, start_ns: int, seconds: float) -> Block:
     )
 
 
-def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
-    seconds = (block.end_ns - block.start_ns) / NS_PER_S
-    return context.table.start(
-        "hiccup",
-        module_command(
-            hiccup_meter.__name__,
-            *("--start-at", str(block.start_ns), "--seconds", str(seconds), "--folder", str(stack.folder)),
-        ),
-        env=stack.processes.env,
-        folder=stack.folder,
+async def _drain(stack: Stack, block: Block) -> None:
+    """Wait until every job that was due in the window has ended, at most for DRAIN_S."""
+    jobs = OutstandingJobs(
+        counts=lambda job: job.due is not None and block.holds(job.due),
+        has_ended=lambda job: latency.outcome(job) != "unfinished",
     )
-
-
-def _settled(events: list[dict[str, Any]], block: Block) -> bool:
-    jobs = latency.job_frame(events, block)
-    return not jobs.empty and bool((jobs["outcome"] != "unfinished").all())
+    await stack.until(lambda events: jobs.none_left(events) and jobs.counted > 0, within_s=DRAIN_S)

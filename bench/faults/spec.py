@@ -25,7 +25,7 @@ DEADLINE_MS = 5000.0
 #: Events after which a job is no longer under way.
 ENDS = frozenset({"effect", "raised", "cancelled"})
 #: Scenarios at which no such strike aims.
-_BYSTANDERS = PERIODIC | {jobs.WELCOME_EMAIL}
+BYSTANDERS = PERIODIC | {jobs.WELCOME_EMAIL}
 #: A part that may be somebody else's.
 Part = Literal["broker", "worker"]
 #: One row of `failures.csv`, with what the fault's own checker found.
@@ -86,7 +86,7 @@ async def wait_for_running_job(target: Target) -> None:
 
 
 def _a_job_runs(events: Sequence[Mapping[str, Any]]) -> bool:
-    own = [event for event in events if event.get("scenario") not in _BYSTANDERS]
+    own = [event for event in events if event.get("scenario") not in BYSTANDERS]
     started = {event["job"] for event in own if event["event"] == "start"}
     return bool(started - {event["job"] for event in own if event["event"] in ENDS})
 
@@ -117,6 +117,11 @@ class Fault:
     load_s: float = 6.0
     #: The fault strikes after the last request of the load, not in the middle of it.
     after_load: bool = False
+    #: The strike is a kill and stamps its moment (`Target.stamp_kill`): exposed are the jobs that were
+    #: accepted and not done then.
+    kills: bool = False
+    #: What docs/faults.md checks is a time: one strike of each side runs with no other block beside it.
+    timed: bool = False
     #: What it does outlasts the strike, so that every job after it is exposed too.
     outlasts_strike: bool = False
     #: Milliseconds that each service takes to answer.

@@ -112,7 +112,16 @@ class Target(Protocol):
 
     @property
     def running_job_wait_s(self) -> float:
-        """Seconds that a strike waits for a job to be under way before it strikes all the same."""
+        """Seconds that a strike waits for a running job; after that it strikes all the same."""
+
+    async def stamp_kill(self, at_ns: int | None = None) -> None:
+        """Record the moment of the kill, now or `at_ns` (monotonic): call it right before the kill.
+
+        The first call of a strike counts.
+        """
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every event of the block so far."""
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
         """Wait until the events of the block satisfy `seen`; tell whether they did in time."""

@@ -20,7 +20,7 @@ from bench.own_app.interpreter import Interpreter
 from bench.own_app.own_app import OwnApp
 from bench.own_app.workload import units, workload
 from bench.own_app.workload.workload import Workload
-from bench.plan.profiles import Profile
+from bench.plan.profiles import Profile, for_named_faults
 from bench.plan.run_request import RunRequest, check_faults_measured, command, known, shared_options
 from scenarios.jobs import SCENARIOS
 
@@ -106,7 +106,7 @@ def make_own_request(
     own = _own_app(options, interpreter, profile)
     options = replace(options, python=interpreter.path)  # a resumed run uses the same one
     return RunRequest(
-        profile=profile,
+        profile=for_named_faults(profile) if faults else profile,
         subject=own,
         sides=chosen_sides,
         measures=chosen_measures,

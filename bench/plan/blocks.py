@@ -17,6 +17,10 @@ from bench.plan.sides import Side
 #: What `--measure` accepts, in the order in which a run takes them.
 MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micro")
 
+#: Faults whose losses the verdicts rest on: killed processes and brokers, deploys, replicas.
+VERDICT_FAULTS = frozenset({6, 10, 12, 13, 14, 20, 28, 29})
+#: The side that no verdict compares with the others.
+CONTROL_SIDE = "inline"
 #: What the name of a block ends with that is measured once more.
 RETRY_SUFFIX = "-again"
 #: How the reason begins of a block that no second try would make count.
@@ -41,6 +45,8 @@ class BlockSpec:
     fault: Fault | None = None
     #: The same block without its fault.
     control: bool = False
+    #: No other block runs beside it, so that its times count.
+    alone: bool = False
     #: Seconds that it will take, as a guess.
     guess_s: float
 
@@ -98,9 +104,10 @@ def drift_blocks(sides: Iterable[Side], profile: Profile) -> list[list[BlockSpec
 def fault_blocks(
     sides: Sequence[Side], faults: Iterable[Fault], profile: Profile, *, controls: bool = False
 ) -> list[BlockSpec]:
-    """Every strike of every fault at every side that it can hit, the longest first.
+    """Every strike of every fault at every side that it can hit, and with `controls` a run without the fault.
 
-    With `controls` a run of each without the fault beside them.
+    The faults that verdicts rest on come first, so that a run which is cut off has them. Of these and the
+    others the strikes that run alone come first, then the longest.
     """
     specs = [
         BlockSpec(
@@ -109,16 +116,28 @@ def fault_blocks(
             side=side,
             repetition=strike,
             fault=fault,
+            alone=fault.timed and strike < profile.strikes_alone,
             guess_s=fault.load_s + DRAINED * fault.drain_s(side.name) + START_AND_STOP_S,
         )
         for fault in faults
-        for strike in range(profile.strikes)
         for side in sides
         if side.name in fault.expected
+        for strike in range(_strikes(fault, side, profile))
     ]
     if controls:
         specs += [_control(spec) for spec in specs if spec.repetition == 0]
-    return sorted(specs, key=lambda spec: -spec.guess_s)
+    return sorted(
+        specs, key=lambda spec: (not _decides(spec.fault, spec.side), not spec.alone, -spec.guess_s)
+    )
+
+
+def _strikes(fault: Fault, side: Side, profile: Profile) -> int:
+    return max(profile.strikes, profile.verdict_strikes if _decides(fault, side) else 0)
+
+
+def _decides(fault: Fault | None, side: Side) -> bool:
+    """Whether a verdict rests on the losses of the fault at this side."""
+    return fault is not None and fault.number in VERDICT_FAULTS and side.name != CONTROL_SIDE
 
 
 def _control(spec: BlockSpec) -> BlockSpec:
@@ -128,6 +147,7 @@ def _control(spec: BlockSpec) -> BlockSpec:
         spec,
         name=f"f{fault.number:02}-c-{spec.side.name}",
         control=True,
+        alone=False,
         guess_s=fault.load_s + fault.linger_s + START_AND_STOP_S,
     )
 

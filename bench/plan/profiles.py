@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.errors import BenchError
 
@@ -37,9 +37,13 @@ class Profile:
     drift_owners: int = 3
     #: Strikes of each fault at each side.
     strikes: int
+    #: Strikes, where these are more, of each fault that verdicts rest on at each side that they compare.
+    verdict_strikes: int = 0
+    #: Strikes of each that run with no other block beside them, of a fault that is checked for a time.
+    strikes_alone: int = 0
     #: A control run beside each fault; one that is asked for by its number has it in any profile.
     controls: bool = False
-    #: Fault blocks side by side: they count jobs and read no small times.
+    #: Fault blocks side by side, but for those that run alone.
     lanes: int
     #: Sidekiq's retry schedule is run at this fraction of its real time; the report says so.
     retry_scale: float
@@ -67,6 +71,11 @@ class Profile:
     #: Blocks of these and the other further measures that may be measured again, as `spares`.
     further_spares: int = 0
     quotable: bool = False
+
+
+def for_named_faults(profile: Profile) -> Profile:
+    """The profile for faults that are asked for by number: each is struck at least once by itself."""
+    return replace(profile, strikes_alone=max(1, profile.strikes_alone))
 
 
 #: What a run takes that has no time for all; `--measure` takes the others too, coarsely.
@@ -115,10 +124,13 @@ PROFILES = {
             drift_repetitions=3,
             every_policy=True,
             strikes=5,
+            verdict_strikes=20,
+            strikes_alone=1,
             controls=True,
             lanes=6,
             retry_scale=1.0,
             ramp_step_s=3.0,
+            ramps=3,
             share_s=12.0,
             cold_starts=5,
             hog_repetitions=2,

@@ -35,7 +35,10 @@ class RunPlan:
         for spec in (*self.latency, *self.further):
             guesses[spec.measure] = guesses.get(spec.measure, 0.0) + spec.guess_s
         guesses["drift"] = sum(max(spec.guess_s for spec in specs) for specs in self.drift)
-        guesses["fault"] = max(sum(spec.guess_s for spec in self.faults) / lanes, STRIKE_S * len(self.faults))
+        beside = [spec for spec in self.faults if not spec.alone]
+        alone_s = sum(spec.guess_s for spec in self.faults if spec.alone)
+        beside_s = max(sum(spec.guess_s for spec in beside) / lanes, STRIKE_S * len(beside))
+        guesses["fault"] = alone_s + beside_s
         guesses["micro"] = MICRO_S * self.micro
         return {measure: guess for measure, guess in guesses.items() if guess}
 
@@ -45,8 +48,10 @@ class RunPlan:
 
     def summary(self, lanes: int) -> str:
         """The same for a person: the whole, and each measure's part."""
-        parts = ", ".join(f"{measure} {_minutes(s)}" for measure, s in self.guesses_s(lanes).items())
-        return f"takes about {_minutes(self.guess_s(lanes))} min: {parts}"
+        parts = ", ".join(f"{measure} {s / 60:.1f}" for measure, s in self.guesses_s(lanes).items())
+        minutes = self.guess_s(lanes) / 60
+        hours = f"{minutes // 60:.0f} h {minutes % 60:.0f} min" if minutes >= 60 else f"{minutes:.1f} min"  # noqa: PLR2004 - of an hour
+        return f"takes about {hours} (in minutes: {parts})"
 
 
 def make_run_plan(request: RunRequest) -> RunPlan:
@@ -71,7 +76,3 @@ def make_run_plan(request: RunRequest) -> RunPlan:
             "nothing to measure: scenarios, sides, measures and faults do not meet; see `queue-or-task list`"
         )
     return run_plan
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.1f}"

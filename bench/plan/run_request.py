@@ -13,7 +13,7 @@ from bench.faults.spec import Fault
 from bench.plan import sides as all_sides
 from bench.plan.blocks import MEASURES
 from bench.plan.deployment import DeploymentRequest
-from bench.plan.profiles import Profile
+from bench.plan.profiles import Profile, for_named_faults
 from bench.plan.sides import Side
 from bench.plan.subject import Subject
 from scenarios.jobs import SCENARIOS
@@ -62,7 +62,7 @@ def make_run_request(
     if deployment.world_url:  # one set of services for all: what a fault does to them is one block's alone
         profile = replace(profile, lanes=1)
     return RunRequest(
-        profile=profile,
+        profile=for_named_faults(profile) if faults else profile,
         subject=make_subject(wanted),
         sides=all_sides.select_sides(tuple(sides) or profile.sides),
         measures=known("measure", measures or profile.measures, MEASURES),

@@ -30,13 +30,17 @@ class StrikePlan:
     strike_ns: int
 
 
-def strike_plan(spec: BlockSpec, seed: int, subject: Subject[Any]) -> StrikePlan:
-    """The load of a fault block and when the fault strikes; raise ValueError for another block."""
+def strike_plan(spec: BlockSpec, seed: int, subject: Subject[Any], *, retry: int = 0) -> StrikePlan:
+    """The load of a fault block and when the fault strikes; raise ValueError for another block.
+
+    Each `retry` of a strike that exposed no job has the same load and a moment of its own.
+    """
     fault = spec.fault
     if fault is None:
         raise ValueError(f"{spec.name} is no fault block")
     load = draw(seed, "load", fault.number, spec.repetition).getrandbits(32)
-    share = draw(seed, "strike", fault.number, spec.repetition).uniform(*STRIKE_BETWEEN)
+    tries = (retry,) if retry else ()
+    share = draw(seed, "strike", fault.number, spec.repetition, *tries).uniform(*STRIKE_BETWEEN)
     at_s = fault.load_s * (1.0 if fault.after_load else share)
     plan = subject.strike_load(fault, seed=load, prefix=spec.name)
     return StrikePlan(plan=plan, strike_ns=int(at_s * 1e9))

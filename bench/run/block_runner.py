@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import groupby
 
 import httpx
 import redis
@@ -53,7 +54,8 @@ class BlockRunner:
         await self._one_by_one(plan.further, registry.run, plan.further_spares)
         for together in plan.drift:
             await self._block(together, partial(drift.run_together, together, self._context))
-        await self._in_lanes(plan.faults)
+        for alone, specs in groupby(plan.faults, key=lambda spec: spec.alone):
+            await self._in_lanes(list(specs), 1 if alone else self._lanes)
         if plan.micro:
             await self._micro()
 
@@ -79,13 +81,13 @@ class BlockRunner:
                 retry = blocks.retry_of(spec)
                 await self._block([retry], partial(run, retry, self._context))
 
-    async def _in_lanes(self, specs: Sequence[BlockSpec]) -> None:
+    async def _in_lanes(self, specs: Sequence[BlockSpec], lanes: int) -> None:
         """Measure as many blocks side by side as there are lanes."""
-        free = asyncio.Semaphore(self._lanes)
+        free = asyncio.Semaphore(lanes)
 
         async def one(spec: BlockSpec) -> None:
             async with free:
-                await self._block([spec], partial(fault.run, spec, self._context), share=self._lanes)
+                await self._block([spec], partial(fault.run, spec, self._context), share=lanes)
 
         try:
             async with asyncio.TaskGroup() as group:

@@ -1,12 +1,15 @@
 """The hiccup meter: a 1 ms sleeper beside every block, which measures the delays of the machine itself.
 
 Like jHiccup on the JVM, a long stall counts once for every 1 ms sleep that it covers.
+SIGTERM ends the window early.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
+import threading
 import time
 from pathlib import Path
 
@@ -14,6 +17,8 @@ import numpy as np
 
 #: Nanoseconds of one sleep.
 SLEEP_NS = 1_000_000
+#: What is written into the folder.
+SUMMARY = "hiccup.json"
 
 
 def covered(late_ns: int) -> list[int]:
@@ -25,12 +30,15 @@ def covered(late_ns: int) -> list[int]:
     return list(range(late_ns, 0, -SLEEP_NS)) or [0]
 
 
-def measure(start_ns: int, seconds: float) -> list[int]:
-    """Sleep 1 ms at a time from `start_ns` (monotonic) for `seconds`; return each lateness in ns."""
+def measure(start_ns: int, seconds: float, ended: threading.Event | None = None) -> list[int]:
+    """Sleep 1 ms at a time from `start_ns` (monotonic) for `seconds`; return each lateness in ns.
+
+    `ended` ends it early.
+    """
     end_ns = start_ns + int(seconds * 1e9)
     time.sleep(max(0, start_ns - time.monotonic_ns()) / 1e9)
     late: list[int] = []
-    while (before := time.monotonic_ns()) < end_ns:
+    while (before := time.monotonic_ns()) < end_ns and not (ended and ended.is_set()):
         time.sleep(SLEEP_NS / 1e9)
         late.extend(covered(max(0, time.monotonic_ns() - before - SLEEP_NS)))
     return late
@@ -43,13 +51,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--folder", type=Path, required=True)
     options = parser.parse_args()
-    late_ms = np.asarray(measure(options.start_at, options.seconds)) / 1e6
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    late = measure(options.start_at, options.seconds, ended)
+    late_ms = np.asarray(late, dtype=np.float64) / 1e6 if late else np.array([np.nan])
     summary = {
         "p50_ms": np.quantile(late_ms, 0.5),
         "p99_ms": np.quantile(late_ms, 0.99),
         "max_ms": late_ms.max(),
     }
-    target = options.folder / "hiccup.json"
+    target = options.folder / SUMMARY
     target.write_text(json.dumps({name: round(float(value), 4) for name, value in summary.items()}))
 
 

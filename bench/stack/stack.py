@@ -47,7 +47,7 @@ RESULTS_VARIABLE = "CELERY_RESULT_BACKEND"
 class Stack:
     """A side under test and everything that it needs, for one block."""
 
-    #: Seconds that a strike waits for a job to be under way before it strikes all the same.
+    #: Seconds that a strike waits for a running job; after that it strikes all the same.
     running_job_wait_s = 5.0
 
     def __init__(
@@ -72,6 +72,9 @@ class Stack:
         self._proxied = options.proxied
         #: Observations of a fault during its strike, for its checker.
         self.facts: dict[str, Any] = {}
+        #: The fault that strikes, and the moment of its kill (monotonic ns) once there is one.
+        self.fault = 0
+        self.kill_ns: int | None = None
 
     async def __aenter__(self) -> Self:
         self.ledger.mkdir(parents=True)
@@ -123,10 +126,16 @@ class Stack:
         """Whether the block started the services itself."""
         return self._deployment.world is None
 
-    async def mark(self, event: Literal["fault_on", "fault_off"], fault: int) -> None:
+    async def stamp_kill(self, at_ns: int | None = None) -> None:
+        """Record the moment of the kill, now or `at_ns` (monotonic); the first call counts."""
+        if self.kill_ns is None:
+            self.kill_ns = time.monotonic_ns() if at_ns is None else at_ns
+            await self.mark("fault_on")
+
+    async def mark(self, event: Literal["fault_on", "fault_off"]) -> None:
         """Make services on another host record the moment too: effects carry their clock."""
         if self._remote is not None and self._deployment.world_apart:
-            await self._remote.mark(event, fault)
+            await self._remote.mark(event, self.fault)
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
         """Wait until the ledger's events satisfy `seen`; return whether they did in time."""

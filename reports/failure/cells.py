@@ -10,9 +10,11 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from bench.schema import SCHEMA
 from reports.data import formatting
+from reports.failure import observations
 from reports.failure.strike_rows import Strike, distinct, noted, peak, total
 
 #: The classes of accepted jobs; each job is in exactly one.
@@ -63,11 +65,25 @@ class Prediction:
         return {"yes": "=", "no": "\N{NOT EQUAL TO}", "partly": "\N{ALMOST EQUAL TO}"}.get(self.held, "")
 
 
+#: What a cell comes to, gravest first; each has a mark of its own in the heat map.
+Kind = Literal["lost", "doubled", "unknown", "disturbed", "kept"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The gravest of what happened, in words, and the share of jobs (0 to 1) that it happened to."""
+
+    kind: Kind
+    text: str
+    share: float = 0.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """All strikes of one fault at one side and scenario; classes and flags without a job are left out."""
 
     slug: str
+    outcome: Outcome
     judgements: tuple[Judgement, ...]
     accepted: str
     classes: tuple[Count, ...]
@@ -85,18 +101,25 @@ class Cell:
         states = {judgement.state for judgement in self.judgements}
         return next(state for state in ("broken", "unknown", "held") if state in states)
 
+    @property
+    def as_promised(self) -> bool:
+        """Whether nothing was lost or doubled, and the prediction held in each strike."""
+        expected = self.prediction.held in {"yes", ""} and not self.sums and not self.excluded
+        return expected and self.outcome.kind in {"kept", "disturbed"}
+
 
 def cell(rows: Sequence[Strike], *, slug: str, notes: Mapping[str, str], excluded: str = "") -> Cell:
     """The strikes, at least one, of one fault at one side and scenario as a cell."""
     ticks = periodic(rows)
     return Cell(
         slug=slug,
+        outcome=_outcome(rows, ticks=ticks),
         judgements=_judgements(rows, ticks=ticks),
         accepted=_accepted(rows, ticks=ticks),
         classes=counts(rows, CLASSES),
         flags=counts(rows, FLAGS),
         sums=_sums(rows),
-        checked=next(iter(distinct(rows, "seen")), "") if ticks else "",
+        checked=observations.in_words(next(iter(distinct(rows, "seen")), "")) if ticks else "",
         recovery=_recovery(rows),
         prediction=prediction(rows),
         excluded=excluded,
@@ -160,6 +183,65 @@ def _judgements(rows: Sequence[Strike], *, ticks: bool) -> tuple[Judgement, ...]
         _judgement("at least once", loses, f"{formatting.count(lost)} lost"),
         _judgement("at most once", doubles, f"{formatting.count(doubled)} doubled"),
     )
+
+
+def _outcome(rows: Sequence[Strike], *, ticks: bool) -> Outcome:
+    if ticks:
+        return _outcome_of_ticks(rows)
+    accepted = total(rows, "accepted")
+    for column, kind, name in _GRAVE:
+        if (found := total(rows, column)) > 0:
+            text = f"{formatting.count_of(found, accepted)} {name}"
+            return Outcome(kind=kind, text=text, share=found / max(accepted, found))
+    disturbed = {name: found for column, name in _DISTURBED.items() if (found := total(rows, column)) > 0}
+    if any(row["at_least_once"] == "unknown" for row in rows) and (accepted > 0 or not disturbed):
+        return Outcome(kind="unknown", text="cannot be told" if accepted > 0 else "nothing accepted")
+    if disturbed:
+        text = ", ".join(f"{formatting.count(found)} {name}" for name, found in disturbed.items())
+        share = max(disturbed.values()) / max(total(rows, "submitted"), *disturbed.values())
+        return Outcome(kind="disturbed", text=text, share=share)
+    return Outcome(kind="kept", text=f"all {formatting.count(accepted)} done once, in time")
+
+
+def _outcome_of_ticks(rows: Sequence[Strike]) -> Outcome:
+    """What the fault's own checker counted; where it counts no ticks, whether it went as predicted."""
+    seen = [row["seen"] for row in rows]
+    due, missed, doubled = (_sum(seen, name) for name in ("ticks due", "missed", "duplicates"))
+    twice = max(doubled, total(rows, "bursts"))
+    if twice > 0:
+        return Outcome(
+            kind="doubled", text=f"{formatting.count(twice)} ticks doubled", share=_share(twice, due)
+        )
+    if missed > 0:
+        text = f"{formatting.count_of(missed, due)} ticks missed"
+        return Outcome(kind="disturbed", text=text, share=_share(missed, due))
+    if any(observations.values(text).get("step") == "permanent" for text in seen):
+        return Outcome(kind="disturbed", text="the phase stayed moved")
+    if not any(seen):
+        return Outcome(kind="unknown", text="not recorded")
+    if due > 0:
+        return Outcome(kind="kept", text=f"all {formatting.count(due)} ticks ran once")
+    return Outcome(kind="kept", text=observations.in_words(next(text for text in seen if text)))
+
+
+def _sum(seen: Iterable[str], name: str) -> float:
+    found = (observations.number(text, name) for text in seen)
+    return sum(value for value in found if math.isfinite(value))
+
+
+def _share(part: float, whole: float) -> float:
+    return part / max(part, whole)
+
+
+#: What breaks a promise.
+_GRAVE: tuple[tuple[str, Kind, str], ...] = (
+    ("lost", "lost", "lost"),
+    ("duplicated", "doubled", "done twice"),
+)
+#: What breaks no promise, and is felt all the same.
+_DISTURBED = SCHEMA["failures"].labels(
+    "stuck", "failed_visibly", "refused", "unknown", "late", "ghost", "unexpected", "out_of_order"
+)
 
 
 def _judgement(promise: str, found: str, broken: str) -> Judgement:

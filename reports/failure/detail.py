@@ -1,7 +1,7 @@
 """What a cell of the matrix opens to: its facts in words, and the timeline of its worst strike.
 
-The timelines of a page share a budget of bytes, gravest first: a page is passed on by e-mail. A
-cell that comes too late for it, or whose event log cannot be read, says so and names the log.
+The timelines of a page share a budget of bytes, gravest first, since a page is sent by e-mail. A full
+run's hundred fit into it. A cell that does not, or whose event log cannot be read, says so.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from markupsafe import Markup
 from reports.data import formatting
 from reports.data.frames import records
 from reports.data.run import Run
+from reports.failure import observations
 from reports.failure.facts import Fact, facts
 from reports.failure.strike_rows import Strike
 from reports.failure.subjects import Subject
 from reports.timelines import choice, drawing, events
 
-#: Bytes of all timelines of a page together: a full run's hundred would take 200 kB of its megabyte.
-BUDGET_BYTES = 80_000
+#: Bytes of all timelines of a page together, of its 1.5 MB.
+BUDGET_BYTES = 500_000
 #: Bytes that any timeline takes: with fewer left none is drawn.
-LEAST_BYTES = 1_000
-#: Cells with a finding whose timelines are made in print.
-PRINTED = 3
+LEAST_BYTES = 500
 #: What makes one strike worse than another, gravest first.
 WORST_FIRST = ("lost", "stuck", "duplicated", "failed_visibly", "late", "ghost", "unexpected")
 
@@ -45,7 +44,6 @@ class Detail:
     caption: str
     problem: str  # why there is no timeline, or not a whole one
     log: str
-    printed: bool
 
 
 def details(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Detail]:
@@ -53,8 +51,8 @@ def details(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Detail]:
     left = BUDGET_BYTES
     found: dict[str, Detail] = {}
     beside = _Beside(**{name: _by_place(run, name) for name in ("blast", "controls", "exposure")})
-    for place, subject in enumerate(sorted(subjects, key=_gravity)):
-        made = _detail(run, subject, beside, left=left, printed=place < PRINTED and _grave(subject))
+    for subject in sorted(subjects, key=_gravity):
+        made = _detail(run, subject, beside, left=left)
         left -= len(made.svg or "")
         found[subject.cell.slug] = made
     return found
@@ -75,17 +73,14 @@ def _gravity(subject: Subject) -> tuple[Any, ...]:
     return (broken, subject.cell.prediction.held not in {"no", "partly"}, *_badness(worst(subject.strikes)))
 
 
-def _grave(subject: Subject) -> bool:
-    return subject.cell.state == "broken" or subject.cell.prediction.held in {"no", "partly"}
-
-
-def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: bool) -> Detail:
+def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int) -> Detail:
     strike = worst(subject.strikes)
     place = (subject.fault, subject.side)
     log = events.read(run.directory, strike["block"])
     room = left >= LEAST_BYTES
-    untold = not strike["example"] and any(strike[name] > 0 for name in WORST_FIRST)
-    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario) if room or untold else None
+    without_history = not strike["example"] and any(strike[name] > 0 for name in WORST_FIRST)
+    needed = room or without_history
+    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario) if needed else None
     svg = _svg(subject, strike, drawn) if drawn and room else None
     fits = room and (svg is None or len(svg) <= left)
     return Detail(
@@ -97,14 +92,13 @@ def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int, printed: 
             [row for row in beside.exposure[place] if row["scenario"] == subject.scenario],
         ),
         predicted=subject.cell.prediction.predicted,
-        seen=strike["seen"],
+        seen=observations.in_words(strike["seen"]),
         history=strike["example"] or (drawn.history if drawn else ""),
         errors=choice.errors(log, subject.scenario),
         svg=svg if fits else None,
         caption=_caption(subject, strike, drawn) if drawn and fits else "",
         problem=_problem(log, drawn, fits=fits),
         log=events.file_name(strike["block"]),
-        printed=printed,
     )
 
 
@@ -149,7 +143,7 @@ def _caption(subject: Subject, strike: Strike, drawn: choice.Timeline) -> str:
 
 def _problem(log: events.Log, drawn: choice.Timeline | None, *, fits: bool) -> str:
     if not fits and log.events:
-        return "No timeline: left out to keep the page small enough to pass on; graver ones come first."
+        return "No timeline: the page would be too large to send; graver strikes come first."
     if drawn is None:
         return f"No timeline: {log.problem or 'the log has no job of this scenario'}."
     return f"{log.problem}." if log.problem else ""

@@ -1,4 +1,4 @@
-"""What is told of the strikes of one cell beside its classes: exposure, recovery, users, blast radius."""
+"""The facts of one cell beside its classes: exposure, recovery, users, control run, blast radius."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.schema import SCHEMA
 from reports.data import evidence, formatting
+from reports.failure import observations
 from reports.failure.cells import CLASSES, FLAGS, MS_PER_S, counts, periodic
 from reports.failure.strike_rows import Strike, distinct, numbers, peak, total
 
@@ -27,7 +28,7 @@ def facts(
     control: Sequence[Strike],
     exposure: Sequence[Strike],
 ) -> tuple[Fact, ...]:
-    """Everything that the tables hold of one cell; the others are its rows of the tables of that name."""
+    """The facts of one cell; `blast`, `control` and `exposure` are its rows of these tables."""
     found = (
         ("exposure", _exposure(strikes, exposure)),
         ("recovery", _recovery(strikes)),
@@ -89,7 +90,10 @@ def _control(control: Sequence[Strike]) -> str:
     if not control:
         return "no control run"
     text = [count.text for count in counts(control, CLASSES) + counts(control, FLAGS)]
-    return "; ".join(filter(None, [", ".join(text), *distinct(control, "seen")])) or "nothing to count"
+    return (
+        "; ".join(filter(None, [", ".join(text), *map(observations.in_words, distinct(control, "seen"))]))
+        or "nothing to count"
+    )
 
 
 def _blast(blast: Sequence[Strike]) -> str:

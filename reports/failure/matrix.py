@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -33,11 +33,18 @@ ABSENT = "did not strike"
 class Row:
     """One fault and scenario over the sides; a cell is None where no strike counts, and `absent` says why."""
 
+    slug: str
     fault: str
     scenario: str
     command: str
     cells: tuple[Cell | None, ...]
     absent: tuple[str, ...]
+
+    @property
+    def as_promised(self) -> bool:
+        """Whether every side that was struck did what it promises, as predicted."""
+        struck = [cell for cell in self.cells if cell is not None]
+        return bool(struck) and all(cell.as_promised for cell in struck)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +61,16 @@ class Matrix:
     failed: tuple[Failed, ...]
     compared: int  # cells whose prediction was compared
     key: Markup  # to the timelines' marks
+
+    @property
+    def broke(self) -> tuple[Row, ...]:
+        """The rows in which a side broke a promise or did not do as predicted."""
+        return tuple(row for row in self.rows if not row.as_promised)
+
+    @property
+    def kept(self) -> tuple[Row, ...]:
+        """The other rows."""
+        return tuple(row for row in self.rows if row.as_promised)
 
     @property
     def beside_summary(self) -> str:
@@ -96,10 +113,13 @@ def _rows(run: Run, found: Sequence[Subject], sides: Sequence[str], unmade: Excl
     keys = dict.fromkeys((subject.fault, subject.scenario) for subject in found)
     struck = {fault for fault, _ in keys}
     keys |= dict.fromkeys((fault, "") for fault, _ in unmade if fault not in struck)
-    rows = []
+    rows: list[Row] = []
     for fault, scenario in sorted(keys, key=lambda key: key[0]):
         across = [by_place.get((fault, scenario, side)) for side in sides]
-        rows.append(_row(run, fault, scenario, across, [unmade.get((fault, side), ABSENT) for side in sides]))
+        absent = [unmade.get((fault, side), ABSENT) for side in sides]
+        made = _row(run, fault, scenario, across, absent)
+        taken = sum(row.slug.partition("-of-")[0] == made.slug for row in rows)
+        rows.append(replace(made, slug=f"{made.slug}-of-{taken + 1}") if taken else made)
     return tuple(rows)
 
 
@@ -108,6 +128,7 @@ def _row(
 ) -> Row:
     slug = next((str(subject.strikes[0]["slug"]) for subject in across if subject), "")
     return Row(
+        slug=f"fault-{fault:g}",
         fault=formatting.fault(fault, slug),
         scenario=formatting.scenario(scenario) if scenario or slug else "",
         command=rerun_commands.measure(run, "fault", fault=int(fault)) if math.isfinite(fault) else "",

@@ -1,10 +1,11 @@
-"""The predictions of docs/faults.md that did not hold in a run: findings, told before the matrix."""
+"""The predictions that did not hold in a run: findings, listed before the matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reports.failure import observations
 from reports.failure.cells import CLASSES, FLAGS, counts
 from reports.failure.strike_rows import distinct
 from reports.failure.subjects import Subject
@@ -12,7 +13,7 @@ from reports.failure.subjects import Subject
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """One prediction that did not hold: at whom, what was said, what was seen, and where to read on."""
+    """One prediction that did not hold: where, what was predicted, what was seen, and the cell to read on."""
 
     subject: str
     slug: str
@@ -29,12 +30,12 @@ def failed(subjects: Iterable[Subject]) -> tuple[Failed, ...]:
 def _failed(subject: Subject) -> Failed:
     rows = [strike for strike in subject.strikes if strike["as_predicted"] != "yes"]
     seen = [count.text for count in counts(rows, CLASSES) + counts(rows, FLAGS)]
-    checked = next(iter(distinct(rows, "seen")), "")
+    checked = observations.in_words(next(iter(distinct(rows, "seen")), ""))
     text = "; ".join(filter(None, [", ".join(seen), checked]))
     return Failed(
         subject=subject.name,
         slug=subject.cell.slug,
         predicted=subject.cell.prediction.predicted,
-        seen=text or "nothing that a count tells",
+        seen=text or "no count differs",
         strikes=f"in {len(rows)} of {n} strikes" if (n := len(subject.strikes)) > 1 else "",
     )

@@ -1,4 +1,4 @@
-"""Rows of `failures.csv` as mappings: sums and extremes that pass over what is no number.
+"""Rows of `failures.csv` as mappings: sums and extremes that skip what is no number.
 
 A cell takes a dozen sums over some five strikes; a frame for each would take as long as the rest of
 the page.
@@ -17,18 +17,18 @@ Strike = Mapping[str, Any]
 
 
 def total(strikes: Iterable[Strike], column: str) -> float:
-    """The sum of what there is."""
-    return float(sum(_there(strikes, column)))
+    """The sum of the numbers in a column."""
+    return float(sum(_known_numbers(strikes, column)))
 
 
 def peak(strikes: Iterable[Strike], column: str) -> float:
-    """The largest of what there is; NaN where there is nothing."""
-    return max(_there(strikes, column), default=math.nan)
+    """The largest number in a column; NaN where there is none."""
+    return max(_known_numbers(strikes, column), default=math.nan)
 
 
 def numbers(strikes: Iterable[Strike], column: str) -> list[float]:
-    """What there is, ascending."""
-    return sorted(_there(strikes, column))
+    """The numbers in a column, ascending."""
+    return sorted(_known_numbers(strikes, column))
 
 
 def distinct(strikes: Sequence[Strike], column: str) -> list[str]:
@@ -42,5 +42,5 @@ def noted(strikes: Sequence[Strike]) -> list[str]:
     return list(dict.fromkeys(note for cell in cells for note in split_texts(cell)))
 
 
-def _there(strikes: Iterable[Strike], column: str) -> list[float]:
+def _known_numbers(strikes: Iterable[Strike], column: str) -> list[float]:
     return [value for strike in strikes if not math.isnan(value := float(strike[column]))]

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
+import warnings
+import zlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -78,15 +81,18 @@ _STYLE: dict[Any, Any] = {
 class Figure:
     """A drawn figure and what stands under it.
 
-    `description` says in words what the picture shows, `caption` what it is and why it matters, with
-    n and interval; `command` measures it again, `numbers` are those that are plotted, and `raw` names
-    the files of the run directory that hold the rows behind them.
+    `description` says in words what the picture shows, for those who do not see it. `caption` says in two
+    lines what it is and why it matters, `notes` how to read it, and `n` what is counted in it. `command`
+    measures it again, `numbers` are those that are plotted, and `raw` names the files of the run directory
+    that hold the rows behind them.
     """
 
     slug: str
     title: str
     description: str
     caption: str
+    notes: str
+    n: str
     command: str
     svg: Markup
     numbers: Table | None = None
@@ -100,6 +106,8 @@ def figure(
     title: str,
     description: Sequence[str],
     caption: str,
+    notes: str,
+    n: str,
     command: str,
     numbers: Table | None,
     raw: Sequence[str],
@@ -111,6 +119,8 @@ def figure(
         title=title,
         description=text,
         caption=caption,
+        notes=notes,
+        n=n,
         command=command,
         numbers=numbers and replace(numbers, caption=f"{title}: {numbers.caption}"),
         raw=tuple(f"{name}.csv" if "." not in name else name for name in raw),
@@ -180,15 +190,37 @@ def dashes(side: str) -> str:
 
 
 def plain(text: str, limit: int = 46) -> str:
-    """Text from a table made fit for a label: no glyph that the font lacks, not longer than `limit`."""
-    shown = "".join(letter if letter.isprintable() and ord(letter) < 0x250 else "?" for letter in text)  # noqa: PLR2004 - the end of Latin Extended-B, which the font covers
-    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+    """Text from a table made fit for a label: no control characters, cut at `limit` letters' width.
+
+    Text stays text in the SVG, so the browser finds a font for whatever script it is in.
+    """
+    shown = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if sum(map(_width, shown)) <= limit:
+        return shown
+    room, kept = limit - 1, ""
+    for letter in shown:
+        room -= _width(letter)
+        if room < 0:
+            break
+        kept += letter
+    return kept + "…"
+
+
+def _width(letter: str) -> int:
+    """Letters' widths that a letter takes: two in East Asian scripts, none where it joins the one before."""
+    if unicodedata.combining(letter):
+        return 0
+    return 2 if unicodedata.east_asian_width(letter) in "WF" else 1
 
 
 def svg(figure: Sheet, *, slug: str, title: str, description: str) -> Markup:
     """The sheet as an inline SVG with a title and a description for those who cannot see it."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
+    with warnings.catch_warnings():
+        # matplotlib's own font measures the text; the browser's fonts draw it
+        warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
+        warnings.filterwarnings("ignore", message=r"Matplotlib currently does not support .* natively")
+        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(_METADATA))
     body = smaller(buffer.getvalue(), slug)
     body = re.sub("|".join(_VARIABLES), lambda found: _VARIABLES[found[0]], body)
     opening, _, rest = body.partition(">")
@@ -211,8 +243,10 @@ def on_plain_axis(value: float) -> bool:
 
 
 def slug(kind: str, scenario: str) -> str:
-    """An id for a figure of a scenario, whatever the scenario is called."""
-    return re.sub(r"[^a-z0-9]+", "-", f"{kind} {scenario}".lower()).strip("-")
+    """An id for a figure of a scenario, whatever the scenario is called and in whichever script."""
+    name = re.sub(r"[^a-z0-9]+", "-", f"{kind} {scenario}".lower()).strip("-")
+    told = re.fullmatch(r"[a-z0-9_ -]*", scenario)
+    return name if told else f"{name}-{zlib.crc32(scenario.encode()):x}"
 
 
 def sentences(parts: Sequence[str]) -> str:

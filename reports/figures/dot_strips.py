@@ -54,7 +54,7 @@ class Panel:
 
     heading: str
     lines: tuple[Line, ...]
-    log: bool = False
+    log: bool = False  # then of times in ms
 
     @property
     def shows(self) -> Callable[[float], bool]:
@@ -86,7 +86,7 @@ def line(
 
 
 def panel(heading: str, lines: Sequence[Line], *, log: bool = False) -> Panel | None:
-    """A plot of the lines that its axis can show; None where it can show none."""
+    """A plot of the lines that its axis can show, or None; a `log` axis is of times in ms."""
     shows = canvas.on_log_axis if log else canvas.on_plain_axis
     drawn = tuple(item for item in lines if shows(item.middle))
     return Panel(heading=heading, lines=drawn, log=log) if drawn else None
@@ -136,7 +136,7 @@ def _plot(axes: Axes, item: Panel) -> None:
     if item.log:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 1.4, max(values) * 1.4)
-        log_ticks(axes)
+        log_ticks(axes, times=True)
     else:
         low, high = min(0.0, *values), max(0.0, *values)
         room = 0.05 * (high - low) or 1.0
@@ -152,7 +152,7 @@ def _plot(axes: Axes, item: Panel) -> None:
         _line(axes, line, place, item.shows)
         beside: dict[str, Any] = {"va": "center", "fontsize": 9.5, "clip_on": False}
         across = axes.get_yaxis_transform()
-        axes.text(-0.03, place, canvas.plain(line.name, 32), ha="right", transform=across, **beside)
+        axes.text(-0.03, place, canvas.plain(line.name, 40), ha="right", transform=across, **beside)
         axes.text(1.03, place, canvas.plain(line.text, 20), ha="left", transform=across, **beside)
 
 

@@ -36,11 +36,12 @@ class Trend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """One plot: what it shows in which unit, its lines, and a shaded floor up to `floor`."""
+    """One plot: what it shows, its lines, whether they are times in ms, and a shaded floor."""
 
     heading: str
     trends: tuple[Trend, ...]
     log: bool = True
+    times: bool = False
     floor: float = 0.0
 
     @property
@@ -58,7 +59,9 @@ class Scale:
     log: bool = False
 
 
-def plot(heading: str, trends: Sequence[Trend], *, log: bool = True, floor: float = 0.0) -> Plot | None:
+def plot(
+    heading: str, trends: Sequence[Trend], *, log: bool = True, times: bool = False, floor: float = 0.0
+) -> Plot | None:
     """A plot of what its scale can show of the lines; None where that is nothing."""
     shows = canvas.on_log_axis if log else canvas.on_plain_axis
     kept = [
@@ -74,7 +77,7 @@ def plot(heading: str, trends: Sequence[Trend], *, log: bool = True, floor: floa
         for trend in trends
     ]
     drawn = tuple(trend for trend in kept if trend.points)
-    return Plot(heading=heading, trends=drawn, log=log, floor=floor) if drawn else None
+    return Plot(heading=heading, trends=drawn, log=log, times=times, floor=floor) if drawn else None
 
 
 def draw(plots: Sequence[Plot], scale: Scale, *, height: float = PLOT) -> Sheet:
@@ -114,7 +117,7 @@ def _across(axes: Axes, scale: Scale, low: float, high: float) -> None:
 def _plot(axes: Axes, item: Plot, height: float) -> None:
     _upwards(axes, item)
     axes.set_title(canvas.plain(item.heading, 62), fontsize=10, fontweight="bold", x=-LEFT / _width())
-    if item.floor:
+    if item.floor > max(0.0, axes.get_ylim()[0]):
         axes.axhspan(axes.get_ylim()[0], item.floor, color=canvas.BAND, linewidth=0)
     for trend in item.trends:
         _trend(axes, trend)
@@ -135,9 +138,9 @@ def _upwards(axes: Axes, item: Plot) -> None:
     ys = [y for trend in item.trends for _, y in (*trend.points, *trend.dots)]
     if item.log:
         axes.set_yscale("log")
-        low = min(*ys, item.floor or min(ys))
+        low = min(ys)
         axes.set_ylim(low / 1.4, max(ys) * 1.6)
-        plain_log(axes.yaxis, low, max(ys))
+        plain_log(axes.yaxis, low / 1.4, max(ys) * 1.6, times=item.times)
     else:
         high, low = max(0.0, *ys), min(0.0, *ys)
         room = 0.08 * (high - low) or 1.0

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure as Sheet
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from reports.data import formatting
 from reports.figures import canvas
@@ -18,8 +18,12 @@ from reports.figures import canvas
 #: Inches that a row and the axis under it take.
 ROW_HEIGHT = 0.46
 AXIS_HEIGHT = 0.55
-#: Where a log axis of fewer decades has its ticks.
-TICKS = ((1.6, (1.0, 2.0, 5.0)), (3.0, (1.0, 3.0)))
+#: Digits at which a log axis may have its ticks, the densest first.
+TICKS = ((1.0, 2.0, 5.0), (1.0, 3.0), (1.0,))
+#: Inches of an axis for each number under it, and the most numbers that an axis has.
+NUMBER_WIDTH, MOST_NUMBERS = 0.55, 6
+#: Milliseconds of a second.
+SECOND_MS = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +39,15 @@ class Row:
     dots: tuple[float, ...] = ()
 
 
-def draw(rows: Sequence[Row], *, label: str, log: bool) -> Sheet:
-    """Draw rows top down, on a log axis or on a plain one with a line at zero."""
+def draw(rows: Sequence[Row], *, label: str, log: bool, times: bool = False) -> Sheet:
+    """Draw rows top down, on a log axis (of numbers, or `times` in ms) or a plain one with a line at zero."""
     shows = canvas.on_log_axis if log else canvas.on_plain_axis
     figure, (axes,) = canvas.sheet(AXIS_HEIGHT + ROW_HEIGHT * len(rows), top=0.0, bottom=AXIS_HEIGHT)
     values = [value for row in rows for value in (row.middle, row.low, row.high, *row.dots) if shows(value)]
     if log:
         axes.set_xscale("log")
         axes.set_xlim(min(values) / 1.3, max(values) * 1.3)
-        log_ticks(axes)
+        log_ticks(axes, times=times)
     else:
         room = 0.04 * (max(0.0, *values) - min(0.0, *values)) or 1.0
         axes.set_xlim(min(0.0, *values) - room, max(0.0, *values) + room)
@@ -54,19 +58,39 @@ def draw(rows: Sequence[Row], *, label: str, log: bool) -> Sheet:
     return figure
 
 
-def log_ticks(axes: Axes) -> None:
-    """Ticks at 1, 2 and 5 where the axis is short, at powers of ten where it is long; plain numbers."""
+def log_ticks(axes: Axes, *, times: bool = False) -> None:
+    """Ticks at 1, 2 and 5 where there is room, else at powers of ten; with units where these are `times`."""
     low, high = axes.get_xlim()
-    plain_log(axes.xaxis, low, high)
+    room = axes.get_position().width * canvas.WIDTH / NUMBER_WIDTH
+    plain_log(axes.xaxis, low, high, times=times, most=min(MOST_NUMBERS, int(room)))
 
 
-def plain_log(axis: Axis, low: float, high: float) -> None:
-    """The ticks of `log_ticks` for either axis, which reaches from `low` to `high`."""
-    decades = math.log10(high / low)
-    subs = next((subs for most, subs in TICKS if decades < most), (1.0,))
-    axis.set_major_locator(LogLocator(subs=subs, numticks=9))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+def plain_log(axis: Axis, low: float, high: float, *, times: bool = False, most: int = MOST_NUMBERS) -> None:
+    """The ticks of `log_ticks` for either axis, which reaches from `low` to `high`; at most so many."""
+    subs = next((subs for subs in TICKS if _count(subs, low, high) <= most), TICKS[-1])
+    few = _count(subs, low, high) < 2  # noqa: PLR2004 - one number makes no scale
+    axis.set_major_locator(
+        MaxNLocator(most - 1, steps=[1, 2, 5, 10]) if few else LogLocator(subs=subs, numticks=9)
+    )
+    axis.set_major_formatter(FuncFormatter(_time if times else _number))
     axis.set_minor_locator(NullLocator())
+
+
+def _count(subs: Sequence[float], low: float, high: float) -> int:
+    """Ticks at these digits of every decade between `low` and `high`."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return sum(low <= sub * 10.0**decade <= high for decade in decades for sub in subs)
+
+
+def _number(value: float, _: object) -> str:
+    return f"{value:,g}"
+
+
+def _time(value: float, _: object) -> str:
+    """A time in ms at a tick: below a millisecond in µs, from a second on in s."""
+    if value >= SECOND_MS:
+        return f"{value / SECOND_MS:,g} s"
+    return f"{value:g} ms" if value >= 1 else f"{value * 1000:g} \N{MICRO SIGN}s"
 
 
 def _axis(axes: Axes, rows: int, label: str) -> None:

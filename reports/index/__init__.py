@@ -43,7 +43,7 @@ def write_index(folder: Path) -> Path:
         with locked(folder):
             _check_ours(target)
             found, pairs = entries(folder), sorted(path.name for path in folder.glob(PAIRS))
-            with matplotlib_cache.kept_in(folder):
+            with matplotlib_cache.cache_in(folder):
                 write(target, html(found, trends(found), where=folder, pairs=pairs))
     except OSError as error:
         raise RunError(f"{folder} cannot be read: {error.strerror}; name a folder that holds runs") from error

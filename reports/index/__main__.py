@@ -11,7 +11,7 @@ from pathlib import Path
 
 from reports.data.errors import RunError
 from reports.index import write_index
-from reports.pages.program import EXIT_USAGE, complain, end_with
+from reports.pages.program import EXIT_USAGE, complain, exit_with
 
 
 def main() -> int:
@@ -27,4 +27,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    end_with(main)
+    exit_with(main)

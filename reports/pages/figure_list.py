@@ -26,11 +26,11 @@ _PIECES: tuple[tuple[str, Callable[[Run], Piece]], ...] = (
     ("drift", figures.phase),
     ("drift", figures.age),
     ("owners", figures.owners),
-    ("cost", figures.eats),
-    ("cost", figures.runs),
-    ("cost", figures.calls),
-    ("cold-start", figures.cold),
-    ("own", figures.own),
+    ("cost", figures.resource_usage),
+    ("cost", figures.moving_parts),
+    ("cost", figures.call_costs),
+    ("cold-start", figures.cold_starts),
+    ("own", figures.harness_share),
 )
 
 #: What draws a run, piece by piece, within `figures.drawing`; `by_section` puts what they give together.

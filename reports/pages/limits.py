@@ -1,36 +1,36 @@
-"""What a run does not show, told where its figures are read."""
+"""What a run does not show."""
 
 from __future__ import annotations
 
 from reports.data import formatting
 from reports.data.run import Run
 
-_LOOPBACK = (
+_ONE_HOST = (
     "Another machine, another load, another network: the dependencies here answer over loopback.",
     (
-        "Sides with a machine of their own: app, worker, broker, load generator and services share one, and "
-        "what one takes the others lack."
+        "Sides with a machine of their own: app, worker, broker, load generator and services share one "
+        "processor, so what one uses is missing to the others."
     ),
 )
-_ASUNDER = ("Other machines, another load, another network than those between these hosts.",)
+_SEVERAL_HOSTS = ("Other machines, another load, another network than those between these hosts.",)
 _SERVICES = (
     (
-        "Work that goes on for nobody: a service here cancels a request whose client goes away before the "
-        "work is done, and then there is no effect. A service that finishes it all the same lets a retry "
-        "double the job."
+        "Work that goes on after its caller has left: a service here cancels a request whose client leaves "
+        "before the work is done, and then there is no effect. A service that finishes it all the same lets "
+        "a retry double the job."
     ),
 )
-#: Of an app of one's own, in place of what is said of our services.
-_OWN = (
+#: For an app of the user's own, in place of the limits of our services.
+_OWN_APP = (
     "Another machine, another load, another network: what your tasks call is wherever they find it.",
-    _LOOPBACK[1],
+    _ONE_HOST[1],
     (
         "An effect that its witness missed: the task itself notes it, or comes to its end. A mail that left "
         "in the instant before a kill was sent all the same."
     ),
     "Subtasks, chains and chords beyond the task that was called.",
 )
-_ELSEWHERE = (
+_ALWAYS = (
     "How often your processes die. Losses are given per strike and per exposed job, never per day.",
     "More than one replica of the app, but where fault 29 started a second; a broker that is replicated.",
     "What people pay to run a broker: being paged for it, upgrading it, and reading its dashboards.",
@@ -38,13 +38,13 @@ _ELSEWHERE = (
 
 
 def limits(run: Run) -> tuple[str, ...]:
-    """A sentence or two for each thing; those about faults only where faults struck."""
+    """A sentence or two for each limit; those about faults only where faults struck."""
     if app := run.mapping("own_app"):
         left_out = tuple(f"An entry of the schedule: {text}." for text in app.get("left_out") or ())
-        return (*_OWN, *_strikes(run), *left_out, *_ELSEWHERE)
+        return (*_OWN_APP, *_strikes(run), *left_out, *_ALWAYS)
     scaled = () if run.table("failures").empty else (*_strikes(run), *_retries(run))
-    where = _ASUNDER if run.mapping("external") else _LOOPBACK
-    return (*where, *_SERVICES, *scaled, *_ELSEWHERE)
+    where = _SEVERAL_HOSTS if run.mapping("external") else _ONE_HOST
+    return (*where, *_SERVICES, *scaled, *_ALWAYS)
 
 
 def _strikes(run: Run) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Keeps what matplotlib writes for itself inside the run directory, and only while it draws."""
+"""Gives matplotlib a temporary cache inside the run directory, removed after drawing."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ VARIABLE = "MPLCONFIGDIR"
 
 
 @contextmanager
-def kept_in(directory: Path) -> Iterator[None]:
-    """Point matplotlib at a temporary folder in `directory`; import it within, for the first time.
+def cache_in(directory: Path) -> Iterator[None]:
+    """Point matplotlib at a temporary folder in `directory`; import it for the first time within.
 
-    Someone who names a folder in MPLCONFIGDIR, as the Makefile does, has it used: the list of fonts,
-    which takes a second to make, is then kept.
+    A folder named in MPLCONFIGDIR, as the Makefile does, is used instead: the list of fonts, which takes
+    a second to make, then stays for the next report.
     """
     if os.environ.get(VARIABLE):
         yield

@@ -1,4 +1,4 @@
-"""What the programs of this room share: how they end, and one line for what the caller can mend."""
+"""What the programs of this room share: exit codes, and one line for an error that the user can correct."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-#: Something that the caller can mend, told in one line.
+#: An error that the user can correct.
 EXIT_USAGE = 2
-#: Ctrl-C, as shells have it.
+#: Ctrl-C, as shells report it.
 EXIT_INTERRUPTED = 130
 
 
 def complain(error: Exception) -> None:
-    """Say what is wrong in one line on standard error."""
+    """Print the error in one line on standard error."""
     sys.stderr.write(f"queue-or-task: {' '.join(str(error).split())}\n")
 
 
-def end_with(main: Callable[[], int]) -> NoReturn:
-    """Do `main` and end with the exit code that it returns; Ctrl-C ends it without a traceback."""
+def exit_with(main: Callable[[], int]) -> NoReturn:
+    """Run `main` and exit with the code that it returns; Ctrl-C exits without a traceback."""
     try:
         sys.exit(main())
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Where the figures come from: the manifest, grouped as a person asks for it."""
+"""Where the figures come from: the manifest in groups."""
 
 from __future__ import annotations
 

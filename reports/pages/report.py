@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from reports.cases import cases
 from reports.data import formatting, rerun_commands
 from reports.data.run import Run
-from reports.pages import limits
+from reports.failure.heat_map import heat_map
+from reports.pages import about, glossary, limits, links
 from reports.pages.instrument import instrument
 from reports.pages.promises import promises
 from reports.pages.provenance import provenance
@@ -20,14 +21,27 @@ QUOTABLE = frozenset({"full"})
 #: What a manifest says of a run over several hosts whose figures are all told.
 NOTHING_UNTOLD = "nothing"
 #: The style sheets in the order in which they are put into the page.
-SHEETS = ("base", "verdicts", "case", "figures", "tables", "matrix", "failure", "foot", "print")
+SHEETS = ("base", "verdicts", "heat_map", "case", "figures", "tables", "matrix", "failure", "foot", "print")
 #: What helps a reader who lets scripts run; the page says the same without them.
-SCRIPTS = ("theme", "case", "sort")
+SCRIPTS = ("theme", "case", "sort", "sideways")
+#: The parts that the short navigation leads to, each with its name there, in the order of the page.
+NAVIGATION = {
+    "verdicts": "Verdicts",
+    "case": "Your case",
+    "failure": "Failures",
+    "latency": "Latency",
+    "load": "Load",
+    "drift": "Drift",
+    "cost": "Cost",
+    "validity": "How it was measured",
+    "words": "Words",
+}
 
 
 def html(run: Run, shown: Sequence[Section]) -> str:
     """The whole page as text, with the sections `shown` on it; the same run gives the same text."""
     judged = verdicts(run)
+    matrix = next((section.matrix for section in shown if section.matrix), None)
     return rendered(
         "report.html.j2",
         sheets=SHEETS,
@@ -37,7 +51,18 @@ def html(run: Run, shown: Sequence[Section]) -> str:
         verdicts=judged,
         answer=answer(judged),
         basis=basis(run),
+        origin=origin(run),
+        project=links.project(),
+        heat_map=heat_map(matrix) if matrix else None,
+        navigation=NAVIGATION,
+        jobs=about.scenarios(run),
+        sides=about.sides(run),
+        definitions=glossary.definitions(),
+        linked=glossary.Linker(),
+        is_beside=lambda name: links.is_beside(run, name),
+        expectation=links.Documents(run).expectation,
         scenario_title=formatting.title,
+        side_name=formatting.side,
         questions=cases(run),
         targets=targets(shown),
         promises=promises(run),
@@ -111,6 +136,27 @@ _ANSWERS = {
     "unsettled": "The figures leave it open",
     "not measured": "Not measured in this run",
 }
+
+
+def origin(run: Run) -> tuple[str, ...]:
+    """When and where it was measured, each in a few words; what the manifest lacks is left out."""
+    machine = run.mapping("machine")
+    cores, processor = machine.get("cores"), str(machine.get("processor") or "")
+    version = str(run.mapping("versions").get("queue-or-task") or "")
+    return tuple(
+        filter(
+            None,
+            (
+                (run.text("started_at") or "")[:10],
+                ", ".join(
+                    filter(
+                        None, [formatting.plural(cores, "core") if isinstance(cores, int) else "", processor]
+                    )
+                ),
+                f"made with queue-or-task {version}".strip(),
+            ),
+        )
+    )
 
 
 def basis(run: Run) -> str:

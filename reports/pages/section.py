@@ -1,4 +1,4 @@
-"""What a section of the page is made of, and how it tells what it lacks."""
+"""A section of the page, and the gaps in it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Drawn = Mapping[str, tuple["Figure", ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A part of the page: what it shows, and what it lacks with the command that fills it."""
+    """A part of the page: what it shows, and what is missing, with the command that measures it."""
 
     slug: str
     title: str
@@ -30,11 +30,11 @@ class Section:
     matrix: Matrix | None = None
 
 
-def lacking(*checks: tuple[str, bool, str]) -> tuple[Gap, ...]:
-    """A gap for each (what, whether it is absent, the command that fills it) that is absent."""
-    return tuple(Gap(what=what, command=command) for what, absent, command in checks if absent)
+def gaps_of(*checks: tuple[str, bool, str]) -> tuple[Gap, ...]:
+    """A gap for each (what, whether it is missing, the command that measures it) that is missing."""
+    return tuple(Gap(what=what, command=command) for what, missing, command in checks if missing)
 
 
-def there(*found: Any) -> tuple[Any, ...]:
-    """Those that are not None."""
+def present(*found: Any) -> tuple[Any, ...]:
+    """The items that are not None."""
     return tuple(item for item in found if item is not None)

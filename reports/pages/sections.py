@@ -1,4 +1,4 @@
-"""The sections of the page under the verdicts, in the order that a reader asks.
+"""The sections of the page under the verdicts, in the order of a reader's questions.
 
 To add one, write its function and name it in `_SECTIONS`; its figures are named in
 `reports.pages.figure_list`.
@@ -13,7 +13,7 @@ from reports.data import formatting, rerun_commands, tables
 from reports.data.frames import groups
 from reports.data.run import Run
 from reports.failure import matrix
-from reports.pages.section import Drawn, Section, lacking, there
+from reports.pages.section import Drawn, Section, gaps_of, present
 
 
 def sections(run: Run) -> list[Section]:
@@ -21,7 +21,7 @@ def sections(run: Run) -> list[Section]:
     return [section(run) for section in _SECTIONS]
 
 
-def illustrated(shown: Iterable[Section], drawn: Drawn) -> list[Section]:
+def with_figures(shown: Iterable[Section], drawn: Drawn) -> list[Section]:
     """The same sections with the figures `drawn` for each."""
     return [replace(section, figures=drawn.get(section.slug, ())) for section in shown]
 
@@ -34,7 +34,7 @@ def latency(run: Run) -> Section:
         title="Latency",
         intro="From the moment a job was due in the plan to the moment its effect was there. The load does "
         "not wait for the system, and unfinished jobs count.",
-        gaps=lacking(
+        gaps=gaps_of(
             ("the responses of single jobs", run.table("jobs").empty, command),
             ("single HTTP requests", run.table("requests").empty, command),
             ("quantiles by block", run.table("latency").empty, command),
@@ -49,9 +49,9 @@ def load(run: Run) -> Section:
     return Section(
         slug="load",
         title="Load",
-        intro="What each side gets done at most on this machine, and how soon at shares of that. The sides "
-        "share the machine with the services and the generator: a larger one lifts them all, not all alike.",
-        gaps=lacking(
+        intro="The most that each side gets done on this machine, and how soon at shares of that. The sides "
+        "share the machine with the services and the generator, so on a larger one the order may differ.",
+        gaps=gaps_of(
             ("the capacity of the sides", run.table("capacity").empty, command),
             ("the ramps that found it", run.table("ramps").empty, command),
             ("latency at shares of the capacity", run.table("load_latency").empty, command),
@@ -77,9 +77,9 @@ def responsiveness(run: Run) -> Section:
     return Section(
         slug="responsiveness",
         title="Responsiveness",
-        intro="A task in the app runs where requests are served. What it takes from them: little while it "
-        "waits for others, all of it while it computes on the loop.",
-        gaps=lacking(
+        intro="A task in the app runs where requests are served. It takes little from them while it waits "
+        "for a service, and everything while it computes on the event loop.",
+        gaps=gaps_of(
             (
                 "requests beside CPU-heavy jobs",
                 run.table("hog_latency").empty,
@@ -97,8 +97,8 @@ def drift(run: Run) -> Section:
         slug="drift",
         title="Drift",
         intro="Whether the periodic sync keeps its grid of one second, and how old the balance gets.",
-        tables=there(tables.drift(run)),
-        gaps=lacking(
+        tables=present(tables.drift(run)),
+        gaps=gaps_of(
             ("the ticks of the sync", run.table("ticks").empty, command),
             ("the drift of each owner", run.table("drift").empty, command),
         ),
@@ -111,7 +111,7 @@ def owners(run: Run) -> Section:
         slug="owners",
         title="Many owners",
         intro="The periodic sync again, with one owner and with as many as the run was given.",
-        gaps=lacking(
+        gaps=gaps_of(
             ("many periodic owners", run.table("owners").empty, rerun_commands.measure(run, "owners"))
         ),
     )
@@ -126,18 +126,18 @@ def failure(run: Run) -> Section:
         intro="What became of every accepted job when a fault struck. Lost: no effect, no record, held "
         "nowhere. Stuck: still held somewhere at the drain limit. Failed visibly: a person can find it.",
         matrix=found,
-        gaps=lacking(("strikes of faults", found is None, rerun_commands.measure(run, "fault"))),
+        gaps=gaps_of(("strikes of faults", found is None, rerun_commands.measure(run, "fault"))),
     )
 
 
 def cost(run: Run) -> Section:
-    """What each side eats, what there is to break, and the price of a call."""
+    """What each side uses, what there is to break, and the price of a call."""
     return Section(
         slug="cost",
         title="Cost",
-        intro="What each side eats while it runs, what there is to break, and what a call costs its caller.",
-        tables=there(tables.breakable(run)),
-        gaps=lacking(
+        intro="What each side uses while it runs, what there is to break, and what a call costs its caller.",
+        tables=present(tables.breakable(run)),
+        gaps=gaps_of(
             ("the cost of the sides", run.table("cost").empty, rerun_commands.measure(run, "latency")),
             ("call costs", not run.micro, rerun_commands.measure(run, "micro")),
         ),
@@ -150,7 +150,7 @@ def cold_start(run: Run) -> Section:
         slug="cold-start",
         title="Cold start",
         intro="From nothing to the first job's effect, with every process that a side needs spawned at once.",
-        gaps=lacking(("cold starts", run.table("cold").empty, rerun_commands.measure(run, "cold"))),
+        gaps=gaps_of(("cold starts", run.table("cold").empty, rerun_commands.measure(run, "cold"))),
     )
 
 
@@ -159,13 +159,13 @@ def validity(run: Run) -> Section:
     return Section(
         slug="validity",
         title="Validity",
-        intro=" ".join(filter(None, [matrix.sum_checks(run), _blocks_told(run)])),
-        tables=there(tables.hiccups(run), tables.invalid(run), tables.discarded(run)),
-        gaps=lacking(("the record of the blocks", run.tables["blocks"].empty, rerun_commands.run_again(run))),
+        intro=" ".join(filter(None, [matrix.sum_checks(run), _blocks_counted(run)])),
+        tables=present(tables.hiccups(run), tables.invalid(run), tables.discarded(run)),
+        gaps=gaps_of(("the record of the blocks", run.tables["blocks"].empty, rerun_commands.run_again(run))),
     )
 
 
-def _blocks_told(run: Run) -> str:
+def _blocks_counted(run: Run) -> str:
     left_out = len(run.invalid_blocks())
     total = len(run.tables["blocks"])
     return f"{total - left_out} of {total} blocks count; no figure above rests on the others."
@@ -177,17 +177,17 @@ def harness_share(run: Run) -> Section:
         slug="own",
         title="The harness's own share",
         intro="An instrument on the machine that it measures is part of the load.",
-        gaps=lacking(("what the harness took itself", run.table("own").empty, rerun_commands.run_again(run))),
+        gaps=gaps_of(("what the harness itself took", run.table("own").empty, rerun_commands.run_again(run))),
     )
 
 
 _SECTIONS = (
+    failure,
     latency,
     load,
     responsiveness,
     drift,
     owners,
-    failure,
     cost,
     cold_start,
     validity,

@@ -1,4 +1,4 @@
-"""Which jobs of a block are drawn, and what is said of each: the gravest first, a few unharmed beside."""
+"""Which jobs of a block are drawn, and their labels: the gravest first, unharmed ones to fill up."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, PROBE, History, f
 #: What an owner's row is found to be: its runs are not jobs of which each ends in a class.
 PERIODIC = "periodic"
 #: The findings in three tiers, each with the rows up to which it may fill a timeline: what breaks a
-#: promise, what a person would want to know of, and what befalls most jobs.
+#: promise, what a user would notice, and what happens to most jobs.
 GRAVE = frozenset({"lost", "stuck", "duplicated", "ghost", "unexpected"})
 LESSER = frozenset({"failed_visibly", "late", "cancelled"})
 ORDINARY = frozenset({"done_once", "refused", "unknown", PERIODIC})
-TIERS = ((GRAVE, 20), (LESSER, 10), (ORDINARY, 4))
+TIERS = ((GRAVE, 12), (LESSER, 8), (ORDINARY, 3))
 #: Errors told under a timeline, and letters of each.
 MOST_ERRORS = 3
 ERROR_LETTERS = 160

@@ -14,18 +14,18 @@ from markupsafe import Markup, escape
 from reports.timelines.choice import OPEN_ENDED, Row, Timeline
 
 #: Pixels: of the whole, of the plot within it, of a row, and of what stands above the first row.
-WIDTH = 630
-LEFT, RIGHT = 104, 476
-ROW = 16
-HEAD = 22
+WIDTH = 520
+LEFT, RIGHT = 92, 386
+ROW = 12
+HEAD = 18
 #: The key below the rows.
-KEY_HEIGHT = 40
+KEY_HEIGHT = 34
 KEY_ID = "timeline-key"
 #: Pixels that a shaded fault is wide at least.
 LEAST_SHADE = 2
 #: Seconds between the lines of the grid; the first that makes no more than GRID_LINES of them.
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
-GRID_LINES = 8
+GRID_LINES = 6
 LABEL_LETTERS, TOLD_LETTERS = 16, 22
 NS_PER_S = 1_000_000_000
 
@@ -40,10 +40,10 @@ class Mark:
 
 
 MARKS = {
-    "accepted": Mark(style="k", path="v-6", text="accepted"),
-    "start": Mark(style="h", path="l-5-3v6z", text="start of a run"),
+    "accepted": Mark(style="k", path="v-4", text="accepted"),
+    "start": Mark(style="h", path="l-4-3v6z", text="start of a run"),
     "effect": Mark(style="e", path="h0", text="effect"),
-    "done": Mark(style="k", path="v6", text="run done"),
+    "done": Mark(style="k", path="v4", text="run done"),
     "raised": Mark(style="x", path="m-3 3l3-6 3 6", text="run raised"),
     "failed": Mark(style="x", path="m-3-3l6 6m0-6l-6 6", text="given up"),
     "cancelled": Mark(style="x", path="m-2-4v8m4-8v8", text="cancelled"),
@@ -75,7 +75,7 @@ def svg(timeline: Timeline, *, title: str, description: str) -> Markup:
 def key() -> Markup:
     """The key to the marks, drawn once a page for all timelines to use; it shows nothing by itself."""
     step = WIDTH // KEY_COLUMNS
-    places = [(9 + at % KEY_COLUMNS * step, 12 + at // KEY_COLUMNS * 18) for at in range(len(MARKS))]
+    places = [(9 + at % KEY_COLUMNS * step, 10 + at // KEY_COLUMNS * 15) for at in range(len(MARKS))]
     marks = [
         f'<path class="{mark.style}" d="M{x} {y}{mark.path}"/>'
         f'<text x="{x + 10}" y="{y + 4}">{mark.text}</text>'
@@ -113,12 +113,12 @@ def _seconds(value: float) -> str:
 
 
 def _text(row: Row, number: int) -> str:
-    y = HEAD + ROW * number + 12
+    y = HEAD + ROW * number + 10
     grave = ' class="b"' if row.finding in BROKEN else ""
     text = escape(_cut(row.text, TOLD_LETTERS))
     return (
         f'<text y="{y}">{escape(_cut(row.label, LABEL_LETTERS))}</text>'
-        f'<text{grave} x="{RIGHT + 10}" y="{y}">{text}</text>'
+        f'<text{grave} x="{RIGHT + 8}" y="{y}">{text}</text>'
     )
 
 

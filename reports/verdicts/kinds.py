@@ -137,8 +137,14 @@ def comparison_number(found: Comparison | None) -> Number | None:
     return Number(
         label=f"{name}: {formatting.side(found.side)} over {formatting.side(found.baseline)}",
         value=formatting.fold(found.ratio) if found.size_known else found.called,
-        detail=f"{found.called}; {_evidence(found)}" if found.size_known else _unsized(found),
+        detail=f"{_difference(found)}; {_evidence(found)}" if found.size_known else _unsized(found),
     )
+
+
+def _difference(found: Comparison) -> str:
+    """As in "higher by 2.80 ms": a ratio alone does not tell whether anybody feels it."""
+    by = f" by {formatting.ms(abs(found.difference_ms))}" if found.differs else ""
+    return f"{found.called}{by}"
 
 
 def _unsized(found: Comparison) -> str:

@@ -22,6 +22,6 @@ def write_page(figures: Path) -> Path:
     Raise RunError where the figures or one of the runs cannot be read, or the page cannot be written.
     """
     pair, page = read_pair(figures), figures.with_suffix(".html")
-    with matplotlib_cache.kept_in(figures.parent):
+    with matplotlib_cache.cache_in(figures.parent):
         write(page, html(pair))
     return page

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.schema import INDEX
 from reports.data.errors import RunError
 from reports.index import write_index
-from reports.pages.program import EXIT_USAGE, complain, end_with
+from reports.pages.program import EXIT_USAGE, complain, exit_with
 from reports.versus import write_page
 
 
@@ -33,4 +33,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    end_with(main)
+    exit_with(main)

@@ -15,7 +15,7 @@ from reports.data.run import read
 from reports.pages import figure_list
 from reports.pages import report as page
 from reports.pages.section import Drawn
-from reports.pages.sections import illustrated, sections
+from reports.pages.sections import sections, with_figures
 from tests.chromium import chromium
 from tests.reports.synthetic_run import synthetic_run
 
@@ -55,7 +55,7 @@ def whole_report(whole_run: Path, whole_drawn: Drawn) -> Path:
     """The report of the whole synthetic run, as `reports.render` writes it; tests only read it."""
     report = whole_run / REPORT
     run = read(whole_run)
-    report.write_text(page.html(run, illustrated(sections(run), whole_drawn)), encoding="utf-8")
+    report.write_text(page.html(run, with_figures(sections(run), whole_drawn)), encoding="utf-8")
     return report
 
 

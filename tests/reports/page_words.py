@@ -10,6 +10,6 @@ from reports.pages.sections import sections
 
 
 def words_of(folder: Path) -> str:
-    """The page without its figures, which take most of the time."""
+    """The page without its figures, which take most of the time; no-break spaces are plain ones."""
     run = read(folder)
-    return report.html(run, sections(run))
+    return report.html(run, sections(run)).replace("\N{NO-BREAK SPACE}", " ")

@@ -18,6 +18,7 @@ async def strike(target: Target) -> None:
     """Kill the broker with the jobs in it, start it again, then a worker."""
     if target.processes.broker is None:
         return
+    await target.stamp_kill()
     await asyncio.to_thread(target.processes.broker.kill)
     await target.processes.restart_broker()
     target.processes.start_worker()
@@ -29,6 +30,8 @@ FAULT = Fault(
     title="kill -9 the broker with jobs queued",
     prepare=prepare,
     strike=strike,
+    kills=True,
+    timed=True,
     hits=frozenset({"broker", "worker"}),
     after_load=True,
     rate=8.0,

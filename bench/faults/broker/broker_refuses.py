@@ -11,6 +11,8 @@ from bench.faults.target import Target
 AWAY_S = 4.0
 #: Milliseconds within which the hardened caller must have its answer.
 BOUND_MS = 1000.0
+#: Jobs that the hardened caller keeps while the broker is away.
+BUFFER = "1000"
 
 
 async def strike(target: Target) -> None:
@@ -27,6 +29,7 @@ FAULT = Fault(
     slug="broker-refuses",
     title="the broker refuses at enqueue",
     strike=strike,
+    timed=True,
     hits=frozenset({"broker"}),
     rate=4.0,
     load_s=8.0,
@@ -40,8 +43,8 @@ FAULT = Fault(
             text="bounded; kept in a local buffer and sent later",
             holds=lambda row: row["refused"] == 0 and row["lost"] == 0 and row["caller_max_ms"] < BOUND_MS,
             drain_s=25.0,
-            note="the profile leaves Sidekiq(buffer=…) off, as what it keeps dies with the app: the caller "
-            "gets an error within its bound",
+            note=f"Sidekiq(buffer={BUFFER}), which the profile leaves off: what it keeps dies with the app",
+            env={"QUEUE_OR_TASK_BUFFER": BUFFER},
         ),
     },
 )

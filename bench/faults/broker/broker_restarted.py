@@ -16,6 +16,7 @@ async def strike(target: Target) -> None:
     if target.processes.broker is None:
         return
     await wait_for_running_job(target)
+    await target.stamp_kill()
     await asyncio.to_thread(target.processes.broker.kill)
     await target.processes.restart_broker()
 
@@ -25,6 +26,8 @@ FAULT = Fault(
     slug="broker-restarted",
     title="the broker is restarted under its workers",
     strike=strike,
+    kills=True,
+    timed=True,
     hits=frozenset({"broker"}),
     latency_ms=300.0,
     rate=2.0,

@@ -31,6 +31,7 @@ FAULT = Fault(
     slug="broker-silent",
     title="the broker is silent at enqueue",
     strike=strike,
+    timed=True,
     hits=frozenset({"broker"}),
     rate=2.0,
     load_s=6.0,

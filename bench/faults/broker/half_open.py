@@ -22,6 +22,7 @@ FAULT = Fault(
     slug="half-open",
     title="half-open connections to the broker",
     strike=strike,
+    timed=True,
     outlasts_strike=True,
     proxied="broker",
     rate=2.0,

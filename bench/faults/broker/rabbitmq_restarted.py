@@ -12,6 +12,7 @@ FAULT = Fault(
     title="RabbitMQ instead of Redis, its node is restarted",
     prepare=prepare,
     strike=strike,
+    kills=True,
     after_load=True,
     rabbitmq=True,
     unavailable=rabbitmq.missing,

@@ -35,6 +35,7 @@ FAULT = Fault(
     slug="results-down",
     title="the result store is down",
     strike=strike,
+    timed=True,
     proxied="results",
     fault_jobs=True,
     rate=2.0,

@@ -44,6 +44,7 @@ FAULT = Fault(
     title=f"the broker answers {LATENCY_MS} ms later",
     prepare=prepare,
     strike=do_nothing,
+    timed=True,
     check=check,
     proxied="broker",
     rate=3.0,

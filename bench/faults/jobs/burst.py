@@ -18,6 +18,7 @@ FAULT = Fault(
     slug="burst",
     title="a burst of 1,000",
     strike=do_nothing,
+    timed=True,
     rate=RATE,
     load_s=SECONDS,
     expected={

@@ -22,11 +22,16 @@ HERD, BOUND = 0.3, 0.15
 
 
 def check(block: CheckInput) -> Mapping[str, Any]:
-    """The most syncs that reached the node within a tenth of a second, as a count and as a share."""
+    """The most syncs that reached the node within a tenth of a second, as a count and as a share.
+
+    Syncs count from the start of the load: before it the schedules are started one after the other.
+    """
     times = sorted(
         int(event["t"])
         for event in block.events
-        if event["event"] == "effect" and event.get("scenario") == jobs.ACCOUNT_SYNC
+        if event["event"] == "effect"
+        and event.get("scenario") == jobs.ACCOUNT_SYNC
+        and int(event["t"]) >= block.start_ns
     )
     most = max((bisect_left(times, t + WINDOW_NS) - at for at, t in enumerate(times)), default=0)
     return {"herd": most, "share": most / max(1, len(block.owners)), "syncs": len(times)}
@@ -43,6 +48,7 @@ FAULT = Fault(
     slug="herd",
     title="a schedule for each of many users",
     strike=do_nothing,
+    timed=True,
     scenario=jobs.ACCOUNT_SYNC,
     check=check,
     owners=USERS,

@@ -40,6 +40,7 @@ FAULT = Fault(
     title="long jobs ahead of short ones",
     prepare=prepare,
     strike=strike,
+    timed=True,
     hits=frozenset({"worker"}),
     outlasts_strike=True,
     check=check,

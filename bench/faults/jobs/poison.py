@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.spec import Expected, Fault, nothing_lost, wait_for_running_job
+from bench.faults.spec import Events, Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
+from bench.ledger.job_names import MARK
 
 #: Seconds until the platform starts an app that died again.
 DOWN_S = 1.0
@@ -18,9 +19,22 @@ async def strike(target: Target) -> None:
     await wait_for_running_job(target)
     app = target.processes.parts["app"]
     await target.client.fault_job("poison", "poison")
+    if await target.until(_poison_started, within_s=DEATH_S):
+        await target.stamp_kill(poison_start_ns(target.events()))
     if not target.queued and await app.ended(within_s=DEATH_S):
         await asyncio.sleep(DOWN_S)
         await target.processes.restart_app()
+
+
+def poison_start_ns(events: Events) -> int | None:
+    """When the poison's job started, which is when it kills its process (monotonic ns); None before."""
+    poison = f"{MARK}poison/"
+    starts = (int(event["t"]) for event in events if event["event"] == "start" and poison in event["job"])
+    return min(starts, default=None)
+
+
+def _poison_started(events: Events) -> bool:
+    return poison_start_ns(events) is not None
 
 
 FAULT = Fault(
@@ -28,6 +42,8 @@ FAULT = Fault(
     slug="poison",
     title="an argument that kills its process",
     strike=strike,
+    kills=True,
+    timed=True,
     fault_jobs=True,
     latency_ms=600.0,
     rate=2.0,

@@ -14,6 +14,7 @@ DOWN_S = 1.0
 async def strike(target: Target) -> None:
     """Kill the app, wait as a platform would, start it again on its port."""
     await wait_for_running_job(target)
+    await target.stamp_kill()
     target.processes.parts["app"].kill()
     await asyncio.sleep(DOWN_S)
     await target.processes.restart_app()
@@ -28,6 +29,8 @@ FAULT = Fault(
     slug="app-killed",
     title="kill -9 the app",
     strike=strike,
+    kills=True,
+    timed=True,
     latency_ms=600.0,
     rate=2.0,
     expected={

@@ -27,6 +27,7 @@ async def strike(target: Target) -> None:
     children = psutil.Process(parent.pid).children(recursive=not target.queued)
     busy = [child for child in children if _runs_a_job(target, child.pid)]
     for child in (busy or children)[-1:]:
+        await target.stamp_kill()
         child.kill()
 
 
@@ -48,6 +49,7 @@ FAULT = Fault(
     slug="child-killed",
     title="kill -9 a worker's child",
     strike=strike,
+    kills=True,
     hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,

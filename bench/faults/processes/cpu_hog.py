@@ -28,6 +28,7 @@ FAULT = Fault(
     slug="cpu-hog",
     title="a job burns the processor for 2 s",
     strike=strike,
+    timed=True,
     outlasts_strike=True,
     check=ticks,
     fault_jobs=True,

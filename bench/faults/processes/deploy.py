@@ -19,6 +19,7 @@ async def strike(target: Target) -> None:
     await wait_for_running_job(target)
     name = "worker" if target.queued else "app"
     old = target.processes.parts[name]
+    await target.stamp_kill()
     old.signal(signal.SIGTERM)
     await old.ended(within_s=PLATFORM_GRACE_S)
     old.kill()
@@ -39,6 +40,8 @@ FAULT = Fault(
     slug="deploy",
     title="SIGTERM while jobs run (a deploy)",
     strike=strike,
+    kills=True,
+    timed=True,
     hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,

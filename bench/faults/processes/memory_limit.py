@@ -27,19 +27,20 @@ async def strike(target: Target) -> None:
     """Hand the hungry job over and keep the limit; start the app again where it was killed."""
     name = "worker" if target.queued else "app"
     handing = asyncio.create_task(target.client.fault_job("hungry", "hungry", mb=TAKES_MB, seconds=HOLDS_S))
-    target.facts["killed"] = await _keep_limit(target.processes.parts[name].pid)
+    target.facts["killed"] = await _keep_limit(target, target.processes.parts[name].pid)
     await handing
     if target.processes.parts["app"].exit_code() is not None:
         await target.processes.restart_app()
 
 
-async def _keep_limit(pid: int) -> int:
-    """Kill what passes the limit; tell how many processes that were."""
+async def _keep_limit(target: Target, pid: int) -> int:
+    """Kill each process that passes the limit; return how many did."""
     end, killed = time.monotonic() + WATCHED_S, 0
     while time.monotonic() < end:
         for process in with_children(pid):
             if rss_mb(process) > LIMIT_MB:
                 killed += 1
+                await target.stamp_kill()
                 _kill(process)
         await asyncio.sleep(LOOK_S)
     return killed
@@ -58,6 +59,8 @@ FAULT = Fault(
     slug="memory-limit",
     title="a job passes the memory limit",
     strike=strike,
+    kills=True,
+    timed=True,
     hits=frozenset({"worker"}),
     fault_jobs=True,
     latency_ms=600.0,

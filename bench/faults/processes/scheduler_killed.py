@@ -17,7 +17,8 @@ MISSED = 1
 
 
 async def strike(target: Target) -> None:
-    """Kill beat, or the process of each owner; the latter's supervisor is at hand."""
+    """Kill beat, or in-process the process of each owner, which its supervisor restarts at once."""
+    await target.stamp_kill()
     if not target.queued:
         for owner in target.client.owners:
             await target.client.call("POST", "/fault-jobs", json={"kind": "kill-scheduler", "key": owner})
@@ -32,6 +33,8 @@ FAULT = Fault(
     slug="scheduler-killed",
     title="the scheduler is killed",
     strike=strike,
+    kills=True,
+    timed=True,
     scenario=jobs.ACCOUNT_SYNC,
     check=ticks,
     owners=2,

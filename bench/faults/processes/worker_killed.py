@@ -14,6 +14,7 @@ DOWN_S = 1.0
 async def strike(target: Target) -> None:
     """Kill the worker and its children, wait as a platform would, start a new one."""
     await wait_for_running_job(target)
+    await target.stamp_kill()
     target.processes.parts["worker"].kill()
     await asyncio.sleep(DOWN_S)
     target.processes.start_worker()
@@ -24,6 +25,8 @@ FAULT = Fault(
     slug="worker-killed",
     title="kill -9 the whole worker",
     strike=strike,
+    kills=True,
+    timed=True,
     hits=frozenset({"worker"}),
     latency_ms=600.0,
     rate=2.0,

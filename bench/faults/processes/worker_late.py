@@ -28,6 +28,7 @@ FAULT = Fault(
     title=f"the worker starts {AWAY_S:.0f} s after the first job",
     prepare=prepare,
     strike=strike,
+    timed=True,
     hits=frozenset({"worker"}),
     after_load=True,
     rate=4.0,

@@ -37,6 +37,7 @@ FAULT = Fault(
     slug="database-locked",
     title=f"the database is locked for {LOCKED_S:.0f} s",
     strike=strike,
+    timed=True,
     rate=3.0,
     load_s=8.0,
     expected={

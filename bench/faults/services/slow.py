@@ -28,6 +28,7 @@ FAULT = Fault(
     title="the CRM takes 2 ± 1 s",
     prepare=prepare,
     strike=do_nothing,
+    timed=True,
     rate=3.0,
     expected={
         "inprocess": Expected(

@@ -71,7 +71,7 @@ def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
     found: dict[str, JobHistory] = {}
     for event in in_order(events):
         for job in names_of(event):
-            _add(found.setdefault(job, JobHistory(event["scenario"], job, key=user_of(job))), event)
+            add_event(found.setdefault(job, JobHistory(event["scenario"], job, key=user_of(job))), event)
     return found
 
 
@@ -90,7 +90,8 @@ def names_of(event: Event) -> tuple[str, ...]:
     return jobs_of(str(scenario), str(event["request"])) if "request" in event else ()
 
 
-def _add(history: JobHistory, event: Event) -> None:
+def add_event(history: JobHistory, event: Event) -> None:
+    """Add an event to the history of one of its jobs; those of one kind are added in their order."""
     history.times[event["event"]].append(int(event["t"]))
     if event["event"] == "response":
         history.statuses.append(int(event["status"]))

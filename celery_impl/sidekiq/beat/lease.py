@@ -46,10 +46,11 @@ return 0
 """
 
 
-class Answer(NamedTuple):
-    """What came of asking for the lease: `taken` now, `kept`, or some `other` beat's; and the broker's time.
+class LeaseState(NamedTuple):
+    """Who holds the lease after a request for it, for how long, and the broker's time.
 
-    `left_s` is how long the lease lasts, whoever has it.
+    `state` is "taken" (this beat holds it, and did not before), "kept" (it held it already) or "other"
+    (another beat holds it). `left_s` is the seconds until the lease ends; `now` is in seconds since 1970.
     """
 
     state: str
@@ -78,12 +79,12 @@ class RedisLease:
         self._hold = client.register_script(CLOCK_S + TEXT + _HOLD)
         self._release = client.register_script(_RELEASE)
 
-    def hold(self) -> Answer:
+    def hold(self) -> LeaseState:
         """Become the holder, or stay it; raise redis-py's errors."""
         args: list[Any] = [time_argument(self._now and self._now()), self.token, self.ttl_s]
         answer: Any = self._hold(keys=[self.key], args=args)
         state, left, at = answer
-        return Answer(state.decode(), float(left), float(at))
+        return LeaseState(state.decode(), float(left), float(at))
 
     def release(self) -> None:
         """Give the lease up; do nothing where another holds it. Raise redis-py's errors."""

@@ -1,23 +1,23 @@
 """LeaseClient: whether this beat is the one that sends, kept up to date from its own loop.
 
-1. Every beat starts one of these. Each asks for the lease, and one gets it.
+1. Every beat starts one of these. Each requests the lease, and one gets it.
 2. The holder renews every third of `ttl_s`, between two ticks: nothing but this loop sends, so nothing has
    to be stopped when the lease is lost.
-3. The others ask again when the holder's time would be over, and every RETRY_S at most.
-4. At its end a beat gives the lease back, so that another goes on at once. A killed one is followed when
-   its lease has run out.
+3. The others request it again when the holder's time would be over, and after RETRY_S at the latest.
+4. At its end a beat gives the lease back, so that another goes on at once. After a kill another goes on when
+   the lease has run out.
 
 Two beats never send one tick, whatever happens to their clocks and processes:
 
 1. A holds the lease, finds a tick due and stops (SIGSTOP, a suspended machine) before it sends.
 2. A's lease runs out; B takes it, and sends that tick and later ones.
 3. A goes on and sends: `sent_ticks` compares the lease's token and the tick in the step that queues. Both
-   differ from A's. Nothing is queued, and A asks for the lease as at its start.
+   differ from A's. Nothing is queued, and A requests the lease as at its start.
 4. B is killed, and A takes the lease anew: it reads which tick was the last, and goes on from there.
 
-When the broker is lost, nobody holds anything for certain, nothing can be queued, and each beat asks again
-after a pause that doubles up to BACKOFF_MAX_S. The grid goes on meanwhile; see `policies` for what becomes of
-the ticks that went by.
+When the broker is lost, no beat is sure to hold the lease, nothing can be queued, and each beat requests it
+again after a pause that doubles up to BACKOFF_MAX_S. The grid goes on meanwhile; see `policies` for what
+becomes of the ticks that went by.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from celery_impl.sidekiq.beat.lease import Answer
+from celery_impl.sidekiq.beat.lease import LeaseState
 
-#: Seconds between two questions of a beat that does not hold the lease, at most.
+#: Longest time between two requests of a beat that does not hold the lease, in seconds.
 RETRY_S: Final = 1.0
 #: Renewals are `ttl_s` / PARTS apart.
 PARTS: Final = 3
@@ -42,49 +42,49 @@ class Lease(Protocol):
 
     ttl_s: float
 
-    def hold(self) -> Answer:
+    def hold(self) -> LeaseState:
         """Become the holder, or stay it; raise the broker's errors."""
 
 
 class LeaseClient:
-    """See the module. `observe` hears of every answer, with the monotonic time at which it was asked for."""
+    """See the module. `observe` is called with each state and the monotonic time of its request."""
 
     def __init__(
         self,
         lease: Lease,
         *,
-        observe: Callable[[Answer, float], object] = lambda _answer, _sent: None,
+        observe: Callable[[LeaseState, float], object] = lambda _state, _sent: None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._lease = lease
         self._observe = observe
         self._monotonic = monotonic
-        self._ask_at = -float("inf")
+        self._request_at = -float("inf")
         self.is_holder = False
 
     def turn(self) -> bool:
-        """Ask for the lease if it is time; whether it is held *anew*, so that all must be read again.
+        """Request or renew the lease if it is time; return whether this beat holds it now and did not before.
 
-        Raise the broker's errors.
+        The caller then reads its whole state again. Raise the broker's errors.
         """
         sent = self._monotonic()
-        if sent < self._ask_at:
+        if sent < self._request_at:
             return False
-        answer = self._lease.hold()
-        self._observe(answer, sent)
-        self.is_holder = answer.state != "other"
-        pause = answer.left_s / PARTS if self.is_holder else min(answer.left_s, RETRY_S)
-        self._ask_at = sent + pause
-        return answer.state == "taken"
+        found = self._lease.hold()
+        self._observe(found, sent)
+        self.is_holder = found.state != "other"
+        pause = found.left_s / PARTS if self.is_holder else min(found.left_s, RETRY_S)
+        self._request_at = sent + pause
+        return found.state == "taken"
 
     def lost(self) -> None:
-        """The broker said that another holds it, or does not say anything: ask at the next turn."""
+        """Note that another beat holds the lease, or that the broker is away: request it at the next turn."""
         self.is_holder = False
-        self._ask_at = -float("inf")
+        self._request_at = -float("inf")
 
     def wait_s(self) -> float:
-        """Return the seconds until the next turn asks."""
-        return max(0.0, self._ask_at - self._monotonic())
+        """Return the seconds until the next request."""
+        return max(0.0, self._request_at - self._monotonic())
 
 
 class Backoff:

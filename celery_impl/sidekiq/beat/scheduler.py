@@ -27,7 +27,7 @@ from celery.beat import Scheduler
 from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
-from celery_impl.sidekiq.beat.lease import LEASE_S, Answer, RedisLease, check_ttl
+from celery_impl.sidekiq.beat.lease import LEASE_S, LeaseState, RedisLease, check_ttl
 from celery_impl.sidekiq.beat.lease_client import PARTS, Backoff, LeaseClient
 from celery_impl.sidekiq.beat.message_building import make, settle
 from celery_impl.sidekiq.beat.policies import Tick, expires_s
@@ -54,8 +54,8 @@ class BeatBroker:
     def __init__(
         self, app: Celery, *, lease_s: float, clock: ServerClock, now: Callable[[], float] | None = None
     ) -> None:
-        def observe(answer: Answer, sent: float) -> None:
-            clock.observe(answer.now, sent=sent)
+        def observe(state: LeaseState, sent: float) -> None:
+            clock.observe(state.now, sent=sent)
 
         self.store = Store(app)
         self.lease = RedisLease(self.store.client, prefix=self.store.prefix, ttl_s=lease_s, now=now)

@@ -47,8 +47,8 @@ class BufferFullError(OperationalError):
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A job that is kept: what sends it, and how a log may name it."""
+class BufferedJob:
+    """A job in the buffer: a function that sends it, and its name in the log."""
 
     send: Callable[[], object]
     name: str
@@ -57,7 +57,7 @@ class Kept:
 class Buffer:
     """At most `limit` jobs of this process; any thread may use it. Raise ValueError for a limit below 1."""
 
-    _kept: deque[Kept]
+    _jobs: deque[BufferedJob]
     _lock: threading.Lock
     _sending: threading.Lock
     _stopped: threading.Event
@@ -71,18 +71,18 @@ class Buffer:
         _buffers.add(self)
 
     def __len__(self) -> int:
-        """How many jobs are kept now."""
-        return len(self._kept)
+        """Return the number of jobs in the buffer."""
+        return len(self._jobs)
 
-    def keep(self, job: Kept, error: Exception | None = None) -> None:
-        """Keep a job, which failed with `error`, until the broker is back; raise BufferFullError."""
+    def add(self, job: BufferedJob, error: Exception | None = None) -> None:
+        """Add a job, whose sending failed with `error`, until the broker is back; raise BufferFullError."""
         with self._lock:
-            if len(self._kept) >= self.limit:
+            if len(self._jobs) >= self.limit:
                 raise BufferFullError(
                     f"the broker is away and the buffer is full ({self.limit} jobs): {job.name} was not "
                     "taken; see that the broker runs, or give Sidekiq(app, buffer=…) more room"
                 ) from error
-            self._kept.append(job)
+            self._jobs.append(job)
             if self._thread is None:
                 logger.warning(
                     "the broker does not take jobs (%s): up to %s are kept in this process", error, self.limit
@@ -91,34 +91,34 @@ class Buffer:
                 self._thread.start()
 
     def flush(self, within_s: float | None = None) -> bool:
-        """Send what is kept, oldest first, until one fails or time is over; return whether all is sent."""
+        """Send the jobs, oldest first, until one fails or `within_s` is over; return whether all are sent."""
         until = None if within_s is None else time.monotonic() + within_s
         with self._sending:
-            while self._kept and (until is None or time.monotonic() < until):
-                job = self._kept[0]
+            while self._jobs and (until is None or time.monotonic() < until):
+                job = self._jobs[0]
                 try:
                     job.send()
                 except OperationalError:
                     return False
                 except Exception:  # it will never be sent, and those behind it shall be
                     logger.exception("%s cannot be sent and is dropped", job.name)
-                self._kept.popleft()
-        return not self._kept
+                self._jobs.popleft()
+        return not self._jobs
 
     def close(self, within_s: float = EXIT_S) -> list[str]:
-        """Try once more, then log and return the names of what could not be sent; nothing is kept after."""
+        """Try once more, log and return the names of the jobs that could not be sent, and drop them."""
         self._stopped.set()
-        if self._kept and self._sending.acquire(timeout=within_s):
+        if self._jobs and self._sending.acquire(timeout=within_s):
             self._sending.release()
             self.flush(within_s)
         with self._lock:
-            lost, self._kept = [job.name for job in self._kept], deque()
+            lost, self._jobs = [job.name for job in self._jobs], deque()
         for name in lost:
             logger.error("lost with this process, because the broker is away: %s", name)
         return lost
 
     def _forget(self) -> None:
-        self._kept = deque()
+        self._jobs = deque()
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._stopped = threading.Event()
@@ -133,9 +133,9 @@ class Buffer:
                 return
 
     def _ended(self) -> bool:
-        """End the thread unless something came meanwhile; it does so under the lock that `keep` takes."""
+        """End the thread unless something came meanwhile; it does so under the lock that `add` takes."""
         with self._lock:
-            if not self._kept:
+            if not self._jobs:
                 self._thread = None
                 logger.warning("the broker takes jobs again: all that were kept are sent")
             return self._thread is None

@@ -41,15 +41,15 @@ from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 from celery_impl.sidekiq.jobs import job_repr, strict_arguments
 from celery_impl.sidekiq.limits.unique import NotUnique
 
-#: Where a session keeps what waits for its commit.
+#: The key of the jobs in the session's `info`.
 _INFO: Final = "celery_impl.sidekiq.enqueue.on_commit"
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A job that waits for a commit; `transaction` is the one that it belongs to."""
+class DeferredJob:
+    """A job to be sent when `transaction`, the one that it belongs to, has committed."""
 
     task: Any
     job_id: str
@@ -65,26 +65,26 @@ class Waiting:
 class NotSentError(OperationalError):
     """The transaction has committed, but the broker did not take its jobs; `jobs` has those not sent."""
 
-    def __init__(self, jobs: list[Waiting], error: Exception) -> None:
+    def __init__(self, jobs: list[DeferredJob], error: Exception) -> None:
         self.jobs = jobs
         names = ", ".join(map(str, jobs))
         super().__init__(f"committed, but not sent ({error}): {names}; send them when the broker is back")
 
 
-class _Pending:
-    """What waits in one session, in the order of the calls."""
+class _DeferredJobs:
+    """The jobs of one session that are not sent yet, in the order of the calls."""
 
     def __init__(self) -> None:
-        self.jobs: list[Waiting] = []
-        self.ready: list[Waiting] = []
+        self.jobs: list[DeferredJob] = []
+        self.ready: list[DeferredJob] = []
 
     def move(self, old: SessionTransaction, new: SessionTransaction) -> None:
         self.jobs = [
-            Waiting(job.task, job.job_id, job.args, job.kwargs, new) if job.transaction is old else job
+            DeferredJob(job.task, job.job_id, job.args, job.kwargs, new) if job.transaction is old else job
             for job in self.jobs
         ]
 
-    def take(self, transaction: SessionTransaction) -> list[Waiting]:
+    def take(self, transaction: SessionTransaction) -> list[DeferredJob]:
         taken = [job for job in self.jobs if job.transaction is transaction]
         self.jobs = [job for job in self.jobs if job.transaction is not transaction]
         return taken
@@ -100,7 +100,7 @@ def delay_on_commit(session: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
     _check(task, args, kwargs)
     sent_args, sent_kwargs = loads(dumps([args, kwargs]))
     transaction = plain.get_nested_transaction() or plain.get_transaction() or plain.begin()
-    job = Waiting(task, uuid(), sent_args, sent_kwargs, transaction)
+    job = DeferredJob(task, uuid(), sent_args, sent_kwargs, transaction)
     _pending(plain).jobs.append(job)
     return task.AsyncResult(job.job_id)
 
@@ -119,18 +119,18 @@ def _check(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         strict_arguments.check(task.name, args, kwargs)
 
 
-def _pending(session: Session) -> _Pending:
+def _pending(session: Session) -> _DeferredJobs:
     if _INFO not in session.info:
-        session.info[_INFO] = _Pending()
+        session.info[_INFO] = _DeferredJobs()
         event.listen(session, "after_commit", _after_commit)
         event.listen(session, "after_transaction_end", _after_transaction_end)
-    found: _Pending = session.info[_INFO]
+    found: _DeferredJobs = session.info[_INFO]
     return found
 
 
 def _after_commit(session: Session) -> None:
     """A transaction, or a savepoint, has committed and is still the session's."""
-    pending: _Pending = session.info[_INFO]
+    pending: _DeferredJobs = session.info[_INFO]
     savepoint = session.get_nested_transaction()
     if savepoint is not None:
         around = savepoint.parent
@@ -143,14 +143,14 @@ def _after_commit(session: Session) -> None:
 
 def _after_transaction_end(session: Session, transaction: SessionTransaction) -> None:
     """A transaction is over: what has not moved on with its commit is dropped; after the last one, send."""
-    pending: _Pending = session.info[_INFO]
+    pending: _DeferredJobs = session.info[_INFO]
     pending.take(transaction)
     if transaction.parent is None:
         ready, pending.ready = pending.ready, []
         _send(ready)
 
 
-def _send(jobs: list[Waiting]) -> None:
+def _send(jobs: list[DeferredJob]) -> None:
     for number, job in enumerate(jobs):
         try:
             job.task.apply_async(job.args, job.kwargs, task_id=job.job_id)

@@ -1,4 +1,4 @@
-"""The local buffer as a middleware: what the broker does not take is kept here and sent when it is back."""
+"""The local buffer as a middleware: stores jobs while the broker is away, sends them when it is back."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from celery_impl.sidekiq.enqueue.buffer import Kept
+from celery_impl.sidekiq.enqueue.buffer import BufferedJob
 from celery_impl.sidekiq.jobs import job_repr
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, OutgoingJob
 from celery_impl.sidekiq.redis.deadline import within
 
 
 class LocalBuffer(Middleware):
-    """Keeps jobs in this process while the broker is away, where the app has a buffer (`enqueue.buffer`).
+    """Stores jobs in this process while the broker is away, if the app has a buffer (`enqueue.buffer`).
 
-    Not kept, so that they raise: what a running job sends, which is retried itself; what is sent through a
+    Not stored, so that they raise: what a running job sends, which is retried itself; what is sent through a
     producer of the caller's; unique jobs; and jobs that are sent by name alone.
     """
 
     def client(self, job: OutgoingJob, call_next: CallNext) -> Any:
-        """Send, or keep; raise BufferFullError where there is no room."""
+        """Send the job, or store it; raise BufferFullError if the buffer is full."""
         buffer = None if job.task is None else job.task.sidekiq_buffer
-        if buffer is None or not _may_be_kept(job):
+        if buffer is None or not _may_be_buffered(job):
             return call_next(job)
         error: OperationalError | None = None
         if not len(buffer):
@@ -33,21 +33,21 @@ class LocalBuffer(Middleware):
                 return call_next(job)
             except OperationalError as failed:
                 error = failed
-        kept = _as_of_now(job)
-        name = job_repr.job(kept.task, kept.id, kept.args, kept.kwargs, kept.options)
-        buffer.keep(Kept(partial(_send, kept, call_next), name), error)
+        fixed = _as_of_now(job)
+        name = job_repr.job(fixed.task, fixed.id, fixed.args, fixed.kwargs, fixed.options)
+        buffer.add(BufferedJob(partial(_send, fixed, call_next), name), error)
         return job.task.AsyncResult(job.id)
 
 
-def _may_be_kept(job: OutgoingJob) -> bool:
+def _may_be_buffered(job: OutgoingJob) -> bool:
     unique = job.task.sidekiq_unique is not None and not job.is_tested
     by_caller = job.options.get("producer") is not None
     return not unique and not by_caller and job.app.current_worker_task is None
 
 
-def _send(kept: OutgoingJob, call_next: CallNext) -> None:
-    with within(kept.task.sidekiq_within_s):
-        call_next(kept.copy())
+def _send(job: OutgoingJob, call_next: CallNext) -> None:
+    with within(job.task.sidekiq_within_s):
+        call_next(job.copy())
 
 
 def _as_of_now(job: OutgoingJob) -> OutgoingJob:

@@ -1,6 +1,6 @@
 """A bridge by which Celery's tracer, which is plain code, runs a coroutine task on the event loop.
 
-1. `Crossing.run` runs the tracer in a greenlet, in the context of the asyncio task that awaits it.
+1. `TracerRun.run` runs the tracer in a greenlet, in the context of the asyncio task that awaits it.
 2. When the tracer calls the task's `run`, a bridged task passes its coroutine to the loop's side, and the
    greenlet sleeps. The loop's side awaits the coroutine and resumes the greenlet with the result.
 3. So retries, results, callbacks and signals stay Celery's own.
@@ -27,10 +27,11 @@ _WRAPPED = "_orig_run"
 class _Tracer(greenlet):  # type: ignore[misc]  # greenlet has no stubs
     """A greenlet that runs the tracer."""
 
-    is_across = False
+    #: Whether the loop's side awaits the task's coroutine now.
+    awaits_coroutine = False
 
 
-class Crossing:
+class TracerRun:
     """One run of the tracer for a coroutine task. Await it once."""
 
     def __init__(self) -> None:
@@ -42,17 +43,17 @@ class Crossing:
         self._task = asyncio.current_task()
         inside = _Tracer(tracer)
         inside.gr_context = getcurrent().gr_context
-        handed = inside.switch()
+        yielded = inside.switch()
         while not inside.dead:
             try:
-                value = await _Driven(handed, self._exchange)
+                value = await _CoroutineDriver(yielded, self._replace_error)
             except BaseException:  # noqa: BLE001 - the tracer's to deal with, whatever it is
-                inside.is_across = False
-                handed = inside.throw(*sys.exc_info())
+                inside.awaits_coroutine = False
+                yielded = inside.throw(*sys.exc_info())
             else:
-                inside.is_across = False
-                handed = inside.switch(value)
-        return handed
+                inside.awaits_coroutine = False
+                yielded = inside.switch(value)
+        return yielded
 
     def interrupt(self) -> None:
         """Raise SoftTimeLimitExceeded where the coroutine waits. Loop's thread only."""
@@ -60,7 +61,7 @@ class Crossing:
             self._is_late = True
             self._task.cancel()
 
-    def _exchange(self, error: BaseException) -> BaseException:
+    def _replace_error(self, error: BaseException) -> BaseException:
         """Return the error that the coroutine gets instead of one that is thrown into it."""
         if self._is_late and isinstance(error, asyncio.CancelledError):
             self._is_late = False
@@ -70,14 +71,14 @@ class Crossing:
         return error
 
 
-class _Driven:
-    """Awaits a coroutine; replaces errors that are thrown in by `exchange(error)`."""
+class _CoroutineDriver:
+    """Awaits a coroutine; an error thrown into it is replaced by `replace_error(error)`."""
 
     def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], exchange: Callable[[BaseException], BaseException]
+        self, coroutine: Coroutine[Any, Any, Any], replace_error: Callable[[BaseException], BaseException]
     ) -> None:
         self._coroutine = coroutine
-        self._exchange = exchange
+        self._replace_error = replace_error
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step: Callable[[Any], Any] = self._coroutine.send
@@ -94,11 +95,11 @@ class _Driven:
                 self._coroutine.close()
                 raise
             except BaseException as error:  # noqa: BLE001 - the coroutine's to deal with
-                value, step = self._exchange(error), self._coroutine.throw
+                value, step = self._replace_error(error), self._coroutine.throw
 
 
 def bridge(task: Any, function: Callable[..., Coroutine[Any, Any, Any]] | None = None) -> None:
-    """Make the task's `run` cross the bridge when the tracer calls it; `function` may replace it."""
+    """Have the loop await the task's `run` when the tracer calls it; `function` may replace `run`."""
     name = _WRAPPED if hasattr(task, _WRAPPED) else "run"
     original = getattr(task, name)
     inner = function or original
@@ -106,8 +107,8 @@ def bridge(task: Any, function: Callable[..., Coroutine[Any, Any, Any]] | None =
     @wraps(original)
     def run(*args: Any, **kwargs: Any) -> Any:
         here = getcurrent()
-        if isinstance(here, _Tracer) and not here.is_across:
-            here.is_across = True
+        if isinstance(here, _Tracer) and not here.awaits_coroutine:
+            here.awaits_coroutine = True
             return here.parent.switch(inner(*args, **kwargs))
         return original(*args, **kwargs)
 

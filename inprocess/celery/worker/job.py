@@ -94,9 +94,9 @@ class Job:
 
     __slots__ = (
         "_accepted",
-        "_crossing",
         "_interruptible",
         "_timers",
+        "_tracer_run",
         "call",
         "child",
         "id",
@@ -118,7 +118,7 @@ class Job:
         self.child: JobChild | None = None
         self._accepted = False
         self._interruptible = Interruptible()
-        self._crossing: Any = None
+        self._tracer_run: Any = None
         self._timers: list[Any] = []
 
     def run_in_thread(self) -> None:
@@ -136,13 +136,13 @@ class Job:
 
     async def run_on_loop(self) -> None:
         """Run the tracer in a greenlet. Called by the pool's supervisor."""
-        from inprocess.celery.worker.greenlet_bridge import Crossing  # late: plain tasks need no greenlet
+        from inprocess.celery.worker.greenlet_bridge import TracerRun  # late: plain tasks need no greenlet
 
         begin_coroutine_task()
         begin_task()
         self._accept()
-        self._crossing = Crossing()
-        self._succeed(await self._crossing.run(self.call))
+        self._tracer_run = TracerRun()
+        self._succeed(await self._tracer_run.run(self.call))
 
     def end(self) -> None:
         """End it: interrupt it, and abandon it if that does not help. Loop's thread only."""
@@ -193,8 +193,8 @@ class Job:
         if self.over:
             return
         self.on["timeout_callback"](True, seconds)
-        if self._crossing is not None:
-            self._crossing.interrupt()
+        if self._tracer_run is not None:
+            self._tracer_run.interrupt()
         else:
             self._interruptible.interrupt(SoftTimeLimitExceeded)
 

@@ -64,8 +64,8 @@ def _timer(scheduler: Scheduler, *, on_error: Callable[[Exception], object], **_
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """A waiting task, as reports show it."""
+class WaitingTask:
+    """A task that has not begun, as reports show it."""
 
     envelope: Envelope
     attempt: int = 1
@@ -154,7 +154,7 @@ class Worker(GenServer):
         """Return what waits: for a slot, for its ETA or for its turn."""
         running = {child.job.id for child in self.supervisor.children() if isinstance(child, JobChild)}
         taken = [envelope for envelope in self.broker.taken() if envelope.headers.get("id") not in running]
-        return [Waiting(envelope) for envelope in (*self.broker.waiting(), *taken)]
+        return [WaitingTask(envelope) for envelope in (*self.broker.waiting(), *taken)]
 
     async def idle(self) -> None:
         """Wait until nothing runs and nothing waits, except ETAs that come too late for the grace."""

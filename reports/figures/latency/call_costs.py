@@ -13,12 +13,11 @@ from reports.data.tables import Table, table
 from reports.figures import canvas
 from reports.figures.rows import Row, describe, draw
 
-MICRO = "\N{MICRO SIGN}"
+#: Milliseconds of a second: pytest-benchmark's unit.
 _MS = 1000.0
-_MICROSECONDS = 1e6
 
 
-def calls(run: Run) -> list[canvas.Figure]:
+def call_costs(run: Run) -> list[canvas.Figure]:
     """A figure for each group of benchmarks: only within one do the same things get timed."""
     groups = dict.fromkeys(_group(benchmark) for benchmark in run.micro)
     found = []
@@ -35,16 +34,22 @@ def _group(benchmark: Mapping[str, Any]) -> str:
 
 def _figure(run: Run, group: str, rows: list[Row]) -> canvas.Figure:
     return canvas.figure(
-        draw(rows, label=f"{MICRO}s (log)", log=True),
+        draw(rows, label="time of one call (log)", log=True, times=True),
         slug=canvas.slug("calls", group),
         title=f"The time to {group}",
         description=[describe(row) for row in rows],
-        caption="What one call costs the code that makes it, with nothing else running: the median over the "
-        "rounds, with their middle half as a bar.",
+        caption="What one call costs the code that makes it, with nothing else running.",
+        notes="The mark is the median over the rounds, the bar their middle half; the table has the rounds.",
+        n=", ".join(f"{name} {formatting.plural(rounds, 'round')}" for name, rounds in _rounds(run, group)),
         command=rerun_commands.measure(run, "micro"),
         numbers=numbers([benchmark for benchmark in run.micro if _group(benchmark) == group]),
         raw=(MICRO_FILE,),
     )
+
+
+def _rounds(run: Run, group: str) -> list[tuple[str, float]]:
+    own = [benchmark for benchmark in run.micro if _group(benchmark) == group]
+    return [(call_name(benchmark), stat(benchmark, "rounds")) for benchmark in own]
 
 
 def numbers(benchmarks: Sequence[Mapping[str, Any]]) -> Table | None:
@@ -78,9 +83,9 @@ def _row(benchmark: Mapping[str, Any]) -> Row:
         label=call_name(benchmark),
         text=formatting.ms(median * _MS),
         side=_side(call_name(benchmark)),
-        middle=median * _MICROSECONDS,
-        low=stat(benchmark, "q1") * _MICROSECONDS,
-        high=stat(benchmark, "q3") * _MICROSECONDS,
+        middle=median * _MS,
+        low=stat(benchmark, "q1") * _MS,
+        high=stat(benchmark, "q3") * _MS,
     )
 
 

@@ -16,14 +16,16 @@ from reports.data import formatting, quantiles, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
 from reports.data.tables import Table, table
-from reports.figures import canvas, rows
+from reports.figures import canvas, labels, rows
 
 #: Points of a drawn curve; more look the same and only make the file larger.
 MOST_POINTS = 130
 #: The same of the thin curve beside it.
 FEW_POINTS = 50
-#: Inches under the plot for the axis, and for the legend under it.
-AXIS_HEIGHT, LEGEND_HEIGHT = 0.55, 0.75
+#: Inches under the plot for the axis.
+AXIS_HEIGHT = 0.55
+#: Share of a curve's jobs at each end that the axis need not reach.
+EDGE = 0.005
 
 _Array = npt.NDArray[np.float64]
 
@@ -88,10 +90,11 @@ def _figure(run: Run, scenario: str, found: list[Curve]) -> canvas.Figure:
         slug=canvas.slug("ecdf", scenario),
         title=f"Response of {formatting.scenario(scenario)}",
         description=described,
-        caption="How long after it was due a job had its effect: further left is sooner, and a curve that "
-        "stops below 100 % has jobs that were not finished by the drain limit. The thin curve counts from "
-        "submit instead, which forgives a side what its caller had to wait before. "
-        f"n: {canvas.sentences(described)}",
+        caption="How long after it was due a job had its effect. Further left is sooner.",
+        notes=f"A curve that stops below 100 % has jobs that were not finished by the drain limit"
+        f"{_unfinished(found)}. The thin curve counts from submit instead, which leaves out what the caller "
+        f"had to wait before. {_beyond(found)}Shaded: the machine's own hiccup p99.",
+        n=", ".join(f"{formatting.side(curve.side)} {_count(curve)}" for curve in found),
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(found),
         raw=("jobs", "blocks"),
@@ -119,32 +122,67 @@ def _by(finished: _Array, total: int, share: float) -> str:
 
 def _describe(curve: Curve) -> str:
     unfinished = f", {curve.unfinished} unfinished" if curve.unfinished else ""
-    blocks = formatting.plural(curve.blocks, "block")
-    return f"{formatting.side(curve.side)}: {formatting.count(curve.total)} jobs in {blocks}{unfinished}"
+    return f"{formatting.side(curve.side)}: {_count(curve)}{unfinished}"
+
+
+def _count(curve: Curve) -> str:
+    return f"{formatting.count(curve.total)} jobs in {formatting.plural(curve.blocks, 'block')}"
+
+
+def _unfinished(found: list[Curve]) -> str:
+    """As in ": stock Celery 6"; empty where all were finished."""
+    parts = [f"{formatting.side(curve.side)} {curve.unfinished}" for curve in found if curve.unfinished]
+    return f": {', '.join(parts)}" if parts else ""
+
+
+def window(found: list[Curve]) -> tuple[float, float]:
+    """The times between which every curve has all but its outermost jobs: where the curves are."""
+    low = min(float(np.quantile(curve.finished_ms, EDGE, method="higher")) for curve in found)
+    high = max(float(np.quantile(curve.finished_ms, 1 - EDGE, method="lower")) for curve in found)
+    return low / 1.15, high * 1.15
+
+
+def _beyond(found: list[Curve]) -> str:
+    """How far the jobs right of the drawing go; empty where there is none."""
+    slowest, (_, high) = max(float(curve.finished_ms[-1]) for curve in found), window(found)
+    return (
+        f"The slowest, up to {formatting.ms(slowest)}, lie right of the drawing. " if slowest > high else ""
+    )
 
 
 def _sheet(found: list[Curve], hiccup: float) -> Sheet:
-    figure, (axes,) = canvas.sheet(3.9, left=0.6, top=0.3, bottom=AXIS_HEIGHT + LEGEND_HEIGHT)
-    low = min(
-        float(times[0])
-        for curve in found
-        for times in (curve.finished_ms, curve.uncorrected_ms[:1])
-        if len(times)
-    )
-    high = max(float(curve.finished_ms[-1]) for curve in found)
+    figure, (axes,) = canvas.sheet(3.1, left=0.6, right=labels.COLUMN, top=0.3, bottom=AXIS_HEIGHT)
     axes.set_xscale("log")
-    axes.set_xlim(min(low, hiccup or low) / 1.3, high * 1.3)
+    axes.set_xlim(*window(found))
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set_xlabel("response, ms (log); thin: from submit")
+    axes.set_xlabel("response (log); thin: from submit")
     axes.set_title("share of jobs whose effect was there", fontsize=10, fontweight="bold")
-    rows.log_ticks(axes)
-    if hiccup:
-        axes.axvspan(axes.get_xlim()[0], hiccup, color=canvas.BAND, linewidth=0, label="machine's hiccup p99")
+    rows.log_ticks(axes, times=True)
+    if hiccup > (left := axes.get_xlim()[0]):
+        axes.axvspan(left, min(hiccup, axes.get_xlim()[1]), color=canvas.BAND, linewidth=0)
     for curve in found:
         _line(axes, curve)
-    figure.legend(loc="lower left", bbox_to_anchor=(0, 0), ncols=2, fontsize=10, handlelength=2.6)
+    labels.beside(axes, _names(found), inches=3.1 - 0.3 - AXIS_HEIGHT)
     return figure
+
+
+def _names(found: list[Curve]) -> list[labels.Label]:
+    """A name for each curve at a share of its own, the slowest lowest, so that leads stay level."""
+    slowest_first = sorted(found, key=lambda curve: -float(np.median(curve.finished_ms)))
+    names = []
+    for place, curve in enumerate(slowest_first, 1):
+        share = place / (len(found) + 1) * len(curve.finished_ms) / curve.total
+        at = min(len(curve.finished_ms) - 1, round(share * curve.total))
+        names.append(
+            labels.Label(
+                across=float(curve.finished_ms[at]),
+                height=share,
+                name=formatting.side(curve.side),
+                side=curve.side,
+            )
+        )
+    return names
 
 
 def _line(axes: Axes, curve: Curve) -> None:
@@ -159,7 +197,6 @@ def _line(axes: Axes, curve: Curve) -> None:
         color=canvas.colour(curve.side),
         linestyle=canvas.dashes(curve.side),
         linewidth=1.9,
-        label=formatting.side(curve.side),
     )
 
 

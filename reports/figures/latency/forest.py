@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bench.schema import SIDES
 from reports.data import evidence, formatting, old_runs, rerun_commands
 from reports.data.evidence import ROUNDING, TASK, Comparison
 from reports.data.frames import groups, records
@@ -40,7 +41,11 @@ def against_task(comparisons: list[Comparison]) -> list[Comparison]:
     """Those with in-process, told so that it is the baseline, by metric and then as the table has them."""
     turned = [item.flipped() if item.side == TASK else item for item in comparisons]
     kept = [item for item in turned if item.baseline == TASK and item.metric in SHOWN]
-    return sorted(kept, key=lambda item: (SHOWN.index(item.metric), item.quantile))
+    return sorted(kept, key=lambda item: (SHOWN.index(item.metric), item.quantile, _place(item.side)))
+
+
+def _place(side: str) -> int:
+    return SIDES.index(side) if side in SIDES else len(SIDES)
 
 
 def ends(comparisons: list[Comparison]) -> list[Comparison]:
@@ -87,9 +92,11 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         slug=canvas.slug("forest", scenario),
         title=f"Every side against in-process: {formatting.scenario(scenario)}",
         description=described,
-        caption="How many times as long as in-process: right of the line is higher. The bar is the 95 % "
-        "t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, and a "
-        f"single pair has no interval. {_floor_describe(run)}{_corrected(run)}n: {counts} pairs.",
+        caption="How many times as long as in-process: right of the line is longer. The bar is the 95 % "
+        "interval.",
+        notes="A t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, "
+        f"and a single pair has no interval. {_floor_describe(run)}{_corrected(run)}",
+        n=f"{counts} pairs of blocks",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(run, scenario),
         raw=("comparisons", "latency", "blocks"),

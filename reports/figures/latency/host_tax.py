@@ -22,7 +22,7 @@ def host_tax(run: Run) -> canvas.Figure | None:
     for side in SIDES:
         values = found[(found["side"] == side) & (found["quantile"] == quantile)]["value_ms"].dropna()
         middle, (low, high) = evidence.middle(values), span(list(values))
-        text = f"{formatting.ms(middle)}, {in_blocks(len(values))}"
+        text = formatting.ms(middle)
         rows.append(
             Row(
                 label=formatting.side(side),
@@ -44,10 +44,11 @@ def _figure(run: Run, quantile: float, rows: list[Row]) -> canvas.Figure:
         slug="host-tax",
         title=f"Host tax, {formatting.percentile(quantile)}",
         description=[describe(row) for row in rows],
-        caption="How late a 10 ms ticker in the app's own event loop ran, less the idle control: what the "
-        "side takes from every other request. The mark is the median of the blocks (n beside it), the bar "
-        "their range. It is a difference, so it can come out below zero, and a ratio of two of them would "
-        "say nothing.",
+        caption="How late a 10 ms ticker in the app's event loop ran, less the idle control: what the side "
+        "takes from every other request.",
+        notes="The mark is the median of the blocks, the bar their range. It is a difference, so it can come "
+        "out below zero, and a ratio of two of them would say nothing.",
+        n=", ".join(f"{row.label} {in_blocks(len(row.dots))}" for row in rows),
         command=rerun_commands.measure(run, "latency"),
         numbers=numbers(run),
         raw=("latency", "blocks"),

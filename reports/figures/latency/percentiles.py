@@ -39,10 +39,10 @@ class Shown:
     column: str
 
 
-RESPONSE = Shown(heading="response, ms (log)", metric="response", table="jobs", column="response_ms")
-CALLER = Shown(heading="caller cost, ms (log)", metric="caller", table="jobs", column="caller_ms")
+RESPONSE = Shown(heading="response (log)", metric="response", table="jobs", column="response_ms")
+CALLER = Shown(heading="caller cost (log)", metric="caller", table="jobs", column="caller_ms")
 REQUEST = Shown(
-    heading="HTTP request as its client sees it, ms (log)",
+    heading="HTTP request as its client sees it (log)",
     metric="request",
     table="requests",
     column="latency_ms",
@@ -56,8 +56,7 @@ def responses(run: Run) -> list[canvas.Figure]:
         "percentiles",
         "Response by percentile: {}",
         (RESPONSE,),
-        "From the moment a job was due to its effect: the last nines are what one in a hundred or in a "
-        "thousand people waits.",
+        "From due to effect. The last nines are what one person in a hundred or in a thousand waits.",
     )
 
 
@@ -68,8 +67,7 @@ def callers(run: Run) -> list[canvas.Figure]:
         "caller",
         "What the caller pays: {}",
         (CALLER, REQUEST),
-        "Caller cost is the time that handing the job over takes; the request is all that its client waits "
-        "for, from when it was due.",
+        "Caller cost is how long the hand-over takes; the request is all that its client waits for.",
     )
 
 
@@ -104,8 +102,10 @@ def _figures(run: Run, kind: str, title: str, shown: Sequence[Shown], caption: s
                     slug=canvas.slug(kind, scenario),
                     title=title.format(name),
                     description=_describe(run, shown, scenario),
-                    caption=f"{caption} The line is every block that counts, taken together; a pale dot is "
-                    f"one block. Shaded: the machine's own hiccup p99. {_counts(run, scenario)}",
+                    caption=caption,
+                    notes="The line is all blocks that count, taken together; a pale dot is one block. Each "
+                    "nine has the same room. Shaded: the machine's own hiccup p99.",
+                    n=_counts(run, scenario),
                     command=rerun_commands.measure(run, "latency", scenario),
                     numbers=numbers(run, shown, scenario),
                     raw=(*dict.fromkeys(one.table for one in shown), "latency"),
@@ -131,7 +131,7 @@ def _plot(run: Run, shown: Shown, scenario: str) -> Plot | None:
         )
         for side in SIDES
     ]
-    return plot(shown.heading, trends, floor=hiccup_ms(run))
+    return plot(shown.heading, trends, times=True, floor=hiccup_ms(run))
 
 
 def _by_block(run: Run, metric: str, scenario: str) -> pd.DataFrame:
@@ -145,7 +145,7 @@ def _scale(plots: Sequence[Plot]) -> Scale:
     farthest = max(point[0] for item in plots for trend in item.trends for point in trend.points)
     marks = {place(share): formatting.percentile(share) for share in (0.5, 0.9, 0.99, 0.999)}
     shown = {at: name for at, name in marks.items() if at <= farthest + 0.01}
-    return Scale(name="percentile (each nine the same room)", places=shown)
+    return Scale(name="percentile", places=shown)
 
 
 def numbers(run: Run, shown: Sequence[Shown], scenario: str) -> Table | None:
@@ -179,7 +179,7 @@ def _describe(run: Run, shown: Sequence[Shown], scenario: str) -> list[str]:
 
 
 def _counts(run: Run, scenario: str) -> str:
-    """As in "n: in-process 4,960 jobs in 10 blocks, …"."""
+    """As in "in-process 4,960 jobs in 10 blocks, …"."""
     jobs = run.table("jobs")
     jobs = jobs[jobs["scenario"] == scenario]
     parts = [
@@ -188,4 +188,4 @@ def _counts(run: Run, scenario: str) -> str:
         for side in SIDES
         if len(rows := jobs[jobs["side"] == side])
     ]
-    return f"n: {', '.join(parts)}."
+    return ", ".join(parts)

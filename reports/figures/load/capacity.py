@@ -16,22 +16,20 @@ def _per_s(value: float) -> str:
 
 
 def capacity(run: Run) -> canvas.Figure | None:
-    """Requests a second that each side sustained, one dot a ramp."""
+    """Jobs a second that each side got done, one dot a ramp."""
     found = run.table("capacity")
-    drawn = dot_strips.panel_by_side(
-        "requests of the common mix, a second", found, "capacity_per_s", unit=_per_s
-    )
+    drawn = dot_strips.panel_by_side("jobs done a second", found, "capacity_jobs_per_s", unit=_per_s)
     if drawn is None:
         return None
-    most = max(len(line.dots) for line in drawn.lines)
     return canvas.figure(
         dot_strips.draw([drawn]),
         slug="capacity",
         title="The most that each side gets done",
         description=dot_strips.describe([drawn]),
-        caption="What the side got done a second once a ramp of rates had left it behind: how far the load "
-        "may grow until this machine is too small. Each pale dot is one ramp; "
-        f"n: {formatting.plural(most, 'ramp')} a side at most, so the range is no interval.",
+        caption="The most that each side got done, once a ramp of rates had left it behind: how far the load "
+        "may grow on this machine.",
+        notes="The mark is the median, each pale dot one ramp, the bar their range, which is no interval.",
+        n=", ".join(f"{line.name} {formatting.plural(len(line.dots), 'ramp')}" for line in drawn.lines),
         command=rerun_commands.measure(run, "load"),
         numbers=capacities(found),
         raw=("capacity",),
@@ -74,15 +72,15 @@ def ramps(run: Run) -> canvas.Figure | None:
     return canvas.figure(
         line_chart.draw([drawn], line_chart.Scale(name="jobs due a second (log)", log=True), height=2.7),
         slug="ramps",
-        title="Where each side stops to keep up",
+        title="Where each side stops keeping up",
         description=[
             f"{trend.name}: {formatting.number(max(y for _, y in trend.points))} jobs/s at most in a step"
             for trend in drawn.trends
         ],
-        caption="Each mark is one step of the ramp. A side that keeps up does what is due; where its line "
-        "turns level or falls, the rest waits. A cross at the top: a step in which its backlog grew. "
-        f"n: {formatting.plural(len(kept), 'step')} of "
-        f"{formatting.seconds(evidence.middle(kept['seconds']))}.",
+        caption="A side that keeps up does what is due. Where its line turns level or falls, the rest waits.",
+        notes="Each mark is one step of the first ramp, each pale dot a step of another. A cross at the top: "
+        "a step in which the backlog grew.",
+        n=f"{formatting.plural(len(kept), 'step')} of {formatting.seconds(evidence.middle(kept['seconds']))}",
         command=rerun_commands.measure(run, "load"),
         numbers=steps(kept),
         raw=("ramps",),

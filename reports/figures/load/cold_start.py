@@ -15,7 +15,7 @@ from reports.figures.dot_strips import describe, draw, panel_by_side
 SHOWN = tuple(SCHEMA["cold"][name] for name in ("first_effect_s", "app_s", "worker_s", "broker_s"))
 
 
-def cold(run: Run) -> canvas.Figure | None:
+def cold_starts(run: Run) -> canvas.Figure | None:
     """The whole start and its parts; None where no cold start was measured."""
     found = run.table("cold")
     plots = [
@@ -30,10 +30,10 @@ def cold(run: Run) -> canvas.Figure | None:
         slug="cold-start",
         title="Cold start",
         description=describe(plots),
-        caption="How long nothing is served after a deploy or a crash of the machine. The parts start "
-        "together, so they do not add up; the services that every side calls are not counted. The mark is "
-        "the median, a pale dot one start, the bar their range. n: "
-        f"{formatting.plural(len(found), 'start')}.",
+        caption="How long nothing is served after a deploy or a crash of the machine.",
+        notes="The parts start together, so they do not add up; the services that every side calls are not "
+        "counted. The mark is the median, a pale dot one start, the bar their range.",
+        n=formatting.plural(len(found), "start"),
         command=rerun_commands.measure(run, "cold"),
         numbers=numbers(found),
         raw=("cold",),

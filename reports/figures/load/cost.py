@@ -1,4 +1,4 @@
-"""What runs and what it eats under the same load: one dot a latency block."""
+"""What each side uses, and what has to run for it, under the same load: one dot per latency block."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from reports.data.tables import Table, middle_and_range, ordered, table
 from reports.figures import canvas
 from reports.figures.dot_strips import describe, draw, panel_by_side
 
-#: What a side eats: heading and column.
-EATS = {
+#: What a side uses: heading and column.
+RESOURCES = {
     SCHEMA["cost"][name].heading: name for name in ("cpu_s_per_1000", "pss_mb", "broker_commands_per_job")
 }
 #: What has to run and be set for it.
-RUNS = {
+PARTS = {
     SCHEMA["cost"]["processes"].label: "processes",
     f"open {SCHEMA['cost']['sockets'].label}": "sockets",
     f"{SCHEMA['cost']['config_lines'].label} that someone has to know": "config_lines",
 }
 
 
-def eats(run: Run) -> canvas.Figure | None:
+def resource_usage(run: Run) -> canvas.Figure | None:
     """Processor, memory and broker commands."""
     return _figure(
         run,
-        EATS,
-        slug="eats",
-        title="What each side eats",
+        RESOURCES,
+        slug="usage",
+        title="What each side uses",
         caption="Processor, memory and broker traffic for the same jobs, broker and workers included: "
         "what the machine is rented for.",
     )
 
 
-def runs(run: Run) -> canvas.Figure | None:
+def moving_parts(run: Run) -> canvas.Figure | None:
     """Processes, sockets and configuration lines."""
     return _figure(
         run,
-        RUNS,
-        slug="runs",
+        PARTS,
+        slug="parts",
         title="What has to run",
         caption="Every process and socket can die on its own, and every line of configuration can be wrong: "
         "what there is to break.",
@@ -68,8 +68,9 @@ def _figure(
         slug=slug,
         title=title,
         description=describe(plots),
-        caption=f"{caption} The mark is the median, each pale dot one block, the bar their range. "
-        f"n: {', '.join(counts)}.",
+        caption=caption,
+        notes="The mark is the median, each pale dot one block, the bar their range.",
+        n=", ".join(counts),
         command=rerun_commands.measure(run, "latency"),
         numbers=numbers(run, shown),
         raw=("cost",),

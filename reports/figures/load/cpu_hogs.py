@@ -31,9 +31,11 @@ def hogs(run: Run) -> canvas.Figure | None:
         slug="hogs",
         title="Responsiveness beside CPU-heavy jobs",
         description=describe(plots),
-        caption="What people at the app feel while it also computes: the hollow mark is the same block "
-        f"without heavy jobs, the full one with them{_load(blocks)}. Each pale dot is one block with "
-        f"them, the bar their range. n: {formatting.plural(found['block'].nunique(), 'block')}.",
+        caption="What people at the app feel while it also computes: hollow without heavy jobs, full with "
+        "them.",
+        notes=f"Both marks are of the same blocks{_load(blocks)}. Each pale dot is one block with heavy "
+        "jobs, the bar their range.",
+        n=formatting.plural(found["block"].nunique(), "block"),
         command=rerun_commands.measure(run, "hogs"),
         numbers=numbers(found, blocks),
         raw=("hog_latency", "hogs"),
@@ -51,7 +53,7 @@ def _plot(rows: pd.DataFrame, metric: str) -> Panel | None:
     at = own[own["quantile"] == share]
     lines = [_line(str(side), str(place), found) for (side, place), found in groups(at, "side", "place")]
     of = "" if metric == "lag" else f" of {formatting.scenario(scenarios[0])}"
-    return panel(f"{SHOWN[metric]}{of}, {formatting.percentile(float(share))}, ms (log)", lines, log=True)
+    return panel(f"{SHOWN[metric]}{of}, {formatting.percentile(float(share))}", lines, log=True)
 
 
 def _line(side: str, place: str, rows: pd.DataFrame) -> Line:
@@ -67,7 +69,10 @@ def _load(blocks: pd.DataFrame) -> str:
     each, every = evidence.middle(blocks["hog_s"]), evidence.middle(blocks["every_s"])
     if not (canvas.on_log_axis(each) and canvas.on_log_axis(every)):
         return ""
-    return f", each {formatting.seconds(each)} of processor time, one every {formatting.seconds(every)}"
+    return (
+        f"; each heavy job takes {formatting.seconds(each)} of processor time, one every "
+        f"{formatting.seconds(every)}"
+    )
 
 
 def numbers(found: pd.DataFrame, blocks: pd.DataFrame) -> Table | None:

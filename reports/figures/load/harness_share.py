@@ -17,7 +17,7 @@ SHOWN = {
 }
 
 
-def own(run: Run) -> canvas.Figure | None:
+def harness_share(run: Run) -> canvas.Figure | None:
     """The harness's part, by measure; None where it was not recorded."""
     found = [
         (MEASURE_LABELS.get(measure, str(measure)) or "unnamed", rows)
@@ -39,10 +39,10 @@ def own(run: Run) -> canvas.Figure | None:
         slug="own",
         title="What the measuring itself took",
         description=describe(plots),
-        caption="The generator and the harness share the machine with the side, and what they take it lacks: "
-        "a side that is short of processor time would have been better off alone. The mark is the median, "
-        "each pale dot one block, the bar their range. n: "
-        f"{formatting.plural(len(run.table('own')), 'block')}.",
+        caption="The load generator and the harness run on the machine that they measure, and slow a side "
+        "that is short of processor time.",
+        notes="The mark is the median, each pale dot one block, the bar their range.",
+        n=formatting.plural(len(run.table("own")), "block"),
         command=rerun_commands.run_again(run),
         numbers=numbers(run),
         raw=("own",),

@@ -38,7 +38,7 @@ def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) ->
             drawn := _plot(
                 run,
                 rows[rows["quantile"] == share],
-                f"{formatting.metric('response', share)}, ms (log)",
+                formatting.metric("response", share),
                 shares,
             )
         )
@@ -55,10 +55,11 @@ def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) ->
         slug=canvas.slug("load", scenario),
         title=f"Response under load: {formatting.scenario(scenario)}",
         description=_describe(rows, shares),
-        caption="Each side is asked for the same shares of what it can do itself, so the loads differ in "
-        "requests a second: how soon a job has its effect when the side is busy. A cross at the top: the "
-        "backlog grew, so a percentile would only tell how long the block was, and none is drawn; the table "
-        f"has the growth. n: {formatting.plural(blocks, 'block')}.",
+        caption="How soon a job has its effect when the side is busy, at shares of that side's own capacity.",
+        notes="The loads differ in jobs a second, as the capacities do. The line joins medians; a pale dot "
+        "is one block. A cross at the top: the backlog grew, so a percentile would only tell how long the "
+        "block was, and none is drawn; the table has the growth.",
+        n=formatting.plural(blocks, "block"),
         command=rerun_commands.measure(run, "load", scenario),
         numbers=numbers(run, rows),
         raw=("load_latency", "loads"),
@@ -101,7 +102,7 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
                 ),
             )
         )
-    return plot(heading, found)
+    return plot(heading, found, times=True)
 
 
 def _describe(rows: pd.DataFrame, shares: list[float]) -> list[str]:

@@ -12,7 +12,7 @@ from reports.figures import canvas
 from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 
 #: Inches for the names of side and policy.
-NAMES = 2.2
+NAMES = 2.55
 #: The plots: heading and column.
 SHOWN = {
     "age that 99 % of the time is not exceeded, ms": "age_p99_ms",
@@ -36,11 +36,12 @@ def age(run: Run) -> canvas.Figure | None:
         slug="age",
         title="How old the balance gets",
         description=describe(plots),
-        caption="Now minus the due time of the last sync that was done, weighted by time: what a person who "
-        "looks at the balance sees. A sync every second that takes no time would be 1,000 ms old at most. "
-        "The mark is the median, each pale dot one owner in one block, the bar their range. "
-        f"n: {formatting.count(owners)} owners in "
-        f"{formatting.plural(run.table('drift')['block'].nunique(), 'block')}.",
+        caption="How old the balance is for whoever looks at it. A sync every second that takes no time "
+        "would be 1,000 ms old at most.",
+        notes="Now minus the due time of the last sync that was done, weighted by time. The mark is the "
+        "median, each pale dot one owner in one block, the bar their range.",
+        n=f"{formatting.count(owners)} owners in "
+        f"{formatting.plural(run.table('drift')['block'].nunique(), 'block')}",
         command=rerun_commands.measure(run, "drift"),
         numbers=numbers(found),
         raw=("drift",),

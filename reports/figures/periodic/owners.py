@@ -11,12 +11,12 @@ from reports.data.tables import Table, headings, table
 from reports.figures import canvas
 from reports.figures.line_chart import Plot, Scale, Trend, draw, plot
 
-#: The plots: heading, column, and whether the scale is logarithmic.
+#: The plots: heading, column, whether the scale is logarithmic, and whether it is of times in ms.
 SHOWN = (
-    ("missed ticks, %", "missed_percent", False),
-    ("phase p99: how late a run began, ms (log)", "phase_p99_ms", True),
-    ("cores in use, broker included", "side_cores", False),
-    ("memory (PSS), MB (log)", "pss_mb", True),
+    ("missed ticks, %", "missed_percent", False, False),
+    ("phase p99: how late a run began (log)", "phase_p99_ms", True, True),
+    ("cores in use, broker included", "side_cores", False, False),
+    ("memory (PSS), MB (log)", "pss_mb", True, False),
 )
 #: The policy of which a side's mark is hollow, as another of the same side is drawn as well.
 SECOND = "beat entries"
@@ -42,18 +42,25 @@ def owners(run: Run) -> canvas.Figure | None:
         slug="owners",
         title="Many periodic owners",
         description=_describe(found),
-        caption="Each owner has a sync of its own, and all are due at once: whether a timer for each "
-        "customer scales. The more owners, the longer the interval (see the table), as no side here could "
-        "run ten thousand a second. A missed tick is one in which no run began. "
-        "Celery's beat fans out from one entry; hollow is an entry of its own for each owner. "
-        f"n: {formatting.plural(len(found), 'block')}, a dot each.",
+        caption="Whether a timer for each customer scales: every owner has a sync of its own, and all are "
+        "due at once.",
+        notes="The more owners, the longer the interval (see the table), as no side here could run ten "
+        "thousand a second. A missed tick is one in which no run began. Celery's beat fans out from one "
+        "entry; hollow is an entry of its own for each owner. A dot is one block.",
+        n=formatting.plural(len(found), "block"),
         command=rerun_commands.measure(run, "owners"),
         numbers=numbers(found),
         raw=("owners",),
     )
 
 
-def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | None:  # noqa: FBT001 - a row of SHOWN
+def _plot(
+    found: pd.DataFrame,
+    heading: str,
+    column: str,
+    log: bool,  # noqa: FBT001 - a row of SHOWN
+    times: bool,  # noqa: FBT001 - a row of SHOWN
+) -> Plot | None:
     trends = []
     for (side, policy), rows in groups(found, "side", "policy"):
         known = rows.dropna(subset=[column])
@@ -72,7 +79,7 @@ def _plot(found: pd.DataFrame, heading: str, column: str, log: bool) -> Plot | N
                 hollow=policy == SECOND,
             )
         )
-    return plot(heading, trends, log=log)
+    return plot(heading, trends, log=log, times=times)
 
 
 def _short(count: float) -> str:

@@ -77,11 +77,12 @@ def phase(run: Run) -> canvas.Figure | None:
         slug="phase",
         title="Phase of the periodic sync over time",
         description=[_describe(policy) for policy in found],
-        caption="How many milliseconds after its moment on the grid each tick began: a line that climbs is a "
-        "sync that comes later and later. Shaded (0 to 50 ms) is on time; the mark is the median over owners "
-        "and blocks, the bar their range; each plot has its own scale. Marked at the foot: a cross where a "
-        "tick of an owner never ran, a plus where one ran twice; a dashed line where the median phase "
-        f"stepped by more than 50 ms. n: {formatting.count(ticks)} ticks.",
+        caption="How late each tick began. A line that climbs is a sync that comes later and later; shaded "
+        "is on time (0 to 50 ms).",
+        notes="The mark is the median over owners and blocks, the bar their range; each plot has its own "
+        "scale. Marked at the foot: a cross where a tick of an owner never ran, a plus where one ran twice; "
+        "a dashed line where the median phase stepped by more than 50 ms.",
+        n=f"{formatting.count(ticks)} ticks",
         command=rerun_commands.measure(run, "drift"),
         numbers=numbers(found),
         raw=("ticks", "drift"),

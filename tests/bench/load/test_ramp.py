@@ -35,6 +35,17 @@ def test_each_step_offers_its_rate_and_only_its_own_time() -> None:
         assert len(due) / 20 == pytest.approx(step.rate, rel=0.25)
 
 
+def test_no_step_repeats_the_draws_of_another() -> None:
+    plan, stairs = ramp.make_ramp(LOAD, seed=3, prefix="c", step_s=5.0)
+    firsts: list[object] = []
+    for step in stairs:
+        own = [a for a in plan.arrivals if step.start_ns <= a.due_ns < step.end_ns]
+        firsts.append((own[0].params["name"], own[0].params["address"]))
+        # the same draws at another rate would be the same gaps on another scale
+        firsts.append(round((own[0].due_ns - step.start_ns) * step.rate / 1e6))
+    assert len(set(firsts)) == len(firsts)
+
+
 def test_steps_get_steeper_up_to_what_a_generator_offers() -> None:
     rates = ramp.rates()
     assert all(after == pytest.approx(before * ramp.FACTOR) for before, after in pairwise(rates))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 from typing import get_args
 
@@ -10,7 +11,7 @@ import pytest
 from bench import faults
 from bench.errors import BenchError
 from bench.load.load_plan import MAX_PREFIX
-from bench.plan import blocks, sides
+from bench.plan import blocks, extra_blocks, sides
 from bench.plan.profiles import PROFILES
 from inprocess import account_sync
 
@@ -54,7 +55,46 @@ def test_every_policy_drifts_beside_the_others() -> None:
 def test_a_fault_strikes_only_the_sides_that_it_can_hit() -> None:
     made = blocks.fault_blocks(ALL, faults.select_faults([12]), PROFILES["full"])
     assert {spec.side.name for spec in made} == {"celery-stock", "celery-hardened"}
-    assert len(made) == 2 * PROFILES["full"].strikes
+    assert len(made) == 2 * PROFILES["full"].verdict_strikes
+
+
+#: The faults that a verdict rests on, and the fewest strikes of these and of the others.
+RESTS_ON, OFTEN, AT_LEAST = {6, 10, 12, 13, 14, 20, 28, 29}, 20, 5
+
+
+def test_a_full_run_strikes_twenty_times_where_a_verdict_rests_on_it_and_five_times_elsewhere() -> None:
+    made = blocks.fault_blocks(ALL, faults.select_faults([]), PROFILES["full"], controls=True)
+    counts = Counter((spec.fault.number, spec.side.name) for spec in made if spec.fault and not spec.control)
+    assert counts.keys() == {
+        (fault.number, side) for fault in faults.FAULTS.values() for side in fault.expected
+    }
+    for (number, side), count in counts.items():
+        least = OFTEN if number in RESTS_ON and side != "inline" else AT_LEAST
+        assert count >= least, (number, side)
+
+
+def test_strikes_go_first_to_the_faults_that_verdicts_rest_on() -> None:
+    made = blocks.fault_blocks(ALL, faults.select_faults([]), PROFILES["full"], controls=True)
+    decisive = [
+        bool(spec.fault and spec.fault.number in RESTS_ON) for spec in made if spec.side.name != "inline"
+    ]
+    assert decisive == sorted(decisive, reverse=True)
+
+
+def test_a_fault_that_is_checked_for_a_time_is_struck_once_with_nothing_beside_it() -> None:
+    made = blocks.fault_blocks(ALL, faults.select_faults([]), PROFILES["full"], controls=True)
+    alone = Counter((spec.fault.number, spec.side.name) for spec in made if spec.fault and spec.alone)
+    timed = {fault.number for fault in faults.FAULTS.values() if fault.timed}
+    assert {number for number, _ in alone} == timed
+    assert set(alone.values()) == {1}
+    assert not any(spec.control for spec in made if spec.alone)
+
+
+def test_a_full_run_has_three_ramps_a_side() -> None:
+    made = extra_blocks.load_blocks(ALL, PROFILES["full"])
+    ramps = Counter(spec.side.name for spec in made if spec.measure == "capacity")
+    assert set(ramps.values()) == {3}
+    assert ramps.keys() == sides.SIDES.keys()
 
 
 def test_block_names_are_unique_and_fit_a_plan() -> None:

@@ -129,6 +129,18 @@ def test_results_expire_and_the_oldest_go_first() -> None:
     assert (store.get("0"), store.get("1")) == (None, 1)
 
 
+@pytest.mark.parametrize("lives_s", [None, 0])
+def test_a_result_without_a_time_to_live_never_expires(lives_s: float | None) -> None:
+    clock = FakeClock(0.0)
+    store = Store(10, clock.monotonic)
+    store.set("for ever", 1, lives_s)
+    store.set("for a second", 2, 1)
+    clock.now = 0.999
+    assert store.get("for a second") == 2
+    clock.now = 1.0
+    assert (store.get("for ever"), store.get("for a second")) == (1, None)
+
+
 def test_the_timer_fires_in_order_and_forgets_what_was_cancelled() -> None:
     async def main() -> list[str]:
         clock, fired = FakeClock(0.0), list[str]()

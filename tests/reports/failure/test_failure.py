@@ -47,7 +47,7 @@ def test_a_prediction_that_did_not_hold_is_told_before_the_matrix_with_a_link_to
     missed = strike(as_predicted="no", stuck=2, done_once=8, seen="handover s 0.3", predicted="all safe")
     [failed] = found(bare, missed, strike(side="celery-stock")).failed
     assert (failed.subject, failed.slug) == ("10 kill -9 of the app, in-process", "f10-inprocess")
-    assert (failed.predicted, failed.seen) == ("all safe", "8 done once, 2 stuck; handover s 0.3")
+    assert (failed.predicted, failed.seen) == ("all safe", "8 done once, 2 stuck; the hand-over took 300 ms")
     text = words_of(bare)
     assert text.index('<a href="#f10-inprocess">') < text.index("Failure matrix")
     assert 'id="f10-inprocess"' in text
@@ -163,7 +163,7 @@ def test_the_budget_of_bytes_goes_to_the_gravest_and_the_others_say_so(
     built = found(bare, *rows)
     assert built.details["f12-inprocess"].svg is not None
     assert built.details["f1-inprocess"].svg is None
-    assert "small enough to pass on" in built.details["f1-inprocess"].problem
+    assert "too large to send" in built.details["f1-inprocess"].problem
 
 
 @pytest.mark.parametrize("value", ["", "nan", "inf", "-1", "many"])
@@ -214,7 +214,10 @@ def test_a_periodic_sync_s_cell_tells_what_its_checker_saw_instead_of_jobs(bare:
     built = found(bare, strike(scenario="account_sync", fault=28, seen="missed 3; step permanent", **nothing))
     cell = built.rows[0].cells[0]
     assert cell is not None
-    assert (cell.accepted, cell.checked) == ("ticks, not jobs, in 1 strike", "missed 3; step permanent")
+    assert (cell.accepted, cell.checked) == (
+        "ticks, not jobs, in 1 strike",
+        "3 missed, and the phase stayed moved",
+    )
 
 
 def test_markup_in_an_error_of_a_job_shows_as_text(bare: Path) -> None:

@@ -96,7 +96,7 @@ def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_opened_cell(
     cell = built.rows[0].cells[0]
     assert cell is not None
     opened = built.details[cell.slug]
-    assert opened.seen == "status 202; handover s 0.3"
+    assert opened.seen == "the caller was answered with HTTP 202, the hand-over took 300 ms"
     assert opened.history == "lost u7/crm: submit +0 ms, accepted +2 ms"
     assert opened.history in words_of(bare)
 

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 
 from bench.schema import MICRO, TABLES
 from reports import figures
+from reports.data.frames import groups
 from reports.data.run import Run, read
-from reports.figures import Figure, dot_strips, labels
-from reports.figures.latency import percentiles
+from reports.figures import Figure, canvas, dot_strips, labels
+from reports.figures.latency import ecdf, percentiles
 from reports.figures.periodic.phase import missing, moments, policies, steps
 from reports.pages.section import Drawn as Sections
 from tests.reports.synthetic_run import plant
@@ -50,11 +51,11 @@ DRAWN: dict[str, tuple[Callable[[Run], Sequence[Figure]], tuple[str, ...]]] = {
     "phase": (one(figures.phase), ("ticks.csv", "drift.csv", "blocks.csv")),
     "age": (one(figures.age), ("drift.csv", "blocks.csv")),
     "owners": (one(figures.owners), ("owners.csv", "blocks.csv")),
-    "eats": (one(figures.eats), ("cost.csv", "blocks.csv")),
-    "runs": (one(figures.runs), ("cost.csv", "blocks.csv")),
-    "calls": (figures.calls, (MICRO,)),
-    "cold-start": (one(figures.cold), ("cold.csv", "blocks.csv")),
-    "own": (one(figures.own), ("own.csv", "blocks.csv")),
+    "usage": (one(figures.resource_usage), ("cost.csv", "blocks.csv")),
+    "parts": (one(figures.moving_parts), ("cost.csv", "blocks.csv")),
+    "calls": (figures.call_costs, (MICRO,)),
+    "cold-start": (one(figures.cold_starts), ("cold.csv", "blocks.csv")),
+    "own": (one(figures.harness_share), ("own.csv", "blocks.csv")),
 }
 #: Files without which a figure is drawn all the same, beside blocks.csv, which tells what does not count.
 SPARED = {
@@ -102,12 +103,78 @@ def test_every_kind_of_figure_is_drawn(whole_drawn: Sections) -> None:
 
 def test_every_figure_tells_its_n_its_rows_and_its_command(whole_run: Path, whole_drawn: Sections) -> None:
     for figure in every(whole_drawn):
-        assert any(mark in figure.caption for mark in ("n: ", "(n beside it)", "rounds")), figure.slug
+        assert any(digit in figure.n for digit in "0123456789"), figure.slug
+        assert "n: " not in figure.caption + figure.notes, figure.slug
         assert figure.raw, figure.slug
         assert all((whole_run / file).is_file() for file in figure.raw), figure.slug
         assert figure.numbers is not None, figure.slug
         assert figure.numbers.rows, figure.slug
         assert figure.command.startswith(("queue-or-task run", "python -m bench run")), figure.slug
+
+
+def test_a_caption_is_two_lines_and_the_rest_is_folded(whole_drawn: Sections) -> None:
+    for figure in every(whole_drawn):
+        assert 0 < len(figure.caption) <= 125, figure.slug  # about 62 letters a line
+        assert figure.notes, figure.slug
+
+
+def test_times_on_an_axis_have_their_unit_and_those_below_a_millisecond_are_in_microseconds(
+    whole_drawn: Sections,
+) -> None:
+    caller = next(figure for figure in every(whole_drawn) if figure.slug == "caller-account-setup")
+    assert "300 µs" in caller.svg
+    assert "1 ms" in caller.svg
+
+
+def test_a_minus_sign_and_letters_of_any_script_are_drawn_as_they_are() -> None:
+    for text in ("\N{MINUS SIGN}21.4 µs", "задачи.письмо", "タスク.送信", "مهمة"):
+        assert canvas.plain(text) == text
+    assert canvas.plain("a\x00b") == "a?b"
+
+
+def test_wide_letters_take_two_places_of_a_label() -> None:
+    assert canvas.plain("送" * 30, limit=11) == "送" * 5 + "…"
+    assert canvas.plain("a" * 30, limit=11) == "a" * 10 + "…"
+
+
+def test_figures_of_tasks_in_another_script_have_ids_of_their_own_and_text_without_a_warning() -> None:
+    names = ("задачи.письмо", "задачи.счёт", "shop.send_mail", "shop.send.mail")
+    assert len({canvas.slug("ecdf", name) for name in names}) == len(names)
+    assert canvas.slug("ecdf", "account_setup") == "ecdf-account-setup"
+    line = dot_strips.line(pd.Series([1.0, 2.0]), name="タスク.送信", side="inprocess", unit=str)
+    with figures.drawing():
+        drawn = dot_strips.draw([dot_strips.Panel(heading="задача", lines=(line,))])
+        svg = canvas.svg(drawn, slug="x", title="t", description="d")
+    assert "タスク.送信" in svg
+    assert "задача" in svg
+
+
+def test_an_ecdf_reaches_as_far_as_its_curves_and_says_what_lies_beyond(run: Path) -> None:
+    jobs = pd.read_csv(run / "jobs.csv")
+    jobs.loc[jobs.index[0], "response_ms"] = 90_000.0
+    jobs.to_csv(run / "jobs.csv", index=False)
+    table = read(run).table("jobs")
+    curves = ecdf.curves(table[table["scenario"] == jobs["scenario"][0]])
+    low, high = ecdf.window(curves)
+    assert high < 1_000
+    assert low < min(float(curve.finished_ms[len(curve.finished_ms) // 2]) for curve in curves) < high
+    figure = next(item for item in figures_of("ecdf", run) if "90.0 s" in item.notes)
+    assert "lie right of the drawing" in figure.notes
+
+
+def test_sides_come_in_the_order_of_the_schema_whatever_the_order_of_the_rows() -> None:
+    rows = pd.DataFrame(
+        {"side": ["inline", "celery-hardened", "x", "inprocess", "celery-stock"], "n": range(5)}
+    )
+    assert [side for side, _ in groups(rows, "side")] == [
+        *("inprocess", "celery-stock", "celery-hardened", "inline"),
+        "x",
+    ]
+    twice = pd.concat([rows.assign(owners=10), rows.assign(owners=1)])
+    assert [key for key, _ in groups(twice, "owners", "side")][:2] == [
+        (10, "inprocess"),
+        (10, "celery-stock"),
+    ]
 
 
 def test_every_picture_has_its_own_title_and_description(whole_drawn: Sections) -> None:

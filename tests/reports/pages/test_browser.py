@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from reports.pages.section import Drawn
 
@@ -59,6 +59,8 @@ OVERLAPS = """
 })
 """
 
+#: An A4 page without its margins, in CSS pixels.
+PAPER: ViewportSize = {"width": 703, "height": 1017}
 BOX = "element => element.getBoundingClientRect().toJSON()"
 
 Scheme = Literal["light", "dark"]
@@ -136,7 +138,7 @@ def test_the_failure_matrix_needs_no_scrolling_at_1200_pixels(shown: Page) -> No
     shown.set_viewport_size({"width": 1200, "height": 900})
     widths = "frame => [frame.scrollWidth, frame.clientWidth]"
     needed, there = shown.eval_on_selector(".scroll:has(.matrix)", widths)
-    assert shown.eval_on_selector_all(".matrix thead th", "all => all.length - 1") == 4
+    assert shown.eval_on_selector(".matrix", "table => table.tHead.rows[0].cells.length - 1") == 4
     assert needed <= there
 
 
@@ -151,7 +153,7 @@ def test_a_cell_opens_its_timeline_by_the_keyboard(shown: Page) -> None:
 def test_an_opened_cell_is_as_wide_as_the_matrix_and_stands_under_its_row(shown: Page) -> None:
     shown.set_viewport_size({"width": 1200, "height": 900})
     shown.locator("details:has(#f10-inprocess) > summary").click()
-    places = ("#f10-inprocess", "table.matrix", "tr:has(> td #f10-inprocess) + tr")
+    places = ("#f10-inprocess", "table.matrix:has(#f10-inprocess)", "tr:has(> td #f10-inprocess) + tr")
     cell, table, next_row = (shown.locator(place).evaluate(BOX) for place in places)
     assert cell["width"] > 0.9 * table["width"]
     assert next_row["y"] >= cell["bottom"]
@@ -162,11 +164,83 @@ def test_a_link_to_a_cell_opens_it(shown: Page) -> None:
     shown.locator("#f12-celery-stock").wait_for(state="visible")
 
 
-def test_print_shows_the_worst_timelines_and_no_other(shown: Page) -> None:
+def test_print_has_the_answer_the_heat_map_and_the_verdicts_on_page_one(
+    browser: Browser, whole_report: Path
+) -> None:
+    page = browser.new_page(viewport=PAPER)
+    page.goto(whole_report.as_uri())
+    page.emulate_media(media="print")
+    for part in (".answer", "#at-a-glance", "#verdicts"):
+        assert page.locator(part).evaluate(BOX)["bottom"] <= PAPER["height"]
+    assert page.eval_on_selector("#about", "part => getComputedStyle(part).breakBefore") == "page"
+    page.close()
+
+
+def test_print_leaves_out_what_is_folded_and_shows_what_was_opened(shown: Page) -> None:
+    visible = "all => all.filter(e => e.checkVisibility()).length"
     shown.emulate_media(media="print")
-    drawn = shown.locator(".opened svg.tl").evaluate_all("all => all.filter(s => s.checkVisibility()).length")
+    folded = (
+        shown.locator("details").evaluate_all(visible),
+        shown.locator("svg.tl[role=img]").evaluate_all(visible),
+    )
+    shown.eval_on_selector("details:has(> #f10-inprocess)", "cell => { cell.open = true; }")
+    opened = shown.locator("svg.tl[role=img]").evaluate_all(visible)
     shown.emulate_media(media="screen")
-    assert drawn == 2  # the two cells with a loss
+    assert (folded, opened) == ((0, 0), 1)
+
+
+def test_in_print_no_heading_is_the_last_of_its_page(shown: Page) -> None:
+    shown.emulate_media(media="print")
+    kept = shown.eval_on_selector_all(
+        "h2, h3, caption, .intro", "all => all.filter(e => getComputedStyle(e).breakAfter !== 'avoid').length"
+    )
+    shown.emulate_media(media="screen")
+    assert kept == 0
+
+
+def test_the_first_screen_has_the_answer_the_heat_map_and_the_verdicts(
+    browser: Browser, whole_report: Path
+) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto(whole_report.as_uri())
+    for part in (".answer", "#at-a-glance", ".verdict .choice"):
+        assert page.locator(part).first.evaluate(BOX)["bottom"] <= 900
+    page.close()
+
+
+def test_a_click_anywhere_on_a_line_of_the_heat_map_leads_to_its_row(
+    browser: Browser, whole_report: Path
+) -> None:
+    page = opened(browser, whole_report)
+    line = page.locator(".heat tr:has(a[href='#fault-10'])")
+    line.locator("td").last.click(force=True)  # the link lies over the whole line
+    page.wait_for_function("location.hash === '#fault-10'")
+    assert page.locator("#fault-10").is_visible()
+    page.close()
+
+
+def test_a_line_of_the_heat_map_opens_the_fold_that_its_row_is_in(
+    browser: Browser, whole_report: Path
+) -> None:
+    page = opened(browser, whole_report)
+    folded = page.eval_on_selector_all("details .matrix tr[id^=fault]", "all => all.map(row => row.id)")
+    assert folded
+    page.evaluate(f"location.hash = '{folded[0]}'")
+    page.locator(f"#{folded[0]}").wait_for(state="visible")
+    page.close()
+
+
+def test_a_table_that_is_wider_than_its_frame_says_so_and_another_does_not(shown: Page) -> None:
+    shown.set_viewport_size({"width": 400, "height": 900})
+    shown.wait_for_function("document.querySelector('.scroll.sideways')")
+    wrong = shown.eval_on_selector_all(
+        ".scroll",
+        "all => all.filter(e => e.checkVisibility()"
+        " && e.classList.contains('sideways') !== e.scrollWidth > e.clientWidth + 1).length",
+    )
+    assert wrong == 0
+    said = shown.eval_on_selector(".sideways caption span", "e => getComputedStyle(e, '::after').content")
+    assert "sideways" in said
 
 
 def test_no_text_of_a_timeline_runs_into_another(shown: Page) -> None:
@@ -246,7 +320,7 @@ def test_an_answer_is_told_lights_up_its_verdict_and_stands_in_the_address(
     assert told.startswith("A queue is called for: it must survive the end of the app.")
     lit = page.eval_on_selector_all(".verdict.lit", "all => all.map(v => v.dataset.scenario)")
     assert lit == ["account_setup"]
-    assert page.get_attribute("#f10-inprocess", "class") == "opened lit-evidence"
+    assert page.get_attribute("#f10-inprocess", "class") == "cell-detail lit-evidence"
     shown_rows = page.eval_on_selector_all(".answer-row:not([hidden])", "all => all.length")
     again = browser.new_page()
     again.goto(page.url)

@@ -18,7 +18,7 @@ import ctypes, os, signal, sys, threading, time
 from reports.pages import fork_pool as hands
 from reports.data.run import Run
 def work(*pieces, processes=2):
-    return hands.shared(Run("here", {}, {}, (), ()), pieces, processes=processes)
+    return hands.run_pieces(Run("here", {}, {}, (), ()), pieces, processes=processes)
 """
 
 
@@ -140,8 +140,8 @@ except KeyboardInterrupt:
 
 def test_with_a_second_thread_nothing_is_shared_out() -> None:
     program = """
-print(hands.free() == min(hands.MOST, len(os.sched_getaffinity(0))))
+print(hands.process_count() == min(hands.MOST, len(os.sched_getaffinity(0))))
 threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
-print(hands.free())
+print(hands.process_count())
 """
     assert printed(program) == ["True", "1"]

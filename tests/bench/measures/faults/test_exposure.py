@@ -37,6 +37,47 @@ def test_a_job_is_exposed_that_the_fault_could_reach(
     assert (len(found.exposed), len(found.lost)) == (exposed, lost)
 
 
+@pytest.mark.parametrize(
+    ("accepted", "effect", "exposed"),
+    [
+        (5, 9, 0),  # done before the kill, though not before it was decided on
+        (5, 12, 1),  # running when it was made
+        (5, None, 1),
+        (11, None, 0),  # handed over after it
+    ],
+)
+def test_a_kill_exposes_what_was_accepted_and_not_done_when_it_was_made(
+    accepted: int, effect: int | None, exposed: int
+) -> None:
+    found = exposure(job(accepted, effect), scenario=WELCOME_EMAIL, from_ns=10, until_ns=10)
+    assert len(found.exposed) == exposed
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered", "effect", "unanswered"),
+    [
+        (5, None, None, 1),
+        (5, 6, None, 0),  # its caller was told
+        (5, None, 9, 0),  # done before the fault
+        (5, None, 12, 1),  # done, but nobody was told
+        (21, None, None, 0),  # asked when the fault was over
+    ],
+)
+def test_a_job_is_unanswered_whose_caller_heard_nothing(
+    asked: int, answered: int | None, effect: int | None, unanswered: int
+) -> None:
+    events: Events = [
+        {"t": asked, "event": "request", "scenario": WELCOME_EMAIL, "request": "u"},
+        *job(asked, effect),
+    ]
+    if answered is not None:
+        answer = {"t": answered, "event": "response", "status": 201}
+        events.append({**answer, "scenario": WELCOME_EMAIL, "request": "u"})
+    found = exposure(events, scenario=WELCOME_EMAIL, from_ns=10, until_ns=20)
+    assert len(found.unanswered) == unanswered
+    assert not set(found.unanswered) & set(found.exposed)
+
+
 @given(ledgers, st.integers(0, 10**10), st.integers(0, 10**10))
 def test_the_exposed_are_accepted_jobs_and_a_fault_from_first_to_last_exposes_all(
     events: Events, from_ns: int, until_ns: int

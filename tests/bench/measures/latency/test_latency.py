@@ -122,6 +122,13 @@ def test_the_host_tax_is_the_lag_under_load_minus_that_of_the_idle_control() -> 
     assert (frame["value_ms"] == 1.5).all()
 
 
+@pytest.mark.parametrize(("idle", "loaded"), [(40, 20), (20, 40)])
+def test_the_host_tax_counts_the_smaller_of_its_two_samples(idle: int, loaded: int) -> None:
+    block = Block(block="b001", side="inprocess", start_ns=0, end_ns=1_000)
+    frame = host_tax_frame([(t, 2.0) for t in range(loaded)], [(t, 0.5) for t in range(idle)], block)
+    assert (list(frame["quantile"]), list(frame["n"])) == ([0.5], [20])
+
+
 def test_a_block_without_events_has_empty_frames_with_their_columns(block: Block) -> None:
     jobs_frame, requests = job_frame([], block), request_frame([], block)
     assert latency_frame(jobs_frame, requests, block).empty

@@ -50,6 +50,18 @@ def test_at_120_percent_the_backlog_grows_by_what_is_too_much() -> None:
     assert seen.cleared_s == pytest.approx(2, rel=0.05)
 
 
+@pytest.mark.parametrize(("due_jobs", "growth"), [(40, backlog.LEAST_GROWTH), (1000, 80)])
+def test_a_backlog_may_grow_by_the_larger_of_ten_jobs_and_a_share_of_what_was_due(
+    due_jobs: int, growth: int
+) -> None:
+    def seen(never_end: int) -> Backlog:
+        ended = np.array([2.0] * (due_jobs - never_end) + [math.inf] * never_end)
+        return backlog.backlog(Jobs(due=np.ones(due_jobs), done=ended, ended=ended), 0, NS_PER_S)
+
+    assert not seen(growth).overloaded
+    assert seen(growth + 1).overloaded
+
+
 def test_a_job_that_never_ends_waits_and_never_clears() -> None:
     never = Jobs(due=np.array([0.0]), done=np.array([math.inf]), ended=np.array([math.inf]))
     seen = backlog.backlog(never, 0, NS_PER_S)

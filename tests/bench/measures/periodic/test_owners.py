@@ -41,6 +41,13 @@ def test_a_first_run_that_is_late_charges_itself_and_not_the_others() -> None:
     assert seen["phase_max_ms"] == pytest.approx(90)
 
 
+def test_a_missed_tick_is_no_jitter() -> None:
+    seen = row(runs("a", (k * T for k in range(10) if k not in {3, 4})), "a")
+    assert (seen["ticks_run"], seen["missed"]) == (8, 2)
+    assert seen["jitter_sd_ms"] == pytest.approx(0)
+    assert seen["drift_ppm"] == pytest.approx(0)
+
+
 def test_the_last_of_a_herd_is_charged_its_wait_for_the_first() -> None:
     names = [f"o{number}" for number in range(400)]
     events = [e for n, name in enumerate(names) for e in runs(name, range(n * 1_000_000, 2 * T, T))]

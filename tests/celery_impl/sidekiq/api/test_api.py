@@ -275,6 +275,10 @@ def test_workers_and_counts_are_told_by_the_workers_themselves(lab: Any) -> None
     stats, [found] = Stats.of(sample.app), Workers(sample.app)
     assert (stats.workers, stats.failed, found.concurrency, found.queues) == (1, 1, 2, ["celery"])
     assert [job["task"] for job in found.running] == ["sample_app.note"]
+    lab.eventually(
+        lambda: [later.at for later in Workers(sample.app)] > [found.at + 1]
+    )  # two more heartbeats
+    assert (Stats.of(sample.app).processed, Stats.of(sample.app).failed) == (3, 1), "each run counts once"
     worker.kill()
     lab.eventually(lambda: Workers(sample.app).size() == 0)
     assert Stats.of(sample.app).processed == 3

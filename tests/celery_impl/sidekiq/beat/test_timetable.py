@@ -15,7 +15,7 @@ from celery.schedules import crontab, schedule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from celery_impl.sidekiq.beat.lease import Answer, check_ttl
+from celery_impl.sidekiq.beat.lease import LeaseState, check_ttl
 from celery_impl.sidekiq.beat.lease_client import BACKOFF_MAX_S, Backoff, LeaseClient
 from celery_impl.sidekiq.beat.policies import Policy, PolicyError, Tick, due_tick, expires_s
 from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
@@ -260,10 +260,10 @@ def test_the_clock_follows_a_step_of_the_brokers() -> None:
 class FakeLease:
     ttl_s = 6.0
 
-    def __init__(self, *answers: Answer | Exception) -> None:
+    def __init__(self, *answers: LeaseState | Exception) -> None:
         self.answers = list(answers)
 
-    def hold(self) -> Answer:
+    def hold(self) -> LeaseState:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -272,7 +272,9 @@ class FakeLease:
 
 def test_a_holder_asks_again_in_a_third_of_the_lease_and_another_when_it_would_be_over() -> None:
     here = Monotonic()
-    lease = FakeLease(Answer("taken", 6.0, 0.0), Answer("kept", 6.0, 2.0), Answer("other", 0.4, 4.0))
+    lease = FakeLease(
+        LeaseState("taken", 6.0, 0.0), LeaseState("kept", 6.0, 2.0), LeaseState("other", 0.4, 4.0)
+    )
     leased = LeaseClient(lease, monotonic=here)
     assert (leased.turn(), leased.is_holder, leased.wait_s()) == (True, True, 2.0)
     here.now += 1.5
@@ -286,7 +288,7 @@ def test_a_holder_asks_again_in_a_third_of_the_lease_and_another_when_it_would_b
 
 def test_a_beat_that_lost_the_lease_or_the_broker_asks_at_once() -> None:
     here = Monotonic()
-    lease = FakeLease(Answer("taken", 6.0, 0.0), OSError("gone"), Answer("taken", 6.0, 9.0))
+    lease = FakeLease(LeaseState("taken", 6.0, 0.0), OSError("gone"), LeaseState("taken", 6.0, 9.0))
     leased = LeaseClient(lease, monotonic=here)
     leased.turn()
     leased.lost()

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from kombu.exceptions import OperationalError
 
-from celery_impl.sidekiq.enqueue.buffer import Buffer, BufferFullError, Kept
+from celery_impl.sidekiq.enqueue.buffer import Buffer, BufferedJob, BufferFullError
 from celery_impl.sidekiq.redis.sets import SCHEDULE
 
 HERE = Path(__file__).parent.parent.parent
@@ -195,8 +195,8 @@ def test_what_can_never_be_sent_does_not_hold_up_the_others(caplog: pytest.LogCa
     def broken() -> None:
         raise LookupError("no such queue")
 
-    buffer.keep(Kept(broken, "broken()"))
-    buffer.keep(Kept(lambda: sent.append("good"), "good()"))
+    buffer.add(BufferedJob(broken, "broken()"))
+    buffer.add(BufferedJob(lambda: sent.append("good"), "good()"))
 
     with caplog.at_level(logging.ERROR):
         assert buffer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -24,7 +25,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 from celery_impl.sidekiq import ArgumentsError, Duplicate, Sidekiq
-from celery_impl.sidekiq.enqueue.on_commit import NotSentError, delay_on_commit
+from celery_impl.sidekiq.enqueue.on_commit import DeferredJob, NotSentError, delay_on_commit
 from celery_impl.sidekiq.limits import unique
 
 
@@ -126,6 +127,7 @@ def test_a_job_of_a_transaction_that_did_not_commit_is_dropped_for_good(
         session.add(Row(name="a"))
         note.delay_on_commit(session, "dropped")
         end(session)
+    assert not [found for found in gc.get_objects() if isinstance(found, DeferredJob)], "the session lives on"
     with session.begin():
         note.delay_on_commit(session, "next")
     session.close()

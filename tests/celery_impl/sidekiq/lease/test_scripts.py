@@ -249,6 +249,27 @@ def test_a_full_broker_refuses_a_producer_and_nothing_of_what_the_leases_need(
     assert len(queued(leases, "a")) == 3
 
 
+@pytest.mark.parametrize(
+    ("since_ms", "until_ms", "reaps"),
+    [
+        (LEASE_MS, 0, True),
+        (LEASE_MS - 1, 0, False),
+        (LEASE_MS, LEASE_MS // 2, True),
+        (LEASE_MS, LEASE_MS // 2 + 1, False),
+    ],
+)
+def test_a_worker_reaps_the_dead_only_if_it_was_in_touch_for_a_whole_lease_and_just_now(
+    leases: LeaseStore, since_ms: int, until_ms: int, *, reaps: bool
+) -> None:
+    push(leases, "a", '{"a": 1}')
+    assert len(leases.fetch("dead", 0, 1, QUEUES, 10_000)) == 1
+    now = 10_000 + LEASE_MS
+    contact = Contact(since=now - since_ms, until=now - until_ms)
+    assert leases.reap(contact, now - 1) == 0, "its lease has a millisecond left"
+    assert leases.reap(contact, now) == reaps
+    assert len(queued(leases, "a")) == reaps
+
+
 def test_a_fetch_that_fails_half_way_holds_what_it_took_under_a_lease(leases: LeaseStore) -> None:
     push(leases, "a", '{"a": 1}')
     leases.commands.call(("SET", leases.prefix + "b", "no list"))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from celery import chain, chord, group
+from celery import Task, chain, chord, group
 from celery.exceptions import ChordError
 
 from inprocess.celery import InProcess
@@ -88,3 +89,27 @@ def test_a_part_that_returns_twice_counts_once(
     assert got(chord([twice.s(), add.s(1, 1)], total.s()).delay()) == 3
     assert len(sent) == 1
     assert run.broker.waiting() == []
+
+
+def test_parts_that_return_again_after_the_body_was_sent_send_it_no_second_time(
+    app: Any, add: Any, got: Got
+) -> None:
+    requests: list[Any] = []
+    sums: list[int] = []
+
+    @app.task(bind=True)
+    def part(self: Any) -> int:
+        requests.append(copy.copy(self.request))
+        return 1
+
+    class Counted(Task[Any, Any]):
+        def apply_async(self, *args: Any, **options: Any) -> Any:
+            sums.append(1)
+            return super().apply_async(*args, **options)
+
+    body = app.task(sum_of, name="body", base=Counted)
+    assert got(chord([part.s(), part.s()], body.s()).delay()) == 2
+    for request in requests:
+        app.backend.on_chord_part_return(request, "SUCCESS", 1)
+    assert got(add.delay(1, 1)) == 2
+    assert sums == [1]

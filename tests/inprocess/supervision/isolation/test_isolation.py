@@ -9,6 +9,7 @@ import textwrap
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from functools import partial
 
 import pytest
 
@@ -16,6 +17,7 @@ from inprocess.supervision.core.errors import WorkerDiedError
 from inprocess.supervision.core.process import ShutdownLimit
 from inprocess.supervision.isolation import isolation
 from inprocess.supervision.isolation.isolation import run, set_limits, stop_requested
+from inprocess.supervision.isolation.worker_threads import DaemonThreadPool, Job
 from inprocess.supervision.lifecycle.drain import drain
 from inprocess.supervision.tasks.child import Child, current_attempt, current_child
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
@@ -258,6 +260,28 @@ def test_a_lost_thread_does_not_keep_other_work_from_its_place(gate: threading.E
         asyncio.run(test())
     finally:
         set_limits(threads=isolation.THREADS)
+
+
+def test_no_more_threads_are_lost_and_replaced_than_the_pool_may_have(gate: threading.Event) -> None:
+    pool = DaemonThreadPool("test", 1, 0.0, lambda: None)
+    begun = [threading.Event() for _ in range(3)]
+
+    def stuck(number: int) -> None:
+        begun[number].set()
+        gate.wait(10)
+
+    jobs = [Job(f"job {number}", partial(stuck, number)) for number in range(3)]
+    for job in jobs:
+        pool.submit(job)
+    assert begun[0].wait(10)
+    pool.lose(jobs[0])
+    assert begun[1].wait(10), "one more in place of the lost one"
+    pool.lose(jobs[1])
+    assert ([job.lost for job in jobs], pool.running()) == ([True, False, False], jobs[:2])
+    assert pool.withdraw(jobs[2]), "it waits: the pool has lost as many threads as it may"
+    gate.set()
+    assert pool.wait(10) == []
+    assert pool.release(10)
 
 
 def test_work_that_ended_by_itself_during_the_stop_is_not_reported_as_cut_off() -> None:

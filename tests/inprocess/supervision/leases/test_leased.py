@@ -12,7 +12,7 @@ from inprocess.supervision.core.clock import sleep
 from inprocess.supervision.core.exits import SHUTDOWN
 from inprocess.supervision.core.process import KILL_WAIT_S
 from inprocess.supervision.leases.lease import check_ttl
-from inprocess.supervision.leases.leased import RETRY_S, Leased
+from inprocess.supervision.leases.leased import PARTS, RETRY_S, Leased
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.servers.gen_server import GenServer
 from inprocess.supervision.supervisors.child_spec import ChildSpec
@@ -42,6 +42,8 @@ class BoardLease:
         self.board, self.replica = board, replica
         self.ttl_s = TTL_S
         self.trouble: str | None = None
+        #: Seconds that the answer to `acquire` is on its way.
+        self.answer_s = 0.0
 
     async def acquire(self) -> int | None:
         await self._reached()
@@ -49,7 +51,9 @@ class BoardLease:
             return None
         self.board.token += 1
         self._take()
-        return self.board.token
+        token = self.board.token
+        await sleep(self.board.clock, self.answer_s)
+        return token
 
     async def renew(self) -> bool:
         await self._reached()
@@ -113,6 +117,25 @@ def test_one_of_two_replicas_runs_the_process_and_the_other_follows_at_its_end()
         await clock.advance(RETRY_S)
         assert (two.runs, two.tokens) == (True, [2])
         await two.leased.stop()
+
+    run(test)
+
+
+def test_the_lease_counts_from_its_request_and_not_from_a_late_answer() -> None:
+    async def test(board: Board, clock: FakeClock) -> None:
+        one = Replica(board, "one")
+        one.lease.answer_s = TTL_S / PARTS - 0.5
+        await clock.advance(one.lease.answer_s)
+        assert one.runs
+        one.lease.trouble = "silent"
+        ends = board.until - TTL_S / PARTS  # what is left then is for the process to end in
+        await clock.advance(ends - clock.now - 0.01)
+        assert one.runs
+        await clock.advance(0.02)
+        assert not one.runs
+        one.lease.trouble = None
+        await clock.advance(60.0)
+        await one.leased.stop()
 
     run(test)
 

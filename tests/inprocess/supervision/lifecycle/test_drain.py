@@ -20,6 +20,8 @@ from inprocess import (
     sleep,
     whereis,
 )
+from inprocess.supervision.core.exits import SHUTDOWN
+from inprocess.supervision.core.process import BaseProcess
 from inprocess.supervision.lifecycle.drain import CutOff
 from inprocess.testing import FakeClock, settle
 
@@ -171,3 +173,29 @@ def test_a_cancelled_drain_cuts_the_grace_short_and_still_stops_and_reports(
     run(test)
     assert "long: work(" in caplog.text
     assert "1 cut off and lost" in caplog.text
+
+
+def test_a_drain_whose_grace_is_over_waits_for_nothing_any_more() -> None:
+    class NeverIdle(BaseProcess):
+        async def idle(self) -> None:
+            await asyncio.get_running_loop().create_future()
+
+        def shutdown(self) -> None:
+            self._end(SHUTDOWN)
+
+        kill = shutdown
+
+    async def main() -> None:
+        process, clock = NeverIdle(), FakeClock()
+        process._bind("busy", clock)
+        draining = asyncio.create_task(drain(process, grace_s=5.0))
+        await clock.advance(4.9)
+        assert process.exit is None
+        await clock.advance(0.1)
+        await draining
+        await settle()
+        assert str(process.exit) == "shutdown"
+        assert clock.pending == 0
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())

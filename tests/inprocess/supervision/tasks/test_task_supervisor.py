@@ -272,6 +272,18 @@ def test_terminating_a_child_in_back_off_ends_it_and_its_timer() -> None:
     run(test)
 
 
+def test_a_supervisor_terminates_no_child_of_another() -> None:
+    async def test() -> None:
+        work = Work()
+        async with TaskSupervisor.start() as own, TaskSupervisor.start() as other:
+            child = started(own.start_child(work))
+            await settle()
+            assert not await other.terminate_child(child)
+            assert (child.state, child.exit, own.count) == ("running", None, 1)
+
+    run(test)
+
+
 def test_terminating_a_running_child_cancels_it_and_does_not_count_as_a_crash(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -1,0 +1,141 @@
+"""Blocks of faults on real parts: when a kill is stamped, whom it exposes, and what a noisy one tells."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from bench.blocks import fault as fault_block
+from bench.faults import FAULTS
+from bench.faults.processes import app_killed
+from bench.faults.spec import Fault
+from bench.faults.target import Target
+from bench.ledger import reader
+from bench.measures.events.history import histories
+from bench.plan.profiles import PROFILES, Profile
+from bench.plan.run_request import make_run_request
+from bench.run import runner
+from bench.schema import TABLES
+from bench.stack.scenario_subject import ScenarioSubject
+from bench.storage.run_directory import RunDirectory
+from scenarios.jobs import ACCOUNT_SETUP
+
+PROFILE = replace(PROFILES["smoke"], lanes=1)
+
+
+def strike(fault: Fault, side: str, out: Path, profile: Profile = PROFILE) -> RunDirectory:
+    """One strike of the fault at the side, without a control run."""
+    request = make_run_request(
+        ScenarioSubject,
+        scenarios=(),
+        sides=(side,),
+        measures=("fault",),
+        faults=(),
+        profile=replace(profile, faults=(fault.number,)),
+        seed=1,
+        out=out,
+    )
+    return runner.execute(replace(request, faults=[fault]), Console(quiet=True))
+
+
+def aimed_at(directory: RunDirectory, table: str) -> dict[str, Any]:
+    """The row of the scenario that the fault aims at."""
+    rows = directory.table(table)
+    (row,) = rows[rows["scenario"] == ACCOUNT_SETUP].to_dict("records")
+    return {str(name): value for name, value in row.items()}
+
+
+@pytest.mark.timeout(120)
+def test_the_exposed_are_the_jobs_that_were_accepted_and_not_done_when_the_app_was_killed(
+    tmp_path: Path,
+) -> None:
+    directory = strike(FAULTS[10], "inprocess", tmp_path)
+
+    events, _ = reader.read_events(directory.path / "events-f10-0-inprocess.jsonl")
+    (kill_ns,) = [event["t"] for event in events if event["event"] == "fault_on"]
+    jobs = [job for job in histories(events).values() if job.scenario == ACCOUNT_SETUP]
+    open_at_the_kill = [
+        job.job
+        for job in jobs
+        if (job.first("accepted") or kill_ns + 1) <= kill_ns and (job.first("effect") or kill_ns) >= kill_ns
+    ]
+    row = aimed_at(directory, "exposure")
+    assert row["strikes"] == 1
+    assert row["exposed"] == len(open_at_the_kill) > 0
+    assert row["lost"] == aimed_at(directory, "failures")["lost"] == row["exposed"]
+    down_ns = range(kill_ns + 50_000_000, kill_ns + int(app_killed.DOWN_S * 1e9))
+    written_by_the_app = {"accepted", "start", "done"}
+    late = [event for event in events if event["event"] in written_by_the_app and event["t"] in down_ns]
+    assert late == [], "the stamp is the kill and not the decision to kill: the app says nothing after it"
+
+
+@pytest.mark.timeout(180)
+def test_a_kill_that_exposes_no_job_is_made_again_and_three_times_at_most(tmp_path: Path) -> None:
+    moments: list[int] = []
+
+    async def kill_when_all_is_done(target: Target) -> None:
+        await asyncio.sleep(1.5)
+        await target.stamp_kill()
+        moments.append(len(target.events()))
+        target.processes.parts["app"].kill()
+        await target.processes.restart_app()
+
+    idle = replace(FAULTS[10], strike=kill_when_all_is_done, after_load=True, load_s=1.5, latency_ms=20.0)
+    directory = strike(idle, "inprocess", tmp_path)
+
+    assert len(moments) == fault_block.MAX_STRIKES == 3
+    row = aimed_at(directory, "exposure")
+    assert (row["exposed"], row["lost"], row["strikes"]) == (0, 0, 3)
+    assert len(directory.table("failures")) == 2, "the last strike alone is told"
+    told = aimed_at(directory, "failures")
+    assert told["accepted"] > 0
+    assert (told["at_least_once"], told["as_predicted"]) == ("unknown", ""), "nothing was put to the test"
+
+
+@pytest.mark.timeout(120)
+def test_times_of_a_block_are_left_out_where_the_machine_was_too_noisy_for_a_latency_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.measures.latency.validity.HICCUP_P99_MS", 0.0)
+    directory = strike(FAULTS[10], "inprocess", tmp_path)
+
+    (block,) = directory.table("blocks").to_dict("records")
+    assert block["valid"]
+    assert block["untimed"].startswith("hiccups of ")
+    assert block["hiccup_max_ms"] >= block["hiccup_p99_ms"] > 0
+    assert block["steal_percent"] >= 0
+    row = aimed_at(directory, "failures")
+    assert all(pd.isna(row[name]) for name in ("late", "t_first_s", "t_90_s", "t_clear_s", "lag_max_ms"))
+    assert row["accepted"] > 0
+    assert row["as_predicted"] == "yes", "this one hangs on counts"
+    assert list(directory.table("failures")) == list(TABLES["failures"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_under_a_lease_one_of_two_in_process_replicas_ticks(tmp_path: Path) -> None:
+    directory = strike(FAULTS[29], "inprocess", tmp_path)
+
+    rows = directory.table("failures")
+    row = rows[rows["fault"] == 29].iloc[0]
+    assert row["bursts"] == 0
+    assert row["as_predicted"] == "yes"
+    ticked = int(str(row["seen"]).partition("ticks due ")[2].partition(";")[0])
+    missed = int(str(row["seen"]).partition("missed ")[2].partition(";")[0])
+    assert ticked > 10
+    assert missed <= ticked / 4
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_with_its_buffer_the_hardened_queue_refuses_nothing_while_the_broker_is_away(tmp_path: Path) -> None:
+    directory = strike(FAULTS[16], "celery-hardened", tmp_path)
+    row = aimed_at(directory, "failures")
+    assert (row["refused"], row["lost"]) == (0, 0)
+    assert row["accepted"] == row["submitted"] == row["done_once"] + row["duplicated"]
