@@ -97,7 +97,7 @@ def summary(run: Run) -> dict[str, Any]:
 
 
 def _measured(run: Run) -> dict[str, int]:
-    rows = run.valid_blocks()
+    rows = run.table("blocks")  # those that count
     found = {
         str(measure): int(blocks) for measure, blocks in rows["measure"].value_counts(sort=False).items()
     }

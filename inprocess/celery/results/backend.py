@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from celery import states
@@ -159,6 +159,13 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
         meta = self._get_task_meta_for(result.id)
         if meta["status"] in states.READY_STATES:
             result._maybe_set_cache(meta)  # noqa: SLF001 - as Celery's own backends
+        return result
+
+    def remove_pending_result(self, result: Any) -> Any:
+        """Stop notifying this result; Celery before 5.7 would stop any other with the same id as well."""
+        waiting = (mapping.get(result.id) for mapping in self._pending_results)
+        if any(found is result or (isinstance(found, Mapping) and id(result) in found) for found in waiting):
+            return super().remove_pending_result(result)
         return result
 
     def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:  # noqa: ARG002 - Celery's signature
