@@ -39,7 +39,6 @@ def call(
 
 @pytest.mark.timeout(120)
 def test_a_run_and_its_report_work_where_other_packages_have_our_names(project: Path) -> None:
-    (project / "pytest.ini").write_text("[pytest]\naddopts = --no-such-option\n")
     words = ("--profile", "smoke", "--side", "inprocess", "--measure", "latency", "--measure", "micro")
     done = call(project, "run", *words, PYTEST_ADDOPTS="--no-such-option")
     assert done.returncode == 0, done.stdout + done.stderr
