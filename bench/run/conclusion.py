@@ -27,20 +27,11 @@ def conclude(directory: RunDirectory, subject: Subject[Any], *, stopped_by: str 
 
     `stopped_by` says why the run is not complete; empty if it is.
     """
-    latency, blocks = directory.table("latency"), directory.table("blocks")
-    sides = directory.manifest["sides"]
-    baseline = next((side for side in BASELINES if side in sides), sides[0])
-    counted = validity.counted(latency, blocks)
+    blocks = directory.table("blocks")
+    baseline = _baseline(directory)
+    counted = validity.counted(directory.table("latency"), blocks)
     if not counted.empty:
-        hiccups = dict(zip(blocks["block"], blocks["hiccup_p99_ms"].fillna(0.0), strict=True))
-        rows = comparison.comparisons(
-            counted,
-            baseline=baseline,
-            sides=sides,
-            hiccup_ms=hiccups,
-            min_pairs=least_pairs(directory.manifest),
-        )
-        directory.replace("comparisons", rows)
+        directory.replace("comparisons", side_comparisons(directory))
     directory.replace("blast", blasts(directory))
     directory.save_manifest(
         finished_at=None if stopped_by else now(),
@@ -65,6 +56,23 @@ def nothing_counted(directory: RunDirectory) -> str:
     return (
         f"nothing counted: {len(rows)} of {len(rows)} blocks are invalid; {first['block']}: {first['reason']}"
     )
+
+
+def side_comparisons(directory: RunDirectory) -> pd.DataFrame:
+    """Return `TABLES["comparisons"]` from the run's other tables, by the rules of this version."""
+    blocks = directory.table("blocks")
+    return comparison.comparisons(
+        validity.counted(directory.table("latency"), blocks),
+        baseline=_baseline(directory),
+        sides=directory.manifest["sides"],
+        hiccup_ms=dict(zip(blocks["block"], blocks["hiccup_p99_ms"].fillna(0.0), strict=True)),
+        min_pairs=least_pairs(directory.manifest),
+    )
+
+
+def _baseline(directory: RunDirectory) -> str:
+    sides = directory.manifest["sides"]
+    return next((side for side in BASELINES if side in sides), sides[0])
 
 
 def own(rows: pd.DataFrame) -> dict[str, float | None]:

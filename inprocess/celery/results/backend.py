@@ -5,7 +5,8 @@ through the result serialiser, so that what comes back is what a real backend wo
 reference. They are kept until they are forgotten, or for `result_expires` (a day by default), and at most
 MAX_RESULTS of them: beyond that the oldest are dropped.
 
-Any thread. Waiting on the loop's own thread would wait for itself and is refused.
+Any thread. Waiting on the loop that the run lives on would wait for itself and is refused. On any other loop
+it is allowed, and blocks that loop.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Store:
     def __init__(self, max_results: int = MAX_RESULTS, now: Callable[[], float] = time.monotonic) -> None:
         self.changed = threading.Condition()
         self.waiters: Any = None
+        #: The loop that the run lives on; None before it begins.
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._max = max_results
         self._now = now
         self._values: dict[str, tuple[float, Any]] = {}  # in the order of their first writing
@@ -91,7 +94,7 @@ class Waiters(BaseResultConsumer):  # type: ignore[misc]  # see internals
     ) -> Iterator[None]:
         """Wait until `p` is ready; raise TimeoutError after `timeout` seconds."""
         if not p.ready:
-            refuse_on_loop()
+            refuse_on_loop(self.backend.store.loop)
         changed = self.backend.store.changed
         deadline = None if timeout is None else time.monotonic() + timeout
         while not p.ready:
@@ -209,13 +212,11 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
         return meta
 
 
-def refuse_on_loop() -> None:
-    """Raise RuntimeError on the thread of a running loop, which would wait for itself."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+def refuse_on_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Raise RuntimeError on this loop, the run's own, which would wait for itself."""
+    if loop is None or asyncio._get_running_loop() is not loop:  # noqa: SLF001 - documented under this name
         return
     raise RuntimeError(
-        "get() on an event loop's own thread would stop the loop that is to bring the result: "
+        "get() on the run's own event loop would stop the loop that is to bring the result: "
         "use `await inprocess.celery.result(async_result)`, or asyncio.to_thread(async_result.get)"
     )
