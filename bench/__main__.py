@@ -1,5 +1,5 @@
 """`python -m bench`, the same as `queue-or-task`."""
 
-from bench.cli.commands import main
+from queue_or_task import main
 
-main(prog_name="queue-or-task")
+main()

@@ -35,11 +35,16 @@ from types import MappingProxyType
 from typing import Any, Literal, TypedDict, get_args
 
 #: Raised by one whenever a file or a column changes its meaning; a column that is added changes none.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+#: The first schema in which the caller cost of the welcome e-mail is the hand-over alone. In earlier runs it
+#: contains the INSERT of the user, so readers treat it as not measured.
+HAND_OVER_ALONE = 2
 
 MANIFEST = "run.json"
 PLAN = "plan.json"
 REPORT = "report.html"
+#: How far a run has come, while it measures.
+LIVE = "live.html"
 MICRO = "micro.json"
 CHECKS = "checks.json"
 SUMMARY_JSON = "summary.json"
@@ -63,12 +68,13 @@ BETWEEN_TEXTS = "; "
 #: How the rows that a threshold names become one figure.
 Aggregate = Literal["sum", "min", "median", "max"]
 #: Whether one side is lower or higher than another, as `bench.measures.statistics.verdict_words` finds it.
-Words = Literal["lower", "higher", "no clear difference", "too noisy to say"]
+Words = Literal["lower", "higher", "no clear difference", "too few pairs", "too noisy to say", "the same run"]
 WORDS: tuple[Words, ...] = get_args(Words)
 #: Whether a promise was kept; unknown where that could not be judged.
 State = Literal["held", "broken", "unknown"]
 
-#: Fewest samples from which each quantile may be printed (docs/method.md).
+#: Fewest samples of one block from which each quantile may be printed; several jobs of one request are one
+#: sample (docs/method.md).
 MINIMUM_SAMPLES: Mapping[float, int] = MappingProxyType({0.5: 6, 0.9: 36, 0.95: 72, 0.99: 368, 0.999: 3_688})
 
 #: Every side that a run can measure with its label, in the order of the reports.
@@ -234,7 +240,7 @@ _SCENARIO = _text("scenario", "scenario", SCENARIO_LABELS)
 #: Index of the ABBA round: blocks of one repetition are paired.
 _REPETITION = _count("repetition", "repetition")
 _METRIC = _text("metric", "metric", METRIC_LABELS)
-#: One of `MINIMUM_SAMPLES`; only from enough samples.
+#: One of `MINIMUM_SAMPLES`; only from enough requests.
 _QUANTILE = _number("quantile", "quantile")
 #: The number of docs/faults.md.
 _FAULT = _count("fault", "fault")
@@ -250,6 +256,14 @@ _RATIO = (
     _number("ratio", "ratio"),
     _number("low", "low end of the 95 % interval"),
     _number("high", "high end of the 95 % interval"),
+)
+#: What `bench.measures.statistics.verdict_words` says of a difference beside its words.
+_CALLED = (
+    replace(_count("pairs_needed", "pairs needed"), added=True),
+    replace(_number("margin_ms", "practical margin", "ms"), added=True),
+    replace(_number("p", "p-value"), added=True),
+    replace(_number("p_holm", "p-value after Holm's correction"), added=True),
+    replace(_truth("under_hiccup", "a tail below the machine's own hiccup"), added=True),
 )
 #: Cores in use.
 _CORES = (
@@ -268,6 +282,8 @@ _LATENCY = (
     _number("value_ms", "value", "ms"),
     _count("n", "n"),
 )
+#: The jobs of one request are no independent samples: a quantile needs enough of these.
+_REQUESTS = replace(_count("requests", "requests"), added=True)
 
 _FAILURES = (
     _BLOCK,
@@ -374,7 +390,7 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
             Table(
                 name="latency",
                 row="one quantile of one metric of one side and scenario in one block",
-                columns=_LATENCY,
+                columns=(*_LATENCY, _REQUESTS),
             ),
             Table(
                 name="comparisons",
@@ -389,6 +405,7 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     _number("difference_ms", "difference", "ms"),
                     _WORDS,
                     _WHY,
+                    *_CALLED,
                 ),
             ),
             Table(
@@ -653,7 +670,12 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
             Table(
                 name="hog_latency",
                 row="as latency.csv, without the heavy jobs and with them",
-                columns=(*_LATENCY, _text("place", "place", PLACE_LABELS), _count("hogs", "heavy jobs")),
+                columns=(
+                    *_LATENCY,
+                    _text("place", "place", PLACE_LABELS),
+                    _count("hogs", "heavy jobs"),
+                    _REQUESTS,
+                ),
             ),
             Table(
                 name="load_latency",
@@ -662,6 +684,7 @@ SCHEMA: Mapping[str, Table] = MappingProxyType(
                     *_LATENCY,
                     _number("share", "share of the side's own capacity"),
                     _number("rate_per_s", "requests/s"),
+                    _REQUESTS,
                 ),
             ),
         )
@@ -685,6 +708,7 @@ COMPARISON = Table(
         *_RATIO,
         _WORDS,
         _WHY,
+        *_CALLED,
     ),
 )
 COMPARED = COMPARISON.names

@@ -23,12 +23,17 @@ def create_user(params: Mapping[str, Any]) -> User:
     warning is logged and the user stays created.
     """
     user = users.create(params)
+    send_welcome_email(user)
+    return user
+
+
+def send_welcome_email(user: User) -> None:
+    """Queue the e-mail to a committed user; where the broker does not take it, a warning is logged."""
     try:
         enqueue(send_welcome.s(user.id))
     except RefusedError as error:
         logger.warning("no welcome e-mail for user %s", user.id, exc_info=True)
         ledger.failed(jobs.WELCOME_EMAIL, jobs.email(user.id), where="log", error=error)
-    return user
 
 
 @app.task(name=names.SEND_WELCOME, shared=False, ignore_result=True, sidekiq_retry=False)

@@ -27,11 +27,16 @@ def create_user(params: Mapping[str, Any]) -> User:
     loop must not wait. Raise ValidationError with the errors of each field.
     """
     user = users.create(params)
+    send_welcome_email(user)
+    return user
+
+
+def send_welcome_email(user: User) -> None:
+    """Start to send the e-mail to a committed user, and return; it never blocks."""
     sending = Task.start(_send, user, name=jobs.email(user.id), loop=application.home())
     if isinstance(sending, Refused):
         log.error("user %s is created, but gets no welcome e-mail: %s", user.id, sending.text)
         ledger.failed(jobs.WELCOME_EMAIL, jobs.email(user.id), where="log", error=sending.text)
-    return user
 
 
 def _send(user: User) -> None:

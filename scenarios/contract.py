@@ -56,3 +56,9 @@ class WelcomeEmail(Protocol):
         Raise ValidationError with the fields' errors. The user stays created where the e-mail
         cannot be sent or handed over: it is nonessential work.
         """
+
+    def send_welcome_email(self, user: User) -> None:
+        """Send the e-mail to a committed user in the background: the last step of `create_user`.
+
+        A hand-over that fails is logged; it raises nothing.
+        """

@@ -9,7 +9,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from bench.analysis.run_comparison import Compared, records
 from bench.atomic_write import write_atomically
 from bench.errors import BenchError
 from bench.schema import SCHEMA_VERSION
+from queue_or_task import module_command
 
 
 def page_path(a: Path, b: Path) -> Path:
@@ -37,7 +37,7 @@ def write_page(found: Compared, page: Path) -> int:
         write_atomically(figures, json.dumps(summary(found, page.parent), indent=2, allow_nan=False) + "\n")
     except OSError as error:
         raise BenchError(f"cannot write {figures}: {error.strerror}; use --out") from error
-    return subprocess.run([sys.executable, "-m", "reports.versus", str(figures)], check=False).returncode
+    return subprocess.run(module_command("reports.versus", str(figures)), check=False).returncode
 
 
 def summary(found: Compared, folder: Path) -> dict[str, Any]:

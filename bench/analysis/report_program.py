@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
+
+from queue_or_task import module_command
 
 #: The threads of NumPy's algebra, of which a report has no use, would keep it from sharing out its work
 #: over processes (`reports.pages.fork_pool`).
@@ -20,7 +21,7 @@ def render(run_directory: Path, *, form: str = "html") -> int:
 
     "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
     """
-    command = [sys.executable, "-m", "reports", str(display_path(run_directory)), "--format", form]
+    command = module_command("reports", str(display_path(run_directory)), "--format", form)
     return subprocess.run(command, check=False, env=os.environ | _ONE_THREAD).returncode
 
 

@@ -7,7 +7,7 @@ unknown side ends it at once with one line and exit code 2.
 | request                | answer                                                              |
 |------------------------|---------------------------------------------------------------------|
 | POST /account-setup    | inserts the user, hands over: 202 {"id"}, 422 {"errors"}             |
-| POST /users            | `create_user`: 201 {"id"}, 422 {"errors"}                            |
+| POST /users            | inserts the user, hands the e-mail over: 201 {"id"}, 422 {"errors"}  |
 | PUT /sync/{owner}      | `start`: 204                                                         |
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
@@ -23,7 +23,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from json import JSONDecodeError
@@ -41,7 +41,7 @@ from bench.app.host_endpoints import HostEndpoints, be_host, failed
 from bench.ledger import submissions
 from scenarios import database, settings, users
 from scenarios.contract import RefusedError
-from scenarios.users import ValidationError
+from scenarios.users import User, ValidationError
 
 SIDE_VARIABLE = "QUEUE_OR_TASK_SIDE"
 
@@ -88,18 +88,21 @@ class App:
         """POST /account-setup."""
         user = await run_in_threadpool(users.create, await _params(request))
         with submissions.account_setup(user.id):
-            if self.build.on_loop:
-                self.build.account_setup.set_up_user_account(user)
-            else:
-                await run_in_threadpool(self.build.account_setup.set_up_user_account, user)
+            await self._hand_over(self.build.account_setup.set_up_user_account, user)
         return JSONResponse({"id": user.id}, status_code=202)
 
     async def create_user(self, request: Request) -> Response:
         """POST /users."""
-        params = await _params(request)
-        with submissions.welcome_email(params["id"]):
-            user = await run_in_threadpool(self.build.welcome_email.create_user, params)
+        user = await run_in_threadpool(users.create, await _params(request))
+        with submissions.welcome_email(user.id):
+            await self._hand_over(self.build.welcome_email.send_welcome_email, user)
         return JSONResponse({"id": user.id}, status_code=201)
+
+    async def _hand_over(self, call: Callable[[User], None], user: User) -> None:
+        if self.build.on_loop:
+            call(user)
+        else:
+            await run_in_threadpool(call, user)
 
     async def sync(self, request: Request) -> Response:
         """PUT and DELETE /sync/{owner}."""

@@ -35,7 +35,7 @@ class Build:
     lifespan: Callable[[], AbstractAsyncContextManager[object]]
     #: Accepted jobs that have not ended, each with where it is; may block.
     pending_jobs: Callable[[], Mapping[str, str]]
-    #: Whether `set_up_user_account` never blocks, so that a coroutine calls it as it is.
+    #: Whether handing a job over never blocks, so that a coroutine calls it directly.
     on_loop: bool
 
 

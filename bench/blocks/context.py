@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import shutil
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from bench.plan.subject import SideOptions, Subject, Workspace
 from bench.process.process_table import Process, ProcessTable, wait_for_file
 from bench.stack.stack import Stack
 from bench.storage.run_directory import RunDirectory
+from queue_or_task import module_command
 
 #: The load generator, which is a program: its HTTP client is not loaded here.
 GENERATOR = "bench.load.generator"
@@ -90,11 +90,11 @@ class Context:
         path.write_text(plan.to_json())
         generator = self.table.start(
             "generator",
-            [
-                *(sys.executable, "-m", GENERATOR),
+            module_command(
+                GENERATOR,
                 *("--plan", str(path), "--url", stack.processes.app_url),
                 *("--lead-s", str(lead_s), "--timeout-s", str(REQUEST_LIMIT_S), "--announce", str(announce)),
-            ],
+            ),
             env=stack.processes.env,
             folder=stack.folder,
         )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from bench.process.process_table import Process
 from bench.stack import cpu_usage, hiccup_meter
 from bench.stack.resources import Sample, sample
 from bench.stack.stack import Stack
+from queue_or_task import module_command
 
 #: Seconds after the measured window until a job that is not done counts as infinitely late.
 DRAIN_S = 10.0
@@ -135,10 +135,10 @@ def _start_hiccup(context: Context, stack: Stack, block: Block) -> Process:
     seconds = (block.end_ns - block.start_ns) / NS_PER_S
     return context.table.start(
         "hiccup",
-        [
-            *(sys.executable, "-m", hiccup_meter.__name__, "--start-at", str(block.start_ns)),
-            *("--seconds", str(seconds), "--folder", str(stack.folder)),
-        ],
+        module_command(
+            hiccup_meter.__name__,
+            *("--start-at", str(block.start_ns), "--seconds", str(seconds), "--folder", str(stack.folder)),
+        ),
         env=stack.processes.env,
         folder=stack.folder,
     )

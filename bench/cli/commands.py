@@ -33,8 +33,26 @@ WORLD_PORT = 8100
 console = Console()
 
 
-@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+SHORT_HELP = """\
+Does a background job need a queue, or is a supervised task in the app enough? Measured.
+
+  queue-or-task run                      measure: a quick look, under 5 minutes
+  queue-or-task run --app shop.celery:app --task shop.tasks.send_receipt --args '[42]'
+                                         measure your own Celery task
+  queue-or-task report results/latest    render a report again
+  queue-or-task list                     scenarios, sides, measures, profiles and faults
+
+queue-or-task --help shows every command."""
+
+
+@click.group(
+    cls=OneLineErrors,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="queue-or-task", message="%(prog)s %(version)s")
+@click.pass_context
+def main(context: click.Context) -> None:
     """Find out whether a background job needs a queue, or a supervised task in the app is enough.
 
     \b
@@ -51,6 +69,8 @@ def main() -> None:
       queue-or-task compare results/A results/B           two runs beside each other, as a page too
       queue-or-task check -t 'p99(response) < 200ms' -t 'lost == 0'   a gate for CI
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
+    if context.invoked_subcommand is None:
+        click.echo(SHORT_HELP)
 
 
 @main.command()
@@ -262,7 +282,3 @@ def verify(*, short: bool, seed: int, out: Path) -> None:
     verdicts = {row.verdict for row in rows}
     if verdicts != {"held"}:
         sys.exit(EXIT_CROSSED if "NOT HELD" in verdicts else EXIT_NOISY)
-
-
-if __name__ == "__main__":
-    main()

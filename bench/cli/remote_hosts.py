@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import json
 import os
-import sys
 import tempfile
 import uuid
 from collections.abc import Callable
@@ -33,6 +32,7 @@ from bench.run.host_discovery import check_database, worker_answers
 from bench.world import serve
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, BrokerError, check_broker, delete_keys
 from bench.world.remote_world import ANSWER_S, RemoteWorld
+from queue_or_task import module_command
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Seconds between two reads of the worker's ledger.
@@ -153,4 +153,4 @@ def _celery(concurrency: int | None) -> list[str]:
     ]
     if concurrency is not None:
         options += ["--concurrency", str(concurrency)]
-    return [sys.executable, "-m", "celery", "-A", "celery_impl.app", "worker", *options]
+    return module_command("celery", "-A", "celery_impl.app", "worker", *options)

@@ -1,4 +1,7 @@
-"""The caller's half of the ledger: submit, then accepted or refused, around a call of the contract."""
+"""The caller's half of the ledger: submit, then accepted or refused, around a hand-over.
+
+What every side does alike before it, such as the INSERT of a user and its commit, stays outside.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ def account_setup(user_id: str) -> AbstractContextManager[None]:
 
 
 def welcome_email(user_id: str) -> AbstractContextManager[None]:
-    """Around `create_user`: one job, refused as well where the user is."""
+    """Around `send_welcome_email`: one job."""
     return _handover(jobs.WELCOME_EMAIL, (jobs.email(user_id),))
 
 

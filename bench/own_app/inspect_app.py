@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +13,10 @@ from typing import Any
 
 from bench.errors import BenchError
 from bench.own_app.children.app_description import Answer, Entry
+from queue_or_task import module_command
 
+#: Packages of ours that a process which imports the app needs; its own may have every other name.
+PACKAGES: tuple[str, ...] = ("bench", "celery_impl", "inprocess", "scenarios")
 #: Seconds that an app may take to be imported.
 IMPORT_WITHIN_S = 60.0
 
@@ -33,7 +35,7 @@ def ask(
     """
     question = json.dumps({"app": app, "folder": str(folder), "calls": calls, "reach": reach})
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "bench.own_app.children.describe"],
+        module_command("bench.own_app.children.describe", packages=PACKAGES),
         cwd=folder,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -22,6 +22,7 @@ from bench.errors import BenchError
 from bench.ledger.job_names import PROBE
 from bench.own_app.children.app_description import Answer
 from bench.own_app.children.rebound_app import NOWHERE, RESULTS_NOWHERE, Adoption
+from bench.own_app.inspect_app import PACKAGES
 from bench.own_app.workload.workload import Workload
 from bench.plan.sides import Side
 from bench.plan.subject import SideOptions, Workspace
@@ -78,6 +79,7 @@ class OwnProcesses(SideProcesses):
     """The processes of a side of the app: they run in the project's folder, with the user's environment."""
 
     host = "bench.own_app.children.host"
+    packages = PACKAGES
 
     def __init__(
         self, own: App, side: Side, workspace: Workspace, options: SideOptions, *, queue: str
@@ -116,11 +118,7 @@ class OwnProcesses(SideProcesses):
         return Broker.start(self.folder / "broker", persistence=self.side.persistent_broker, env=env)
 
     def _start(self, name: str, command: list[str]) -> Process:
-        """With `-P`, so that no module of the project's folder hides one of ours."""
-        python, *rest = command
-        return self._table.start(
-            name, [python, "-P", *rest], env=self.env, folder=self.folder, cwd=self._own.folder
-        )
+        return self._table.start(name, command, env=self.env, folder=self.folder, cwd=self._own.folder)
 
     def _environment(self, options: SideOptions) -> dict[str, str]:
         """The user's own environment, untouched but for what a run needs to know."""

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +16,7 @@ import psutil
 
 from bench.errors import BenchError
 from bench.process import guardian
+from queue_or_task import module_command
 
 #: Seconds that a process may take to end after SIGTERM before its group is killed.
 STOP_GRACE_S = 10.0
@@ -80,7 +80,7 @@ class ProcessTable:
     def __init__(self) -> None:
         self._processes: list[Process] = []
         self._guardian = subprocess.Popen(
-            [sys.executable, "-m", guardian.__name__],
+            module_command(guardian.__name__),
             stdin=subprocess.PIPE,
             start_new_session=True,
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from bench.blocks.context import Context
 from bench.errors import BenchError
 from bench.schema import MICRO
+from queue_or_task import module_command
 
 #: Seconds that all of it may take.
 LIMIT_S = 120.0
@@ -17,11 +17,11 @@ SUITE = Path(__file__).parent.parent / "micro" / "test_calls.py"
 
 def command(target: Path, scratch: Path) -> list[str]:
     """The command that times the calls and writes `target`; its temporary files go to `scratch`."""
-    return [
-        *(sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"),
+    return module_command(
+        *("pytest", str(SUITE), "-q", "-p", "no:cacheprovider"),
         *("-o", "addopts=", "--import-mode=importlib", f"--basetemp={scratch}"),
         *("--benchmark-only", f"--benchmark-json={target}"),
-    ]
+    )
 
 
 async def run(context: Context) -> None:

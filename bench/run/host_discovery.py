@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping
 
 from bench.errors import BenchError
@@ -14,19 +13,13 @@ from bench.plan.run_request import RunRequest
 from bench.plan.sides import Side
 from bench.world.broker import KEY_PREFIX_VARIABLE, URL_VARIABLE, delete_keys
 from bench.world.remote_world import RemoteWorld
+from queue_or_task import module_command
 
 DATABASE_VARIABLE = "DATABASE_URL"
 #: Seconds within which a worker elsewhere must answer a ping.
 WORKER_ANSWERS_S = 10.0
 #: Seconds that starting the process that pings may take besides.
 START_S = 30.0
-
-# Runs in a process of its own: a Celery app is configured for one side when it is imported.
-_PING = (
-    "import sys\n"
-    "from celery_impl.app import app\n"
-    "sys.exit(not app.control.inspect(timeout=float(sys.argv[1]), limit=1).ping())\n"
-)
 
 
 def discover(request: RunRequest, env: Mapping[str, str]) -> Deployment:
@@ -76,7 +69,7 @@ def worker_answers(env: Mapping[str, str], *, within_s: float) -> bool:
     """Ping the workers over the broker that `env` names, as Celery's own tools do; True if any answers."""
     try:
         done = subprocess.run(
-            [sys.executable, "-c", _PING, str(within_s)],
+            module_command("bench.run.ping_workers", str(within_s)),
             env=dict(env),
             capture_output=True,
             timeout=within_s + START_S,

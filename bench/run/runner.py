@@ -28,6 +28,7 @@ from bench.process.process_table import ProcessTable
 from bench.run import call_costs, resume
 from bench.run.conclusion import conclude
 from bench.run.host_discovery import discover
+from bench.run.live_page import LivePage
 from bench.run.progress import RunProgress
 from bench.schema import PLAN
 from bench.storage.manifest import manifest
@@ -105,7 +106,8 @@ def _measure(
 async def _run(run_plan: RunPlan, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
     run_plan, refused = possible(run_plan, context.deployment)
-    with RunProgress(run_plan.guess_s(lanes), console) as progress:
+    page = LivePage(context.directory.path)
+    with RunProgress(run_plan.guess_s(lanes), console, page=page) as progress:
         progress.say(run_plan.summary(lanes))
         for spec, reason in refused:
             context.directory.append("blocks", [blocks.invalid_row(spec, reason)])

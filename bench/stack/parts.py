@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sys
 import time
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import Process, wait_for_file
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
+from queue_or_task import PACKAGES, module_command
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
 #: Parts that are no part of the side: the services that it calls, and what the harness puts between.
@@ -32,6 +32,8 @@ class SideProcesses:
 
     #: The module that is the app.
     host = "bench.app"
+    #: The packages of ours that its processes import from our folder, whatever else has the name.
+    packages: tuple[str, ...] = PACKAGES
 
     def __init__(self, side: Side, workspace: Workspace, options: SideOptions) -> None:
         self.side = side
@@ -159,7 +161,7 @@ class SideProcesses:
         if name in self.parts:
             self._table.kill(self.parts[name])
         self.began.setdefault(name, time.monotonic_ns())
-        self.parts[name] = self._start(name, [sys.executable, "-m", module, *options])
+        self.parts[name] = self._start(name, module_command(module, *options, packages=self.packages))
 
     async def stop(self) -> None:
         """End every part at once, then the broker."""

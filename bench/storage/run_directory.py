@@ -20,7 +20,16 @@ from filelock import FileLock, Timeout
 
 from bench.atomic_write import replacement, write_atomically
 from bench.errors import BenchError
-from bench.schema import MANIFEST, SCHEMA, SCHEMA_VERSION, TABLES, Column, Manifest, join_texts
+from bench.schema import (
+    HAND_OVER_ALONE,
+    MANIFEST,
+    SCHEMA,
+    SCHEMA_VERSION,
+    TABLES,
+    Column,
+    Manifest,
+    join_texts,
+)
 
 #: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
 FREE_BYTES_NEEDED = 300_000_000
@@ -127,7 +136,9 @@ class RunDirectory:
                 f"{path} cannot be read ({' '.join(str(error).split())}): mend the line, or measure again"
             ) from error
         unknown = {str(name): found[name] for name in found if name not in TABLES[table]}
-        return pd.DataFrame({column.name: _typed(found, column) for column in columns} | unknown)
+        frame = pd.DataFrame({column.name: _typed(found, column) for column in columns} | unknown)
+        is_old = int(self.manifest.get("schema", SCHEMA_VERSION)) < HAND_OVER_ALONE
+        return _without_mixed_caller_cost(frame) if is_old else frame
 
     def point_latest(self) -> None:
         """Let `latest` beside this directory point at it."""
@@ -160,6 +171,16 @@ def _typed(found: pd.DataFrame, column: Column) -> pd.Series[Any]:
     if is_number:
         return pd.to_numeric(found[column.name], errors="coerce")
     return found[column.name]
+
+
+def _without_mixed_caller_cost(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the caller cost of the welcome e-mail, which contained the INSERT of its user."""
+    if "scenario" not in frame:
+        return frame
+    of_mail = frame["scenario"] == "welcome_email"
+    kept = frame[~(of_mail & (frame["metric"] == "caller"))] if "metric" in frame else frame
+    columns = [column for column in ("caller_ms", "caller_max_ms") if column in frame]
+    return kept.assign(**{column: kept[column].mask(of_mail) for column in columns})
 
 
 def check_space(out: Path) -> None:

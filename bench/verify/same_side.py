@@ -31,7 +31,7 @@ from scipy import stats
 
 from bench.measures.statistics.comparison import comparisons
 from bench.measures.statistics.quantiles import quantile
-from bench.measures.statistics.verdict_words import classify_difference
+from bench.measures.statistics.verdict_words import call_differences, measure_difference
 from bench.schema import MINIMUM_SAMPLES
 
 #: Pairs of windows in one A/A run, as in a full run.
@@ -113,7 +113,8 @@ def _words(pairs: npt.NDArray[np.float64], seed: int) -> str:
     draw = np.random.default_rng(seed)
     taken = draw.permutation(len(pairs))[:PAIRS]
     labelled = draw.permuted(pairs[taken], axis=1)
-    return classify_difference(labelled[:, 0].tolist(), labelled[:, 1].tolist()).words
+    difference = measure_difference(labelled[:, 0].tolist(), labelled[:, 1].tolist())
+    return call_differences([difference])[0].words
 
 
 def _blocks(cut: pd.DataFrame, first: str) -> pd.DataFrame:

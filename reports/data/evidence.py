@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.schema import State
+from reports.data import formatting
 from reports.data.frames import groups, records
 from reports.data.run import Run
 
@@ -75,6 +76,15 @@ class Comparison:
     difference_ms: float
     words: str
     why: str
+    #: Missing in runs of earlier versions.
+    pairs_needed: float = math.nan
+    #: The smallest difference that matters in practice.
+    margin_ms: float = math.nan
+
+    @property
+    def called(self) -> str:
+        """The words, with the pairs where there are too few."""
+        return formatting.called(self.words, self.pairs, self.pairs_needed)
 
     @property
     def differs(self) -> bool:
@@ -100,6 +110,8 @@ class Comparison:
             difference_ms=-self.difference_ms,
             words=_OPPOSITE.get(self.words, self.words),
             why=self.why,
+            pairs_needed=self.pairs_needed,
+            margin_ms=self.margin_ms,
         )
 
 

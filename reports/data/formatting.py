@@ -19,6 +19,9 @@ CONFIDENCE = 0.95
 #: The quantile that is called by its name.
 MEDIAN = 0.5
 
+#: The words of a comparison that has too few pairs.
+TOO_FEW = "too few pairs"
+
 #: From here on the next larger unit is used: milliseconds, seconds.
 _SECOND_MS = 1000
 _MINUTE_S = 120
@@ -107,6 +110,11 @@ def metric(name: str, quantile: float) -> str:
     """A metric with its quantile, as in "median caller cost" and "response p99"."""
     plain = METRIC_LABELS.get(name, name)
     return f"median {plain}" if quantile == MEDIAN else f"{plain} {percentile(quantile)}"
+
+
+def called(words: str, pairs: float, needed: float) -> str:
+    """The words of a comparison, as in "higher" and "too few pairs (3 of 4)"."""
+    return f"{words} ({count_of(pairs, needed)})" if words == TOO_FEW and math.isfinite(needed) else words
 
 
 def fault(number: float, slug: str = "") -> str:

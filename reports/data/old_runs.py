@@ -12,6 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+_MAIL = "welcome_email"
+#: Why a comparison had too few pairs.
+_NEEDED = re.compile(r"\d+ pairs of blocks, (\d+) are needed")
 #: A count of a checker in the column `seen`.
 _BURSTS = re.compile(r"\bbursts (\d+)")
 #: A fault block's name: `f10-0-inprocess`, with c for a control run.
@@ -30,6 +33,26 @@ def added_column(column: str, frame: pd.DataFrame) -> pd.Series[Any] | None:
     if source not in frame:
         return None
     return pd.Series([read(str(cell)) for cell in frame[source]], index=frame.index, dtype="object")
+
+
+def called(comparisons: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons with "too few pairs" where an earlier version wrote "too noisy to say" for it."""
+    too_few = comparisons["pairs"] < comparisons["pairs_needed"]
+    words = comparisons["words"].mask(too_few & (comparisons["words"] == "too noisy to say"), "too few pairs")
+    return comparisons.assign(words=words)
+
+
+def without_mixed_caller_cost(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The tables without the caller cost of the welcome e-mail, which contained the INSERT of its user."""
+    found = {}
+    for name, frame in tables.items():
+        of_mail = (
+            frame["scenario"] == _MAIL if "scenario" in frame else pd.Series(data=False, index=frame.index)
+        )
+        kept = frame[~(of_mail & (frame["metric"] == "caller"))] if "metric" in frame else frame
+        columns = [column for column in ("caller_ms", "caller_max_ms") if column in frame]
+        found[name] = kept.assign(**{column: kept[column].mask(of_mail) for column in columns})
+    return found
 
 
 def truths(found: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -53,6 +76,11 @@ def _bursts(seen: str) -> float:
     return float(found[1]) if found else math.nan
 
 
+def _needed(why: str) -> float:
+    found = _NEEDED.fullmatch(why)
+    return float(found[1]) if found else math.nan
+
+
 def _fault(block: str) -> float:
     found = _FAULT_BLOCK.match(block)
     return float(found[1]) if found else math.nan
@@ -71,4 +99,5 @@ _COLUMNS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     "bursts": ("seen", _bursts),
     "fault": ("block", _fault),
     "control": ("block", _is_control),
+    "pairs_needed": ("why", _needed),
 }

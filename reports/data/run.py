@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from bench.schema import CHECKS, MICRO, TABLES
+from bench.schema import CHECKS, HAND_OVER_ALONE, MICRO, TABLES
+from reports.data import old_runs
 from reports.data.csv_tables import read_table
 from reports.data.manifest import read_manifest
 from reports.data.safe_text import json_of, one_line
@@ -95,6 +96,9 @@ def read(directory: Path) -> Run:
     manifest, fingerprint = read_manifest(directory)
     problems: list[str] = []
     tables = {name: read_table(directory, name, problems) for name in TABLES}
+    tables["comparisons"] = old_runs.called(tables["comparisons"])
+    if manifest["schema"] < HAND_OVER_ALONE:
+        tables = old_runs.without_mixed_caller_cost(tables)
     micro = _micro(directory / MICRO, problems)
     checks = _checks(directory / CHECKS, problems)
     return Run(directory, manifest, tables, micro, tuple(problems), checks, fingerprint)

@@ -109,5 +109,7 @@ def _line(axes: Axes, line: Line, place: float, across: Transform) -> None:
     beside: dict[str, Any] = {"transform": across, "va": "center", "fontsize": 9.5}
     axes.text(0, place, canvas.plain(words.side(line.side), 17), ha="left", **beside)
     axes.text(ratio_end, place, words.fold(line.middle), ha="right", **beside)
-    text = canvas.plain(SHORT.get(line.words, line.words), 16)
+    is_few = line.words.startswith(words.TOO_FEW)
+    short_words = words.TOO_FEW if is_few else SHORT.get(line.words, line.words)
+    text = canvas.plain(short_words, 16)
     axes.text(ratio_end + 0.02, place, text, ha="left", color=canvas.MUTED, **beside)

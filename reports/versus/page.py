@@ -44,6 +44,7 @@ def html(pair: Pair) -> str:
         stamps=[(letter, stamp) for letter, run in pair.runs for stamp in report.stamps(run)],
         problems=[(letter, problem) for letter, run in pair.runs for problem in run.problems],
         counted=tables.counted(pair),
+        correction=tables.correction(pair),
         verdicts=judged(pair),
         ratio_table=every,
         differing_table=tables.differing(every),

@@ -29,7 +29,8 @@ def ratios(pair: Pair) -> Table | None:
             "B": formatting.ms(row["b"]),
             "B over A (95 %)": formatting.times(row["ratio"], row["low"], row["high"]),
             "blocks": formatting.count(row["pairs"]),
-            "B is": row["words"],
+            "B is": formatting.called(row["words"], row["pairs"], row["pairs_needed"]),
+            "margin": formatting.ms(row["margin_ms"]),
             "why": row["why"],
         }
         for row in records(pair.rows)
@@ -41,6 +42,12 @@ def differing(found: Table | None) -> Table | None:
     """Of the ratios those that came out lower or higher; None where none did."""
     rows = tuple(row for row in found.rows if DIFFERENT.intersection(row)) if found else ()
     return replace(found, caption="Figures that differ", rows=rows, folded=False) if found and rows else None
+
+
+def correction(pair: Pair) -> str:
+    """The correction behind the words, in a sentence; empty where no figure was tested."""
+    tested = int(pair.rows["p"].notna().sum())
+    return f"The words follow Holm's correction over {tested} comparisons." if tested else ""
 
 
 def counted(pair: Pair) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.schema import COMPARISON
+from bench.schema import COMPARISON, Dtype
 from reports.data.csv_tables import KINDS
 from reports.data.errors import RunError
 from reports.data.run import Run, read
@@ -64,7 +65,7 @@ def read_pair(figures: Path) -> Pair:
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows with every column of the schema, as text or as number."""
     columns = {
-        column.name: [(_text if column.dtype == "text" else number)(row.get(column.name)) for row in rows]
+        column.name: [_READ[column.dtype](row.get(column.name)) for row in rows]
         for column in COMPARISON.columns
     }
     return pd.DataFrame(columns).astype({column.name: KINDS[column.dtype] for column in COMPARISON.columns})
@@ -72,3 +73,16 @@ def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)[:LONGEST_TEXT]
+
+
+def _truth(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+_READ: Mapping[Dtype, Callable[[object], object]] = {
+    "text": _text,
+    "texts": _text,
+    "integer": number,
+    "number": number,
+    "truth": _truth,
+}

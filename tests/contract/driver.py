@@ -28,6 +28,7 @@ def calls(build: builds.Build) -> dict[str, Callable[[Any], Any]]:
         "insert": lambda params: _plain(users.create(params)),
         "set_up": lambda user_id: build.account_setup.set_up_user_account(users.get(user_id)),
         "create_user": lambda params: _plain(build.welcome_email.create_user(params)),
+        "send_welcome_email": lambda user_id: build.welcome_email.send_welcome_email(users.get(user_id)),
         "user": lambda user_id: _plain(users.get(user_id)),
         "start": build.account_sync.start,
         "stop": build.account_sync.stop,

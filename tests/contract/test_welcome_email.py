@@ -22,6 +22,14 @@ def test_the_user_comes_back_and_the_mail_arrives_after_the_commit(
     assert "your account is ready" in mail["body"]
 
 
+def test_the_mail_of_a_committed_user_is_handed_over_on_its_own(caller: Any, params: dict[str, str]) -> None:
+    caller.lab.fault("mail", "slow", seconds=0.5)
+    caller("insert", params)
+    told = caller.tell("send_welcome_email", params["id"])
+    [effect] = caller.lab.eventually(lambda: caller.happened("effect", jobs.email(params["id"])))
+    assert (told["value"], told["returned"] < effect) == (None, True)
+
+
 @pytest.mark.parametrize("mode", ["status", "hang"])
 def test_a_mail_server_in_trouble_costs_the_mail_and_not_the_user(
     caller: Any, params: dict[str, str], mode: str

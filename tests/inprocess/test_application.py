@@ -282,4 +282,4 @@ def test_a_failed_mail_is_logged_with_who_asked_and_recorded(tmp_path: Path, nob
         ("failed", "u1/email"),
     ]
     assert "u1/email: _send(" in ended.stderr
-    assert "asked for by create_user at" in ended.stderr
+    assert "asked for by send_welcome_email at" in ended.stderr

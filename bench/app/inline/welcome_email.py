@@ -19,10 +19,15 @@ def create_user(params: Mapping[str, Any]) -> User:
     The user stays created where the mail server does not take the e-mail; the log says so.
     """
     user = users.create(params)
+    send_welcome_email(user)
+    return user
+
+
+def send_welcome_email(user: User) -> None:
+    """Send the e-mail to a committed user in the call; a failure is logged."""
     try:
         with ledger.attempt(jobs.WELCOME_EMAIL, jobs.email(user.id)):
             mail.send_welcome(user)
     except (smtplib.SMTPException, OSError) as error:
         _log.exception("the welcome e-mail of %s was not sent", user.id)
         ledger.failed(jobs.WELCOME_EMAIL, jobs.email(user.id), where="log", error=error)
-    return user

@@ -15,7 +15,12 @@ from scenarios.users import User
 def create_user(params: Mapping[str, Any]) -> User:
     """Create the user, take its e-mail and return."""
     user = users.create(params)
+    send_welcome_email(user)
+    return user
+
+
+def send_welcome_email(user: User) -> None:
+    """Take the e-mail and return."""
     engine.submit(
         jobs.WELCOME_EMAIL, jobs.email(user.id), partial(asyncio.to_thread, mail.send_welcome, user)
     )
-    return user

@@ -61,6 +61,11 @@ def jobs_of(scenario: str, request: str) -> tuple[str, ...]:
     return (request,)
 
 
+def request_of(scenario: str, job: str) -> str:
+    """Return the request that a job belongs to; the inverse of `jobs_of`."""
+    return user_of(job) if scenario in {jobs.ACCOUNT_SETUP, jobs.WELCOME_EMAIL} else job
+
+
 def histories(events: Iterable[Event]) -> dict[str, JobHistory]:
     """Return every job of the request scenarios that an event names, in the order of first mention."""
     found: dict[str, JobHistory] = {}

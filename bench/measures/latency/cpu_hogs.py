@@ -31,7 +31,7 @@ def hog_latency_frame(
     frame = latency.latency_frame(latency.job_frame(seen, block), latency.request_frame(seen, block), block)
     inside = [lag for t, lag in lags if block.holds(t)]
     names = {"block": block.block, "side": block.side, "scenario": latency.WHOLE_APP, "metric": "lag"}
-    counts = {"repetition": block.repetition, "n": len(inside)}
+    counts = {"repetition": block.repetition, "n": len(inside), "requests": len(inside)}
     rows = pd.DataFrame(
         [{**names, **counts, "quantile": q, "value_ms": v} for q, v in quantiles(inside).items()]
     )

@@ -28,7 +28,7 @@ import pandas as pd
 
 from bench.measures.events.block import Block, Event, elapsed_ms
 from bench.measures.events.clocks import Clocks
-from bench.measures.events.history import DUE, JobHistory, histories
+from bench.measures.events.history import DUE, JobHistory, histories, request_of
 from bench.measures.statistics.quantiles import quantiles
 from bench.schema import TABLES
 
@@ -81,14 +81,17 @@ def request_frame(events: Iterable[Event], block: Block) -> pd.DataFrame:
 
 
 def latency_frame(jobs: pd.DataFrame, requests: pd.DataFrame, block: Block) -> pd.DataFrame:
-    """`TABLES["latency"]`: the printable quantiles of every metric, for each scenario of the block."""
+    """Return `TABLES["latency"]`: each quantile of every metric that has requests enough, by scenario."""
     rows: list[dict[str, object]] = []
     for scenario, group in jobs.groupby("scenario"):
+        by_request = group.assign(request=[request_of(str(scenario), job) for job in group["job"]])
         for metric in _JOB_METRICS:
-            rows += _quantile_rows(block, str(scenario), metric, group[f"{metric}_ms"].dropna())
+            values = by_request.dropna(subset=[f"{metric}_ms"])
+            samples = values["request"].nunique()
+            rows += _quantile_rows(block, str(scenario), metric, values[f"{metric}_ms"], samples)
     for scenario, group in requests.groupby("scenario"):
         for metric, column in _REQUEST_METRICS.items():
-            rows += _quantile_rows(block, str(scenario), metric, group[column])
+            rows += _quantile_rows(block, str(scenario), metric, group[column], len(group))
     return pd.DataFrame(rows, columns=list(TABLES["latency"]))
 
 
@@ -104,7 +107,7 @@ def host_tax_frame(
     inside = quantiles(lag for t, lag in loaded if block.holds(t))
     n = min(len(idle), sum(block.holds(t) for t, _ in loaded))
     rows = [
-        _latency_row(block, WHOLE_APP, "host_tax", q=q, value=value - control[q], n=n)
+        _latency_row(block, WHOLE_APP, "host_tax", q=q, value=value - control[q], n=n, requests=n)
         for q, value in inside.items()
         if q in control
     ]
@@ -177,16 +180,16 @@ def _fill_request(row: dict[str, object], event: Event) -> None:
 
 
 def _quantile_rows(
-    block: Block, scenario: str, metric: str, values: pd.Series[float]
+    block: Block, scenario: str, metric: str, values: pd.Series[float], requests: int
 ) -> list[dict[str, object]]:
     return [
-        _latency_row(block, scenario, metric, q=q, value=value, n=len(values))
-        for q, value in quantiles(values).items()
+        _latency_row(block, scenario, metric, q=q, value=value, n=len(values), requests=requests)
+        for q, value in quantiles(values, samples=requests).items()
     ]
 
 
 def _latency_row(
-    block: Block, scenario: str, metric: str, *, q: float, value: float, n: int
+    block: Block, scenario: str, metric: str, *, q: float, value: float, n: int, requests: int
 ) -> dict[str, object]:
     return {
         "block": block.block,
@@ -197,4 +200,5 @@ def _latency_row(
         "quantile": q,
         "value_ms": value,
         "n": n,
+        "requests": requests,
     }

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from bench.measures.events.history import jobs_of
 from bench.measures.statistics.quantiles import printable, quantile
+from bench.schema import MINIMUM_SAMPLES
 
 #: Largest lateness of the generator, ms: its p99, or the highest percentile that the requests allow.
 LATENESS_MS = 1.0
@@ -85,9 +87,19 @@ def discarded(blocks: pd.DataFrame, baseline: str) -> list[dict[str, str]]:
     return listed
 
 
-def counted(latency: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `TABLES["latency"]` whose blocks count."""
-    return latency[latency["block"].isin(blocks[blocks["valid"].astype(bool)]["block"])]
+def counted(rows: pd.DataFrame, blocks: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table whose blocks count, without quantiles of too few requests."""
+    valid = rows[rows["block"].isin(blocks[blocks["valid"].astype(bool)]["block"])]
+    return valid[_sampled(valid)] if "quantile" in valid else valid
+
+
+def _sampled(latency: pd.DataFrame) -> pd.Series[bool]:
+    """Whether each quantile has requests enough; a run without that column has `n` jobs of its requests."""
+    jobs_a_request = latency["scenario"].map(lambda scenario: len(jobs_of(str(scenario), "")))
+    is_of_jobs = ~latency["metric"].isin(["request", "lateness"])
+    of_jobs = (latency["n"] / jobs_a_request.where(is_of_jobs, 1)).astype("float64")
+    requests = latency["requests"].astype("float64").fillna(of_jobs)
+    return requests >= latency["quantile"].map(MINIMUM_SAMPLES).fillna(0)
 
 
 def lateness_ms(late: pd.Series[float]) -> float:

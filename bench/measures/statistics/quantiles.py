@@ -1,4 +1,4 @@
-"""Quantiles that keep infinities and are printed from enough samples only.
+"""Quantiles that keep infinities and are given from enough samples only.
 
 A job that was not finished by the drain limit counts as `inf`. A quantile that lands on it, or
 between it and a finished one, is `inf` ("> limit" to a person), never NaN and never dropped.
@@ -16,7 +16,7 @@ from bench.schema import MINIMUM_SAMPLES
 
 
 def printable(n: int) -> tuple[float, ...]:
-    """The quantiles that n samples may speak of, ascending."""
+    """Return the quantiles that n samples are enough for, ascending."""
     return tuple(q for q, minimum in MINIMUM_SAMPLES.items() if n >= minimum)
 
 
@@ -37,10 +37,13 @@ def quantile(values: Iterable[float], q: float) -> float:
     return float(np.quantile(finite, q))
 
 
-def quantiles(values: Iterable[float]) -> dict[float, float]:
-    """Each quantile that there are samples enough for, of values (shape (n,))."""
+def quantiles(values: Iterable[float], *, samples: int | None = None) -> dict[float, float]:
+    """Return each quantile of values (shape (n,)) that there are samples enough for.
+
+    `samples` is the number of independent samples where that is not n, as with two jobs of one request.
+    """
     array = _array(values)
-    return {q: quantile(array, q) for q in printable(array.size)}
+    return {q: quantile(array, q) for q in printable(array.size if samples is None else samples)}
 
 
 def _array(values: Iterable[float]) -> npt.NDArray[np.float64]:

@@ -1,14 +1,26 @@
-"""From block quantiles of two sides to words: lower | higher | no clear difference | too noisy to say.
+"""From block quantiles of two sides to words for their difference.
 
-1. Each value counts as at least the platform's hiccup: no side is charged for less.
-2. A side that did not finish (`inf`) in every block, where the baseline did, is higher, and the
-   other way round lower. With infinities in some blocks only, or on both sides, no interval can
-   be drawn: too noisy to say.
-3. Fewer blocks than the minimum: too noisy to say. So is an interval wider than a factor 1.5,
-   unless all of it lies beyond the margin of 4 on one side: then lower or higher, and `why` says
-   that the direction is sure and the size is not.
-4. The interval leaves 1 out and the difference is more than 10 % of the baseline and more than
-   1 ms: lower or higher. Otherwise no clear difference.
+| words               | when                                                                          |
+|---------------------|-------------------------------------------------------------------------------|
+| too few pairs       | fewer pairs of blocks (or blocks a side) than needed                           |
+| higher, lower       | the difference is significant and larger than the practical margin            |
+| no clear difference | it is significant but within the margin, or not significant in a narrow interval |
+| too noisy to say    | it is not significant, and the interval is wider than a factor 1.5             |
+| the same run        | a run compared with itself (`bench.analysis.run_comparison`)                  |
+
+A ratio is the ratio of what was measured: no value is raised to a floor first. *Significant* means that the
+t-test of the mean log ratio has a p-value below 0.05 after Holm's correction over all comparisons that are
+called together. `why` says where a direction is sure but the interval is too wide to give a size.
+
+The practical margin is 10 % of the baseline, or an absolute one where that is larger: 1 ms for a latency that
+a person feels, and the clock's resolution for any other metric.
+
+The machine's own hiccups limit tails. From p99 up a value below the hiccup's p99 is marked (`under_hiccup`),
+and a difference smaller than it is no clear difference.
+
+A side that did not finish (`inf`) in every block, where the baseline did in every block, is higher; the other
+way round it is lower. Infinities in some blocks only, or on both sides, are too noisy to say. None of these
+has a p-value, so they are no part of the correction.
 """
 
 from __future__ import annotations
@@ -20,117 +32,205 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.measures.statistics.interval import Ratio, paired, unpaired
+from bench.measures.statistics.interval import CONFIDENCE, NO_INTERVAL, Ratio, paired, unpaired
 from bench.schema import Words
 
-#: Fewest pairs (or blocks a side) from which anything is said, unless the caller asks for more.
+#: Fewest pairs (or blocks a side) from which a difference is called, unless the caller asks for more.
 MIN_PAIRS = 4
-#: Widest interval, as upper end over lower end, that still says something.
+#: Widest interval, as upper end over lower end, that gives a size.
 WIDEST = 1.5
-#: The smallest difference that matters: this part of the baseline …
+#: The practical margin as a share of the baseline …
 MARGIN_SHARE = 0.10
-#: … or this many ms, whichever is larger.
+#: … or, where that is larger, so many ms for a metric of `FELT`, and `RESOLUTION_MS` for any other.
 MARGIN_MS = 1.0
-#: Least value that a clock of one microsecond can tell, ms; stands in for zero under the logarithm.
+#: The latencies that a person feels.
+FELT = frozenset({"response", "uncorrected", "seen", "request"})
+#: Resolution of the clock, ms; replaces zero and less, which have no logarithm.
 RESOLUTION_MS = 0.001
+#: The lowest quantile that is a tail, which the machine's hiccups limit.
+TAIL = 0.99
 
 _Values = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What two sides' block quantiles say; ratio is side over baseline, times are ms."""
+class Difference:
+    """The measured difference of two sides' block quantiles, side over baseline, before it has words."""
 
     pairs: int
+    pairs_needed: int
+    ratio: Ratio
+    #: Geometric means over the blocks, ms.
+    baseline_ms: float
+    side_ms: float
+    margin_ms: float
+    #: The hiccup p99 that limits this quantile, ms; 0 below `TAIL`.
+    hiccup_ms: float
+    #: Blocks of the baseline and of the side whose value is infinite.
+    unfinished: tuple[int, int]
+    blocks: tuple[int, int]
+
+    @property
+    def difference_ms(self) -> float:
+        """Side minus baseline."""
+        return self.side_ms - self.baseline_ms
+
+    @property
+    def p(self) -> float:
+        """The p-value of the ratio being 1; NaN where the difference is not tested."""
+        return math.nan if self.pairs < self.pairs_needed else self.ratio.p
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A difference in words: the columns that `TABLES["comparisons"]` has beside the names."""
+
+    pairs: int
+    pairs_needed: int
     ratio: float
     low: float
     high: float
     difference_ms: float
+    margin_ms: float
+    #: p-values, as tested and after Holm's correction; NaN where there is no test.
+    p: float
+    p_holm: float
+    #: Whether it is a tail of which a value lies below the machine's own hiccup.
+    under_hiccup: bool
     words: Words
     why: str
 
 
-def classify_difference(
+def measure_difference(
     baseline: Sequence[float],
     side: Sequence[float],
     *,
-    floor_ms: float = 0.0,
+    metric: str = "response",
+    quantile: float = 0.5,
+    hiccup_ms: float = 0.0,
     is_paired: bool = True,
     min_pairs: int = MIN_PAIRS,
-) -> Comparison:
-    """Compare block quantiles in ms; where they are paired, both of shape (pairs,) in one order."""
+) -> Difference:
+    """Compare block quantiles in ms; where they are paired, both have the shape (pairs,) in one order.
+
+    `hiccup_ms` is the hiccup p99 of the blocks. Raise ValueError where they cannot be paired.
+    """
     if is_paired and len(baseline) != len(side):
         raise ValueError(f"{len(baseline)} blocks cannot be paired with {len(side)}")
-    floor = max(floor_ms, RESOLUTION_MS)
-    low_side, low_base = np.maximum(side, floor), np.maximum(baseline, floor)
-    blocks = min(len(baseline), len(side))
-    if blocks == 0:
-        return _unsaid(0, "no pair of blocks has this figure")
-    if np.isinf(low_side).any() or np.isinf(low_base).any():
-        return _infinite(low_base, low_side, min_pairs)
-    logs_base, logs_side = np.log(low_base), np.log(low_side)
-    ratio = paired(logs_side - logs_base) if is_paired else unpaired(logs_side, logs_base)
-    level = float(np.exp(logs_base.mean()))
-    words, why = _judge(ratio, level, blocks, min_pairs)
-    if min(np.min(side), np.min(baseline)) < floor and floor_ms > 0:
-        why += f"; values under the platform's hiccup of {floor:.3g} ms count as that"
+    base_values, side_values = positive(baseline), positive(side)
+    unfinished = (int(np.isinf(base_values).sum()), int(np.isinf(side_values).sum()))
+    log_base, log_side = np.log(base_values), np.log(side_values)
+    if any(unfinished) or not (log_base.size and log_side.size):
+        ratio = NO_INTERVAL
+    else:
+        ratio = paired(log_side - log_base) if is_paired else unpaired(log_side, log_base)
+    baseline_ms = _geometric_mean(log_base)
+    return Difference(
+        pairs=min(log_base.size, log_side.size),
+        pairs_needed=min_pairs,
+        ratio=ratio,
+        baseline_ms=baseline_ms,
+        side_ms=_geometric_mean(log_side),
+        margin_ms=margin_ms(metric, baseline_ms),
+        hiccup_ms=hiccup_ms if quantile >= TAIL else 0.0,
+        unfinished=unfinished,
+        blocks=(log_base.size, log_side.size),
+    )
+
+
+def call_differences(differences: Sequence[Difference]) -> list[Comparison]:
+    """Put each difference in words, with Holm's correction over all of them."""
+    adjusted = holm([difference.p for difference in differences])
+    tested = sum(not math.isnan(p) for p in adjusted)
+    return [_call(one, p_holm, tested) for one, p_holm in zip(differences, adjusted, strict=True)]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's adjusted p-values in the order given; NaN stays NaN and is not counted.
+
+    To reject those below 0.05 makes any false rejection in at most 5 % of families, however they depend on
+    each other (S. Holm, "A simple sequentially rejective multiple test procedure", 1979).
+    """
+    values = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(values)[: int((~np.isnan(values)).sum())]  # NaN is sorted last
+    scaled = values[order] * np.arange(order.size, 0, -1)
+    adjusted = np.full(values.shape, math.nan)
+    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return [float(p) for p in adjusted]
+
+
+def margin_ms(metric: str, baseline_ms: float) -> float:
+    """The smallest difference of this metric that matters in practice, ms."""
+    least = MARGIN_MS if metric in FELT else RESOLUTION_MS
+    share = MARGIN_SHARE * baseline_ms
+    return max(share, least) if math.isfinite(share) else least
+
+
+def positive(values: Sequence[float] | _Values) -> _Values:
+    """The values with zero and less, which have no logarithm, replaced by `RESOLUTION_MS`."""
+    found = np.asarray(values, dtype=np.float64)
+    return np.where(found <= 0, RESOLUTION_MS, found)
+
+
+def _geometric_mean(logs: _Values) -> float:
+    return float(np.exp(logs.mean())) if logs.size else math.nan
+
+
+def _call(found: Difference, p_holm: float, tested: int) -> Comparison:
+    words, why = _words(found, p_holm, tested)
+    values = (found.baseline_ms, found.side_ms)
     return Comparison(
-        pairs=blocks,
-        ratio=ratio.ratio,
-        low=ratio.low,
-        high=ratio.high,
-        difference_ms=level * (ratio.ratio - 1),
+        pairs=found.pairs,
+        pairs_needed=found.pairs_needed,
+        ratio=_unfinished_ratio(words) if any(found.unfinished) else found.ratio.ratio,
+        low=_unfinished_ratio(words) if any(found.unfinished) else found.ratio.low,
+        high=_unfinished_ratio(words) if any(found.unfinished) else found.ratio.high,
+        difference_ms=found.difference_ms,
+        margin_ms=found.margin_ms,
+        p=found.p,
+        p_holm=p_holm,
+        under_hiccup=any(value < found.hiccup_ms for value in values),
         words=words,
         why=why,
     )
 
 
-def _judge(ratio: Ratio, level: float, blocks: int, min_pairs: int) -> tuple[Words, str]:
-    difference, margin = level * (ratio.ratio - 1), max(MARGIN_SHARE * level, MARGIN_MS)
-    interval = f"{ratio.low:.3g} to {ratio.high:.3g}"
-    if blocks < min_pairs:
-        return "too noisy to say", f"{blocks} pairs of blocks, {min_pairs} are needed"
-    if ratio.width > WIDEST:
-        return _judge_wide(ratio, level, margin)
-    if ratio.low <= 1 <= ratio.high:
-        return "no clear difference", f"the interval {interval} holds 1"
-    if abs(difference) <= margin:
-        return "no clear difference", f"{difference:+.3g} ms is within the margin of {margin:.3g} ms"
-    direction: Words = "higher" if ratio.ratio > 1 else "lower"
-    return direction, f"{difference:+.3g} ms, the interval {interval} leaves 1 out"
+def _words(found: Difference, p_holm: float, tested: int) -> tuple[Words, str]:
+    if found.pairs < found.pairs_needed:
+        return "too few pairs", f"{found.pairs} of {found.pairs_needed} pairs of blocks"
+    if any(found.unfinished):
+        return _unfinished(found)
+    interval = f"the interval {found.ratio.low:.3g} to {found.ratio.high:.3g}"
+    if p_holm < 1 - CONFIDENCE:
+        return _significant(found, interval)
+    holds = "holds 1" if found.p >= 1 - CONFIDENCE else f"is not sure among {tested} comparisons (Holm)"
+    if found.ratio.width > WIDEST:
+        return "too noisy to say", f"{interval} is wider than a factor {WIDEST} and {holds}"
+    return "no clear difference", f"{interval} {holds}"
 
 
-def _judge_wide(ratio: Ratio, level: float, margin: float) -> tuple[Words, str]:
-    interval = f"{ratio.low:.3g} to {ratio.high:.3g}"
-    sure = f"the direction is sure, the size is not: the interval is {interval}"
-    if level * (ratio.low - 1) > margin:
-        return "higher", sure
-    if level * (1 - ratio.high) > margin:
-        return "lower", sure
-    return "too noisy to say", f"the interval {interval} is wider than a factor {WIDEST}"
+def _significant(found: Difference, interval: str) -> tuple[Words, str]:
+    difference = found.difference_ms
+    if abs(difference) <= found.margin_ms:
+        return "no clear difference", f"{difference:+.3g} ms is within the margin of {found.margin_ms:.3g} ms"
+    if abs(difference) < found.hiccup_ms:
+        limit = f"the machine's hiccup p99 of {found.hiccup_ms:.3g} ms"
+        return "no clear difference", f"{difference:+.3g} ms is less than {limit}"
+    direction: Words = "higher" if difference > 0 else "lower"
+    if found.ratio.width > WIDEST:
+        return direction, f"the direction is sure, the size is not: {interval}"
+    return direction, f"{difference:+.3g} ms, {interval} leaves 1 out"
 
 
-def _infinite(baseline: _Values, side: _Values, min_pairs: int) -> Comparison:
-    blocks = min(len(baseline), len(side))
-    base_count, side_count = int(np.isinf(baseline).sum()), int(np.isinf(side).sum())
-    counts = f"{base_count} of {len(baseline)}, of the side: {side_count} of {len(side)}"
-    why = f"> limit in blocks of the baseline: {counts}"
-    if blocks < min_pairs or (base_count, side_count) not in {(0, len(side)), (len(baseline), 0)}:
-        return _unsaid(blocks, why)
-    ratio, difference_ms = (math.inf, math.inf) if side_count else (0.0, -math.inf)
-    return Comparison(
-        pairs=blocks,
-        ratio=ratio,
-        low=ratio,
-        high=ratio,
-        difference_ms=difference_ms,
-        words="higher" if side_count else "lower",
-        why=why,
-    )
+def _unfinished(found: Difference) -> tuple[Words, str]:
+    (base, side), (base_blocks, side_blocks) = found.unfinished, found.blocks
+    why = f"> limit in {base} of {base_blocks} blocks of the baseline and {side} of {side_blocks} of the side"
+    if (base, side) == (0, side_blocks):
+        return "higher", why
+    if (base, side) == (base_blocks, 0):
+        return "lower", why
+    return "too noisy to say", why
 
 
-def _unsaid(blocks: int, why: str) -> Comparison:
-    nan = math.nan
-    return Comparison(
-        pairs=blocks, ratio=nan, low=nan, high=nan, difference_ms=nan, words="too noisy to say", why=why
-    )
+def _unfinished_ratio(words: Words) -> float:
+    return {"higher": math.inf, "lower": 0.0}.get(words, math.nan)

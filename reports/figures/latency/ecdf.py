@@ -137,8 +137,8 @@ def _unfinished(found: list[Curve]) -> str:
 
 def window(found: list[Curve]) -> tuple[float, float]:
     """The times between which every curve has all but its outermost jobs: where the curves are."""
-    low = min(float(np.quantile(curve.finished_ms, EDGE)) for curve in found)
-    high = max(float(np.quantile(curve.finished_ms, 1 - EDGE)) for curve in found)
+    low = min(float(np.quantile(curve.finished_ms, EDGE, method="higher")) for curve in found)
+    high = max(float(np.quantile(curve.finished_ms, 1 - EDGE, method="lower")) for curve in found)
     return low / 1.15, high * 1.15
 
 

@@ -72,7 +72,7 @@ def _line(item: Comparison, latency: pd.DataFrame) -> Line:
     return Line(
         heading=formatting.metric(item.metric, item.quantile),
         side=item.side,
-        words=item.words,
+        words=item.called,
         middle=item.ratio,
         low=item.low,
         high=item.high,
@@ -86,6 +86,7 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         for line in lines
     ]
     pairs = sorted({len(line.dots) for line in lines})
+    counts = " to ".join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))
     return canvas.figure(
         draw(lines, floor=floor(run)),
         slug=canvas.slug("forest", scenario),
@@ -94,8 +95,8 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         caption="How many times as long as in-process: right of the line is longer. The bar is the 95 % "
         "interval.",
         notes="A t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, "
-        f"and a single pair has no interval. {_floor_describe(run)}",
-        n=f"{' to '.join(formatting.count(n) for n in dict.fromkeys((pairs[0], pairs[-1])))} pairs of blocks",
+        f"and a single pair has no interval. {_floor_describe(run)}{_corrected(run)}",
+        n=f"{counts} pairs of blocks",
         command=rerun_commands.measure(run, "latency", scenario),
         numbers=numbers(run, scenario),
         raw=("comparisons", "latency", "blocks"),
@@ -121,6 +122,12 @@ def _floor_describe(run: Run) -> str:
     )
 
 
+def _corrected(run: Run) -> str:
+    """The correction behind the words; empty for a run of an earlier version."""
+    tested = int(run.table("comparisons")["p"].notna().sum())
+    return f"Words follow Holm's correction over the {tested} comparisons of the run. " if tested else ""
+
+
 def numbers(run: Run, scenario: str) -> Table | None:
     """Every comparison of the scenario with its interval, words and what led to them."""
     found = run.table("comparisons")
@@ -131,7 +138,9 @@ def numbers(run: Run, scenario: str) -> Table | None:
             "ratio (95 %)": formatting.times(row["ratio"], row["low"], row["high"]),
             "difference": formatting.ms(row["difference_ms"]),
             "pairs": formatting.count(row["pairs"]),
-            "in words": row["words"],
+            "in words": formatting.called(row["words"], row["pairs"], row["pairs_needed"]),
+            "margin": formatting.ms(row["margin_ms"]),
+            "p (Holm)": formatting.number(row["p_holm"], 2),
             "why": row["why"],
         }
         for row in records(found[found["scenario"] == scenario])

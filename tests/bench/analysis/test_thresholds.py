@@ -33,7 +33,7 @@ def run(tmp_path: Path) -> RunDirectory:
         + [{"block": name, "valid": True} for blocks in names.values() for name in blocks],
         "latency": [
             {"block": name, "side": side, "scenario": "welcome_email", "metric": "response"}
-            | {"quantile": 0.99, "value_ms": value}
+            | {"quantile": 0.99, "value_ms": value, "n": 400, "requests": 400}
             for side, values in SIDES.items()
             for name, value in zip([*names[side], "bad"], [*values, 1e9], strict=True)
         ],

@@ -40,8 +40,8 @@ def test_a_profile_speaks_from_so_many_pairs_as_the_method_wants(
     enough = concluded(tmp_path, pairs=needed, plan=plan)
     assert (enough["words"], enough["pairs"]) == ("higher", needed)
     too_few = concluded(tmp_path, pairs=needed - 1, plan=plan)
-    assert too_few["words"] == "too noisy to say"
-    assert too_few["why"] == f"{needed - 1} pairs of blocks, {needed} are needed"
+    assert too_few["words"] == "too few pairs"
+    assert (too_few["pairs"], too_few["pairs_needed"]) == (needed - 1, needed)
 
 
 def test_a_run_of_a_version_that_planned_no_number_speaks_from_four(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from bench.errors import BenchError
 from bench.faults import FAULTS
-from bench.schema import SCHEMA, SCHEMA_VERSION, TABLES, join_texts, split_texts
+from bench.schema import HAND_OVER_ALONE, SCHEMA, SCHEMA_VERSION, TABLES, join_texts, split_texts
 from bench.storage.run_directory import RunDirectory
 
 
@@ -49,6 +49,21 @@ def test_every_note_of_a_fault_can_be_written() -> None:
     notes = [expected.note for fault in FAULTS.values() for expected in fault.expected.values()]
     assert any(notes)
     assert [split_texts(join_texts([note])) for note in notes if note] == [[note] for note in notes if note]
+
+
+def test_a_run_in_which_a_mails_caller_cost_contained_its_insert_has_none(directory: RunDirectory) -> None:
+    figures = [
+        {"block": "a", "scenario": scenario, "metric": metric, "value_ms": 1.0}
+        for scenario in ("account_setup", "welcome_email")
+        for metric in ("caller", "response")
+    ]
+    directory.append("latency", figures)
+    directory.append("failures", [{"scenario": row["scenario"], "caller_max_ms": 2.0} for row in figures])
+    assert len(directory.table("latency")) == 4
+    directory.save_manifest(schema=HAND_OVER_ALONE - 1)
+    latency = RunDirectory.open(directory.path).table("latency")
+    assert latency["metric"].tolist() == ["caller", "response", "response"]
+    assert RunDirectory.open(directory.path).table("failures")["caller_max_ms"].count() == 2
 
 
 def test_a_table_begun_before_a_column_came_goes_on_without_it(directory: RunDirectory) -> None:

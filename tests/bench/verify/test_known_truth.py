@@ -23,7 +23,7 @@ from bench.app.planted.truths import TRUTHS, Truth
 from bench.cli import commands
 from bench.measures.statistics import interval
 from bench.measures.statistics.comparison import comparisons
-from bench.measures.statistics.verdict_words import Comparison, classify_difference
+from bench.measures.statistics.verdict_words import Difference, measure_difference
 from bench.schema import INSTRUMENT, TABLES
 from bench.storage.manifest import instrument
 from bench.storage.run_directory import RunDirectory
@@ -285,10 +285,10 @@ def test_an_instrument_that_favours_a_label_is_called_out_whatever_the_noise(
 def test_an_instrument_that_favours_a_label_beyond_the_margin_calls_a_side_different_from_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def leaning(baseline: Sequence[float], side: Sequence[float]) -> Comparison:
-        return classify_difference(baseline, [1.25 * value for value in side])
+    def leaning(baseline: Sequence[float], side: Sequence[float]) -> Difference:
+        return measure_difference(baseline, [1.25 * value for value in side])
 
-    monkeypatch.setattr(same_side, "classify_difference", leaning)
+    monkeypatch.setattr(same_side, "measure_difference", leaning)
     cut = noisy_windows(np.random.default_rng(2), spread=0.1, hangs=0.5)
     assert aa_row(cut).verdict == "NOT HELD"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import reports
-from bench.schema import REPORT, SCHEMA, SUMMARY_JSON, SUMMARY_MD, Table
+from bench.schema import HAND_OVER_ALONE, REPORT, SCHEMA, SUMMARY_JSON, SUMMARY_MD, Table
 from reports.data.frames import records
 from reports.data.run import read
 from reports.pages.instrument import instrument
@@ -118,6 +118,37 @@ def test_a_run_of_an_earlier_version_renders_to_the_same_page(run: Path) -> None
 def test_an_instrument_of_another_shape_renders(run: Path, found: dict[str, Any]) -> None:
     manifest(run, instrument=found)
     assert instrument(read(run)).failed == 0
+
+
+def test_the_caller_cost_of_a_mail_that_contained_its_insert_is_not_measured(run: Path) -> None:
+    struck(run)
+    manifest(run, schema=HAND_OVER_ALONE - 1)
+    old = read(run)
+    manifest(run, schema=HAND_OVER_ALONE)
+    now = read(run)
+    for name in ("latency", "comparisons"):
+        kept, every = (found.table(name) for found in (old, now))
+        of_mail = (every["scenario"] == "welcome_email") & (every["metric"] == "caller")
+        assert of_mail.any()
+        pd.testing.assert_frame_equal(kept, every[~of_mail])
+    for name, column in (("jobs", "caller_ms"), ("failures", "caller_max_ms")):
+        by_scenario = old.table(name).groupby("scenario")[column].count()
+        assert by_scenario.get("welcome_email", 0) == 0
+        assert by_scenario["account_setup"] > 0
+
+
+def test_too_few_pairs_are_told_from_noise_in_a_run_that_called_both_too_noisy(tmp_path: Path) -> None:
+    manifest(tmp_path)
+    same = {"words": "too noisy to say", "scenario": "welcome_email"}
+    rows = [
+        same | {"pairs": 3, "why": "3 pairs of blocks, 4 are needed"},
+        same | {"pairs": 4, "why": "the interval 0.5 to 3 is wider than a factor 1.5"},
+    ]
+    older = [column.name for column in SCHEMA["comparisons"].columns if not column.added]
+    pd.DataFrame(rows, columns=older).to_csv(tmp_path / "comparisons.csv", index=False)
+    found = read(tmp_path).table("comparisons")
+    assert found["words"].tolist() == ["too few pairs", "too noisy to say"]
+    assert found["pairs_needed"].tolist()[0] == 4
 
 
 def test_only_columns_at_the_end_of_a_table_were_added() -> None:

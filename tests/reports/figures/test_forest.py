@@ -70,7 +70,7 @@ def test_host_tax_has_no_ratio() -> None:
     assert [item.metric for item in against_task(items)] == ["caller"]
 
 
-def test_the_dots_of_a_pair_are_the_ratios_of_what_was_measured(tmp_path: Path) -> None:
+def test_the_dot_of_a_pair_is_the_ratio_of_what_was_measured_below_the_hiccups_too(tmp_path: Path) -> None:
     manifest(tmp_path)
     fields = {"scenario": "account_setup", "repetition": 0, "metric": "caller", "quantile": 0.5, "n": 40}
     rows = [
@@ -78,6 +78,8 @@ def test_the_dots_of_a_pair_are_the_ratios_of_what_was_measured(tmp_path: Path) 
         {"block": "b", "side": "celery-stock", "value_ms": 8.0, **fields},
     ]
     plant(tmp_path, "latency", rows)
+    blocks = [{"block": name, "measure": "latency", "valid": True, "hiccup_p99_ms": 6.0} for name in "ab"]
+    plant(tmp_path, "blocks", blocks)
     latency, item = read(tmp_path).table("latency"), comparison("caller", 0.5)
     assert pair_ratios(latency, item) == pytest.approx((80.0,))
 

@@ -69,7 +69,7 @@ def whole(whole_run: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_the_page_says_how_the_blocks_are_compared_and_lays_responses_and_phases_over_each_other(
     whole: str,
 ) -> None:
-    assert "Their blocks are paired by repetition" in whole
+    assert "Compared: paired by repetition." in whole
     assert "Of 2 figures in B: 1 lower, 1 higher." in whole
     for title in (
         "Response of account set-up",

@@ -1,0 +1,72 @@
+"""The command `queue-or-task`, and how it starts its own processes.
+
+The packages of this project have plain names, such as `bench` and `reports`. The caller's project may have
+packages with the same names, in the working directory or on PYTHONPATH. A process that starts here imports
+ours from the folder of this file, whatever else is on its path:
+
+    python -P /…/queue_or_task.py bench.load.generator --plan plan.json     # as `python -m`
+
+This file imports the standard library alone: it also runs where an extra is not installed.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent
+PACKAGES: tuple[str, ...] = ("scenarios", "inprocess", "celery_impl", "bench", "reports")
+#: Exit code for an error that the caller can fix.
+EXIT_USAGE = 2
+INSTALL = "pip install 'queue-or-task[bench]'"
+
+
+class OwnPackages:
+    """A finder for `sys.meta_path` that looks for packages of ours in ROOT alone."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = {Path(__file__).stem, *names}
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The spec of a top-level package of ours; None for anything else."""
+        if path is not None or name not in self._names:
+            return None
+        return PathFinder.find_spec(name, [str(ROOT)], target)
+
+
+def module_command(module: str, *options: str, packages: Iterable[str] = PACKAGES) -> list[str]:
+    """The command that runs a module as `python -m` does, and finds `packages` in ROOT.
+
+    In a process that imports the caller's code, `packages` are the few that it needs of ours.
+    """
+    return [sys.executable, "-P", str(Path(__file__).resolve()), ",".join(packages), module, *options]
+
+
+def main() -> None:
+    """Run the command line; without its dependencies, say in one line how to install them."""
+    sys.meta_path.insert(0, OwnPackages(PACKAGES))
+    try:
+        from bench.cli import commands  # late: needs the finder, and the dependencies of `bench`
+
+        commands.main(prog_name="queue-or-task")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in PACKAGES:
+            raise
+        sys.stderr.write(f"queue-or-task: {error.name} is not installed: {INSTALL}\n")
+        sys.exit(EXIT_USAGE)
+
+
+def _run_module(packages: str, module: str, *options: str) -> None:
+    sys.meta_path.insert(0, OwnPackages(packages.split(",")))
+    sys.argv = [module, *options]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _run_module(*sys.argv[1:])
