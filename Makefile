@@ -44,7 +44,7 @@ done; exit $$ended
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report compare test test-all coverage coverage-all test-pythons lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ soak-sidekiq: $(STAMP) ## 150 times kill -9 of a child, the worker or the broker
 celery-suite: $(STAMP) ## Celery's own integration suite: Redis with a worker beside in-process (twenty minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.celery_suite $(ARGS)
+
+recompute: $(STAMP) ## Compute the figures of RUN again from its event logs, by other code, and print what differs
+	$(BIN)/python -m bench.recompute $(RUN)
 
 report: $(STAMP) ## Render a run's report again, and the list of all runs (RUN=results/latest)
 	$(BIN)/queue-or-task report $(RUN)

@@ -82,7 +82,7 @@ FLOORS = {
         ("blocks",),
         ("own_app",),
         ("run", "analysis"),
-        ("verify",),
+        ("verify", "recompute"),
         ("cli",),
         ("celery_suite", "soak", "micro"),
     ),

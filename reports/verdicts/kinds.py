@@ -121,7 +121,7 @@ def compared(found: Comparison) -> str:
     """As in "median caller cost is higher with hardened Celery (3.1 times, by 800 µs)"."""
     name = formatting.metric(found.metric, found.quantile)
     if not found.differs:
-        return f"{name}: {found.words} ({_evidence(found, of_both=True)})"
+        return f"{name}: {found.called} ({_evidence(found, of_both=True)})"
     text = f"{name} is {found.words} with {formatting.side(found.side)}"
     if found.size_known:
         return f"{text} ({formatting.fold(found.ratio)}, by {formatting.ms(abs(found.difference_ms))})"
@@ -136,8 +136,13 @@ def comparison_number(found: Comparison | None) -> Number | None:
     name = formatting.metric(found.metric, found.quantile)
     return Number(
         label=f"{name}: {formatting.side(found.side)} over {formatting.side(found.baseline)}",
+<<<<<<< HEAD
         value=formatting.fold(found.ratio) if found.size_known else found.words,
         detail=f"{_difference(found)}; {_evidence(found)}" if found.size_known else _unsized(found),
+=======
+        value=formatting.fold(found.ratio) if found.size_known else found.called,
+        detail=f"{found.called}; {_evidence(found)}" if found.size_known else _unsized(found),
+>>>>>>> main
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import QUEUES, TASK, Comparison
+from reports.data.frames import groups
 from reports.data.run import Run
 from reports.verdicts.account_setup import describe_losses
 from reports.verdicts.kinds import (
@@ -77,25 +78,34 @@ def condition_of(choice: Choice, noun: str = "one") -> str:
 
 
 def marks(run: Run, scenario: str) -> tuple[SideMark, ...]:
-    """Whether each side's caller pays no more than that of the cheapest side, by the words."""
-    latency = run.table("latency")
+    """Whether each side costs its caller no more than the cheapest, by the words; else by the response."""
+    for metric, text in (("caller", "caller pays"), ("response", "median response")):
+        words = {
+            side: found.words
+            for side in QUEUES
+            if (found := median_of(run, scenario, metric, side)) is not None
+        }
+        if words:
+            states = {side: _STATES.get(word, "unknown") for side, word in words.items()}
+            states[TASK] = _task_state(list(words.values()))
+            medians = _medians(run, scenario, metric)
+            return in_order(
+                SideMark(side=side, state=state, text=f"{text} {formatting.ms(medians[side])}")
+                for side, state in states.items()
+                if side in medians
+            )
+    return ()
+
+
+def _medians(run: Run, scenario: str, metric: str) -> dict[str, float]:
+    """The median over blocks of the median, by side."""
+    latency = run.table("latency").dropna(subset=["value_ms"])
     rows = latency[
         (latency["scenario"] == scenario)
-        & (latency["metric"] == "caller")
+        & (latency["metric"] == metric)
         & ((latency["quantile"] - formatting.MEDIAN).abs() < evidence.ROUNDING)
     ]
-    words = {
-        side: found.words
-        for side in QUEUES
-        if (found := median_of(run, scenario, "caller", side)) is not None
-    }
-    states: dict[str, State] = {side: _STATES.get(word, "unknown") for side, word in words.items()}
-    states[TASK] = _task_state(list(words.values()))
-    return in_order(
-        SideMark(side=side, state=state, text=f"caller pays {formatting.ms(evidence.middle(values))}")
-        for side, state in states.items()
-        if len(values := rows[rows["side"] == side]["value_ms"].dropna())
-    )
+    return {str(side): evidence.middle(group["value_ms"]) for side, group in groups(rows, "side")}
 
 
 def _task_state(words: Sequence[str]) -> State:
