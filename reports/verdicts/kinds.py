@@ -136,19 +136,15 @@ def comparison_number(found: Comparison | None) -> Number | None:
     name = formatting.metric(found.metric, found.quantile)
     return Number(
         label=f"{name}: {formatting.side(found.side)} over {formatting.side(found.baseline)}",
-<<<<<<< HEAD
-        value=formatting.fold(found.ratio) if found.size_known else found.words,
-        detail=f"{_difference(found)}; {_evidence(found)}" if found.size_known else _unsized(found),
-=======
         value=formatting.fold(found.ratio) if found.size_known else found.called,
-        detail=f"{found.called}; {_evidence(found)}" if found.size_known else _unsized(found),
->>>>>>> main
+        detail=f"{_difference(found)}; {_evidence(found)}" if found.size_known else _unsized(found),
     )
 
 
 def _difference(found: Comparison) -> str:
     """As in "higher by 2.80 ms": a ratio alone does not tell whether anybody feels it."""
-    return f"{found.words} by {formatting.ms(abs(found.difference_ms))}" if found.differs else found.words
+    by = f" by {formatting.ms(abs(found.difference_ms))}" if found.differs else ""
+    return f"{found.called}{by}"
 
 
 def _unsized(found: Comparison) -> str:
