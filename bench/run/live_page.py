@@ -14,6 +14,8 @@ from bench.schema import LIVE, REPORT
 
 #: Seconds between two reloads of the page, and at least between two of its versions.
 RELOAD_S = 5
+#: Seconds up to which a time is told in seconds.
+SHORT_S = 90
 #: Lines of the newest events that the page shows.
 MOST_LINES = 200
 
@@ -68,7 +70,8 @@ class LivePage:
         """Show that about `done_s` of `total_s` seconds are over; at most every RELOAD_S seconds."""
         if time.monotonic() - self._written >= RELOAD_S or not self._path.exists():
             left = max(0.0, total_s - done_s)
-            text = f"{now}; began {self._minutes(time.monotonic() - self._began)} ago, about {self._minutes(left)} left"
+            began = self._minutes(time.monotonic() - self._began)
+            text = f"{now}; began {began} ago, about {self._minutes(left)} left"
             self._write(title="Measuring", percent=self._percent(done_s, total_s), now=text, reload=True)
 
     def end(self) -> None:
@@ -85,7 +88,10 @@ class LivePage:
             title=title,
             percent=percent,
             now=html.escape(now) if reload else now,
-            lines="\n".join(f"<li value={self._counted - at}>{html.escape(line)}</li>" for at, line in enumerate(self._lines)),
+            lines="\n".join(
+                f"<li value={self._counted - at}>{html.escape(line)}</li>"
+                for at, line in enumerate(self._lines)
+            ),
         )
         try:
             write_atomically(self._path, page)
@@ -98,4 +104,4 @@ class LivePage:
 
     @staticmethod
     def _minutes(seconds: float) -> str:
-        return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        return f"{seconds:.0f} s" if seconds < SHORT_S else f"{seconds / 60:.0f} min"

@@ -1,6 +1,7 @@
-"""The card of a run: a picture of 1200 × 630 pixels for those who share the report by a link.
+"""The card of a run: a picture of 1200 by 630 pixels for those who share the report by a link.
 
-What belongs here: the card's drawing. Not: what it says, which is the page's. Imports matplotlib: import it late.
+What belongs here: how the card is drawn. Not: what it says, which is the page's. Imports matplotlib, so
+import it late.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -63,7 +62,7 @@ def png(run: Run) -> bytes:
         buffer = io.BytesIO()
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from font")
-            FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+            figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 
@@ -88,8 +87,8 @@ def _verdicts(axes: Axes, judged: Sequence[Verdict]) -> None:
         for number, mark in enumerate(verdict.marks[:3]):
             line = 350 + 27 * number
             _write(axes, left, line, mark.symbol, size=13, color=STATES[mark.state], weight="bold")
-            text = plain(f"{formatting.side(mark.side)}: {mark.text}", letters - 3)
-            _write(axes, left + 24, line, text, size=13)
+            text = plain(f"{_short(mark.side)}: {mark.text}", letters + 4)
+            _write(axes, left + 24, line, text, size=12)
 
 
 def _faults(axes: Axes, found: HeatMap) -> None:
@@ -98,14 +97,18 @@ def _faults(axes: Axes, found: HeatMap) -> None:
     top = 466
     for row, side in enumerate(found.sides[:3]):
         middle = top + (row + 0.5) * (_CELL + 2)
-        _write(axes, MARGIN, middle + 5, plain(side.removesuffix(" Celery"), 12), size=12, color=MUTED)
+        _write(axes, MARGIN, middle + 5, plain(side.replace(" Celery", ""), 12), size=12, color=MUTED)
         for place, line in enumerate(lines):
             _mark(axes, MARGIN + _NAMES + place * cell, middle, cell, line.marks[row])
     for place, line in enumerate(lines):
         across = MARGIN + _NAMES + (place + 0.5) * cell
         _write(axes, across, top - 6, line.number[:2], size=8, color=MUTED, ha="center")
-    key = "    ".join(f"{symbol} {text}" for _, symbol, text in found.key)
-    _write(axes, MARGIN, 590, plain(f"Each fault at each side:    {key}", 165), size=10, color=MUTED)
+    key = "   ".join(f"{symbol} {text}" for _, symbol, text in found.key)
+    _write(axes, MARGIN, 590, plain(f"Each fault at each side:   {key}", 180), size=9, color=MUTED)
+
+
+def _short(side: str) -> str:
+    return formatting.side(side).replace(" Celery", "")
 
 
 def _mark(axes: Axes, left: float, middle: float, cell: float, mark: Mark) -> None:
