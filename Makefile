@@ -44,7 +44,7 @@ done; exit $$ended
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons lint types format clean
+.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -130,6 +130,10 @@ coverage-all: $(STAMP) ## Print the branch coverage of each room by what `make t
 test-pythons: $(STAMP) ## Run the runtime's tests on each other Python from 3.11 on (pyenv's, and on PATH)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m tests.pythons $(ARGS)
+
+test-celeries: $(STAMP) ## Run a short suite and an app of one's own on each Celery, 5.4 to 5.7 (ARGS="5.4 5.7": some)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m tests.celeries $(ARGS)
 
 lint: $(STAMP) ## Check style and formatting
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ unknown side ends it at once with one line and exit code 2.
 | DELETE /sync/{owner}   | `stop`: 204                                                          |
 | GET /sync/{owner}      | `state`: 200 {"owner", "active", "balance", "last_run_at"}, or 404   |
 | GET /held, lag, health | see `host_endpoints`                                                 |
-| POST /odd              | a job that a fault needs, see `fault_jobs.endpoint`                  |
+| POST /fault-jobs       | submits a fault job, see `fault_jobs.endpoint`                       |
 | POST /owners           | many periodic owners, in-process: see `owner_fleet.servers`          |
 
 A refused hand-over is a 503 with the reason, any other error of the build a 500 with it.
@@ -37,7 +37,7 @@ from starlette.routing import Route
 
 from bench.app import builds
 from bench.app.fault_jobs import endpoint
-from bench.app.host_endpoints import HostEndpoints, be_host, failed
+from bench.app.host_endpoints import HostEndpoints, failed, run_host
 from bench.ledger import submissions
 from scenarios import database, settings, users
 from scenarios.contract import RefusedError
@@ -136,7 +136,7 @@ def _owners(side: str) -> list[Route]:
 
 
 async def _params(request: Request) -> dict[str, Any]:
-    """The user's parameters; the client may choose the id, which is how a run names its jobs."""
+    """The user's parameters; the client may choose the id, by which a run names its jobs."""
     params = await request.json()
     if not isinstance(params, dict):
         raise ValidationError({"params": ["must be a JSON object"]})
@@ -157,7 +157,7 @@ async def _refused(_request: Request, error: Exception) -> Response:
 
 
 def make() -> Starlette:
-    """The app of the side that the environment names; raise ValueError for what it cannot use."""
+    """The app of the side that the environment names; raise ValueError for an unknown one."""
     side = os.environ.get(SIDE_VARIABLE, "")
     if side not in builds.PACKAGES:
         raise ValueError(f"{SIDE_VARIABLE} is {side!r}: expected one of {', '.join(builds.PACKAGES)}")
@@ -167,7 +167,7 @@ def make() -> Starlette:
 
 def main() -> None:
     """Read the command line and the environment, then serve."""
-    be_host("bench.app", "The app that hosts a side.", make, mendable=(ValueError,))
+    run_host("bench.app", "The app that hosts a side.", make, usage_errors=(ValueError,))
 
 
 if __name__ == "__main__":

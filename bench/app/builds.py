@@ -12,7 +12,7 @@ from bench.app import inline, planted
 from bench.app.planted.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
-#: Where an in-process job is held that has not ended.
+#: The place of an in-process job that has not ended.
 IN_MEMORY = "memory"
 #: The package of each side.
 PACKAGES = {

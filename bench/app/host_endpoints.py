@@ -1,4 +1,4 @@
-"""What the web hosts of both subjects have in common: the builds' app and that of an app of the user's own.
+"""Endpoints and start-up of the app that hosts a side.
 
 | request     | answer                                                         |
 |-------------|----------------------------------------------------------------|
@@ -28,10 +28,10 @@ from bench.process.signals import exit_with_usage_error
 
 
 class HostEndpoints:
-    """The endpoints that say how a host is."""
+    """The endpoints of the module's table."""
 
     def __init__(self, side: str, pending_jobs: Callable[[], Awaitable[Mapping[str, str]]]) -> None:
-        """`pending_jobs` tells where each accepted job is that has not ended."""
+        """`pending_jobs` returns where each accepted job is that has not ended."""
         self.side = side
         self._pending_jobs = pending_jobs
         self._ticker = Ticker()
@@ -60,20 +60,20 @@ class HostEndpoints:
 
 
 async def failed(_request: Request, error: Exception) -> Response:
-    """The answer where the build, or the user's code, raised: 500 with the error."""
+    """The response where the build raised: 500 with the error."""
     return JSONResponse({"error": f"{type(error).__name__}: {error}"}, status_code=500)
 
 
-def be_host(
+def run_host(
     module: str,
     description: str,
     make: Callable[[], Starlette],
     *,
-    mendable: tuple[type[Exception], ...] = (),
+    usage_errors: tuple[type[Exception], ...] = (),
 ) -> None:
-    """Be the program `python -m module --port N --folder F`: serve until SIGTERM, then drain.
+    """Run the program `python -m module --port N --folder F`: serve until SIGTERM, then drain.
 
-    What of `mendable` `make` raises ends it with one line and exit code 2, as does a port in use.
+    An error of `usage_errors` from `make`, and a port in use, end it with one line and exit code 2.
     """
     end_with_parent()
     parser = argparse.ArgumentParser(prog=f"python -m {module}", description=description)
@@ -82,7 +82,7 @@ def be_host(
     options = parser.parse_args()
     try:
         app = make()
-    except mendable as error:
+    except usage_errors as error:
         exit_with_usage_error(module, str(error))
     try:
         asyncio.run(serve(app, options.port, options.folder))

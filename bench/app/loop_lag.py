@@ -1,6 +1,6 @@
-"""The lag of an event loop: a ticker anchored to a 10 ms grid that notes how late it was woken.
+"""The lag of an event loop: a ticker on a 10 ms grid that records how late each tick ran.
 
-A stall is charged to every tick that it covers, not only to the first.
+A stall delays every tick that it covers, not only the first.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from collections import deque
 
 #: Nanoseconds between two ticks.
 INTERVAL_NS = 10_000_000
-#: Ticks kept until somebody takes them: ten minutes' worth.
-KEPT = 60_000
+#: Ticks held until `take`: ten minutes.
+MAX_TICKS = 60_000
 
 
 class Ticker:
-    """Notes (due time in monotonic ns, lag in ms) of each tick; `run` it as a task of the loop."""
+    """Records (due time in monotonic ns, lag in ms) of each tick; `run` it as a task of the loop."""
 
     def __init__(self) -> None:
-        self._ticks: deque[tuple[int, float]] = deque(maxlen=KEPT)
+        self._ticks: deque[tuple[int, float]] = deque(maxlen=MAX_TICKS)
 
     async def run(self) -> None:
         """Tick until cancelled."""

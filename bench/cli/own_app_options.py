@@ -50,6 +50,13 @@ _OPTIONS = (
         help="Added to `celery worker`, as '-c 8 --pool threads'.",
     ),
     click.option(
+        "--python",
+        type=click.Path(path_type=Path),
+        metavar="PATH",
+        help="The interpreter, or virtual environment, that runs the app.  "
+        "[default: the active environment, or .venv in this folder]",
+    ),
+    click.option(
         "--use-app-broker",
         is_flag=True,
         help="Send through the app's own broker, in a queue of the run's own, instead of one of ours.",

@@ -20,7 +20,7 @@ from bench.analysis.threshold_results import ThresholdResult, threshold_results
 from bench.analysis.threshold_syntax import Threshold
 from bench.atomic_write import write_atomically
 from bench.errors import EXIT_INTERRUPTED, BenchError
-from bench.own_app.own_request import Asked, make_own_request, refuse_without_app
+from bench.own_app.own_request import OwnAppOptions, make_own_request, refuse_without_app
 from bench.plan.deployment import DeploymentRequest
 from bench.plan.profiles import profile
 from bench.plan.run_request import RunRequest, make_run_request
@@ -44,7 +44,7 @@ __all__ = [
 def request(
     *,
     profile_name: str,
-    own: Asked,
+    own: OwnAppOptions,
     broker_url: str,
     world_url: str,
     external_workers: bool,
@@ -63,9 +63,9 @@ def request(
 
 def group_options(params: Mapping[str, Any]) -> dict[str, Any]:
     """The options of `run` as `request` takes them: those for an app of your own in one object."""
-    own = {field.name for field in dataclasses.fields(Asked)}
+    own = {field.name for field in dataclasses.fields(OwnAppOptions)}
     shared = {name: value for name, value in params.items() if name not in own and name != "resume"}
-    return {**shared, "own": Asked(**{name: value for name, value in params.items() if name in own})}
+    return {**shared, "own": OwnAppOptions(**{name: value for name, value in params.items() if name in own})}
 
 
 def refuse_options_beside_resume(context: click.Context) -> None:

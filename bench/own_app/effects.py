@@ -1,4 +1,4 @@
-"""The effects of a call, counted: what the task noted by `bench.hooks`, or its completion. Pure."""
+"""Reduces the effects of each call to one kind: one recorded by `bench.hooks`, or its completion. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from bench.measures.events.block import Event
 
 
 def counted(events: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The events, with the effects of one kind and subject left of each job: those that came most often.
+    """The events, with one kind and subject of effect for each job: the most frequent one.
 
-    A task may note several effects, a mail and a row; done once, the job is done once, and a job is
-    done twice where one of them is. What a task notes goes before its completion.
+    A task may record several effects, such as a mail and a row. The job is done twice where one of them came
+    twice. A recorded effect counts before the completion.
     """
-    most = {job: _most(effects) for job, effects in _effects(events).items()}
+    chosen = {job: _most_frequent(effects) for job, effects in _effects(events).items()}
     return [
         event
         for event in events
-        if event["event"] != "effect" or "kind" not in event or _what(event) == most[event["job"]]
+        if event["event"] != "effect" or "kind" not in event or _subject(event) == chosen[event["job"]]
     ]
 
 
@@ -32,10 +32,10 @@ def _effects(events: Iterable[Event]) -> dict[str, list[Event]]:
     return found
 
 
-def _most(effects: Iterable[Event]) -> tuple[str, str]:
-    counts = Counter(_what(effect) for effect in effects)
-    return max(counts, key=lambda what: (counts[what], what[0] != COMPLETION))
+def _most_frequent(effects: Iterable[Event]) -> tuple[str, str]:
+    counts = Counter(_subject(effect) for effect in effects)
+    return max(counts, key=lambda each: (counts[each], each[0] != COMPLETION))
 
 
-def _what(effect: Event) -> tuple[str, str]:
+def _subject(effect: Event) -> tuple[str, str]:
     return str(effect["kind"]), str(effect.get("of", ""))

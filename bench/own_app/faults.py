@@ -1,7 +1,7 @@
-"""The faults that can be made to tasks that are not ours: those of processes and of the broker.
+"""The faults that apply to the user's tasks: those of processes and of the broker.
 
-docs/faults.md predicts nothing of an app that it does not know: such a strike is counted, not compared.
-Faults of our services, of our jobs' oddities and of our own schedules do not apply.
+docs/faults.md has no expectations for the user's app: a strike is counted, not compared. Faults of the
+built-in services, of fault jobs and of the built-in schedules do not apply.
 """
 
 from __future__ import annotations
@@ -14,49 +14,44 @@ from bench.faults import FAULTS
 from bench.faults.spec import Expected, Fault, Row, recorded_facts
 from bench.own_app.sides import CELERY_APP
 
-#: Killed processes, a deploy, a burst; the side without a queue has no more.
-OF_BOTH = (10, 13, 31)
-#: A killed child or worker, a worker that comes late.
-OF_WORKERS = (11, 12, 24)
-#: The broker refuses, is silent, half-open, slow, killed, restarted, full: on a broker of ours alone.
-OF_BROKER = (16, 17, 18, 19, 20, 21, 22)
-#: What the report says beside a fault of the broker.
+#: Faults of both sides: a killed app, a deploy, a burst.
+BOTH_SIDES = (10, 13, 31)
+#: Faults of workers: a killed child, a killed worker, a late worker.
+WORKERS = (11, 12, 24)
+#: Faults of a broker that the run started: refuses, silent, half-open, slow, killed, restarted, full.
+BROKER = (16, 17, 18, 19, 20, 21, 22)
+#: The report's note on a fault of the broker.
 OUR_BROKER = "the broker is ours and keeps no file"
 
 
 def select_faults(numbers: Sequence[int], *, named: bool, use_app_broker: bool) -> list[Fault]:
-    """The faults of these numbers that apply, all that apply for none.
+    """The faults with these numbers that apply; without numbers, all that apply.
 
-    Raise BenchError for one that does not, where the command `named` it.
+    Raise BenchError for one that does not apply where the command line `named` it.
     """
-    known = sorted((*OF_BOTH, *OF_WORKERS, *(() if use_app_broker else OF_BROKER)))
+    known = sorted((*BOTH_SIDES, *WORKERS, *(() if use_app_broker else BROKER)))
     for number in numbers if named else ():
-        if number in OF_BROKER and use_app_broker:
+        if number in BROKER and use_app_broker:
             raise BenchError(
                 f"fault {number} hurts the broker, which is your own: leave out --use-app-broker"
             )
         if number not in known:
-            raise BenchError(
-                f"fault {number} does not apply to an app of your own: choose from {_told(known)}"
-            )
+            choices = ", ".join(map(str, known))
+            raise BenchError(f"fault {number} does not apply to an app of your own: choose from {choices}")
     return [_applied(FAULTS[number]) for number in known if not numbers or number in numbers]
-
-
-def _told(numbers: Sequence[int]) -> str:
-    return ", ".join(map(str, numbers))
 
 
 def _applied(fault: Fault) -> Fault:
     queued = [each.drain_s for side, each in fault.expected.items() if side.startswith("celery")]
-    expected = {CELERY_APP: _unknown(max(queued), OUR_BROKER if fault.number in OF_BROKER else "")}
-    if fault.number in OF_BOTH:
-        expected["inprocess"] = _unknown(fault.expected["inprocess"].drain_s)
+    expected = {CELERY_APP: _unpredicted(max(queued), OUR_BROKER if fault.number in BROKER else "")}
+    if fault.number in BOTH_SIDES:
+        expected["inprocess"] = _unpredicted(fault.expected["inprocess"].drain_s)
     return replace(fault, expected=expected, check=recorded_facts, fault_jobs=False, owners=0)
 
 
-def _unknown(drain_s: float, note: str = "") -> Expected:
-    return Expected(text="", holds=_nothing_predicted, drain_s=drain_s, note=note)
+def _unpredicted(drain_s: float, note: str = "") -> Expected:
+    return Expected(text="", holds=_always, drain_s=drain_s, note=note)
 
 
-def _nothing_predicted(_row: Row) -> bool:
+def _always(_row: Row) -> bool:
     return True

@@ -1,4 +1,4 @@
-"""An app of your own as the harness knows it: what is asked of it, what it has, and how it is started."""
+"""The user's app as the subject of a run: its workload, its description, and how its sides are started."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 from bench.faults.spec import Fault
 from bench.ledger import reader
 from bench.load.load_plan import LoadPlan
-from bench.own_app import effect_counts, effects
-from bench.own_app.children.app_description import Answer, Entry
+from bench.own_app import effects, task_counts
+from bench.own_app.children.app_description import AppDescription, ScheduleEntry
+from bench.own_app.interpreter import Interpreter
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.workload import load_plan
 from bench.own_app.workload.workload import Workload
@@ -21,7 +22,7 @@ from bench.plan.profiles import Profile
 from bench.plan.sides import Side
 from bench.plan.subject import Grid, SideOptions, TickPlan, Workspace
 
-#: The fault whose rate is the fault.
+#: The fault that is a rate: it replaces the workload's.
 BURST = 31
 
 
@@ -32,12 +33,14 @@ class OwnApp:
     workload: Workload
     #: The project's folder, from which its modules are imported.
     folder: Path
-    answer: Answer
-    #: Its calls go through its own broker, in a queue of the run's own.
+    description: AppDescription
+    #: What runs the app's processes.
+    interpreter: Interpreter
+    #: Whether calls go through the app's own broker, in a queue that only the run uses.
     use_app_broker: bool = False
-    #: Entries of its schedule that are measured, with their period where it is not their own.
+    #: Schedule entries that are measured, each with its forced period in seconds, or None for its own.
     entries: Mapping[str, float | None]
-    #: Entries that are not, each with the reason.
+    #: The reason for each entry that is not measured.
     left_out: tuple[str, ...] = ()
     worker_options: tuple[str, ...] = ()
 
@@ -48,7 +51,7 @@ class OwnApp:
 
     @property
     def requested(self) -> bool:
-        """The tasks' calls arrive as requests, whatever they are called."""
+        """Calls of tasks arrive as requests."""
         return True
 
     @property
@@ -58,13 +61,13 @@ class OwnApp:
 
     @property
     def predicted(self) -> bool:
-        """Nothing is expected of an app that nobody knows."""
+        """docs/faults.md has no expectations for the user's app."""
         return False
 
     @property
     def broker(self) -> str:
         """The app's own broker, where the run uses it."""
-        return f"the app's own, {self.answer.broker}" if self.use_app_broker else ""
+        return f"the app's own, {self.description.broker}" if self.use_app_broker else ""
 
     def load(
         self,
@@ -89,11 +92,11 @@ class OwnApp:
         return self._load(seed=seed, prefix=prefix, seconds=fault.load_s, rate=rate)
 
     def tick_plan(self, spec: BlockSpec, *, owners: int) -> TickPlan:  # noqa: ARG002 - the schedule has its entries
-        """Each entry that is measured; its name stands where a policy's does: each has its own interval."""
+        """A grid for each measured entry, named by the entry in place of a policy."""
         return TickPlan(
             grids=tuple(
                 Grid(policy=entry.name, interval_s=self.interval_s(entry), owners=(entry.name,))
-                for entry in self.answer.entries
+                for entry in self.description.entries
                 if entry.name in self.entries
             )
         )
@@ -104,9 +107,9 @@ class OwnApp:
         return {task.name: task.maker()(draw, 0) for task in reversed(self.workload.tasks)}
 
     def config_lines(self, side: Side) -> int:
-        """Settings of the app that the side needs: many are for a queue alone."""
-        lines = len(self.answer.settings)
-        return lines if side.queued else lines - len(self.answer.queue_settings)
+        """The number of the app's settings that the side needs; many are for a queue alone."""
+        lines = len(self.description.settings)
+        return lines if side.queued else lines - len(self.description.queue_settings)
 
     def deadlines_ms(self, fault: Fault) -> dict[str, float]:  # noqa: ARG002 - the same under each
         """Every task, with the milliseconds from due to effect after which a call of it is late."""
@@ -115,7 +118,7 @@ class OwnApp:
     def _deadline_s(self, task: str) -> float:
         return min(each.deadline_s for each in self.workload.tasks if each.name == task)
 
-    def interval_s(self, entry: Entry) -> float:
+    def interval_s(self, entry: ScheduleEntry) -> float:
         """Seconds between two ticks of an entry that is measured."""
         own = self.entries[entry.name]
         seconds = entry.seconds if own is None else own
@@ -123,38 +126,41 @@ class OwnApp:
         return seconds
 
     def environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """What finds programs: a broker that is named there is the app's."""
+        """PATH alone: a broker that the environment names belongs to the app."""
         return {"PATH": env.get("PATH", "")}
 
     def make_stack(self, spec: BlockSpec, workspace: Workspace, options: SideOptions) -> OwnStack:
-        """A side of the app; no part of it is elsewhere."""
+        """A side of the app; all of its parts run on this machine."""
         return OwnStack(self, spec.side, workspace, options)
 
     def read_events(self, path: Path) -> list[dict[str, Any]]:
-        """The events with the effects of one kind and subject left of each job."""
+        """The events, with one kind and subject of effect for each job (see `effects`)."""
         events, _ = reader.read_events(path)
         return effects.counted(events)
 
     def manifest(self) -> dict[str, Any]:
-        """What is asked of the app, and what it has."""
-        return {"own_app": self._description()}
+        """The workload and the app's description."""
+        return {"own_app": self._record()}
 
     def closing(self, run: Path) -> dict[str, Any]:
-        """The same, and what was seen of each task."""
-        return {"own_app": {**self._description(), "seen": effect_counts.tally(run)}}
+        """The same, and the counts of each task (`task_counts`)."""
+        return {"own_app": {**self._record(), "seen": task_counts.tally(run)}}
 
-    def _description(self) -> dict[str, Any]:
+    def _record(self) -> dict[str, Any]:
         return {
             "app": self.workload.app,
             "folder": str(self.folder),
-            "broker": f"the app's own, {self.answer.broker}" if self.use_app_broker else "ours, in its place",
-            "worker": {name: value for name, value in self.answer.worker.items() if value is not None},
+            "interpreter": {"path": str(self.interpreter.path), **self.interpreter.versions()},
+            "broker": f"the app's own, {self.description.broker}"
+            if self.use_app_broker
+            else "ours, in its place",
+            "worker": {name: value for name, value in self.description.worker.items() if value is not None},
             "worker_options": list(self.worker_options),
-            "queues": self.answer.queues,
+            "queues": self.description.queues,
             "tasks": [
                 {
                     "name": task.name,
-                    "signature": self.answer.signatures[task.name],
+                    "signature": self.description.signatures[task.name],
                     "rate_per_s": task.rate,
                     "args": list(task.args),
                     "kwargs": dict(task.kwargs),
@@ -169,7 +175,7 @@ class OwnApp:
                     "own_schedule": entry.schedule,
                     "every_s": self.interval_s(entry),
                 }
-                for entry in self.answer.entries
+                for entry in self.description.entries
                 if entry.name in self.entries
             ],
             "left_out": list(self.left_out),

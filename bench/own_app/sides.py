@@ -1,4 +1,4 @@
-"""The two sides of an app of your own: its tasks in the app's process, and as its own settings run them."""
+"""The two sides of the user's app: its tasks in the app's process, and its own Celery settings."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from bench.errors import BenchError
 from bench.plan.sides import Side
 
-#: The app's own settings, on a broker of ours or on its own.
+#: The app's own settings, on the run's broker or on the app's.
 CELERY_APP = "celery-app"
-#: Who runs the entries of the schedule: Celery's beat, on the one side in the app's own process.
+#: The scheduler of both sides: Celery's beat; in-process it runs inside the app.
 BEAT = "beat"
 
 SIDES = {
@@ -19,12 +19,12 @@ SIDES = {
         Side(name=CELERY_APP, parts=("broker", "worker", "beat"), policies=(BEAT,)),
     )
 }
-#: What `--side` accepts beside the names above.
+#: Other names that `--side` accepts.
 ALIASES = {"celery": CELERY_APP}
 
 
 def select_sides(names: Sequence[str]) -> list[Side]:
-    """The sides of these names, both for none; raise BenchError for an unknown one."""
+    """The sides with these names; without names, both. Raise BenchError for an unknown one."""
     wanted = {ALIASES.get(name, name) for name in names}
     if unknown := sorted(wanted - SIDES.keys()):
         raise BenchError(f"an app of your own has no side {unknown[0]!r}: choose from {', '.join(SIDES)}")

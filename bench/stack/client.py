@@ -1,4 +1,4 @@
-"""The HTTP client of a side that runs: asks its app, the services and the proxy before its broker."""
+"""The HTTP client of a running side: calls its app, the services and the proxy before its broker."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.ledger.job_names import MARK
 
 #: Seconds that one call to the app's own endpoints may take.
 APP_TIMEOUT_S = 5.0
-#: Seconds that handing a fault job over may take: 50 MB through a broker are slow.
-ODD_TIMEOUT_S = 30.0
+#: Seconds that submitting a fault job may take: 50 MB through a broker are slow.
+FAULT_JOB_TIMEOUT_S = 30.0
 
 
 class Addresses(Protocol):
-    """Where the app and the proxy listen; either may move while the block lasts."""
+    """Where the app and the proxy listen; either may change during the block."""
 
     @property
     def app_url(self) -> str:
@@ -35,7 +35,7 @@ class SideClient:
         self._block = block
         #: Where the services are, by name.
         self.world: dict[str, str] = {}
-        #: Whose balance the app was asked to sync.
+        #: Owners whose balance the app syncs.
         self.owners: list[str] = []
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -44,22 +44,22 @@ class SideClient:
             return await client.request(method, f"{self._addresses.app_url}{path}", **options)
 
     async def fault_job(self, kind: str, name: str, **options: Any) -> int:
-        """Hand a fault job over (`fault_jobs.endpoint`); return the HTTP status, 0 where none came."""
+        """Submit a fault job (`fault_jobs.endpoint`); return the HTTP status, 0 for none."""
         body = {"kind": kind, "key": f"{self._block}{MARK}{name}", "options": options}
         try:
-            answer = await self.call("POST", "/odd", json=body, timeout=ODD_TIMEOUT_S)
+            answer = await self.call("POST", "/fault-jobs", json=body, timeout=FAULT_JOB_TIMEOUT_S)
         except httpx.HTTPError:
             return 0
         return answer.status_code
 
     async def sync(self, owners: Iterable[str]) -> None:
-        """Have the app sync these owners from now on."""
+        """Start the sync of these owners."""
         for owner in owners:
             (await self.call("PUT", f"/sync/{owner}")).raise_for_status()
             self.owners.append(owner)
 
     async def proxy(self, method: str, path: str, **toxic: Any) -> dict[str, Any]:
-        """Tell the proxy in front of the broker (`bench.world.proxy.control`); return its state."""
+        """Send a request to the proxy before the broker (`bench.world.proxy.control`); return its state."""
         async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
             answer = await client.request(method, f"{self._addresses.proxy_url}{path}", json=toxic)
             answer.raise_for_status()
@@ -67,7 +67,7 @@ class SideClient:
         return state
 
     async def set_service(self, service: str, **mode: Any) -> None:
-        """Tell a service how to behave from now on (see `bench.world`)."""
+        """Set how a service behaves from now on (see `bench.world`)."""
         async with httpx.AsyncClient(trust_env=False, timeout=APP_TIMEOUT_S) as client:
             answer = await client.post(
                 f"{self.world['control_url']}/faults", json={"service": service, **mode}

@@ -1,4 +1,4 @@
-"""Who has used the processor so far: one reading now and one later make a `CpuShares`."""
+"""Processor time used so far, by whom; two readings make a `CpuShares`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Usage:
     t_ns: int
     #: The side's parts that were alive, by process id.
     side: frozenset[int]
-    #: NaN where a part of the side is on another host or not ours.
+    #: NaN where a part of the side is on another host or not started by the run.
     side_s: float
-    #: NaN where the services are no process of the block's own.
+    #: NaN where the services do not belong to the block.
     services_s: float
     generator_s: float
     harness_s: float
@@ -37,9 +37,9 @@ class Usage:
 def read(
     stack: Stack, generator: Process | None = None, *, concurrently: Iterable[Process] = (), blocks: int = 1
 ) -> Usage:
-    """Read everybody's use; `concurrently` are processes that measure, such as the hiccup meter.
+    """Read the processor time; `concurrently` are measuring processes, such as the hiccup meter.
 
-    Where so many `blocks` run side by side each has an even part of the orchestrator's time.
+    `blocks` is the number of blocks that run at once: each has an equal share of the harness's time.
     """
     machine = psutil.cpu_times()
     measuring = [*concurrently, *(part for name, part in stack.processes.parts.items() if name == PROXY)]
@@ -59,7 +59,7 @@ def read(
 
 
 def between(before: Usage, after: Usage) -> CpuShares:
-    """What was used from one reading to the next; the side's part is NaN where one of its parts ended."""
+    """The use between two readings; the side's is NaN where one of its parts ended."""
     lived = before.side <= after.side
     return CpuShares(
         seconds=(after.t_ns - before.t_ns) / 1e9,
@@ -74,7 +74,7 @@ def between(before: Usage, after: Usage) -> CpuShares:
 
 
 def _counted(machine: object) -> list[float]:
-    """The fields that add up to the whole: a guest's time is in the user's already."""
+    """The fields that add up to the total: guest time is part of user time."""
     names = getattr(machine, "_fields", ())
     return [getattr(machine, name) for name in names if not name.startswith("guest")]
 

@@ -1,4 +1,4 @@
-"""What a block leaves in a database that outlives it: rows by the block's own names, and no others."""
+"""Deletes the rows of a block from a database that outlives it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""The hiccup meter: a 1 ms sleeper beside every block, which shows what the machine itself adds.
+"""The hiccup meter: a 1 ms sleeper beside every block, which measures the delays of the machine itself.
 
-Each sleep that returns late is charged to the platform, not to a side; like the meter of the
-same name on the JVM, a long stall counts once for every millisecond sleep that it swallowed.
+Like jHiccup on the JVM, a long stall counts once for every 1 ms sleep that it covers.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import numpy as np
 SLEEP_NS = 1_000_000
 
 
-def swallowed(late_ns: int) -> list[int]:
+def covered(late_ns: int) -> list[int]:
     """The lateness of every sleep that a stall of `late_ns` covers, longest first, in ns.
 
     A sleeper that was due each millisecond and stalled for 3.5 ms would have measured 3.5, 2.5,
@@ -33,7 +32,7 @@ def measure(start_ns: int, seconds: float) -> list[int]:
     late: list[int] = []
     while (before := time.monotonic_ns()) < end_ns:
         time.sleep(SLEEP_NS / 1e9)
-        late.extend(swallowed(max(0, time.monotonic_ns() - before - SLEEP_NS)))
+        late.extend(covered(max(0, time.monotonic_ns() - before - SLEEP_NS)))
     return late
 
 

@@ -1,6 +1,6 @@
-"""The processes of a side in one block: app, worker, beat, broker, and what stands between.
+"""The processes of a side in one block: app, worker, beat, broker and fault proxy.
 
-Each can be killed, stopped and started again by itself, which is what the faults do.
+Faults kill, stop and restart each by itself.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import Process, wait_for_file
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
-from queue_or_task import PACKAGES, module_command
+from queue_or_task import module_command
 from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 
-#: Parts that are no part of the side: the services that it calls, and what the harness puts between.
+#: Parts that do not belong to the side: the services that it calls, and the fault proxy.
 SERVICES, PROXY = "world", "proxy"
-#: At which part of its real time Sidekiq's retry schedule runs.
+#: The factor by which Sidekiq's retry delays are shortened.
 RETRY_SCALE_VARIABLE = "SIDEKIQ_RETRY_SCALE"
 
 
@@ -32,8 +32,6 @@ class SideProcesses:
 
     #: The module that is the app.
     host = "bench.app"
-    #: The packages of ours that its processes import from our folder, whatever else has the name.
-    packages: tuple[str, ...] = PACKAGES
 
     def __init__(self, side: Side, workspace: Workspace, options: SideOptions) -> None:
         self.side = side
@@ -47,7 +45,7 @@ class SideProcesses:
         self.began: dict[str, int] = {}
         self.listened: dict[str, int] = {}
         self.context = workspace.context
-        #: Whether somebody else starts the workers of this side.
+        #: Whether the workers of this side run elsewhere, started by someone else.
         self.workers_elsewhere = workspace.deployment.workers_of(side)
         self._table = workspace.table
         self._celery_app = options.celery_app
@@ -59,7 +57,7 @@ class SideProcesses:
 
     @property
     def whole(self) -> bool:
-        """Whether every process of the side is the run's own, so that what the side uses can be told."""
+        """Whether the run started every process of the side: only then its use of the machine is known."""
         return not self.workers_elsewhere and (self.broker is None or self.broker.ours)
 
     def pids(self) -> list[int]:
@@ -94,9 +92,9 @@ class SideProcesses:
         self._guard_broker(self.broker)
 
     def start_worker(self, name: str = "worker", *, app: str = "") -> None:
-        """Start a Celery worker as its users do; the probe shows when it works.
+        """Start a Celery worker with Celery's command; the probe shows when it works.
 
-        Raise BenchError where the run's workers are somebody else's.
+        Raise BenchError where the workers run elsewhere.
         """
         if self.workers_elsewhere:
             raise BenchError("the workers are elsewhere and not ours to start: leave out --external-workers")
@@ -116,7 +114,7 @@ class SideProcesses:
         return str(json.loads(await wait_for_file(self.parts["replica"], folder / "app.json"))["url"])
 
     async def start_broker(self) -> Broker | Node:
-        """Start the broker, or find the one that was named, and wait until it answers."""
+        """Start the broker, or connect to the named one, and wait until it answers."""
         self.began[BROKER] = time.monotonic_ns()
         self.broker = await asyncio.to_thread(self._make_broker)
         self.listened[BROKER] = time.monotonic_ns()
@@ -124,16 +122,16 @@ class SideProcesses:
         return self.broker
 
     async def start_proxy(self, broker: Broker | Node) -> str:
-        """Put a fault proxy before the broker, or before the same server as the result store; its URL."""
+        """Start a fault proxy before the broker and return its URL."""
         address = urlsplit(broker.url)
         ready = self.folder / "proxy.json"
         upstream = f"{address.hostname}:{address.port}"
         self.spawn(
             PROXY, "bench.world.proxy", "--with-parent", "--upstream", upstream, "--ready-file", str(ready)
         )
-        told = json.loads(await wait_for_file(self.parts[PROXY], ready))
-        self.proxy_url = told["control"]
-        return f"redis://{told['listen']}/0"
+        addresses = json.loads(await wait_for_file(self.parts[PROXY], ready))
+        self.proxy_url = addresses["control"]
+        return f"redis://{addresses['listen']}/0"
 
     def _make_broker(self) -> Broker | Node:
         """Blocks until it answers."""
@@ -157,11 +155,11 @@ class SideProcesses:
             self._table.adopt(broker.pid)
 
     def spawn(self, name: str, module: str, *options: str) -> None:
-        """Start `python -m module` as the part of this name, in place of the one that there is."""
+        """Start `python -m module` as the part of this name; kill the present one first."""
         if name in self.parts:
             self._table.kill(self.parts[name])
         self.began.setdefault(name, time.monotonic_ns())
-        self.parts[name] = self._start(name, module_command(module, *options, packages=self.packages))
+        self.parts[name] = self._start(name, self.command(module, *options))
 
     async def stop(self) -> None:
         """End every part at once, then the broker."""
@@ -169,6 +167,10 @@ class SideProcesses:
             self._table.kill(self.parts.pop(name))
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
+
+    def command(self, module: str, *options: str) -> list[str]:
+        """The command that runs a module as the part of this side."""
+        return module_command(module, *options)
 
     def _start(self, name: str, command: list[str]) -> Process:
         return self._table.start(name, command, env=self.env, folder=self.folder)

@@ -1,4 +1,4 @@
-"""What a side has used so far: processor time, memory, sockets and broker commands."""
+"""Resources that a side has used: processor time, memory, sockets and broker commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.stack.stack import Stack
 class Sample:
     """A side's use of the machine at one moment, summed over its processes, broker included.
 
-    NaN, but for the broker's commands, where one of them is not the run's own.
+    NaN where the run did not start one of them; the broker's commands are always counted.
     """
 
     #: When it was taken, monotonic nanoseconds.

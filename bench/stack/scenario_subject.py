@@ -1,4 +1,4 @@
-"""The built-in scenarios as what a run measures."""
+"""The built-in scenarios as the subject of a run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scenarios import jobs
 BYSTANDER_RATE = 1.0
 #: Seconds between two syncs of an owner.
 SYNC_INTERVAL_S = 1.0
-#: By which policy the side syncs its owners.
+#: The variable that names the sync policy.
 POLICY_VARIABLE = "QUEUE_OR_TASK_SYNC_POLICY"
 
 
@@ -34,7 +34,7 @@ class ScenarioSubject:
 
     @property
     def requested(self) -> bool:
-        """Whether any of them arrives as requests; the sync keeps a grid of its own."""
+        """Whether any of them arrives as requests; the sync runs on a schedule."""
         return bool(self._requested)
 
     @property
@@ -49,7 +49,7 @@ class ScenarioSubject:
 
     @property
     def broker(self) -> str:
-        """None of its own."""
+        """Empty: the scenarios have no broker of their own."""
         return ""
 
     def load(
@@ -89,7 +89,7 @@ class ScenarioSubject:
         return TickPlan(grids=(grid,), asked=names)
 
     def deadlines_ms(self, fault: Fault) -> dict[str, float]:
-        """The scenario at which the fault aims, and the bystanders'."""
+        """The deadline of the fault's scenario and of the bystanders."""
         return dict.fromkeys((fault.scenario, jobs.WELCOME_EMAIL), DEADLINE_MS)
 
     def config_lines(self, side: Side) -> int:
@@ -106,11 +106,11 @@ class ScenarioSubject:
         return 0
 
     def manifest(self) -> Mapping[str, Any]:
-        """Nothing: the scenarios are known by their names."""
+        """Nothing: the names of the scenarios say all."""
         return {}
 
     def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
-        """All of them."""
+        """The whole environment."""
         return env
 
     def make_stack(self, spec: BlockSpec, workspace: Workspace, options: SideOptions) -> Stack:

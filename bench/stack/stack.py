@@ -3,7 +3,7 @@
     async with Stack(side, workspace, options) as stack:
         …                     # stack.client.call(…) answers, a probe job went all the way
 
-It has its processes and a client that asks them; here is the way up and down.
+A stack holds its processes and a client that calls them; this module starts and stops them.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from scenarios import jobs
 
 #: Seconds within which every part of a side must be up and a probe job through.
 START_LIMIT_S = 40.0
-#: Seconds after a block within which a run that a worker elsewhere has begun may end.
+#: Seconds after a block in which a job of a worker elsewhere may end.
 WORKERS_END_S = 2.0
-#: What a run of a job ends with.
+#: Events that end a run of a job.
 ENDS = frozenset({"done", "raised", "cancelled"})
 #: Seconds between two looks at the ledger.
 LOOK_S = 0.05
@@ -70,7 +70,7 @@ class Stack:
         self._limit_s = START_LIMIT_S + (START_WITHIN_S if options.rabbitmq else 0.0)
         self._latency = options.world_latency_ms
         self._proxied = options.proxied
-        #: What a fault saw while it struck, for its own checker.
+        #: Observations of a fault during its strike, for its checker.
         self.facts: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
@@ -107,7 +107,7 @@ class Stack:
             await self.stop()
 
     async def stop(self) -> None:
-        """End every part at once: the block has drained, what happens from here on counts no more."""
+        """Kill every part: the block has drained, and nothing counts from here on."""
         await self.processes.stop()
         if self._remote is not None:
             await self._remote.end()
@@ -120,16 +120,16 @@ class Stack:
 
     @property
     def own_services(self) -> bool:
-        """Whether the services are a process of the block's own."""
+        """Whether the block started the services itself."""
         return self._deployment.world is None
 
     async def mark(self, event: Literal["fault_on", "fault_off"], fault: int) -> None:
-        """Have a world on another host stamp the moment too: the effects are on its clock."""
+        """Make services on another host record the moment too: effects carry their clock."""
         if self._remote is not None and self._deployment.world_apart:
             await self._remote.mark(event, fault)
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
-        """Wait until the ledger's events satisfy `seen`; tell whether they did in time."""
+        """Wait until the ledger's events satisfy `seen`; return whether they did in time."""
         deadline = time.monotonic() + within_s
         while not seen(self.events()):
             if time.monotonic() > deadline:
@@ -161,7 +161,7 @@ class Stack:
         await self._start_side()
 
     async def _start_side(self) -> None:
-        """Start worker, app and beat, as far as the side has them, and send a probe through."""
+        """Start those of worker, app and beat that the side has, and send a probe through."""
         if self.side.queued and not self.processes.workers_elsewhere:
             self.processes.start_worker()
         await self.processes.start_app()
@@ -179,26 +179,26 @@ class Stack:
             )
             answer.raise_for_status()
         wanted = {jobs.crm(f"{user}s"), jobs.fulfillment(f"{user}s"), jobs.email(f"{user}e")}
-        # Of workers elsewhere the own events must come through as well: without them nobody sees a failure.
+        # Workers elsewhere must deliver their own events too: failures show in these alone.
         for event in ("effect", *(("done",) if self.processes.workers_elsewhere else ())):
             await self.until(partial(_have, event, wanted), within_s=START_LIMIT_S)
 
     async def _services(self) -> dict[str, str]:
-        """Where the services are, once they listen."""
+        """The URLs of the services, once they listen."""
         if self._deployment.world is not None:
             return dict(self._deployment.world.urls)
-        told: dict[str, str] = json.loads(
+        urls: dict[str, str] = json.loads(
             await wait_for_file(self.processes.parts[SERVICES], self.folder / "world.json")
         )
-        return told
+        return urls
 
     async def _fetch_rest(self, remote: RemoteLedger) -> None:
-        """Fetch what another host has still to tell; raise BenchError where it is away."""
+        """Fetch the remaining events of another host; raise BenchError where it is away."""
         await self.until(_all_ended, within_s=WORKERS_END_S)
         await remote.fetch()
 
     async def _clear_database(self) -> None:
-        """Of a database that outlives the block take the block's own rows: its names come again."""
+        """Delete the block's rows from a database that outlives it: the next run reuses the names."""
         if url := os.environ.get("DATABASE_URL"):
             await asyncio.to_thread(database_cleanup.clear, url, self.processes.context["block"])
 
@@ -209,6 +209,6 @@ def _have(event: str, wanted: set[str], events: Iterable[dict[str, Any]]) -> boo
 
 
 def _all_ended(events: list[dict[str, Any]]) -> bool:
-    """Whether every run of a job that began has ended; runs of one job are not told apart."""
+    """Whether each started run of a job has ended; runs of one job are counted, not matched."""
     begun = Counter(e["job"] for e in events if e["event"] == "start")
     return begun <= Counter(e["job"] for e in events if e["event"] in ENDS)

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+import kombu
 from celery import Celery, signals
 from kombu.utils.imports import symbol_by_name
 
@@ -14,6 +15,7 @@ from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.death import DeathHandler
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
 from celery_impl.sidekiq.jobs.broker_support import serves as serves_rabbitmq
 from celery_impl.sidekiq.jobs.error_rules import Rule, check_rule
 from celery_impl.sidekiq.jobs.retry_schedule import Schedule
@@ -47,6 +49,9 @@ CELERYS_CONSUMER: Final = "celery.worker.consumer:Consumer"
 CONSUMER: Final = "celery_impl.sidekiq.worker.consumer:SidekiqConsumer"
 #: What `task_cls` names where the app has no task class of its own.
 CELERYS_TASK: Final = "celery.app.task:Task"
+
+#: The first kombu that delays messages on RabbitMQ.
+RABBITMQ_KOMBU: Final = (5, 5)
 
 _installed: Final[weakref.WeakSet[Celery]] = weakref.WeakSet()
 
@@ -165,6 +170,11 @@ def _on_redis(app: Celery) -> _Parts:
 
 
 def _on_rabbitmq(app: Celery) -> _Parts:
+    version = kombu.VERSION  # type: ignore[attr-defined] # not in the stubs
+    if version[:2] < RABBITMQ_KOMBU:
+        raise RabbitMQError(
+            f"RabbitMQ needs kombu 5.5 or newer, as in Celery 5.5: this is {version.major}.{version.minor}"
+        )
     # late: most apps have Redis
     from celery_impl.sidekiq.rabbitmq import check, delayed_delivery, sender, settings
 

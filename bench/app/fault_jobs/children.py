@@ -15,12 +15,12 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
 
-#: Where a job runs unless its options say so: the CPU hog on the loop, since that is the fault.
+#: Where a kind of job runs by default, other than in a thread: the CPU hog blocks the loop on purpose.
 PLACES: dict[str, Isolation] = {"hog": "loop"}
 
 
 def submit(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    """Start the job; raise RefusedError where it is not taken."""
+    """Start the job; raise RefusedError where it is refused."""
     supervisor = application.process(account_setup.SUPERVISOR)
     assert isinstance(supervisor, TaskSupervisor)  # noqa: S101 - the tree says so
     place: Isolation = options.get("isolation") or PLACES.get(kind, "thread")
@@ -44,7 +44,7 @@ def _run(place: Isolation, key: str, kind: str, options: dict[str, Any], payload
     attempt = current_attempt() if place != "process" else 1
     with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(key), attempt):
         work.act(kind, options)
-        work.tell(payload["key"] if kind == "mutable" else key)
+        work.send_key(payload["key"] if kind == "mutable" else key)
 
 
 def kill_scheduler(owner: str) -> None:

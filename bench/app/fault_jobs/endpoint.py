@@ -1,14 +1,14 @@
-"""POST /odd {"kind", "key", "options"}: hands a fault job over inside the app, as a request would.
+"""POST /fault-jobs {"kind", "key", "options"}: submits a fault job inside the app, as a request would.
 
 202 where it was accepted, 503 where it was refused, 500 for any other error of the build.
 `options`: those of `bench.app.fault_jobs.work`, and
 
-- times: how often the same job is handed over; the answer is that of the last;
+- times: how often the same job is submitted; the status is that of the last;
 - as: "unique" or "stored", for a queue;
 - isolation: where it runs, in-process;
-- rollback: hand over within a transaction that inserts the user, then roll that back: 409.
+- rollback: submit within a transaction that inserts the user, then roll that back: 409.
 
-The kind `kill-scheduler` is no job: it kills the process that ticks for the owner `key`.
+The kind `kill-scheduler` is no job: it kills the process that schedules the owner `key`.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ SCENARIO = jobs.ACCOUNT_SETUP
 
 
 class RolledBackError(RuntimeError):
-    """The transaction in which the job was handed over came to nothing."""
+    """The transaction in which the job was submitted was rolled back."""
 
 
 def routes(side: str) -> list[Route]:
-    """The endpoint of a side that has fault jobs."""
+    """The endpoint, for a side with fault jobs."""
 
     async def fault_job(request: Request) -> Response:
-        asked = await request.json()
-        key, kind, options = asked["key"], asked["kind"], asked.get("options", {})
+        body = await request.json()
+        key, kind, options = body["key"], body["kind"], body.get("options", {})
         if kind == "kill-scheduler":
             from bench.app.fault_jobs.children import kill_scheduler  # late: as `_submit`
 
             kill_scheduler(key)
             return Response(status_code=204)
-        act = _roll_back if options.get("rollback") else _hand_over
+        act = _roll_back if options.get("rollback") else _submit_job
         try:
             if side == "inprocess" and not options.get("rollback"):
                 act(side, key, kind, options)
@@ -56,10 +56,10 @@ def routes(side: str) -> list[Route]:
             return JSONResponse({"error": str(error)}, status_code=409)
         return JSONResponse({"key": key}, status_code=202)
 
-    return [Route("/odd", fault_job, methods=["POST"])]
+    return [Route("/fault-jobs", fault_job, methods=["POST"])]
 
 
-def _hand_over(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
+def _submit_job(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
     submit = _submit(side)
     for _ in range(int(options.get("times", 1))):
         payload = work.payload(kind, key, options)
@@ -70,7 +70,7 @@ def _hand_over(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
 
 
 def _roll_back(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
-    """Insert, hand over, roll back: the caller is told no, so a job that runs all the same is a ghost."""
+    """Insert, submit, roll back: the caller gets an error, so a job that runs all the same is a ghost."""
     ledger.record("submit", scenario=SCENARIO, job=jobs.crm(key))
     with Session(database.engine()) as session:
         user = work.customer(key)
@@ -88,7 +88,7 @@ def _roll_back(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
 
 
 def _submit(side: str) -> Callable[[str, str, dict[str, Any], Any], None]:
-    """How the side takes a fault job; each side imports its own build alone."""
+    """The side's function that submits a fault job; each side imports its own build alone."""
     if side == "inprocess":
         from bench.app.fault_jobs import children
 

@@ -14,47 +14,47 @@ from celery_impl.sidekiq.enqueue.on_commit import delay_on_commit
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
 
-ODD = "odd.job"
-ODD_UNIQUE = "odd.unique_job"
-ODD_STORED = "odd.stored_job"
+JOB = "fault.job"
+UNIQUE_JOB = "fault.unique_job"
+STORED_JOB = "fault.stored_job"
 
-for _name in (ODD, ODD_UNIQUE, ODD_STORED):  # so that the side knows where they are held
+for _name in (JOB, UNIQUE_JOB, STORED_JOB):  # `pending_jobs` finds jobs by this table
     names._JOBS[_name] = (jobs.ACCOUNT_SETUP, jobs.crm)  # noqa: SLF001 - the table has no public way in
 
 
-@app.task(bind=True, name=ODD, shared=False, ignore_result=True)
-def odd_job(self: Task[Any, Any], key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    """Do the oddity, then tell the CRM."""
+@app.task(bind=True, name=JOB, shared=False, ignore_result=True)
+def fault_job(self: Task[Any, Any], key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
+    """Do what the kind says, then send the key to the CRM."""
     _run(self, key, kind, options, payload)
 
 
-@app.task(bind=True, name=ODD_STORED, shared=False, ignore_result=False)
+@app.task(bind=True, name=STORED_JOB, shared=False, ignore_result=False)
 def stored_job(self: Task[Any, Any], key: str, kind: str, options: dict[str, Any], payload: Any) -> str:
-    """As `odd_job`, and keep a result."""
+    """As `fault_job`, with a stored result."""
     _run(self, key, kind, options, payload)
     return key
 
 
-@app.task(bind=True, name=ODD_UNIQUE, shared=False, ignore_result=True, sidekiq_unique="until_done")
+@app.task(bind=True, name=UNIQUE_JOB, shared=False, ignore_result=True, sidekiq_unique="until_done")
 def unique_job(self: Task[Any, Any], key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    """As `odd_job`, one at a time of a key where the profile knows unique jobs."""
+    """As `fault_job`, one at a time for each key where the profile has unique jobs."""
     _run(self, key, kind, options, payload)
 
 
-TASKS: dict[str, Any] = {"": odd_job, "stored": stored_job, "unique": unique_job}
+TASKS: dict[str, Any] = {"": fault_job, "stored": stored_job, "unique": unique_job}
 
 
 def submit(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    """Queue the job as `options["as"]` says; raise RefusedError where it is not taken."""
+    """Queue the job as `options["as"]` says; raise RefusedError where it is refused."""
     sent = TASKS[options.get("as", "")].delay(key, kind, options, payload)
     if type(sent).__name__ == "Duplicate":
-        raise RefusedError(f"{key}: a job with these arguments waits or runs already, {sent.id}")
+        raise RefusedError(f"{key}: a job with these arguments is waiting or running, {sent.id}")
 
 
 def submit_within(session: Session, key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    """Queue the job within a transaction: at its commit where the profile knows how, else at once."""
+    """Queue the job within a transaction: at its commit where the profile can, else at once."""
     if profile.sidekiq:
-        delay_on_commit(session, odd_job, key, kind, options, payload)
+        delay_on_commit(session, fault_job, key, kind, options, payload)
     else:
         submit(key, kind, options, payload)
 
@@ -62,4 +62,4 @@ def submit_within(session: Session, key: str, kind: str, options: dict[str, Any]
 def _run(task: Task[Any, Any], key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
     with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(key), task.request.retries + 1):
         work.act(kind, options)
-        work.tell(payload["key"] if kind == "mutable" else key)
+        work.send_key(payload["key"] if kind == "mutable" else key)

@@ -1,15 +1,15 @@
 """What the fault jobs do, on whichever side.
 
-| kind    | options       | what it does before it tells the CRM                              |
+| kind    | options       | what it does before it sends its key to the CRM                   |
 |---------|---------------|-------------------------------------------------------------------|
 | plain   | seconds       | sleeps                                                            |
 | poison  |               | kills its own process with SIGKILL                                |
-| crash   |               | raises at once, for ever                                          |
-| hog     | seconds       | burns the CPU                                                     |
-| hungry  | mb, seconds   | takes so much memory and holds it                                 |
-| big     | mb            | takes an argument of that size                                    |
-| mutable |               | tells the CRM the key that its argument holds by then             |
-| handle  |               | takes an argument that no serialiser knows                        |
+| crash   |               | raises at every attempt                                           |
+| hog     | seconds       | uses one core                                                     |
+| hungry  | mb, seconds   | allocates this much memory and holds it                           |
+| big     | mb            | has an argument of this size                                      |
+| mutable |               | sends the key that its argument holds when the job runs           |
+| handle  |               | has an argument that cannot be serialised                         |
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ MB = 1_000_000
 PAGE = 4096
 
 
-class OddError(RuntimeError):
-    """What the kind `crash` raises."""
+class FaultJobError(RuntimeError):
+    """The error of the kind `crash`."""
 
 
 def act(kind: str, options: Mapping[str, Any]) -> None:
-    """Do the oddity; blocks."""
+    """Do what the kind says; blocks."""
     seconds = float(options.get("seconds", 0))
     if kind == "poison":
         os.kill(os.getpid(), signal.SIGKILL)
     elif kind == "crash":
-        raise OddError("told to crash")
+        raise FaultJobError("a job of the kind crash")
     elif kind == "hog":
         burn(seconds)
     elif kind == "hungry":
-        taken = bytearray(int(options["mb"]) * MB)
-        taken[::PAGE] = b"x" * len(range(0, len(taken), PAGE))  # touched, or the kernel gives no page
+        memory = bytearray(int(options["mb"]) * MB)
+        memory[::PAGE] = b"x" * len(range(0, len(memory), PAGE))  # touched, or the kernel gives no page
         time.sleep(seconds)
     elif kind == "plain":
         time.sleep(seconds)
@@ -58,20 +58,24 @@ def burn(seconds: float) -> None:
         sum(range(1000))
 
 
-def tell(key: str) -> None:
-    """Have the CRM write the effect."""
+def send_key(key: str) -> None:
+    """Send the key to the CRM, which writes the effect."""
     crm.create_contact(customer(key))
 
 
 def customer(key: str) -> User:
-    """Somebody with this id."""
+    """A user with this id."""
     return User(
-        id=key, name="Odd", email=f"{key}@odd.example", birthday=date(1990, 5, 17), address="1 Odd Street"
+        id=key,
+        name="Fault",
+        email=f"{key}@fault.example",
+        birthday=date(1990, 5, 17),
+        address="1 Fault Street",
     )
 
 
 def payload(kind: str, key: str, options: Mapping[str, Any]) -> Any:
-    """The argument that a kind takes beside its key."""
+    """The argument of a kind beside its key."""
     if kind == "big":
         return "x" * (int(options["mb"]) * MB)
     if kind == "handle":

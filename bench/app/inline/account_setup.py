@@ -11,7 +11,7 @@ from scenarios.users import User
 def set_up_user_account(user: User) -> None:
     """Do both pieces, one after the other and each once; one failing does not hold the other.
 
-    Raise ExceptionGroup with what failed: the caller is the only one who will ever know.
+    Raise ExceptionGroup with what failed: nothing else reports it.
     """
     pieces = ((jobs.crm(user.id), _create_contact), (jobs.fulfillment(user.id), _set_nearest_center))
     errors = [error for job, piece in pieces if (error := _attempt(job, piece, user)) is not None]

@@ -1,4 +1,4 @@
-"""Many periodic owners inside the app, its worker and its beat, with nothing to do but to note their runs.
+"""Thousands of periodic owners inside the app, its worker and its beat; each run is recorded, with no work.
 
-What belongs here: each side's way to run thousands of owners. Not: how many there are (`plan.owner_fleet`).
+What belongs here: how each side runs them. Not: how many there are (`plan.owner_fleet`).
 """

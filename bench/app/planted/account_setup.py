@@ -11,7 +11,7 @@ from scenarios.users import User
 
 
 def set_up_user_account(user: User) -> None:
-    """Take both pieces and return."""
+    """Accept both pieces and return."""
     engine.submit(jobs.ACCOUNT_SETUP, jobs.crm(user.id), partial(_create_contact, user))
     engine.submit(jobs.ACCOUNT_SETUP, jobs.fulfillment(user.id), partial(_find_center, user))
 

@@ -11,13 +11,13 @@ from scenarios.balances import Balance
 
 
 def start(owner: str) -> None:
-    """Sync the owner from now on."""
+    """Start the sync of the owner."""
     balances.activate(owner)
     engine.sync(owner, partial(_sync, owner))
 
 
 def stop(owner: str) -> None:
-    """Sync it no longer."""
+    """Stop the sync of the owner."""
     balances.deactivate(owner)
     engine.stop_sync(owner)
 

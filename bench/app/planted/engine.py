@@ -1,6 +1,6 @@
-"""Does the jobs of a side with known truth on the app's own loop, wrongs included.
+"""Does the jobs of a side with known truth on the app's own loop, with the side's faults.
 
-Waits are exact: asyncio's timer until shortly before the moment, then looks at the clock.
+Waits are exact: asyncio's timer until shortly before the moment, then polling of the clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.app.planted.truths import TRUTHS, Truth
 from bench.ledger.job_names import PROBE
 from scenarios import ledger
 
-#: Seconds before a moment when sleeping ends and looking at the clock begins.
+#: Seconds before a moment at which sleeping ends and polling of the clock begins.
 SPIN_S = 0.001
 INTERVAL_NS = 1_000_000_000
 
@@ -35,7 +35,7 @@ class Engine:
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
-        """Work on the running loop until the app ends; what is under way then is cut off."""
+        """Work on the running loop until the app ends; running jobs are then cancelled."""
         self._loop = asyncio.get_running_loop()
         try:
             yield
@@ -44,28 +44,28 @@ class Engine:
                 task.cancel()
 
     def submit(self, scenario: str, job: str, work: Work) -> None:
-        """Take a job, from any thread."""
+        """Accept a job, from any thread."""
         number = 0 if PROBE in job else next(self._numbers)
         for attempt in range(1, self.truth.times(number) + 1 if number else 2):
-            self._home.call_soon_threadsafe(self._start, scenario, job, attempt, work)
+            self._app_loop.call_soon_threadsafe(self._start, scenario, job, attempt, work)
         if number and number == self.truth.stall_at_job:
-            self._home.call_soon_threadsafe(time.sleep, self.truth.stall_s)
+            self._app_loop.call_soon_threadsafe(time.sleep, self.truth.stall_s)
 
     def sync(self, owner: str, run: Work) -> None:
         """Run every second of this side's clock from now on; starting twice is the same as once."""
-        self._home.call_soon_threadsafe(self._start_sync, owner, run)
+        self._app_loop.call_soon_threadsafe(self._start_sync, owner, run)
 
     def stop_sync(self, owner: str) -> None:
         """Run it no longer."""
-        self._home.call_soon_threadsafe(lambda: owner in self._syncs and self._syncs.pop(owner).cancel())
+        self._app_loop.call_soon_threadsafe(lambda: owner in self._syncs and self._syncs.pop(owner).cancel())
 
     @property
-    def _home(self) -> asyncio.AbstractEventLoop:
-        assert self._loop is not None, "the app has not begun"  # noqa: S101 - requests come after the lifespan
+    def _app_loop(self) -> asyncio.AbstractEventLoop:
+        assert self._loop is not None, "the app has not started"  # noqa: S101 - requests come after the lifespan
         return self._loop
 
     def _start(self, scenario: str, job: str, attempt: int, work: Work) -> None:
-        task = self._home.create_task(self._do(scenario, job, attempt, work))
+        task = self._app_loop.create_task(self._do(scenario, job, attempt, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -77,7 +77,7 @@ class Engine:
 
     def _start_sync(self, owner: str, run: Work) -> None:
         if owner not in self._syncs:
-            self._syncs[owner] = self._home.create_task(self._tick(run))
+            self._syncs[owner] = self._app_loop.create_task(self._tick(run))
 
     async def _tick(self, run: Work) -> None:
         interval_ns = int(INTERVAL_NS * (1 + self.truth.drift_ppm / 1e6))
@@ -89,7 +89,7 @@ class Engine:
 
 
 async def exactly_until(moment_ns: int) -> None:
-    """Wait until a moment of `time.monotonic_ns`, to some 10 µs where the loop is free."""
+    """Wait until a moment of `time.monotonic_ns`, to some 10 µs where the loop is idle."""
     while (left_s := (moment_ns - time.monotonic_ns()) / 1e9) > 0:  # noqa: ASYNC110 - time is the event
         await asyncio.sleep(max(0.0, left_s - SPIN_S))
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """The wrongs of one side; by default none."""
+    """The faults of one side; by default none."""
 
     delay_ms: float = 0.0
-    #: Every how manieth job is dropped, or done twice; 0 for none.
+    #: Every n-th job is dropped, or done twice; 0 for none.
     drop_every: int = 0
     double_every: int = 0
     #: After this job the loop is blocked for so long; 0 for never.

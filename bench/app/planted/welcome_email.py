@@ -13,7 +13,7 @@ from scenarios.users import User
 
 
 def create_user(params: Mapping[str, Any]) -> User:
-    """Create the user, take its e-mail and return."""
+    """Create the user, accept its e-mail and return."""
     user = users.create(params)
     send_welcome_email(user)
     return user

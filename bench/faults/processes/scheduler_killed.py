@@ -20,7 +20,7 @@ async def strike(target: Target) -> None:
     """Kill beat, or the process of each owner; the latter's supervisor is at hand."""
     if not target.queued:
         for owner in target.client.owners:
-            await target.client.call("POST", "/odd", json={"kind": "kill-scheduler", "key": owner})
+            await target.client.call("POST", "/fault-jobs", json={"kind": "kill-scheduler", "key": owner})
         return
     target.processes.parts["beat"].kill()
     await asyncio.sleep(DOWN_S)

@@ -1,5 +1,5 @@
-"""What runs in child processes beside the user's Celery app: it is imported there and nowhere else.
+"""Programs that run in the processes of the user's Celery app; the app is imported there and nowhere else.
 
-What belongs here: loading, turning to the run's broker, recording, hosting. Not: what the harness knows of
-the app (`own_app`). Floors: may use `scenarios.ledger` and `bench.hooks`.
+What belongs here: loading the app, replacing its broker, recording its calls, hosting it. Not: what the
+harness knows of the app (`own_app`). Floors: may use `scenarios.ledger` and `bench.hooks`.
 """

@@ -1,4 +1,4 @@
-"""What a child process tells of an app (`bench.own_app.children.describe`)."""
+"""The description of a Celery app that a child process prints (`bench.own_app.children.describe`)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One entry of `beat_schedule`; `seconds` where its period is fixed."""
+class ScheduleEntry:
+    """One entry of `beat_schedule`; `seconds` is its period, None where the schedule is no fixed period."""
 
     name: str
     task: str
@@ -17,21 +17,19 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What the app has."""
+class AppDescription:
+    """The tasks, queues, schedule and settings of one app."""
 
-    #: Of each task that was asked for: how it is called.
+    #: The signature of each requested task, by the task's name.
     signatures: dict[str, str]
-    #: Queues that its tasks and entries go to.
+    #: The queues that its tasks and schedule entries are routed to.
     queues: list[str]
-    entries: list[Entry]
-    #: The app's own broker and result store, without passwords; empty where it has none.
+    entries: list[ScheduleEntry]
+    #: URLs of the app's own broker and result backend, without passwords; empty for none.
     broker: str
     results: str
-    #: Settings that it makes, and those among them that only a queue needs.
+    #: Settings that differ from Celery's defaults, and those among them that only a queue needs.
     settings: list[str]
     queue_settings: list[str]
-    #: Pool and concurrency of its workers, and when they acknowledge: what a reader wants to know first.
+    #: The settings of its workers that the report shows.
     worker: dict[str, Any]
-    #: Whether any of its modules has imported `bench.hooks`.
-    hooked: bool

@@ -1,8 +1,8 @@
-"""A child process that imports an app and tells what it found, as JSON.
+"""Imports an app in a child process and prints its description as JSON.
 
-Reads a question from stdin, writes one answer to stdout: `{"error": "one line"}`, or the fields of
-`Answer`. Whatever the app's own code prints on the way goes to stderr. Nothing is sent anywhere, but with
-`"reach": true` a connection to the app's own broker is opened and closed.
+Reads one request from stdin: `{"app", "folder", "calls", "reach"}`. Writes one answer to stdout: the fields
+of `AppDescription`, or `{"error": "one line"}`. Output of the app's own code goes to stderr. No task is sent;
+`"reach": true` opens and closes a connection to the app's own broker.
 """
 
 from __future__ import annotations
@@ -21,17 +21,16 @@ from celery.app.defaults import DEFAULTS
 from celery.schedules import schedule as interval
 from kombu.exceptions import OperationalError
 
-from bench.own_app.children.app_description import Answer, Entry
+from bench.own_app.children.app_description import AppDescription, ScheduleEntry
 from bench.own_app.children.loading import AppError, load
-from bench.own_app.children.rebound_app import NOWHERE, Adoption
+from bench.own_app.children.rebound_app import NOWHERE, AppSpec
 
 #: Seconds that the app's own broker may take to answer.
 REACHABLE_WITHIN_S = 3
-#: Names that are offered for one that is not known.
-OFFERED = 3
-#: The nearest of them may be this unlike.
-LIKENESS = 0.4
-#: What a setting's name begins with that only a queue has.
+#: Known task names that the error for an unknown one lists, and their least similarity (of `difflib`).
+SUGGESTIONS = 3
+SIMILARITY = 0.4
+#: Prefixes of settings that only a queue needs.
 QUEUE_SETTINGS = (
     "broker_",
     "result_",
@@ -44,20 +43,20 @@ QUEUE_SETTINGS = (
 )
 
 
-def answer(question: Mapping[str, Any]) -> Answer:
-    """Import the app and look; raise AppError for what cannot be used."""
-    names = Adoption(app="", folder="", broker=NOWHERE).environment
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(names)  # what is sent while modules are imported goes nowhere
+def describe(request: Mapping[str, Any]) -> AppDescription:
+    """Import the app and describe it; raise AppError where it cannot be used."""
+    variables = AppSpec(app="", folder="", broker=NOWHERE).environment
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)  # a task sent during the import reaches no broker
     try:
-        app = load(question["app"], question["folder"])
+        app = load(request["app"], request["folder"])
     finally:
         for name, value in before.items():
             _restore(name, value)
-    tasks = {name: _task(app, name) for name in question["calls"]}
-    for name, calls in question["calls"].items():
+    tasks = {name: _task(app, name) for name in request["calls"]}
+    for name, calls in request["calls"].items():
         _check_calls(tasks[name], calls)
-    if question["reach"]:
+    if request["reach"]:
         _reach(app)
     entries = [_entry(name, entry) for name, entry in dict(app.conf.beat_schedule or {}).items()]
     for entry in entries:
@@ -67,16 +66,15 @@ def answer(question: Mapping[str, Any]) -> Answer:
         for name, default in DEFAULTS.items()
         if name != "beat_schedule" and app.conf.get(name, default) != default
     ]
-    return Answer(
+    return AppDescription(
         signatures={name: str(_signature(task)) for name, task in tasks.items()},
         queues=_queues(app, [*tasks, *(entry.task for entry in entries)]),
         entries=entries,
         broker=app.connection_for_write().as_uri() if app.conf.broker_url else "",
-        results=_place(app.conf.result_backend),
+        results=_without_password(app.conf.result_backend),
         settings=settings,
         queue_settings=[name for name in settings if name.startswith(QUEUE_SETTINGS)],
         worker=_worker(app),
-        hooked="bench.hooks" in sys.modules,
     )
 
 
@@ -91,13 +89,13 @@ def _task(app: Celery, name: str, beginning: str = "") -> Task[Any, Any]:
     if name in app.tasks:
         return app.tasks[name]
     own = [known for known in app.tasks if not known.startswith("celery.")]
-    near = difflib.get_close_matches(name, own, n=OFFERED, cutoff=LIKENESS) or sorted(own)[:OFFERED]
-    offered = (
+    near = difflib.get_close_matches(name, own, n=SUGGESTIONS, cutoff=SIMILARITY) or sorted(own)[:SUGGESTIONS]
+    hint = (
         f"the nearest are {', '.join(near)}"
         if near
         else "it has none: do `include` or autodiscovery name it?"
     )
-    raise AppError(f"{beginning}no task of the app is called {name!r}: {offered}")
+    raise AppError(f"{beginning}no task of the app is called {name!r}: {hint}")
 
 
 def _check_calls(task: Task[Any, Any], calls: Sequence[Sequence[Any]]) -> None:
@@ -107,12 +105,12 @@ def _check_calls(task: Task[Any, Any], calls: Sequence[Sequence[Any]]) -> None:
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            told = f"args {json.dumps(args)}, kwargs {json.dumps(kwargs)}"
-            raise AppError(f"{told} do not fit {task.name}{signature}: {error}") from error
+            call = f"args {json.dumps(args)}, kwargs {json.dumps(kwargs)}"
+            raise AppError(f"{call} do not fit {task.name}{signature}: {error}") from error
 
 
 def _signature(task: Task[Any, Any]) -> inspect.Signature:
-    """As a person would write it, where the names of its types are known at run time."""
+    """The signature with its annotations evaluated where that is possible."""
     try:
         return inspect.signature(task.run, eval_str=True)
     except Exception:  # noqa: BLE001 - an annotation may be any expression
@@ -125,15 +123,15 @@ def _reach(app: Celery) -> None:
     try:
         connection.ensure_connection(max_retries=1, interval_start=0, timeout=REACHABLE_WITHIN_S)
     except (OperationalError, OSError, ConnectionError) as error:
-        told = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise AppError(
-            f"the app's broker {uri} does not answer ({told}): start it, or leave out --use-app-broker"
+            f"the app's broker {uri} does not answer ({reason}): start it, or leave out --use-app-broker"
         ) from error
     finally:
         connection.release()
 
 
-def _entry(name: str, entry: Mapping[str, Any]) -> Entry:
+def _entry(name: str, entry: Mapping[str, Any]) -> ScheduleEntry:
     plan = entry["schedule"]
     if isinstance(plan, int | float):
         seconds: float | None = float(plan)
@@ -141,12 +139,12 @@ def _entry(name: str, entry: Mapping[str, Any]) -> Entry:
         seconds = plan.total_seconds()
     else:
         seconds = plan.seconds if type(plan) is interval else None
-    told = f"every {seconds:g} s" if seconds is not None else " ".join(str(plan).split())
-    return Entry(name=name, task=str(entry["task"]), schedule=told, seconds=seconds)
+    text = f"every {seconds:g} s" if seconds is not None else " ".join(str(plan).split())
+    return ScheduleEntry(name=name, task=str(entry["task"]), schedule=text, seconds=seconds)
 
 
 def _queues(app: Celery, names: Sequence[str]) -> list[str]:
-    """The queues that it declares, and where its routes and its tasks' and entries' options lead."""
+    """The declared queues, and those that the routes, task options and entry options name."""
     found = list(app.amqp.queues)
     entries = dict(app.conf.beat_schedule or {}).values()
     found += [queue for entry in entries if (queue := (entry.get("options") or {}).get("queue"))]
@@ -158,7 +156,7 @@ def _queues(app: Celery, names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(str(queue) for queue in found))
 
 
-def _place(backend: object) -> str:
+def _without_password(backend: object) -> str:
     scheme, separator, rest = str(backend or "").partition("://")
     return f"{scheme}://{rest.rpartition('@')[2]}" if separator else scheme
 
@@ -176,18 +174,14 @@ def _worker(app: Celery) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Answer the question on stdin."""
-    question = json.load(sys.stdin)
+    """AppDescription the question on stdin."""
+    request = json.load(sys.stdin)
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        told = asdict(answer(question))
+        answer = asdict(describe(request))
     except AppError as error:
-        told = {"error": str(error)}
-    json.dump(told, out, default=str)
+        answer = {"error": str(error)}
+    json.dump(answer, out, default=str)
     out.flush()
-    os._exit(0)  # whatever threads the app has started
-
-
-if __name__ == "__main__":
-    main()
+    os._exit(0)  # threads that the app has started do not hold the process

@@ -1,11 +1,10 @@
-"""In a child process: import a Celery app by its name, as `celery -A` does, or say why it cannot be."""
+"""Imports a Celery app by its name, as `celery -A` does, or raises an error that says what to do."""
 
 from __future__ import annotations
 
 import importlib
 import os
 import re
-import sys
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -14,14 +13,14 @@ from typing import NoReturn
 from celery import Celery
 from celery.app.utils import find_app
 
-#: Names of ours at the top level: a package of the same name would be hidden by it.
-OURS = frozenset({"bench", "celery_impl", "inprocess", "reports", "scenarios"})
-#: Where Django's `manage.py` names the settings.
+from bench.own_app.children.import_path import NameTakenError, put_app_first
+
+#: The line of Django's `manage.py` that names the settings module.
 _SETTINGS = re.compile(r"""DJANGO_SETTINGS_MODULE["']\s*,\s*["']([\w.]+)["']""")
 
 
 class AppError(Exception):
-    """The app cannot be used; the text says which module or attribute, and what to do."""
+    """The app cannot be used. The message names the module or attribute, and what to do."""
 
 
 def load(name: str, folder: str) -> Celery:
@@ -30,11 +29,10 @@ def load(name: str, folder: str) -> Celery:
     Every module that it names in `include`, `imports` or by autodiscovery is imported too. Raise AppError.
     """
     module_name, _, attribute = name.partition(":")
-    if module_name.partition(".")[0] in OURS:
-        raise AppError(
-            f"the app {name!r} has the name of a package of queue-or-task: it cannot be imported here"
-        )
-    sys.path.insert(0, folder)
+    try:
+        put_app_first(folder)
+    except NameTakenError as error:
+        raise AppError(str(error)) from error
     try:
         return _app(
             name, _attribute(_module(module_name, folder), attribute) if attribute else find_app(name)
@@ -43,8 +41,8 @@ def load(name: str, folder: str) -> Celery:
         raise
     except SystemExit as error:
         raise AppError(f"importing {name} ended the process: it called sys.exit({error.code!r})") from error
-    except Exception as error:  # noqa: BLE001 - whatever the code of somebody else raises
-        _refuse(name, error, folder)
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        _raise_import_error(name, error, folder)
 
 
 def _app(name: str, found: object) -> Celery:
@@ -72,20 +70,20 @@ def _attribute(module: ModuleType, attribute: str) -> object:
     if hasattr(module, attribute):
         return getattr(module, attribute)
     apps = [name for name, value in vars(module).items() if isinstance(value, Celery)]
-    there = f"the Celery apps in it: {', '.join(apps)}" if apps else "there is no Celery app in it"
-    raise AppError(f"{module.__name__} has no attribute {attribute!r}: {there}")
+    hint = f"the Celery apps in it: {', '.join(apps)}" if apps else "there is no Celery app in it"
+    raise AppError(f"{module.__name__} has no attribute {attribute!r}: {hint}")
 
 
-def _refuse(name: str, error: Exception, folder: str) -> NoReturn:
-    """Raise AppError with the error and the last line of the project's own that led to it."""
-    told = " ".join(f"{type(error).__name__}: {error}".split())
+def _raise_import_error(name: str, error: Exception, folder: str) -> NoReturn:
+    """Raise AppError with the error and the last line of the project's code in its traceback."""
+    reason = " ".join(f"{type(error).__name__}: {error}".split())
     if _wants_django(error) and not os.environ.get("DJANGO_SETTINGS_MODULE"):
         setting = f"DJANGO_SETTINGS_MODULE={_settings_module(folder)}"
         raise AppError(f"{name} needs Django's settings: put {setting} before the command") from error
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename.startswith(folder)] or frames
     place = f"{own[-1].filename.removeprefix(folder).lstrip('/')}, line {own[-1].lineno}"
-    raise AppError(f"importing {name} failed in {place}: {told}") from error
+    raise AppError(f"importing {name} failed in {place}: {reason}") from error
 
 
 def _wants_django(error: Exception) -> bool:
@@ -96,7 +94,7 @@ def _wants_django(error: Exception) -> bool:
 
 
 def _settings_module(folder: str) -> str:
-    """What `manage.py` has as its settings, else a stand-in."""
+    """The settings module that `manage.py` names, else a placeholder."""
     try:
         found = _SETTINGS.search(Path(folder, "manage.py").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):

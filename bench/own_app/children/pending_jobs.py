@@ -1,4 +1,4 @@
-"""Where the calls of your tasks wait that have not ended, by their Celery ids."""
+"""The calls that have not ended, by their Celery ids, with the place where each waits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from celery_impl.pending_jobs import BOUNDS, WORKER, messages, running
 
 
 def pending_jobs(app: Celery) -> dict[str, str]:
-    """Each call that the broker or a living worker holds, with where; takes about a second.
+    """Each call that the broker or a running worker holds, with the place; takes about a second.
 
-    Redis alone can be looked into: raise OperationalError for another broker, as where it is away.
+    Raise OperationalError where the broker is away or is not Redis.
     """
     with app.connection_for_read() as connection:
         if connection.transport.driver_type != "redis":

@@ -1,18 +1,18 @@
-"""In a child of a block: what becomes of each call, from Celery's signals, written into the ledger.
+"""Writes what becomes of each call into the ledger, from Celery's signals; the same on both sides.
 
-A call's Celery id is its job's name and begins with the block's, so calls that the harness did not make
-(subtasks, tasks of a chain) are told apart and left out. The same signals speak on both sides.
+A call's Celery id is its job's name and begins with the block's name. Calls with other ids (subtasks, tasks
+of a chain) were not made by the harness and are ignored.
 
 | signal         | event                                                                             |
 |----------------|-----------------------------------------------------------------------------------|
 | task_prerun    | start, with the attempt's number                                                   |
-| task_success   | done; and effect, kind "completion", where the run has noted none by `bench.hooks` |
-| task_retry     | raised: it may be tried again                                                      |
+| task_success   | done; and effect, kind "completion", where the task recorded none by `bench.hooks`  |
+| task_retry     | raised: it will be tried again                                                     |
 | task_failure   | failed: the worker's log has it, and the result store where one is kept            |
 | task_revoked   | failed: revoked or expired                                                         |
 | task_postrun   | raised, with the error's name, where the run ended by `SystemExit` or its like     |
 
-A run of an entry of `beat_schedule` is known by its header; it is a tick and no job.
+A run of an entry of `beat_schedule`, known by its message header, is a tick and no job.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bench.own_app.children.rebound_app import ENTRY_HEADER
 from scenarios import jobs, ledger
 from scenarios.ledger import CONTEXT_VARIABLE
 
-#: Where a person finds a call that failed.
+#: Where a failed call can be found.
 LOG, REVOKED = "worker's log", "revoked"
 
 
@@ -39,13 +39,13 @@ class Recorder:
 
     def __init__(self, block: str) -> None:
         self._prefix = f"{block}-"
-        #: Calls whose run has noted an effect by itself.
-        self._noted: set[str] = set()
-        #: Calls that this process has taken and that have not ended, for who asks what is held in memory.
+        #: Calls whose task has recorded an effect.
+        self._with_effect: set[str] = set()
+        #: Calls that this process has accepted and that have not ended, as an ordered set.
         self.open: dict[str, None] = {}
 
     def install(self) -> None:
-        """Listen, for as long as the process lives."""
+        """Connect to the signals until the process ends."""
         signals.task_prerun.connect(self._prerun, weak=False)
         signals.task_success.connect(self._success, weak=False)
         signals.task_retry.connect(self._retry, weak=False)
@@ -66,7 +66,7 @@ class Recorder:
     def _success(self, sender: Task[Any, Any], **_: Any) -> None:
         task_id = str(sender.request.id)
         if self._ours(task_id):
-            if task_id not in self._noted:
+            if task_id not in self._with_effect:
                 ledger.record("effect", scenario=sender.name, job=task_id, kind=hooks.COMPLETION)
             ledger.record("done", scenario=sender.name, job=task_id, attempt=_attempt(sender))
             self._forget(task_id)
@@ -75,7 +75,7 @@ class Recorder:
 
     def _retry(self, sender: Task[Any, Any], request: Any, reason: object, **_: Any) -> None:
         if self._ours(request.id):
-            self._noted.discard(request.id)
+            self._with_effect.discard(request.id)
             ledger.record("raised", scenario=sender.name, job=request.id, error=_short(reason))
 
     def _failure(self, sender: Task[Any, Any], task_id: str, exception: object, **_: Any) -> None:
@@ -94,15 +94,15 @@ class Recorder:
             ledger.record("raised", scenario=task.name, job=task_id, error=_short(error))
 
     def _effect(self, kind: str, key: object) -> None:
-        """An effect noted in a subtask is its root's."""
+        """Record an effect; one of a subtask belongs to its root task."""
         request = getattr(current_task, "request", None)  # outside a task there is none
         task_id = str(request.root_id or request.id) if request else ""
         if self._ours(task_id):
-            self._noted.add(task_id)
+            self._with_effect.add(task_id)
             ledger.record("effect", scenario=current_task.name, job=task_id, kind=kind, of=str(key))
 
     def _forget(self, task_id: str) -> None:
-        self._noted.discard(task_id)
+        self._with_effect.discard(task_id)
         self.open.pop(task_id, None)
 
 
@@ -120,7 +120,7 @@ def _short(error: object) -> str:
 
 
 def recorder() -> Recorder:
-    """The recorder of this process, listening."""
+    """The recorder of this process, installed."""
     made = Recorder(json.loads(os.environ.get(CONTEXT_VARIABLE, "{}")).get("block", ""))
     made.install()
     return made

@@ -1,8 +1,4 @@
-"""Celery's own command on the app, its calls recorded: `python -m … worker|beat …`.
-
-As `celery -A shop.celery worker …`, with every option of it. The modules of the app's folder are found
-after ours, so that a package of the same name hides none of them.
-"""
+"""Runs Celery's command on the app and records its calls: as `celery -A shop.celery worker|beat …`."""
 
 from __future__ import annotations
 
@@ -15,14 +11,10 @@ from bench.process.signals import exit_with_usage_error
 
 
 def main() -> None:
-    """Import the app, listen to its signals, and be Celery."""
+    """Import the app, record its signals, and run Celery's command line."""
     try:
         app = rebound_app.load_app(rebound_app.from_environment())
     except AppError as error:
-        exit_with_usage_error("bench.own_app.children.worker", str(error))
+        exit_with_usage_error("worker", str(error))
     recorder()
     app.start(sys.argv[1:])
-
-
-if __name__ == "__main__":
-    main()

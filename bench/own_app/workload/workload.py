@@ -33,7 +33,7 @@ from bench.own_app.workload import arguments, units
 DEFAULT_RATE = 10.0
 #: Seconds from due to effect after which a call is late, where a task names no deadline.
 DEFAULT_DEADLINE_S = 5.0
-#: What is wrong with a field that is absent or of another type, and what to do; `{}` is what was given.
+#: The error for a field that is absent or of another type; `{}` is the given value.
 _REMEDIES = {
     "app": 'names no app: add app = "shop.celery:app", or --app',
     "task": 'has no task: add a table [[task]] with name = "shop.tasks.send_receipt"',
@@ -99,7 +99,7 @@ def _validated(model: type[_Model], table: Mapping[str, Any], where: str) -> _Mo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskLoad:
-    """One task: calls a second, the values of its arguments or what makes them, and its deadline."""
+    """One task: calls a second, its arguments or their makers, and its deadline."""
 
     name: str
     rate: float
@@ -116,7 +116,7 @@ class TaskLoad:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """The app as `celery -A` names it, and what is asked of it."""
+    """The app as `celery -A` names it, and the load of each task."""
 
     app: str
     tasks: tuple[TaskLoad, ...]
@@ -141,7 +141,7 @@ def from_options(
     rate: str | None = None,
     deadline: str | None = None,
 ) -> Workload:
-    """What the command line asks for; raise BenchError for what cannot be read.
+    """The workload of the command line; raise BenchError for what cannot be read.
 
     A task is NAME or NAME=WEIGHT. `args` and `kwargs` are JSON: one for all tasks, or one for each.
     """
@@ -170,7 +170,7 @@ def from_options(
 
 
 def from_file(path: Path, *, app: str = "", rate: str | None = None) -> Workload:
-    """What a TOML file asks for; `app` and `rate` of the command line go before its own.
+    """The workload of a TOML file; `app` and `rate` of the command line override its own.
 
     Raise BenchError, with the line where TOML's own grammar is broken, for what cannot be read.
     """

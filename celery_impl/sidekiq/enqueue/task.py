@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from celery import Task
 from kombu.exceptions import EncodeError
@@ -22,11 +22,16 @@ from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.limits.rate_limit import Limiter
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 
+if TYPE_CHECKING:
+    BaseTask = Task[Any, Any]
+else:
+    BaseTask = Task  # before Celery 5.7 a task is no generic class
+
 #: The task and the arguments that this thread gives to `apply_async`, which eager mode gives to `apply`.
 _sent: Final[ContextVar[tuple[Any, Any, Any] | None]] = ContextVar("sidekiq_sent", default=None)
 
 
-class SidekiqTask(Task[Any, Any]):
+class SidekiqTask(BaseTask):
     """Base of every task of an app with `Sidekiq(app)`, behind whatever class the task has of its own.
 
     The attributes `sidekiq_…` are a task's options: `@app.task(sidekiq_retry=3)`.

@@ -73,10 +73,8 @@ class Channel(transport.Channel):
 
     # Private parts of kombu's channel, pinned by a test.
     _create_client: Any
-    _flush_brpop_reauth: Any
     _prepare_virtual_host: Any
     _queue_cycle: Any
-    _brpop_sent_at: float | None
     _fanout_queues: dict[str, Any]
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -155,8 +153,9 @@ class Channel(transport.Channel):
         self._commands.call(("DEL", self.global_keyprefix + signal_key(queue)))
 
     def _brpop_start(self, timeout: float | None = None) -> None:
+        wait = self.brpop_timeout if timeout is None else timeout
         if self.holder is None:
-            super()._brpop_start(timeout)
+            super()._brpop_start(wait)
             self._asked_as_kombu = bool(self._in_poll)
             return
         self._deliver_inbox()
@@ -164,7 +163,6 @@ class Channel(transport.Channel):
         if self._inbox or not queues or not self.qos.can_consume():
             return
         keys = [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
-        wait = self.brpop_timeout if timeout is None else timeout
         self._in_poll = self.client.connection
         self._brpop_sent_at = monotonic()
         self.client.connection.send_command(*self._fetch.command(queues, keys, self._room(), wait))

@@ -34,6 +34,8 @@ from kombu.pools import ProducerPool
 from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.redis.deadline import left_s
 
+#: Levels of nested values in `argsrepr` where Celery has no setting for it (before 5.7).
+REPR_LEVELS: Final = 3
 #: Options of a job that the short way knows; others that are not None take the long one.
 OPTIONS: Final = frozenset(
     {
@@ -80,7 +82,7 @@ class FastEnqueue:
         self._serializer = conf.task_serializer
         self._delivery_mode = conf.task_default_delivery_mode
         self._default_queue = conf.task_default_queue
-        self._levels = conf.task_repr_maxlevels
+        self._levels = getattr(conf, "task_repr_maxlevels", REPR_LEVELS)
         self._connecting = threading.Lock()
         self._begin()
         self._errors = self._connection.recoverable_connection_errors

@@ -15,6 +15,7 @@ from typing import Any
 import redis
 
 from celery_impl.sidekiq.lease.pipelined_commands import packed
+from celery_impl.sidekiq.redis.older_versions import take_connection
 
 
 class FireAndForgetAcks:
@@ -28,7 +29,7 @@ class FireAndForgetAcks:
     def connect(self) -> None:
         """Connect where there is no connection; raise redis-py's errors."""
         if self._connection is None:
-            connection = self._pool.get_connection()
+            connection = take_connection(self._pool)
             connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
             self._connection = connection
 

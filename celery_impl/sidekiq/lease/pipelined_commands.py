@@ -12,6 +12,7 @@ from typing import Any
 import redis
 
 from celery_impl.sidekiq.lease.scripts import Script
+from celery_impl.sidekiq.redis.older_versions import take_connection
 
 #: A command and its arguments.
 Command = tuple[Any, ...]
@@ -31,7 +32,7 @@ class PipelinedCommands:
         Raise redis-py's errors where the broker cannot be reached; what it did is not known then.
         """
         pool = self._pool()
-        connection = pool.get_connection()
+        connection = take_connection(pool)
         try:
             connection.send_packed_command([packed(commands), *map(_silenced, silent)])
             answers = [_answer(connection) for _ in commands]

@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import redis
 from celery import Celery, Task
@@ -33,6 +33,11 @@ from celery_impl.sidekiq.lease import fast_enqueue
 from celery_impl.sidekiq.limits import client
 from celery_impl.sidekiq.middleware.base import OutgoingJob, RunningJob
 from celery_impl.sidekiq.middleware.chain import Chain
+
+if TYPE_CHECKING:
+    BaseTask = Task[Any, Any]
+else:
+    BaseTask = Task  # before Celery 5.7 a task is no generic class
 
 #: What Celery's send_task takes by position, after the name and the arguments of the task.
 POSITIONAL: Final = tuple(inspect.signature(Celery.send_task).parameters)[4:]
@@ -109,7 +114,7 @@ def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
     app.__class__ = Entering
 
 
-class TaskEntry(Task[Any, Any]):
+class TaskEntry(BaseTask):
     """The front of the class of each task: leads its runs through the server chain."""
 
     abstract = True

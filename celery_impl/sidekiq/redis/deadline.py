@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 import redis
@@ -76,13 +77,7 @@ class Bounded:
         if left is None or self._sock is None:
             super().send_packed_command(*args, **options)  # type: ignore[misc] # a mixin
             return
-        sock = self._sock
-        sock.settimeout(_shorter(left, self.socket_timeout))
-        try:
-            super().send_packed_command(*args, **options)  # type: ignore[misc] # a mixin
-        finally:
-            if self._sock is sock:
-                sock.settimeout(self.socket_timeout)
+        self._bounded(left, super().send_packed_command, *args, **options)  # type: ignore[misc] # a mixin
 
     def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py's; raise its TimeoutError when the time is over."""
@@ -91,9 +86,19 @@ class Bounded:
         except redis.TimeoutError:
             self.disconnect()  # type: ignore[attr-defined] # the answer would be taken for the next one's
             raise
-        if left is not None and "timeout" not in options:
-            options["timeout"] = _shorter(left, self.socket_timeout)
-        return super().read_response(*args, **options)  # type: ignore[misc] # a mixin
+        if left is None or self._sock is None or "timeout" in options:
+            return super().read_response(*args, **options)  # type: ignore[misc] # a mixin
+        return self._bounded(left, super().read_response, *args, **options)  # type: ignore[misc] # a mixin
+
+    def _bounded(self, left: float, call: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Call with the socket's time-out at `left` or less: an older redis-py has none for a read."""
+        sock = self._sock
+        sock.settimeout(_shorter(left, self.socket_timeout))
+        try:
+            return call(*args, **options)
+        finally:
+            if self._sock is sock:
+                sock.settimeout(self.socket_timeout)
 
 
 def _shorter(left: float, own: float | None) -> float:

@@ -40,6 +40,7 @@ from celery_impl.sidekiq.jobs.entry_format import entry
 from celery_impl.sidekiq.redis.captured_sends import Capturing
 from celery_impl.sidekiq.redis.deadline import Bounded
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
+from celery_impl.sidekiq.redis.older_versions import OlderKombu
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
 #: What `broker_transport` names.
@@ -62,7 +63,7 @@ class OneAttemptTLS(Bounded, client.SSLConnection):
         super().__init__(**{**options, "retry": Retry(NoBackoff(), 0)})
 
 
-class Channel(Capturing, redis.Channel):
+class Channel(Capturing, redis.Channel, OlderKombu):
     """Puts messages that are not yet due into a sorted set."""
 
     QoS: Any = QoS
@@ -79,7 +80,6 @@ class Channel(Capturing, redis.Channel):
         return Sets(client.Redis(connection_pool=self.pool), prefix=self.global_keyprefix)
 
     # Private parts of kombu's channel, pinned by a test.
-    _expires: dict[str, int]
     _q_for_pri: Any
     connection_errors: tuple[type[Exception], ...]
     _in_poll: Any

@@ -54,7 +54,6 @@ VirtualTransport: Final[Any] = kombu.transport.virtual.Transport
 
 # What is called.
 build_tracer: Final[Any] = celery.app.trace.build_tracer
-create_chord_error: Final[Any] = celery.backends.base._create_chord_error_with_cause  # type: ignore[attr-defined]  # noqa: SLF001 - pinned
 anon_nodename: Final[Any] = celery.utils.nodenames.anon_nodename
 get_current_worker_task: Final[Any] = celery._state.get_current_worker_task  # noqa: SLF001 - pinned
 get_ident: Final[Any] = celery.utils.threads.get_ident

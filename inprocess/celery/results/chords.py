@@ -22,7 +22,7 @@ from celery.exceptions import ChordError
 from celery.result import GroupResult, allow_join_result
 from celery.utils.log import get_logger
 
-from inprocess.celery.celery_internals.internals import LazyHeader, create_chord_error
+from inprocess.celery.celery_internals.internals import LazyHeader
 
 logger = get_logger(__name__)
 
@@ -114,7 +114,7 @@ class Chords:
         if part["state"] in states.EXCEPTION_STATES:
             result = backend.exception_to_python(result)
         if part["state"] in states.PROPAGATE_STATES:
-            raise create_chord_error(f"Dependency {part['id']} raised {result!r}", result)
+            raise ChordError(f"Dependency {part['id']} raised {result!r}") from result
         return result
 
     def _chord(self, group_id: str) -> _Chord:

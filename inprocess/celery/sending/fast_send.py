@@ -27,6 +27,8 @@ from inprocess.celery.sending.amqp import InProcessAMQP
 from inprocess.celery.sending.errors import refused
 from inprocess.celery.sending.plain_values import MOST_ARGUMENTS, are_plain, quick_repr
 
+#: Levels of nested values in `argsrepr` where Celery has no setting for it (before 5.7).
+REPR_LEVELS: Final = 3
 #: The options that the fast path knows; all others must be None.
 USUAL: Final = frozenset(
     (
@@ -102,7 +104,8 @@ class FastSend:
             request = parent.request
             root_id = root_id or request.root_id or request.id
             parent_id = parent_id or request.id
-        longest, levels = self._amqp.argsrepr_maxsize, self._conf.task_repr_maxlevels
+        longest = self._amqp.argsrepr_maxsize
+        levels = getattr(self._conf, "task_repr_maxlevels", REPR_LEVELS)
         return {
             "lang": "py",
             "task": name,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
 
-from bench.own_app.inspect_app import ask
+from bench.own_app.app_inspection import inspect_app
+from bench.own_app.interpreter import inspect
 from bench.own_app.own_app import OwnApp
 from bench.own_app.own_stack import QUEUE_PREFIX, OwnStack
 from bench.own_app.sides import CELERY_APP, SIDES
@@ -18,6 +20,7 @@ from bench.plan.subject import SideOptions, Workspace
 from bench.process.process_table import ProcessTable
 from bench.world.broker import Broker
 
+HERE = inspect(Path(sys.executable))
 APP = """
     from celery import Celery
     app = Celery("shop", broker="{url}")
@@ -35,9 +38,16 @@ def test_the_runs_calls_go_through_its_own_queue_which_is_gone_afterwards(
     with Broker.start(tmp_path / "theirs", env={}) as theirs, redis.Redis.from_url(theirs.url) as client:
         client.lpush("money", "a call of somebody else, which no worker of ours may take")
         folder = project(shop=APP.format(url=theirs.url))
-        answer = ask("shop:app", folder, {"shop.pay": [[[1], {}]]}, reach=True)
+        description = inspect_app("shop:app", folder, {"shop.pay": [[[1], {}]]}, interpreter=HERE, reach=True)
         workload = from_options(app="shop:app", tasks=["shop.pay"], args=["[1]"])
-        own = OwnApp(workload=workload, folder=folder, answer=answer, entries={}, use_app_broker=True)
+        own = OwnApp(
+            workload=workload,
+            folder=folder,
+            description=description,
+            entries={},
+            interpreter=HERE,
+            use_app_broker=True,
+        )
         seen = asyncio.run(_probed(own, tmp_path, client))
 
         assert {event["event"] for event in seen["events"]} >= {"accepted", "start", "effect", "done"}

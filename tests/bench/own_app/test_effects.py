@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.hooks import COMPLETION
-from bench.own_app import effect_counts, effects
+from bench.own_app import effects, task_counts
 
 TASK = "shop.tasks.a"
 
@@ -57,7 +57,7 @@ def test_a_run_tells_by_what_it_counted_and_what_went_wrong(tmp_path: Path) -> N
         {"t": 4, "event": "fault_on", "fault": 12},
     ]
     (tmp_path / "events-r00.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events))
-    assert effect_counts.tally(tmp_path) == {
+    assert task_counts.tally(tmp_path) == {
         TASK: {
             "effects": {"mail": 1, COMPLETION: 1},
             "exits": 1,

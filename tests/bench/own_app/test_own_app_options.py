@@ -13,7 +13,7 @@ from bench.cli.commands import main
 from bench.errors import BenchError
 from bench.own_app import sides
 from bench.own_app.own_app import OwnApp
-from bench.own_app.own_request import Asked, make_own_request
+from bench.own_app.own_request import OwnAppOptions, make_own_request
 from bench.plan.profiles import PROFILES
 from bench.plan.run_request import RunRequest
 
@@ -36,7 +36,7 @@ def refused(tmp_path: Path, *words: str) -> str:
 
 def order(**asked: Any) -> RunRequest:
     shared = {"scenarios": (), "sides": (), "measures": (), "faults": (), "seed": 1, "out": Path()}
-    own = Asked(app="shop.celery:app", tasks=("shop.tasks.send_receipt",), args=("[42]",), **asked)
+    own = OwnAppOptions(app="shop.celery:app", tasks=("shop.tasks.send_receipt",), args=("[42]",), **asked)
     return make_own_request(own, profile=PROFILES["smoke"], **shared)  # type: ignore[arg-type]  # a table of options
 
 
@@ -79,7 +79,7 @@ def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
     assert isinstance(made.subject, OwnApp)
     assert made.subject.entries == {"sweep-carts": 1.0, "nightly-report": 1.0}
     parsed = main.commands["run"].make_context("run", made.command[2:])
-    assert run_command.group_options(parsed.params)["own"] == Asked(
+    assert run_command.group_options(parsed.params)["own"] == OwnAppOptions(
         app="shop.celery:app",
         tasks=("shop.tasks.send_receipt",),
         args=("[42]",),
@@ -106,7 +106,7 @@ def test_faults_are_counted_and_not_compared_and_those_of_our_services_do_not_ap
 def test_a_task_with_the_name_of_one_of_our_scenarios_is_refused() -> None:
     with pytest.raises(BenchError, match="has the name of a scenario of ours"):
         make_own_request(
-            Asked(app="shop.celery:app", tasks=("welcome_email",)),
+            OwnAppOptions(app="shop.celery:app", tasks=("welcome_email",)),
             scenarios=(),
             sides=(),
             measures=(),

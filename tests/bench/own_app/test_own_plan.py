@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 
 from bench.load import ramp
 from bench.own_app import faults, sides
-from bench.own_app.children.app_description import Answer, Entry
+from bench.own_app.children.app_description import AppDescription, ScheduleEntry
+from bench.own_app.interpreter import inspect
 from bench.own_app.own_app import OwnApp
 from bench.own_app.workload.workload import from_options
 from bench.plan.plan_file import planned
@@ -20,12 +22,13 @@ from bench.plan.run_plan import make_run_plan
 from bench.plan.run_request import RunRequest
 from bench.plan.strikes import strike_plan
 
-ENTRY = Entry(name="sweep", task="shop.sweep", schedule="every 60 s", seconds=60.0)
+HERE = inspect(Path(sys.executable))
+ENTRY = ScheduleEntry(name="sweep", task="shop.sweep", schedule="every 60 s", seconds=60.0)
 
 
 @pytest.fixture
 def own() -> OwnApp:
-    answer = Answer(
+    description = AppDescription(
         signatures=dict.fromkeys(("shop.a", "shop.b"), "(n)"),
         queues=["celery"],
         entries=[ENTRY],
@@ -34,10 +37,15 @@ def own() -> OwnApp:
         settings=["timezone", "task_acks_late"],
         queue_settings=["task_acks_late"],
         worker={"task_acks_late": True},
-        hooked=False,
     )
     workload = from_options(app="shop:app", tasks=["shop.a=3", "shop.b"], args=["[1]"], rate="40/s")
-    return OwnApp(workload=workload, folder=Path("/shop"), answer=answer, entries={"sweep": 1.0})
+    return OwnApp(
+        workload=workload,
+        folder=Path("/shop"),
+        description=description,
+        entries={"sweep": 1.0},
+        interpreter=HERE,
+    )
 
 
 def order(own: OwnApp, *measures: str, profile: str = "full") -> RunRequest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 
 from bench.hooks import COMPLETION
 from bench.measures.faults.failure import judge
-from bench.own_app import effect_counts, effects
-from bench.own_app.inspect_app import ask
+from bench.own_app import effects, task_counts
+from bench.own_app.app_inspection import inspect_app
+from bench.own_app.interpreter import inspect
 from bench.own_app.own_app import OwnApp
 from bench.own_app.own_stack import OwnStack
 from bench.own_app.sides import CELERY_APP, SIDES
@@ -21,6 +23,7 @@ from bench.plan.subject import SideOptions, Workspace
 from bench.process.asgi_server import listening_socket, port_of
 from bench.process.process_table import ProcessTable
 
+HERE = inspect(Path(sys.executable))
 #: Seconds that anything awaited here may take.
 PATIENCE_S = 30.0
 APP = """
@@ -65,8 +68,8 @@ def own(project: Any) -> Any:
         folder = project(odd=APP.format(port=port_of(silent)))
         workload = from_options(app="odd:app", tasks=[f"odd.{name}" for name in TASKS], args=["[1]"])
         calls: dict[str, Sequence[Any]] = {name: [] for name in workload.names}
-        answer = ask("odd:app", folder, calls, reach=False)
-        yield OwnApp(workload=workload, folder=folder, answer=answer, entries={})
+        description = inspect_app("odd:app", folder, calls, interpreter=HERE, reach=False)
+        yield OwnApp(workload=workload, folder=folder, description=description, entries={}, interpreter=HERE)
 
 
 def run(own: OwnApp, side: str, tmp_path: Path, work: Run) -> list[dict[str, Any]]:
@@ -117,7 +120,7 @@ def test_every_call_is_counted_for_what_it_became(own: OwnApp, side: str, tmp_pa
         "exiting": "failed_visibly",
     }
     found: dict[str, Any] = {}
-    effect_counts._add(found, effects.counted(events))
+    task_counts._add(found, effects.counted(events))
     assert found["odd.exiting"].exits == 1
     assert found["odd.failing"].first_failure == "ValueError: no such order"
     assert found["odd.plain"].effects == {COMPLETION: 1}

@@ -1,6 +1,6 @@
-"""What a whole run saw of each task of an app of one's own: by what its effects were counted, how it failed.
+"""Counts of a whole run for each task of the user's app: effects by kind, exits, failures.
 
-From the run's own files, when the run ends; the report tells it.
+Read from the run's event files when it ends, for the report.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from bench.measures.events.block import Event
 from bench.measures.events.periodic_runs import PERIODIC
 from bench.own_app import effects
 
-#: What the error of a run begins with that called `sys.exit`.
+#: How the error of a run begins that called `sys.exit`.
 EXIT = "SystemExit"
 
 
 @dataclass(slots=True)
-class Seen:
-    """One task over all blocks."""
+class TaskCounts:
+    """The counts of one task over all blocks."""
 
-    #: How many effects of each kind; "completion" where the task notes none by itself.
+    #: Effects by kind; "completion" counts calls whose task recorded no effect.
     effects: dict[str, int] = field(default_factory=dict)
     #: Runs that ended by `sys.exit`.
     exits: int = 0
@@ -33,24 +33,24 @@ class Seen:
 
 
 def tally(run: Path) -> dict[str, dict[str, Any]]:
-    """What became of each task's calls in the events of a run directory."""
-    found: dict[str, Seen] = {}
+    """The counts of each task, by its name, from the events of a run directory."""
+    found: dict[str, TaskCounts] = {}
     for path in sorted(run.glob("events-*.jsonl")):
         events, _ = reader.read_events(path)
         _add(found, effects.counted(events))
-    return {task: asdict(seen) for task, seen in found.items()}
+    return {task: asdict(counts) for task, counts in found.items()}
 
 
-def _add(found: dict[str, Seen], events: Iterable[Event]) -> None:
+def _add(found: dict[str, TaskCounts], events: Iterable[Event]) -> None:
     for event in events:
         if event.get("scenario") is None or event["scenario"] in PERIODIC:
             continue
-        seen = found.setdefault(str(event["scenario"]), Seen())
+        counts = found.setdefault(str(event["scenario"]), TaskCounts())
         if event["event"] == "effect":
             kind = str(event["kind"])
-            seen.effects[kind] = seen.effects.get(kind, 0) + 1
+            counts.effects[kind] = counts.effects.get(kind, 0) + 1
         elif event["event"] == "raised" and str(event.get("error", "")).startswith(EXIT):
-            seen.exits += 1
+            counts.exits += 1
         elif event["event"] == "failed":
-            seen.failed += 1
-            seen.first_failure = seen.first_failure or str(event.get("error", ""))
+            counts.failed += 1
+            counts.first_failure = counts.first_failure or str(event.get("error", ""))

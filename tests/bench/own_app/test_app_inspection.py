@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ import psutil
 import pytest
 
 from bench.errors import BenchError
-from bench.own_app.children.app_description import Answer
-from bench.own_app.inspect_app import ask
+from bench.own_app.app_inspection import inspect_app
+from bench.own_app.children.app_description import AppDescription
+from bench.own_app.interpreter import inspect
 from bench.process.asgi_server import listening_socket, port_of
 
+HERE = inspect(Path(sys.executable))
 EXAMPLES = Path(__file__).parents[3] / "examples"
 APP = """
     from celery import Celery
@@ -32,34 +35,34 @@ def told(
     folder: Path, app: str, calls: Calls | None = None, *, reach: bool = False, within_s: float = 60
 ) -> str:
     with pytest.raises(BenchError) as caught:
-        ask(app, folder, calls or {}, reach=reach, within_s=within_s)
+        inspect_app(app, folder, calls or {}, interpreter=HERE, reach=reach, within_s=within_s)
     text = str(caught.value)
     assert text == " ".join(text.split()), "one line"
     return text
 
 
-def shop(**calls: Any) -> Answer:
-    return ask("shop.celery:app", EXAMPLES / "shop", calls, reach=False)
+def shop(**calls: Any) -> AppDescription:
+    return inspect_app("shop.celery:app", EXAMPLES / "shop", calls, interpreter=HERE, reach=False)
 
 
 def test_an_app_tells_its_tasks_queues_schedule_and_settings() -> None:
-    answer = ask(
+    description = inspect_app(
         "shop.celery:app",
         EXAMPLES / "shop",
         {"shop.tasks.send_receipt": [[[42], {"language": "de"}]]},
+        interpreter=HERE,
         reach=False,
     )
-    assert answer.signatures == {
+    assert description.signatures == {
         "shop.tasks.send_receipt": "(order_id: int, *, language: str = 'en') -> None"
     }
-    assert set(answer.queues) == {"celery", "mail"}
-    assert [(entry.name, entry.seconds) for entry in answer.entries] == [
+    assert set(description.queues) == {"celery", "mail"}
+    assert [(entry.name, entry.seconds) for entry in description.entries] == [
         ("sweep-carts", 1.0),
         ("nightly-report", 86400.0),
     ]
-    assert "task_acks_late" in answer.queue_settings
-    assert "timezone" in set(answer.settings) - set(answer.queue_settings)
-    assert answer.hooked
+    assert "task_acks_late" in description.queue_settings
+    assert "timezone" in set(description.settings) - set(description.queue_settings)
 
 
 def test_django_is_set_up_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,8 +71,8 @@ def test_django_is_set_up_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("DJANGO_SETTINGS_MODULE", raising=False)
     assert told(clinic, "clinic", calls) == wants
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "clinic.settings")
-    answer = ask("clinic", clinic, calls, reach=False)
-    assert [(entry.name, entry.seconds) for entry in answer.entries] == [
+    description = inspect_app("clinic", clinic, calls, interpreter=HERE, reach=False)
+    assert [(entry.name, entry.seconds) for entry in description.entries] == [
         ("remind-of-tomorrow", None),
         ("poll-laboratory", None),
     ]
@@ -97,7 +100,7 @@ def test_what_does_not_import_is_named_with_its_place(project: Any) -> None:
         told(folder, "third:app") == "importing third:app ended the process: it called sys.exit('no licence')"
     )
     assert told(folder, "fourth:app").startswith("importing fourth:app ended its process with 7")
-    assert "has the name of a package of queue-or-task" in told(folder, "bench.celery:app")
+    assert told(folder, "bench.celery:app").startswith("no module is called 'bench.celery'")
 
 
 def test_a_task_that_is_not_there_brings_the_nearest_names(project: Any) -> None:
@@ -115,9 +118,9 @@ def test_arguments_are_tried_on_the_signature_before_anything_runs(project: Any)
         "too many positional arguments"
     )
     assert "missing a required argument: 'order_id'" in told(folder, "shop:app", {"shop.retry": [[[], {}]]})
-    assert ask("shop:app", folder, {"shop.retry": [[[1], {}]]}, reach=False).signatures == {
-        "shop.retry": "(order_id)"
-    }
+    assert inspect_app(
+        "shop:app", folder, {"shop.retry": [[[1], {}]]}, interpreter=HERE, reach=False
+    ).signatures == {"shop.retry": "(order_id)"}
 
 
 def test_a_broker_that_does_not_answer_is_told_without_its_password(project: Any) -> None:
@@ -132,10 +135,12 @@ def test_a_task_sent_while_modules_are_imported_goes_nowhere(project: Any) -> No
     with listening_socket() as silent:
         address = f"127.0.0.1:{port_of(silent)}"
         source = f"{APP.replace('127.0.0.1:1', address)}\n    pay.delay(1)\n"
-        answer = ask("shop:app", project(shop=source), {"shop.pay": []}, reach=False)
+        description = inspect_app(
+            "shop:app", project(shop=source), {"shop.pay": []}, interpreter=HERE, reach=False
+        )
         with pytest.raises(BlockingIOError):
             silent.accept()
-    assert answer.broker.startswith(f"redis://user:**@{address}")
+    assert description.broker.startswith(f"redis://user:**@{address}")
 
 
 def test_an_import_that_never_ends_is_ended_and_leaves_no_process(project: Any) -> None:
@@ -147,5 +152,11 @@ def test_an_import_that_never_ends_is_ended_and_leaves_no_process(project: Any) 
 
 
 def test_what_the_app_prints_does_not_disturb_its_answer(project: Any) -> None:
-    answer = ask("shop:app", project(shop=f"{APP}\n    print('hello')\n"), {"shop.pay": []}, reach=False)
-    assert list(answer.signatures) == ["shop.pay"]
+    description = inspect_app(
+        "shop:app",
+        project(shop=f"{APP}\n    print('hello')\n"),
+        {"shop.pay": []},
+        interpreter=HERE,
+        reach=False,
+    )
+    assert list(description.signatures) == ["shop.pay"]
