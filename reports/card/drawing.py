@@ -104,7 +104,7 @@ def _faults(axes: Axes, found: HeatMap) -> None:
         across = MARGIN + _NAMES + (place + 0.5) * cell
         _write(axes, across, top - 6, line.number[:2], size=8, color=MUTED, ha="center")
     key = "   ".join(f"{symbol} {text}" for _, symbol, text in found.key)
-    _write(axes, MARGIN, 590, plain(f"Each fault at each side:   {key}", 180), size=9, color=MUTED)
+    _write(axes, MARGIN, 590, plain(f"Each fault at each side:   {key}", 200), size=9, color=MUTED)
 
 
 def _short(side: str) -> str:
