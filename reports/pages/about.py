@@ -18,8 +18,8 @@ _SIDES = {
     "beside the app, nothing on disk.",
     "celery-stock": "Celery with its defaults: a broker, a worker and beat beside the app. A message is "
     "acknowledged before its job runs.",
-    "celery-hardened": "Celery with this project's celery_impl.sidekiq: leases on jobs, retries and a dead set "
-    "in Redis, which writes to disk first.",
+    "celery-hardened": "Celery with this project's celery_impl.sidekiq: leases on jobs, retries and a dead "
+    "set in a Redis that keeps all on disk.",
     "celery-app": "Your Celery app with its own settings, its broker and its workers.",
     "inline": "The control: the request does the work itself while its client waits, which background work "
     "is there to spare it.",
