@@ -29,8 +29,9 @@ from bench.process.process_table import ProcessTable
 from bench.run import call_costs, resume
 from bench.run.conclusion import conclude
 from bench.run.host_discovery import discover
+from bench.run.live_page import LivePage
 from bench.run.progress import RunProgress
-from bench.schema import PLAN
+from bench.schema import LIVE, PLAN
 from bench.storage.manifest import manifest
 from bench.storage.run_directory import RunDirectory
 from bench.world.broker import URL_VARIABLE, BrokerError, check_broker
@@ -50,7 +51,7 @@ def execute(request: RunRequest, console: Console) -> RunDirectory:
     check_some_is_possible(run_plan, deployment)
     directory = RunDirectory.create(request.out, request.profile.name, manifest(request, broker, deployment))
     write_atomically(directory.path / PLAN, planned(request, run_plan))
-    console.print(f"writing to {directory.path}", highlight=False)
+    console.print(f"writing to {directory.path}; {LIVE} in it shows how far it is", highlight=False)
     with directory.claimed():
         _measure(run_plan, request, deployment, directory, console)
     return directory
@@ -106,7 +107,8 @@ def _measure(
 async def _run(run_plan: RunPlan, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
     run_plan, refused = possible(run_plan, context.deployment)
-    with RunProgress(run_plan.guess_s(lanes), console) as progress:
+    page = LivePage(context.directory.path)
+    with RunProgress(run_plan.guess_s(lanes), console, page=page) as progress:
         progress.say(run_plan.summary(lanes))
         for spec, reason in refused:
             context.directory.append("blocks", [blocks.invalid_row(spec, reason)])
