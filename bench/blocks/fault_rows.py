@@ -177,10 +177,10 @@ def _exposures(
     if not Clocks(events).shared("accepted", "effect", "fault_on"):
         return {}
     scenarios = context.subject.deadlines_ms(fault)
-    if fault.kills and not readings.killed:
-        return dict.fromkeys(scenarios, Exposure())
     from_ns, until_ns = readings.fault_on_ns, readings.fault_off_ns
-    if fault.kills:
+    if fault.kills and not readings.killed:
+        from_ns = until_ns = 0
+    elif fault.kills:
         until_ns = from_ns
     elif fault.from_start:
         from_ns, until_ns = readings.start_ns, readings.drained_ns

@@ -59,7 +59,7 @@ class LivePage:
         self._name = directory.name
         self._lines: deque[str] = deque(maxlen=MOST_LINES)
         self._began = self._written = time.monotonic()
-        self._counted = 0
+        self._counted = self._percent_shown = 0
 
     def add(self, text: str) -> None:
         """Add a line, the newest first."""
@@ -74,14 +74,15 @@ class LivePage:
             text = f"{now}; began {began} ago, about {self._minutes(left)} left"
             self._write(title="Measuring", percent=self._percent(done_s, total_s), now=text, reload=True)
 
-    def end(self) -> None:
-        """Show that the run is over, and stop reloading."""
+    def end(self, *, whole: bool) -> None:
+        """Show that the run is over, and whether it went to its end; stop reloading."""
         took = self._minutes(time.monotonic() - self._began)
         text = f'Took {took}. The report: <a href="{REPORT}">{REPORT}</a>.'
-        self._write(title="Measured", percent=100, now=text, reload=False)
+        title, percent = ("Measured", 100) if whole else ("Ended early", self._percent_shown)
+        self._write(title=title, percent=percent, now=text, reload=False)
 
     def _write(self, *, title: str, percent: int, now: str, reload: bool) -> None:
-        self._written = time.monotonic()
+        self._written, self._percent_shown = time.monotonic(), percent
         page = _PAGE.substitute(
             reload=f'<meta http-equiv="refresh" content="{RELOAD_S}">\n' if reload else "",
             name=html.escape(self._name),

@@ -47,11 +47,11 @@ class RunProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        self._page.end()
+        self._page.end(whole=kind is None)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
         self._page.add(text)
 
     async def step(self, label: str, guess_s: float) -> None:

@@ -204,7 +204,7 @@ def _task_class(known: Any, base: type[SidekiqTask]) -> type[SidekiqTask]:
 def _bound(app: Celery, within_s: float) -> None:
     """Let nothing wait for longer than an enqueue may take; what the app has set itself stays."""
     app.conf.broker_transport_options = {"max_retries": 0, **(app.conf.broker_transport_options or {})}
-    if app.conf.broker_pool_acquire_timeout is None:
+    if app.conf.get("broker_pool_acquire_timeout") is None:  # before Celery 5.7 nothing reads it but ours
         app.conf.broker_pool_acquire_timeout = within_s
 
 

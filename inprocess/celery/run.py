@@ -133,8 +133,11 @@ class InProcess:
         """Begin, on the running loop; errors as of `start`."""
         self.hook()
         self.stands_by = False
+        loop = asyncio.get_running_loop()
+        if self._store is not None:
+            self._store.loop = loop
         try:
-            self._undo.enter_context(attach(asyncio.get_running_loop()))
+            self._undo.enter_context(attach(loop))
             supervisor = Supervisor.start(self._parts.children(), strategy="one_for_all", name=self.name)
             await supervisor.ready()
         except BaseException:

@@ -39,7 +39,7 @@ from inprocess.supervision.core.exits import SHUTDOWN, Exit
 from inprocess.supervision.core.names import Via
 from inprocess.supervision.core.process import BaseProcess, Ending, Process
 from inprocess.supervision.core.redact import redact
-from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.core.thread_bridge import look
 
 Keys = Literal["unique", "duplicate"]
 #: What can be registered: a process, or the child of a TaskSupervisor.
@@ -146,7 +146,7 @@ class Registry(BaseProcess):
         self.shutdown()
 
     def _here(self, function: Callable[[], T]) -> T:
-        return function() if self.is_here else hop(self.loop, function)
+        return look(self.loop, function)
 
     def _register(self, key: Hashable, owner: Owner, value: Any) -> None:
         ending = _ending(owner)

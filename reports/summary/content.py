@@ -15,6 +15,7 @@
 | problems      | files that could not be read in full                                               |
 | missing       | `what` the run lacks, and the `command` that fills it                              |
 | blocks        | `total`, and how many were left out as `invalid`                                   |
+| measured      | how many blocks of each measure count; `micro`: how many call costs                |
 | answer        | the headline: each choice with its scenarios and their conditions                  |
 | verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), take (the    |
 |               | choice with its queue, as "a hardened queue"), condition, queue_note (what that    |
@@ -82,6 +83,7 @@ def summary(run: Run) -> dict[str, Any]:
             "problems": run.problems,
             "missing": [gap for verdict in judged for gap in verdict.gaps],
             "blocks": {"total": len(run.tables["blocks"]), "invalid": len(run.invalid_blocks())},
+            "measured": _measured(run),
             "answer": report.answer(judged),
             "verdicts": [_verdict(verdict) for verdict in judged],
             "figures": figures(run),
@@ -92,6 +94,14 @@ def summary(run: Run) -> dict[str, Any]:
         }
     )
     return whole
+
+
+def _measured(run: Run) -> dict[str, int]:
+    rows = run.table("blocks")  # those that count
+    found = {
+        str(measure): int(blocks) for measure, blocks in rows["measure"].value_counts(sort=False).items()
+    }
+    return found | ({"micro": len(run.micro)} if run.micro else {})
 
 
 def _exposed(run: Run, strikes: pd.DataFrame, scenario: str) -> int | None:

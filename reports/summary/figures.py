@@ -131,7 +131,7 @@ def _losses(run: Run) -> Iterator[Figure]:
     for fault in KILLS:
         for side in SIDES:
             found = evidence.losses(run, scenario=KEPT, fault=fault, side=side)
-            if found is None:
+            if found is None or not found.exposed:
                 continue
             yield Figure(
                 key=f"lost_{fault}",

@@ -42,7 +42,14 @@ def judge(run: Run) -> Verdict:
     choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
     holding = [side for side in sides[1:] if durability(by_side[side], side) == "held"]
     counted = _headline_losses(task_ends, queue_ends)
-    others = [losses for side in sides[1:] if side != queue for losses in _headline_losses([], by_side[side])]
+    shown = {losses.fault for losses in counted}
+    others = [
+        losses
+        for side in sides[1:]
+        if side != queue
+        for losses in by_side[side]
+        if losses.fault in shown or losses.lost
+    ]
     response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
     condition, name = condition_of(choice, "job"), _queue_name(queue, holding)
     return Verdict(
@@ -54,7 +61,7 @@ def judge(run: Run) -> Verdict:
         question="May an account set-up that was accepted be lost when a process dies?",
         numbers=tuple(loss_number(losses, "jobs") for losses in (*counted, *others)),
         beside=measured(
-            *(_late(losses) for losses in (*queue_ends, *others)),
+            *(_late(losses) for ends in by_side.values() for losses in ends),
             *(faults_number(run, SCENARIO, side) for side in sides),
             comparison_number(response),
             cost_number(run, queue),
@@ -106,9 +113,9 @@ def condition_of(choice: Choice, noun: str) -> str:
 
 
 def mark(side: str, ends: Sequence[Losses]) -> SideMark:
-    """Whether a side kept what was exposed at the endings, by its worst."""
+    """Whether a side kept what was exposed at the endings, by its worst; of equals a kill is told."""
     state = durability(ends, side) or "unknown"
-    worst = max(ends, key=lambda losses: (losses.share if losses.exposed else -1, losses.exposed))
+    worst = max(ends, key=lambda losses: (_share(losses), losses.fault in NEEDED[side], losses.exposed))
     text = f"lost {worst.lost} of {worst.exposed}" if worst.exposed else "not exposed"
     return SideMark(side=side, state=state, text=text, at=formatting.FAULT_NAMES[worst.fault])
 
@@ -138,9 +145,14 @@ def _one(losses: Losses) -> str:
 
 def _headline_losses(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
     """The worst ending of in-process; the queue at that ending, at fault 12, and wherever it lost jobs."""
-    worst = sorted(task, key=lambda losses: losses.share if losses.exposed else -1, reverse=True)[:1]
+    worst = sorted(task, key=_share, reverse=True)[:1]
     faults = {12, *(losses.fault for losses in worst)}
     return [*worst, *(losses for losses in queue if losses.fault in faults or losses.state != "held")]
+
+
+def _share(losses: Losses) -> float:
+    """Lost of exposed; below none lost where nothing was exposed."""
+    return losses.share if losses.exposed else -1
 
 
 def _queue_name(queue: str, holding: Sequence[str]) -> str:

@@ -22,7 +22,9 @@ import os
 import sys
 from typing import Any
 
-from celery import Task, current_task, signals
+from celery import VERSION, Task, current_task, signals
+from celery.exceptions import TimeLimitExceeded
+from celery.worker.request import Request
 
 from bench import hooks
 from bench.measures.events.periodic_runs import BEAT
@@ -30,6 +32,8 @@ from bench.own_app.children.rebound_app import ENTRY_HEADER
 from scenarios import jobs, ledger
 from scenarios.ledger import CONTEXT_VARIABLE
 
+#: The first Celery that sends `task_failure` for a task that is ended by its hard time limit.
+SIGNALS_HARD_LIMITS = (5, 7)
 #: Where a failed call can be found.
 LOG, REVOKED = "worker's log", "revoked"
 
@@ -53,6 +57,19 @@ class Recorder:
         signals.task_revoked.connect(self._revoked, weak=False)
         signals.task_postrun.connect(self._postrun, weak=False)
         hooks._note = self._effect  # noqa: SLF001 - the one place that sets it
+        if VERSION[:2] < SIGNALS_HARD_LIMITS:
+            self._record_hard_limits()
+
+    def _record_hard_limits(self) -> None:
+        request_class: Any = Request
+        own = request_class.on_timeout
+
+        def on_timeout(request: Any, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's
+            own(request, soft, timeout)
+            if not soft:
+                self._failure(request.task, request.id, TimeLimitExceeded(timeout))
+
+        request_class.on_timeout = on_timeout
 
     def _ours(self, task_id: str) -> bool:
         return task_id.startswith(self._prefix)

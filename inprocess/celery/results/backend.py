@@ -5,7 +5,8 @@ through the result serialiser, so that what comes back is what a real backend wo
 reference. They are kept until they are forgotten, or for `result_expires` (a day by default), and at most
 MAX_RESULTS of them: beyond that the oldest are dropped.
 
-Any thread. Waiting on the loop's own thread would wait for itself and is refused.
+Any thread. Waiting on the loop that the run lives on would wait for itself and is refused. On any other loop
+it is allowed, and blocks that loop.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from celery import states
@@ -36,6 +37,8 @@ class Store:
     def __init__(self, max_results: int = MAX_RESULTS, now: Callable[[], float] = time.monotonic) -> None:
         self.changed = threading.Condition()
         self.waiters: Any = None
+        #: The loop that the run lives on; None before it begins.
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._max = max_results
         self._now = now
         self._values: dict[str, tuple[float, Any]] = {}  # in the order of their first writing
@@ -91,7 +94,7 @@ class Waiters(BaseResultConsumer):  # type: ignore[misc]  # see internals
     ) -> Iterator[None]:
         """Wait until `p` is ready; raise TimeoutError after `timeout` seconds."""
         if not p.ready:
-            refuse_on_loop()
+            refuse_on_loop(self.backend.store.loop)
         changed = self.backend.store.changed
         deadline = None if timeout is None else time.monotonic() + timeout
         while not p.ready:
@@ -161,6 +164,13 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
             result._maybe_set_cache(meta)  # noqa: SLF001 - as Celery's own backends
         return result
 
+    def remove_pending_result(self, result: Any) -> Any:
+        """Stop notifying this result; Celery before 5.7 would stop any other with the same id as well."""
+        waiting = (mapping.get(result.id) for mapping in self._pending_results)
+        if any(found is result or (isinstance(found, Mapping) and id(result) in found) for found in waiting):
+            return super().remove_pending_result(result)
+        return result
+
     def apply_chord(self, header_result_args: Any, body: Any, **_: Any) -> None:  # noqa: ARG002 - Celery's signature
         """Get ready for a chord."""
         self._chords.apply(header_result_args)
@@ -202,13 +212,11 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
         return meta
 
 
-def refuse_on_loop() -> None:
-    """Raise RuntimeError on the thread of a running loop, which would wait for itself."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+def refuse_on_loop(loop: asyncio.AbstractEventLoop | None) -> None:
+    """Raise RuntimeError on this loop, the run's own, which would wait for itself."""
+    if loop is None or asyncio._get_running_loop() is not loop:  # noqa: SLF001 - documented under this name
         return
     raise RuntimeError(
-        "get() on an event loop's own thread would stop the loop that is to bring the result: "
+        "get() on the run's own event loop would stop the loop that is to bring the result: "
         "use `await inprocess.celery.result(async_result)`, or asyncio.to_thread(async_result.get)"
     )

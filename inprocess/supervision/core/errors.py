@@ -49,6 +49,10 @@ class ChildRestartingError(ChildError):
     """The child's restart failed and will be tried again: terminate it first (OTP's restarting)."""
 
 
+class LoopGoneError(RuntimeError):
+    """The event loop of a process is closed, does not run, or was made before a fork; the text says which."""
+
+
 class CallTimeoutError(TimeoutError):
     """The server did not reply in time. It may still handle the call."""
 

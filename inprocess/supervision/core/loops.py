@@ -85,8 +85,11 @@ def why_unreachable(loop: asyncio.AbstractEventLoop) -> str | None:
     return None
 
 
-def is_closing() -> bool:
-    """Whether the running loop is being closed, at the end of `asyncio.run` or the like."""
+def is_being_closed() -> bool:
+    """Whether the running loop is being closed, at the end of `asyncio.run` or the like.
+
+    Looks at the stack, which is slow; `Scheduler.is_closing` remembers the answer.
+    """
     frame = sys._getframe(1)  # noqa: SLF001 - nothing else tells who drives the loop
     while frame is not None:
         code = frame.f_code

@@ -87,6 +87,8 @@ def register(name: str, process: NamedProcess) -> None:
     An owner whose loop is closed no longer runs and cannot free its name: it loses it here.
     """
     via = None if type(name) is str else _via(name)
+    if not isinstance(name, str):
+        raise TypeError(f"the name is {name!r}: expected a string, or `Registry.via(...)`")
     if via is not None:
         via.registry.register(via.key, process.handle, via.value)
         return

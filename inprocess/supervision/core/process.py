@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock, settle
@@ -21,8 +22,12 @@ from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
+from inprocess.supervision.core.thread_bridge import across
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
+
+#: What a ShutdownLimit may be, for messages.
+LIMITS: Final = "expected seconds of at least 0, 'brutal_kill' or 'infinity'"
 
 #: Seconds that a worker has to end after it was asked to. OTP's default.
 SHUTDOWN_S = 5.0
@@ -31,6 +36,19 @@ KILL_WAIT_S = 0.5
 
 #: Processes started within this time, s, share one `started_at`, to save a number for each.
 STARTED_TOGETHER_S = 0.001
+
+
+def is_limit(value: object) -> bool:
+    """Whether the value is a ShutdownLimit."""
+    if isinstance(value, str):
+        return value in {"brutal_kill", "infinity"}
+    return isinstance(value, int | float) and value >= 0
+
+
+def check_limit(value: object) -> None:
+    """Raise ValueError unless the value is a ShutdownLimit or None."""
+    if value is not None and not is_limit(value):
+        raise ValueError(f"the limit is {value!r}: {LIMITS}")
 
 
 class Held(Protocol):
@@ -70,8 +88,18 @@ class Ending:
         else:
             self._monitors.append(callback)
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it lives on."""
+        raise NotImplementedError
+
     async def wait(self) -> Exit:
-        """Wait for the end and return the exit. Has no time limit: see `ended_within`."""
+        """Wait for the end and return the exit. Any loop. Has no time limit: see `ended_within`.
+
+        Raise LoopGoneError if its loop does not run, or ends before it.
+        """
+        if self.exit is None and asyncio.get_running_loop() is not self.loop:
+            return await across(self.loop, self.wait)
         if self.exit is None:
             ended = asyncio.get_running_loop().create_future()
             self.monitor(lambda _exit: settle(ended))
@@ -220,7 +248,10 @@ class Process:
         self.__process__.monitor(callback)
 
     async def wait(self) -> Exit:
-        """Wait for the end and return the exit. Has no time limit."""
+        """Wait for the end and return the exit. Any loop. Has no time limit.
+
+        Raise LoopGoneError if its loop does not run, or ends before it.
+        """
         return await self.__process__.wait()
 
     def shutdown(self) -> None:
@@ -232,9 +263,10 @@ class Process:
         self.__process__.kill()
 
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
-        """End it in the steps of this module; `limit` is `shutdown_limit` by default.
+        """End it in the steps of this module; `limit` is `shutdown_limit` by default. Any loop.
 
-        If this call is cancelled, the process is killed at once.
+        If this call is cancelled, the process is killed at once. Raise ValueError for a limit that is none,
+        and LoopGoneError if its loop does not run, unless that is closed.
         """
         await self.__process__.stop(limit)
 
@@ -326,6 +358,11 @@ class BaseProcess(Ending, Process):
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
         """See `Process.stop`."""
         limit = self.shutdown_limit if limit is None else limit
+        check_limit(limit)
+        if asyncio.get_running_loop() is not self.loop:
+            if not self.loop.is_closed():  # else nothing of it runs any more
+                await across(self.loop, partial(self.stop, limit))
+            return
         try:
             if limit != "brutal_kill":
                 self.shutdown()

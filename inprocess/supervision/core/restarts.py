@@ -34,6 +34,13 @@ class RestartIntensity:
             raise ValueError(message)
 
 
+def check_max_children(bound: float) -> None:
+    """Raise ValueError for a number of children that cannot be."""
+    given: object = bound
+    if not isinstance(given, int | float) or not given >= 0:
+        raise ValueError(f"max_children is {bound!r}: expected a number of at least 0, or math.inf for none")
+
+
 class RestartWindow:
     """The recent restarts, counted against an intensity."""
 

@@ -21,16 +21,20 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import threading
+import os
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from math import inf
+from threading import get_ident
 from time import perf_counter
 from typing import Final, Protocol, cast
 
 from inprocess.supervision.core.clock import Clock, LoopClock, Timer
 from inprocess.supervision.core.exits import ENDS_LOOP
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import NOWHERE, RunsOn, is_being_closed, made_before_fork, runs_on
 from inprocess.supervision.core.redact import repr_of
 
 #: Seconds of steps and timers that one callback serves before the loop has another turn.
@@ -110,15 +114,20 @@ class Scheduler:
     """See the module. One a loop and clock, made by `scheduler_of`."""
 
     __slots__ = (
-        "_armed", "_armed_for", "_batch", "_batch_at", "_count", "_entries", "_moments", "_queued", "_stale",
-        "_steps", "clock", "deadlines", "loop", "monotonic", "thread",
+        "_armed", "_armed_for", "_batch", "_batch_at", "_context", "_count", "_entries", "_is_closing",
+        "_moments", "_queued", "_run", "_stale", "_steps", "clock", "deadlines", "loop", "monotonic",
+        "runs_on", "serving",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> None:
         self.loop = loop
-        self.thread = threading.get_ident()
+        #: Tells the thread that the loop runs on. Hot paths compare it with their own, see `is_here`.
+        self.runs_on: RunsOn = runs_on(loop)
+        self._context = Context()  # of its own, empty: steps and timers enter those of what they serve
         self.clock: Clock = clock or LoopClock(loop)
         self.monotonic = self.clock.monotonic
+        #: The server whose handler runs in this step; kept by `servers.message_loop`.
+        self.serving: object = None
         self._steps: deque[Callable[[], object]] = deque()
         self._queued = False
         self._moments: list[float] = []
@@ -127,21 +136,37 @@ class Scheduler:
         self._batch_at = 0.0
         self._count = self._stale = 0
         self._armed: Timer | None = None
+        self._run: object = None
+        self._is_closing = False
         #: Calls that wait for a reply, by their time-out, s; kept by `servers.deadlines`.
         self.deadlines: dict[float, Deadline] = {}
         self._armed_for = inf  # below any moment while timers fire, so that nothing else arms
 
     @property
     def is_here(self) -> bool:
-        """Whether the caller is on this loop's thread. Any thread."""
-        return threading.get_ident() == self.thread
+        """Whether the caller is on this loop's thread, and the loop runs. Any thread."""
+        return self.runs_on._thread_id == get_ident()  # noqa: SLF001 - the loop's own name for it
+
+    @property
+    def thread(self) -> int | None:
+        """Id of the thread that its loop runs on; None while it does not run."""
+        return self.runs_on._thread_id  # noqa: SLF001 - as above
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the loop is being closed, so that nothing may begin. Loop's thread only."""
+        # A new object each time that the loop begins to run; who runs it stays the same until it stops.
+        run = sys.get_asyncgen_hooks().firstiter
+        if run is None or run is not self._run:
+            self._run, self._is_closing = run, is_being_closed()
+        return self._is_closing
 
     def soon(self, step: Callable[[], object]) -> None:
         """Call `step` in the loop's next turn, after the steps that are queued already."""
-        self._steps.append(step)
         if not self._queued:
+            self.loop.call_soon(self._turn, context=self._context)  # raises if the loop is closed
             self._queued = True
-            self.loop.call_soon(self._turn)
+        self._steps.append(step)
 
     def at(self, when: float, entry: Entry) -> None:
         """Call `entry.fire(when)` when the clock reaches `when`, or soon if that has passed."""
@@ -189,7 +214,7 @@ class Scheduler:
             log.exception("a step of the scheduler failed")
         finally:
             if steps:
-                self.loop.call_soon(self._turn)
+                self.loop.call_soon(self._turn, context=self._context)
             else:
                 self._queued = False
 
@@ -197,12 +222,15 @@ class Scheduler:
         if self._armed is not None:
             self._armed.cancel()
         self._armed_for = when
-        self._armed = self.clock.call_at(when, self._fire_due)
+        self._armed = self.clock.call_at(when, self._wake)
 
     def _disarm(self) -> None:
         if self._armed is not None:
             self._armed.cancel()
             self._armed, self._armed_for = None, inf
+
+    def _wake(self) -> None:
+        self._context.run(self._fire_due)
 
     def _fire_due(self) -> None:
         self._armed, self._armed_for = None, -inf
@@ -270,6 +298,11 @@ def _once_each(entries: Iterable[Entry]) -> Iterable[Entry]:
     return {id(entry): entry for entry in entries}.values()
 
 
+def schedulers_of(loop: asyncio.AbstractEventLoop) -> Iterable[Scheduler]:
+    """Return the schedulers of this loop, one for each clock."""
+    return _schedulers.get(loop, {}).values()
+
+
 _schedulers: dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]] = {}
 
 
@@ -284,3 +317,15 @@ def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) ->
     if found is None:
         found = of_loop[clock] = Scheduler(loop, clock)
     return found
+
+
+def _after_fork() -> None:
+    """Mark the schedulers of the original as running nowhere in this process."""
+    made_before_fork(_schedulers)
+    for of_loop in _schedulers.values():
+        for scheduler in of_loop.values():
+            scheduler.runs_on = NOWHERE
+    _schedulers.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

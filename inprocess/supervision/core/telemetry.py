@@ -15,11 +15,13 @@ not block.
 A handler that raises is detached and logged, and TELEMETRY_FAILED is executed: a fault of a handler
 must not end the process that it observes.
 
-Events of this package: spans of `start` and then `stop` or `exception`, and two single events.
+Events of this package: spans of `start` and then `stop` or `exception`, and some single events.
 
 | event                                       | of                    | metadata                      |
 |---------------------------------------------|-----------------------|-------------------------------|
 | ("task", …)                                 | an attempt of a child | name, attempt, child, supervisor |
+| ("task", "given_up")                        | a child whose own window is exceeded | the same, exit, error |
+| ("task", "refused")                         | a child that was not started | supervisor, reason, text |
 | ("gen_server", "call" / "cast" / "info", …) | a message handled     | server                        |
 | ("gen_server", "terminate", …)              | a server's end        | server, exit                  |
 | ("periodic", "tick")                        | a run, or its refusal | server, outcome               |

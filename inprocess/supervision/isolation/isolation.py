@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import os
 import threading
 import time
@@ -30,7 +31,7 @@ from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import WorkerDiedError
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
-from inprocess.supervision.core.redact import repr_of
+from inprocess.supervision.core.redact import function_name, redact, repr_of
 from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation.worker_threads import DaemonThreadPool, Job
 
@@ -69,10 +70,14 @@ async def run(
     its cancellation counts as returned. Raise WorkerDiedError if the process, or `sys.exit` in a thread, ends
     the work before it returns, and NotPicklableError for what cannot be sent to a process and back.
     """
+    check_function(function)
     where = isolation or ("loop" if is_async(function) else "thread")
     if where == "loop":
         result = function(*args)
-        return await result if asyncio.iscoroutine(result) else result
+        if inspect.isawaitable(result):
+            return await result
+        _check_result(function, result)
+        return result
     if where == "thread":
         context = contextvars.copy_context()
         job = Job(name, partial(context.run, _call, function, args, isolation))
@@ -168,7 +173,7 @@ def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Iso
     """Call a function on a thread."""
     try:
         if isolation is not None and is_async(function):
-            return asyncio.run(function(*args))  # type: ignore[arg-type]  # is_async says so
+            return asyncio.run(_awaited(function, args))
         result = function(*args)
     except (SystemExit, KeyboardInterrupt) as error:
         raise WorkerDiedError(
@@ -176,12 +181,39 @@ def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Iso
         ) from error
     except StopIteration as error:
         raise RuntimeError("the function raised StopIteration") from error  # which no task can raise
-    if asyncio.iscoroutine(result):
-        result.close()
-        raise TypeError(
-            f"{function!r} is no async function but returned a coroutine: pass the async function"
-        )
+    _check_result(function, result)
     return result
+
+
+async def _awaited(function: Callable[..., Any], args: tuple[Any, ...]) -> object:
+    return await function(*args)
+
+
+def check_function(function: object) -> None:
+    """Raise TypeError for what is no function, and for one whose call runs nothing yet."""
+    if not callable(function):
+        if asyncio.iscoroutine(function):
+            function.close()
+        raise TypeError(f"{redact(function)} cannot be called: pass the function itself, not what it returns")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"{function_name(function)} is a generator function, whose call runs nothing: pass a function "
+            "that iterates over it"
+        )
+
+
+def _check_result(function: Callable[..., object], result: object) -> None:
+    """Raise TypeError for a result that is work which has not been done."""
+    if inspect.iscoroutine(result):
+        result.close()
+        what = "a coroutine: pass the async function"
+    elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+        what = "a generator, which ran nothing: iterate over it in the function"
+    elif inspect.isawaitable(result):
+        what = 'an awaitable, which was not awaited: make it an async function, or pass isolation="loop"'
+    else:
+        return
+    raise TypeError(f"{function_name(function)} is no async function but returned {what}")
 
 
 def _no_more() -> None:

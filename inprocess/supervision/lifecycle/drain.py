@@ -16,11 +16,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.exits import NORMAL
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import Held, Process
+from inprocess.supervision.core.thread_bridge import across
 
 #: Lines of a report that name cut-off work; a longer report gives the number of the others.
 REPORTED_WORK = 100
@@ -60,10 +62,12 @@ async def drain(process: Process, *, grace_s: float) -> DrainReport:
     """End a process and all below it, as the module describes; log the report and return it.
 
     `grace_s` is in seconds of the process's clock. A cancellation cuts the grace short: stop and report still
-    follow, then CancelledError is raised. Loop's thread only; from another thread call
+    follow, then CancelledError is raised. Any loop; from a thread call
     `on_loop(drain, process, grace_s=...)`.
     """
     process = process.__process__
+    if asyncio.get_running_loop() is not process.loop:
+        return await across(process.loop, partial(drain, process, grace_s=grace_s))
     process.quiet()
     before = len(process.held())
     try:

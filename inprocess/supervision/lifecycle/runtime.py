@@ -25,6 +25,7 @@ from typing import Any, Self, TypeVar, cast
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import made_before_fork
 from inprocess.supervision.core.thread_bridge import wait_on
 from inprocess.supervision.isolation import isolation  # noqa: F401 - registers its exit hook first as well
 
@@ -62,6 +63,11 @@ class Runtime:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         _runtimes.add(self)
+
+    @property
+    def has_loop(self) -> bool:
+        """Whether it was started."""
+        return self._loop is not None
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -199,7 +205,10 @@ def home_loop() -> asyncio.AbstractEventLoop:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
-        return _attached[-1] if _attached else _shared.start().loop
+        try:
+            return _attached[-1]
+        except IndexError:  # not asked before: the last block of `attach` may end in between
+            return _shared.start().loop
 
 
 def _itself(awaitable: Awaitable[T]) -> Awaitable[T]:
@@ -222,6 +231,7 @@ def _before_exit(stop: Callable[[], None]) -> None:
 
 
 def _after_fork() -> None:
+    made_before_fork([*_attached, *(runtime.loop for runtime in _runtimes if runtime.has_loop)])
     _attached.clear()
     names.forget_all()
     for runtime in _runtimes:

@@ -39,6 +39,7 @@ from typing import Final, Self, TypeVar
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.contexts import origin
 from inprocess.supervision.core.exits import ENDS_LOOP, Exit
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
@@ -109,6 +110,7 @@ class Periodic(TimerProcess):
         # What the base classes do, without their calls, which would cost as much as everything else.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
         self.scheduler = scheduler
+        self._origin = origin()
         self.spawn = spawn
         self._schedule = schedule
         self._owed = 0
@@ -144,8 +146,9 @@ class Periodic(TimerProcess):
         schedule, t0 = self._schedule, self._t0
         interval_s = schedule.interval_s
         now = self.scheduler.monotonic()
-        armed = last_tick(t0, interval_s, when)
-        due = max(armed, last_tick(t0, interval_s, now))
+        armed = due = last_tick(t0, interval_s, when)
+        if now >= when + interval_s or schedule.jitter_s:
+            due = max(armed, last_tick(t0, interval_s, now))
         if due > armed and schedule.jitter_s and not self._is_due(due, now):
             due -= 1
         else:

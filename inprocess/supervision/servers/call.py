@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from threading import get_ident
+from contextlib import suppress
 from typing import Any, Protocol
 
 from inprocess.supervision.core.errors import CallTimeoutError
@@ -57,10 +57,11 @@ class Caller:
     def reply(self, value: object) -> None:
         """Send the reply. Ignored if the call has a reply already or has timed out. Any thread."""
         scheduler = self._process.scheduler
-        if get_ident() == scheduler.thread:
+        if scheduler.is_here:
             self.answer(value)
         else:
-            scheduler.loop.call_soon_threadsafe(self.answer, value)
+            with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                scheduler.loop.call_soon_threadsafe(self.answer, value)
 
     def answer(self, value: object) -> None:
         """Like `reply`, on the loop's thread."""

@@ -75,11 +75,17 @@ class Deadlines:
         return when == self._when
 
 
-def deadlines(scheduler: Scheduler, seconds: float) -> Deadline | None:
-    """Return the calls with this timeout on this scheduler; None for an infinite timeout."""
-    if seconds == inf:
+def deadlines(scheduler: Scheduler, seconds: float | None) -> Deadline | None:
+    """Return the calls with this timeout on this scheduler; None for an infinite timeout, or None.
+
+    Raise TypeError for a timeout that is no number.
+    """
+    if seconds is None or seconds == inf:
         return None
     found = scheduler.deadlines.get(seconds)
     if found is None:
+        given: object = seconds
+        if not isinstance(given, int | float):
+            raise TypeError(f"the timeout is {given!r}: expected seconds, or None to wait for ever")
         found = scheduler.deadlines[seconds] = Deadlines(scheduler, seconds)
     return found

@@ -41,8 +41,9 @@ from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.errors import UnhandledMessageError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process, ProcessAttribute, ShutdownLimit
+from inprocess.supervision.core.process import Process, ProcessAttribute, ShutdownLimit, check_limit
 from inprocess.supervision.core.redact import redact
+from inprocess.supervision.core.thread_bridge import across, wait_on
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.servers.call import Caller
 from inprocess.supervision.servers.deadlines import deadlines
@@ -77,7 +78,7 @@ class GenServer(Process):
             asyncio.get_running_loop()
         except RuntimeError:
             begin = partial(process.begin, name, clock, args, kwargs)
-            asyncio.run_coroutine_threadsafe(_begin_and_wait(process, begin), home_loop()).result()
+            wait_on(home_loop(), partial(_begin_and_wait, process, begin))
         else:
             process.begin(name, clock, args, kwargs)
         return server
@@ -120,24 +121,24 @@ class GenServer(Process):
 
     # For clients.
 
-    async def call(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:  # noqa: ASYNC109 - OTP's option, on the server's clock
-        """Send a request and wait for the reply, from a coroutine.
+    async def call(self, request: Any, *, timeout: float | None = CALL_TIMEOUT_S) -> Any:  # noqa: ASYNC109 - OTP's option, on the server's clock
+        """Send a request and wait for the reply, from a coroutine on any loop.
 
-        Raise CallTimeoutError after `timeout` seconds, ServerDiedError as soon as the server ends without a
-        reply, and RuntimeError if a server calls itself.
+        Raise CallTimeoutError after `timeout` seconds (None waits without limit), ServerDiedError as soon as
+        the server, or its loop, ends without a reply, and RuntimeError if a server calls itself.
         """
         process = self.__process__
         scheduler = process.scheduler
         loop = asyncio.get_running_loop()
         if loop is not scheduler.loop:
-            return await process.on_its_loop(partial(self.call, request, timeout=timeout))
+            return await process.on_its_loop(partial(self.call, request, timeout=timeout), timeout)
         caller = Caller(process, request, asyncio.current_task(loop))
         if process.task is not None or process.exit is not None:
             process.refuse(caller)
-        process.post(caller)
-        waiting = scheduler.deadlines.get(timeout) or deadlines(scheduler, timeout)
+        waiting = scheduler.deadlines.get(timeout) or deadlines(scheduler, timeout)  # type: ignore[arg-type]  # no key is None
         if waiting is not None:
             waiting.add(caller)
+        process.post(caller)
         try:
             return await caller.future
         finally:
@@ -146,17 +147,20 @@ class GenServer(Process):
             if process.extra is not None:
                 process.extra.deferred.discard(caller)
 
-    def call_from_thread(self, request: Any, *, timeout: float = CALL_TIMEOUT_S) -> Any:
-        """Like `call`, from another thread than the loop's; raise RuntimeError on the loop's own."""
+    def call_from_thread(self, request: Any, *, timeout: float | None = CALL_TIMEOUT_S) -> Any:
+        """Like `call`, from another thread than the loop's; raise RuntimeError on the loop's own.
+
+        The timeout holds whatever the loop does.
+        """
         process = self.__process__
         if process.is_here:
             raise RuntimeError(f"{process.name}: on the loop's own thread, await call() instead")
-        return asyncio.run_coroutine_threadsafe(self.call(request, timeout=timeout), process.loop).result()
+        return process.from_thread(partial(self.call, request, timeout=timeout), timeout)
 
     def cast(self, message: Any) -> None:
         """Send a message without a reply. Ignored, without an error, if the server has ended. Any thread."""
         process = self.__process__
-        if get_ident() == process.scheduler.thread:
+        if get_ident() == process.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             there = process.mailbox
             if type(there) is deque:  # fast path for a burst: a step is queued already
                 there.append((CAST, message))
@@ -168,7 +172,7 @@ class GenServer(Process):
     def info(self, message: Any) -> None:
         """Send a message to `handle_info`. Ignored, without an error, if the server has ended. Any thread."""
         process = self.__process__
-        if get_ident() == process.scheduler.thread:
+        if get_ident() == process.scheduler.runs_on._thread_id:  # noqa: SLF001 - as above
             process.post((INFO, message))
         else:
             process.post_from_thread((INFO, message))
@@ -185,9 +189,19 @@ class GenServer(Process):
     async def stop(self, limit: ShutdownLimit | None = None, *, reason: Exit = SHUTDOWN) -> None:
         """End it with this reason and wait; kill it after `limit` seconds (default `shutdown_limit`).
 
-        A reason of kind crash is logged, and its supervisor restarts it as after any crash.
+        A reason of kind crash is logged, and its supervisor restarts it as after any crash. Any loop. In a
+        handler of the server itself it returns at once, and the server ends after the handler.
         """
+        check_limit(limit)
         process = self.__process__
+        loop = asyncio.get_running_loop()
+        if loop is not process.loop:
+            if not process.loop.is_closed():
+                await across(process.loop, partial(self.stop, limit, reason=reason))
+            return
+        if process.task is not None and process.task is asyncio.current_task(loop):
+            process.end_itself(limit, reason)
+            return
         if limit != "brutal_kill":
             process.ask(reason)
         await process.stop(limit)
@@ -201,7 +215,7 @@ class GenServer(Process):
     def send_after(self, seconds: float, message: Any) -> Timer:
         """Send an info to itself after `seconds`, unless the timer is cancelled. Loop's thread only."""
         process = self.__process__
-        return process.scheduler.call_later(seconds, partial(process.post, (INFO, message)))
+        return process.send_after(seconds, (INFO, message))
 
 
 def _unhandled(server: GenServer, handler: str, message: object) -> UnhandledMessageError:

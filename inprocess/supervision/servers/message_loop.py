@@ -29,19 +29,31 @@ import sys
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
-from contextvars import Context, copy_context
+from contextvars import Context
 from functools import partial
 from logging import ERROR
+from math import inf
 from typing import Any, Final, Protocol, TypeVar, cast
-from weakref import ReferenceType, ref
 
-from inprocess.supervision.core.clock import Clock, settle
-from inprocess.supervision.core.errors import ServerDiedError, StartError
+from inprocess.supervision.core.clock import Clock, LoopClock, Timer, settle
+from inprocess.supervision.core.contexts import Origin, origin
+from inprocess.supervision.core.errors import CallTimeoutError, LoopGoneError, ServerDiedError, StartError
 from inprocess.supervision.core.exits import ENDS_LOOP, NORMAL, SHUTDOWN, Exit, Ignore, exit_of, killed
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import BaseProcess, Held, Process, ShutdownLimit, abandon, ancestors
+from inprocess.supervision.core.loops import NOWHERE, why_unreachable
+from inprocess.supervision.core.process import (
+    BaseProcess,
+    Held,
+    Process,
+    ShutdownLimit,
+    abandon,
+    ancestors,
+)
 from inprocess.supervision.core.redact import repr_of
+from inprocess.supervision.core.scheduler import Alarm, Scheduler
+from inprocess.supervision.core.serving import served_by
 from inprocess.supervision.core.telemetry import attached
+from inprocess.supervision.core.thread_bridge import across, wait_on
 from inprocess.supervision.servers.call import Caller, Question
 from inprocess.supervision.servers.deadlines import deadlines
 from inprocess.supervision.servers.debug import Debug
@@ -112,7 +124,9 @@ class Server(Protocol):
 class Extra:
     """State that few servers need, created on first use."""
 
-    __slots__ = ("continues", "debug", "deferred", "killed", "start_error", "suspended", "waiters")
+    __slots__ = (
+        "continues", "debug", "deferred", "killed", "link_failed", "start_error", "suspended", "waiters",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         #: Arguments of `continue_with`, oldest first.
@@ -121,7 +135,8 @@ class Extra:
         self.debug: Debug | None = None
         #: Calls that will be replied to later.
         self.deferred: set[Caller] = set()
-        self.killed = False
+        #: Whether it was killed, or a task that is linked to it failed.
+        self.killed = self.link_failed = False
         self.start_error: BaseException | None = None
         self.suspended = False
         #: Tasks that wait for an async init.
@@ -140,33 +155,23 @@ class Extra:
             settle(waiter)
 
 
-class Origin:
-    """A copy of the context that some servers were started from. Copied, never entered."""
+class _MessageTimer(Alarm):
+    """A message that a server sends to itself later; the server ends it, so that it holds no ended server."""
 
-    __slots__ = ("__weakref__", "context")
+    __slots__ = ("earlier",)
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
-
-
-_last: ReferenceType[Origin] | None = None
-
-
-def origin() -> Origin:
-    """Return a copy of the caller's context; the same object as last time if it is equal."""
-    global _last  # noqa: PLW0603 - a cache of one
-    now = copy_context()
-    known = None if _last is None else _last()
-    if known is None or known.context != now:
-        known = Origin(now)
-        _last = ref(known)
-    return known
+    def __init__(
+        self, scheduler: Scheduler, callback: Callable[[], object], earlier: _MessageTimer | None
+    ) -> None:
+        super().__init__(scheduler, callback)
+        #: The timer that the same server has set before.
+        self.earlier = earlier
 
 
 class MessageLoop(BaseProcess):
     """See the module. Created by `GenServer.start`. Loop's thread only, unless a method says otherwise."""
 
-    __slots__ = ("_context", "_current", "_wanted", "extra", "mailbox", "server", "state", "task")
+    __slots__ = ("_context", "_current", "_timers", "_wanted", "extra", "mailbox", "server", "state", "task")
 
     _context: Origin | Context
 
@@ -184,6 +189,7 @@ class MessageLoop(BaseProcess):
         #: The task of a handler that awaits, or of an async init.
         self.task: asyncio.Task[None] | None = None
         self.extra: Extra | None = None
+        self._timers: _MessageTimer | None = None
 
     @property
     def handle(self) -> Process:
@@ -326,9 +332,21 @@ class MessageLoop(BaseProcess):
             self._wake()
 
     def post_from_thread(self, message: Message) -> None:
-        """Like `post`, from another thread."""
+        """Like `post`, from another thread, or another loop on this one."""
+        if self.scheduler.runs_on is NOWHERE:
+            log.error("%s: a message to it is lost: %s", self.name, why_unreachable(self.loop))
+            return
         with suppress(RuntimeError):  # the loop is closed, so the server has ended
             self.loop.call_soon_threadsafe(self.post, message)
+
+    def send_after(self, seconds: float, message: Message) -> Timer:
+        """Post a message after `seconds`, unless the timer is cancelled or the server ends before."""
+        timers = self._timers
+        while timers is not None and timers.callback is None:
+            timers = timers.earlier
+        timer = self._timers = _MessageTimer(self.scheduler, partial(self.post, message), timers)
+        self.scheduler.at(self.scheduler.monotonic() + seconds, timer)
+        return timer
 
     def continue_with(self, argument: Any) -> None:
         """Run `handle_continue(argument)` before the next message."""
@@ -348,26 +366,52 @@ class MessageLoop(BaseProcess):
         Raise what the function raises, which does not affect the server; otherwise as `GenServer.call`.
         """
         if asyncio.get_running_loop() is not self.loop:
-            return cast("T", await self.on_its_loop(partial(self.call_system, function, timeout)))
+            return cast("T", await self.on_its_loop(partial(self.call_system, function, timeout), timeout))
         question = Question(self, partial(function, self.server), asyncio.current_task())
         self.refuse(question)
-        self.post((SYSTEM, question))
-        if self.state == SUSPENDED:
-            self._wake()
         waiting = deadlines(self.scheduler, timeout)
         if waiting is not None:
             waiting.add(question)
+        self.post((SYSTEM, question))
+        if self.state == SUSPENDED:
+            self._wake()
         try:
             return cast("T", await question.future)
         finally:
             if waiting is not None:
                 waiting.discard(question)
 
-    async def on_its_loop(self, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    async def on_its_loop(
+        self,
+        call: Callable[[], Coroutine[Any, Any, Any]],
+        timeout: float | None,  # noqa: ASYNC109 - as GenServer.call
+    ) -> Any:
         """Await a call on the server's loop, from another loop."""
-        if self.loop.is_closed():
-            raise ServerDiedError(f"{self.name} is not running: its loop has ended")
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self.loop))
+        try:
+            return await across(self.loop, call, self._real_seconds(timeout))
+        except LoopGoneError as gone:
+            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
+        except TimeoutError as error:
+            raise self._timed_out(error, timeout) from None
+
+    def from_thread(self, call: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
+        """Make a call on the server's loop, from another thread."""
+        seconds = self._real_seconds(timeout)
+        try:
+            return cast("T", wait_on(self.loop, call, None if seconds == inf else seconds))
+        except LoopGoneError as gone:
+            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
+        except TimeoutError as error:
+            raise self._timed_out(error, timeout) from None
+
+    def _real_seconds(self, timeout: float | None) -> float:
+        """Return the timeout of a caller that waits elsewhere; none if the server has a clock of a test."""
+        return inf if timeout is None or not isinstance(self.clock, LoopClock) else timeout
+
+    def _timed_out(self, error: TimeoutError, timeout: float | None) -> CallTimeoutError:
+        if isinstance(error, CallTimeoutError):
+            return error
+        return CallTimeoutError(f"{self.name} did not reply within {timeout:g} s")
 
     def _wake(self) -> None:
         if self.state == IDLE or self.state == SUSPENDED:  # noqa: PLR1714 - quicker than a set
@@ -462,9 +506,14 @@ class MessageLoop(BaseProcess):
         context = self._context
         if type(context) is not Context:
             context = self._own_context()
-        left = context.run(self._handle_some)
-        if left is not None:
-            self._give_task(self._go_on(*left), left[0])
+        scheduler = self.scheduler
+        scheduler.serving = self
+        try:
+            left = context.run(self._handle_some)
+            if left is not None:
+                self._give_task(self._go_on(*left), left[0])
+        finally:
+            scheduler.serving = None
 
     def _handle_some(self) -> tuple[Awaitable[Any], Exit | None] | None:
         """Handle messages until none is left, one awaits, or this turn's share is used.
@@ -557,9 +606,11 @@ class MessageLoop(BaseProcess):
             task = loop.create_task(coroutine, name=self.name, context=context)
         if not task.done():
             self.task = task
-            task.add_done_callback(partial(self._task_ended, pending))
+            served_by[task] = self
+            task.add_done_callback(partial(self._task_ended, pending), context=context)
 
     def _task_ended(self, pending: object, task: asyncio.Task[None]) -> None:
+        served_by.pop(task, None)
         if self.task is not task:  # the mailbox was emptied
             return
         if isinstance(pending, Coroutine):
@@ -578,6 +629,13 @@ class MessageLoop(BaseProcess):
         """End after the running handler, with exit shutdown. Cancel an async `init`."""
         self.ask(SHUTDOWN)
 
+    def end_itself(self, limit: ShutdownLimit | None, ended: Exit) -> None:
+        """End after the running handler, which asks for it; with brutal_kill, at its next await."""
+        if limit == "brutal_kill":
+            self.kill()
+        else:
+            self.ask(ended)
+
     def ask(self, ended: Exit) -> None:
         """Like `shutdown`, with this exit."""
         if self._wanted is None and self.exit is None:
@@ -585,6 +643,16 @@ class MessageLoop(BaseProcess):
             if self.state == STARTING and self.task is not None:
                 self.task.cancel()
             self._wake()
+
+    def link_ended(self, ended: Exit) -> None:
+        """End with the exit of a task that is linked to it: at the next await, or in the loop's next turn."""
+        if self._wanted is None and self.exit is None:
+            self._wanted = ended
+            if self.task is not None:
+                self.ensure_extra().link_failed = True
+                self.task.cancel()
+            else:
+                self._wake()
 
     def kill(self) -> None:
         """End at the next await, without `terminate`; now, if nothing is awaited. The exit is killed."""
@@ -632,6 +700,8 @@ class MessageLoop(BaseProcess):
         """Its task was cancelled: by `kill`, or by other code, which counts as a crash."""
         if self.extra is not None and self.extra.killed and self._wanted is not None:
             self._end(self._wanted)
+        elif self.extra is not None and self.extra.link_failed and self._wanted is not None:
+            self._finish(self._wanted)
         else:
             self._finish(killed())
 
@@ -666,6 +736,10 @@ class MessageLoop(BaseProcess):
         self.state = ENDED
         callers = self._callers()
         self.mailbox = self._current = self.task = None
+        timers, self._timers = self._timers, None
+        while timers is not None:
+            timers.cancel()
+            timers = timers.earlier
         super()._end(ended)
         for caller in callers:
             error = ServerDiedError(f"{self.name} ended before it replied: {ended}")

@@ -36,10 +36,19 @@ def state_of(server: object) -> dict[str, Any]:
 
 
 def set_state(server: object, state: dict[str, Any]) -> None:
-    """Replace the server's attributes; attributes that are missing are deleted."""
-    for name in state_of(server).keys() - state.keys():
+    """Replace the server's attributes, and delete those that are missing; if one fails, change none."""
+    before = state_of(server)
+    try:
+        _assign(server, before, state)
+    except BaseException:
+        _assign(server, state_of(server), before)
+        raise
+
+
+def _assign(server: object, old: dict[str, Any], new: dict[str, Any]) -> None:
+    for name in old.keys() - new.keys():
         delattr(server, name)
-    for name, value in state.items():
+    for name, value in new.items():
         setattr(server, name, value)
 
 

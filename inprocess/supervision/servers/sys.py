@@ -19,14 +19,15 @@ to a function. There is no code change, and no `terminate`: see `GenServer.stop`
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+from functools import partial
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
 from inprocess.supervision.core.log import log as _log
 from inprocess.supervision.core.process import ancestors
+from inprocess.supervision.core.redact import redact
 from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
 from inprocess.supervision.servers.server_report import redacted, set_state, state_of
@@ -68,11 +69,14 @@ async def replace_state(
 ) -> dict[str, Any]:
     """Replace the server's attributes by `change(attributes)` and return them.
 
-    If `change` raises, nothing is changed and the error is raised here, not in the server.
+    If `change` raises, or an attribute cannot be set, nothing is changed and the error is raised here, not in
+    the server.
     """
 
     def replace(server: GenServer) -> dict[str, Any]:
         state = change(state_of(server))
+        if not isinstance(state, dict):
+            raise TypeError(f"the change returned {redact(state)}: expected the attributes, as a dictionary")
         set_state(server, state)
         return state
 
@@ -164,7 +168,8 @@ def from_thread(
         raise RuntimeError(
             f"{process.name}: on the loop's own thread, await sys.{function.__name__}() instead"
         )
-    return asyncio.run_coroutine_threadsafe(function(server, *args, **options), process.loop).result()
+    timeout = options.get("timeout", CALL_TIMEOUT_S)
+    return process.from_thread(partial(function, server, *args, **options), cast("float | None", timeout))
 
 
 def _ask(server: GenServer, function: Callable[[GenServer], T], timeout: float) -> Coroutine[Any, Any, T]:

@@ -13,22 +13,31 @@ However it ends, every caller that waits is answered.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Final, Self, TypeVar, cast
 
 from inprocess.supervision.core.clock import Clock, Timer, settle
+from inprocess.supervision.core.contexts import Origin, origin
 from inprocess.supervision.core.eager import run_eagerly
-from inprocess.supervision.core.errors import ServerDiedError, StartError
+from inprocess.supervision.core.errors import LoopGoneError, ServerDiedError, StartError
 from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit, Ignore, killed
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.loops import CLOSING, is_closing
+from inprocess.supervision.core.loops import CLOSING
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Held, ShutdownLimit
 from inprocess.supervision.core.redact import repr_of, text_of
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
-from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.core.thread_bridge import across, look, wait_on
+from inprocess.supervision.lifecycle.drain import REPORTED_WORK
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
+
+#: Supervisors that start, or are killed, inside of each other in one call; those below wait for a turn of the
+#: loop each, so that no depth exceeds Python's limit on recursion.
+MAX_DEPTH: Final = 20
+
+_depth = 0
 
 T = TypeVar("T")
 P = TypeVar("P", bound="BaseSupervisor")
@@ -38,8 +47,8 @@ class BaseSupervisor(BaseProcess):
     """Base class of supervisors; see the module. Create one with `start`."""
 
     __slots__ = (
-        "_intensity", "_is_awake", "_is_quiet", "_is_ready", "_kill_alarm", "_killing", "_readying",
-        "_start_error", "_stopping", "_task", "_waiting", "_wanted", "_window", "restarts",
+        "_intensity", "_is_awake", "_is_quiet", "_is_ready", "_kill_alarm", "_killing", "_origin",
+        "_readying", "_start_error", "_stopping", "_task", "_waiting", "_wanted", "_window", "restarts",
     )  # fmt: skip
 
     #: Bounded by the children's own limits.
@@ -58,6 +67,8 @@ class BaseSupervisor(BaseProcess):
         self._readying: list[asyncio.Future[None]] = []
         self._waiting: set[asyncio.Future[Any]] = set()
         self._kill_alarm: Timer | None = None
+        #: The context that it was started from.
+        self._origin = origin()
 
     def _processes(self) -> Sequence[BaseProcess]:
         """Return the children that have not ended, in the order of their start."""
@@ -88,7 +99,7 @@ class BaseSupervisor(BaseProcess):
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run_coroutine_threadsafe(_start_and_wait(start), home_loop()).result()
+            return cast("Self", wait_on(home_loop(), partial(_start_and_wait, start)))
         return start()
 
     async def ready(self) -> None:
@@ -112,12 +123,32 @@ class BaseSupervisor(BaseProcess):
         self._refuse_waiting()
         if self._task is not None:
             self._task.cancel()
-        for process in reversed(self._processes()):
-            process.kill()
+        global _depth  # noqa: PLW0603 - of the calls that are running
+        _depth += 1
+        try:
+            for process in reversed(self._processes()):
+                if _depth > MAX_DEPTH:
+                    self.scheduler.soon(process.kill)
+                else:
+                    process.kill()
+        finally:
+            _depth -= 1
         if self._is_empty():
-            self._end(killed())
-        else:
+            self._end_killed()
+        elif self.exit is None:
             self._kill_alarm = self.scheduler.call_later(KILL_WAIT_S, self._abandon_children)
+
+    def _end_killed(self) -> None:
+        """End now, or in the loop's next turn if this is the end of a long row of supervisors."""
+        global _depth  # noqa: PLW0603 - of the calls that are running
+        if _depth > MAX_DEPTH:
+            self.scheduler.soon(partial(self._end, killed()))
+            return
+        _depth += 1
+        try:
+            self._end(killed())
+        finally:
+            _depth -= 1
 
     def quiet(self) -> None:
         """Pass it on to every child, later ones included."""
@@ -132,17 +163,30 @@ class BaseSupervisor(BaseProcess):
 
     def held(self) -> Sequence[Held]:
         """Return the work that the children hold."""
-        return [work for process in self._processes() for work in process.held()]
+        work: list[Held] = []
+        left = deque(self._processes())
+        while left:  # not by recursion: supervisors may be nested deeply
+            process = left.popleft()
+            if isinstance(process, BaseSupervisor):
+                left.extendleft(reversed(process._processes()))  # noqa: SLF001 - of its own class
+            else:
+                work += process.held()
+        return work
 
     async def _start_process(
-        self, spec: ChildSpec, arguments: tuple[Any, ...], made: Callable[[BaseProcess], object]
+        self,
+        spec: ChildSpec,
+        arguments: tuple[Any, ...],
+        asked_from: Origin,
+        made: Callable[[BaseProcess], object],
     ) -> BaseProcess | None:
         """Start a child and wait until it is ready. Return None if it is ignored; raise StartError.
 
-        `made` is called with the process before the wait, so that an interrupted start can be undone.
+        Its start function is called in the context of who asked for the child, at each restart too. `made` is
+        called with the process before the wait, so that an interrupted start can be undone.
         """
         try:
-            process = _started(spec, arguments)
+            process = asked_from.context.copy().run(_started, spec, arguments)
             if process is None:
                 return None
             process.parent = self
@@ -159,9 +203,21 @@ class BaseSupervisor(BaseProcess):
             process.quiet()
         return process
 
+    async def _on_its_loop(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Await a call on its loop, from another loop; raise ServerDiedError if that does not run."""
+        try:
+            return await across(self.loop, call)
+        except LoopGoneError as gone:
+            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
+
     def _here(self, function: Callable[[], T]) -> T:
         """Call it on the loop's thread and return its result. Any thread; errors as of `hop`."""
-        return function() if self.is_here else hop(self.loop, function)
+        return look(self.loop, function)
+
+    def _begin_now(self) -> None:
+        """Begin, unless it was asked to end before."""
+        if self._wanted is None and not self._killing and self.exit is None:
+            self._run(self._begin())
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine as the supervisor's one task, and go on when it is done."""
@@ -226,17 +282,18 @@ class BaseSupervisor(BaseProcess):
     def _give_up(self, child_id: str) -> None:
         log.error(
             "%s reached its restart intensity, more than %d restarts in %g s, with child %r: "
-            "it stops its other children and exits",
+            "it stops its other children and exits%s",
             self.name,
             self._intensity.max_restarts,
             self._intensity.max_seconds,
             child_id,
+            _named(self._processes()),
         )
         self._finish(SHUTDOWN)
 
     def _is_closing(self) -> bool:
         """Whether the loop is being closed. Then nothing may be started: kill what is left, and say so."""
-        if not is_closing():
+        if not self.scheduler.is_closing:
             return False
         if not self._killing:
             log.error("%s: %s", self.name, CLOSING)
@@ -272,6 +329,15 @@ class BaseSupervisor(BaseProcess):
             settle(readying)
 
 
+def _named(processes: Sequence[BaseProcess]) -> str:
+    """Name processes that are dropped, for a log."""
+    names = [process.name for process in processes]
+    if not names:
+        return ""
+    more = f" and {len(names) - REPORTED_WORK} more" if len(names) > REPORTED_WORK else ""
+    return f": {', '.join(names[:REPORTED_WORK])}{more}"
+
+
 def _started(spec: ChildSpec, arguments: tuple[Any, ...]) -> BaseProcess | None:
     """Call the spec's start function. A cancellation that it raises itself is an error like any other."""
     try:
@@ -290,7 +356,15 @@ def raise_if_it_ends_loop(error: StartError) -> None:
 def _start(make: Callable[[], P], name: str | None, clock: Clock | None) -> P:
     parent = make()
     parent._bind(name, clock)  # noqa: SLF001 - the other half of `_launch`
-    parent._run(parent._begin())  # noqa: SLF001 - as above
+    global _depth  # noqa: PLW0603 - of the calls that are running
+    if _depth >= MAX_DEPTH:
+        parent.scheduler.soon(parent._begin_now)  # noqa: SLF001 - as above
+        return parent
+    _depth += 1
+    try:
+        parent._run(parent._begin())  # noqa: SLF001 - as above
+    finally:
+        _depth -= 1
     return parent
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from inprocess.supervision.core.exits import Restart
-from inprocess.supervision.core.process import Process, ShutdownLimit
+from inprocess.supervision.core.process import LIMITS, Process, ShutdownLimit, is_limit
 
 ChildType = Literal["worker", "supervisor"]
 AutoShutdown = Literal["never", "any_significant", "all_significant"]
@@ -42,11 +42,8 @@ class ChildSpec:
             raise ValueError(f"child {self.id!r}: restart is {self.restart!r}, expected one of {_RESTARTS}")
         if self.type not in _TYPES:
             raise ValueError(f"child {self.id!r}: type is {self.type!r}, expected one of {_TYPES}")
-        if not _is_limit(self.shutdown):
-            raise ValueError(
-                f"child {self.id!r}: shutdown is {self.shutdown!r}, expected seconds of at least 0, "
-                "'brutal_kill', 'infinity' or None"
-            )
+        if self.shutdown is not None and not is_limit(self.shutdown):
+            raise ValueError(f"child {self.id!r}: shutdown is {self.shutdown!r}, {LIMITS}, or None")
         if self.significant and self.restart == "permanent":
             raise ValueError(
                 f"child {self.id!r} is significant and permanent: it is always restarted, so its end "
@@ -71,9 +68,3 @@ def check_ids(specs: Iterable[ChildSpec]) -> None:
         if spec.id in seen:
             raise ValueError(f"two children have the id {spec.id!r}: ids must be unique")
         seen.add(spec.id)
-
-
-def _is_limit(shutdown: object) -> bool:
-    if shutdown is None or shutdown in {"brutal_kill", "infinity"}:
-        return True
-    return isinstance(shutdown, int | float) and shutdown >= 0

@@ -22,20 +22,27 @@ from functools import partial
 from typing import Any, Literal, Self
 
 from inprocess.supervision.core.clock import Clock, Timer
+from inprocess.supervision.core.contexts import Origin, origin
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
-from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
+from inprocess.supervision.core.exits import SHUTDOWN, Exit, restarts
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Process, ShutdownLimit
-from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
+from inprocess.supervision.core.restarts import (
+    MAX_RESTARTS,
+    MAX_SECONDS,
+    RestartIntensity,
+    check_max_children,
+)
 from inprocess.supervision.supervisors.base import BaseSupervisor, raise_if_it_ends_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 #: Children that one step asks to end; the next steps ask the rest.
 STOPS_PER_STEP = 500
 
-#: Only a spec if there are no arguments, which saves a tuple for each of a million children.
-_Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...]]
+#: How to start a child: its spec, its arguments, and the context it was asked for in. Only the spec if there
+#: are no arguments and the context is the supervisor's, which saves a tuple for each of a million children.
+_Recipe = ChildSpec | tuple[ChildSpec, tuple[Any, ...], Origin]
 
 
 class DynamicSupervisor(BaseSupervisor):
@@ -74,9 +81,10 @@ class DynamicSupervisor(BaseSupervisor):
     ) -> Self:
         """Start a supervisor on the running loop, or else on the runtime's. Any thread.
 
-        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for a window
-        out of range, AlreadyStartedError if the name is taken.
+        `extra_arguments` go before those of `start_child`, for every child. Raise ValueError for a bound or
+        a window out of range, AlreadyStartedError if the name is taken.
         """
+        check_max_children(max_children)
         intensity = RestartIntensity(max_restarts, max_seconds)
         make = partial(cls, intensity, max_children, tuple(extra_arguments))
         return cls._launch(make, name, clock)
@@ -89,8 +97,7 @@ class DynamicSupervisor(BaseSupervisor):
         fails, ServerDiedError if the supervisor ends first. Any loop.
         """
         if asyncio.get_running_loop() is not self.loop:
-            there = asyncio.run_coroutine_threadsafe(self.start_child(spec, *arguments), self.loop)
-            return await asyncio.wrap_future(there)
+            return await self._on_its_loop(partial(self.start_child, spec, *arguments))
         self._check_alive()
         if self._refusal is not None:
             return self._refusal
@@ -98,7 +105,9 @@ class DynamicSupervisor(BaseSupervisor):
             text = f"{self.name} has {self.count} children, its max_children: try later, or raise the bound"
             return Refused("max_children", text)
         try:
-            started = await self._start_one((spec, arguments) if arguments else spec)
+            asked_from = origin(self._origin)
+            is_plain = not arguments and asked_from is self._origin
+            started = await self._start_one(spec if is_plain else (spec, arguments, asked_from))
         except StartError as error:
             raise_if_it_ends_loop(error)
             raise
@@ -107,8 +116,7 @@ class DynamicSupervisor(BaseSupervisor):
     async def terminate_child(self, process: Process) -> None:
         """Stop a child for good, within its limit. Raise NoSuchChildError if it is not its own. Any loop."""
         if asyncio.get_running_loop() is not self.loop:
-            there = asyncio.run_coroutine_threadsafe(self.terminate_child(process), self.loop)
-            await asyncio.wrap_future(there)
+            await self._on_its_loop(partial(self.terminate_child, process))
             return
         child = process.__process__
         recipe = self._children.pop(child, None)
@@ -143,7 +151,10 @@ class DynamicSupervisor(BaseSupervisor):
             log.warning("%s restarts %s, which ended: %s", self.name, _spec(recipe).id, ended)
             self._restart_soon(recipe)
         if (self._stopping or self._killing) and self._is_empty():
-            self._end(killed() if self._killing else self._wanted or SHUTDOWN)
+            if self._killing:
+                self._end_killed()
+            else:
+                self._end(self._wanted or SHUTDOWN)
 
     def _shown(self) -> Iterator[tuple[str, Process | Literal["restarting"]]]:
         for process, recipe in self._children.items():
@@ -167,9 +178,9 @@ class DynamicSupervisor(BaseSupervisor):
             made.append(process)
             self._starting[process] = None
 
-        spec, arguments = (recipe, ()) if isinstance(recipe, ChildSpec) else recipe
+        spec, arguments, asked_from = (recipe, (), self._origin) if isinstance(recipe, ChildSpec) else recipe
         try:
-            process = await self._start_process(spec, (*self._extra, *arguments), begun)
+            process = await self._start_process(spec, (*self._extra, *arguments), asked_from, begun)
         except BaseException:
             for begun_process in made:
                 self._discard(begun_process)

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, get_args
 
+from inprocess.supervision.core.contexts import Origin
 from inprocess.supervision.core.errors import StartError
-from inprocess.supervision.core.exits import SHUTDOWN, Exit, killed, restarts
+from inprocess.supervision.core.exits import SHUTDOWN, Exit, restarts
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import RestartIntensity
@@ -46,9 +47,10 @@ class ChildCounts:
 
 @dataclass(slots=True, eq=False)
 class ChildRecord:
-    """One child: its spec, state and process."""
+    """One child: its spec, the context it was asked for in, its state and process."""
 
     spec: ChildSpec
+    asked_from: Origin
     state: Literal["stopped", "starting", "running", "stopping", "restarting"] = "stopped"
     process: BaseProcess | None = None
 
@@ -72,7 +74,7 @@ class OrderedSupervisor(BaseSupervisor):
         check_significance(children, auto_shutdown)
         self._strategy = strategy
         self._auto_shutdown = auto_shutdown
-        self._children = {spec.id: ChildRecord(spec) for spec in children}
+        self._children = {spec.id: ChildRecord(spec, self._origin) for spec in children}
         self._by_process: dict[BaseProcess, ChildRecord] = {}
         self._operations: deque[Operation] = deque()
         self._starting: ChildRecord | None = None
@@ -90,7 +92,7 @@ class OrderedSupervisor(BaseSupervisor):
         child = self._by_process.pop(process, None)
         if self._killing:
             if self._is_empty():
-                self._end(killed())
+                self._end_killed()
         elif child is not None and child.state == "running":
             self._queue(partial(self._child_ended, child, process, ended))
 
@@ -155,7 +157,7 @@ class OrderedSupervisor(BaseSupervisor):
         child.state = "starting"
         self._starting = child
         try:
-            process = await self._start_process(child.spec, (), made)
+            process = await self._start_process(child.spec, (), child.asked_from, made)
         except StartError:
             child.process, child.state = None, "stopped"
             raise

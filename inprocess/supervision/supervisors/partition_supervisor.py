@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
@@ -20,7 +20,7 @@ from inprocess.supervision.core.errors import ServerDiedError
 from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.process import Process, ShutdownLimit
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
-from inprocess.supervision.supervisors.child_spec import ChildSpec
+from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec
 from inprocess.supervision.supervisors.ordered_children import OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
@@ -40,7 +40,7 @@ def partition_of(key: object, partitions: int) -> int:
 class PartitionSupervisor(OrderedSupervisor):
     """N copies of a child. `async with PartitionSupervisor.start(start, partitions=4) as copies:`."""
 
-    __slots__ = ()
+    __slots__ = ("_partitions",)
 
     @classmethod
     def start(
@@ -65,13 +65,24 @@ class PartitionSupervisor(OrderedSupervisor):
         if count < 1:
             raise ValueError(f"partitions is {count}: expected at least 1")
         children = tuple(ChildSpec(str(n), partial(start, n), restart, shutdown) for n in range(count))
-        make = partial(cls, children, strategy, RestartIntensity(max_restarts, max_seconds), "never")
+        intensity = RestartIntensity(max_restarts, max_seconds)
+        make = partial(cls, children, strategy, intensity, "never")
         return cls._launch(make, name, clock)
+
+    def __init__(
+        self,
+        children: Sequence[ChildSpec],
+        strategy: Strategy,
+        intensity: RestartIntensity,
+        auto_shutdown: AutoShutdown,
+    ) -> None:
+        super().__init__(children, strategy, intensity, auto_shutdown)
+        self._partitions = len(children)
 
     @property
     def partitions(self) -> int:
-        """Number of copies."""
-        return len(self._children)
+        """Number of copies that were started; a key keeps its copy when another is gone for good."""
+        return self._partitions
 
     def via(self, key: object) -> Process:
         """Return the process that serves the key now. Call it again for each message. Any thread.

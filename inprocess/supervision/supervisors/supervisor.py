@@ -32,6 +32,7 @@ from functools import partial
 from typing import Any, Self, TypeVar
 
 from inprocess.supervision.core.clock import Clock
+from inprocess.supervision.core.contexts import Origin, origin
 from inprocess.supervision.core.errors import (
     AlreadyPresentError,
     AlreadyStartedError,
@@ -90,7 +91,9 @@ class Supervisor(OrderedSupervisor):
         """
         check_significance((spec,), self._auto_shutdown)
         return _handle(
-            await self._ask(partial(self._start_child, spec), partial(self._undo_start, spec.id, True))
+            await self._ask(
+                partial(self._start_child, spec, origin()), partial(self._undo_start, spec.id, True)
+            )
         )
 
     async def terminate_child(self, child_id: str) -> None:
@@ -131,8 +134,7 @@ class Supervisor(OrderedSupervisor):
         """
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
-            there = asyncio.run_coroutine_threadsafe(self._ask(operation, undo), self.loop)
-            return await asyncio.wrap_future(there)
+            return await self._on_its_loop(partial(self._ask, operation, undo))
         if self._wanted is not None or self._killing or self.exit is not None:
             raise ServerDiedError(f"{self.name} has ended, or is about to: it does nothing more")
         answer: asyncio.Future[T] = loop.create_future()
@@ -165,7 +167,9 @@ class Supervisor(OrderedSupervisor):
             if not answer.done():
                 answer.set_result(result)
 
-    async def _start_child(self, spec: ChildSpec, answer: asyncio.Future[Any]) -> BaseProcess | None:
+    async def _start_child(
+        self, spec: ChildSpec, asked_from: Origin, answer: asyncio.Future[Any]
+    ) -> BaseProcess | None:
         there = self._children.get(spec.id)
         if there is not None:
             if there.state == "stopped":
@@ -173,7 +177,7 @@ class Supervisor(OrderedSupervisor):
                     f"{self.name} has a child {spec.id!r} that does not run: restart it, or delete it first"
                 )
             raise AlreadyStartedError(f"{self.name} has a child {spec.id!r} already")
-        child = self._children[spec.id] = ChildRecord(spec)
+        child = self._children[spec.id] = ChildRecord(spec, asked_from)
         try:
             process = await self._start_for(child, answer)
         except StartError:

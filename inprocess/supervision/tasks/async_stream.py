@@ -89,10 +89,11 @@ class Stream(Generic[In]):
         on_timeout: OnTimeout,
         linked: bool,
     ) -> None:
-        if max_concurrency < 1 or not timeout > 0:
-            raise ValueError(
-                f"max_concurrency is {max_concurrency}, timeout {timeout}: expected at least 1, and above 0"
-            )
+        at_once: object = max_concurrency
+        if not isinstance(at_once, int) or at_once < 1:
+            raise ValueError(f"max_concurrency is {max_concurrency!r}: expected an int of at least 1")
+        if not timeout > 0:
+            raise ValueError(f"timeout is {timeout}: expected seconds above 0, or math.inf")
         if on_timeout not in get_args(OnTimeout):
             raise ValueError(f"on_timeout is {on_timeout!r}: expected 'exit' or 'kill_task'")
         self._supervisor = supervisor

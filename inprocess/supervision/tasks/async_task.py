@@ -6,12 +6,14 @@ asyncio task that calls it:
 - If the caller crashes or is cancelled, the task is ended. If the caller returns, the task goes on, as
   in OTP.
 - If the task ends in another way than normally, the caller learns of it: an `await` of the task
-  raises; if nothing awaits the task, the caller is cancelled. A cancelled caller counts as killed, so
-  the supervisor of a transient caller restarts it.
+  raises; if nothing awaits the task in the loop's next turn either, the caller is cancelled. A cancelled
+  caller counts as killed, so the supervisor of a transient caller restarts it.
+- In a handler of a GenServer the caller is the server, whatever messages wait: it ends with the task's
+  exit, and the task ends with the server.
 
 Differences from OTP, which sends an exit signal: a caller that awaits the task may catch the exception,
-and a cancelled caller runs its clean-up. Only an asyncio task can be linked; use `async_nolink` in a
-thread or in a callback of the loop. `await` has no timeout of its own (OTP's is 5 s): use
+and a cancelled caller runs its clean-up. Only a server and an asyncio task can be linked; use
+`async_nolink` in a thread or in a callback of the loop. `await` has no timeout of its own (OTP's is 5 s): use
 `asyncio.timeout`, whose TimeoutError ends the caller, and with it the task, unless it is caught. A task
 may be awaited any number of times, on the supervisor's loop.
 """
@@ -28,6 +30,7 @@ from typing import Any, Final, Generic, TypeVar
 from inprocess.supervision.core.errors import TaskExitError
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit, ended_within
+from inprocess.supervision.core.serving import Serving
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.tasks.child import Child
 
@@ -68,16 +71,21 @@ class AnsweringChild(Child):
 class AsyncTask(Generic[T]):
     """Handle of a task: await it for its result. Created by `async_` and `async_nolink`; see the module."""
 
-    __slots__ = ("_awaiting", "_caller", "child")
+    __slots__ = ("_awaiting", "_caller", "_was_awaited", "child")
 
-    def __init__(self, child: AnsweringChild, caller: asyncio.Task[Any] | None) -> None:
+    def __init__(self, child: AnsweringChild, caller: asyncio.Task[Any] | Serving | None) -> None:
         #: The child that does the work.
         self.child = child
         self._awaiting = 0
+        self._was_awaited = False  # after its end
         self._caller = caller
-        if caller is not None:
+        if caller is None:
+            return
+        if isinstance(caller, asyncio.Future):
             caller.add_done_callback(self._caller_ended)
-            child.monitor(self._task_ended)
+        else:
+            caller.monitor(self._server_ended)
+        child.monitor(self._task_ended)
 
     @property
     def name(self) -> str:
@@ -102,6 +110,7 @@ class AsyncTask(Generic[T]):
             await ended_within(self.child.supervisor.clock, self.child, seconds)
         finally:
             self._awaiting -= 1
+        self._was_awaited = self.done
         return self._outcome()
 
     async def shutdown(self, limit: ShutdownLimit = SHUTDOWN_S) -> Ok[T] | Exited | None:
@@ -136,6 +145,7 @@ class AsyncTask(Generic[T]):
             await self.child.wait()
         finally:
             self._awaiting -= 1
+        self._was_awaited = True
         return self._value()
 
     def _value(self) -> T:
@@ -153,16 +163,30 @@ class AsyncTask(Generic[T]):
         if caller.cancelled() or caller.exception() is not None:
             self.child.ask()
 
+    def _server_ended(self, ended: Exit) -> None:
+        if ended.kind != "normal" and self._caller is not None:
+            self.child.ask()
+
     def _task_ended(self, ended: Exit) -> None:
         caller = self._caller
         self._unlink()
-        if caller is not None and ended.kind != "normal" and not self._awaiting and not caller.done():
+        if caller is not None and ended.kind != "normal" and not self._awaiting:
+            # `gather` and `wait_for` begin to await it in the loop's next turn.
+            self.child.loop.call_soon(self._tell, caller, ended)
+
+    def _tell(self, caller: asyncio.Task[Any] | Serving, ended: Exit) -> None:
+        """Tell the caller of the end, unless it awaits the task by now."""
+        if self._awaiting or self._was_awaited:
+            return
+        if not isinstance(caller, asyncio.Future):
+            caller.link_ended(ended)
+        elif not caller.done():
             caller.cancel(f"the linked task {self.name} ended: {ended}")
 
     def _unlink(self) -> None:
-        if self._caller is not None:
-            self._caller.remove_done_callback(self._caller_ended)
-            self._caller = None
+        caller, self._caller = self._caller, None
+        if isinstance(caller, asyncio.Future):
+            caller.remove_done_callback(self._caller_ended)
 
 
 def outcome_of(child: AnsweringChild, ended: Exit) -> Ok[Any] | Exited:

@@ -30,7 +30,7 @@ from inprocess.supervision.core.redact import function_name, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
-from inprocess.supervision.core.thread_bridge import is_async
+from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
 from inprocess.supervision.isolation import current_call, isolation
 from inprocess.supervision.tasks.child_options import Options
 
@@ -105,10 +105,10 @@ class History:
             self.window = RestartWindow(intensity)
         return self.window
 
-    def delay(self, backoff: Backoff, now: float) -> float:
-        """Count a failure at `now`; return the seconds until the next attempt."""
+    def count_failure(self, backoff: Backoff, now: float) -> int:
+        """Count a failure at `now`; return the number of failures in a row."""
         self.failures = 1 if now - self.began_at > backoff.max_s else self.failures + 1
-        return backoff.delay(self.failures)
+        return self.failures
 
 
 class Child(Ending):
@@ -156,6 +156,11 @@ class Child(Ending):
         return 1 if self.history is None else self.history.attempt
 
     @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop it lives on."""
+        return self.supervisor.loop
+
+    @property
     def asked(self) -> bool:
         """Whether it was asked to end."""
         return self.history is not None and self.history.asked
@@ -195,7 +200,7 @@ class Child(Ending):
             self._note_start()
         self.task = _BEGINNING
         try:
-            if options.isolation is None and is_async(function):
+            if options.isolation is None and is_coroutine_function(function):
                 coroutine: Any = function(*self.args)
             else:
                 coroutine = self._isolated()
@@ -204,12 +209,12 @@ class Child(Ending):
                     coroutine, loop=self.supervisor.scheduler.loop, context=context, eager_start=True
                 )
                 if task.done():
-                    self.attempt_ended(task)
+                    self._ended_directly(task)
                     return
             else:
                 task = self.supervisor.new_task(coroutine, context)
         except BaseException as error:
-            self._crashed_at_once(error)  # wrong arguments are a crash like any other
+            self.context.run(self._crashed_at_once, error)  # wrong arguments are a crash like any other
             if isinstance(error, ENDS_LOOP):
                 raise
         else:
@@ -221,7 +226,7 @@ class Child(Ending):
         if task is None:
             return
         if task.done():
-            self.attempt_ended(task)
+            self._ended_directly(task)
         else:
             task.add_done_callback(self.attempt_ended, context=self.context)
 
@@ -276,6 +281,13 @@ class Child(Ending):
             self._tell_end(ended)
         self.supervisor.exited(self, ended)
 
+    def _ended_directly(self, task: asyncio.Task[object]) -> None:
+        """Call `attempt_ended`, from the scheduler; in the child's context if that makes a difference."""
+        if attached or self._monitors is not None or task.cancelled() or task.exception() is not None:
+            self.context.run(self.attempt_ended, task)
+        else:
+            self.attempt_ended(task)
+
     def _isolated(self) -> Coroutine[Any, Any, object]:
         options = self.options
         return isolation.run(
@@ -292,7 +304,7 @@ class Child(Ending):
         if self.options.backoff is not None:
             self.ensure_history().began_at = self.supervisor.scheduler.monotonic()
         if attached:
-            self._tell_start()
+            self.context.run(self._tell_start)
 
     def _tell_start(self) -> None:
         """Execute the telemetry event of a start."""
@@ -314,6 +326,11 @@ class Child(Ending):
             telemetry.execute(("task", "exception"), measurements, metadata | {"error": ended.error})
         else:
             telemetry.execute(("task", "stop"), measurements, metadata)
+
+    def tell_given_up(self, ended: Exit) -> None:
+        """Execute the telemetry event of a child whose own window is exceeded."""
+        metadata = self._metadata() | {"exit": ended, "error": ended.error}
+        telemetry.execute(("task", "given_up"), {"attempts": self.attempt}, metadata)
 
     def _metadata(self) -> dict[str, Any]:
         return {"name": self.name, "attempt": self.attempt, "child": self, "supervisor": self.supervisor.name}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import CodeType
 from typing import Any, Final, TypedDict, get_args
 
 from inprocess.supervision.core.exits import Restart
-from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit
+from inprocess.supervision.core.process import LIMITS, SHUTDOWN_S, ShutdownLimit, is_limit
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
 from inprocess.supervision.isolation.isolation import Isolation
 
@@ -27,7 +28,8 @@ class ChildOptions(TypedDict, total=False):
       "infinity" for no kill.
     - `name`: for logs and reports; by default the function's name. Need not be unique.
     - `intensity`: a restart window of its own, instead of the one that children share.
-    - `backoff`: the delay before a restart; none by default.
+    - `backoff`: the delay before a restart; none by default. Without `intensity` it brings a window of its
+      own too: RESTARTS_IN_A_ROW, where an attempt that lived longer than its `max_s` begins a new row.
     - `on_give_up(child, error)`: called when its own window is exceeded.
     - `isolation`: where it runs, "loop", "thread" or "process". None, the default, is "loop" for an
       async function and "thread" for a plain one. See `isolation`.
@@ -75,14 +77,24 @@ class Options:
         return f"{code.co_name} at {code.co_filename}:{line or code.co_firstlineno}"
 
 
+#: Restarts in a row of a child with a back-off and no intensity, before it is given up: with the default
+#: back-off a quarter of an hour.
+RESTARTS_IN_A_ROW: Final = 20
+
 #: The options of children with no other option than `restart`.
 PLAIN: Final[dict[str, Options]] = {restart: Options(restart) for restart in get_args(Restart)}
 
+_NAMES = frozenset(ChildOptions.__annotations__)
 _ISOLATIONS = frozenset((None, *get_args(Isolation)))
 
 
 def options_of(restart: Restart, given: ChildOptions) -> Options:
-    """Return the record for these keyword arguments; raise ValueError for an unknown value."""
+    """Return the record for these keyword arguments.
+
+    Raise ValueError for an unknown value, and TypeError for an unknown option.
+    """
+    if not given.keys() <= _NAMES:
+        raise TypeError(_unknown(next(name for name in given if name not in _NAMES)))
     if restart not in PLAIN:
         raise ValueError(f"restart is {restart!r}: expected one of {', '.join(sorted(PLAIN))}")
     if not given:
@@ -92,10 +104,15 @@ def options_of(restart: Restart, given: ChildOptions) -> Options:
         raise ValueError(
             f"isolation is {isolation!r}: expected one of {', '.join(get_args(Isolation))}, or None"
         )
-    if shutdown not in {"brutal_kill", "infinity"} and not (
-        isinstance(shutdown, float | int) and shutdown >= 0
-    ):
-        raise ValueError(
-            f"shutdown is {shutdown!r}: expected seconds of at least 0, 'brutal_kill' or 'infinity'"
-        )
+    if not is_limit(shutdown):
+        raise ValueError(f"shutdown is {shutdown!r}: {LIMITS}")
     return Options(restart, **given)
+
+
+def _unknown(option: str) -> str:
+    near = get_close_matches(option, ["restart", *_NAMES], 1)
+    meant = f"did you mean {near[0]!r}? " if near else ""
+    return (
+        f"there is no option {option!r}: {meant}"
+        f"Keyword arguments of the function go with it: functools.partial(function, {option}=...)"
+    )

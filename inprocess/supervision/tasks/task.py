@@ -8,6 +8,7 @@ line that started the task. A task is linked to nothing, is not retried, and doe
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,8 @@ from threading import get_ident
 from types import CodeType
 from typing import Final, TypeVarTuple
 
-from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.core.errors import LoopGoneError, Refused
+from inprocess.supervision.core.redact import function_name
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks.child import Child
@@ -54,8 +56,11 @@ class Task:
             options = _options_of(frame.f_code, frame.f_lasti, name)
         supervisor = _unlinked.get(loop or _running_loop())
         if supervisor is None or supervisor.exit is not None:
-            supervisor = unlinked(loop or home_loop())
-        if get_ident() != supervisor.scheduler.thread:
+            try:
+                supervisor = unlinked(loop or home_loop())
+            except LoopGoneError as gone:
+                return Refused("not_running", f"{function_name(function)}: {gone}")
+        if get_ident() != supervisor.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return supervisor.atomically(partial(supervisor.take, function, args, options, Child))
         return supervisor.take(function, args, options, Child)
 
@@ -91,3 +96,6 @@ def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     if held is None or held.exit is not None:  # ended: an app's lifespan was left, and may be entered again
         held = _unlinked[loop] = TaskSupervisor.start()
     return held
+
+
+os.register_at_fork(after_in_child=_unlinked.clear)

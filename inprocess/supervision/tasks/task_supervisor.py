@@ -6,15 +6,17 @@
    tasks cost more than 100,000 tasks one after the other.
 2. A child that ends is restarted or not by its restart value, see `exits`: temporary (default),
    transient or permanent.
-3. All children share one restart window, OTP's 3 in 5 s. When it is exceeded, the supervisor logs that,
-   stops the other children and exits with reason shutdown; its parent restarts it only if it is
-   permanent. The other children's work is lost.
-4. A child may have its own window (`intensity=`). Its crashes then do not count in the shared window;
-   when its own is exceeded, only that child ends, with a crash log and a call of
-   `on_give_up(child, error)`. The price: nothing escalates. If all children fail for the same reason,
-   each uses up its own window and nothing restarts what they share.
-5. A child may wait before its restarts (`backoff=`). Meanwhile it is held in memory, counts as a child,
-   and is lost if the process ends. A restart is counted at the crash, not after the wait.
+3. All children with no other option than `restart=` share one restart window, OTP's 3 in 5 s. When it is
+   exceeded, the supervisor logs that, stops the other children and exits with reason shutdown; its parent
+   restarts it only if it is permanent. The other children's work is lost: the log names it.
+4. A child may wait before its restarts (`backoff=`), and then has a window of its own: RESTARTS_IN_A_ROW.
+   Meanwhile it is held in memory, counts as a child, and is lost if the process ends. A restart is
+   counted at the crash, not after the wait. This is the way for work that users start.
+5. A child may have another window of its own (`intensity=`). Crashes of a child with its own window do not
+   count in the shared one; when its own is exceeded, only that child ends, with a crash log, a telemetry
+   event and a call of `on_give_up(child, error)`. The price: nothing escalates. If all children fail for
+   the same reason, each uses up its own window and nothing restarts what they share.
+6. What it refuses, it logs: the first time, and then the number at most every REFUSALS_S.
 
 Differences from OTP: a child cannot be killed. At its limit its task is cancelled once more; if it
 suppresses that too, it is abandoned and reported. Arguments are passed by reference. As in OTP, a
@@ -37,20 +39,34 @@ from time import perf_counter
 from typing import Any, ClassVar, Final, Self, TypeVar, TypeVarTuple, Unpack, overload
 
 from inprocess.supervision.core.clock import Clock, Timer
-from inprocess.supervision.core.errors import Refused, TaskRefusedError
+from inprocess.supervision.core.errors import LoopGoneError, Refused, TaskRefusedError
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, restarts
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.loops import CLOSING, is_closing
+from inprocess.supervision.core.loops import CLOSING
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, ShutdownLimit, ended_within
-from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity, RestartWindow
+from inprocess.supervision.core.restarts import (
+    MAX_RESTARTS,
+    MAX_SECONDS,
+    RestartIntensity,
+    RestartWindow,
+    check_max_children,
+)
 from inprocess.supervision.core.scheduler import SLICE_S
-from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.core.serving import Serving, running_server
+from inprocess.supervision.core.thread_bridge import across, hop
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
 from inprocess.supervision.tasks.async_task import AnsweringChild, AsyncTask, Exited, Ok
 from inprocess.supervision.tasks.child import EAGER, Child
-from inprocess.supervision.tasks.child_options import PLAIN, AsyncOptions, ChildOptions, Options, options_of
+from inprocess.supervision.tasks.child_options import (
+    PLAIN,
+    RESTARTS_IN_A_ROW,
+    AsyncOptions,
+    ChildOptions,
+    Options,
+    options_of,
+)
 
 #: Children that one turn of the loop starts; the rest of the queue waits for the next turn.
 STARTS_PER_TURN: Final = 200
@@ -77,6 +93,7 @@ class TaskSupervisor(BaseProcess):
         "_line",
         "_max_children",
         "_refusal",
+        "_refusals",
         "_stopping",
         "_unended",
         "_window",
@@ -96,10 +113,12 @@ class TaskSupervisor(BaseProcess):
         max_seconds: float = MAX_SECONDS,
         clock: Clock | None = None,
     ) -> Self:
-        """Start a supervisor; raise AlreadyStartedError if the name is taken.
+        """Start a supervisor.
 
-        It lives on the running loop; without one, on the runtime's (see `home_loop`).
+        It lives on the running loop; without one, on the runtime's (see `home_loop`). Raise
+        AlreadyStartedError if the name is taken, and ValueError for options out of range.
         """
+        check_max_children(max_children)
         make = partial(
             cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
         )
@@ -128,6 +147,7 @@ class TaskSupervisor(BaseProcess):
         self._begun: deque[Child] = deque()  # their tasks have not had the first step
         self._is_awake = False
         self._refusal: Refused | None = None
+        self._refusals = child_report.Refusals()
         self._is_open = max_children == math.inf
         self._stopping = self._killing = False
         self._unended = 0  # children that a stop waits for
@@ -145,11 +165,14 @@ class TaskSupervisor(BaseProcess):
         """Start `function(*args)` under supervision and return its handle at once.
 
         An async function runs on the supervisor's loop, a plain one in a thread; see `ChildOptions` for this
-        and the other options. Return Refused beyond `max_children`, while draining and after the end. Raise
-        ValueError for an unknown option value. Any thread; another thread waits for the loop's next turn.
+        and the other options. With `restart=` alone all children share one restart window, whose end is the
+        end of all; with `backoff=` too it has a window of its own. Return Refused beyond `max_children`,
+        while draining and after the end. Raise ValueError for an unknown option value, TypeError for an
+        unknown option: pass keyword arguments of the function with `functools.partial`. Any thread; another
+        thread waits for the loop's next turn.
         """
         known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
-        if get_ident() != self.scheduler.thread:
+        if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return self.atomically(partial(self.take, function, args, known, Child))
         if not self._is_open:
             return self.take(function, args, known, Child)
@@ -175,9 +198,11 @@ class TaskSupervisor(BaseProcess):
         try:
             return hop(self.loop, function)
         except TimeoutError as error:
-            return Refused("no_answer", f"{self.name}: {error}; try again when the loop is free")
-        except RuntimeError as error:
-            return Refused("not_running", f"{self.name}: {error}")
+            refusal = Refused("no_answer", f"{self.name}: {error}; try again when the loop is free")
+        except LoopGoneError as gone:
+            refusal = Refused("not_running", f"{self.name}: {gone}")
+        self._refusals.note(self.name, refusal)
+        return refusal
 
     @overload
     def async_(
@@ -195,17 +220,17 @@ class TaskSupervisor(BaseProcess):
         *args: Any,
         **options: Any,
     ) -> AsyncTask[Any]:
-        """Start `function(*args)` as a task linked to the calling asyncio task; await it for its result.
+        """Start `function(*args)` as a task linked to the calling server, or asyncio task; await its result.
 
         See `async_task` for the meaning of the link. Raise TaskRefusedError beyond `max_children`, while
         draining and after the end, RuntimeError outside of an asyncio task on the supervisor's loop, and
         ValueError for an unknown option value.
         """
-        caller = asyncio.current_task() if self.is_here else None
+        caller = (running_server() or asyncio.current_task()) if self.is_here else None
         if caller is None:
             raise RuntimeError(
-                "async_ links the task to the asyncio task that calls it, and none on the supervisor's loop "
-                "does: use async_nolink"
+                "async_ links the task to the server or asyncio task that calls it, and none on the "
+                "supervisor's loop does: use async_nolink"
             )
         return self._async(function, args, options, caller)
 
@@ -268,6 +293,8 @@ class TaskSupervisor(BaseProcess):
 
     async def terminate_child(self, child: Child) -> bool:
         """End a child for good and wait for it, within its limit; return False if it is not its own."""
+        if asyncio.get_running_loop() is not self.loop:
+            return await across(self.loop, partial(self.terminate_child, child))
         if child.supervisor is not self or child.exit is not None:
             return False
         await self.end_child(child, child.shutdown_limit)
@@ -346,7 +373,7 @@ class TaskSupervisor(BaseProcess):
 
     def is_closing(self) -> bool:
         """Whether its loop is being closed. Then no attempt may begin: end the children, and say so."""
-        if not is_closing():
+        if not self.scheduler.is_closing:
             return False
         if not self._killing:
             log.error("%s: %s", self.name, CLOSING)
@@ -393,7 +420,7 @@ class TaskSupervisor(BaseProcess):
         function: Callable[..., Any],
         args: tuple[Any, ...],
         options: Any,
-        caller: asyncio.Task[Any] | None,
+        caller: asyncio.Task[Any] | Serving | None,
     ) -> AsyncTask[Any]:
         known = options_of("temporary", options)
         child = self.atomically(partial(self.take, function, args, known, AnsweringChild))
@@ -420,14 +447,18 @@ class TaskSupervisor(BaseProcess):
         self._is_open = False
 
     def _refused(self) -> Refused | None:
-        if self._refusal is not None or self.count < self._max_children:
-            return self._refusal
-        text = f"{self.name} has {self.count} children, its max_children: try again later, or raise the bound"
-        return Refused("max_children", text)
+        refusal = self._refusal
+        if refusal is None:
+            if self.count < self._max_children:
+                return None
+            text = f"{self.name} has {self.count} children, its max_children: "
+            refusal = Refused("max_children", f"{text}try again later, or raise the bound")
+        self._refusals.note(self.name, refusal)
+        return refusal
 
     def _wake(self) -> None:
+        self.scheduler.soon(self._step)  # raises if the loop is closed
         self._is_awake = True
-        self.scheduler.soon(self._step)
 
     def _step(self) -> None:
         """Check the tasks that began in the last turn; start queued children."""
@@ -458,21 +489,27 @@ class TaskSupervisor(BaseProcess):
                 break
 
     def _restart(self, child: Child, ended: Exit) -> None:
-        if is_closing():
+        if self.scheduler.is_closing:
             self._remove(child, ended)
             self.is_closing()
             return
         now = self.scheduler.monotonic()
-        history, options = child.ensure_history(), child.options
-        own = options.intensity
-        if (self._window if own is None else history.own_window(own)).allows(now):
+        history, own, backoff = child.ensure_history(), child.options.intensity, child.options.backoff
+        failures = 0 if backoff is None else history.count_failure(backoff, now)
+        if own is not None:
+            allowed = history.own_window(own).allows(now)
+        elif backoff is not None:
+            allowed = failures <= RESTARTS_IN_A_ROW
+        else:
+            allowed = self._window.allows(now)
+        if allowed:
             self.restarts += 1
-            child.run_later(0.0 if options.backoff is None else history.delay(options.backoff, now))
+            child.run_later(0.0 if backoff is None else backoff.delay(failures))
             return
         self._remove(child, ended)
-        if own is None:
-            child_report.intensity_reached(self, child, self._intensity, self.count)
-            self._begin_stop(brutally=False)
+        if own is None and backoff is None:
+            child_report.intensity_reached(self, child, self._intensity, self.children())
+            self._begin_stop(brutally=False, why="has ended: it reached its restart intensity")
         else:
             child_report.given_up(self, child, ended)
 
@@ -481,12 +518,13 @@ class TaskSupervisor(BaseProcess):
             self._withdrawn += 1  # it is queued
         child.finish(ended)
 
-    def _begin_stop(self, *, brutally: bool) -> None:
+    def _begin_stop(self, *, brutally: bool, why: str = "has ended") -> None:
         """Ask the children to end, last first, and set a timer for each limit.
 
         No task waits for them, which "cancel every task" at a shut-down would cancel.
         """
-        self._refuse(Refused("not_running", f"{self.name} has ended"))
+        if self._refusal is None or self._refusal.reason != "not_running":
+            self._refuse(Refused("not_running", f"{self.name} {why}"))
         if self.exit is not None or self._killing or (self._stopping and not brutally):
             return
         is_first, self._stopping, self._killing = not self._stopping, True, brutally

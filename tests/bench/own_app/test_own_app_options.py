@@ -85,6 +85,7 @@ def test_an_order_names_the_app_and_gives_the_same_run_again() -> None:
         args=("[42]",),
         rate="20/s",
         beat_every="1s",
+        python=made.subject.interpreter.path,
     )
 
 

@@ -35,9 +35,18 @@ def test_while_it_measures_the_page_reloads_and_says_how_far_it_has_come(tmp_pat
 def test_in_the_end_the_page_stops_reloading_and_leads_to_the_report(tmp_path: Path) -> None:
     page = LivePage(tmp_path)
     page.update(done_s=1, total_s=2, now="x")
-    page.end()
+    page.end(whole=True)
     assert "refresh" not in shown(tmp_path)
     assert '<a href="report.html">' in shown(tmp_path)
+    assert 'value="100"' in shown(tmp_path)
+
+
+def test_a_run_that_ended_early_is_not_called_measured(tmp_path: Path) -> None:
+    page = LivePage(tmp_path)
+    page.update(done_s=1, total_s=2, now="x")
+    page.end(whole=False)
+    assert "<h1>Ended early</h1>" in shown(tmp_path)
+    assert 'value="50"' in shown(tmp_path)
 
 
 def test_the_newest_line_comes_first_and_markup_in_it_is_text(tmp_path: Path) -> None:
@@ -53,7 +62,7 @@ def test_the_newest_line_comes_first_and_markup_in_it_is_text(tmp_path: Path) ->
 def test_a_page_that_cannot_be_written_does_not_disturb_the_run(tmp_path: Path) -> None:
     page = LivePage(tmp_path / "gone")
     page.update(done_s=1, total_s=2, now="x")
-    page.end()
+    page.end(whole=True)
 
 
 def test_the_page_is_written_at_most_every_few_seconds(

@@ -20,7 +20,7 @@ HOSTILE = "<img src=x onerror=alert(1)>|`*_[a](http://b)\n# @everyone $x$"
 KEYS = {
     *("summary", "schema", "run", "started_at", "finished_at", "interrupted", "profile", "seed", "command"),
     *("commit", "dirty", "machine", "versions", "stamps", "problems", "missing", "blocks", "verdicts"),
-    *("answer", "figures", "comparisons", "faults", "thresholds", "manifest_sha256"),
+    *("measured", "answer", "figures", "comparisons", "faults", "thresholds", "manifest_sha256"),
 }
 
 
@@ -88,6 +88,14 @@ def test_a_job_that_could_not_be_accounted_for_leaves_the_loss_open(run: Path) -
     assert [item["value"] for item in found["figures"] if item["key"] == "lost_10"] == [None]
 
 
+def test_a_kill_that_exposed_no_job_gives_no_key_figure(run: Path) -> None:
+    plant(run, "failures", [strike(fault=10)])
+    plant(run, "exposure", [{"block": "f001", "scenario": "account_setup", "exposed": 0, "lost": 0}])
+    found = short(run)
+    assert not [item for item in found["figures"] if item["key"] == "lost_10"]
+    assert found["faults"][0]["exposed"] == 0
+
+
 def test_a_faults_row_sums_its_strikes(whole: dict[str, Any]) -> None:
     chosen = {"fault": 10, "side": "inprocess", "scenario": "account_setup"}
     (row,) = [item for item in whole["faults"] if chosen.items() <= item.items()]
@@ -124,13 +132,37 @@ def test_the_comment_lists_the_faults_that_lost_jobs_by_side(whole: dict[str, An
 
 
 def test_a_terminal_gets_the_warnings_and_an_aligned_table(whole: dict[str, Any]) -> None:
-    warning, titles, *rows = terminal(whole).splitlines()
+    table, _, measured = terminal(whole).rstrip().rpartition("\n\n")
+    warning, titles, *rows = table.splitlines()
     assert warning == "! quick: not for quoting"
     assert titles.split() == ["in-process", "stock", "Celery", "hardened", "Celery", "take"]
     assert len(rows) == len(whole["verdicts"])
     assert {row.index(verdict["take"]) for row, verdict in zip(rows, whole["verdicts"], strict=True)} == {
         titles.index("take")
     }
+    assert measured.startswith("measured: latency")
+    assert len(measured.splitlines()) == 1, "every scenario has its verdict"
+
+
+def test_a_terminal_names_the_figures_that_no_verdict_rests_on(run: Path) -> None:
+    plant(run, "failures", [strike(fault=12, side="celery-stock", lost=3)])
+    plant(run, "blocks", [{"block": "f001", "measure": "fault", "side": "celery-stock", "valid": True}])
+    for table in ("latency", "comparisons", "cost", "drift"):
+        plant(run, table, [])
+    *_, measured, lost = terminal(short(run)).splitlines()
+    assert measured.startswith("measured: fault 1 block")
+    assert lost.startswith("  account set-up: lost at kill -9 of the worker: stock Celery ")
+
+
+def test_a_kill_of_one_side_alone_is_told_though_it_gives_no_verdict(tmp_path: Path) -> None:
+    manifest(tmp_path)
+    plant(tmp_path, "failures", [strike(fault=12, side="celery-stock", lost=3)])
+    found = short(tmp_path)
+    assert "none was killed" not in found["verdicts"][0]["sentence"]
+    assert (
+        "stock Celery lost 3 of 10 accepted jobs at kill -9 of the worker" in found["verdicts"][0]["sentence"]
+    )
+    assert "\N{BALLOT X} lost 3 of 10" in terminal(found)
 
 
 def test_exposed_jobs_and_those_that_came_late_stand_in_a_faults_row(run: Path) -> None:

@@ -109,6 +109,13 @@ def test_the_losses_of_stock_celery_stand_beside_those_of_the_others(bare: Path)
     ]
 
 
+def test_a_side_that_lost_nothing_is_marked_by_a_kill_and_not_by_a_deploy(bare: Path) -> None:
+    kept = {(QUEUE, 10): 0, (QUEUE, 12): 0, (QUEUE, 13): 0, (TASK, 10): 8}
+    plant(bare, "failures", list(strikes(kept)))
+    marks = {mark.side: mark.at for mark in judged(bare, "account_setup").marks}
+    assert marks == {TASK: "kill -9 of the app", QUEUE: "kill -9 of the app"}
+
+
 def test_jobs_that_come_late_are_counted_in_the_verdict(bare: Path) -> None:
     rows = [*strikes({(TASK, 10): 8, (QUEUE, 10): 0}), *strikes({(QUEUE, 12): 0}, late=4)]
     plant(bare, "failures", rows)

@@ -14,7 +14,7 @@ import pytest
 from celery import Celery, Task, signals
 from celery.app.amqp import AMQP
 from celery.backends.base import DisabledBackend
-from kombu import Exchange, Queue
+from kombu import Exchange, Producer, Queue
 from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq import Sidekiq
@@ -201,10 +201,19 @@ def test_a_kept_result_and_a_producer_of_the_callers_go_the_long_way(lab: Any, l
     app = make(lab)
     app.conf.result_backend = "cache+memory://"
     app.tasks["add"].apply_async((1,), ignore_result=False)
+    with app.producer_or_acquire() as producer:
+        app.tasks["add"].apply_async((1,), producer=producer)
+    assert lab.redis.llen("celery") == 2
+    assert not any(line)
+
+
+@pytest.mark.skipif(not hasattr(Producer, "batch"), reason="kombu has batches from 5.7 on")
+def test_a_batch_of_the_callers_is_sent_when_it_ends(lab: Any, line: list[bool]) -> None:
+    app = make(lab)
     with app.producer_or_acquire() as producer, producer.batch():
         app.tasks["add"].apply_async((1,), producer=producer)
-        assert lab.redis.llen("celery") == 1
-    assert lab.redis.llen("celery") == 2
+        assert lab.redis.llen("celery") == 0
+    assert lab.redis.llen("celery") == 1
     assert not any(line)
 
 

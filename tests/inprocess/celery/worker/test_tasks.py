@@ -10,7 +10,7 @@ from typing import Any
 
 import celery
 import pytest
-from celery import shared_task, signals
+from celery import VERSION, shared_task, signals
 from celery.exceptions import Reject, SoftTimeLimitExceeded, TimeLimitExceeded
 
 PATIENCE_S = 20.0
@@ -234,7 +234,8 @@ class TestLimits:
         finally:
             stop.set()
             signals.task_failure.disconnect(dispatch_uid="t")
-        assert [type(failure) for failure in failures] == [TimeLimitExceeded]
+        signalled = [TimeLimitExceeded] if VERSION[:2] >= (5, 7) else []  # Celery's own request, from 5.7 on
+        assert [type(failure) for failure in failures] == signalled
 
     def test_a_rate_limit_spreads_the_runs(self, make: Make, got: Got) -> None:
         ran: list[datetime] = []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import math
+import weakref
 from typing import Any
 
 import pytest
@@ -16,9 +19,12 @@ from inprocess import (
     ServerDiedError,
     StartError,
     Supervisor,
+    TaskSupervisor,
+    sys,
     whereis,
 )
 from inprocess.supervision.core.exits import Ignore
+from inprocess.supervision.core.scheduler import scheduler_of
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 from inprocess.testing import FakeClock, settle
 
@@ -326,5 +332,141 @@ def test_a_request_to_end_that_an_async_init_swallows_ends_it_once_it_has_starte
         await settle()
         await server.stop()
         assert (str(server.exit), server.ends) == ("shutdown", ["swallowed", "shutdown"])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_server_may_stop_itself_in_a_handler(is_async: bool) -> None:  # noqa: FBT001 - a parameter of the test
+    class Leaves(GenServer):
+        async def handle_cast(self, _message: Any, /) -> None:
+            if is_async:
+                await asyncio.sleep(0)
+            await self.stop(reason=Exit("shutdown", reason="done"))
+
+        def terminate(self, ended: Exit, /) -> None:
+            terminated.append(str(ended))
+
+    terminated: list[str] = []
+
+    async def main() -> None:
+        server = Leaves.start()
+        server.cast("leave")
+        await asyncio.wait_for(server.wait(), 2)
+        assert str(server.exit) == "shutdown: done"
+        assert terminated == ["shutdown: done"]
+
+    asyncio.run(main())
+
+
+def test_a_timer_holds_no_server_that_has_ended() -> None:
+    class Idle(GenServer):
+        def init(self) -> None:
+            self.send_after(3600, "idle?")
+            self.send_after(0.001, "soon").cancel()
+            self.send_after(7200, "still idle?")
+
+    async def main() -> None:
+        ended = []
+        for _ in range(10):
+            server = Idle.start()
+            ended.append(weakref.ref(server))
+            await server.stop()
+        del server
+        gc.collect()
+        assert [known() for known in ended] == [None] * 10
+        assert scheduler_of(asyncio.get_running_loop()).armed == 0
+
+    asyncio.run(main())
+
+
+def test_a_timer_that_has_fired_is_forgotten_by_its_server() -> None:
+    class Ticks(GenServer):
+        def init(self) -> None:
+            self.left = 50
+            self.send_after(0.0, "tick")
+
+        def handle_info(self, _message: Any, /) -> None:
+            self.left -= 1
+            if self.left:
+                self.send_after(0.0, "tick")
+
+    async def main() -> None:
+        server = Ticks.start()
+        while server.left:  # noqa: ASYNC110 - the server has nothing to wait for
+            await asyncio.sleep(0)
+        timer, chain = server.__process__._timers, 0
+        while timer is not None:
+            timer, chain = timer.earlier, chain + 1
+        assert chain == 1
+        await server.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("limit", ["soon", -1, math.nan, [5]])
+def test_a_stop_with_a_limit_that_is_none_is_refused_and_does_nothing(limit: Any) -> None:
+    async def main() -> None:
+        server = GenServer.start()
+        tasks = TaskSupervisor.start()
+        for process in (server, tasks):
+            with pytest.raises(ValueError, match="limit"):
+                await process.stop(limit)
+            assert process.exit is None
+            await process.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("name", [7, b"name", ("a", 1)])
+def test_a_name_that_is_no_text_is_refused(name: Any) -> None:
+    async def main() -> None:
+        for start in (GenServer.start, TaskSupervisor.start, Supervisor.start):
+            with pytest.raises(TypeError, match="name"):
+                start(name=name)
+
+    asyncio.run(main())
+
+
+def test_a_call_without_a_timeout_waits_and_one_with_none_that_fits_is_refused_before_it_is_sent() -> None:
+    class Counts(GenServer):
+        def init(self) -> None:
+            self.calls = 0
+
+        async def handle_call(self, _request: Any, _caller: Caller, /) -> int:
+            self.calls += 1
+            await asyncio.sleep(0.01)
+            return self.calls
+
+    async def main() -> None:
+        server = Counts.start()
+        assert await server.call("charge", timeout=None) == 1
+        with pytest.raises(TypeError, match="timeout"):
+            await server.call("charge", timeout="5")  # type: ignore[arg-type]  # what is refused
+        await asyncio.sleep(0.03)
+        assert server.calls == 1
+        assert await sys.get_state(server, timeout=None) == {"calls": 1}  # type: ignore[arg-type]  # as call's
+        await server.stop()
+
+    asyncio.run(main())
+
+
+def test_replace_state_changes_all_or_nothing() -> None:
+    class Guarded(GenServer):
+        def init(self) -> None:
+            self.a, self.b = 1, 2
+
+        @property
+        def c(self) -> int:
+            return 3
+
+    async def main() -> None:
+        server = Guarded.start()
+        with pytest.raises(AttributeError):
+            await sys.replace_state(server, lambda _state: {"a": 10, "c": 30})
+        with pytest.raises(TypeError, match="dictionary"):
+            await sys.replace_state(server, lambda state: state.update(a=5))  # type: ignore[arg-type,return-value]  # the slip
+        assert await sys.get_state(server) == {"a": 1, "b": 2}
+        await server.stop()
 
     asyncio.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -25,8 +26,11 @@ from inprocess.supervision.core.names import whereis
 from inprocess.supervision.core.process import SHUTDOWN_S, Process
 from inprocess.supervision.servers.gen_server import GenServer
 from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec
+from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
 from inprocess.supervision.supervisors.ordered_children import ChildCounts
+from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor
 from inprocess.supervision.supervisors.supervisor import Supervisor
+from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from inprocess.testing import FakeClock, settle
 
 
@@ -614,3 +618,53 @@ def test_a_supervisor_whose_child_hangs_in_its_init_can_still_be_ended(phase: st
                 await supervisor.ready()
 
     run(test)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_a_thousand_supervisors_inside_of_each_other_start_and_end(end: str) -> None:
+    def nested(depth: int) -> Process:
+        inner = partial(nested, depth - 1) if depth else partial(GenServer.start, name="innermost")
+        return Supervisor.start([ChildSpec("inner", inner)])
+
+    async def main() -> None:
+        outermost = nested(1000)
+        await outermost.ready()
+        innermost = whereis("innermost")
+        assert innermost is not None
+        assert outermost.held() == []
+        await outermost.stop("brutal_kill" if end == "kill" else None)
+        assert innermost.exit is not None
+
+    asyncio.run(main())
+
+
+def test_a_partition_supervisor_keeps_its_routing_when_a_part_is_gone() -> None:
+    async def main() -> None:
+        async with PartitionSupervisor.start(
+            lambda n: GenServer.start(name=f"part {n}"), partitions=3, restart="temporary"
+        ) as parts:
+            before = {key: parts.via(key).name for key in range(9)}
+            await parts.via(1).stop()
+            await settle()
+            assert parts.partitions == 3
+            for key in range(9):
+                if key % 3 == 1:
+                    with pytest.raises(ServerDiedError):
+                        parts.via(key)
+                else:
+                    assert parts.via(key).name == before[key]
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("bound", [-1, math.nan, "many"])
+def test_a_bound_on_children_that_cannot_be_is_refused(bound: Any) -> None:
+    async def main() -> None:
+        for kind in (TaskSupervisor, DynamicSupervisor):
+            with pytest.raises(ValueError, match="max_children"):
+                kind.start(max_children=bound)
+        async with TaskSupervisor.start() as tasks:
+            with pytest.raises(ValueError, match="max_concurrency"):
+                await anext(tasks.async_stream(str, [1], max_concurrency=1.5))  # type: ignore[arg-type]  # refused
+
+    asyncio.run(main())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inprocess import Refused, Shutdown, TaskSupervisor
+from inprocess import Exit, GenServer, Refused, Shutdown, TaskSupervisor
 from inprocess.supervision.core.errors import TaskExitError, TaskRefusedError
 from inprocess.supervision.tasks.async_task import AsyncTask, Exited, Ok
 from inprocess.testing import FakeClock, settle
@@ -286,3 +286,69 @@ def test_a_misspelt_isolation_or_limit_is_refused_at_once() -> None:
             await supervisor.idle()
 
     run(test)
+
+
+async def crash(after: float | None = None) -> None:
+    if after is not None:
+        await asyncio.sleep(after)
+    raise ValueError("mine")
+
+
+@pytest.mark.parametrize("after", [None, 0.0, 0.01])
+@pytest.mark.parametrize("how", ["gather", "wait_for", "shield"])
+def test_what_awaits_linked_tasks_raises_the_error_of_the_one_that_crashes(
+    how: str, after: float | None
+) -> None:
+    async def caller(tasks: TaskSupervisor) -> None:
+        if how == "gather":
+            await asyncio.gather(tasks.async_(asyncio.sleep, 1), tasks.async_(crash, after))
+        elif how == "wait_for":
+            await asyncio.wait_for(tasks.async_(crash, after), 5)
+        else:
+            await asyncio.shield(asyncio.ensure_future(tasks.async_(crash, after)))
+
+    async def main() -> None:
+        async with TaskSupervisor.start() as tasks:
+            calling = asyncio.create_task(caller(tasks))
+            await asyncio.wait([calling], timeout=5)
+            assert isinstance(calling.exception(), ValueError)
+
+    asyncio.run(main())
+
+
+class Asks(GenServer):
+    """Starts a linked task when it is cast one; otherwise works for a while."""
+
+    def init(self, tasks: TaskSupervisor, *, plain: bool) -> None:
+        self.tasks, self.plain = tasks, plain
+
+    def handle_cast(self, message: Any, /) -> Any:
+        if message == "work":
+            return asyncio.sleep(0.05)
+        if self.plain:
+            self.task = self.tasks.async_(*message)
+            return None
+        return self.ask(message)
+
+    async def ask(self, message: Any) -> None:
+        self.task = self.tasks.async_(*message)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_task_that_a_server_starts_is_linked_to_the_server_whatever_messages_wait(*, plain: bool) -> None:
+    async def main() -> None:
+        async with TaskSupervisor.start() as tasks:
+            idle, busy, asked = (Asks.start(tasks, plain=plain) for _ in range(3))
+            idle.cast((crash, 0.02))
+            busy.cast((crash, 0.02))
+            busy.cast("work")
+            asked.cast((asyncio.sleep, 60))
+            await settle()
+            await idle.wait()
+            await busy.wait()
+            assert isinstance(idle.exit and idle.exit.error, ValueError)
+            assert isinstance(busy.exit and busy.exit.error, ValueError)
+            await asked.stop(reason=Exit("crash", KeyError("the server's own")))
+            assert (await asked.task.child.wait()).kind == "shutdown"
+
+    asyncio.run(main())

@@ -19,6 +19,7 @@ from hypothesis.stateful import (
 )
 
 from inprocess import Backoff, Child, Refused, Restart, RestartIntensity, TaskSupervisor
+from inprocess.supervision.tasks.child_options import RESTARTS_IN_A_ROW
 from inprocess.testing import FakeClock, settle
 
 SHARED = RestartIntensity(4, 6.0)
@@ -35,6 +36,7 @@ class Modelled:
     own: bool
     backs_off: bool
     attempts: int = 1
+    in_a_row: int = 0
     runs_at: float = 0.0
     alive: bool = True
     own_restarts: list[float] = field(default_factory=list)
@@ -77,16 +79,8 @@ class Supervision(RuleBasedStateMachine):
         backs_off=st.booleans(),
     )
     def start(self, restart: Restart, *, own: bool, backs_off: bool) -> Modelled | MultipleResults[Modelled]:
-        modelled = Modelled(restart, own, backs_off)
-        child = self.supervisor.start_child(
-            modelled.work,
-            restart=restart,
-            intensity=OWN if own else None,
-            backoff=Backoff(initial_s=BACKOFF_S, factor=1.0, max_s=BACKOFF_S, jitter=0.0)
-            if backs_off
-            else None,
-            on_give_up=self.count_hook if own else None,
-        )
+        modelled = Modelled(restart, own, backs_off, runs_at=self.clock.now)
+        child = self.loop.run_until_complete(self.started(modelled))
         if self.given_up or len(self.alive) >= MAX_CHILDREN:
             assert isinstance(child, Refused)
             assert child.reason == ("not_running" if self.given_up else "max_children")
@@ -96,6 +90,16 @@ class Supervision(RuleBasedStateMachine):
         self.alive.append(modelled)
         self.settle()
         return modelled
+
+    async def started(self, modelled: Modelled) -> Child | Refused:
+        backoff = Backoff(initial_s=BACKOFF_S, factor=1.0, max_s=BACKOFF_S, jitter=0.0)
+        return self.supervisor.start_child(
+            modelled.work,
+            restart=modelled.restart,
+            intensity=OWN if modelled.own else None,
+            backoff=backoff if modelled.backs_off else None,
+            on_give_up=self.count_hook if modelled.own else None,
+        )
 
     @rule(modelled=children)
     def crash(self, modelled: Modelled) -> None:
@@ -157,12 +161,18 @@ class Supervision(RuleBasedStateMachine):
             self.forget(modelled)
             return False
         now, limits = self.clock.now, OWN if modelled.own else SHARED
-        restarts = modelled.own_restarts if modelled.own else self.shared_restarts
-        restarts.append(now)
-        if sum(restart >= now - limits.max_seconds for restart in restarts) <= limits.max_restarts:
+        if modelled.backs_off and not modelled.own:
+            modelled.in_a_row = 1 if now - modelled.runs_at > BACKOFF_S else modelled.in_a_row + 1
+            allowed = modelled.in_a_row <= RESTARTS_IN_A_ROW
+        else:
+            restarts = modelled.own_restarts if modelled.own else self.shared_restarts
+            restarts.append(now)
+            recent = sum(restart >= now - limits.max_seconds for restart in restarts)
+            allowed = recent <= limits.max_restarts
+        if allowed:
             modelled.attempts += 1
             modelled.runs_at = now + BACKOFF_S * modelled.backs_off
-        elif modelled.own:
+        elif modelled.own or modelled.backs_off:
             self.forget(modelled)
         else:
             self.given_up = True
