@@ -1,4 +1,4 @@
-"""What the command line asks for, checked before anything starts."""
+"""A run as the command line describes it, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HERE = DeploymentRequest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """One run, as asked for."""
+    """One run: what to measure, how much, and where to write it."""
 
     profile: Profile
     #: What is measured.

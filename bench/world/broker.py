@@ -1,4 +1,4 @@
-"""A broker that speaks Redis's protocol, for one block: found, started, hurt and stopped.
+"""A broker that speaks Redis's protocol, for one block: found, started, killed, paused and stopped.
 
 Where it comes from, first match:
 
@@ -136,7 +136,7 @@ class Broker:
 def check_broker(env: Mapping[str, str], *, named: str = URL_VARIABLE) -> str:
     """Where the broker would come from, as text; raise BrokerError where it cannot be had.
 
-    `named` is what its caller was told the URL by.
+    `named` is the option or variable that holds the URL.
     """
     url = env.get(URL_VARIABLE)
     if url:
