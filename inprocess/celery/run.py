@@ -35,14 +35,12 @@ from inprocess.celery.results.backend import Store
 from inprocess.celery.tree import Tree
 from inprocess.celery.worker.task_preparation import restore_all
 from inprocess.supervision.core.process import Process
-from inprocess.supervision.lifecycle.drain import DrainReport, drain
+from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
 from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Plain tasks that run at once, each in a thread.
 CONCURRENCY: Final = 10
-#: Seconds that running and waiting tasks have at the end before they are cut off.
-GRACE_S: Final = 10.0
 #: Name of the tree in the state of requests.
 STATE_KEY: Final = "celery"
 

@@ -95,6 +95,7 @@ def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     held = _unlinked.get(loop)
     if held is None or held.exit is not None:  # ended: an app's lifespan was left, and may be entered again
         held = _unlinked[loop] = TaskSupervisor.start()
+        held.scheduler.supervisors.discard(held)  # the end of a runtime does not wait for it
     return held
 
 

@@ -134,6 +134,7 @@ class TaskSupervisor(BaseProcess):
     ) -> Self:
         supervisor = cls(intensity, max_children)
         supervisor._bind(name, clock)
+        supervisor.scheduler.supervisors.add(supervisor)
         return supervisor
 
     def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
@@ -310,20 +311,28 @@ class TaskSupervisor(BaseProcess):
         return len(self._children) + len(self._line) - self._withdrawn
 
     def quiet(self) -> None:
-        """Refuse new children from now on; running children go on, restarts included."""
+        """Refuse new children from now on, and stop permanent ones; the others go on, restarts included."""
         if self._refusal is None:
             text = f"{self.name} is draining: the app is shutting down and takes no new work"
             self._refuse(Refused("draining", text))
+        for child in self.children():
+            if child.restart == "permanent":
+                child.ask()
 
     async def idle(self) -> None:
-        """Wait until it has no child."""
+        """Wait until it has no child but permanent ones."""
         while self.count:
             last = self._line[-1] if self._line else next(reversed(self._children))
-            await (last if last.exit is None else next(iter(self.children()))).wait()
+            if last.exit is not None or last.restart == "permanent":
+                held = self.held()
+                if not held:
+                    return
+                last = held[0]
+            await last.wait()
 
     def held(self) -> Sequence[Child]:
-        """See `children`."""
-        return self.children()
+        """Return the children that are work: all but permanent ones, which are loops and never finish."""
+        return [child for child in self.children() if child.restart != "permanent"]
 
     def shutdown(self) -> None:
         """Stop all children at once, each within its own limit, then exit with reason shutdown."""
