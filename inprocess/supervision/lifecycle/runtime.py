@@ -7,8 +7,8 @@ plain or async, from a thread.
 At its end a runtime drains every supervisor that still runs on it, for `grace_s`: when it is stopped, when
 the interpreter ends, and at SIGTERM if nobody else handles that. A second SIGTERM, or Ctrl-C, cuts the
 grace short, and a third ends the process at once. Only a runtime that was started on the main thread can
-take SIGTERM. A server that ends the process by the signal itself, without the interpreter's end, drains nothing:
-give it a lifespan (`asgi`).
+take SIGTERM. A server that ends the process by the signal itself, without the interpreter's end, drains
+nothing: give it a lifespan (`asgi`).
 
 A fork of the app (a pre-forking web server) has no
 threads: there the runtime starts anew at the first call. What was in memory stays in the original.
