@@ -44,13 +44,13 @@ done; exit $$ended
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
+.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@printf '\n  Options: PROFILE=smoke|quick|full  SEED=N  RUN=results/…  A=… B=…  ARGS="--side celery --fault 12"\n'
 
-install: $(STAMP) ## Make the environment in .venv (the other targets do it for you)
+install: $(STAMP) ## Make the environment in .venv (every other target does it too)
 
 $(STAMP): pyproject.toml constraints.txt
 	@mkdir -p $(TMPDIR)
@@ -59,7 +59,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-axe: $(AXE) ## Fetch axe-core, with which a test checks the report's accessibility
+axe: $(AXE) ## Fetch axe-core, for the test of the report's accessibility
 
 $(AXE):
 	@command -v npm >/dev/null || { echo "make: npm is not on PATH; apt-get install npm" >&2; exit 2; }
@@ -70,21 +70,25 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (it says first how long: about two hours and ten minutes)
+bench-full: ## Measure what may be quoted (it says first how long: about two hours and ten minutes; `make resume` continues it)
 	@$(MAKE) bench PROFILE=full
 
-smoke: ## Measure for under a minute: does the road hold from end to end?
+resume: $(STAMP) ## Continue a run that was interrupted (RUN=results/latest)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/queue-or-task run --resume $(RUN)
+
+smoke: ## Measure for under a minute: does every stage work?
 	@$(MAKE) bench PROFILE=smoke
 
-bench-micro: $(STAMP) ## Time what each small step costs, as ratios within one run
+bench-micro: $(STAMP) ## Time small steps of the runtime, as ratios within one run
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
 
-verify-instrument: $(STAMP) ## Does the harness report what is known to be true? (six minutes)
+verify-instrument: $(STAMP) ## Put known errors through the harness, and see that it reports them (six minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task verify $(ARGS)
 
-soak: soak-properties soak-inprocess soak-sidekiq ## Run for long, with crashes: nothing grows, nothing is lost (an hour)
+soak: soak-properties soak-inprocess soak-sidekiq ## Run for an hour with crashes: nothing grows, nothing is lost
 
 soak-properties: $(STAMP) ## Every property test with new random examples, ROUNDS times; a failure is kept in .hypothesis
 	@mkdir -p $(TMPDIR)
@@ -92,15 +96,15 @@ soak-properties: $(STAMP) ## Every property test with new random examples, ROUND
 	  $(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile -m hypothesis --hypothesis-profile random --timeout 1800 $(ARGS) || exit; \
 	done
 
-soak-inprocess: $(STAMP) ## The same for the in-process runtime alone (a quarter of an hour)
+soak-inprocess: $(STAMP) ## Run the in-process runtime with crashes (a quarter of an hour)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.inprocess_soak $(ARGS)
 
-soak-sidekiq: $(STAMP) ## 150 times kill -9 of a child, the worker or the broker, under load
+soak-sidekiq: $(STAMP) ## Kill a child, the worker or the broker 150 times under load
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
 
-celery-suite: $(STAMP) ## Celery's own integration suite: Redis with a worker beside in-process (twenty minutes)
+celery-suite: $(STAMP) ## Run Celery's integration suite in-process, and with Redis and a worker (twenty minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.celery_suite $(ARGS)
 

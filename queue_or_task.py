@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import runpy
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -28,29 +28,26 @@ INSTALL = "pip install 'queue-or-task[bench]'"
 class OwnPackages:
     """A finder for `sys.meta_path` that looks for packages of ours in ROOT alone."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = {Path(__file__).stem, *names}
-
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of a top-level package of ours; None for anything else."""
-        if path is not None or name not in self._names:
+        if path is not None or name not in {Path(__file__).stem, *PACKAGES}:
             return None
         return PathFinder.find_spec(name, [str(ROOT)], target)
 
 
-def module_command(module: str, *options: str, packages: Iterable[str] = PACKAGES) -> list[str]:
-    """The command that runs a module as `python -m` does, and finds `packages` in ROOT.
+def module_command(module: str, *options: str) -> list[str]:
+    """The command that runs a module as `python -m` does, and finds our packages in ROOT.
 
-    In a process that imports the caller's code, `packages` are the few that it needs of ours.
+    A process that imports the code of the user's app starts otherwise: see `bench.own_app.interpreter`.
     """
-    return [sys.executable, "-P", str(Path(__file__).resolve()), ",".join(packages), module, *options]
+    return [sys.executable, "-P", str(Path(__file__).resolve()), module, *options]
 
 
 def main() -> None:
     """Run the command line; without its dependencies, say in one line how to install them."""
-    sys.meta_path.insert(0, OwnPackages(PACKAGES))
+    sys.meta_path.insert(0, OwnPackages())
     try:
         from bench.cli import commands  # late: needs the finder, and the dependencies of `bench`
 
@@ -62,8 +59,8 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
 
 
-def _run_module(packages: str, module: str, *options: str) -> None:
-    sys.meta_path.insert(0, OwnPackages(packages.split(",")))
+def _run_module(module: str, *options: str) -> None:
+    sys.meta_path.insert(0, OwnPackages())
     sys.argv = [module, *options]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+#: The exit code of a run that is not complete, or in which nothing counted.
+EXIT_BAD_RESULT = 1
 #: The exit code after Ctrl-C, as a shell's.
 EXIT_INTERRUPTED = 130
 

@@ -134,8 +134,8 @@ METRIC_LABELS: Mapping[str, str] = MappingProxyType(
         "lag": "lag of the app's own loop",
     }
 )
-#: Those that a threshold may name, as quantiles.
-THRESHOLD_METRICS = tuple(name for name in METRIC_LABELS if name not in {"seen", "lag"})
+#: Those that a threshold may name, as quantiles: `lag` is in `hog_latency.csv` alone.
+THRESHOLD_METRICS = tuple(name for name in METRIC_LABELS if name != "lag")
 #: Where a CPU-heavy job runs, with labels.
 PLACE_LABELS: Mapping[str, str] = MappingProxyType(
     {"loop": "on the loop", "thread": "in a thread", "process": "in a process", "worker": "in its worker"}
@@ -744,4 +744,9 @@ class Manifest(TypedDict, total=False):
     cut_lines: list[dict[str, str]]
     instrument: dict[str, Any]  # what `make verify-instrument` last found, see `bench.app.planted`
     own_app: dict[str, Any]  # of an app of one's own, see `bench.own_app.own_app`; absent for our scenarios
+    stopped_by: (
+        str  # why a run is not complete: "interrupt", "full disk" or "error"; empty for a complete one
+    )
+    parts: list[dict[str, Any]]  # measure, began, ended, blocks: when each part was measured, by sitting
+    other_runs: int  # other runs on the same machine at the same time
     resumptions: list[dict[str, Any]]  # at, command, git, kept, redone: each time that the run was resumed

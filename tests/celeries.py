@@ -132,6 +132,11 @@ def run_smoke(environment: Path) -> str:
     _say(f"--- Celery {environment.name}: the smoke run\n{done.stdout[-2000:]}{done.stderr[-500:]}")
     if done.returncode:
         return f"the smoke run ended with {done.returncode}"
+    return missing_sides(out)
+
+
+def missing_sides(out: Path) -> str:
+    """The sides of the latest run that have done no job, or an empty text."""
     with (out / "latest" / "jobs.csv").open() as file:
         jobs = list(csv.DictReader(file))
     missing = SIDES - {job["side"] for job in jobs if job["outcome"] == "done"}

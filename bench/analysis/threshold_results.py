@@ -1,4 +1,4 @@
-"""What became of a threshold (`threshold_syntax`): its figure at each subject, and whether that meets it."""
+"""The figure of a threshold (`threshold_syntax`) at each subject, and whether it meets the threshold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.analysis.threshold_syntax import QUANTILES, Threshold
 from bench.measures.latency.validity import counted
-from bench.schema import SUBJECTS
+from bench.schema import MINIMUM_SAMPLES, SUBJECTS
 from bench.storage.run_directory import RunDirectory
 
 _AGGREGATES: dict[str, Callable[[pd.Series[float]], float]] = {
@@ -32,11 +32,13 @@ OPERATORS: dict[str, Callable[[float, float], bool]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThresholdResult:
-    """One threshold at one subject. `value` is NaN where nothing was measured."""
+    """One threshold at one subject; `value` is NaN where nothing was measured."""
 
     threshold: Threshold
     subject: str
     value: float
+    #: Why nothing was measured, where that is known.
+    why: str = ""
 
     @property
     def met(self) -> bool:
@@ -47,8 +49,9 @@ class ThresholdResult:
 
     @property
     def line(self) -> str:
-        """What a person reads of it."""
-        value = "not measured" if math.isnan(self.value) else f"{self.value:g}"
+        """The result as a line of text."""
+        why = f", {self.why}" if self.why else ""
+        value = f"not measured{why}" if math.isnan(self.value) else f"{self.value:g}"
         value = "> limit" if math.isinf(self.value) else value
         return f"{'met' if self.met else 'CROSSED':8}{self.threshold.text}: {value} ({self.subject})"
 
@@ -64,8 +67,16 @@ def threshold_results(run: RunDirectory, threshold: Threshold) -> list[Threshold
         found = {_words(keys): aggregate(group["figure"]) for keys, group in rows.groupby(by)}
     if not found:
         wanted = ", ".join((*threshold.subjects.values(), *(threshold.ratio or ()))) or "any side"
-        found = {wanted: math.nan}
+        return [ThresholdResult(threshold=threshold, subject=wanted, value=math.nan, why=_why(threshold))]
     return [ThresholdResult(threshold=threshold, subject=name, value=value) for name, value in found.items()]
+
+
+def _why(threshold: Threshold) -> str:
+    """Why a figure may not have been measured."""
+    if threshold.table != "latency":
+        return ""
+    needed = MINIMUM_SAMPLES[QUANTILES[threshold.aggregate]]
+    return f"{threshold.aggregate} needs {needed:,} requests in a block"
 
 
 def _ratios(

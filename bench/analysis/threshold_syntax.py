@@ -1,12 +1,12 @@
 """Thresholds on a run, as text, in k6's manner: what holds or the build fails.
 
-    p99(response) < 200ms
+    p90(response) < 200ms
     p50(response){scenario=welcome_email, side=inprocess} <= 0.1s
     lost == 0
     max(age_max_ms){policy=anchored} < 3s
-    p99(response){inprocess/celery-hardened} < 0.5
+    p50(response){inprocess/celery-hardened} < 0.5
 
-One side of one scenario (and policy, and fault) is one subject. A threshold speaks of every
+One side of one scenario (and policy, and fault) is one subject. A threshold applies to every
 subject that its filter leaves, and each must meet it. What was not measured meets nothing.
 
 | metric                        | where               | without an aggregate                      |
@@ -16,9 +16,9 @@ subject that its filter leaves, and each must meet it. What was not measured mee
 | missed, drift_ppm, …          | drift.csv           | the sum of counts, else the largest       |
 | pss_mb, cpu_s_per_1000, …     | cost.csv            | the median                                |
 
-A quantile is that of docs/method.md: taken in each block; the subject's is the median over its blocks
-that count. sum, min, median and max go over the rows of a table. A number without a unit is in
-the metric's own (ms for latency); with one it is converted: us, ms, s, MB, ppm, %.
+A quantile is that of docs/method.md: taken in each block that has requests enough for it; the subject's is
+the median over its blocks that count. sum, min, median and max go over the rows of a table. A number
+without a unit is in the metric's own (ms for latency); with one it is converted: us, ms, s, MB, ppm, %.
 
 `{one/other}` (or `side=one/other`) is the ratio of two sides, without a unit: the median of the ratios of
 blocks that are paired (one repetition) where the table has pairs, else the ratio of the two figures. What
@@ -34,7 +34,16 @@ from difflib import get_close_matches
 from typing import get_args
 
 from bench.errors import BenchError
-from bench.schema import MINIMUM_SAMPLES, SCHEMA, SIDES, SUBJECTS, TABLES, THRESHOLD_METRICS, Aggregate
+from bench.schema import (
+    METRIC_LABELS,
+    MINIMUM_SAMPLES,
+    SCHEMA,
+    SIDES,
+    SUBJECTS,
+    TABLES,
+    THRESHOLD_METRICS,
+    Aggregate,
+)
 
 #: `p99` → 0.99.
 QUANTILES = {f"p{100 * q:g}": q for q in MINIMUM_SAMPLES}
@@ -76,7 +85,7 @@ def parse(text: str) -> Threshold:
     found = _SHAPE.fullmatch(text)
     if found is None:
         raise BenchError(
-            f"the threshold {text!r} cannot be read: write it as 'p99(response) < 200ms' or 'lost == 0'"
+            f"the threshold {text!r} cannot be read: write it as 'p90(response) < 200ms' or 'lost == 0'"
         )
     metric = found["inner"] or found["metric"]
     table = _table_of(metric, text)
@@ -107,8 +116,19 @@ def metrics() -> dict[str, str]:
 def _table_of(metric: str, text: str) -> str:
     known = metrics()
     if metric not in known:
-        raise BenchError(f"{_in(text)}no metric is called {metric!r}: {_nearest(metric, known)}")
+        unusable = _unusable(metric) or f"no metric is called {metric!r}"
+        raise BenchError(f"{_in(text)}{unusable}: {_nearest(metric, known)}")
     return known[metric]
+
+
+def _unusable(metric: str) -> str:
+    """Why a threshold cannot name a column or metric that a run has; empty where no run has it."""
+    places = [table for table in SCHEMA.values() if metric in table.names]
+    if any(table[metric].dtype in {"integer", "number"} for table in places):
+        return f"{metric} of {places[0].name}.csv is no figure that a threshold can name"
+    if places:
+        return f"{metric} of {places[0].name}.csv is no number"
+    return f"{metric} is no figure of latency.csv" if metric in METRIC_LABELS else ""
 
 
 def _aggregate(name: str | None, metric: str, table: str, text: str) -> str:
@@ -116,7 +136,7 @@ def _aggregate(name: str | None, metric: str, table: str, text: str) -> str:
         if name in QUANTILES:
             return name
         raise BenchError(
-            f"{_in(text)}{metric} is a distribution, say which quantile: p99({metric}) or another of "
+            f"{_in(text)}{metric} is a distribution, say which quantile: p90({metric}) or another of "
             f"{', '.join(QUANTILES)}"
         )
     if name is None:

@@ -67,7 +67,7 @@ async def run(spec: BlockSpec, context: Context) -> str:
 async def _strike_once(
     spec: BlockSpec, fault: Fault, context: Context, retry: int
 ) -> tuple[BlockReadings, list[dict[str, Any]]]:
-    """Start the side, strike it, and return what was seen and the events; those of the probe are left out."""
+    """Start the side and strike it; return the observations and the events without the probe's."""
     expected = fault.expected[spec.side.name]
     options = SideOptions(
         env={**expected.env, **fault.environment(context.folder(spec))},
@@ -169,7 +169,7 @@ async def _longest_lag(stack: Stack) -> float:
 
 
 async def _record_held(stack: Stack, harness: Ledger) -> bool:
-    """Write a `held` event for every job that still waits somewhere; tell whether one could look."""
+    """Record a `held` event for every job that still waits; return whether all places could be read."""
     try:
         answer = (await stack.client.call("GET", "/held")).raise_for_status()
     except httpx.HTTPError:

@@ -1,4 +1,4 @@
-"""The rows of a fault block: what its checker counted, saw and predicted. Pure: events in, rows out."""
+"""The rows of a fault block: counts, checker facts and whether the prediction came true. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.measures.load.cpu_shares import CpuShares
 from bench.plan.blocks import BlockSpec
 from scenarios import jobs
 
-#: A fact of a checker hook is told in so many digits.
+#: Digits of a number that a fault's own checker reports.
 DIGITS = 4
 #: Columns of `failures.csv` that are times or follow from them.
 TIMES = ("late", "t_first_s", "t_90_s", "t_clear_s", "caller_max_ms", "lag_max_ms")
@@ -29,7 +29,7 @@ TIMES = ("late", "t_first_s", "t_90_s", "t_clear_s", "caller_max_ms", "lag_max_m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockReadings:
-    """What a fault block saw beside its ledger."""
+    """The observations of a fault block that are not in its ledger."""
 
     start_ns: int
     fault_on_ns: int
@@ -51,7 +51,7 @@ class BlockReadings:
     #: From the first request until the drain ended.
     hiccups: Hiccups
     steal_percent: float
-    #: Strikes made, the last of which is told: those before it exposed no job.
+    #: Strikes made. The rows are those of the last one; the earlier ones exposed no job.
     strikes: int = 1
 
     @property
@@ -105,7 +105,7 @@ def exposure_rows(
 def is_empty(
     fault: Fault, context: Context, readings: BlockReadings, events: Sequence[Mapping[str, Any]]
 ) -> bool:
-    """Whether the kill reached no job of those that the fault aims at, so that it says nothing of losses."""
+    """Return whether the kill exposed no job of the scenarios that the fault aims at."""
     found = _exposures(fault, context, readings, events)
     aimed_at = [exposure for scenario, exposure in found.items() if scenario not in BYSTANDERS]
     return fault.kills and bool(aimed_at) and not any(exposure.exposed for exposure in aimed_at)
@@ -126,7 +126,7 @@ def _facts(fault: Fault, readings: BlockReadings, events: list[dict[str, Any]]) 
 
 
 def _facts_text(facts: Mapping[str, Any]) -> str:
-    """The checker's facts for a person; what could not be told is left out."""
+    """Return the checker's facts as text, without those that are NaN."""
     untold = {name for name, value in facts.items() if isinstance(value, float) and math.isnan(value)}
     known = {name: facts[name] for name in facts if name not in untold and not name.endswith("_ns")}
     return "; ".join(f"{name.replace('_', ' ')} {_formatted(value)}" for name, value in known.items())
@@ -144,8 +144,9 @@ def _row(  # noqa: PLR0917 - what a row is made of, in the order of its making
     events: list[dict[str, Any]],
     deadline_ms: float,
 ) -> dict[str, Any]:
-    asked = [] if scenario == jobs.ACCOUNT_SYNC else events  # nobody hands a tick over: `look` judges it
-    judged = failure.judge(asked, scenario=scenario, deadline_ms=deadline_ms, complete=readings.complete)
+    # Nobody hands over a tick: the fault's own checker judges the sync.
+    submitted = [] if scenario == jobs.ACCOUNT_SYNC else events
+    judged = failure.judge(submitted, scenario=scenario, deadline_ms=deadline_ms, complete=readings.complete)
     return {
         "block": spec.name,
         "fault": fault.number,
@@ -177,10 +178,10 @@ def _exposures(
     if not Clocks(events).shared("accepted", "effect", "fault_on"):
         return {}
     scenarios = context.subject.deadlines_ms(fault)
-    if fault.kills and not readings.killed:
-        return dict.fromkeys(scenarios, Exposure())
     from_ns, until_ns = readings.fault_on_ns, readings.fault_off_ns
-    if fault.kills:
+    if fault.kills and not readings.killed:
+        from_ns = until_ns = 0
+    elif fault.kills:
         until_ns = from_ns
     elif fault.from_start:
         from_ns, until_ns = readings.start_ns, readings.drained_ns
@@ -207,7 +208,7 @@ def _prediction(
 
 
 def _nothing_exposed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a kill that exposed no job leaves open: a promise that nothing has tested, and a prediction."""
+    """Return the columns that a kill which exposed no job cannot decide: the promise and the prediction."""
     promise = row["at_least_once"]
     return {"at_least_once": "unknown" if promise == "held" else promise, "as_predicted": ""}
 
@@ -217,7 +218,7 @@ def _notes(note: str) -> list[str]:
 
 
 def _as_predicted(expected: Expected, row: Mapping[str, Any]) -> str:
-    """Whether the prediction came true; empty where that hangs on times that are not told."""
+    """Return whether the prediction came true; empty if that depends on times that are left out."""
     unknown = [name for name in TIMES if math.isnan(row[name])]
     least, most = dict.fromkeys(unknown, 0.0), dict.fromkeys(unknown, math.inf)
     answers = {expected.holds({**row, **times}) for times in (least, most)}

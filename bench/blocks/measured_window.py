@@ -34,10 +34,10 @@ DRAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowReadings:
-    """What a block saw beside its ledger."""
+    """The observations of a block that are not in its ledger."""
 
     block: Block
-    #: The plan's zero: until then nothing was asked of the side.
+    #: The start of the load (monotonic ns); the side is idle until then.
     start_ns: int
     before: Sample
     after: Sample
@@ -55,9 +55,9 @@ async def observe(
     seconds: float,
     concurrently: Callable[[Block], Coroutine[None, None, None]] | None = None,
 ) -> WindowReadings:
-    """Offer the plan and watch; the window is its last `seconds`, what comes before is the warm-up.
+    """Send the plan's requests and observe. The window is its last `seconds`; the warm-up comes before.
 
-    `concurrently` runs from the window's start on; the window is not over before it is.
+    `concurrently` starts with the window, and the window lasts until it is done.
     """
     profile = context.profile
     await stack.client.sync(plan.owners)
@@ -101,7 +101,7 @@ def block_row(
     *,
     also: Sequence[str] = (),
 ) -> dict[str, object]:
-    """The block's row of `blocks.csv`; `also` are reasons of its own kind why it does not count."""
+    """The block's row of `blocks.csv`; `also` are further reasons why it does not count."""
     steal_percent = round(readings.spent.steal_percent, 3)
     noise = validity.noise(jobs, requests, steal_percent=steal_percent, hiccup_p99_ms=readings.hiccups.p99_ms)
     columns = {

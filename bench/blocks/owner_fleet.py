@@ -26,7 +26,7 @@ from scenarios.jobs import ACCOUNT_SYNC
 
 #: The Celery app of many owners.
 CELERY_APP = "bench.app.owner_fleet.celery_app"
-#: Seconds that starting all owners may take, and beyond an interval the first tick.
+#: Limits, in seconds, for the start of all owners, and for the first tick after one interval.
 START_LIMIT_S = 60.0
 FIRST_TICK_LIMIT_S = 30.0
 

@@ -1,8 +1,8 @@
 """The command line: `queue-or-task`, the same as `python -m bench`.
 
-Exit codes: 0 done; 2 something that the caller can mend, told in one line; 99 a threshold was
-crossed (k6's code) or a known truth not reported; 75 the machine is too noisy to verify the
-instrument; 130 interrupted (what was measured is kept and rendered).
+Exit codes: 0 done; 1 nothing counted, or the run is not complete; 2 an error that the caller can fix, in one
+line; 99 a threshold was crossed (k6's code) or a known truth not reported; 75 the machine is too noisy to
+verify the instrument; 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP (what was measured is kept and rendered).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bench.cli.error_lines import OneLineErrors
 from bench.cli.own_app_options import own_options
 from bench.errors import BenchError
 from bench.plan.profiles import PROFILES
+from bench.process.signals import interrupted_by_signals
 
 #: Exit codes for scripts; those of errors are in `bench.cli.error_lines`.
 EXIT_CROSSED = 99
@@ -67,7 +68,7 @@ def main(context: click.Context) -> None:
       queue-or-task report results/latest                 render the report again
       queue-or-task report results/latest --format md     in short, for a comment under a change
       queue-or-task compare results/A results/B           two runs beside each other, as a page too
-      queue-or-task check -t 'p99(response) < 200ms' -t 'lost == 0'   a gate for CI
+      queue-or-task check -t 'p90(response) < 200ms' -t 'lost == 0'   a gate for CI
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     if context.invoked_subcommand is None:
         click.echo(SHORT_HELP)
@@ -108,8 +109,8 @@ def main(context: click.Context) -> None:
 def run(resume: Path | None, **asked: Any) -> None:
     """Measure, write results after every block, render the report.
 
-    Ctrl-C ends the run, keeps what was measured and still renders. `--resume RUN` continues it:
-    complete blocks are kept, the one that was cut off is measured again.
+    Ctrl-C, SIGTERM and SIGHUP end the run, keep what was measured and still render. `--resume RUN`
+    continues it: complete blocks are kept, the one that was cut off is measured again.
 
     \b
     Your own Celery app, in your project's folder (docs/bring-your-own.md):
@@ -119,13 +120,15 @@ def run(resume: Path | None, **asked: Any) -> None:
     """  # noqa: D301 - as in `main`
     from bench.cli import run_command  # late: --help needs no Celery and no SciPy
 
-    if resume is not None:
-        run_command.refuse_options_beside_resume(click.get_current_context())
-        directory = run_command.resume_run(resume, run, console)
-    else:
-        directory = run_command.execute(run_command.request(**run_command.group_options(asked)), console)
-    if directory is not None:
-        sys.exit(run_command.finish(directory))
+    with interrupted_by_signals() as received:
+        if resume is not None:
+            run_command.refuse_options_beside_resume(click.get_current_context())
+            directory = run_command.resume_run(resume, run, console)
+        else:
+            request = run_command.request(**run_command.group_options(asked))
+            directory = run_command.execute(request, console)
+        code = run_command.finish(directory) if directory is not None else 0
+    sys.exit(128 + received[0] if received else code)
 
 
 @main.command()
@@ -246,11 +249,11 @@ def check(run_directory: Path, texts: tuple[str, ...]) -> None:
 
     \b
     Examples:
-      p99(response) < 200ms
+      p90(response) < 200ms
       p50(request){side=inprocess, scenario=welcome_email} < 0.05s
       lost == 0
       max(age_p99_ms){policy=anchored} < 3s
-      p99(response){inprocess/celery-hardened} < 0.5
+      p50(response){inprocess/celery-hardened} < 0.5
     """  # noqa: D301 - as in `main`
     from bench.analysis.threshold_syntax import parse
     from bench.cli.run_command import check_thresholds  # late: as in `run`

@@ -38,7 +38,9 @@ def tables(what: str) -> dict[str, list[tuple[str, ...]]]:
             (
                 made.name,
                 f"{made.repetitions} rounds of {made.latency_s:g} s, drift {made.drift_s:g} s, "
-                f"{made.strikes} strikes a fault" + ("" if made.quotable else "; not for quoting"),
+                f"{made.strikes} strikes a fault"
+                + (f", {made.verdict_strikes} where a verdict rests on it" if made.verdict_strikes else "")
+                + ("" if made.quotable else "; not for quoting"),
             )
             for made in PROFILES.values()
         ],

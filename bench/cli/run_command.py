@@ -19,13 +19,13 @@ from bench.analysis.report_program import display_path, render
 from bench.analysis.threshold_results import ThresholdResult, threshold_results
 from bench.analysis.threshold_syntax import Threshold
 from bench.atomic_write import write_atomically
-from bench.errors import EXIT_INTERRUPTED, BenchError
+from bench.errors import EXIT_BAD_RESULT, EXIT_INTERRUPTED, BenchError
 from bench.own_app.own_request import OwnAppOptions, make_own_request, refuse_without_app
 from bench.plan.deployment import DeploymentRequest
 from bench.plan.profiles import profile
 from bench.plan.run_request import RunRequest, make_run_request
-from bench.run import resume
-from bench.run.runner import continue_run, execute
+from bench.run import conclusion, resume
+from bench.run.runner import INTERRUPT, continue_run, execute
 from bench.schema import CHECKS, MANIFEST
 from bench.stack.scenario_subject import ScenarioSubject
 from bench.storage.run_directory import RunDirectory
@@ -92,13 +92,18 @@ def resume_run(path: Path, run: click.Command, console: Console) -> RunDirectory
 
 
 def finish(directory: RunDirectory) -> int:
-    """Render the run, and say how to resume it if it was interrupted; return the exit code."""
-    interrupted = directory.manifest.get("interrupted")
+    """Say first if nothing counted, render the run, and say how to resume it; return the exit code."""
+    stopped_by = directory.manifest.get("stopped_by")
+    nothing = conclusion.nothing_counted(directory)
+    if nothing:
+        click.echo(f"queue-or-task: {nothing}", err=True)
     code = render(directory.path)
-    if interrupted:
+    if stopped_by:
         words = ["queue-or-task", "run", "--resume", str(display_path(directory.path))]
         click.echo(f"to resume it: {shlex.join(words)}")
-    return code or (EXIT_INTERRUPTED if interrupted else 0)
+    if stopped_by == INTERRUPT:
+        return EXIT_INTERRUPTED
+    return EXIT_BAD_RESULT if nothing or stopped_by else code
 
 
 def check_thresholds(path: Path, thresholds: Sequence[Threshold]) -> bool:

@@ -136,7 +136,7 @@ class Fault:
     rabbitmq: bool = False
     #: The worker knows the fault jobs (`bench.app.fault_jobs`).
     fault_jobs: bool = False
-    #: The checker hook: what to tell beside the classes.
+    #: The fault's own checker: facts that the classes do not show.
     check: Callable[[CheckInput], Mapping[str, Any]] = recorded_facts
     #: Why this machine cannot make the fault, or nothing.
     unavailable: Callable[[], str] = always_available

@@ -68,7 +68,7 @@ class TargetClient(Protocol):
 
     @property
     def owners(self) -> Sequence[str]:
-        """Whose balance the app was asked to sync."""
+        """The owners whose balance the app syncs."""
 
     async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Call an endpoint of the app."""
@@ -96,7 +96,7 @@ class Target(Protocol):
 
     @property
     def client(self) -> TargetClient:
-        """What asks them."""
+        """Its HTTP client."""
 
     @property
     def folder(self) -> Path:
@@ -108,7 +108,7 @@ class Target(Protocol):
 
     @property
     def facts(self) -> MutableMapping[str, Any]:
-        """What the strike notes, for its own checker."""
+        """Facts that the strike records for the fault's checker."""
 
     @property
     def running_job_wait_s(self) -> float:
@@ -124,4 +124,4 @@ class Target(Protocol):
         """Every event of the block so far."""
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:
-        """Wait until the events of the block satisfy `seen`; tell whether they did in time."""
+        """Wait until the events of the block satisfy `seen`; return whether they did in time."""

@@ -15,7 +15,7 @@ from pathlib import Path
 HOST_VARIABLE = "QUEUE_OR_TASK_HOST"
 #: Linux's name for the time since this boot of this kernel.
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-#: So much of it tells two boots apart, and can be read.
+#: Characters of the boot id in the name: enough to distinguish two boots.
 BOOT_CHARACTERS = 8
 
 

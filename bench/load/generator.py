@@ -40,7 +40,7 @@ PATHS = {jobs.ACCOUNT_SETUP: "/account-setup", jobs.WELCOME_EMAIL: "/users"}
 TASKS_PATH = "/tasks"
 #: Seconds after which a request that is not answered is `unknown`.
 DEFAULT_TIMEOUT_S = 10.0
-#: Requests open at once; one due beyond that is not sent, and `unknown`.
+#: Most requests open at once. One that is due above that is not sent, and recorded as `unknown`.
 MAX_OPEN = 400
 #: Connections opened for each scenario before the start, so that the first requests pay for none.
 WARM_EACH = 8

@@ -19,9 +19,9 @@ from scenarios import jobs
 #: Scenarios that arrive as requests; the sync keeps a grid of its own.
 REQUESTED = (jobs.ACCOUNT_SETUP, jobs.WELCOME_EMAIL)
 #: Requests a second, all scenarios together. Tried up to here on two cores, where the generator's own
-#: p99 lateness stays about 1 ms; beyond it nothing was tried.
+#: p99 lateness stays about 1 ms; higher rates were not tried.
 MAX_RATE = 300.0
-#: Seconds beyond which a plan no longer fits comfortably in memory at the highest rate.
+#: Longest plan, in seconds: a longer one needs too much memory at the highest rate.
 MAX_SECONDS = 3600.0
 #: Characters of a block's prefix: the rest of a user's id (64 at most) is its number.
 MAX_PREFIX = 48

@@ -21,7 +21,7 @@ from bench.own_app.own_app import OwnApp
 from bench.own_app.workload import units, workload
 from bench.own_app.workload.workload import Workload
 from bench.plan.profiles import Profile, for_named_faults
-from bench.plan.run_request import RunRequest, command, known, shared_options
+from bench.plan.run_request import RunRequest, check_faults_measured, command, known, shared_options
 from scenarios.jobs import SCENARIOS
 
 #: Measures that apply to an app of the user, in the order of a run.
@@ -94,6 +94,7 @@ def make_own_request(
     """Check everything, the app included; raise BenchError before anything is started or written."""
     if scenarios:
         raise BenchError(f"--scenario {scenarios[0]} is one of ours: leave it out beside an app of your own")
+    check_faults_measured(faults, measures)
     chosen_measures = _measures(measures, profile)
     chosen_faults = own_faults.select_faults(
         faults or profile.faults, named=bool(faults), use_app_broker=options.use_app_broker

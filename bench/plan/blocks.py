@@ -21,9 +21,9 @@ MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micr
 VERDICT_FAULTS = frozenset({6, 10, 12, 13, 14, 20, 28, 29})
 #: The side that no verdict compares with the others.
 CONTROL_SIDE = "inline"
-#: What the name of a block ends with that is measured once more.
+#: End of the name of a block that measures a second time.
 RETRY_SUFFIX = "-again"
-#: How the reason begins of a block that no second try would make count.
+#: Start of the reason if a second try could not count either.
 NOT_OFFERED = "not offered: "
 #: Seconds that starting and stopping a side costs, for the progress bar's first guess.
 START_AND_STOP_S = 4.0
@@ -52,12 +52,12 @@ class BlockSpec:
 
     @property
     def label(self) -> str:
-        """What a person sees of it."""
+        """The block as one line of text."""
         return " ".join(filter(None, [self.name, self.measure, self.side.name, self.detail]))
 
     @property
     def detail(self) -> str:
-        """What sets it apart from its side's other blocks."""
+        """The part of the label that differs between blocks of one side."""
         kind = "control of fault" if self.control else "fault"
         return self.policy or (f"{kind} {self.fault.number} {self.fault.slug}" if self.fault else "")
 
@@ -153,12 +153,12 @@ def _control(spec: BlockSpec) -> BlockSpec:
 
 
 def retry_of(spec: BlockSpec) -> BlockSpec:
-    """The block that measures once more what did not count."""
+    """Return the block that repeats one that did not count."""
     return replace(spec, name=f"{spec.name}{RETRY_SUFFIX}")
 
 
 def can_retry(spec: BlockSpec, reason: str) -> bool:
-    """Whether a second try of a block may count whose first did not, for `reason`."""
+    """Return whether a block that did not count for `reason` may be repeated: once, and if it can help."""
     return not spec.name.endswith(RETRY_SUFFIX) and not reason.startswith(NOT_OFFERED)
 
 

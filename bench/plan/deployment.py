@@ -1,6 +1,6 @@
-"""Which parts of a run are on other hosts: as asked (`DeploymentRequest`), and as found (`Deployment`).
+"""Parts of a run on other hosts: the options (`DeploymentRequest`), and what was found (`Deployment`).
 
-Clocks of two hosts are never compared: what would take stamps of both is not told, and run.json says so.
+Clocks of two hosts are never compared: figures that need both are left out, and run.json lists them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from bench.plan.sides import Side
 from bench.world.broker import URL_VARIABLE
 from bench.world.remote_world import RemoteWorld
 
-#: What is not told where the services are on another host, where the workers are, and the broker.
-UNTOLD_WORLD = "response, late, and recovery but for the next effect: the services' host stamps the effects"
-UNTOLD_WORKERS = "pickup: the workers' host stamps the starts"
-UNTOLD_COST = "a queue's processor time, memory, processes and sockets: part of it is on another host"
+#: Figures that are left out if the services, the workers or the broker are on another host.
+LEFT_OUT_WORLD = "response, late, and recovery but for the next effect: the services' host stamps the effects"
+LEFT_OUT_WORKERS = "pickup: the workers' host stamps the starts"
+LEFT_OUT_COST = "a queue's processor time, memory, processes and sockets: part of it is on another host"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ class Deployment:
     profile: str = ""
 
     @property
-    def world_apart(self) -> bool:
+    def services_on_other_host(self) -> bool:
         """Whether another host stamps the effects."""
         return self.world is not None and self.world.host != self.host
 
@@ -80,13 +80,13 @@ class Deployment:
         return key_prefix(self.world, self.profile, side) if self.world and self.workers_of(side) else None
 
     def manifest(self) -> dict[str, Any]:
-        """For run.json: what is where, and what is not told for it; empty where all is here."""
+        """Return the entry of run.json: where each part is and what is left out; empty if all is here."""
         if not (self.broker_url or self.world):
             return {}
         untold = {
-            UNTOLD_WORLD: self.world_apart,
-            UNTOLD_WORKERS: self.workers,
-            UNTOLD_COST: bool(self.broker_url),
+            LEFT_OUT_WORLD: self.services_on_other_host,
+            LEFT_OUT_WORKERS: self.workers,
+            LEFT_OUT_COST: bool(self.broker_url),
         }
         return {
             **({"host": self.host} if self.host else {}),

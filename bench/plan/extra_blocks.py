@@ -28,9 +28,9 @@ from scenarios.jobs import ACCOUNT_SYNC
 PlaceT = TypeVar("PlaceT")
 #: Seconds of load before the measured window: at 80 % a queue takes its time to settle.
 WARMUP_S = 2.0
-#: Seconds that the jobs beyond the capacity take to clear, as a guess.
+#: Estimated seconds that jobs above the capacity take to clear.
 CLEAR_S = 1.0
-#: The part of a ramp that is climbed, as a guess.
+#: Estimated part of a ramp that a side reaches.
 CLIMBED = 0.7
 #: Seconds of processor time that each heavy job takes, and from one to the next: two fifths of a core.
 HOG_S = 0.2
@@ -46,7 +46,7 @@ RUNS_PER_S = 100.0
 #: Seconds between two runs of an owner, at least and at most.
 LEAST_INTERVAL_S = 1.0
 LONGEST_INTERVAL_S = 20.0
-#: Owners that note their runs, at most: what is told of all is told from so many, evenly picked.
+#: Most owners that record their runs; they are picked evenly, and the figures come from them.
 MOST_NOTED = 2_000
 #: Ticks that a block sees, at least; and seconds.
 LEAST_TICKS = 2
@@ -67,7 +67,7 @@ def make_extra_blocks(
     *,
     requested: bool,
 ) -> list[BlockSpec]:
-    """The blocks of those measures that were asked for and have something to measure.
+    """Return the blocks of the chosen measures that have something to measure.
 
     `requested` tells whether any load arrives as requests.
     """
@@ -87,7 +87,7 @@ class LoadBlockSpec(BlockSpec):
 
     @property
     def detail(self) -> str:
-        """What sets it apart from its side's other blocks."""
+        """The part of the label that differs between blocks of one side."""
         return f"at {self.share:.0%} of its capacity"
 
 
@@ -149,7 +149,7 @@ class HogBlockSpec(BlockSpec):
 
     @property
     def detail(self) -> str:
-        """What sets it apart from its side's other blocks."""
+        """The part of the label that differs between blocks of one side."""
         return f"heavy jobs in its {self.place}" if self.place == "worker" else f"heavy jobs: {self.place}"
 
 
@@ -178,7 +178,7 @@ class OwnerBlockSpec(BlockSpec):
 
     @property
     def detail(self) -> str:
-        """What sets it apart from its side's other blocks."""
+        """The part of the label that differs between blocks of one side."""
         return f"{self.fleet.owners:,} owners, {self.fleet.policy}, every {self.fleet.interval_s:g} s"
 
 

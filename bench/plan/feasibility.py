@@ -51,7 +51,7 @@ def unmeasurable(spec: BlockSpec, deployment: Deployment) -> str:
     """Why the block cannot be measured with the parts that are elsewhere, or nothing."""
     if spec.fault is not None:
         return _unstrikable(spec.fault, spec, deployment)
-    if deployment.world_apart and spec.measure in AGAINST_THE_SERVICES:
+    if deployment.services_on_other_host and spec.measure in AGAINST_THE_SERVICES:
         return f"{spec.measure} would subtract stamps of two hosts: leave out --world-url"
     if deployment.workers_of(spec.side) and spec.measure in OWN_WORKERS:
         return f"{spec.measure} needs workers of the run's own: leave out --external-workers"
@@ -67,7 +67,7 @@ def _unstrikable(fault: Fault, spec: BlockSpec, deployment: Deployment) -> str:
             return "it strikes the worker, which is not ours: leave out --external-workers"
         if _sets_workers_up(fault, spec):
             return "it needs workers that are set up for it: leave out --external-workers"
-    if deployment.world_apart and fault.check is not recorded_facts:
+    if deployment.services_on_other_host and fault.check is not recorded_facts:
         return "its checker would compare stamps of two hosts: leave out --world-url"
     return ""
 

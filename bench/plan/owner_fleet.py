@@ -17,7 +17,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-#: Where worker and beat find what is asked of them.
+#: Environment variable with the fleet, for worker and beat.
 OWNERS_VARIABLE = "QUEUE_OR_TASK_OWNERS"
 
 Policy = Literal["anchored", "beat fan-out", "beat entries"]

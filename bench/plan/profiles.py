@@ -41,7 +41,7 @@ class Profile:
     verdict_strikes: int = 0
     #: Strikes of each that run with no other block beside them, of a fault that is checked for a time.
     strikes_alone: int = 0
-    #: A control run beside each fault; one that is asked for by its number has it in any profile.
+    #: A control run beside each fault; faults that are named by number have it in any profile.
     controls: bool = False
     #: Fault blocks side by side, but for those that run alone.
     lanes: int
@@ -74,7 +74,7 @@ class Profile:
 
 
 def for_named_faults(profile: Profile) -> Profile:
-    """The profile for faults that are asked for by number: each is struck at least once by itself."""
+    """Return the profile for faults that are named by number: each is struck at least once by itself."""
     return replace(profile, strikes_alone=max(1, profile.strikes_alone))
 
 

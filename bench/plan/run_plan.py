@@ -55,7 +55,7 @@ class RunPlan:
 
 
 def make_run_plan(request: RunRequest) -> RunPlan:
-    """The blocks that are asked for; raise BenchError where nothing is left to measure."""
+    """Return the blocks of a request; raise BenchError if there is nothing to measure."""
     measures, profile, subject = request.measures, request.profile, request.subject
     drift = drift_blocks(request.sides, profile) if subject.periodic else []
     run_plan = RunPlan(

@@ -1,4 +1,4 @@
-"""What the command line asks for, checked before anything starts."""
+"""A run as the command line describes it, checked before anything starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HERE = DeploymentRequest()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest:
-    """One run, as asked for."""
+    """One run: what to measure, how much, and where to write it."""
 
     profile: Profile
     #: What is measured.
@@ -58,6 +58,7 @@ def make_run_request(
     `make_subject` makes what is measured of the scenarios' names.
     """
     wanted = known("scenario", scenarios, SCENARIOS)
+    check_faults_measured(faults, measures)
     if deployment.world_url:  # one set of services for all: what a fault does to them is one block's alone
         profile = replace(profile, lanes=1)
     return RunRequest(
@@ -78,6 +79,14 @@ def make_run_request(
             *deployment.options(),
         ],
     )
+
+
+def check_faults_measured(faults: Sequence[int], measures: Sequence[str]) -> None:
+    """Raise BenchError if a fault is named, and measures without `fault`."""
+    if faults and measures and "fault" not in measures:
+        raise BenchError(
+            f"--fault {faults[0]} is measured by --measure fault: add it, or leave out --fault {faults[0]}"
+        )
 
 
 def known(kind: str, names: Sequence[str], choices: Sequence[str]) -> list[str]:

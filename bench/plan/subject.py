@@ -1,7 +1,7 @@
 """What a run measures: the built-in scenarios, or an app of the user's own.
 
-A run knows its subject by this Protocol alone. It is bound once, where the command line is read; nothing
-that makes the plan asks which one it is. `make_stack` and what follows it have effects, the rest is pure.
+A run knows its subject only through this Protocol. The subject is chosen once, where the command line is
+read. `make_stack` and the methods after it have effects; the others are pure.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TickPlan:
     """The periodic work of one drift block."""
 
     grids: tuple[Grid, ...]
-    #: Owners that the app is asked to sync; the others tick from the start of the side on.
+    #: Owners that the block starts through the app; the others tick from the start of the side.
     asked: tuple[str, ...] = ()
 
     @property
@@ -60,7 +60,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideOptions:
-    """What a block wants of its side beyond the usual; a subject leaves out what it does not have."""
+    """Options of a side for one block. A subject ignores those that it has no use for."""
 
     #: Variables of every process.
     env: Mapping[str, str] = field(default_factory=dict)
@@ -134,7 +134,7 @@ class Subject(Protocol[StackT_co]):
         """Settings that whoever runs the side has to know."""
 
     def manifest(self) -> Mapping[str, Any]:
-        """Fields of the manifest and of the plan that tell what is measured; none for the scenarios."""
+        """Fields of the manifest and of the plan that describe the subject; empty for the scenarios."""
 
     def environment(self, env: Mapping[str, str]) -> Mapping[str, str]:
         """Those of the run's variables by which parts of the run may be found."""

@@ -77,10 +77,11 @@ class Process:
 class ProcessTable:
     """Starts processes that the guardian ends if this one is killed (see `bench.process.guardian`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, purpose: str = "") -> None:
+        """`purpose` is the last word of the guardian's command: `other_runs.RUN` for a run."""
         self._processes: list[Process] = []
         self._guardian = subprocess.Popen(
-            module_command(guardian.__name__),
+            module_command(guardian.__name__, purpose),
             stdin=subprocess.PIPE,
             start_new_session=True,
         )
@@ -123,6 +124,10 @@ class ProcessTable:
         process = Process(name, popen, log)
         self._processes.append(process)
         return process
+
+    def started_in(self, folder: Path) -> list[Process]:
+        """The processes that were started with this folder, and not stopped."""
+        return [process for process in self._processes if process.log.parent == folder]
 
     def adopt(self, group: int) -> None:
         """Have the guardian end a process group that something else started."""

@@ -42,7 +42,7 @@ class RunProgress:
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     async def step(self, label: str, guess_s: float) -> None:
         """Move the bar by `guess_s` over that many seconds; cancel it when the block ends earlier."""

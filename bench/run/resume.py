@@ -24,8 +24,9 @@ from bench.plan.run_plan import RunPlan
 from bench.plan.run_request import RunRequest
 from bench.schema import MACHINE_IDENTITY, MICRO, PLAN, SCHEMA_VERSION, TABLES
 from bench.storage import environment
+from bench.storage.disk_space import check_space
 from bench.storage.manifest import now
-from bench.storage.run_directory import RunDirectory, check_space
+from bench.storage.run_directory import RunDirectory
 from bench.storage.table_repair import mend
 
 #: Tables that are computed from the others at the end of a run.
@@ -97,8 +98,18 @@ def prepare(run: RunDirectory, run_plan: RunPlan, command: Sequence[str]) -> Run
     lines: list[Any] = run.manifest.get("cut_lines", [])  # one of an earlier version is text, and stays
     cut = [line for line in lines if not isinstance(line, dict) or line.get("block") in kept]
     past = run.manifest.get("resumptions", [])
-    run.save_manifest(cut_lines=cut, interrupted=False, finished_at=None, resumptions=[*past, record])
+    run.save_manifest(
+        cut_lines=cut, interrupted=False, stopped_by="", finished_at=None, resumptions=[*past, record]
+    )
     return left
+
+
+def remove_blocks(run: RunDirectory, names: Sequence[str]) -> None:
+    """Remove these blocks from the tables, with their events, and any row that was not written in full."""
+    for table in _tables():
+        mend(run.path / f"{table}.csv", lambda row: row["block"] not in names)
+    for name in names:
+        _events(run, name).unlink(missing_ok=True)
 
 
 def _check(what: str, before: Mapping[str, Any], here: Mapping[str, Any]) -> None:

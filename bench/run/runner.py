@@ -1,56 +1,54 @@
-"""Run every block in order, and write its results at once."""
+"""A run, from the checks before it to its end; `run.json` says what ended it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
-import httpx
 from rich.console import Console
 
 from bench.atomic_write import write_atomically
-from bench.blocks import drift, fault, latency, registry
 from bench.blocks.context import Context
 from bench.errors import BenchError
 from bench.measures.load.cpu_shares import own_line
-from bench.plan import blocks
-from bench.plan.blocks import BlockSpec
 from bench.plan.deployment import Deployment
-from bench.plan.feasibility import check_some_is_possible, possible
+from bench.plan.feasibility import check_some_is_possible
 from bench.plan.plan_file import planned
 from bench.plan.run_plan import RunPlan, make_run_plan
 from bench.plan.run_request import RunRequest
+from bench.process import other_runs
 from bench.process.process_table import ProcessTable
-from bench.run import call_costs, resume
+from bench.run import resume
+from bench.run.block_runner import BlockRunner
 from bench.run.conclusion import conclude
+from bench.run.database_check import check_database
 from bench.run.host_discovery import discover
 from bench.run.progress import RunProgress
 from bench.schema import PLAN
+from bench.storage.disk_space import DiskFullError, hold_reserve, is_disk_full
 from bench.storage.manifest import manifest
 from bench.storage.run_directory import RunDirectory
 from bench.world.broker import URL_VARIABLE, BrokerError, check_broker
 
-#: What a block may raise without ending the run: it is listed as invalid and the run goes on.
-BLOCK_ERRORS = (BenchError, BrokerError, OSError, TimeoutError, ValueError, KeyError, httpx.HTTPError)
+#: What `stopped_by` of `run.json` says of a run that is not complete.
+INTERRUPT, FULL_DISK, ERROR = "interrupt", "full disk", "error"
 
 
 def execute(request: RunRequest, console: Console) -> RunDirectory:
     """Run what the request names; raise BenchError before anything starts if that is impossible.
 
-    Ctrl-C ends the blocks under way, keeps what is written and marks the run as interrupted.
+    Ctrl-C and a full disk end the blocks under way and keep what was measured; `run.json` says so. An error
+    of the harness does too, and is raised.
     """
     run_plan = make_run_plan(request)
-    env = request.subject.environment(os.environ)
-    broker, deployment = _check_broker(request, env), discover(request, env)
+    broker, deployment = _check_parts(request)
     check_some_is_possible(run_plan, deployment)
     directory = RunDirectory.create(request.out, request.profile.name, manifest(request, broker, deployment))
     write_atomically(directory.path / PLAN, planned(request, run_plan))
-    console.print(f"writing to {directory.path}", highlight=False)
+    console.print(f"writing to {directory.path}", highlight=False, soft_wrap=True)
     with directory.claimed():
         _measure(run_plan, request, deployment, directory, console)
     return directory
@@ -65,23 +63,30 @@ def continue_run(
     """
     run_plan = make_run_plan(request)
     with directory.claimed():
-        env = request.subject.environment(os.environ)
-        broker, deployment = _check_broker(request, env), discover(request, env)
+        broker, deployment = _check_parts(request)
         resume.check_same(directory, request, run_plan, broker, deployment)
         left = resume.prepare(directory, run_plan, command)
         kept = directory.manifest["resumptions"][-1]["kept"]
-        console.print(f"resuming {directory.path}: blocks kept: {kept}", highlight=False)
+        console.print(f"resuming {directory.path}: blocks kept: {kept}", highlight=False, soft_wrap=True)
         _measure(left, request, deployment, directory, console)
+
+
+def _check_parts(request: RunRequest) -> tuple[str, Deployment]:
+    """Try database, broker and the parts on other hosts; raise BenchError for one that cannot work."""
+    env = request.subject.environment(os.environ)
+    check_database(env)
+    return _check_broker(request, env), discover(request, env)
 
 
 def _measure(
     run_plan: RunPlan, request: RunRequest, deployment: Deployment, directory: RunDirectory, console: Console
 ) -> None:
-    interrupted = False
     if untold := deployment.manifest().get("not told"):
         console.print(f"parts are elsewhere; not told: {untold}", highlight=False)
+    stopped_by, partial_blocks = ERROR, list[str]()
     try:
-        with ProcessTable() as table:
+        hold_reserve(directory.path / "work")
+        with ProcessTable(purpose=other_runs.RUN) as table:
             context = Context(
                 directory=directory,
                 table=table,
@@ -91,109 +96,56 @@ def _measure(
                 deployment=deployment,
             )
             asyncio.run(_run(run_plan, context, console))
+        stopped_by = ""
     except KeyboardInterrupt:
-        interrupted = True
+        stopped_by = INTERRUPT
         console.print("interrupted: what was measured so far is kept")
+    except DiskFullError as error:
+        stopped_by, partial_blocks = FULL_DISK, error.blocks
+        console.print(f"{error}: what was measured so far is kept", highlight=False, soft_wrap=True)
+    except Exception:
+        path = directory.path
+        console.print(
+            f"ended by an error; what was measured so far is kept: queue-or-task run --resume {path}",
+            highlight=False,
+            soft_wrap=True,
+        )
+        raise
     finally:
         if deployment.world:
             deployment.world.release(directory.manifest["run"])
         shutil.rmtree(directory.path / "work", ignore_errors=True)
-        conclude(directory, request.subject, interrupted=interrupted)
-        if line := own_line(directory.manifest["noise"]):
-            console.print(line, highlight=False)
+        _conclude(directory, request, console, stopped_by=stopped_by, partial_blocks=partial_blocks)
 
 
 async def _run(run_plan: RunPlan, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
-    run_plan, refused = possible(run_plan, context.deployment)
     with RunProgress(run_plan.guess_s(lanes), console) as progress:
-        progress.say(run_plan.summary(lanes))
-        for spec, reason in refused:
-            context.directory.append("blocks", [blocks.invalid_row(spec, reason)])
-            progress.say(f"invalid {spec.label}: {reason}")
-        await _one_by_one(run_plan.latency, context, progress, latency.run, run_plan.spares)
-        await _one_by_one(run_plan.further, context, progress, registry.run, run_plan.further_spares)
-        for together in run_plan.drift:
-            await _guarded(together, context, progress, partial(drift.run_together, together, context))
-        for alone, specs in groupby(run_plan.faults, key=lambda spec: spec.alone):
-            await _in_lanes(list(specs), context, progress, 1 if alone else lanes)
-        if run_plan.micro:
-            await _micro(context, progress)
+        ends = datetime.now().astimezone() + timedelta(seconds=run_plan.guess_s(lanes))
+        progress.say(f"{run_plan.summary(lanes)}; until about {ends:%H:%M}")
+        await BlockRunner(context, progress, run_plan).run()
 
 
-async def _micro(context: Context, progress: RunProgress) -> None:
-    """Time the call costs; without them the rest of the run still has its report."""
-    try:
-        await call_costs.run(context)
-    except BenchError as error:
-        progress.say(f"invalid micro call costs: {error}")
-    else:
-        progress.say("done    micro call costs")
-
-
-async def _one_by_one(
-    taken: Sequence[BlockSpec], context: Context, progress: RunProgress, run: registry.Run, spares: int
-) -> None:
-    """Measure block by block; one that does not count is measured again once, while there are spares."""
-    for spec in taken:
-        reason = await _guarded([spec], context, progress, partial(run, spec, context))
-        if reason and spares and blocks.can_retry(spec, reason):
-            spares -= 1
-            retry = blocks.retry_of(spec)
-            await _guarded([retry], context, progress, partial(run, retry, context))
-
-
-async def _in_lanes(faults: Sequence[BlockSpec], context: Context, progress: RunProgress, lanes: int) -> None:
-    free = asyncio.Semaphore(lanes)
-
-    async def one(spec: BlockSpec) -> None:
-        async with free:
-            work = partial(fault.run, spec, context)
-            await _guarded([spec], context, progress, work, share=lanes)
-
-    async with asyncio.TaskGroup() as group:
-        for spec in faults:
-            group.create_task(one(spec))
-
-
-async def _guarded(
-    taken: Sequence[BlockSpec],
-    context: Context,
-    progress: RunProgress,
-    work: Callable[[], Awaitable[str]],
+def _conclude(
+    directory: RunDirectory,
+    request: RunRequest,
+    console: Console,
     *,
-    share: int = 1,
-) -> str:
-    """Do one step of the run; one that fails is listed, and the run goes on.
-
-    Return why its block does not count, or nothing, as `work` does.
-    """
-    label, guess_s = taken[0].label, max(spec.guess_s for spec in taken) / share
-    bar = asyncio.create_task(progress.step(label, guess_s))
+    stopped_by: str,
+    partial_blocks: Sequence[str],
+) -> None:
+    """Close the run; on a full disk, as far as there is room."""
     try:
-        reason = await work()
-    except BLOCK_ERRORS as error:
-        reason = _first_line(error)
-        context.directory.append("blocks", [blocks.invalid_row(spec, reason) for spec in taken])
-    except BaseExceptionGroup as errors:
-        known, others = errors.split(BLOCK_ERRORS)
-        if others or not known:
+        if stopped_by == FULL_DISK:
+            resume.remove_blocks(directory, partial_blocks)
+        conclude(directory, request.subject, stopped_by=stopped_by)
+    except OSError as error:
+        if not is_disk_full(error):
             raise
-        reason = _first_line(known)
-        context.directory.append("blocks", [blocks.invalid_row(spec, reason) for spec in taken])
-    finally:
-        bar.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await bar
-    for spec in taken:
-        progress.say(f"invalid {spec.label}: {reason}" if reason else f"done    {spec.label}")
-    return reason
-
-
-def _first_line(error: BaseException) -> str:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return (str(error).splitlines() or [""])[0] or type(error).__name__
+        console.print("the disk has no room for the comparisons: free some, then resume the run")
+        return
+    if line := own_line(directory.manifest["noise"]):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 def _check_broker(request: RunRequest, env: Mapping[str, str]) -> str:

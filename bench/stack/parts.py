@@ -162,9 +162,10 @@ class SideProcesses:
         self.parts[name] = self._start(name, self.command(module, *options))
 
     async def stop(self) -> None:
-        """End every part at once, then the broker."""
-        for name in list(self.parts):
-            self._table.kill(self.parts.pop(name))
+        """End every process of the block at once, those that measure too, then the broker."""
+        for process in self._table.started_in(self.folder):
+            self._table.kill(process)
+        self.parts.clear()
         if self.broker is not None:
             await asyncio.to_thread(self.broker.stop)
 

@@ -134,7 +134,7 @@ class Stack:
 
     async def mark(self, event: Literal["fault_on", "fault_off"]) -> None:
         """Make services on another host record the moment too: effects carry their clock."""
-        if self._remote is not None and self._deployment.world_apart:
+        if self._remote is not None and self._deployment.services_on_other_host:
             await self._remote.mark(event, self.fault)
 
     async def until(self, seen: Callable[[list[dict[str, Any]]], bool], *, within_s: float) -> bool:

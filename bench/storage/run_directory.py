@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -30,9 +29,8 @@ from bench.schema import (
     Manifest,
     join_texts,
 )
+from bench.storage.disk_space import check_space
 
-#: Bytes that must be free before a run begins; a quick run writes about a tenth of it.
-FREE_BYTES_NEEDED = 300_000_000
 #: The file that is locked by the process that writes the run, for as long as it does.
 LOCK = ".lock"
 #: Cells of a number, or of true or false, that are missing.
@@ -181,16 +179,6 @@ def _without_mixed_caller_cost(frame: pd.DataFrame) -> pd.DataFrame:
     kept = frame[~(of_mail & (frame["metric"] == "caller"))] if "metric" in frame else frame
     columns = [column for column in ("caller_ms", "caller_max_ms") if column in frame]
     return kept.assign(**{column: kept[column].mask(of_mail) for column in columns})
-
-
-def check_space(out: Path) -> None:
-    """Raise BenchError where the disk under `out` has no room for a run."""
-    free = shutil.disk_usage(out).free
-    if free < FREE_BYTES_NEEDED:
-        needed = FREE_BYTES_NEEDED // 1_000_000
-        raise BenchError(
-            f"{out} has {free // 1_000_000} MB free, a run needs {needed}: free some or use --out"
-        )
 
 
 def _fresh_folder(out: Path, name: str) -> Path:

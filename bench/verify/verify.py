@@ -12,7 +12,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from bench.blocks import fault as fault_block
 from bench.blocks import latency
 from bench.blocks.context import Context
 from bench.faults.spec import Expected, Fault
+from bench.ledger import reader
 from bench.measures.events.block import NS_PER_MS
 from bench.measures.latency.validity import HICCUP_P99_MS
 from bench.plan.blocks import BlockSpec
@@ -200,6 +201,9 @@ def check_tables(directory: RunDirectory, measured: Measured, size: Size) -> lis
         *checks.stall(
             failures,
             jobs[jobs["block"] == measured.stalled.block],
+            stalls_ns=planted_stalls_ns(
+                directory, [measured.stalled.block, *failures[failures["side"] == "truth-stall"]["block"]]
+            ),
             base_ms=base_ms,
             noise=measured.stalled.noise or noise,
             lag_noise=measured.lag_noise,
@@ -210,6 +214,16 @@ def check_tables(directory: RunDirectory, measured: Measured, size: Size) -> lis
         ),
         checks.label_bias(same_side.label_bias(cut)),
     ]
+
+
+def planted_stalls_ns(directory: RunDirectory, blocks: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """Return from when to when the loop of each block's side was blocked, as the side recorded it."""
+    found = {}
+    for block in blocks:
+        events, _ = reader.read_events(directory.path / f"events-{block}.jsonl")
+        times = [int(event["t"]) for event in events if event.get("planted")]
+        found[block] = (min(times, default=0), max(times, default=0))
+    return found
 
 
 async def _latency(context: Context, name: str, repetition: int, tries: int) -> MeasuredBlock:

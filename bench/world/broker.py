@@ -1,4 +1,4 @@
-"""A broker that speaks Redis's protocol, for one block: found, started, hurt and stopped.
+"""A broker that speaks Redis's protocol, for one block: found, started, killed, paused and stopped.
 
 Where it comes from, first match:
 
@@ -38,7 +38,9 @@ SCHEMES: Final = ("redis", "rediss", "unix")
 #: Celery's own queue, and what `celery_impl.sidekiq` keeps jobs in that wait for something.
 QUEUE: Final = "celery"
 SETS: Final = ("sidekiq:schedule", "sidekiq:retry", "sidekiq:dead")
-#: Seconds that the server of REDIS_URL may take to answer PING.
+#: Seconds after which a server deletes the key of a trial, should the run be killed in it.
+TRIAL_S: Final = 10
+#: Seconds that the server of REDIS_URL may take to answer.
 REACHABLE_WITHIN_S: Final = 2.0
 
 
@@ -71,7 +73,7 @@ class Broker:
         """
         url = env.get(URL_VARIABLE)
         if url and port is None:
-            _check_reachable(url)
+            _check_usable(url)
             return cls(url, None, key_prefix)
         server = start_server(folder, persistence=persistence, port=port, path=env.get("PATH"))
         return cls(f"redis://127.0.0.1:{server.port}/0", server)
@@ -134,27 +136,42 @@ class Broker:
 def check_broker(env: Mapping[str, str], *, named: str = URL_VARIABLE) -> str:
     """Where the broker would come from, as text; raise BrokerError where it cannot be had.
 
-    `named` is what its caller was told the URL by.
+    `named` is the option or variable that holds the URL.
     """
     url = env.get(URL_VARIABLE)
     if url:
-        _check_reachable(url, named)
+        _check_usable(url, named)
         return f"{named} {_without_password(url)}"
     return Path(server_binary(env.get("PATH"))).name
 
 
-def _check_reachable(url: str, named: str = URL_VARIABLE) -> None:
+def _check_usable(url: str, named: str = URL_VARIABLE) -> None:
     scheme = urlsplit(url).scheme
     if scheme not in SCHEMES:
         message = f"{named} is {_without_password(url)!r}: its scheme must be one of {', '.join(SCHEMES)}"
         raise BrokerError(message)
     try:
-        with client(url, within_s=REACHABLE_WITHIN_S) as connected:
-            connected.ping()
+        problem = _problem(url)
+    except redis.AuthenticationError as error:
+        problem = f"which refuses the user or the password ({error}): correct it"
+    except redis.ResponseError as error:
+        problem = f"which cannot be used ({error}): name a server that takes writes and commands"
     except (redis.RedisError, OSError, ValueError) as error:
-        shown = _without_password(url)
-        message = f"{named} is {shown!r}, which does not answer ({error}): start it, or leave {named} out"
-        raise BrokerError(message) from error
+        problem = f"which does not answer ({error}): start it"
+    if problem:
+        raise BrokerError(f"{named} is {_without_password(url)!r}, {problem}, or leave {named} out")
+
+
+def _problem(url: str) -> str:
+    """Why a server that answers cannot be used; empty if it can. A key is written and deleted."""
+    with client(url, within_s=REACHABLE_WITHIN_S) as connected:
+        server = connected.info("server")
+        if "cluster" in (server.get("redis_mode"), server.get("server_mode")):  # Redis, Valkey
+            return "a server in cluster mode, over which Celery cannot send: name a single server"
+        key = f"queue-or-task:trial:{uuid.uuid4().hex}"
+        connected.set(key, "", ex=TRIAL_S)
+        connected.delete(key)
+    return ""
 
 
 def delete_waiting(url: str, prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""The world's control server: sets faults and tells what the services saw.
+"""The world's control server: sets faults and reports what the services received.
 
 | request              | answer                                                                  |
 |----------------------|-------------------------------------------------------------------------|

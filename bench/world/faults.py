@@ -25,7 +25,7 @@ Mode = Literal["ok", "status", "hang", "slow"]
 
 SERVICES: tuple[Service, ...] = get_args(Service)
 MODES: tuple[Mode, ...] = get_args(Mode)
-#: Seconds that a slow service takes, unless told otherwise.
+#: Seconds that a slow service takes, by default.
 DEFAULT_SLOW_S = 2.0
 
 

@@ -1,4 +1,4 @@
-"""The mail server: real SMTP, faulty when told.
+"""The mail server: real SMTP, with faults on request.
 
 A message is accepted after the latency, with an `effect` for the job that its Message-ID names
 (the part before the @ is the user's id). The last messages can be read back.
@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from bench.world.faults import ServiceFaults
 from scenarios import jobs, ledger
 
-#: The answer of a mail server that fails, unless told otherwise: "try again later".
+#: The answer of a mail server that fails, by default: "try again later".
 DEFAULT_STATUS = 451
 #: Messages that can be read back.
 KEPT = 1000

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ import amqp
 
 from bench.errors import BenchError
 from bench.process.process_table import Process, ProcessTable
+from bench.world.server import free_ports
 
 #: How to get a RabbitMQ, where there is none.
 INSTALL: Final = "no rabbitmq-server: apt-get install -y --no-install-recommends rabbitmq-server"
@@ -42,7 +42,7 @@ class Node:
 
     def __init__(self, folder: Path, table: ProcessTable) -> None:
         self.folder = folder
-        self.port, dist, self._epmd_port = _free_ports(3)
+        self.port, dist, self._epmd_port = free_ports(3)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._table = table
         self._server: Process | None = None
@@ -177,14 +177,3 @@ def server_binary() -> str | None:
         if found := shutil.which("rabbitmq-server", path=place):
             return found
     return shutil.which("rabbitmq-server")
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()

@@ -45,7 +45,7 @@ class RemoteWorld:
 
     @classmethod
     def connect(cls, url: str) -> Self:
-        """Ask who answers at the URL; raise BenchError, one line, where it is no world of this version."""
+        """Connect to the world at the URL; raise BenchError if no world of this version answers."""
         try:
             answer = httpx.get(url, timeout=ANSWER_S, trust_env=False)
             told = answer.raise_for_status().json()
@@ -67,7 +67,7 @@ class RemoteWorld:
             raise BenchError(f"--world-url {url} tells no {error}: start another world there") from error
 
     def release(self, run: str) -> None:
-        """Say that the run is over; a world that is away will find out by itself."""
+        """End the run at the world. A world that does not answer ends it by its own time limit."""
         with contextlib.suppress(httpx.HTTPError):
             httpx.delete(f"{self.url.rstrip('/')}/runs/{run}", timeout=ANSWER_S, trust_env=False)
 
@@ -85,7 +85,7 @@ class RemoteLedger:
         self._fetching: asyncio.Task[None] | None = None
 
     async def begin(self, latency_ms: float | None) -> None:
-        """Have the services well, as slow as asked, and fetch from here on; raise BenchError where taken."""
+        """Reset the services to this latency and start to fetch; raise BenchError if another run is there."""
         run, block = self._context["run"], self._context["block"]
         body = {"run": run, "block": block, "latency_ms": latency_ms}
         told = await self._request("POST", "/blocks", json=body)
@@ -115,7 +115,7 @@ class RemoteLedger:
         await self._client.aclose()
 
     async def _fetch_on(self) -> None:
-        """Fetch for as long as the block lasts; a world that is away is told of by the last fetch."""
+        """Fetch until the block ends. Errors are ignored here: the last fetch raises them."""
         while True:
             with contextlib.suppress(BenchError):
                 await self.fetch()

@@ -1,4 +1,4 @@
-"""What the services know: made of what they are asked alone, so that a test can tell a right answer."""
+"""The answers of the services: each depends on the request alone, so that a test can check it."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Services:
         return self.standing
 
     async def serve(self, sockets: Sequence[socket.socket], ready: Callable[[dict[str, str]], None]) -> None:
-        """Serve on the sockets of `NAMES` until SIGTERM or SIGINT; `ready` is told the URLs."""
+        """Serve on the sockets of `NAMES` until SIGTERM or SIGINT; `ready` is called with the URLs."""
         asked = stop_on_signals()
         bound = dict(zip(NAMES, sockets, strict=True))
         servers = {name: Server(app) for name, app in self._apps().items()}
@@ -95,7 +95,7 @@ class Services:
 def serve_shared_world(address: str, port: int, say: Callable[[str], None]) -> None:
     """Serve the runs of other hosts at ports `port`, `port` + 1, … of the address until stopped.
 
-    Raise PortTakenError where one of them cannot be used. `say` is told each line for a person.
+    Raise PortTakenError where one of them cannot be used. `say` is called with each line for a person.
     """
     latency_s = DEFAULT_LATENCY_MS / 1000
     with ExitStack() as held:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -40,7 +41,7 @@ _EXEC_WITH_PARENT = (
 
 
 class BrokerError(RuntimeError):
-    """There is no broker, or it cannot do what was asked; one line says why and what to do."""
+    """There is no broker, or it cannot be used; the text says why and what to do, in one line."""
 
 
 class Server:
@@ -120,7 +121,7 @@ def start_server(folder: Path, *, persistence: bool, port: int | None, path: str
     if port is not None:
         _check_free(port)
     for attempt in range(PORT_ATTEMPTS):
-        chosen = _free_port() if port is None else port
+        chosen = free_ports(1)[0] if port is None else port
         server = Server(folder, binary=binary, persistence=persistence, port=chosen)
         try:
             server.launch()
@@ -132,10 +133,13 @@ def start_server(folder: Path, *, persistence: bool, port: int | None, path: str
     raise AssertionError  # the last attempt has returned or raised
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Return `count` different ports of 127.0.0.1 that are free now."""
+    with ExitStack() as probes:
+        sockets = [probes.enter_context(socket.socket()) for _ in range(count)]
+        for probe in sockets:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in sockets]
 
 
 def _check_free(port: int) -> None:
@@ -166,7 +170,7 @@ def server_binary(path: str | None = None) -> str:
 
 
 def client(url: str, *, within_s: float) -> redis.Redis:
-    """A client that asks once and waits `within_s` seconds for a connection and for an answer."""
+    """Return a client without retries that waits `within_s` seconds for a connection and for an answer."""
     options = {"socket_timeout": within_s, "retry": Retry(NoBackoff(), 0)}
     if urlsplit(url).scheme != "unix":
         options["socket_connect_timeout"] = within_s

@@ -1,4 +1,4 @@
-"""The CRM, the fulfilment service and the node: real HTTP servers, faulty when told.
+"""The CRM, the fulfilment service and the node: real HTTP servers, with faults on request.
 
 | service     | request                                              | answer                     |
 |-------------|------------------------------------------------------|----------------------------|
@@ -30,7 +30,7 @@ from bench.world import replies
 from bench.world.faults import Service, ServiceFault, ServiceFaults
 from scenarios import jobs, ledger
 
-#: The answer of an HTTP service that fails, unless told otherwise.
+#: The answer of an HTTP service that fails, by default.
 DEFAULT_STATUS = 503
 #: The client went away; sent to nobody.
 _GONE = 499

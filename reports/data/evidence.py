@@ -133,6 +133,21 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """The most that a side gets done, requests of the common mix a second, as an interval over its ramps."""
+
+    side: str
+    ramps: int
+    low: float
+    #: `inf` where the generator limited a ramp: the interval is open.
+    high: float
+
+    def __str__(self) -> str:
+        """As in "73 to 92/s"."""
+        return f"{formatting.span(self.low, self.high)}/s"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
     """What a side uses: medians over its blocks, NaN if not measured."""
 
@@ -224,6 +239,28 @@ def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, li
         for side, group in groups(rows, "side")
     }
     return {side: counts for side, counts in found.items() if counts}
+
+
+def capacities(table: pd.DataFrame) -> list[Capacity]:
+    """The capacity of each side in the order of the table.
+
+    A ramp shows it between what was done a second, or the last step that held if that is less, and the first
+    step that did not hold: a step is 25 %. The interval spans those of all ramps of the side.
+    """
+    found = []
+    for side, rows in groups(table, "side"):
+        lows = rows[["capacity_per_s", "held_per_s"]].min(axis=1)
+        highs = rows[["capacity_per_s", "broke_per_s"]].max(axis=1)
+        is_open = rows["broke_per_s"].isna()
+        found.append(
+            Capacity(
+                side=str(side),
+                ramps=len(rows),
+                low=float(lows.min()),
+                high=math.inf if is_open.any() else float(highs.max()),
+            )
+        )
+    return found
 
 
 def cost(table: pd.DataFrame, side: str) -> Cost | None:

@@ -205,6 +205,16 @@ def interval(low: float, high: float) -> str:
     return f"{number(low)} to {number(high)} \N{MULTIPLICATION SIGN}" if known else ""
 
 
+def span(low: float, high: float) -> str:
+    """An interval of two significant digits, as in "73 to 92"; "at least 240" where it has no upper end."""
+    if not math.isfinite(low):
+        return NOTHING
+    if not math.isfinite(high):
+        return f"at least {number(low, 2)}"
+    ends = number(low, 2), number(high, 2)
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def plural(number_of: float, noun: str) -> str:
     """A number with its noun: "no pair", "1 pair", "4 pairs"."""
     return f"{count(number_of) if number_of else 'no'} {noun}{'s' if number_of > 1 else ''}"

@@ -6,13 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bench.schema import SCHEMA, SIDES
-from reports.data import evidence, formatting
+from bench.schema import MINIMUM_SAMPLES, SCHEMA, SIDES
+from reports.data import evidence, formatting, quantiles
 from reports.data.frames import groups, records
 from reports.data.run import Run
 
+#: The highest quantile of the phase.
+TAIL = 0.99
+NS_PER_MS = 1_000_000
 #: Units that stand in the heading, since the cells do not have them.
 UNITS_IN_HEADINGS = frozenset({"ppm", "MB"})
 
@@ -51,19 +55,38 @@ def headings(table: str) -> dict[str, str]:
 def drift(run: Run) -> Table | None:
     """One row for each side and policy: medians over its owners and blocks, ticks as sums."""
     found = groups(run.table("drift"), "side", "policy")
-    rows = [_drift_row(side, policy, group) for (side, policy), group in found]
-    return table("The sync's grid kept: medians over owners and blocks; ticks are sums", rows)
+    tails = _phase_p99(run.table("ticks"))
+    rows = [
+        _drift_row(side, policy, group, tails.get((side, policy)), any_tail=bool(tails))
+        for (side, policy), group in found
+    ]
+    caption = "The sync's grid kept: medians over owners and blocks; ticks are sums"
+    return table(f"{caption}; phase p99 is over all ticks" if tails else caption, rows)
 
 
-def _drift_row(side: str, policy: str, rows: pd.DataFrame) -> dict[str, str]:
+def _phase_p99(ticks: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """The p99 of the phase over all ticks of a side and policy; none of those with too few ticks."""
+    first = ticks[~ticks["duplicate"].fillna(value=False).astype(bool)]
+    phases = first.assign(phase=(first["start_ns"] - first["due_ns"]) / NS_PER_MS).dropna(subset=["phase"])
+    return {
+        (str(side), str(policy)): quantiles.quantile(np.sort(rows["phase"].to_numpy()), TAIL)
+        for (side, policy), rows in groups(phases, "side", "policy")
+        if len(rows) >= MINIMUM_SAMPLES[TAIL]
+    }
+
+
+def _drift_row(
+    side: str, policy: str, rows: pd.DataFrame, tail_ms: float | None, *, any_tail: bool
+) -> dict[str, str]:
     names = headings("drift")
+    tail = {names["phase_p99_ms"]: formatting.NOTHING if tail_ms is None else formatting.ms(tail_ms)}
     return {
         "side and policy": f"{formatting.side(side)}, {formatting.policy(policy)}",
         names["age_p99_ms"]: formatting.age(evidence.middle(rows["age_p99_ms"])),
         names["age_max_ms"]: formatting.age(float(rows["age_max_ms"].max())),
         names["drift_ppm"]: formatting.number(evidence.middle(rows["drift_ppm"])),
         names["phase_p50_ms"]: formatting.ms(evidence.middle(rows["phase_p50_ms"])),
-        names["phase_p99_ms"]: formatting.ms(evidence.middle(rows["phase_p99_ms"])),
+        **(tail if any_tail else {}),
         names["jitter_sd_ms"]: formatting.ms(evidence.middle(rows["jitter_sd_ms"])),
         names["on_time_percent"]: f"{formatting.number(evidence.middle(rows['on_time_percent']))} %",
         names["ticks_run"]: formatting.count_of(rows["ticks_run"].sum(), rows["ticks_due"].sum()),

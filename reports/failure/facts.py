@@ -40,12 +40,18 @@ def facts(
 
 
 def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
-    """Losses per strike and per exposed job; never per day. Where none was told every accepted job counts."""
-    lost, reached = total(strikes, "lost"), total(exposure, "exposed")
-    exposed = max(reached, lost) if reached > 0 else total(strikes, "accepted")
+    """Losses per strike and per exposed job; never per day. Where none was told every accepted job counts.
+
+    A strike that exposed no job says nothing of losses, and is not among those that are counted.
+    """
+    lost = total(strikes, "lost")
+    empty = {strike["block"] for strike in exposure if strike["exposed"] == 0}
+    hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes) - len(empty)
+    if not periodic(strikes) and strikes and not n:
+        return "not exposed: at no strike was a job accepted and not done"
+    exposed = max(total(exposure, "exposed"), lost) if exposure else total(strikes, "accepted")
     if periodic(strikes) or not exposed > 0:
         return ""
-    hit, n = sum(strike["lost"] > 0 for strike in strikes), len(strikes)
     if lost > 0:
         return (
             f"{formatting.count_of(lost, exposed)} exposed jobs lost "

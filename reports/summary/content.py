@@ -15,12 +15,12 @@
 | problems      | files that could not be read in full                                               |
 | missing       | `what` the run lacks, and the `command` that fills it                              |
 | blocks        | `total`, and how many were left out as `invalid`                                   |
+| measured      | how many blocks of each measure count; `micro`: how many call costs                |
 | answer        | the headline: each choice with its scenarios and their conditions                  |
 | verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), take (the    |
 |               | choice with its queue, as "a hardened queue"), condition, queue_note (what that    |
 |               | queue is), sentence, question, numbers (label, value, detail), caveat, marks (for  |
 |               | each side: state held, broken or unknown, text, at)                                |
-| also_measured | what was measured that no verdict speaks of, each in words                         |
 | figures       | key, scenario, side, policy, unit, value, low, high, n: `reports.summary.figures`  |
 | comparisons   | a metric's quantile of side over baseline: pairs, ratio with low and high (95 %),  |
 |               | difference_ms, words, why                                                          |
@@ -42,7 +42,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.schema import MACHINE_IDENTITY, MEASURE_LABELS
+from bench.schema import MACHINE_IDENTITY
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.frames import groups
 from reports.data.run import Run
@@ -50,15 +50,12 @@ from reports.failure.cells import state
 from reports.pages import report
 from reports.summary.figures import figures
 from reports.summary.plain import plain
-from reports.verdicts import Verdict, account_setup, account_sync, verdicts
+from reports.verdicts import Verdict, verdicts
 
 #: Raised by one when a key changes its meaning or goes.
 SUMMARY_VERSION = 1
 #: Accepted jobs and their classes, summed over the strikes of a fault.
 _COUNTS = ("accepted", "done_once", "duplicated", "failed_visibly", "stuck", "lost", "late", "unknown")
-#: What verdicts rest on.
-_JUDGED = frozenset({"latency", "drift", "fault"})
-_JUDGED_FAULTS = frozenset({*account_setup.ENDINGS, account_sync.REPLICAS})
 _COMPARED = ("scenario", "metric", "quantile", "baseline", "side", "pairs", "ratio", "low", "high")
 
 
@@ -86,9 +83,9 @@ def summary(run: Run) -> dict[str, Any]:
             "problems": run.problems,
             "missing": [gap for verdict in judged for gap in verdict.gaps],
             "blocks": {"total": len(run.tables["blocks"]), "invalid": len(run.invalid_blocks())},
+            "measured": _measured(run),
             "answer": report.answer(judged),
             "verdicts": [_verdict(verdict) for verdict in judged],
-            "also_measured": _also_measured(run),
             "figures": figures(run),
             "comparisons": _comparisons(run),
             "faults": _faults(run),
@@ -97,6 +94,14 @@ def summary(run: Run) -> dict[str, Any]:
         }
     )
     return whole
+
+
+def _measured(run: Run) -> dict[str, int]:
+    rows = run.table("blocks")  # those that count
+    found = {
+        str(measure): int(blocks) for measure, blocks in rows["measure"].value_counts(sort=False).items()
+    }
+    return found | ({"micro": len(run.micro)} if run.micro else {})
 
 
 def _exposed(run: Run, strikes: pd.DataFrame, scenario: str) -> int | None:
@@ -108,16 +113,6 @@ def _exposed(run: Run, strikes: pd.DataFrame, scenario: str) -> int | None:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     names = ("scenario", "choice", "take", "condition", "queue_note", "sentence", "question", "numbers")
     return {name: getattr(verdict, name) for name in (*names, "caveat", "marks")}
-
-
-def _also_measured(run: Run) -> list[str]:
-    """The measures and faults that no verdict rests on, and a load that compared no sides."""
-    measured = run.valid_blocks()["measure"].unique()
-    found = [label for name, label in MEASURE_LABELS.items() if name in measured and name not in _JUDGED]
-    if "latency" in measured and run.table("comparisons").empty:
-        found.insert(0, MEASURE_LABELS["latency"])
-    faults = sorted({int(fault) for fault in run.table("failures")["fault"].dropna()} - _JUDGED_FAULTS)
-    return found + [f"fault {fault} ({formatting.fault_name(fault)})" for fault in faults]
 
 
 def _comparisons(run: Run) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The verdicts of a run as a table for a terminal, made of `summary.json` alone."""
+"""The verdicts of a run as a table for a terminal, and figures without one; made of `summary.json` alone."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from typing import Any
 
 from bench.schema import SIDES
 from reports.data import formatting
+from reports.summary import figures
+from reports.summary.plain import number
 
+#: Choices of a verdict that decide nothing.
+OPEN = frozenset({"unsettled", "not measured"})
 #: Spaces between two columns.
 GAP = 3
-#: Figures without a verdict that are named; the report has the rest.
-MOST_NAMED = 5
 
 
 def terminal(summary: Mapping[str, Any]) -> str:
-    """Warnings, then a row for each verdict, with a tick, a cross or a question mark for each side."""
+    """Warnings, then a row for each verdict, with a tick, a cross or a question mark for each side.
+
+    After the table: how much of each measure counts, and the key figures of scenarios without a verdict.
+    """
     warnings = [f"! {text}" for text in summary["stamps"]]
     sides = marked_sides(summary)
     rows = [("", *map(formatting.side, sides), "take")]
@@ -23,12 +28,28 @@ def terminal(summary: Mapping[str, Any]) -> str:
         cells = {mark["side"]: mark_text(mark) for mark in verdict["marks"]}
         name = formatting.scenario(verdict["scenario"])
         rows.append((name, *(cells.get(side, formatting.NOTHING) for side in sides), verdict["take"]))
-    return "\n".join([*warnings, *_aligned(rows), *_also_measured(summary["also_measured"])]) + "\n"
+    return "\n".join([*warnings, *_aligned(rows), "", _measured(summary), *_figures(summary)]) + "\n"
 
 
-def _also_measured(found: Sequence[str]) -> list[str]:
-    more = [f"{len(found) - MOST_NAMED} more"] if len(found) > MOST_NAMED else []
-    return [f"no verdict on, but in the report: {', '.join([*found[:MOST_NAMED], *more])}"] if found else []
+def _measured(summary: Mapping[str, Any]) -> str:
+    """How many blocks of each measure count, as in "measured: latency 8 blocks, fault 4 blocks"."""
+    found = dict(summary["measured"])
+    costs = found.pop("micro", 0)
+    parts = [f"{measure} {formatting.plural(blocks, 'block')}" for measure, blocks in found.items()]
+    parts += [formatting.plural(costs, "call cost")] if costs else []
+    return f"measured: {', '.join(parts) or 'nothing that counts'}"
+
+
+def _figures(summary: Mapping[str, Any]) -> list[str]:
+    """A line for each key figure that was measured without deciding a verdict."""
+    undecided = {verdict["scenario"] for verdict in summary["verdicts"] if verdict["choice"] in OPEN}
+    lines: dict[str, list[str]] = {}
+    for item in summary["figures"] if undecided else ():
+        if item["scenario"] in {*undecided, ""} and item["value"] is not None:
+            title = figures.title(item["key"], item["scenario"], item["policy"])
+            value = figures.formatted(number(item["value"]), item["key"])
+            lines.setdefault(title, []).append(f"{formatting.side(item['side'])} {value}")
+    return [f"  {title}: {', '.join(values)}" for title, values in lines.items()]
 
 
 def marked_sides(summary: Mapping[str, Any]) -> list[str]:

@@ -49,7 +49,13 @@ class Engine:
         for attempt in range(1, self.truth.times(number) + 1 if number else 2):
             self._app_loop.call_soon_threadsafe(self._start, scenario, job, attempt, work)
         if number and number == self.truth.stall_at_job:
-            self._app_loop.call_soon_threadsafe(time.sleep, self.truth.stall_s)
+            self._app_loop.call_soon_threadsafe(self._stall)
+
+    def _stall(self) -> None:
+        """Block the loop, and record from when to when."""
+        ledger.record("fault_on", planted=True)
+        time.sleep(self.truth.stall_s)
+        ledger.record("fault_off", planted=True)
 
     def sync(self, owner: str, run: Work) -> None:
         """Run every second of this side's clock from now on; starting twice is the same as once."""

@@ -9,7 +9,7 @@ from bench.faults.target import Target
 
 #: Seconds of silence: longer than a caller waits (10 s), so that a hang shows as one.
 SILENT_S = 12.0
-#: Milliseconds beyond which a caller counts as blocked.
+#: Milliseconds above which a caller counts as blocked.
 BLOCKED_MS = 5000.0
 #: Milliseconds within which the hardened caller must have its answer, on two busy cores.
 BOUND_MS = 2000.0

@@ -9,7 +9,7 @@ from bench.faults.target import Target
 
 #: Jobs that keep a result, handed over while the store is away.
 STORED = 3
-#: Milliseconds beyond which a caller was held up by it.
+#: Milliseconds above which the fault delayed the caller.
 CALLER_MS = 1000.0
 
 

@@ -10,7 +10,7 @@ from bench.faults.spec import CheckInput, Expected, Fault, nothing_lost
 from bench.faults.target import Target
 from bench.ledger.job_names import MARK
 
-#: Runs of one job beyond which nothing caps it.
+#: Runs of one job above which it counts as uncapped.
 SPIN = 20
 
 

@@ -21,7 +21,7 @@ LEASE_VARIABLE = "QUEUE_OR_TASK_SYNC_LEASE"
 
 
 async def prepare(target: Target) -> None:
-    """Start the second of each; the second app is asked for the same owners."""
+    """Start a second app and a second beat; the second app syncs the same owners."""
     url = await target.processes.start_replica()
     async with httpx.AsyncClient(trust_env=False) as client:
         for owner in target.client.owners:

@@ -2,8 +2,9 @@
 
 A job is exposed if it was accepted by the end of the fault and had no effect before the fault began. Any
 other job could not be lost by the fault: to count it would make the loss look small. A kill begins and ends
-at the moment that it is made. Beside the exposed stand the unanswered: jobs submitted by the end of the
-fault whose caller never heard whether they were accepted.
+at the moment that it is made. A job that was lost was exposed, whenever it was accepted: a broker may hand
+one to the connection of a worker that has just died. Beside the exposed stand the unanswered: jobs submitted
+by the end of the fault whose caller never heard whether they were accepted.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ class Exposure:
 def exposure(events: Sequence[Event], *, scenario: str, from_ns: int, until_ns: int) -> Exposure:
     """Return the jobs that were exposed to a fault that lasted from `from_ns` until `until_ns`."""
     judged, found = judge(events, scenario=scenario, deadline_ms=math.inf), histories(events)
-    exposed = [job for job in judged.acceptance["accepted"] if _is_exposed(found[job], from_ns, until_ns)]
     lost = set(judged.classes["lost"])
+    exposed = [
+        job
+        for job in judged.acceptance["accepted"]
+        if job in lost or _is_exposed(found[job], from_ns, until_ns)
+    ]
     unknown = judged.acceptance["unknown"]
     return Exposure(
         exposed=tuple(exposed),

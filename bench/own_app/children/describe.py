@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import Any
 
 from celery import Celery, Task
@@ -56,6 +57,7 @@ def describe(request: Mapping[str, Any]) -> AppDescription:
     tasks = {name: _task(app, name) for name in request["calls"]}
     for name, calls in request["calls"].items():
         _check_calls(tasks[name], calls)
+        _check_coroutine(tasks[name])
     if request["reach"]:
         _reach(app)
     entries = [_entry(name, entry) for name, entry in dict(app.conf.beat_schedule or {}).items()]
@@ -107,6 +109,13 @@ def _check_calls(task: Task[Any, Any], calls: Sequence[Sequence[Any]]) -> None:
         except TypeError as error:
             call = f"args {json.dumps(args)}, kwargs {json.dumps(kwargs)}"
             raise AppError(f"{call} do not fit {task.name}{signature}: {error}") from error
+
+
+def _check_coroutine(task: Task[Any, Any]) -> None:
+    function = getattr(task, "_orig_run", task.run)  # what `autoretry_for` wraps
+    if inspect.iscoroutinefunction(function) and find_spec("greenlet") is None:
+        install = f"{sys.executable} -m pip install greenlet"
+        raise AppError(f"{task.name} is a coroutine, which runs in-process by greenlet: {install}")
 
 
 def _signature(task: Task[Any, Any]) -> inspect.Signature:

@@ -10,9 +10,12 @@ from reports.data.run import Run
 from reports.data.tables import Table, headings, ordered, table
 from reports.figures import canvas, dot_strips, line_chart
 
+#: Digits of a rate: a step of a ramp is 25 %.
+DIGITS = 2
+
 
 def _per_s(value: float) -> str:
-    return f"{formatting.number(value)}/s"
+    return f"{formatting.number(value, DIGITS)}/s"
 
 
 def capacity(run: Run) -> canvas.Figure | None:
@@ -25,10 +28,14 @@ def capacity(run: Run) -> canvas.Figure | None:
         dot_strips.draw([drawn]),
         slug="capacity",
         title="The most that each side gets done",
-        description=dot_strips.describe([drawn]),
+        description=[
+            f"{formatting.side(one.side)}: {one}, {formatting.plural(one.ramps, 'ramp')}"
+            for one in evidence.capacities(found)
+        ],
         caption="The most that each side got done, once a ramp of rates had left it behind: how far the load "
         "may grow on this machine.",
-        notes="The mark is the median, each pale dot one ramp, the bar their range, which is no interval.",
+        notes="Each pale dot is one ramp; the table has the interval from the last step that a ramp held to "
+        "the first that it did not, over all ramps.",
         n=", ".join(f"{line.name} {formatting.plural(len(line.dots), 'ramp')}" for line in drawn.lines),
         command=rerun_commands.measure(run, "load"),
         numbers=capacities(found),
@@ -37,16 +44,14 @@ def capacity(run: Run) -> canvas.Figure | None:
 
 
 def capacities(found: pd.DataFrame) -> Table | None:
-    """Capacity, the steps around it, and who used the processor beyond it."""
+    """Capacity as an interval over the ramps, and who used the processor beyond it."""
     names = headings("capacity")
+    intervals = {one.side: one for one in evidence.capacities(found)}
     rows = [
         {
             "side": formatting.side(str(side)),
             "ramps": formatting.count(len(own)),
-            names["capacity_per_s"]: formatting.number(evidence.middle(own["capacity_per_s"])),
-            names["capacity_jobs_per_s"]: formatting.number(evidence.middle(own["capacity_jobs_per_s"])),
-            names["held_per_s"]: formatting.number(evidence.middle(own["held_per_s"])),
-            names["broke_per_s"]: formatting.number(evidence.middle(own["broke_per_s"])),
+            "capacity, requests/s": formatting.span(intervals[str(side)].low, intervals[str(side)].high),
             names["side_cores"]: formatting.number(evidence.middle(own["side_cores"])),
             names["services_cores"]: formatting.number(evidence.middle(own["services_cores"])),
             names["generator_cores"]: formatting.number(evidence.middle(own["generator_cores"])),
@@ -54,27 +59,32 @@ def capacities(found: pd.DataFrame) -> Table | None:
         }
         for side, own in groups(found, "side")
     ]
-    return table("medians over ramps", rows, (names["limited_by"],), folded=True)
+    return table(
+        "capacity over all ramps of a side; cores are medians", rows, (names["limited_by"],), folded=True
+    )
 
 
 def ramps(run: Run) -> canvas.Figure | None:
-    """Jobs done a second against jobs due a second, step by step."""
+    """Requests done a second against requests due a second, step by step."""
     found = run.table("ramps")
     found = found[found["seconds"] > 0]
-    per_s = found.assign(due=found["due_jobs"] / found["seconds"], done=found["done_jobs"] / found["seconds"])
+    requests = (found["rate_per_s"] * found["seconds"]).groupby(found["block"]).transform("sum")
+    jobs_a_request = found["due_jobs"].groupby(found["block"]).transform("sum") / requests
+    seconds = found["seconds"] * jobs_a_request
+    per_s = found.assign(due=found["due_jobs"] / seconds, done=found["done_jobs"] / seconds)
     kept = per_s[(per_s["due"] > 0) & (per_s["due"] < canvas.LARGEST)]
     drawn = line_chart.plot(
-        "jobs done a second (log)",
+        "requests done a second (log)",
         [_trend(kept[kept["side"] == side], side) for side in ordered(kept["side"])],
     )
     if drawn is None:
         return None
     return canvas.figure(
-        line_chart.draw([drawn], line_chart.Scale(name="jobs due a second (log)", log=True), height=2.7),
+        line_chart.draw([drawn], line_chart.Scale(name="requests due a second (log)", log=True), height=2.7),
         slug="ramps",
         title="Where each side stops keeping up",
         description=[
-            f"{trend.name}: {formatting.number(max(y for _, y in trend.points))} jobs/s at most in a step"
+            f"{trend.name}: {_per_s(max(y for _, y in trend.points))} at most in a step"
             for trend in drawn.trends
         ],
         caption="A side that keeps up does what is due. Where its line turns level or falls, the rest waits.",
@@ -107,9 +117,8 @@ def steps(found: pd.DataFrame) -> Table | None:
     rows = [
         {
             "side": f"{formatting.side(row['side'])}, step {formatting.count(row['step'])}",
-            names["rate_per_s"]: formatting.number(row["rate_per_s"]),
-            "jobs due/s": formatting.number(row["due"]),
-            "jobs done/s": formatting.number(row["done"]),
+            "requests due/s": formatting.number(row["due"]),
+            "requests done/s": formatting.number(row["done"]),
             names["backlog_start"]: formatting.count(row["backlog_start"]),
             names["backlog_end"]: formatting.count(row["backlog_end"]),
             names["oldest_s"]: formatting.seconds(row["oldest_s"]),

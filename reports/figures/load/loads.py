@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from bench.schema import MINIMUM_SAMPLES
@@ -120,12 +122,14 @@ def numbers(run: Run, rows: pd.DataFrame) -> Table | None:
     found, names = [], headings("loads")
     for (side, share), own in groups(run.table("loads"), "side", "share"):
         values = rows[(rows["side"] == side) & (rows["share"] == share)]
+        requests, jobs = (own["rate_per_s"] * own["seconds"]).sum(), own["due_jobs"].sum()
+        growth = evidence.middle(own["growth_per_s"]) * requests / jobs if jobs else math.nan
         cells = {
             "at": f"{formatting.side(str(side))}, {formatting.percent(share)}",
             names["rate_per_s"]: formatting.number(evidence.middle(own["rate_per_s"])),
             names["done_jobs"]: formatting.count_of(own["done_jobs"].sum(), own["due_jobs"].sum()),
             names["refused"]: formatting.count(own["refused"].sum()),
-            names["growth_per_s"]: f"{formatting.number(evidence.middle(own['growth_per_s']))} jobs/s",
+            names["growth_per_s"]: f"{formatting.number(growth)} requests/s",
             names["cleared_s"]: formatting.seconds(evidence.middle(own["cleared_s"])),
             names["side_cores"]: formatting.number(evidence.middle(own["side_cores"])),
         }

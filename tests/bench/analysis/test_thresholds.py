@@ -87,6 +87,12 @@ def test_a_threshold_speaks_of_every_subject_that_its_filter_leaves(
     ("text", "told"),
     [
         ("p99(respnse) < 200ms", "no metric is called 'respnse': did you mean response"),
+        ("sum(seen) < 1", "seen is a distribution, say which quantile"),
+        ("sum(example) < 1", "example of failures.csv is no number"),
+        ("max(scenario) < 1", "scenario of jobs.csv is no number"),
+        ("app_died == 0", "app_died of failures.csv is no number"),
+        ("p99(lag) < 1ms", "lag is no figure of latency.csv"),
+        ("capacity_per_s > 9", "capacity_per_s of capacity.csv is no figure that a threshold can name"),
         ("lots == 0", "no metric is called 'lots': did you mean lost"),
         ("zzzz == 0", "choose from accepted, "),
         ("response < 200ms", "response is a distribution, say which quantile"),
@@ -125,6 +131,16 @@ def test_no_text_breaks_the_parser(text: str) -> None:
 def call(*words: str) -> tuple[int, str]:
     done = CliRunner().invoke(main, list(words))
     return done.exit_code, done.output
+
+
+def test_a_quantile_of_the_side_alone_is_numbers_and_says_how_many_requests_it_needs(
+    run: RunDirectory,
+) -> None:
+    assert parse("p99(seen) < 1s").table == "latency"
+    [result] = threshold_results(run, parse("p99(seen) < 1s"))
+    assert "not measured, p99 needs 368 requests in a block (any side)" in result.line
+    [result] = threshold_results(run, parse("sum(bursts) == 0"))
+    assert "not measured (" in result.line
 
 
 def test_ci_sees_the_exit_code_and_reads_why(run: RunDirectory) -> None:

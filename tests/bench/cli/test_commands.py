@@ -14,7 +14,7 @@ from bench.analysis.report_program import display_path
 from bench.cli.commands import main
 from bench.process.asgi_server import listening_socket, port_of
 from bench.schema import SCHEMA_VERSION
-from bench.storage import run_directory
+from bench.storage import disk_space
 
 
 def call(*words: str, env: dict[str, str] | None = None) -> Result:
@@ -41,6 +41,7 @@ def one_line(done: Result, stderr: str | None = None) -> str:
         (["--fault", "x"], "'x' is not a valid integer"),
         (["--sides", "inline"], "No such option"),
         (["--side", "inline", "--measure", "drift"], "nothing to measure"),
+        (["--measure", "latency", "--fault", "12"], "--fault 12 is measured by --measure fault: add it"),
     ],
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(
@@ -119,7 +120,7 @@ def test_results_that_cannot_be_written_are_told_before_the_run(tmp_path: Path) 
 
 
 def test_too_little_disk_is_told_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_directory, "FREE_BYTES_NEEDED", 10**18)
+    monkeypatch.setattr(disk_space, "FREE_BYTES_NEEDED", 10**18)
     done = CliRunner().invoke(main, ["run", "--side", "inprocess", "--out", str(tmp_path)])
     assert done.exit_code == 2
     assert "MB free, a run needs" in done.stderr

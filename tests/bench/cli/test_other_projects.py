@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from queue_or_task import PACKAGES, ROOT, module_command
+from queue_or_task import PACKAGES, ROOT
 
 #: What the console script does.
 COMMAND = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import queue_or_task; queue_or_task.main()"
@@ -46,26 +46,6 @@ def test_a_run_and_its_report_work_where_other_packages_have_our_names(project: 
     done = call(project, "report")
     assert done.returncode == 0, done.stdout + done.stderr
     assert report.exists()
-
-
-def test_a_process_that_runs_the_callers_code_finds_their_packages_but_for_those_that_are_named(
-    project: Path,
-) -> None:
-    (project / "reports" / "__init__.py").write_text("whose = 'theirs'\n")
-    (project / "look.py").write_text(
-        "import bench, reports, scenarios\n"
-        "print(bench.__file__, reports.whose, scenarios.__file__, sep='\\n')\n"
-    )
-    done = subprocess.run(
-        module_command("look", packages=("bench", "scenarios")),
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(project)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    ours = [str(ROOT / name / "__init__.py") for name in ("bench", "scenarios")]
-    assert done.stdout.splitlines() == [ours[0], "theirs", ours[1]]
 
 
 def test_without_its_dependencies_the_command_tells_how_to_install_them(tmp_path: Path) -> None:

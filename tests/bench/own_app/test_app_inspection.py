@@ -123,6 +123,19 @@ def test_arguments_are_tried_on_the_signature_before_anything_runs(project: Any)
     ).signatures == {"shop.retry": "(order_id)"}
 
 
+def test_a_coroutine_task_without_greenlet_is_refused_with_the_way_to_install_it(project: Any) -> None:
+    source = f"""{APP}
+    import sys
+    sys.modules["greenlet"] = None  # as where it is not installed
+
+    @app.task(autoretry_for=(OSError,))
+    async def wait(n): ...
+    """
+    line = told(project(shop=source), "shop:app", {"shop.wait": [[[1], {}]]})
+    assert line.startswith("shop.wait is a coroutine, which runs in-process by greenlet: ")
+    assert line.endswith("/python -m pip install greenlet")
+
+
 def test_a_broker_that_does_not_answer_is_told_without_its_password(project: Any) -> None:
     line = told(project(shop=APP), "shop:app", reach=True)
     assert "the app's broker redis://" in line

@@ -73,6 +73,9 @@ def test_a_small_run_writes_its_tables_its_report_and_leaves_nothing_alive(out: 
     manifest = json.loads((latest / "run.json").read_text())
     assert manifest["finished_at"]
     assert not manifest["interrupted"]
+    assert [(part["measure"], part["blocks"]) for part in manifest["parts"]] == [("latency", 1), ("fault", 1)]
+    assert all(part["began"] <= part["ended"] for part in manifest["parts"])
+    assert "; until about " in printed
     jobs = pd.read_csv(latest / "jobs.csv")
     assert set(jobs["scenario"]) == {"account_setup", "welcome_email"}
     assert (jobs["outcome"] == "done").all()
@@ -87,14 +90,17 @@ def test_a_small_run_writes_its_tables_its_report_and_leaves_nothing_alive(out: 
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_ctrl_c_keeps_what_was_measured_renders_it_and_ends_every_process(out: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_ctrl_c_and_its_like_keep_what_was_measured_render_it_and_end_every_process(
+    out: Path, number: signal.Signals
+) -> None:
     run = start(out, "--side", "inprocess", "--side", "celery-hardened")
     eventually(lambda: list(out.glob("*/events-r00-inprocess.jsonl")) and under_way(out), out)
 
-    run.send_signal(signal.SIGINT)
+    run.send_signal(number)
     printed, _ = run.communicate()
 
-    assert run.returncode == 130, printed
+    assert run.returncode == 128 + number, printed
     manifest = json.loads((out / "latest" / "run.json").read_text())
     assert manifest["interrupted"]
     assert list(pd.read_csv(out / "latest" / "blocks.csv")["block"])[:1] == ["r00-inprocess"]

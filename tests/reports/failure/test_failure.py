@@ -78,6 +78,19 @@ def test_a_zero_is_told_with_what_it_still_allows(bare: Path) -> None:
     assert told.startswith("none of 50 exposed jobs lost; 0 of 5 strikes still allows 45 %")
 
 
+def test_a_cell_none_of_whose_strikes_exposed_a_job_says_so(bare: Path) -> None:
+    row = strike(at_least_once="unknown")
+    told = fact(only(found(bare, row, exposure=[row | {"exposed": 0}])), "exposure")
+    assert told == "not exposed: at no strike was a job accepted and not done"
+
+
+def test_a_strike_that_exposed_no_job_is_not_among_those_that_lost_none(bare: Path) -> None:
+    rows = [strike(strike=number, block=f"f10-{number}-inprocess") for number in range(5)]
+    exposed = [row | {"exposed": 10 if number else 0} for number, row in enumerate(rows)]
+    told = fact(only(found(bare, *rows, exposure=exposed)), "exposure")
+    assert told.startswith("none of 40 exposed jobs lost; 0 of 4 strikes still allows 53 %")
+
+
 def test_recovery_is_the_median_with_its_range_and_says_what_cannot_be_told(bare: Path) -> None:
     rows = [
         strike(strike=number, t_first_s=seconds, t_90_s="") for number, seconds in enumerate((0.2, 0.4, 9))

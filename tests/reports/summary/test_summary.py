@@ -20,7 +20,7 @@ HOSTILE = "<img src=x onerror=alert(1)>|`*_[a](http://b)\n# @everyone $x$"
 KEYS = {
     *("summary", "schema", "run", "started_at", "finished_at", "interrupted", "profile", "seed", "command"),
     *("commit", "dirty", "machine", "versions", "stamps", "problems", "missing", "blocks", "verdicts"),
-    *("answer", "also_measured", "figures", "comparisons", "faults", "thresholds", "manifest_sha256"),
+    *("measured", "answer", "figures", "comparisons", "faults", "thresholds", "manifest_sha256"),
 }
 
 
@@ -132,21 +132,26 @@ def test_the_comment_lists_the_faults_that_lost_jobs_by_side(whole: dict[str, An
 
 
 def test_a_terminal_gets_the_warnings_and_an_aligned_table(whole: dict[str, Any]) -> None:
-    warning, titles, *rows, _ = terminal(whole).splitlines()
+    table, _, measured = terminal(whole).rstrip().rpartition("\n\n")
+    warning, titles, *rows = table.splitlines()
     assert warning == "! quick: not for quoting"
     assert titles.split() == ["in-process", "stock", "Celery", "hardened", "Celery", "take"]
     assert len(rows) == len(whole["verdicts"])
     assert {row.index(verdict["take"]) for row, verdict in zip(rows, whole["verdicts"], strict=True)} == {
         titles.index("take")
     }
+    assert measured.startswith("measured: latency")
+    assert len(measured.splitlines()) == 1, "every scenario has its verdict"
 
 
-def test_a_terminal_names_what_was_measured_though_no_verdict_speaks_of_it(tmp_path: Path) -> None:
-    manifest(tmp_path)
-    plant(tmp_path, "failures", [strike(fault=20), strike(fault=12, side="celery-stock")])
-    plant(tmp_path, "blocks", [{"block": "c", "measure": "capacity", "side": "inprocess", "valid": True}])
-    last = terminal(short(tmp_path)).splitlines()[-1]
-    assert last == ("no verdict on, but in the report: capacity, fault 20 (broker killed with jobs queued)")
+def test_a_terminal_names_the_figures_that_no_verdict_rests_on(run: Path) -> None:
+    plant(run, "failures", [strike(fault=12, side="celery-stock", lost=3)])
+    plant(run, "blocks", [{"block": "f001", "measure": "fault", "side": "celery-stock", "valid": True}])
+    for table in ("latency", "comparisons", "cost", "drift"):
+        plant(run, table, [])
+    *_, measured, lost = terminal(short(run)).splitlines()
+    assert measured.startswith("measured: fault 1 block")
+    assert lost.startswith("  account set-up: lost at kill -9 of the worker: stock Celery ")
 
 
 def test_a_kill_of_one_side_alone_is_told_though_it_gives_no_verdict(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def job(accepted: int, effect: int | None = None) -> Events:
         (15, 30, 1, 0),  # taken while it lasted
         (20, None, 1, 1),
         (21, 30, 0, 0),  # taken when it was over
+        (21, None, 1, 1),  # and lost all the same
     ],
 )
 def test_a_job_is_exposed_that_the_fault_could_reach(
@@ -43,7 +44,8 @@ def test_a_job_is_exposed_that_the_fault_could_reach(
         (5, 9, 0),  # done before the kill, though not before it was decided on
         (5, 12, 1),  # running when it was made
         (5, None, 1),
-        (11, None, 0),  # handed over after it
+        (11, 30, 0),  # handed over after it, and done
+        (11, None, 1),  # handed over after it and lost all the same, on a dead worker's connection
     ],
 )
 def test_a_kill_exposes_what_was_accepted_and_not_done_when_it_was_made(
