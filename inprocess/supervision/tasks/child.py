@@ -282,11 +282,11 @@ class Child(Ending):
         self.supervisor.exited(self, ended)
 
     def _ended_directly(self, task: asyncio.Task[object]) -> None:
-        """Call `attempt_ended`, from the scheduler; in the child's context if that makes a difference."""
+        """Like `attempt_ended`, from the scheduler; in the child's context if that makes a difference."""
         if attached or self._monitors is not None or task.cancelled() or task.exception() is not None:
             self.context.run(self.attempt_ended, task)
-        else:
-            self.attempt_ended(task)
+        elif self.exit is None:  # the hot path
+            self.supervisor.exited(self, NORMAL)
 
     def _isolated(self) -> Coroutine[Any, Any, object]:
         options = self.options
@@ -355,7 +355,8 @@ class Child(Ending):
     def _run_again(self) -> None:
         history = self.ensure_history()
         history.timer = None
-        if self.exit is None and not self.supervisor.is_closing():
+        supervisor = self.supervisor
+        if self.exit is None and not (supervisor.scheduler.is_closing and supervisor.is_closing()):
             self.run(eagerly=self.supervisor.eagerly())
 
     def ensure_history(self) -> History:
