@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from inprocess.supervision.core import telemetry
 from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.exits import ENDS_LOOP, NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
-from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon
+from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon, raise_soon
 from inprocess.supervision.core.redact import function_name, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import Scheduler
@@ -213,10 +213,10 @@ class Child(Ending):
                     return
             else:
                 task = self.supervisor.new_task(coroutine, context)
-        except BaseException as error:
-            self.context.run(self._crashed_at_once, error)  # wrong arguments are a crash like any other
+        except BaseException as error:  # noqa: BLE001 - wrong arguments are a crash like any other
             if isinstance(error, ENDS_LOOP):
-                raise
+                raise_soon(error)  # before a restart, which then finds its loop closing
+            self.context.run(self._crashed_at_once, error)
         else:
             self._goes_on(task, eagerly=eagerly)
 
