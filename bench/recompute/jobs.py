@@ -141,13 +141,14 @@ def failure_counts(jobs: Sequence[Job]) -> dict[str, float]:
 
 
 def exposure(jobs: Sequence[Job], from_ns: float, until_ns: float) -> dict[str, float]:
-    """The accepted jobs that a fault between these moments could reach, and how many of them were lost."""
-    exposed = [
-        job
-        for job in jobs
-        if job.is_requested
-        and job.acceptance == "accepted"
-        and job.first("accepted") <= until_ns
-        and job.first("effect") >= from_ns
-    ]
-    return {"exposed": len(exposed), "lost": sum(job.outcome == "lost" for job in exposed)}
+    """What a fault between these moments could reach: accepted jobs, the lost of them, the unanswered."""
+    reached = [job for job in jobs if job.is_requested and job.first("effect") >= from_ns]
+    exposed = [job for job in reached if job.acceptance == "accepted" and job.first("accepted") <= until_ns]
+    return {
+        "exposed": len(exposed),
+        "lost": sum(job.outcome == "lost" for job in exposed),
+        "unanswered": sum(
+            job.acceptance == "unknown" and min(job.first("request"), job.first("submit")) <= until_ns
+            for job in reached
+        ),
+    }

@@ -16,10 +16,14 @@ SUITE = Path(__file__).parent.parent / "micro" / "test_calls.py"
 
 
 def command(target: Path, scratch: Path) -> list[str]:
-    """The command that times the calls and writes `target`; its temporary files go to `scratch`."""
+    """The command that times the calls and writes `target`; its temporary files go to `scratch`.
+
+    The suite may be installed inside the caller's project: neither its pytest settings nor its plugins apply.
+    """
     return module_command(
-        *("pytest", str(SUITE), "-q", "-p", "no:cacheprovider"),
-        *("-o", "addopts=", "--import-mode=importlib", f"--basetemp={scratch}"),
+        *("pytest", str(SUITE), "-q", "-p", "no:cacheprovider", "-p", "pytest_benchmark.plugin"),
+        *("-c", os.devnull, f"--rootdir={SUITE.parent}", f"--confcutdir={SUITE.parent}"),
+        *("--import-mode=importlib", f"--basetemp={scratch}"),
         *("--benchmark-only", f"--benchmark-json={target}"),
     )
 
@@ -29,7 +33,9 @@ async def run(context: Context) -> None:
     folder = context.directory.path / "work" / "micro"
     folder.mkdir(parents=True)
     target = context.directory.path / MICRO
-    process = context.table.start("micro", command(target, folder / "tmp"), env=os.environ, folder=folder)
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    process = context.table.start("micro", command(target, folder / "tmp"), env=env, folder=folder)
     await process.ended(within_s=LIMIT_S)
     code = process.exit_code()
     await context.table.stop(process)

@@ -38,8 +38,9 @@ class Losses:
     side: str
     strikes: int
     strikes_with_loss: int
+    strikes_made: int  # with those that were made again since they exposed no job
     accepted: int
-    unanswered: int  # jobs whose caller got no answer; they are not among the accepted
+    unanswered: int  # not accepted: their caller got no answer, at the kill or, in old runs, at any time
     exposed: int  # of the accepted; all of them if the run did not record exposure
     exposure_known: bool
     lost: int
@@ -175,8 +176,9 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
         side=side,
         strikes=len(rows),
         strikes_with_loss=int((rows["lost"] > 0).sum()),
+        strikes_made=max(total(reached["strikes"]), len(rows)),
         accepted=accepted,
-        unanswered=total(rows["unknown"]),
+        unanswered=total(reached["unanswered"] if reached["unanswered"].notna().any() else rows["unknown"]),
         exposed=max(total(reached["exposed"]), lost) if known else accepted,
         exposure_known=known,
         lost=lost,
@@ -242,7 +244,7 @@ def bursts(failures: pd.DataFrame, *, scenario: str, fault: int) -> dict[str, li
 
 
 def capacities(table: pd.DataFrame) -> list[Capacity]:
-    """The capacity of each side in the order of the table.
+    """The capacity of each side, in the order of the reports.
 
     A ramp shows it between what was done a second, or the last step that held if that is less, and the first
     step that did not hold: a step is 25 %. The interval spans those of all ramps of the side.

@@ -10,6 +10,7 @@ from reports.data.run import Run
 from reports.failure.heat_map import heat_map
 from reports.pages import about, glossary, limits, links
 from reports.pages.instrument import instrument
+from reports.pages.links import Share
 from reports.pages.promises import promises
 from reports.pages.provenance import provenance
 from reports.pages.section import Section
@@ -38,8 +39,11 @@ NAVIGATION = {
 }
 
 
-def html(run: Run, shown: Sequence[Section]) -> str:
-    """The whole page as text, with the sections `shown` on it; the same run gives the same text."""
+def html(run: Run, shown: Sequence[Section], *, share: Share | None = None) -> str:
+    """The whole page as text, with the sections `shown` on it; the same run gives the same text.
+
+    `share` adds what services show of a link to the page.
+    """
     judged = verdicts(run)
     matrix = next((section.matrix for section in shown if section.matrix), None)
     return rendered(
@@ -47,6 +51,7 @@ def html(run: Run, shown: Sequence[Section]) -> str:
         sheets=SHEETS,
         scripts=SCRIPTS,
         run=run,
+        share=share,
         stamps=stamps(run),
         verdicts=judged,
         answer=answer(judged),
@@ -85,11 +90,16 @@ def targets(shown: Sequence[Section]) -> frozenset[str]:
     )
 
 
+#: Why a run is not complete, by its `stopped_by`.
+_STOPPED = {"full disk": "ended by a full disk", "error": "ended by an error of the harness"}
+
+
 def stamps(run: Run) -> list[str]:
     """What a reader must know before quoting a figure."""
     found = [] if run.profile in QUOTABLE else [f"{run.profile}: not for quoting"]
     if run.manifest.get("interrupted"):
-        found.append("interrupted: holds what was measured until then")
+        why = _STOPPED.get(run.text("stopped_by") or "", "interrupted")
+        found.append(f"{why}: holds what was measured until then")
     elif not run.manifest.get("finished_at"):
         found.append("not finished: holds what has been measured so far")
     if cut := run.cut_lines:
@@ -97,7 +107,9 @@ def stamps(run: Run) -> list[str]:
     if (untold := run.mapping("external").get("not told", NOTHING_UNTOLD)) != NOTHING_UNTOLD:
         found.append(f"parts were elsewhere; not told: {untold}")
     if times := len(run.texts("resumptions")):
-        found.append(f"gone on with after an interruption, {times} {'time' if times == 1 else 'times'}")
+        found.append(f"resumed after an interruption, {formatting.plural(times, 'time')}")
+    if run.manifest.get("other_runs"):
+        found.append("another run measured on the same machine at the same time")
     if run.mapping("git").get("dirty"):
         found.append("files differed from the commit")
     if wrong := instrument(run).failed:

@@ -198,7 +198,8 @@ def loss_number(losses: Losses, noun: str) -> Number:
     if losses.lost:
         detail = f"{formatting.percent(losses.share)}, in {losses.strikes_with_loss} of {strikes}"
     elif not losses.exposed:
-        detail = f"not exposed: no job was accepted and not done at the {strikes}"
+        made = formatting.plural(losses.strikes_made, "strike")
+        detail = f"no job was accepted and not done at any of {made}"
     elif losses.checked:
         detail = f"none lost in {strikes}"
     else:

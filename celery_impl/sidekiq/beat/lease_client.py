@@ -1,4 +1,4 @@
-"""LeaseClient: whether this beat is the one that sends, kept up to date from its own loop.
+"""LeaseClient: whether this beat is the one that sends. The beat's own loop calls it.
 
 1. Every beat starts one of these. Each requests the lease, and one gets it.
 2. The holder renews every third of `ttl_s`, between two ticks: nothing but this loop sends, so nothing has

@@ -84,7 +84,7 @@ class Tick(NamedTuple):
 
 
 def due_tick(timetable: Timetable, policy: Policy, *, since: float, now: float) -> Tick | None:
-    """Return the tick to deal with at `now`, or None; `since` is the last tick that was dealt with."""
+    """Return the tick to serve at `now`, or None; `since` is the last tick that was served or dropped."""
     due, count = timetable.span(since, now)
     if due is None:
         return None

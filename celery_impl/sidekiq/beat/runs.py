@@ -1,16 +1,16 @@
-"""Which runs of an entry are queued or running: what `overlap: skip` asks before it queues another.
+"""Which runs of an entry are queued or running; `overlap: skip` queues no other meanwhile.
 
-A mark in a sorted set of the entry: the run's id, scored by when it is no longer believed to be under way.
+Each run is a member of a sorted set of its entry: the run's id, scored by the time when it expires.
 
 1. The beat sets it when it queues the run, for as long as the run may wait: until it expires.
 2. The process that runs the job sets it anew before the first line of the task, for RUN_S.
 3. The worker's maintenance thread renews the marks of what it runs, every second, where they are still set.
-4. The process that runs the job takes it away when the task has ended, however it ended.
+4. The process that runs the job removes it when the task has ended, however it ended.
 
-A run whose process was killed is no longer believed after RUN_S, unless it began anew. One that waits for a
-retry is neither queued nor running; the retry is marked as it begins. A broker that is silent for RUN_S may
-cost one overlap, since nobody could renew. Workers without `Sidekiq(app)` mark nothing: their runs are
-believed to be under way until they expire.
+The mark of a run whose process was killed expires after RUN_S, unless the run began again. A run that waits
+for a retry is neither queued nor running; the retry is marked as it begins. A broker that is silent for
+RUN_S may cost one overlap, since no worker could renew. Workers without `Sidekiq(app)` mark nothing: their
+runs count as under way until they expire.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from celery_impl.sidekiq.redis.sets import Sets
 
 #: The header of a periodic run: `entry`, `due` (the moment of its tick) and `overlap`.
 HEADER: Final = "periodic"
-#: Seconds for which a run that was begun or renewed is believed to go on.
+#: Seconds after which the mark of a run expires if it is not renewed.
 RUN_S: Final = 5.0
-#: Seconds that a mark may hold up the run that it is made for.
+#: Seconds that setting a mark may delay its run.
 WITHIN_S: Final = 1.0
-#: What the keys begin with; the entry's name follows.
+#: Prefix of the keys; the entry's name follows.
 RUNS: Final = "sidekiq:beat:runs:"
 
 _BEGIN: Final = f"{CLOCK_S} return redis.call('ZADD', KEYS[1], clock() + ARGV[3], ARGV[2])"
@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 def watch() -> None:
-    """Have the runs of this process marked; more than once is the same as once."""
+    """Mark the runs of this process from now on. A second call has no effect."""
     task_prerun.connect(_begun, weak=False, dispatch_uid=f"{__name__}.begun")
     task_postrun.connect(_ended, weak=False, dispatch_uid=f"{__name__}.ended")
 

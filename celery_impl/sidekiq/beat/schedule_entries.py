@@ -20,7 +20,7 @@ from celery_impl.sidekiq.beat.timetable import Grid, Timetable, TimetableError, 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One entry: what is run when, and by which policies.
+    """One entry: its task, its timetable and its policies.
 
     `schedule` is its schedule in words, the same in every beat. `options` are `apply_async`'s alone.
     """
@@ -57,9 +57,9 @@ def item_of(entry: Any, *, cron_deadline_s: float | None = None) -> Item:
 
 
 class Plan:
-    """Each entry with the last tick that was dealt with; `since` names those that are known, `now` is now.
+    """The entries in the order in which they are due.
 
-    An entry that is new begins with the first tick that lies ahead.
+    `since` is the last tick of each known entry; a new entry begins with its first tick after `now`.
     """
 
     def __init__(self, items: Iterable[Item], since: Mapping[str, float], *, now: float) -> None:
@@ -84,8 +84,8 @@ class Plan:
         tick = due_tick(item.timetable, item.policy, since=self._since[item.name], now=now)
         return None if tick is None else (item, tick, item.timetable.after(tick.due))
 
-    def dealt(self, item: Item, tick: Tick, after: float) -> None:
-        """The tick is dealt with; the next is due at `after`."""
+    def advance(self, item: Item, tick: Tick, after: float) -> None:
+        """Note that the tick was served or dropped; the next one is due at `after`."""
         self._since[item.name] = tick.due
         heapq.heapreplace(self._heap, (after, item.name))
 

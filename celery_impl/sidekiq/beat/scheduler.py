@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 class BeatBroker:
-    """What a beat has at its broker; made by the first connection and kept.
+    """The objects by which a beat uses its broker, made at the first connection.
 
     `now` in place of the broker's clock is for tests.
     """
@@ -196,7 +196,7 @@ class LeasedScheduler(Scheduler):
             post.lease_client.lost()
         else:
             self._unsettled = None
-            plan.dealt(item, tick, after)
+            plan.advance(item, tick, after)
             _tell(outcome, item)
         return True
 

@@ -1,19 +1,19 @@
-"""What the beats of one broker have written down of each entry, and the one step in which a tick is queued.
+"""The records of the entries in the broker, and the one step in which a tick is queued.
 
 | key, after the prefix        | type | meaning                                                           |
 |------------------------------|------|-------------------------------------------------------------------|
 | `sidekiq:beat:entries`       | set  | names of the entries of the beat that holds the lease              |
-| `sidekiq:beat:entry:<name>`  | hash | `v`, what the entry is, `due` (the last tick dealt with), `next`,  |
+| `sidekiq:beat:entry:<name>`  | hash | `v`, what the entry is, `due` (its last tick)         , `next`,  |
 |                              |      | `last_run_at`, `job`, and counts: `runs` and why ticks were dropped|
 | `sidekiq:beat:runs:<name>`   | zset | ids of runs that are queued or running, by when that is no longer  |
-|                              |      | believed (`runs`); of entries whose overlap is `skip` alone        |
+|                              |      | counted (`runs`); only of entries whose overlap is `skip`          |
 
-Ticks are told apart by their moments. `CLAIM` compares the holder and the last tick, notes the new one and
-queues its message in one step that no other command comes between. So of each tick
+A tick is identified by its time. `CLAIM` compares the holder and the last tick, notes the new one and
+queues its message in one atomic step. So of each tick
 
-- at most one message is ever queued, whoever asks, however often and however late;
-- exactly one is, as far as the broker keeps what it was told: a beat that did not hear the answer asks
-  again, and hears `taken`. What a kill comes before is not noted, and left to the beat that follows.
+- at most one message is ever queued, by whichever beat, however often and however late it tries;
+- exactly one is, unless the broker loses data: a beat that did not get the answer tries again, and gets
+  `taken`. A tick that a beat was killed before noting is left to the next beat.
 
 The job is then an ordinary one: delivered at least once.
 """
@@ -33,7 +33,7 @@ from celery_impl.sidekiq.redis.sets import Sets
 
 ENTRIES: Final = "sidekiq:beat:entries"
 ENTRY: Final = "sidekiq:beat:entry:"
-#: Version of what is written of an entry.
+#: Version of the records.
 VERSION: Final = 1
 #: Seconds before its expiry from which a run that has not begun holds up no other: an expiry of one interval
 #: ends a moment after the next tick.
@@ -89,7 +89,7 @@ NOTED, TAKEN, LOST, UNKNOWN = "noted", "taken", "lost", "unknown"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """The record of an entry when a beat takes the lease: `due` is the last tick dealt with."""
+    """The record of an entry when a beat takes the lease: `due` is its last tick."""
 
     name: str
     schedule: str
@@ -102,11 +102,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What becomes of the tick `due` of an entry, and how many ticks are misfires, which may include it.
+    """The outcome of the tick `due` of an entry, and the number of misfires, which may include it.
 
     `count` is the one of COUNTS that it adds to, "" where `misfires` has it. `messages` are its job as it
-    will be queued, each with the key of its queue; `job` is believed to be queued until `believed_until`,
-    None where nobody asks.
+    will be queued, each with the key of its queue; `job` counts as queued until `believed_until`;
+    None if the policy does not need that.
     """
 
     name: str
@@ -134,7 +134,7 @@ class TickLedger:
         self._claim = sets.client.register_script(CLOCK_S + TEXT + SIGNAL + _CLAIM)
 
     def last_ticks(self, schedules: Mapping[str, str]) -> dict[str, float]:
-        """Return the last tick dealt with of each entry that is known with this schedule; name to schedule.
+        """Return the last tick of each entry that is known with this schedule; `schedules` is by name.
 
         Raise UnreadableError where a newer version, or none of ours, wrote what is there.
         """

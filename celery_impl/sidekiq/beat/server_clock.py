@@ -1,7 +1,7 @@
-"""The broker's clock, told between two looks by this process's monotonic one.
+"""The broker's clock, carried on between two answers by this process's monotonic clock.
 
-Beats on machines whose clocks differ so keep one grid. Between the looks a step of this machine's clock
-moves nothing; a step of the broker's is followed at the next look.
+So beats on machines whose clocks differ share one grid. A step of this machine's clock has no effect; a
+step of the broker's clock takes effect with its next answer.
 """
 
 from __future__ import annotations

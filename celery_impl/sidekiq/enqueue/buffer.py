@@ -33,10 +33,10 @@ from typing import Final
 
 from kombu.exceptions import OperationalError
 
-#: Seconds until the first attempt to send what is kept, and the longest between two.
+#: Seconds until the first attempt to send the jobs, and the longest time between two attempts.
 FIRST_RETRY_S: Final = 0.1
 LONGEST_RETRY_S: Final = 5.0
-#: Seconds that the last attempt may take when the process ends; what is left then is logged.
+#: Seconds that the last attempt may take when the process ends; jobs that are left are logged.
 EXIT_S: Final = 2.0
 
 logger = logging.getLogger(__name__)

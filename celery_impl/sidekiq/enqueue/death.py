@@ -1,4 +1,4 @@
-"""Gives up a job: asks its task, puts it into the dead set and calls the death handlers.
+"""Gives up a job: calls its task's hook, puts it into the dead set and calls the death handlers.
 
 1. Call the task's `sidekiq_retries_exhausted`. If it returns "discard", leave out step 2.
 2. Put the job into the dead set with its message as it would be queued. The message is made by sending the
@@ -54,7 +54,7 @@ def tell(task: Any, job: DeadJob, error: BaseException) -> None:
 
 
 def dead_job(task: Any, request: Any, error: BaseException) -> DeadJob:
-    """Return what is known of the job of `request`, without its message."""
+    """Return the job of `request` as a DeadJob, without its message."""
     delivery = getattr(request, "delivery_info", None) or {}
     now = time.time()
     before = (getattr(request, "headers", None) or {}).get(FAILURE_HEADER)

@@ -9,7 +9,7 @@ A worker that is quicker than the commit would not find the row; a job that was 
 look for one that never was. As Sidekiq's `transactional_push!`, but for SQLAlchemy's Session, and explicit.
 
 1. `delay_on_commit` checks the arguments, takes a copy of them and chooses the job's id, which may be stored
-   in the same transaction. It asks the broker nothing.
+   in the same transaction. It does not use the broker.
 2. The job belongs to the innermost transaction, which may be a savepoint. A savepoint that is released hands
    its jobs to the transaction around it; one that is rolled back or closed takes them with it.
 3. The outermost transaction commits. 4. Then, on the same thread, the jobs are sent in their order.

@@ -67,7 +67,7 @@ class Channel(transport.Channel):
     lease_s = LEASE_S
     from_transport_options = (*transport.Channel.from_transport_options, "lease_s")
     holder: Holder | None = None
-    #: Whether what was asked last is kombu's own question.
+    #: Whether the command that waits for its answer is kombu's own.
     _asked_as_kombu = False
     _fetch: Fetch
 
@@ -121,7 +121,7 @@ class Channel(transport.Channel):
         return super().basic_consume(queue, no_ack, *args, **options)
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
-        """Refuse what would take a message out of everybody's hands."""
+        """Refuse to take a message without a consumer: no lease would protect it. `no_ack` is allowed."""
         if no_ack:
             return super().basic_get(queue, no_ack, **options)
         raise NotImplementedError("lease+redis:// has no basic_get with acknowledgement: use a consumer")
@@ -194,7 +194,7 @@ class Channel(transport.Channel):
         return True
 
     def _deliver_inbox(self) -> None:
-        """Deliver what was fetched; what a worker that stops has not begun is given back as it closes."""
+        """Deliver the fetched jobs. A worker that stops delivers none; it gives them back when it closes."""
         while self._inbox and not stopping():
             job = self._inbox.popleft()
             tag = job.message["properties"]["delivery_tag"]
@@ -217,7 +217,7 @@ class Channel(transport.Channel):
         self._bury_item(key, item, reason)
 
     def _room(self) -> int:
-        if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: a job is asked for each time
+        if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: one job a fetch
             return 1
         return min(self.qos.can_consume_max_estimate() or BATCH, BATCH)
 

@@ -52,11 +52,11 @@ OPTIONS: Final = frozenset(
         "add_to_parent",
     }
 )
-#: With those that mean nothing where the broker is asked once.
+#: OPTIONS, and those that have no effect because the broker is tried once.
 USABLE: Final = OPTIONS | {"retry", "retry_policy"}
-#: Options that are told to whoever makes the message.
-TOLD: Final = ("countdown", "eta", "retries", "time_limit", "soft_time_limit")
-#: Where an AMQP keeps its short way, and what is there where it has none.
+#: Options that the function that makes the message takes.
+MESSAGE_OPTIONS: Final = ("countdown", "eta", "retries", "time_limit", "soft_time_limit")
+#: The attribute of an app's AMQP that holds its FastEnqueue, and its value before the first look.
 _FAST: Final = "sidekiq_fast_enqueue"
 _UNKNOWN: Final[Any] = object()
 
@@ -147,7 +147,7 @@ class FastEnqueue:
             ignore_result=ignored,
             argsrepr=saferepr(args, amqp.argsrepr_maxsize, maxlevels=levels) if args else "()",
             kwargsrepr=saferepr(kwargs, amqp.kwargsrepr_maxsize, maxlevels=levels) if kwargs else "{}",
-            **{option: known[option] for option in TOLD if option in known},
+            **{option: known[option] for option in MESSAGE_OPTIONS if option in known},
         )
 
     def _put(self, queue: Queue, made: Any, known: dict[str, Any]) -> None:
@@ -216,7 +216,7 @@ def _fast_enqueue(app: Any) -> FastEnqueue | None:
 
 
 def _cached(owner: Any, name: str) -> Any:
-    """Return the value of a cached property of kombu's, which takes a lock each time that it is asked."""
+    """Return the value of a cached property of kombu's, whose own access takes a lock each time."""
     found = vars(owner).get(name)
     return getattr(owner, name) if found is None else found
 

@@ -1,6 +1,6 @@
-"""What a consuming channel asks its broker for, in turn: jobs, and where there are none, the signal.
+"""The commands of a consuming channel: fetch jobs, and if there are none, wait for the signal.
 
-1. FETCH moves as many jobs as the window has room for into the holder's hands and returns them.
+1. FETCH moves as many jobs as the window has room for from their queues to the holder and returns them.
 2. Where there are none, the channel waits for the signal of one of its queues, and fetches again. Whoever
    queues a job sets the signal afterwards, so either step 1 sees the job or step 2 gets the signal. A fetch
    that leaves jobs behind sets it for the others.
@@ -34,7 +34,7 @@ class Job(NamedTuple):
 
 
 class Fetch:
-    """The dialogue of one channel for its holder; `bury` takes an entry that is no message, and why."""
+    """The commands and answers of one channel. `bury(entry, error)` takes an entry that is no message."""
 
     def __init__(self, holder: Holder, *, bury: Callable[[bytes, Exception], object]) -> None:
         self._holder = holder
@@ -44,7 +44,7 @@ class Fetch:
 
     @property
     def may_bring_jobs(self) -> bool:
-        """Whether what was asked last is a fetch."""
+        """Whether the last command was a fetch."""
         return not self._listens
 
     def command(
@@ -60,7 +60,7 @@ class Fetch:
         return ("EVAL", scripts.FETCH.text, *arguments)
 
     def read(self, connection: Any) -> Iterator[Job]:
-        """The jobs in the answer to the last command; raise redis-py's errors."""
+        """Return the jobs in the answer to the last command; raise redis-py's errors."""
         try:
             answer = connection.read_response()
         except redis.exceptions.NoScriptError:  # a broker that has started again
@@ -74,7 +74,7 @@ class Fetch:
         return self._taken(answer)
 
     def lost(self) -> None:
-        """The connection is gone, and with it the answer: the next fetch gives it again."""
+        """Note that the connection is lost, and the answer with it; the next fetch returns the same jobs."""
         self._listens = False
 
     def _taken(self, entries: list[bytes]) -> Iterator[Job]:

@@ -1,4 +1,4 @@
-"""What one consumer holds: a channel's jobs from their fetch to their acknowledgement.
+"""The jobs of one consumer, from their fetch to their acknowledgement.
 
 A holder outlives its channel. Where a connection is lost, the jobs that run go on, stay held, and are
 acknowledged through the holder; all else is given back, as soon as the broker answers.
@@ -18,7 +18,7 @@ import redis
 from celery_impl.sidekiq.lease.fire_and_forget_acks import FireAndForgetAcks
 from celery_impl.sidekiq.lease.lease_store import LeaseStore
 
-#: What the broker's being away raises.
+#: Errors of a broker that is away.
 AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 
@@ -35,7 +35,7 @@ def stopping() -> bool:
 
 
 class Holder:
-    """The jobs of one consumer; `running` tells which tags are running now. Any thread may acknowledge."""
+    """The jobs of one consumer; `running` returns the tags of those that run now. Any thread acknowledges."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Holder:
         return tag.rpartition(":")[0] == self.id
 
     def acknowledge(self, tag: str) -> None:
-        """The job is done: forget it. Never raises, for the broker's sake, and never waits for it."""
+        """Acknowledge a job that is done. Does not wait for the broker and does not raise its errors."""
         number = _number(tag)
         self._unconfirmed.append(number)
         self._acks.send(self._key, number)
@@ -84,7 +84,7 @@ class Holder:
         return self.leases.recover(self.id, map(_number, filter(self.holds, self._running())))
 
     def confirm(self) -> None:
-        """Tell the broker again what it may not have got, and wait for its answer."""
+        """Repeat the acknowledgements that the broker may not have received, and wait for its answer."""
         # Others append meanwhile, always at the end.
         done, back = list(self._unconfirmed), list(self._to_give_back)
         self.leases.acknowledge(self.id, done)

@@ -94,7 +94,7 @@ class LeaseStore:
         return int(self.commands.run(scripts.REAP, [self.prefix + LEASES], args))
 
     def pause(self, queue: str) -> None:
-        """Let no worker take a job from the queue until `resume`; what was taken goes on."""
+        """Pause the queue: no worker takes a job from it until `resume`. Jobs that were taken go on."""
         self.commands.call(("SADD", self.prefix + PAUSED, queue))
 
     def resume(self, queue: str) -> None:

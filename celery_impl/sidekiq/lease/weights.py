@@ -27,7 +27,7 @@ class WeightedCycle:
         self._queues = list(it)
 
     def rotate(self, last_used: str) -> None:
-        """Nothing: what was used last has the same chance again."""
+        """Do nothing: the queue that was used last has the same chance again."""
 
     def consume(self, n: int) -> list[str]:
         """Return the first `n` queues of a fresh order."""

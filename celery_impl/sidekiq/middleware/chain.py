@@ -1,4 +1,4 @@
-"""A chain of middleware: in which order it is called, how that is changed, and who is told of an error."""
+"""A chain of middleware: the order of the calls, and how to change it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Chain:
     """The middleware of one side, outermost first; `call(job)` passes a job through all of it.
 
     `own` are the entries that `Sidekiq(app)` brings, `last` is what the innermost one calls. Change a chain
-    while the app is set up, before its first job: what is under way is not told.
+    while the app is set up, before its first job: calls that are under way do not see the change.
     """
 
     def __init__(self, side: Side, own: Sequence[Middleware], last: CallNext) -> None:

@@ -1,4 +1,4 @@
-"""Death as a middleware: a job that is given up goes to the dead set, and handlers hear of it."""
+"""Death as a middleware: a job that is given up goes to the dead set, and the death handlers are called."""
 
 from __future__ import annotations
 

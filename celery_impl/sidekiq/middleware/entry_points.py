@@ -46,10 +46,11 @@ CELERYS_REQUEST: Final = "celery.worker.request:Request"
 
 
 class Sender:
-    """The end of the client chain: hands a job to the broker. `asks_first`: results may be in the broker too.
+    """The end of the client chain: hands a job to the broker.
 
-    Celery subscribes to a job's result before it sends the job, and tries so for minutes where the broker is
-    silent. So the broker is asked before, which `Deadline` bounds.
+    Celery subscribes to a job's result before it sends the job, and retries that for minutes if the broker is
+    silent. With `asks_first`, for results in the same broker, the broker is tried before,
+    and `Deadline` bounds that.
     """
 
     def __init__(self, app: Celery[Any], *, asks_first: bool) -> None:

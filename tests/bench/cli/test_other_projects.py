@@ -24,11 +24,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def call(project: Path, *words: str, options: tuple[str, ...] = ("-P",)) -> subprocess.CompletedProcess[str]:
+def call(
+    project: Path, *words: str, options: tuple[str, ...] = ("-P",), **env: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *options, "-c", COMMAND, *words],
         cwd=project,
-        env={**os.environ, "PYTHONPATH": str(project)},
+        env={**os.environ, "PYTHONPATH": str(project), **env},
         capture_output=True,
         text=True,
         check=False,
@@ -38,7 +40,7 @@ def call(project: Path, *words: str, options: tuple[str, ...] = ("-P",)) -> subp
 @pytest.mark.timeout(120)
 def test_a_run_and_its_report_work_where_other_packages_have_our_names(project: Path) -> None:
     words = ("--profile", "smoke", "--side", "inprocess", "--measure", "latency", "--measure", "micro")
-    done = call(project, "run", *words)
+    done = call(project, "run", *words, PYTEST_ADDOPTS="--no-such-option")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "done    micro call costs" in done.stdout
     report = project / "results" / "latest" / "report.html"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -102,6 +103,25 @@ def test_a_strike_has_the_workloads_load_and_a_burst_its_own_rate(own: OwnApp) -
     calm, many = (strike_plan(spec, 1, own).plan for spec in (killed, burst))
     assert len(calm.arrivals) / calm.seconds == pytest.approx(40, rel=0.3)
     assert len(many.arrivals) / many.seconds == pytest.approx(250, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("entries", "grids"),
+    [({"sweep": 1.0}, [("sweep", 1.0)]), ({"sweep": None}, [("sweep", 60.0)]), ({}, [])],
+)
+def test_each_entry_that_is_measured_has_a_grid_at_the_period_that_was_asked_for_or_its_own(
+    own: OwnApp, entries: dict[str, float | None], grids: list[tuple[str, float]]
+) -> None:
+    [spec, *_] = make_run_plan(order(own, "drift")).drift[0]
+    found = replace(own, entries=entries).tick_plan(spec, owners=3).grids
+    assert [(grid.policy, grid.interval_s) for grid in found] == grids
+    assert all(list(grid.owners) == [grid.policy] for grid in found)
+
+
+def test_every_task_has_a_deadline_in_milliseconds(own: OwnApp) -> None:
+    [fault, *_] = faults.select_faults((), named=False, use_app_broker=False)
+    deadlines_s = {task.name: task.deadline_s for task in own.workload.tasks}
+    assert own.deadlines_ms(fault) == {name: 1000 * seconds for name, seconds in deadlines_s.items()}
 
 
 def test_a_ramp_keeps_the_mix_of_the_tasks(own: OwnApp) -> None:

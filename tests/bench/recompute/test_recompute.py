@@ -130,7 +130,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     more = {"submitted": judged.submitted, "caller_max_ms": judged.caller_max_ms, "user_errors": 0}
     write_table(tmp_path, "failures", pd.DataFrame([names | counts | flags | more]))
     reached = exposure.exposure(struck, scenario=SCENARIO, from_ns=95 * MS, until_ns=95 * MS)
-    lost = {"exposed": len(reached.exposed), "lost": len(reached.lost)}
+    lost = {name: len(getattr(reached, name)) for name in ("exposed", "lost", "unanswered")}
     write_table(tmp_path, "exposure", pd.DataFrame([names | lost]))
     window = Block(block="d00-inprocess", side="inprocess", start_ns=0, end_ns=12 * SECOND)
     _, rows = drift.drift_frames(syncs, window, policy="anchored", interval_ns=SECOND)

@@ -20,6 +20,14 @@ def test_a_hundred_thousand_tasks_and_a_thousand_crashes_leave_memory_as_it_was(
     assert result.blocks_growth <= inprocess_soak.MAX_BLOCKS, str(result)
 
 
+def test_a_short_soak_runs_and_crashes_as_often_as_it_was_told() -> None:
+    batches: list[int] = []
+    with inprocess_soak._silent():
+        result = asyncio.run(soak(1_000, 40, batches=20, done=batches.append))
+    assert (result.tasks, result.child_crashes, result.server_crashes) == (1_000, 36, 4)
+    assert batches == list(range(1, 21))
+
+
 def test_a_run_that_forgets_one_object_in_ten_tasks_is_found() -> None:
     kept: list[object] = []
     with inprocess_soak._silent():

@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +14,7 @@ import reports
 from bench.schema import MANIFEST, MICRO, SCHEMA_VERSION, TABLES
 from reports.data import formatting
 from reports.data.run import read
+from reports.pages.report import stamps
 from tests.reports.page_words import words_of
 from tests.reports.synthetic_run import manifest, plant, strike
 
@@ -158,6 +160,20 @@ def test_a_whole_report_is_small_enough_to_pass_on(whole_report: Path) -> None:
 def test_importing_reports_does_not_import_matplotlib() -> None:
     code = "import reports, sys; assert 'matplotlib' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "stamp"),
+    [
+        ({"interrupted": True, "stopped_by": "full disk"}, "ended by a full disk: holds what was measured"),
+        ({"interrupted": True, "stopped_by": "error"}, "ended by an error of the harness: holds what was"),
+        ({"other_runs": 2}, "another run measured on the same machine at the same time"),
+        ({"resumptions": [{"at": "2026-01-01"}]}, "resumed after an interruption, 1 time"),
+    ],
+)
+def test_what_a_reader_must_know_of_a_run_is_stamped(run: Path, fields: dict[str, Any], stamp: str) -> None:
+    manifest(run, **fields)
+    assert any(stamp in text for text in stamps(read(run)))
 
 
 def test_an_interrupted_run_is_stamped(run: Path) -> None:

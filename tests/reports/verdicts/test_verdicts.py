@@ -58,14 +58,19 @@ def test_jobs_whose_caller_got_no_answer_stand_beside_the_lost(bare: Path) -> No
     losses = {(TASK, 10): 3, (QUEUE, 10): 0, (QUEUE, 12): 0}
     plant(bare, "failures", list(strikes(losses, times=1, unknown=7)))
     assert judged(bare, "account_setup").numbers[0].detail.endswith("; 7 more got no answer")
+    reached = {"block": "f001", "scenario": "account_setup", "exposed": 4, "lost": 3, "unanswered": 2}
+    plant(bare, "exposure", [reached])
+    assert judged(bare, "account_setup").numbers[0].detail.endswith("; 2 more got no answer")
 
 
 def test_a_kill_that_exposed_no_job_is_not_called_survival(bare: Path) -> None:
     plant(bare, "failures", list(strikes({(TASK, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0}, times=1)))
-    plant(bare, "exposure", [{"block": "f001", "scenario": "account_setup", "exposed": 0, "lost": 0}])
+    reached = {"block": "f001", "scenario": "account_setup", "exposed": 0, "lost": 0, "strikes": 3}
+    plant(bare, "exposure", [reached])
     verdict = judged(bare, "account_setup")
     assert verdict.choice == "not measured"
     assert verdict.numbers[0].value == "not exposed"
+    assert verdict.numbers[0].detail == "no job was accepted and not done at any of 3 strikes"
     assert "none at kill -9 of the app, where no job was exposed" in verdict.sentence
     assert verdict.gaps[0].what == "kill -9 of the app: in-process"
 

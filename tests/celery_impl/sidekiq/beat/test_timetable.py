@@ -325,7 +325,7 @@ def test_entries_are_served_in_the_order_in_which_they_are_due() -> None:
     served = []
     for now in range(1, 15):
         while found := plan.due(float(now)):
-            plan.dealt(*found)
+            plan.advance(*found)
             served.append((found[0].name, found[1].due))
     assert served == [
         ("fast", 3.0), ("fast", 6.0), ("slow", 7.0), ("fast", 9.0), ("fast", 12.0), ("slow", 14.0)
@@ -338,6 +338,6 @@ def test_a_successor_goes_on_after_the_last_tick_of_its_predecessor() -> None:
     found = plan.due(45.0)
     assert found is not None
     assert (found[0].name, found[1], found[2]) == ("a", Tick(40.0, runs=True, misfires=1), 50.0)
-    plan.dealt(*found)
+    plan.advance(*found)
     assert (plan.due(45.0), plan.wait_s(45.0)) == (None, 5.0)
     assert Plan([], {}, now=0.0).wait_s(0.0) is None

@@ -39,7 +39,7 @@ def make(lab: Any, **conf: Any) -> Any:
     kombu.pools.reset()  # they outlive a test, and remember what they declared at an earlier broker
     app = Celery("express", broker=f"lease+{lab.broker.url}", set_as_current=False)
     app.conf.update(task_ignore_result=True, **conf)
-    Sidekiq(app)
+    Sidekiq(app, enqueue_within_s=30.0)  # a busy machine may take longer than the second by default
     app.task(name="add", shared=False)(add)
     app.task(name="bare", shared=False, time_limit=30)(bare)
     return app

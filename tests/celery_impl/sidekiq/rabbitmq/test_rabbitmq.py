@@ -96,6 +96,7 @@ def test_delay_queues_that_somebody_deleted_are_declared_anew(rabbit_lab: Any, r
     rabbit_lab.eventually(lambda: rabbit_lab.runs("done", "c"))
 
 
+@pytest.mark.timeout(300)  # two starts of a node, each of up to 80 s, and 60 s for the jobs
 def test_what_was_accepted_survives_the_kill_of_the_broker(rabbit_lab: Any, rabbit: Any) -> None:
     jobs = [f"j{number}" for number in range(30)]
     worker = rabbit_lab.worker()
