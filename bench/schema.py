@@ -43,6 +43,8 @@ HAND_OVER_ALONE = 2
 MANIFEST = "run.json"
 PLAN = "plan.json"
 REPORT = "report.html"
+#: How far a run has come, while it measures.
+LIVE = "live.html"
 MICRO = "micro.json"
 CHECKS = "checks.json"
 SUMMARY_JSON = "summary.json"

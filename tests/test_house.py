@@ -110,7 +110,7 @@ FLOORS = {
         ("figures", "timelines", "verdicts"),
         ("cases", "failure"),
         ("pages",),
-        ("summary",),
+        ("summary", "card"),
         ("index",),
         ("versus",),
         (".",),

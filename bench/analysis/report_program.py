@@ -16,12 +16,14 @@ from queue_or_task import module_command
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 
 
-def render(run_directory: Path, *, form: str = "html") -> int:
+def render(run_directory: Path, *, form: str = "html", card: Path | None = None, base_url: str = "") -> int:
     """The program's exit code; where the directory holds no run, the program has said so in one line.
 
-    "html" writes the report, the summaries and the list of all runs; "md" and "json" print a summary.
+    "html" writes the report, the summaries, the list of all runs, and the `card` if one is named; "md" and
+    "json" print a summary. `base_url` is where the run directory will be published.
     """
-    command = module_command("reports", str(display_path(run_directory)), "--format", form)
+    shared = [*(["--card", str(card)] if card else []), *(["--base-url", base_url] if base_url else [])]
+    command = module_command("reports", str(display_path(run_directory)), "--format", form, *shared)
     return subprocess.run(command, check=False, env=os.environ | _ONE_THREAD).returncode
 
 

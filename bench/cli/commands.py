@@ -191,7 +191,19 @@ def list_(what: str) -> None:
     show_default=True,
     help="html writes report, summaries and the list of all runs; md and json print a summary.",
 )
-def report(run_directory: Path, form: str) -> None:
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE.png",
+    help="Also write a picture of 1200 x 630 pixels, for those who share the report by a link.",
+)
+@click.option(
+    "--base-url",
+    default="",
+    metavar="URL",
+    help="Where the report will be published: the page then names its address and its card.",
+)
+def report(run_directory: Path, form: str, card: Path | None, base_url: str) -> None:
     """Render a run's report again, from its files alone.
 
     \b
@@ -199,8 +211,9 @@ def report(run_directory: Path, form: str) -> None:
       queue-or-task report results/latest                  report.html, and index.html beside the runs
       queue-or-task report results/latest --format md      for a comment under a change
       queue-or-task report results/latest --format json | jq '.verdicts[].choice'
+      queue-or-task report results/latest --card card.png  a picture of it
     """  # noqa: D301 - as in `main`
-    sys.exit(render(run_directory, form=form))
+    sys.exit(render(run_directory, form=form, card=card, base_url=base_url))
 
 
 _threshold = click.option(

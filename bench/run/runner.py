@@ -26,8 +26,9 @@ from bench.run.block_runner import BlockRunner
 from bench.run.conclusion import conclude
 from bench.run.database_check import check_database
 from bench.run.host_discovery import discover
+from bench.run.live_page import LivePage
 from bench.run.progress import RunProgress
-from bench.schema import PLAN
+from bench.schema import LIVE, PLAN
 from bench.storage.disk_space import DiskFullError, hold_reserve, is_disk_full
 from bench.storage.manifest import manifest
 from bench.storage.run_directory import RunDirectory
@@ -48,7 +49,8 @@ def execute(request: RunRequest, console: Console) -> RunDirectory:
     check_some_is_possible(run_plan, deployment)
     directory = RunDirectory.create(request.out, request.profile.name, manifest(request, broker, deployment))
     write_atomically(directory.path / PLAN, planned(request, run_plan))
-    console.print(f"writing to {directory.path}", highlight=False, soft_wrap=True)
+    progress = f"{LIVE} in it shows how far it is"
+    console.print(f"writing to {directory.path}; {progress}", highlight=False, soft_wrap=True)
     with directory.claimed():
         _measure(run_plan, request, deployment, directory, console)
     return directory
@@ -120,7 +122,8 @@ def _measure(
 
 async def _run(run_plan: RunPlan, context: Context, console: Console) -> None:
     lanes = context.profile.lanes
-    with RunProgress(run_plan.guess_s(lanes), console) as progress:
+    page = LivePage(context.directory.path)
+    with RunProgress(run_plan.guess_s(lanes), console, page=page) as progress:
         ends = datetime.now().astimezone() + timedelta(seconds=run_plan.guess_s(lanes))
         progress.say(f"{run_plan.summary(lanes)}; until about {ends:%H:%M}")
         await BlockRunner(context, progress, run_plan).run()

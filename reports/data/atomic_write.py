@@ -8,14 +8,14 @@ from pathlib import Path
 from reports.data.errors import RunError
 
 
-def write(target: Path, text: str) -> None:
+def write(target: Path, content: str | bytes) -> None:
     """Replace `target`; raise RunError if it cannot be written, and leave no temporary file."""
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        fresh.write_text(text, encoding="utf-8")
+        fresh.write_bytes(content.encode() if isinstance(content, str) else content)
         fresh.replace(target)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise RunError(
-            f"{target} cannot be written: {error.strerror}; free some space or copy the run"
+            f"{target} cannot be written: {error.strerror}; free some space or name another place"
         ) from error

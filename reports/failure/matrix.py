@@ -26,7 +26,7 @@ from reports.timelines import drawing
 __all__ = ["CLASSES", "FLAGS", "Matrix", "Row", "matrix", "state", "sum_checks"]
 
 #: Said where a fault did not strike a side.
-ABSENT = "did not strike"
+ABSENT = "not struck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

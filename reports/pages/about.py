@@ -6,23 +6,23 @@ from reports.data import formatting
 from reports.data.run import Run
 
 _SCENARIOS = {
-    "account_setup": "A new user is registered with the CRM and with the fulfilment service: two jobs, each "
-    "retried until it is done. None may be lost.",
-    "account_sync": "The balance of an account is read from a node once a second, for as long as the account "
-    "is open. What counts is how old the balance gets.",
+    "account_setup": "Two jobs register a new user, with the CRM and with the fulfilment service. Each is "
+    "retried; none may be lost.",
+    "account_sync": "An account's balance is read from a node once a second. What counts is how old the "
+    "balance gets.",
     "welcome_email": "One mail to a new user after the user is committed. Nobody waits for it, and a mail "
     "that fails is not sent again.",
 }
 _SIDES = {
-    "inprocess": "Supervised tasks in the web app's own process, on this project's asyncio runtime "
-    "(inprocess). Nothing runs beside the app, and nothing is on disk.",
+    "inprocess": "Supervised tasks in the web app's own process, on this project's asyncio runtime. Nothing "
+    "beside the app, nothing on disk.",
     "celery-stock": "Celery with its defaults: a broker, a worker and beat beside the app. A message is "
     "acknowledged before its job runs.",
-    "celery-hardened": "Celery with this project's own extension (celery_impl.sidekiq): leases on jobs, "
-    "retries and a dead set in Redis, and a broker that syncs to disk before it answers.",
+    "celery-hardened": "Celery with this project's celery_impl.sidekiq: leases on jobs, retries and a dead "
+    "set in a Redis that keeps all on disk.",
     "celery-app": "Your Celery app with its own settings, its broker and its workers.",
-    "inline": "The control: the request does the work itself, while its client waits. Background work is "
-    "there to spare the client that.",
+    "inline": "The control: the request does the work itself while its client waits, which background work "
+    "is there to spare it.",
 }
 
 #: A name and what it is.

@@ -10,6 +10,7 @@ from reports.data.run import Run
 from reports.failure.heat_map import heat_map
 from reports.pages import about, glossary, limits, links
 from reports.pages.instrument import instrument
+from reports.pages.links import Share
 from reports.pages.promises import promises
 from reports.pages.provenance import provenance
 from reports.pages.section import Section
@@ -38,8 +39,11 @@ NAVIGATION = {
 }
 
 
-def html(run: Run, shown: Sequence[Section]) -> str:
-    """The whole page as text, with the sections `shown` on it; the same run gives the same text."""
+def html(run: Run, shown: Sequence[Section], *, share: Share | None = None) -> str:
+    """The whole page as text, with the sections `shown` on it; the same run gives the same text.
+
+    `share` adds what services show of a link to the page.
+    """
     judged = verdicts(run)
     matrix = next((section.matrix for section in shown if section.matrix), None)
     return rendered(
@@ -47,6 +51,7 @@ def html(run: Run, shown: Sequence[Section]) -> str:
         sheets=SHEETS,
         scripts=SCRIPTS,
         run=run,
+        share=share,
         stamps=stamps(run),
         verdicts=judged,
         answer=answer(judged),

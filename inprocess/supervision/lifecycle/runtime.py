@@ -199,6 +199,8 @@ class Runtime:
                 entered.set_exception(error)
 
     async def _live(self, entered: concurrent.futures.Future[None]) -> None:
+        if entered.cancelled():  # the start has timed out before it ran, and another may have begun
+            return
         loop = self._loop = asyncio.get_running_loop()
         self._main = asyncio.current_task()
         self._stopping = asyncio.Event()

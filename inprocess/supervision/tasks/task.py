@@ -85,7 +85,7 @@ def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     held = _unlinked.get(loop)
     if held is not None and held.exit is None:
         return held
-    for closed in [known for known in _unlinked if known is not None and known.is_closed()]:
+    for closed in [known for known in list(_unlinked) if known is not None and known.is_closed()]:
         _unlinked.pop(closed, None)
     make = partial(_unlinked_here, loop)
     return make() if _running_loop() is loop else hop(loop, make)

@@ -149,7 +149,7 @@ def test_a_run_with_an_empty_ledger_says_what_is_missing_with_the_command(run: P
         plant(run, table, [])
     (run / MICRO).unlink()
     text = words_of(run)
-    assert "Not in this run: the responses of single jobs. Fill it with <code>queue-or-task run" in text
+    assert "Not in this run: the responses of single jobs. Measure it with <code>queue-or-task run" in text
 
 
 def test_a_run_of_an_older_schema_without_the_newer_tables_and_columns_renders(run: Path) -> None:

@@ -46,7 +46,8 @@ def summarised(path: Path) -> Path:
 
 
 def page(folder: Path) -> str:
-    return write_index(folder).read_text(encoding="utf-8")
+    """The list as text; no-break spaces are plain ones."""
+    return write_index(folder).read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
 
 
 def listed(folder: Path) -> list[str]:

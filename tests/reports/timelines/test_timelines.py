@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.measures.faults import failure
+from reports.failure.detail import BUDGET_BYTES
 from reports.timelines import choice, drawing, events
 from reports.timelines.histories import DEADLINE_MS, GRAVITY, finding, histories
 from tests.reports.synthetic_events import BLOCK, SCENARIO, Events, event, fate, job, strike, write
@@ -96,6 +97,12 @@ def test_twelve_rows_are_the_most_and_the_gravest_are_kept() -> None:
     found = [row.finding for row in made.rows]
     assert (found.count("lost"), found.count("stuck")) == (8, 4)
     assert made.not_drawn == "Not drawn: 48 stuck."
+
+
+def test_a_hundred_and_more_of_the_largest_timelines_fit_into_a_page() -> None:
+    jobs = [fate(f"{number:06}/fulfillment", 1 + number / 7, "duplicated") for number in range(60)]
+    svg = drawing.svg(timeline_of(*jobs, strike()), title="Timeline: " + "x" * 60, description="x" * 200)
+    assert 150 * len(svg.encode()) < BUDGET_BYTES
 
 
 def test_late_jobs_have_fewer_rows_than_lost_ones() -> None:
