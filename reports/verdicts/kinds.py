@@ -142,9 +142,10 @@ def comparison_number(found: Comparison | None) -> Number | None:
 
 
 def _difference(found: Comparison) -> str:
-    """As in "higher by 2.80 ms": a ratio alone does not tell whether anybody feels it."""
+    """As in "higher by 2.80 ms (margin 1.00 ms)": a ratio alone does not tell whether anybody feels it."""
     by = f" by {formatting.ms(abs(found.difference_ms))}" if found.differs else ""
-    return f"{found.called}{by}"
+    margin = f" (margin {formatting.ms(found.margin_ms)})" if math.isfinite(found.margin_ms) else ""
+    return f"{found.called}{by}{margin}"
 
 
 def _unsized(found: Comparison) -> str:

@@ -34,8 +34,8 @@ from typing import Literal
 from scipy import stats
 
 from bench.measures.events.block import Event, elapsed_ms
-from bench.measures.events.clocks import Clocks, in_order
-from bench.measures.events.history import DUE, JobHistory, histories, names_of
+from bench.measures.events.clocks import Clocks
+from bench.measures.events.history import DUE, JobHistory, histories
 from bench.measures.events.order import inversions
 
 CLASSES = ("done_once", "duplicated", "failed_visibly", "stuck", "lost")
@@ -158,11 +158,6 @@ def classify(job: JobHistory, held: Collection[str] = ()) -> str:
 def has_ended(job: JobHistory) -> bool:
     """Whether the job had its effect or was given up, so that the drain need not wait for it."""
     return "effect" in job.times or "failed" in job.times
-
-
-def history_of(events: Iterable[Event], job: str) -> list[Event]:
-    """The whole history of a job: its own events and its request's, by time."""
-    return in_order(event for event in events if job in names_of(event))
 
 
 def upper_bound(count: int, n: int) -> float:

@@ -24,11 +24,11 @@ class PeriodicEntry:
     """An entry as the beat that holds the lease wrote it down. Times are seconds since the epoch.
 
     `last_run_at`: when its last run was queued, `job` is that run's id; None before the first. `tick`: the
-    last tick that was dealt with, or since when the entry is known. `next_at`: the tick that is due next; in
-    the past where no beat is alive. `under_way`: runs that are queued or running, of an entry whose overlap
-    is skip, else None. The counts are of ticks: `runs` were queued; the others were dropped, since no beat
-    could serve them in time (`misfires`), their predecessor was under way (`overlaps`), or nothing could be
-    queued (`refusals`).
+    last tick that was served or dropped, or since when the entry is known. `next_at`: the tick that is due
+    next; in the past if no beat is alive. `under_way`: runs that are queued or running, of an entry whose
+    overlap is skip, else None. The counts are of ticks: `runs` were queued; the others were dropped, since
+    no beat could serve them in time (`misfires`), their predecessor was under way (`overlaps`), or nothing
+    could be queued (`refusals`).
     """
 
     name: str

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from reports.data.evidence import Comparison
 from reports.data.run import read
 from reports.figures.forest_sheet import Line, limits
 from reports.figures.latency.forest import against_task, ends, pair_ratios
+from reports.verdicts.kinds import comparison_number
 from tests.reports.synthetic_run import manifest, plant
 
 
@@ -87,3 +89,10 @@ def test_the_dot_of_a_pair_is_the_ratio_of_what_was_measured_below_the_hiccups_t
 def test_a_size_is_known_only_from_a_narrow_interval() -> None:
     assert comparison("caller", 0.5).size_known
     assert not comparison("caller", 0.5, ratio=math.nan).size_known
+
+
+def test_a_verdict_has_the_margin_beside_its_words() -> None:
+    found = dataclasses.replace(comparison("caller", 0.5), difference_ms=2.8, margin_ms=0.007)
+    number = comparison_number(found)
+    assert number is not None
+    assert number.detail.startswith("higher by 2.80 ms (margin 7.00 µs); 95 % interval")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measures.faults.failure import CLASSES, history_of, judge, upper_bound
+from bench.measures.faults.failure import CLASSES, judge, upper_bound
 from scenarios.jobs import WELCOME_EMAIL
 from tests.bench.measures.random_ledgers import Events, ledgers
 
@@ -181,11 +181,6 @@ def test_an_incomplete_record_can_prove_a_double_and_no_loss() -> None:
     events = accepted_job("a", effects=0) + accepted_job("b", effects=2)
     found = judged(events, complete=False)
     assert (found.at_least_once, found.at_most_once) == ("unknown", "broken")
-
-
-def test_the_history_of_a_job_is_its_own_events_and_its_requests_by_time(email: Email) -> None:
-    events = email("v", due=0, submit=1) + email("u", accepted=3, submit=2, due=1)
-    assert [e["event"] for e in history_of(events, "u/email")] == ["due", "submit", "accepted"]
 
 
 def test_a_call_that_was_never_answered_blocked_for_ever(email: Email) -> None:
