@@ -24,16 +24,13 @@ from inprocess import scenario_children
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.names import whereis
 from inprocess.supervision.core.process import KILL_WAIT_S, Process
-from inprocess.supervision.lifecycle.drain import DrainReport, cut_off, drain
+from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, cut_off, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
 from inprocess.supervision.supervisors.supervisor import Supervisor
 from inprocess.supervision.tasks.task import unlinked
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
-
-#: Seconds that work has to finish when the app ends, before it is cancelled.
-GRACE_S = 10.0
 
 _SCENARIOS = {"crm": jobs.ACCOUNT_SETUP, "fulfillment": jobs.ACCOUNT_SETUP, "sync": jobs.ACCOUNT_SYNC}
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import (
@@ -35,14 +36,12 @@ from inprocess.celery.results.backend import Store
 from inprocess.celery.tree import Tree
 from inprocess.celery.worker.task_preparation import restore_all
 from inprocess.supervision.core.process import Process
-from inprocess.supervision.lifecycle.drain import DrainReport, drain
+from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
 from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Plain tasks that run at once, each in a thread.
 CONCURRENCY: Final = 10
-#: Seconds that running and waiting tasks have at the end before they are cut off.
-GRACE_S: Final = 10.0
 #: Name of the tree in the state of requests.
 STATE_KEY: Final = "celery"
 
@@ -114,7 +113,14 @@ class InProcess:
         return self._parts.worker.controller
 
     def start(self) -> Self:
-        """Begin, on a loop on a thread of its own; raise RuntimeError if the app runs here already."""
+        """Begin, on a loop on a thread of its own; raise RuntimeError if the app runs here already.
+
+        The app's task modules are imported first, on the calling thread: it may hold the import lock of the
+        app's own module, for which another thread would wait. Raise RuntimeError while Django loads its apps.
+        """
+        if self._supervisor is None:
+            _refuse_while_django_loads(self.name)
+            self.app.loader.import_default_modules()
         self._runtime.start()
         return self
 
@@ -232,6 +238,17 @@ class InProcess:
     async def _application(self) -> AsyncIterator[Self]:
         async with self:
             yield self
+
+
+def _refuse_while_django_loads(name: str) -> None:
+    """Raise RuntimeError in `AppConfig.ready`: Django holds a lock there which the worker needs."""
+    apps = getattr(sys.modules.get("django.apps"), "apps", None)
+    if apps is not None and apps.loading and not apps.ready:
+        raise RuntimeError(
+            f"{name} was started while Django loads its apps (in an AppConfig.ready?) and holds the lock of "
+            "its app registry, for which the worker would wait: start it in wsgi.py or asgi.py, after "
+            "get_wsgi_application() or get_asgi_application()"
+        )
 
 
 _running: dict[int, InProcess] = {}

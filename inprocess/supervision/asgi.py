@@ -27,13 +27,10 @@ from typing import Any
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.core.redact import repr_of, text_of
-from inprocess.supervision.lifecycle.drain import drain
+from inprocess.supervision.lifecycle.drain import GRACE_S, drain
 from inprocess.supervision.lifecycle.runtime import attach
 from inprocess.supervision.tasks.task import unlinked
 
-#: Seconds that work has to finish at shut-down, before it is cancelled. Servers wait for it; a process
-#: manager must give them this and some seconds more before it kills.
-GRACE_S = 10.0
 #: Name of the tree in the state of requests.
 STATE_KEY = "inprocess"
 

@@ -39,8 +39,8 @@ DEFINITIONS = {
     "Fault": "something that is made to go wrong, numbered 1 to 38.",
     "Strike": "one time that a fault hits one side. Also the injector that makes it.",
     "Control run": "the block of a fault without the fault.",
-    "Exposed": "accepted jobs that the strike could reach: of a kill, those that were not done when it was "
-    "made; and each job that was lost. Losses are counted among these.",
+    "Exposed": "accepted jobs that the strike could reach: of a kill, those that were not done when it "
+    "was made; and each job that was lost. Losses are counted among these.",
     "Blast radius": "what a strike did to bystanders, minus the control run.",
     "Prediction": "what a side is expected to do, written before the run.",
     "Drain": "the wait after the load until each job has ended, with a limit. Also: the end of a process "

@@ -9,9 +9,11 @@ own. Consumers poll every POLL_S seconds.
 
 from __future__ import annotations
 
+import itertools
+import weakref
 from queue import Empty
 from typing import Any, Final
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import kombu
 
@@ -29,13 +31,17 @@ SCHEME: Final = "inprocess"
 POLL_S: Final = 0.05
 
 _brokers: WeakValueDictionary[str, Broker] = WeakValueDictionary()
+_names: WeakKeyDictionary[Broker, str] = WeakKeyDictionary()
+_numbers = itertools.count(1)
 _states: dict[str, Any] = {}
 
 
 def url_of(broker: Broker) -> str:
     """Return a URL by which kombu finds this broker, as long as it exists."""
-    name = f"broker-{id(broker):x}"
-    _brokers[name] = broker
+    name = _names.setdefault(broker, f"broker-{next(_numbers)}")  # an id() is given again after the end
+    if name not in _brokers:
+        _brokers[name] = broker
+        weakref.finalize(broker, _states.pop, name, None).atexit = False
     return f"{SCHEME}://{name}//"
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Hashable
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 from inprocess.supervision.core.errors import AlreadyStartedError
+
+T = TypeVar("T")
 
 
 class Loop(Protocol):
@@ -67,13 +69,27 @@ _names: dict[str, NamedProcess] = {}
 _leaving = threading.Lock()
 
 
-def whereis(name: str) -> Any | None:
-    """Return the running process with this name, or None. Any thread."""
+@overload
+def whereis(name: str) -> Any | None: ...
+@overload
+def whereis(name: str, kind: type[T]) -> T | None: ...
+
+
+def whereis(name: str, kind: type[Any] | None = None) -> Any | None:
+    """Return the running process with this name, or None. Any thread.
+
+    With `kind` it is of that class for a type checker too, as `whereis("mails", TaskSupervisor)`. Raise
+    TypeError if it is of another.
+    """
     via = None if type(name) is str else _via(name)
     if via is not None:
-        return via.registry.whereis(via.key)
-    found = _names.get(name)
-    return None if found is None else found.handle
+        handle = via.registry.whereis(via.key)
+    else:
+        found = _names.get(name)
+        handle = None if found is None else found.handle
+    if kind is not None and handle is not None and not isinstance(handle, kind):
+        raise TypeError(f"{name!r} is a {type(handle).__qualname__}, and not a {kind.__qualname__}")
+    return handle
 
 
 def registered() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock, settle
 from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import is_being_closed
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.core.thread_bridge import across
@@ -144,14 +145,18 @@ async def ended_within(clock: Clock, ending: Ending, seconds: float) -> bool:
 
 
 def raise_soon(error: BaseException) -> None:
-    """Raise it out of the running loop in its next turn, since the work of this turn must be finished."""
+    """Raise it out of the running loop in its next turn, since the work of this turn must be finished.
+
+    Not while the loop is being closed: that would cut the clean-up of all that is left on it.
+    """
     loop = asyncio._get_running_loop()  # noqa: SLF001 - documented under this name
     if loop is not None:
         loop.call_soon(_raise, error)
 
 
 def _raise(error: BaseException) -> None:
-    raise error
+    if not is_being_closed():
+        raise error
 
 
 def abandon(task: asyncio.Task[object] | None, what: str) -> None:

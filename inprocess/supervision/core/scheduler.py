@@ -29,7 +29,8 @@ from contextvars import Context
 from math import inf
 from threading import get_ident
 from time import perf_counter
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
+from weakref import WeakSet
 
 from inprocess.supervision.core.clock import Clock, LoopClock, Timer
 from inprocess.supervision.core.exits import ENDS_LOOP
@@ -116,7 +117,7 @@ class Scheduler:
     __slots__ = (
         "_armed", "_armed_for", "_batch", "_batch_at", "_context", "_count", "_entries", "_is_closing",
         "_moments", "_queued", "_run", "_stale", "_steps", "clock", "deadlines", "loop", "monotonic",
-        "runs_on", "serving",
+        "runs_on", "serving", "supervisors",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> None:
@@ -128,6 +129,8 @@ class Scheduler:
         self.monotonic = self.clock.monotonic
         #: The server whose handler runs in this step; kept by `servers.message_loop`.
         self.serving: object = None
+        #: Supervisors that were started here; a runtime drains those that nobody else has ended.
+        self.supervisors: WeakSet[Any] = WeakSet()
         self._steps: deque[Callable[[], object]] = deque()
         self._queued = False
         self._moments: list[float] = []

@@ -27,7 +27,7 @@ from typing import Final
 
 from inprocess.supervision.core.names import registered, whereis
 from inprocess.supervision.core.process import BaseProcess, Process
-from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.core.thread_bridge import look
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
 from inprocess.supervision.leases.leased import Leased
 from inprocess.supervision.periodic.timer_process import TimerProcess
@@ -74,10 +74,8 @@ def _roots() -> list[BaseProcess]:
 
 
 def _there(process: BaseProcess, node: partial[Node]) -> Node:
-    if process.is_here:
-        return node(process.name, process)
     try:
-        return hop(process.loop, partial(node, process.name, process))
+        return look(process.loop, partial(node, process.name, process))
     except (TimeoutError, RuntimeError) as error:
         return Node(process.name, type(process.handle).__name__, process.name, "no answer", about=str(error))
 
@@ -99,7 +97,7 @@ def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) ->
         mailbox_depth=process.mailbox_depth if isinstance(process, MessageLoop) else None,
         restarts=process.restarts if isinstance(process, BaseSupervisor | TaskSupervisor) else None,
         last_run_at=_moment(getattr(process.handle, "last_run_at", None)),
-        counts=dataclasses.asdict(process.counts) if isinstance(process, TimerProcess) else None,
+        counts=_counts(process),
         about=_attributes(process) if attributes and isinstance(process, MessageLoop) else None,
         children=tuple(node(child_id, child) for child_id, child in below),
         child_count=child_count,
@@ -143,6 +141,12 @@ def _uptime(process: BaseProcess) -> float | None:
 
 def _attributes(process: MessageLoop) -> str:
     return redacted(process, state=state_of(process.server)).get("state", "")
+
+
+def _counts(process: BaseProcess) -> dict[str, int] | None:
+    if isinstance(process, TaskSupervisor):
+        return process.counts
+    return dataclasses.asdict(process.counts) if isinstance(process, TimerProcess) else None
 
 
 def _moment(value: object) -> str | None:

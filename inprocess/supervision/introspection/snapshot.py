@@ -32,7 +32,8 @@ class Node:
     attempt: int | None = None
     #: When it last ran, by the wall clock.
     last_run_at: str | None = None
-    #: Number of its ticks by outcome.
+    #: Number of its ticks by outcome; of a TaskSupervisor, of its children: started, done, failed (without a
+    #: restart), and given up by a window of their own.
     counts: dict[str, int] | None = None
     #: The call of a task, or the attributes of a server if requested; secrets hidden.
     about: str | None = None

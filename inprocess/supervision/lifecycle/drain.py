@@ -1,7 +1,8 @@
 """Drain: a graceful end in two phases, with a report of the work that was cut off.
 
 Quiet:
-1. Refuse new work with a clear error; stop ticks.
+1. Refuse new work with a clear error; stop ticks, and permanent children of task supervisors, which are loops
+   and no work that could finish.
 2. Wait until no work is held, for at most `grace_s`. Retries go on meanwhile.
 Stop:
 3. Stop the tree: the remaining work is cancelled, each piece within its own limit, and abandoned if it
@@ -14,9 +15,12 @@ OTP has no drain: `init:stop` begins with the second phase.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
+from weakref import WeakKeyDictionary
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.exits import NORMAL
@@ -24,6 +28,8 @@ from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import Held, Process
 from inprocess.supervision.core.thread_bridge import across
 
+#: Seconds that work has to finish when an app ends, before it is cancelled. Docker kills after 10.
+GRACE_S: Final = 8.0
 #: Lines of a report that name cut-off work; a longer report gives the number of the others.
 REPORTED_WORK = 100
 
@@ -68,6 +74,7 @@ async def drain(process: Process, *, grace_s: float) -> DrainReport:
     process = process.__process__
     if asyncio.get_running_loop() is not process.loop:
         return await across(process.loop, partial(drain, process, grace_s=grace_s))
+    _promised[process.loop] = max(_promised.get(process.loop, 0.0), time.monotonic() + grace_s)
     process.quiet()
     before = len(process.held())
     try:
@@ -89,6 +96,14 @@ def cut_off(work: Sequence[Held], states: Sequence[str]) -> tuple[CutOff, ...]:
         for held, state in zip(work, states, strict=True)
         if getattr(held, "exit", None) != NORMAL
     )
+
+
+def promised_until(loop: asyncio.AbstractEventLoop) -> float:
+    """Return when the last grace of a drain on this loop ends, `time.monotonic` seconds. Any thread."""
+    return _promised.get(loop, 0.0)
+
+
+_promised: WeakKeyDictionary[asyncio.AbstractEventLoop, float] = WeakKeyDictionary()
 
 
 async def _idle_within(process: Process, seconds: float) -> None:

@@ -4,7 +4,13 @@ An async app has a loop already: it calls `attach` in its lifespan, and calls fr
 use that loop. Functions that may be called from any thread say so; `on_loop` calls any other function,
 plain or async, from a thread.
 
-A runtime is drained when the interpreter ends. A fork of the app (a pre-forking web server) has no
+At its end a runtime drains every supervisor that still runs on it, for `grace_s`: when it is stopped, when
+the interpreter ends, and at SIGTERM if nobody else handles that. A second SIGTERM, or Ctrl-C, cuts the
+grace short, and a third ends the process at once. Only a runtime that was started on the main thread can
+take SIGTERM. A server that ends the process by the signal itself, without the interpreter's end, drains
+nothing: give it a lifespan (`asgi`).
+
+A fork of the app (a pre-forking web server) has no
 threads: there the runtime starts anew at the first call. What was in memory stays in the original.
 
 Python 3.12.0 to 3.12.2 start no thread and no process after the end of the main thread (gh-113964): there,
@@ -16,23 +22,31 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures.thread  # registers its exit hook first, so that ours runs before it
 import os
+import signal
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.loops import made_before_fork
+from inprocess.supervision.core.scheduler import schedulers_of
 from inprocess.supervision.core.thread_bridge import wait_on
 from inprocess.supervision.isolation import isolation  # noqa: F401 - registers its exit hook first as well
+from inprocess.supervision.lifecycle.drain import GRACE_S, drain, promised_until
 
 #: Seconds that the start of a runtime may take.
 START_TIMEOUT_S = 10.0
-#: Seconds that the end of a runtime may take, in addition to the application's own drain.
+#: Seconds that the end of a runtime may take, in addition to the grace of its drains.
 STOP_TIMEOUT_S = 30.0
+#: Seconds between two looks at a runtime that ends.
+LOOK_S = 0.5
+#: Seconds in which a third signal ends the process.
+HURRY_S = 10.0
 
 T = TypeVar("T")
 
@@ -44,8 +58,9 @@ class Runtime:
 
     `start` returns once the application is entered; `stop` leaves it, at the latest at the interpreter's
     exit. Both may be called repeatedly and from any thread but its own. If the loop ends with an error,
-    the error is logged, and `start` starts it anew. `loop_factory` creates the loop, for example
-    uvloop's. `with` starts and stops it.
+    the error is logged, and `start` starts it anew. `grace_s` is what the work of supervisors gets that
+    the application has left running. `loop_factory` creates the loop, for example uvloop's. `with` starts
+    and stops it.
     """
 
     def __init__(
@@ -53,10 +68,14 @@ class Runtime:
         application: Callable[[], AbstractAsyncContextManager[Any]] = nullcontext,
         *,
         name: str = "inprocess",
+        grace_s: float = GRACE_S,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     ) -> None:
         self._application = application
         self._name = name
+        self._grace_s = grace_s
+        self._main: asyncio.Task[object] | None = None
+        self._is_stopping = False
         self._loop_factory = loop_factory
         self._ends_with_interpreter = False
         self._lock = threading.Lock()
@@ -109,15 +128,40 @@ class Runtime:
             thread, self._thread = self._thread, None
             if thread is None or not thread.is_alive():
                 return
+            self._is_stopping = True
             self.loop.call_soon_threadsafe(self._stopping.set)
-            thread.join(STOP_TIMEOUT_S)
+            try:
+                self._join(thread)
+            finally:
+                self._is_stopping = False
         if thread.is_alive():
-            log.error("the runtime %s did not end within %g s and was abandoned", self._name, STOP_TIMEOUT_S)
+            log.error("the runtime %s did not end in time and was abandoned", self._name)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `stop` waits for its end."""
+        return self._is_stopping
+
+    def hurry(self) -> None:
+        """Cut the grace of its drains short; they still stop and report. Any thread."""
+        if self._main is not None and self._is_stopping:
+            with suppress(RuntimeError):  # it has just ended
+                self.loop.call_soon_threadsafe(self._main.cancel)
+
+    def _join(self, thread: threading.Thread) -> None:
+        """Wait for the thread: STOP_TIMEOUT_S, and as long as a drain on its loop has promised."""
+        begun = time.monotonic()
+        while thread.is_alive() and time.monotonic() < STOP_TIMEOUT_S + max(begun, promised_until(self.loop)):
+            try:
+                thread.join(LOOK_S)
+            except KeyboardInterrupt:
+                _hurry(signal.SIGINT)
 
     def reset(self) -> None:
         """Reset it to not started, in a fork of the process."""
         self._lock = threading.Lock()
-        self._thread = self._loop = None
+        self._thread = self._loop = self._main = None
+        self._is_stopping = False
 
     def __enter__(self) -> Self:
         return self.start()
@@ -136,6 +180,7 @@ class Runtime:
                 raise TimeoutError(f"{self._name} did not start within {START_TIMEOUT_S:g} s") from None
             entered.result()
         self._thread = thread
+        _take_sigterm()
         if not self._ends_with_interpreter:
             self._ends_with_interpreter = True
             _before_exit(self.stop)
@@ -144,6 +189,9 @@ class Runtime:
         try:
             with asyncio.Runner(loop_factory=self._loop_factory) as runner:
                 runner.run(self._live(entered))
+        except asyncio.CancelledError:  # it was hurried
+            if not entered.done():
+                entered.set_exception(RuntimeError(f"{self._name} was ended while it started"))
         except BaseException as error:  # noqa: BLE001 - raised by `start`, or logged
             if entered.done():
                 log.exception("the runtime %s ended with an error", self._name)
@@ -151,13 +199,19 @@ class Runtime:
                 entered.set_exception(error)
 
     async def _live(self, entered: concurrent.futures.Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
+        if entered.cancelled():  # the start has timed out before it ran, and another may have begun
+            return
+        loop = self._loop = asyncio.get_running_loop()
+        self._main = asyncio.current_task()
         self._stopping = asyncio.Event()
-        with attach(self._loop):
-            async with self._application():
-                if entered.set_running_or_notify_cancel():  # else the start has timed out
-                    entered.set_result(None)
-                    await self._stopping.wait()
+        with attach(loop):
+            try:
+                async with self._application():
+                    if entered.set_running_or_notify_cancel():  # else the start has timed out
+                        entered.set_result(None)
+                        await self._stopping.wait()
+            finally:
+                await _drain_what_is_left(loop, self._grace_s)
 
     def _refuse_own_thread(self, what: str) -> None:
         if self._thread is threading.current_thread():
@@ -220,6 +274,46 @@ def _loop_of(function: Callable[..., Any]) -> asyncio.AbstractEventLoop | None:
     # A child lives where its supervisor does.
     owner = getattr(owner, "__process__", None) or getattr(owner, "supervisor", owner)
     return cast("asyncio.AbstractEventLoop | None", getattr(owner, "loop", None))
+
+
+async def _drain_what_is_left(loop: asyncio.AbstractEventLoop, grace_s: float) -> None:
+    """Drain the supervisors on the loop that nobody has ended and that have no parent."""
+    left = [
+        supervisor
+        for scheduler in schedulers_of(loop)
+        for supervisor in list(scheduler.supervisors)
+        if supervisor.exit is None and supervisor.parent is None
+    ]
+    await asyncio.gather(*(drain(supervisor, grace_s=grace_s) for supervisor in left))
+
+
+def _take_sigterm() -> None:
+    """Make SIGTERM end the interpreter in order, which drains, unless somebody else handles it."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # only the main thread may set a handler
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, _frame: object) -> None:
+    if any(runtime.is_stopping for runtime in list(_runtimes)):
+        _hurry(number)
+    else:
+        raise SystemExit(128 + number)
+
+
+_hurried: list[float] = []
+
+
+def _hurry(number: int) -> None:
+    """Cut the drains short at the first signal that comes while they run; end the process at the next."""
+    now = time.monotonic()
+    if any(now - before < HURRY_S for before in _hurried):
+        log.error("a third signal within %g s: the process ends now", HURRY_S)
+        os._exit(128 + number)
+    _hurried.append(now)
+    for runtime in list(_runtimes):
+        runtime.hurry()
 
 
 def _before_exit(stop: Callable[[], None]) -> None:

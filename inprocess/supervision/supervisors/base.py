@@ -356,6 +356,7 @@ def raise_if_it_ends_loop(error: StartError) -> None:
 def _start(make: Callable[[], P], name: str | None, clock: Clock | None) -> P:
     parent = make()
     parent._bind(name, clock)  # noqa: SLF001 - the other half of `_launch`
+    parent.scheduler.supervisors.add(parent)
     global _depth  # noqa: PLW0603 - of the calls that are running
     if _depth >= MAX_DEPTH:
         parent.scheduler.soon(parent._begin_now)  # noqa: SLF001 - as above

@@ -61,6 +61,9 @@ class AnsweringChild(Child):
 
     answer: Ok[Any]
 
+    def _ended_directly(self, task: asyncio.Task[object]) -> None:
+        self.context.run(self.attempt_ended, task)
+
     def attempt_ended(self, task: asyncio.Task[object]) -> None:
         """See `Child.attempt_ended`."""
         if not task.cancelled() and task.exception() is None:

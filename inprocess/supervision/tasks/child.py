@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 from inprocess.supervision.core import telemetry
 from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.exits import ENDS_LOOP, NORMAL, SHUTDOWN, Exit, Restart, exit_of, killed
-from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon
+from inprocess.supervision.core.process import Ending, ShutdownLimit, abandon, raise_soon
 from inprocess.supervision.core.redact import function_name, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import Scheduler
@@ -213,10 +213,10 @@ class Child(Ending):
                     return
             else:
                 task = self.supervisor.new_task(coroutine, context)
-        except BaseException as error:
-            self.context.run(self._crashed_at_once, error)  # wrong arguments are a crash like any other
+        except BaseException as error:  # noqa: BLE001 - wrong arguments are a crash like any other
             if isinstance(error, ENDS_LOOP):
-                raise
+                raise_soon(error)  # before a restart, which then finds its loop closing
+            self.context.run(self._crashed_at_once, error)
         else:
             self._goes_on(task, eagerly=eagerly)
 
@@ -282,11 +282,11 @@ class Child(Ending):
         self.supervisor.exited(self, ended)
 
     def _ended_directly(self, task: asyncio.Task[object]) -> None:
-        """Call `attempt_ended`, from the scheduler; in the child's context if that makes a difference."""
+        """Like `attempt_ended`, from the scheduler; in the child's context if that makes a difference."""
         if attached or self._monitors is not None or task.cancelled() or task.exception() is not None:
             self.context.run(self.attempt_ended, task)
-        else:
-            self.attempt_ended(task)
+        elif self.exit is None:  # the hot path
+            self.supervisor.exited(self, NORMAL)
 
     def _isolated(self) -> Coroutine[Any, Any, object]:
         options = self.options
@@ -355,7 +355,8 @@ class Child(Ending):
     def _run_again(self) -> None:
         history = self.ensure_history()
         history.timer = None
-        if self.exit is None and not self.supervisor.is_closing():
+        supervisor = self.supervisor
+        if self.exit is None and not (supervisor.scheduler.is_closing and supervisor.is_closing()):
             self.run(eagerly=self.supervisor.eagerly())
 
     def ensure_history(self) -> History:

@@ -85,7 +85,7 @@ def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     held = _unlinked.get(loop)
     if held is not None and held.exit is None:
         return held
-    for closed in [known for known in _unlinked if known is not None and known.is_closed()]:
+    for closed in [known for known in list(_unlinked) if known is not None and known.is_closed()]:
         _unlinked.pop(closed, None)
     make = partial(_unlinked_here, loop)
     return make() if _running_loop() is loop else hop(loop, make)
@@ -95,6 +95,7 @@ def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     held = _unlinked.get(loop)
     if held is None or held.exit is not None:  # ended: an app's lifespan was left, and may be entered again
         held = _unlinked[loop] = TaskSupervisor.start()
+        held.scheduler.supervisors.discard(held)  # the end of a runtime does not wait for it
     return held
 
 

@@ -86,6 +86,9 @@ class TaskSupervisor(BaseProcess):
         "_alarms",
         "_begun",
         "_children",
+        "_done",
+        "_failed",
+        "_given_up",
         "_intensity",
         "_is_awake",
         "_is_open",
@@ -134,6 +137,7 @@ class TaskSupervisor(BaseProcess):
     ) -> Self:
         supervisor = cls(intensity, max_children)
         supervisor._bind(name, clock)
+        supervisor.scheduler.supervisors.add(supervisor)
         return supervisor
 
     def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
@@ -154,6 +158,7 @@ class TaskSupervisor(BaseProcess):
         self._alarms: list[Timer] = []
         #: Restarts of children since the start.
         self.restarts = 0
+        self._done = self._failed = self._given_up = 0
 
     def start_child(
         self,
@@ -309,21 +314,40 @@ class TaskSupervisor(BaseProcess):
         """Number of children that have not ended."""
         return len(self._children) + len(self._line) - self._withdrawn
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of children since the start: started, done, failed, and given up by their own window."""
+        ended = self._done + self._failed + self._given_up
+        return {
+            "started": ended + self.count,
+            "done": self._done,
+            "failed": self._failed,
+            "given_up": self._given_up,
+        }
+
     def quiet(self) -> None:
-        """Refuse new children from now on; running children go on, restarts included."""
+        """Refuse new children from now on, and stop permanent ones; the others go on, restarts included."""
         if self._refusal is None:
             text = f"{self.name} is draining: the app is shutting down and takes no new work"
             self._refuse(Refused("draining", text))
+        for child in self.children():
+            if child.restart == "permanent":
+                child.ask()
 
     async def idle(self) -> None:
-        """Wait until it has no child."""
+        """Wait until it has no child but permanent ones."""
         while self.count:
             last = self._line[-1] if self._line else next(reversed(self._children))
-            await (last if last.exit is None else next(iter(self.children()))).wait()
+            if last.exit is not None or last.restart == "permanent":
+                held = self.held()
+                if not held:
+                    return
+                last = held[0]
+            await last.wait()
 
     def held(self) -> Sequence[Child]:
-        """See `children`."""
-        return self.children()
+        """Return the children that are work: all but permanent ones, which are loops and never finish."""
+        return [child for child in self.children() if child.restart != "permanent"]
 
     def shutdown(self) -> None:
         """Stop all children at once, each within its own limit, then exit with reason shutdown."""
@@ -385,6 +409,7 @@ class TaskSupervisor(BaseProcess):
         if ended is NORMAL and child.options.restart != "permanent":  # the hot path
             if self._children.pop(child, child) is not None:
                 self._withdrawn += 1
+            self._done += 1
             child.finish(ended)
             return
         if ended.kind == "crash":
@@ -506,16 +531,24 @@ class TaskSupervisor(BaseProcess):
             self.restarts += 1
             child.run_later(0.0 if backoff is None else backoff.delay(failures))
             return
+        given_up = own is not None or backoff is not None
+        self._given_up += given_up
+        self._failed -= given_up  # counted by `_remove`
         self._remove(child, ended)
-        if own is None and backoff is None:
+        if not given_up:
             child_report.intensity_reached(self, child, self._intensity, self.children())
             self._begin_stop(brutally=False, why="has ended: it reached its restart intensity")
         else:
             child_report.given_up(self, child, ended)
 
     def _remove(self, child: Child, ended: Exit) -> None:
-        if child.exit is None and self._children.pop(child, child) is child:
-            self._withdrawn += 1  # it is queued
+        if child.exit is None:
+            if self._children.pop(child, child) is child:
+                self._withdrawn += 1  # it is queued
+            if ended.kind == "normal":
+                self._done += 1
+            else:
+                self._failed += 1
         child.finish(ended)
 
     def _begin_stop(self, *, brutally: bool, why: str = "has ended") -> None:

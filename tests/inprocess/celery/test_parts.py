@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import kombu
@@ -15,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from inprocess.celery import InProcess
 from inprocess.celery.attach.settings_cache import cached_settings
 from inprocess.celery.beat import Beat, InMemoryScheduler
+from inprocess.celery.broker import kombu_transport
 from inprocess.celery.broker.broker import LANES, Broker, Envelope, Lane
 from inprocess.celery.celery_internals.refcounted_patch import RefcountedPatch
 from inprocess.celery.results.backend import Store
@@ -235,3 +237,19 @@ def test_remembered_settings_notice_changes() -> None:
         with pytest.raises(AttributeError):
             _ = conf.no_such_setting
     assert "task_protocol" not in conf.__dict__
+
+
+def test_a_broker_that_takes_the_place_of_an_ended_one_in_memory_has_a_url_of_its_own() -> None:
+    urls, states = set(), dict(kombu_transport._states)
+    for _ in range(20):
+        broker = Broker(lambda _name: "thread")
+        urls.add(kombu_transport.url_of(broker))
+        assert kombu_transport.url_of(broker) in urls
+        with kombu.Connection(kombu_transport.url_of(broker)) as connection:
+            channel: Any = connection.default_channel
+            channel.queue_declare("queue")
+        del channel
+        del broker, connection
+        gc.collect()
+    assert len(urls) == 20
+    assert kombu_transport._states == states

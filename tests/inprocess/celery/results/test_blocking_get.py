@@ -41,7 +41,7 @@ def test_on_the_runs_own_loop_get_is_refused_and_says_what_to_await(app: Celery)
     @app.task(shared=False)
     async def asks(x: int) -> str:
         try:
-            double.delay(x).get(timeout=20)
+            double.delay(x).get(timeout=20, disable_sync_subtasks=False)
         except RuntimeError as error:
             return str(error)
         return "not refused"

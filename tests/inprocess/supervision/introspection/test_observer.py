@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from inprocess.supervision.core import thread_bridge
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.introspection.observer import snapshot
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
 from inprocess.supervision.leases.file import FileLease
@@ -275,3 +277,35 @@ def test_unlinked_tasks_are_a_root_of_their_own() -> None:
 def test_a_name_that_no_process_has_is_told() -> None:
     with pytest.raises(LookupError, match="no process is named 'nobody'"):
         snapshot("nobody")
+
+
+def test_a_task_supervisor_counts_its_children_by_what_became_of_them() -> None:
+    async def crash() -> None:
+        raise ValueError
+
+    async def main() -> None:
+        async with TaskSupervisor.start(name="counted", max_restarts=1000) as tasks:
+            none = RestartIntensity(0, 1.0)
+            for _ in range(3):
+                tasks.start_child(settle)
+            tasks.start_child(crash)
+            tasks.start_child(crash, restart="transient", intensity=none)
+            tasks.start_child(asyncio.sleep, 60)
+            await settle(200)
+            counts = snapshot("counted").roots[0].counts
+            assert counts == {"started": 6, "done": 3, "failed": 1, "given_up": 1}
+
+    asyncio.run(main())
+
+
+def test_whereis_returns_a_process_of_the_class_that_is_asked_for() -> None:
+    async def main() -> None:
+        async with TaskSupervisor.start(name="tasks"):
+            tasks = whereis("tasks", TaskSupervisor)
+            assert tasks is not None
+            assert tasks.count == 0  # a type checker needs no cast
+            with pytest.raises(TypeError, match="is a TaskSupervisor, and not a GenServer"):
+                whereis("tasks", GenServer)
+            assert whereis("nobody", GenServer) is None
+
+    asyncio.run(main())

@@ -145,7 +145,7 @@ def test_a_supervisor_that_comes_back_during_the_drain_takes_no_new_work_either(
         other = await tree.start_child(ChildSpec("other", partial(TaskSupervisor.start, clock=clock)))
         assert isinstance(other, TaskSupervisor)
         other.start_child(work, clock, 60.0)  # keeps the drain waiting
-        tasks.start_child(fail, restart="permanent", backoff=Backoff(initial_s=0.1, factor=1.0, jitter=0.0))
+        tasks.start_child(fail, restart="transient")
         draining = asyncio.ensure_future(drain(tree, grace_s=1.0))
         await clock.advance(0.9)
         second = whereis("tasks")
