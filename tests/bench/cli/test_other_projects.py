@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from queue_or_task import PACKAGES, ROOT
+from tests import noise
 
 #: What the console script does.
 COMMAND = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import queue_or_task; queue_or_task.main()"
@@ -41,7 +42,7 @@ def call(
 def test_a_run_and_its_report_work_where_other_packages_have_our_names(project: Path) -> None:
     words = ("--profile", "smoke", "--side", "inprocess", "--measure", "latency", "--measure", "micro")
     done = call(project, "run", *words, PYTEST_ADDOPTS="--no-such-option")
-    assert done.returncode == 0, done.stdout + done.stderr
+    noise.check_run(done.returncode, done.stdout + done.stderr)
     assert "done    micro call costs" in done.stdout
     report = project / "results" / "latest" / "report.html"
     report.unlink()

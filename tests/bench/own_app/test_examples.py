@@ -12,6 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from tests import noise
+
 EXAMPLES = Path(__file__).parents[3] / "examples"
 #: Seconds that a run may take on a machine that does other things.
 PATIENCE_S = 240
@@ -28,7 +30,7 @@ def run(folder: str, out: Path, *words: str, **env: str) -> dict[str, Any]:
         timeout=PATIENCE_S,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    noise.check_run(done.returncode, done.stdout + done.stderr)
     manifest: dict[str, Any] = json.loads((out / "latest" / "run.json").read_text())
     assert manifest["finished_at"]
     return manifest
