@@ -33,7 +33,7 @@ async def run(context: Context) -> None:
     folder = context.directory.path / "work" / "micro"
     folder.mkdir(parents=True)
     target = context.directory.path / MICRO
-    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     process = context.table.start("micro", command(target, folder / "tmp"), env=env, folder=folder)
     await process.ended(within_s=LIMIT_S)

@@ -41,7 +41,7 @@ def call(
 @pytest.mark.timeout(120)
 def test_a_run_and_its_report_work_where_other_packages_have_our_names(project: Path) -> None:
     words = ("--profile", "smoke", "--side", "inprocess", "--measure", "latency", "--measure", "micro")
-    done = call(project, "run", *words, PYTEST_ADDOPTS="--no-such-option")
+    done = call(project, "run", *words, PYTEST_ADDOPTS="--no-such-option", PYTEST_XDIST_WORKER="gw0")
     noise.check_run(done.returncode, done.stdout + done.stderr)
     assert "done    micro call costs" in done.stdout
     report = project / "results" / "latest" / "report.html"
