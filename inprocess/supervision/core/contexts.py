@@ -8,7 +8,11 @@ request.
 from __future__ import annotations
 
 from contextvars import Context, copy_context
+from typing import Final
 from weakref import ReferenceType, ref
+
+#: What is started from a context without variables shares this one: `copy_context() or EMPTY`. Copy it.
+EMPTY: Final = Context()
 
 
 class Origin:
@@ -23,17 +27,20 @@ class Origin:
         self.context = context
 
 
+_FROM_EMPTY: Final = Origin(EMPTY)
 _last: ReferenceType[Origin] | None = None
 
 
 def origin(like: Origin | None = None) -> Origin:
     """Return a copy of the caller's context; `like`, or the last one, if it has the same variables."""
-    global _last  # noqa: PLW0603 - a cache of one
     now = copy_context()
+    if not now:
+        return _FROM_EMPTY
+    global _last  # noqa: PLW0603 - a cache of one
     if like is not None and _is_same(like.context, now):
         return like
     known = None if _last is None else _last()
-    if known is None or ((now or known.context) and not _is_same(known.context, now)):
+    if known is None or not _is_same(known.context, now):
         known = Origin(now)
         _last = ref(known)
     return known

@@ -22,11 +22,11 @@ from __future__ import annotations
 import asyncio
 import heapq
 import os
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
 from math import inf
+from sys import get_asyncgen_hooks
 from threading import get_ident
 from time import perf_counter
 from typing import Any, Final, Protocol, cast
@@ -155,11 +155,10 @@ class Scheduler:
         """Id of the thread that its loop runs on; None while it does not run."""
         return self.runs_on._thread_id  # noqa: SLF001 - as above
 
-    @property
-    def is_closing(self) -> bool:
+    def is_closing(self) -> bool:  # no property, which Python 3.11 calls more slowly
         """Whether the loop is being closed, so that nothing may begin. Loop's thread only."""
         # A new object each time that the loop begins to run; who runs it stays the same until it stops.
-        run = sys.get_asyncgen_hooks().firstiter
+        run = get_asyncgen_hooks().firstiter
         if run is None or run is not self._run:
             self._run, self._is_closing = run, is_being_closed()
         return self._is_closing

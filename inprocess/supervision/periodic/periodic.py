@@ -33,13 +33,14 @@ from __future__ import annotations
 import asyncio
 import random
 from asyncio import _get_running_loop  # exported; unlike the public one it raises nothing
+from contextvars import copy_context
 from functools import partial
 from math import inf
 from typing import Final, Self, TypeVar
 
 from inprocess.supervision.core import names
 from inprocess.supervision.core.clock import Clock
-from inprocess.supervision.core.contexts import origin
+from inprocess.supervision.core.contexts import EMPTY
 from inprocess.supervision.core.exits import ENDS_LOOP, Exit
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
@@ -110,7 +111,7 @@ class Periodic(TimerProcess):
         # What the base classes do, without their calls, which would cost as much as everything else.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
         self.scheduler = scheduler
-        self._origin = origin()
+        self._context = copy_context() or EMPTY
         self.spawn = spawn
         self._schedule = schedule
         self._owed = 0

@@ -11,11 +11,12 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from typing import TypeVar
 
 from inprocess.supervision.core import names, telemetry
 from inprocess.supervision.core.clock import Clock
-from inprocess.supervision.core.contexts import Origin, origin
+from inprocess.supervision.core.contexts import EMPTY
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit, exit_of
 from inprocess.supervision.core.log import log
@@ -41,21 +42,22 @@ T = TypeVar("T")
 class TimerProcess(BaseProcess):
     """Base of Periodic and FixedDelay; created by their `start`."""
 
-    __slots__ = ("_counts", "_current", "_origin", "_when", "last_run_at", "spawn")
+    __slots__ = ("_context", "_counts", "_current", "_when", "last_run_at", "spawn")
 
     spawn: Spawn
     #: When the last run was started, seconds since 1970 by the wall clock; None before the first.
     last_run_at: float | None
     _counts: TickCounts | None
     _current: Child | None
-    _origin: Origin
+    #: A copy of the context that it was started from. Not shared: to compare would cost as much as a start.
+    _context: Context
     _when: float
 
     def __init__(self, spawn: Spawn, name: str | None, scheduler: Scheduler) -> None:
         # What the base classes do, without their calls: a start is on a hot path.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
         self.scheduler = scheduler
-        self._origin = origin()
+        self._context = copy_context() or EMPTY
         self.started_at = scheduler.monotonic()
         self.spawn = spawn
         self._when = NEVER
@@ -115,7 +117,7 @@ class TimerProcess(BaseProcess):
 
     def _spawned(self, late_s: float, misfires: int = 0) -> Child | None:
         counts = self._counts or self.counts
-        run = self._origin.context.copy().run(self.spawn)
+        run = self._context.copy().run(self.spawn)
         if isinstance(run, Refused):
             counts.refusals += 1
             log.warning("%s could not start a run: %s", self.name, run.text)

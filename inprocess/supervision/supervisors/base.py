@@ -293,7 +293,7 @@ class BaseSupervisor(BaseProcess):
 
     def _is_closing(self) -> bool:
         """Whether the loop is being closed. Then nothing may be started: kill what is left, and say so."""
-        if not self.scheduler.is_closing:
+        if not self.scheduler.is_closing():
             return False
         if not self._killing:
             log.error("%s: %s", self.name, CLOSING)

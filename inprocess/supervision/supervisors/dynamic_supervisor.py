@@ -211,7 +211,7 @@ class DynamicSupervisor(BaseSupervisor):
         if not self._to_restart or self._wanted is not None or self._killing:
             return
         recipe = self._to_restart.popleft()
-        if self._is_closing():
+        if self.scheduler.is_closing() and self._is_closing():
             return
         if self._window.allows(self.scheduler.monotonic()):
             self.restarts += 1

@@ -283,7 +283,11 @@ class Child(Ending):
 
     def _ended_directly(self, task: asyncio.Task[object]) -> None:
         """Like `attempt_ended`, from the scheduler; in the child's context if that makes a difference."""
-        if attached or self._monitors is not None or task.cancelled() or task.exception() is not None:
+        try:
+            is_plain = task.exception() is None and self._monitors is None and not attached
+        except asyncio.CancelledError:
+            is_plain = False
+        if not is_plain:
             self.context.run(self.attempt_ended, task)
         elif self.exit is None:  # the hot path
             self.supervisor.exited(self, NORMAL)
@@ -353,11 +357,11 @@ class Child(Ending):
             self.supervisor.watch_soon(self)
 
     def _run_again(self) -> None:
-        history = self.ensure_history()
-        history.timer = None
-        supervisor = self.supervisor
-        if self.exit is None and not (supervisor.scheduler.is_closing and supervisor.is_closing()):
-            self.run(eagerly=self.supervisor.eagerly())
+        history, supervisor = self.history, self.supervisor
+        if history is not None:
+            history.timer = None
+        if self.exit is None and not (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+            self.run(eagerly=supervisor.eagerly())
 
     def ensure_history(self) -> History:
         """Return its history, and create it if it has none."""

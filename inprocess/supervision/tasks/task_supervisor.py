@@ -397,7 +397,7 @@ class TaskSupervisor(BaseProcess):
 
     def is_closing(self) -> bool:
         """Whether its loop is being closed. Then no attempt may begin: end the children, and say so."""
-        if not self.scheduler.is_closing:
+        if not self.scheduler.is_closing():
             return False
         if not self._killing:
             log.error("%s: %s", self.name, CLOSING)
@@ -514,12 +514,13 @@ class TaskSupervisor(BaseProcess):
                 break
 
     def _restart(self, child: Child, ended: Exit) -> None:
-        if self.scheduler.is_closing:
+        if self.scheduler.is_closing():
             self._remove(child, ended)
             self.is_closing()
             return
         now = self.scheduler.monotonic()
-        history, own, backoff = child.ensure_history(), child.options.intensity, child.options.backoff
+        history, options = child.ensure_history(), child.options
+        own, backoff = options.intensity, options.backoff
         failures = 0 if backoff is None else history.count_failure(backoff, now)
         if own is not None:
             allowed = history.own_window(own).allows(now)

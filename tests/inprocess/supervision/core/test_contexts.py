@@ -25,7 +25,7 @@ from inprocess import (
 )
 from inprocess.supervision.core.contexts import origin
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay
-from inprocess.testing import settle
+from inprocess.testing import FakeClock, settle
 
 user: ContextVar[str | None] = ContextVar("user", default=None)
 
@@ -111,6 +111,28 @@ def test_a_periodic_server_ticks_in_its_starters_context_whoever_woke_the_schedu
     asyncio.run(main())
     logging.disable(logging.NOTSET)
     assert set(seen) == {None}
+
+
+@pytest.mark.parametrize("kind", [Periodic, FixedDelay])
+def test_each_tick_of_a_server_that_a_request_started_sees_only_what_that_request_has_set(
+    kind: type[Periodic | FixedDelay],
+) -> None:
+    async def main() -> list[str | None]:
+        clock, seen = FakeClock(0.0), []
+
+        def tick() -> None:
+            seen.append(user.get())
+            user.set("left by a tick")
+
+        servers: list[Periodic | FixedDelay] = []
+        await request("ann", lambda: servers.append(kind.start(tick, interval_s=10.0, clock=clock)))
+        servers.append(kind.start(tick, interval_s=10.0, clock=clock))
+        await clock.advance(25.0)
+        for server in servers:
+            await server.stop()
+        return seen
+
+    assert asyncio.run(main()) == ["ann", None, "ann", None]
 
 
 @pytest.mark.parametrize("waits", [False, True])
