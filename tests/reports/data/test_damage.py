@@ -26,11 +26,13 @@ from reports.summary import dumps, markdown, summary
 from tests.reports.page_words import words_of
 from tests.reports.synthetic_run import plant, shortened
 
+#: All of it is computing, of which a full machine gets a tenth done; nothing here can hang.
+pytestmark = pytest.mark.timeout(300)
 #: Rows of each table that are kept, so that an example takes a moment.
 ROWS = 12
 TABLES_OF_IT = sorted(TABLES)
-#: An example takes about half a second of a processor, so a failing one is shown as it is found, and the
-#: properties go by halves: each takes a few seconds, far from the time limit on the busiest machine.
+#: An example takes half a second of a processor, so a failing one is shown as it is found, and the
+#: properties go by halves.
 FUZZ = settings(
     max_examples=12,
     deadline=None,
