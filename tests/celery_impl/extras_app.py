@@ -22,6 +22,7 @@ Sidekiq(app, schedule=Schedule(scale=0.01, limit=1), errors={LookupError: DISCAR
 crm = Limiter.window(app, "crm", "5/s")
 erp = Limiter.concurrent(app, "erp", 2)
 shut = Limiter.window(app, "shut", "1/h")
+some = Limiter.window(app, "hourly", "5/h")
 
 
 def write(event: str, job: str) -> None:
@@ -73,8 +74,8 @@ def strict(job: str) -> None:
     work(job)
 
 
-@app.task(shared=False, sidekiq_limits=[crm])
-def limited(job: str) -> None:
+@app.task(shared=False, sidekiq_limits=[some])
+def hourly(job: str) -> None:
     work(job)
 
 

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +112,8 @@ def test_a_silent_server_of_redis_url_is_given_up_and_its_password_not_shown(
 ) -> None:
     broker.pause()
     url = broker.url.replace("redis://", "redis://:secret@")
-    begin = time.monotonic()
-    with pytest.raises(BrokerError, match="does not answer") as refused:
+    with pytest.raises(BrokerError, match="does not answer") as refused:  # else the test's limit ends it
         Broker.start(tmp_path, env={"REDIS_URL": url})
-    assert time.monotonic() - begin < 5
     assert "secret" not in str(refused.value)
 
 

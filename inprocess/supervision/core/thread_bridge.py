@@ -161,12 +161,13 @@ def _result(there: concurrent.futures.Future[T], loop: asyncio.AbstractEventLoop
     while True:
         left = deadline - time.monotonic()
         try:
-            return there.result(max(0.0, min(left, LOOK_S)))
+            try:
+                return there.result(max(0.0, min(left, LOOK_S)))
+            except concurrent.futures.TimeoutError:
+                if there.done():  # the error is the function's own, or its answer came after this look
+                    return there.result()
         except concurrent.futures.CancelledError:
             raise _NoAnswerError("its event loop has ended") from None
-        except concurrent.futures.TimeoutError:
-            if there.done():  # it is the function's own
-                raise
         gone = why_unreachable(loop)
         if gone is not None or left <= LOOK_S:
             raise _NoAnswerError(gone)

@@ -13,7 +13,7 @@ from celery import Celery
 from inprocess.celery import InProcess, run_in_process
 
 #: Seconds that anything awaited by a test may take.
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 _numbers = itertools.count(1)
 

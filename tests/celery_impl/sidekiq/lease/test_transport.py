@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import Iterator
 from importlib import metadata
+from itertools import pairwise
+from math import inf
 from typing import Any
 
 import kombu
@@ -19,8 +21,9 @@ from kombu import pools
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
-from celery_impl.sidekiq.lease.lease_store import LeaseStore
+from celery_impl.sidekiq.lease.lease_store import LEASE_S, LEASES, SILENCE, LeaseStore
 from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
+from celery_impl.sidekiq.lease.renewal import TURNS
 from celery_impl.sidekiq.lease.transport import register
 from celery_impl.sidekiq.lease.weights import WeightedCycle, weighted
 from celery_impl.sidekiq.redis.sets import DEAD
@@ -111,32 +114,53 @@ def test_jobs_run_once_in_their_order_in_every_pool_and_nothing_stays_held(
 
 
 def test_a_job_far_longer_than_its_lease_runs_once_in_every_pool(lab: Any, sample: Any) -> None:
-    """The hardened profile's time limit is 8 s; a lease is 3 s."""
+    """A lease is 3 s. The hardened profile's own time limit, 8 s, might end the job on a busy machine."""
     lab.workers_each(*(("--pool", pool, "--queues", pool) for pool in POOLS))
     lab.worker("--queues", ",".join(POOLS))
     for pool in POOLS:
-        sample.note.apply_async((pool, 5.0), queue=pool)
+        sample.note.apply_async((pool, 5.0), queue=pool, time_limit=600, soft_time_limit=600)
 
     lab.eventually(lambda: all(lab.runs("done", pool) for pool in POOLS))
     assert [len(lab.runs("start", pool)) for pool in POOLS] == [1, 1, 1]
+
+
+def turns_in_touch(renewed_ms: list[int]) -> int:
+    """How many turns a worker's renewals were since it was last out of touch for too long to judge others."""
+    gaps = [later - earlier for earlier, later in pairwise(renewed_ms)]
+    broken = [place for place, gap in enumerate(gaps, 1) if gap > LEASE_S * 1000 * SILENCE]
+    return len(renewed_ms) - (broken[-1] if broken else 0)
 
 
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_killed_workers_jobs_are_back_in_front_in_their_order_within_five_seconds(
     lab: Any, sample: Any, pool: str
 ) -> None:
+    """Counted in turns of the worker that lives, which a busy machine delays as it does the test.
+
+    A lease is TURNS of them. In the next one the jobs are given back, and the test may see one begin first.
+    """
+    most = TURNS + 2
+    assert most * LEASE_S / TURNS < 5.0
+    lab.worker("--queues", "another")
+    [living] = lab.eventually(lambda: lab.redis.zrange(LEASES, 0, -1))
     first = lab.worker("--pool", pool, "--concurrency", "1", "--prefetch-multiplier", "4")
-    for job in JOBS:
-        sample.note.delay(job, 60.0)
+    for job in JOBS:  # the profile's own limit might end the first before the kill
+        sample.note.apply_async((job, 600.0), time_limit=600, soft_time_limit=600)
     lab.eventually(lambda: lab.runs("start", "job0"))
     lab.eventually(lambda: lab.redis.llen("celery") <= len(JOBS) - 1)
-    lab.workers_each(("--queues", "another"))
 
     first.kill()
-    killed = time.monotonic()
-    lab.eventually(lambda: lab.redis.llen("celery") == len(JOBS))
+    renewed_ms: list[int] = []
 
-    assert time.monotonic() - killed < 5.0
+    def all_are_back() -> bool:
+        ends_ms, waiting = lab.redis.pipeline().zscore(LEASES, living).llen("celery").execute()
+        if int(ends_ms) not in renewed_ms:
+            renewed_ms.append(int(ends_ms))
+        assert turns_in_touch(renewed_ms[1:]) <= most, renewed_ms
+        return bool(waiting == len(JOBS))
+
+    lab.eventually(all_are_back)
+
     waiting = [json.loads(text) for text in reversed(lab.redis.lrange("celery", 0, -1))]
     assert [message["headers"]["argsrepr"].split("'")[1] for message in waiting] == JOBS
 
@@ -172,20 +196,30 @@ def test_a_job_whose_acknowledgement_the_broker_did_not_get_does_not_run_again(
     assert len(lab.runs("start", "a")) == 1
 
 
+def turned_since(lab: Any, ended_ms: list[tuple[str, float]]) -> bool:
+    """Whether each of these holders has renewed its lease, and had the time for TURNS more turns."""
+    now_ms = dict(lab.redis.zrange(LEASES, 0, -1, withscores=True))
+    return all(now_ms.get(holder, inf) - ms > LEASE_S * 1000 for holder, ms in ended_ms)
+
+
 def test_a_broker_that_is_silent_for_longer_than_a_lease_doubles_nothing(
     lab: Any, sample: Any, leases: LeaseStore
 ) -> None:
     """Each of two workers could take the other for dead, if it judged at once."""
     lab.workers(2, "--concurrency", "1")
     for job in ("a", "b"):
-        sample.note.delay(job, 6.5)
+        sample.wait.delay(job)
     lab.eventually(lambda: lab.runs("start", "a") and lab.runs("start", "b"))
 
     lab.broker.pause()
     silent = time.monotonic()
     lab.eventually(lambda: time.monotonic() - silent > 4.0)
-    assert not lab.runs("done", "a"), "else this shows nothing"
     lab.broker.resume()
+    ended_ms = lab.redis.zrange(LEASES, 0, -1, withscores=True)
+    lab.eventually(lambda: turned_since(lab, ended_ms))
+    assert (lab.redis.llen("celery"), held(leases)) == (0, 2)
+    for job in ("a", "b"):
+        (lab.folder / f"go-{job}").touch()
 
     lab.eventually(lambda: lab.runs("done", "a") and lab.runs("done", "b"))
     lab.eventually(lambda: held(leases) == 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from inprocess import (
     Supervisor,
     TaskSupervisor,
 )
+from inprocess.supervision.core import thread_bridge
 from inprocess.supervision.core.scheduler import scheduler_of
 from inprocess.supervision.lifecycle.runtime import on_loop
 from tests.inprocess.programs import run_program
@@ -236,3 +238,31 @@ def test_a_tree_made_before_a_fork_is_refused_in_the_fork_and_the_runtime_starts
     """)
     assert ended.stdout == "refused, and new ones work\nthe original goes on\n", ended.stderr
     assert "a message to it is lost" in ended.stderr
+
+
+class LateFuture(concurrent.futures.Future[int]):
+    """One whose result comes after a look at it has timed out, and before the next."""
+
+    def result(self, timeout: float | None = None) -> int:
+        if not self.done():
+            self.end()
+            raise concurrent.futures.TimeoutError
+        return super().result(timeout)
+
+    def end(self) -> None:
+        self.set_result(7)
+
+
+class FailingFuture(LateFuture):
+    def end(self) -> None:
+        self.set_exception(TimeoutError("its own"))
+
+
+def test_an_answer_that_comes_just_when_it_is_looked_for_is_no_time_out() -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        assert thread_bridge._result(LateFuture(), loop, 60.0) == 7
+        with pytest.raises(TimeoutError, match="its own"):
+            thread_bridge._result(FailingFuture(), loop, 60.0)
+    finally:
+        loop.close()
