@@ -65,7 +65,7 @@ def describe_losses(losses: Losses) -> str:
         return text
     bound = formatting.percent(formatting.upper_bound(0, losses.strikes))
     strikes = formatting.plural(losses.strikes, "strike")
-    return f"{text}; 0 of {strikes} still allows {bound} of strikes to lose one"
+    return f"{text}; after {strikes} without a loss, up to {bound} of such strikes could still lose one"
 
 
 def cell_of(fault: int, side: str) -> str:

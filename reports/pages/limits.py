@@ -16,8 +16,8 @@ _SEVERAL_HOSTS = ("Other machines, another load, another network than those betw
 _SERVICES = (
     (
         "Work that goes on after its caller has left: a service here cancels a request whose client leaves "
-        "before the work is done, and then there is no effect. A service that finishes it all the same lets "
-        "a retry double the job."
+        "before the work is done, and then there is no effect. If a service "
+        "finishes such work, a retry does the job a second time."
     ),
 )
 #: For an app of the user's own, in place of the limits of our services.

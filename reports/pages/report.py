@@ -125,18 +125,24 @@ def answer(judged: list[Verdict]) -> str:
         for queue in dict.fromkeys(verdict.queue for verdict in chosen) if choice == "queue" else [""]:
             names = [_with_condition(verdict) for verdict in chosen if queue in {"", verdict.queue}]
             if names:
-                parts.append(f"{text.format(queue=queue.capitalize())}: {'; '.join(names)}.")
+                colon = "" if text.endswith(" for") else ":"
+                parts.append(f"{text.format(queue=queue)}{colon} {_listed(names)}.")
     return " ".join(parts) or "Nothing was measured."
 
 
 def _with_condition(verdict: Verdict) -> str:
     name = formatting.scenario(verdict.scenario)
-    return f"{name}, {verdict.condition}" if verdict.condition else name
+    return f"{name} {verdict.condition}" if verdict.condition else name
+
+
+def _listed(names: Sequence[str]) -> str:
+    """As in "periodic sync if this will do, and for welcome e-mail if that will do"."""
+    return ", and for ".join(names)
 
 
 _ANSWERS = {
-    "queue": "{queue} is called for",
-    "no queue": "A supervised task in the app is enough",
+    "queue": "Take {queue} for",
+    "no queue": "A supervised task in the app is enough for",
     "neither": "Neither keeps every accepted job",
     "unsettled": "The figures leave it open",
     "not measured": "Not measured in this run",

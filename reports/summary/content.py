@@ -20,7 +20,8 @@
 | verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), take (the    |
 |               | choice with its queue, as "a hardened queue"), condition, queue_note (what that    |
 |               | queue is), sentence, question, numbers (label, value, detail), caveat, marks (for  |
-|               | each side: state held, broken or unknown, text, at)                                |
+|               | each side: state held, broken or unknown, text, at, also), but (the worst fault of |
+|               | a side that is good enough, as a mark), reason (what the marks compare)            |
 | figures       | key, scenario, side, policy, unit, value, low, high, n: `reports.summary.figures`  |
 | comparisons   | a metric's quantile of side over baseline: pairs, ratio with low and high (95 %),  |
 |               | difference_ms, words, why                                                          |
@@ -112,7 +113,7 @@ def _exposed(run: Run, strikes: pd.DataFrame, scenario: str) -> int | None:
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     names = ("scenario", "choice", "take", "condition", "queue_note", "sentence", "question", "numbers")
-    return {name: getattr(verdict, name) for name in (*names, "caveat", "marks")}
+    return {name: getattr(verdict, name) for name in (*names, "caveat", "marks", "but", "reason")}
 
 
 def _comparisons(run: Run) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from typing import Any
 from bench.schema import REPORT, SIDES
 from reports.data import formatting
 from reports.summary.plain import number
-from reports.summary.terminal import mark_text, marked_sides
+from reports.summary.terminal import marked_sides
 
 #: Characters of the text; GitHub allows 65,536.
 LONGEST = 60_000
@@ -89,7 +89,8 @@ def _verdicts(summary: _Summary) -> str:
     sides = marked_sides(summary)
     rows = []
     for verdict in summary["verdicts"][:MOST_ROWS]:
-        cells = {mark["side"]: _mark(mark) for mark in verdict["marks"]}
+        against = {mark["side"]: f"; but {_said(mark)}" for mark in verdict["but"]}
+        cells = {mark["side"]: _mark(mark) + against.get(mark["side"], "") for mark in verdict["marks"]}
         marks = (cells.get(side, formatting.NOTHING) for side in sides)
         take = f"{verdict['take']}, {verdict['condition']}" if verdict["condition"] else verdict["take"]
         rows.append((formatting.scenario(verdict["scenario"]), *marks, take))
@@ -97,7 +98,13 @@ def _verdicts(summary: _Summary) -> str:
 
 
 def _mark(mark: _Summary) -> str:
-    return f"{mark_text(mark)} at {mark['at']}" if mark["at"] else mark_text(mark)
+    return f"{formatting.symbol(mark['state'])} {_said(mark)}"
+
+
+def _said(mark: _Summary) -> str:
+    """The text of a mark with its fault and what else stands on the card."""
+    where = f" at {mark['at']}" if mark["at"] else ""
+    return "; ".join([f"{mark['text']}{where}", *mark["also"]])
 
 
 def _notes(summary: _Summary) -> str:

@@ -25,10 +25,26 @@ def terminal(summary: Mapping[str, Any]) -> str:
     sides = marked_sides(summary)
     rows = [("", *map(formatting.side, sides), "take")]
     for verdict in summary["verdicts"]:
-        cells = {mark["side"]: mark_text(mark) for mark in verdict["marks"]}
+        failed = {mark["side"] for mark in verdict["but"]}
+        cells = {
+            mark["side"]: mark_text(mark) + (" (*)" if mark["side"] in failed else "")
+            for mark in verdict["marks"]
+        }
         name = formatting.scenario(verdict["scenario"])
         rows.append((name, *(cells.get(side, formatting.NOTHING) for side in sides), verdict["take"]))
-    return "\n".join([*warnings, *_aligned(rows), "", _measured(summary), *_figures(summary)]) + "\n"
+    return (
+        "\n".join([*warnings, *_aligned(rows), *_but(summary), "", _measured(summary), *_figures(summary)])
+        + "\n"
+    )
+
+
+def _but(summary: Mapping[str, Any]) -> list[str]:
+    """A line for each side that is good enough for a verdict and lost jobs at another fault."""
+    return [
+        f"(*) {formatting.side(mark['side'])} {mark['text']} at {mark['at']}"
+        for verdict in summary["verdicts"]
+        for mark in verdict["but"]
+    ]
 
 
 def _measured(summary: Mapping[str, Any]) -> str:

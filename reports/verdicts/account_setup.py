@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
 from reports.data.evidence import QUEUES, TASK, Comparison, Losses
-from reports.data.frames import groups
 from reports.data.run import Run
 from reports.verdicts.kinds import (
     QUEUE_NOTES,
@@ -23,14 +22,14 @@ from reports.verdicts.kinds import (
     median_of,
     queue_in,
 )
+from reports.verdicts.lossy_faults import but, faults_number, lost_of
 
 SCENARIO = "account_setup"
 #: Faults of docs/faults.md that end a process: kill -9 the app, kill -9 the worker, SIGTERM.
-ENDINGS = (10, 12, 13)
+STOPPED = 13
+ENDINGS = (10, 12, STOPPED)
 #: The endings that must have been measured before a side is said to lose nothing.
 NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}
-#: Faults with the most losses that are named in a number.
-WORST_FAULTS = 3
 
 
 def judge(run: Run) -> Verdict:
@@ -52,12 +51,14 @@ def judge(run: Run) -> Verdict:
     ]
     response = median_of(run, SCENARIO, "response", queue_in(run.table("comparisons"), SCENARIO))
     condition, name = condition_of(choice, "job"), _queue_name(queue, holding)
+    marks = in_order(mark(side, ends) for side, ends in by_side.items() if ends)
+    against = but(run, SCENARIO, marks)
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
         queue=name,
         condition=condition,
-        sentence=_sentence(choice, name, condition, task_ends, queue_ends),
+        sentence=_sentence(choice, name, condition, task_ends, queue_ends) + _except(against),
         question="May an account set-up that was accepted be lost when a process dies?",
         numbers=tuple(loss_number(losses, "jobs") for losses in (*counted, *others)),
         beside=measured(
@@ -68,8 +69,9 @@ def judge(run: Run) -> Verdict:
         ),
         caveat=formatting.room_left(losses.strikes for losses in counted if losses.state == "held"),
         queue_note=QUEUE_NOTES.get(queue, "") if queue_ends else "",
-        marks=in_order(mark(side, ends) for side, ends in by_side.items() if ends),
-        flips=_flips(choice, response),
+        marks=marks,
+        but=against,
+        flips=_flips(choice, response, task_ends),
         gaps=_gaps(run, task_ends, queue_ends, response),
     )
 
@@ -112,12 +114,25 @@ def condition_of(choice: Choice, noun: str) -> str:
     return conditions.get(choice, "")
 
 
-def mark(side: str, ends: Sequence[Losses]) -> SideMark:
-    """Whether a side kept what was exposed at the endings, by its worst; of equals a kill is told."""
+def mark(side: str, ends: Sequence[Losses], noun: str = "job") -> SideMark:
+    """Whether a side kept what was exposed at the endings, by its worst; of equals a kill is told.
+
+    Beside it stand the late and stuck at that ending, and its other kills, so that sides can be compared.
+    """
     state = durability(ends, side) or "unknown"
     worst = max(ends, key=lambda losses: (_share(losses), losses.fault in NEEDED[side], losses.exposed))
-    text = f"lost {worst.lost} of {worst.exposed}" if worst.exposed else "not exposed"
-    return SideMark(side=side, state=state, text=text, at=formatting.FAULT_NAMES[worst.fault])
+    text = f"lost {lost_of(worst, noun)}" if worst.exposed else "not exposed"
+    notes = [
+        f"{worst.late} of {worst.accepted} accepted came late" if worst.late else "",
+        f"{worst.stuck} stuck" if worst.stuck else "",
+        *(
+            f"{other.lost} of {other.exposed} at {formatting.FAULT_NAMES[other.fault]}"
+            for other in ends
+            if other.fault in NEEDED[side] and other.fault != worst.fault and other.exposed
+        ),
+    ]
+    at, also = formatting.FAULT_NAMES[worst.fault], tuple(filter(None, notes))
+    return SideMark(side=side, state=state, text=text, at=at, also=also)
 
 
 def describe_losses(ends: Sequence[Losses]) -> str:
@@ -139,8 +154,7 @@ def _one(losses: Losses) -> str:
         f"{losses.stuck} more still held at the limit" if losses.stuck else "",
     ]
     noted = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
-    kind = "exposed" if losses.exposure_known else "accepted"
-    return f"{losses.lost} of {losses.exposed} {kind} jobs at {where}{noted}"
+    return f"{lost_of(losses)} at {where}{noted}"
 
 
 def _headline_losses(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
@@ -229,33 +243,17 @@ def _late(losses: Losses) -> Number | None:
     )
 
 
-def faults_number(run: Run, scenario: str, side: str) -> Number | None:
-    """At how many of all faults a side lost jobs, and the worst of them; None if none struck it."""
-    failures = run.table("failures")
-    rows = failures[(failures["scenario"] == scenario) & (failures["side"] == side)]
-    faults = [int(fault) for fault, _ in groups(rows[rows["accepted"] > 0].dropna(subset=["fault"]), "fault")]
-    if not faults:
-        return None
-    met = [evidence.losses(run, scenario=scenario, fault=fault, side=side) for fault in faults]
-    lossy = sorted((losses for losses in met if losses and losses.lost), key=lambda losses: -losses.lost)
-    named = [
-        f"{formatting.fault_name(losses.fault)}: {losses.lost} of {losses.exposed}"
-        for losses in lossy[:WORST_FAULTS]
-    ]
-    more = [f"{len(lossy) - WORST_FAULTS} more"] if len(lossy) > WORST_FAULTS else []
-    return Number(
-        label=f"{formatting.side(side)}: faults that lost jobs",
-        value=f"{len(lossy)} of {len(faults)}",
-        detail="; ".join([*named, *more]) or "none",
-    )
+def _except(against: Sequence[SideMark]) -> str:
+    """Where a side that is good enough lost jobs all the same, as a sentence of its own."""
+    return "".join(f" But {formatting.side(one.side)} {one.text} at {one.at}." for one in against)
 
 
-def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
+def _flips(choice: Choice, response: Comparison | None, task: Sequence[Losses]) -> tuple[str, ...]:
     if choice in {"queue", "neither"}:
         sweep = "where a sweep over users without ids, or a person, sets the account up again"
         return (
             f"A loss you can live with: {sweep}, the task in the app is enough{_pace(response)}.",
-            "Processes that only ever end by SIGTERM: see that row of the failures.",
+            f"Processes that only ever end by SIGTERM: {_stopped(task)}.",
         )
     if choice == "no queue":
         return (
@@ -263,6 +261,18 @@ def _flips(choice: Choice, response: Comparison | None) -> tuple[str, ...]:
             "Retries that must go on for longer than the app stays up.",
         )
     return ()
+
+
+def _stopped(task: Sequence[Losses]) -> str:
+    """What in-process lost at SIGTERM, and what that says."""
+    found = next((losses for losses in task if losses.fault == STOPPED), None)
+    if found is None or not found.exposed:
+        return "not told by this run"
+    refused = f"; {found.unanswered} more callers got no answer" if found.unanswered else ""
+    seen = f"in-process lost {lost_of(found)} at it{refused}"
+    if found.lost or not found.checked:
+        return f"the verdict stays: {seen}"
+    return f"then the task in the app is enough: {seen}"
 
 
 def _pace(response: Comparison | None) -> str:

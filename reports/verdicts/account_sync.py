@@ -11,6 +11,8 @@ from reports.data.run import Run
 from reports.verdicts.kinds import QUEUE_NOTES, Choice, Gap, Number, SideMark, Verdict, in_order, measured
 
 SCENARIO = "account_sync"
+#: Seconds between two ticks of the sync; no balance can be fresher at p99 (docs/method.md).
+INTERVAL_S = 1
 #: The fault of docs/faults.md that starts a second app and a second scheduler.
 REPLICAS = 29
 #: A smaller difference is of no practical use: the larger of this share and this time (docs/method.md).
@@ -31,6 +33,7 @@ def judge(run: Run) -> Verdict:
     queues = [best for side in QUEUES if (best := freshest(found, side)) is not None]
     queue = queues[0] if queues else None
     choice = choose(task, queue)
+    shown = [item for item in (task, *queues) if item is not None]
     queue_side = queue.side if queue else QUEUES[0]
     condition = _CONDITIONS.get(choice, "")
     return Verdict(
@@ -43,7 +46,8 @@ def judge(run: Run) -> Verdict:
         numbers=measured(_age(task), *map(_age, queues)),
         beside=measured(_drift(found)),
         queue_note=QUEUE_NOTES.get(queue_side, "") if choice == "queue" else "",
-        marks=marks([item for item in (task, *queues) if item is not None]),
+        marks=marks(shown, f"interval {INTERVAL_S} s"),
+        reason=_reason(run, choice, [item.side for item in shown]),
         flips=_flips(run, choice, found),
         gaps=_gaps(run, task, queue),
     )
@@ -66,7 +70,7 @@ def choose(task: Freshness | None, queue: Freshness | None) -> Choice:
     return "queue" if task.age_p99_low_ms > queue.age_p99_high_ms else "unsettled"
 
 
-def marks(best: Sequence[Freshness]) -> tuple[SideMark, ...]:
+def marks(best: Sequence[Freshness], every: str = "") -> tuple[SideMark, ...]:
     """Whether each side's best policy is as fresh as the freshest of all, within the margin."""
     youngest = min((item.age_p99_ms for item in best), default=math.inf)
     limit = youngest + max(MARGIN_MS, MARGIN_SHARE * youngest)
@@ -75,9 +79,23 @@ def marks(best: Sequence[Freshness]) -> tuple[SideMark, ...]:
             side=item.side,
             state="held" if item.age_p99_ms <= limit < math.inf else "broken",
             text=f"age p99 {formatting.age(item.age_p99_ms)}",
+            also=(every,) if every else (),
         )
         for item in best
     )
+
+
+def _reason(run: Run, choice: Choice, sides: Sequence[str]) -> str:
+    """What each side uses, where that and not freshness speaks for the task in the app."""
+    found = [cost for side in sides if (cost := evidence.cost(run.table("cost"), side)) is not None]
+    if choice != "no queue" or len(found) < len(sides) or len(found) < 2:  # noqa: PLR2004 - a pair
+        return ""
+    used = (
+        f"{formatting.side(cost.side)} {formatting.number(cost.pss_mb)} MB in "
+        f"{formatting.count(cost.processes)} {'process' if cost.processes == 1 else 'processes'}"
+        for cost in found
+    )
+    return f"What each side uses for all its jobs: {'; '.join(used)}."
 
 
 def _sentence(choice: Choice, condition: str, task: Freshness | None, queue: Freshness | None) -> str:

@@ -51,6 +51,7 @@ class SideMark:
     state: State  # held: good enough; broken: not; unknown: the figures do not decide
     text: str
     at: str = ""  # the fault that the text is about
+    also: tuple[str, ...] = ()  # what else belongs on the card, each a few words
 
     @property
     def symbol(self) -> str:
@@ -75,6 +76,8 @@ class Verdict:
     caveat: str = ""  # what the numbers do not prove
     queue_note: str = ""  # what that queue is
     marks: tuple[SideMark, ...] = ()  # each measured side that could be taken
+    but: tuple[SideMark, ...] = ()  # where a side that is good enough failed all the same
+    reason: str = ""  # what the marks compare, or what decides between equals, in a sentence
 
     @property
     def open(self) -> bool:

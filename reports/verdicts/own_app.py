@@ -70,7 +70,11 @@ def _task(run: Run, name: str) -> Verdict:
         caveat=formatting.room_left(ends.strikes for ends in (*task, *queue) if ends.state == "held"),
         queue_note=QUEUE_NOTES[QUEUE],
         marks=(
-            tuple(account_setup.mark(side, ends) for side, ends in ((TASK, task), (QUEUE, queue)) if ends)
+            tuple(
+                account_setup.mark(side, ends, "call")
+                for side, ends in ((TASK, task), (QUEUE, queue))
+                if ends
+            )
             if killed
             else welcome_email.marks(run, name)
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bench.schema import State
@@ -37,13 +38,14 @@ def judge(run: Run) -> Verdict:
     choice = choose(caller, response)
     condition = condition_of(choice)
     others = [side for side in QUEUES if side != queue]
+    marked = marks(run, SCENARIO)
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
         queue=formatting.queue(queue),
         condition=condition,
         sentence=_sentence(choice, queue, condition, caller, response),
-        question="What may a mail cost that nobody waits for and nobody retries?",
+        question="How much may a mail cost, if nobody waits for it and it is never sent again?",
         numbers=measured(comparison_number(caller), comparison_number(response)),
         beside=measured(
             *(comparison_number(median_of(run, SCENARIO, "caller", side)) for side in others),
@@ -51,7 +53,8 @@ def judge(run: Run) -> Verdict:
             cost_number(run, queue),
         ),
         queue_note=QUEUE_NOTES.get(queue, "") if choice == "queue" else "",
-        marks=marks(run, SCENARIO),
+        marks=marked,
+        reason=_reason(run, marked),
         flips=_flips(run, choice, queue),
         gaps=_gaps(run, caller, response),
     )
@@ -80,21 +83,47 @@ def condition_of(choice: Choice, noun: str = "one") -> str:
 def marks(run: Run, scenario: str) -> tuple[SideMark, ...]:
     """Whether each side costs its caller no more than the cheapest, by the words; else by the response."""
     for metric, text in (("caller", "caller pays"), ("response", "median response")):
-        words = {
-            side: found.words
-            for side in QUEUES
-            if (found := median_of(run, scenario, metric, side)) is not None
+        against = {
+            side: found for side in QUEUES if (found := median_of(run, scenario, metric, side)) is not None
         }
+        words = {side: found.words for side, found in against.items()}
         if words:
             states = {side: _STATES.get(word, "unknown") for side, word in words.items()}
             states[TASK] = _task_state(list(words.values()))
             medians = _medians(run, scenario, metric)
             return in_order(
-                SideMark(side=side, state=state, text=f"{text} {formatting.ms(medians[side])}")
+                SideMark(
+                    side=side,
+                    state=state,
+                    text=f"{text} {formatting.ms(medians[side])}",
+                    also=_than_task(against.get(side)),
+                )
                 for side, state in states.items()
                 if side in medians
             )
     return ()
+
+
+def _than_task(found: Comparison | None) -> tuple[str, ...]:
+    """By how much a queue differs from in-process, as in "11.5 ms more than in-process"."""
+    if found is None or not found.differs:
+        return ()
+    than = {"higher": "more", "lower": "less"}[found.words]
+    by = f"{formatting.ms(abs(found.difference_ms))} " if math.isfinite(found.difference_ms) else ""
+    return (f"{by}{than} than in-process",)
+
+
+def _reason(run: Run, marked: Sequence[SideMark]) -> str:
+    """What a cross means: more than the cheapest by more than the margin."""
+    crossed = [mark.side for mark in marked if mark.state == "broken"]
+    metric = "caller" if any(mark.text.startswith("caller") for mark in marked) else "response"
+    sides = [side for side in QUEUES if not crossed or side in crossed or TASK in crossed]
+    found = [one for side in sides if (one := median_of(run, SCENARIO, metric, side)) is not None]
+    margins = sorted({formatting.ms(one.margin_ms) for one in found if math.isfinite(one.margin_ms)})
+    if not crossed or not margins:
+        return ""
+    margin = " or ".join(margins)
+    return f"✗: more than the cheapest side by over {margin}, the margin; differences are medians of pairs."
 
 
 def _medians(run: Run, scenario: str, metric: str) -> dict[str, float]:

@@ -39,7 +39,8 @@ FAULT = Fault(
             text="the job sees the change",
             holds=lambda row: row["content"] == "changed",
             drain_s=4.0,
-            note="the job told the CRM the changed key, so its own counts as lost and that as unexpected",
+            note="the job wrote to the CRM under the changed key: its own key counts as lost, "
+            "the changed one as unexpected",
         ),
         "celery-stock": SNAPSHOT,
         "celery-hardened": SNAPSHOT,

@@ -111,7 +111,7 @@ def test_the_comment_fits_one_screen_and_begins_with_the_warnings(whole: dict[st
     assert len(lines) <= SCREEN
     assert lines[0].startswith("### queue-or-task: quick run")
     assert lines[2].startswith("> **quick: not for quoting**")
-    assert lines[4].startswith("A hardened queue is called for: account set-up, when no accepted job")
+    assert lines[4].startswith("Take a hardened queue for account set-up when no accepted job")
 
 
 def test_the_verdicts_of_the_comment_are_a_table_of_ticks_and_crosses(whole: dict[str, Any]) -> None:
@@ -119,9 +119,9 @@ def test_the_verdicts_of_the_comment_are_a_table_of_ticks_and_crosses(whole: dic
     assert "|  | in-process | stock Celery | hardened Celery | take |" in text
     (row,) = [line for line in text.splitlines() if line.startswith("| account set-up |")]
     assert cells(row)[1:] == [
-        " \N{BALLOT X} lost 40 of 50 at kill -9 of the app ",
-        " \N{BALLOT X} lost 5 of 50 at kill -9 of the worker ",
-        " \N{CHECK MARK} lost 0 of 50 at kill -9 of the app ",
+        " \N{BALLOT X} lost 40 of 50 exposed jobs at kill -9 of the app ",
+        " \N{BALLOT X} lost 5 of 50 exposed jobs at kill -9 of the worker; 0 of 50 at kill -9 of the app ",
+        " \N{CHECK MARK} lost 0 of 50 exposed jobs at kill -9 of the app; 0 of 50 at kill -9 of the worker ",
         " a hardened queue, when no accepted job may be lost ",
     ]
     assert "this project's own celery\\_impl.sidekiq" in text
@@ -152,6 +152,18 @@ def test_a_terminal_names_the_figures_that_no_verdict_rests_on(run: Path) -> Non
     *_, measured, lost = terminal(short(run)).splitlines()
     assert measured.startswith("measured: fault 1 block")
     assert lost.startswith("  account set-up: lost at kill -9 of the worker: stock Celery ")
+
+
+def test_a_loss_of_a_side_that_is_good_enough_is_told_in_the_comment_and_the_terminal(run: Path) -> None:
+    rows = [strike(fault=10, lost=8), strike(fault=22, side="celery-hardened", lost=9)]
+    rows += [strike(fault=fault, side="celery-hardened") for fault in (10, 12)]
+    plant(run, "failures", rows)
+    plant(run, "exposure", [])
+    found = short(run)
+    assert "; but lost 9 of 10 accepted jobs at broker out of memory" in markdown(found)
+    told = terminal(found)
+    assert "lost 0 of 10 accepted jobs (*)" in told
+    assert "(*) hardened Celery lost 9 of 10 accepted jobs at broker out of memory" in told
 
 
 def test_a_kill_of_one_side_alone_is_told_though_it_gives_no_verdict(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_headline_names_the_queue_and_its_condition(bare: Path) -> None:
     verdict = judged(bare, "account_setup")
     assert verdict.take == "a hardened queue"
     assert report.answer([verdict]) == (
-        "A hardened queue is called for: account set-up, when no accepted job may be lost."
+        "Take a hardened queue for account set-up when no accepted job may be lost."
     )
     assert "this project's own celery_impl.sidekiq" in verdict.queue_note
 
@@ -102,10 +102,14 @@ def test_the_losses_of_stock_celery_stand_beside_those_of_the_others(bare: Path)
     plant(bare, "failures", list(strikes(losses)))
     verdict = judged(bare, "account_setup")
     assert "stock Celery: jobs lost at kill -9 of the worker" in {number.label for number in verdict.numbers}
-    faults = {number.label: number for number in verdict.beside}["stock Celery: faults that lost jobs"]
+    label = "stock Celery: faults that lost account set-up jobs"
+    faults = {number.label: number for number in verdict.beside}[label]
     assert (faults.value, faults.detail) == (
         "2 of 2",
-        "broker killed with jobs queued: 50 of 50; kill -9 of the worker: 10 of 50",
+        (
+            "broker killed with jobs queued: 50 of 50; kill -9 of the worker: 10 of 50 "
+            "(of 3 faults, those that met accepted jobs of this side)"
+        ),
     )
     assert [(mark.side, mark.symbol) for mark in verdict.marks] == [
         (TASK, "\N{BALLOT X}"),
@@ -119,6 +123,75 @@ def test_a_side_that_lost_nothing_is_marked_by_a_kill_and_not_by_a_deploy(bare: 
     plant(bare, "failures", list(strikes(kept)))
     marks = {mark.side: mark.at for mark in judged(bare, "account_setup").marks}
     assert marks == {TASK: "kill -9 of the app", QUEUE: "kill -9 of the app"}
+
+
+def test_what_a_side_that_is_good_enough_lost_elsewhere_stands_on_the_card(bare: Path) -> None:
+    losses = {(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0, (QUEUE, 22): 9, (QUEUE, 20): 1}
+    plant(bare, "failures", list(strikes(losses)))
+    verdict = judged(bare, "account_setup")
+    (but,) = verdict.but
+    assert (but.side, but.symbol) == (QUEUE, "\N{BALLOT X}")
+    assert (but.text, but.at) == ("lost 45 of 50 accepted jobs", "broker out of memory")
+    assert but.also == ("some at 1 more fault",)
+    assert verdict.sentence.endswith(
+        "But hardened Celery lost 45 of 50 accepted jobs at broker out of memory."
+    )
+
+
+def test_each_side_says_its_own_kill_its_late_jobs_and_the_other_kill(bare: Path) -> None:
+    rows = [*strikes({(TASK, 10): 8, (QUEUE, 10): 0}), *strikes({(QUEUE, 12): 0}, late=4, accepted=12)]
+    plant(bare, "failures", rows)
+    task, queue = judged(bare, "account_setup").marks
+    assert (task.text, task.at, task.also) == ("lost 40 of 50 accepted jobs", "kill -9 of the app", ())
+    assert (queue.text, queue.at) == ("lost 0 of 60 accepted jobs", "kill -9 of the worker")
+    assert queue.also == ("20 of 60 accepted came late", "0 of 50 at kill -9 of the app")
+
+
+def test_faults_are_counted_on_one_base_for_every_scenario(bare: Path) -> None:
+    losses = {(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0}
+    rows = [*strikes(losses), *strikes({(TASK, 27): 0}, scenario="welcome_email")]
+    plant(bare, "failures", rows)
+    values = {number.label: number.value for number in judged(bare, "account_setup").beside}
+    assert values["in-process: faults that lost account set-up jobs"] == "1 of 2"
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        (0, "SIGTERM: then the task in the app is enough: in-process lost 0 of 50 accepted jobs at it."),
+        (1, "SIGTERM: the verdict stays: in-process lost 5 of 50 accepted jobs at it."),
+        (None, "SIGTERM: not told by this run."),
+    ],
+)
+def test_what_sigterm_alone_would_change_is_answered(bare: Path, lost: int | None, told: str) -> None:
+    losses = {(TASK, 10): 8, (QUEUE, 10): 0, (QUEUE, 12): 0} | ({} if lost is None else {(TASK, 13): lost})
+    plant(bare, "failures", list(strikes(losses)))
+    assert judged(bare, "account_setup").flips[1].endswith(told)
+
+
+def test_the_sync_says_its_interval_and_what_each_side_uses(bare: Path) -> None:
+    ages = {TASK: 1030, QUEUE: 1040}
+    plant(bare, "drift", [{"side": side, "policy": "p", "age_p99_ms": age} for side, age in ages.items()])
+    used = {TASK: (58, 1), QUEUE: (285, 6)}
+    plant(
+        bare, "cost", [{"side": side, "pss_mb": mb, "processes": count} for side, (mb, count) in used.items()]
+    )
+    verdict = judged(bare, "account_sync")
+    assert {mark.also for mark in verdict.marks} == {("interval 1 s",)}
+    assert verdict.reason == (
+        "What each side uses for all its jobs: in-process 58.0 MB in 1 process; "
+        "hardened Celery 285 MB in 6 processes."
+    )
+
+
+def test_a_cross_on_the_mail_says_what_it_is_compared_with_and_by_how_much(bare: Path) -> None:
+    plant(bare, "comparisons", [compared("response", "higher") | {"margin_ms": 1.5}])
+    medians = {TASK: 35.0, QUEUE: 46.0}
+    row = {"scenario": "welcome_email", "metric": "response", "quantile": 0.5}
+    plant(bare, "latency", [row | {"side": side, "value_ms": value} for side, value in medians.items()])
+    verdict = judged(bare, "welcome_email")
+    assert [mark.also for mark in verdict.marks] == [(), ("3.00 ms more than in-process",)]
+    assert verdict.reason.startswith("\N{BALLOT X}: more than the cheapest side by over 1.50 ms, the margin")
 
 
 def test_jobs_that_come_late_are_counted_in_the_verdict(bare: Path) -> None:
