@@ -68,7 +68,7 @@ def replicas(run: Run) -> Question:
     """Whether more than one process of the app runs."""
     bursts = evidence.bursts(run.table("failures"), scenario=SYNC, fault=REPLICAS)
     points = of_replicas(bursts)
-    alone = " A job that is handed over once lives in the process that took it, so replicas do not double it."
+    alone = " Jobs that a request hands over are another matter: each is given to one process and runs once."
     return Question(
         key="replicas",
         text="Does the app run as more than one process, with a periodic job?",

@@ -21,8 +21,8 @@ _SIDES = {
     "celery-hardened": "Celery with this project's celery_impl.sidekiq: leases on jobs, retries and a dead "
     "set in a Redis that keeps all on disk.",
     "celery-app": "Your Celery app with its own settings, its broker and its workers.",
-    "inline": "The control: the request does the work itself while its client waits, which background work "
-    "is there to spare it.",
+    "inline": "The control: no background work. The request does the work itself, and its client waits until "
+    "that is done.",
 }
 
 #: A name and what it is.

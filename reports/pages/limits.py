@@ -9,15 +9,15 @@ _ONE_HOST = (
     "Another machine, another load, another network: the dependencies here answer over loopback.",
     (
         "Sides with a machine of their own: app, worker, broker, load generator and services share one "
-        "processor, so what one uses is missing to the others."
+        "processor, so what one of them uses, the others lack."
     ),
 )
 _SEVERAL_HOSTS = ("Other machines, another load, another network than those between these hosts.",)
 _SERVICES = (
     (
         "Work that goes on after its caller has left: a service here cancels a request whose client leaves "
-        "before the work is done, and then there is no effect. A service that finishes it all the same lets "
-        "a retry double the job."
+        "before the work is done, and then there is no effect. A service that finishes it all the same "
+        "would do the work twice when the job is retried."
     ),
 )
 #: For an app of the user's own, in place of the limits of our services.

@@ -39,7 +39,8 @@ FAULT = Fault(
             text="the job sees the change",
             holds=lambda row: row["content"] == "changed",
             drain_s=4.0,
-            note="the job told the CRM the changed key, so its own counts as lost and that as unexpected",
+            note="the job gave the CRM the changed name: under its own name it counts as lost, under the "
+            "other as unexpected",
         ),
         "celery-stock": SNAPSHOT,
         "celery-hardened": SNAPSHOT,
