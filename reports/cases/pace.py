@@ -1,4 +1,4 @@
-"""Questions that rates and times answer: CPU-heavy jobs, jobs per second, and being on time."""
+"""Questions that rates and times answer: CPU-heavy jobs, requests per second, and being on time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SYNC = "account_sync"
 RESPONSIVE_MS = 50.0
 #: A side has room up to this share of its capacity, the highest load below capacity that is measured.
 ROOM = 0.8
-#: The choices, jobs per second.
+#: The choices, requests per second.
 RATES = (1, 10, 50, 200)
 #: Places for a heavy job inside the app.
 IN_APP = ("loop", "thread", "process")
@@ -94,25 +94,25 @@ def of_both(*, task: bool, queue: bool) -> Points:
 
 
 def rate(run: Run) -> Question:
-    """How many jobs per second."""
+    """How many requests per second."""
     most = {
-        str(side): evidence.middle(rows["capacity_jobs_per_s"])
+        str(side): evidence.middle(rows["capacity_per_s"])
         for side, rows in run.table("capacity").groupby("side", sort=False)
     }
     return Question(
         key="rate",
-        text="How many jobs a second, at the busiest?",
-        answers=tuple(_rate(run, jobs, most) for jobs in RATES),
+        text="How many requests a second that hand over jobs, at the busiest?",
+        answers=tuple(_rate(run, requests, most) for requests in RATES),
     )
 
 
-def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Choice:
+def _rate(run: Run, requests: int, most: Mapping[str, float]) -> Choice:
     queue = next((side for side in queues(run) if side in most), queues(run)[0])
     task_most, queue_most = (most.get(side, math.nan) for side in (TASK, queue))
     measured = math.isfinite(task_most) and math.isfinite(queue_most)
     points: Points = "open"
     if measured:
-        points = of_both(task=jobs <= ROOM * task_most, queue=jobs <= ROOM * queue_most)
+        points = of_both(task=requests <= ROOM * task_most, queue=requests <= ROOM * queue_most)
     because = {
         "queue": "Only the queue has room for it here.",
         "task": "Only the app's side has room for it here, where both share one machine; more workers on "
@@ -122,15 +122,15 @@ def _rate(run: Run, jobs: int, most: Mapping[str, float]) -> Choice:
         "open": "This run does not tell how much each side gets done.",
     }
     return Choice(
-        key=str(jobs),
-        label=f"{jobs}",
-        short=formatting.plural(jobs, "job") + " a second",
+        key=str(requests),
+        label=f"{requests}",
+        short=formatting.plural(requests, "request") + " a second",
         points=points,
         implies=because[points],
         evidence=tuple(
             Evidence(
                 text=f"{formatting.side(side)} got at most {formatting.number(most[side])} "
-                "jobs a second done; room is "
+                "requests a second done; room is "
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",
             )

@@ -83,7 +83,7 @@ def _drift_row(
     return {
         "side and policy": f"{formatting.side(side)}, {formatting.policy(policy)}",
         names["age_p99_ms"]: formatting.age(evidence.middle(rows["age_p99_ms"])),
-        names["age_max_ms"]: formatting.age(float(rows["age_max_ms"].max())),
+        f"{names['age_max_ms']}, maximum": formatting.age(float(rows["age_max_ms"].max())),
         names["drift_ppm"]: formatting.number(evidence.middle(rows["drift_ppm"])),
         names["phase_p50_ms"]: formatting.ms(evidence.middle(rows["phase_p50_ms"])),
         **(tail if any_tail else {}),

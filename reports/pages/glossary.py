@@ -33,6 +33,14 @@ DEFINITIONS = {
     "Ghost": "a job that had its effect although its caller got an error or no answer.",
     "Unexpected": "an effect that no caller had asked for.",
     "Late": "the effect came more than the deadline after due.",
+    "Deadline": "the time after due by which an effect is in time: 5 s, or what your own app sets.",
+    "Pickup": "from the moment a job was due to the moment it began to run.",
+    "Uncorrected": "a response that counts from `submit`, so that what a job waited before is left out: "
+    "effect after submit.",
+    "Margin": "the difference that is called none: 10 % of the other side's value; at least 1 ms where a "
+    "person feels it, else 1 µs.",
+    "Holm's correction": "what is asked of each comparison grows with their number, so that at most one run "
+    "in twenty calls any difference that is not there.",
     "Out of order": "a job overtook an earlier one of the same user.",
     "At least once, at most once": "no accepted job was lost; none had its effect twice. *Held*, *broken* or "
     "*unknown*.",
@@ -41,10 +49,13 @@ DEFINITIONS = {
     "Control run": "the block of a fault without the fault.",
     "Exposed": "accepted jobs that the strike could reach: of a kill, those that were not done when it "
     "was made; and each job that was lost. Losses are counted among these.",
-    "Blast radius": "what a strike did to bystanders, minus the control run.",
+    "Blast radius": "what a strike did to bystanders, minus the control run: in percentage points of their "
+    "accepted jobs, at the worst strike.",
     "Prediction": "what a side is expected to do, written before the run.",
     "Drain": "the wait after the load until each job has ended, with a limit. Also: the end of a process "
     "that lets running work end first, and names what it cuts off.",
+    "Drain limit": "the seconds that the drain waits at most; each side has its own.",
+    "Grace": "the seconds that running work gets to end before its process cuts it off.",
     "Dead set": "jobs that were given up, kept for a person to look at. There they count as failed visibly.",
     "Retry set, scheduled set": "jobs that wait in Redis for their time.",
     "Lease": "a right that ends by itself unless it is renewed. It lets one of several replicas tick, and it "
@@ -52,18 +63,27 @@ DEFINITIONS = {
     "Beat": "Celery's scheduler of periodic tasks.",
     "Worker": "a process that takes jobs from the queue and runs them.",
     "Broker": "the server that holds the queue: Redis, Valkey or RabbitMQ.",
+    "Prefetch": "messages that a worker takes before it can run them.",
+    "noeviction": "Redis's setting to refuse new data when its memory is full, not to drop old data.",
+    "CRM": "customer relationship management: here one of the services that a job calls, which stores a new "
+    "user.",
     "Grid": "the moments `t0 + k·T` at which runs are due.",
     "Tick": "one moment of the grid.",
     "Anchored": "on the grid: a late tick does not move those after it. The opposite of a fixed delay.",
+    "Skip, spawn, catch up": "what an anchored sync does with a tick while its last run goes on: leave it "
+    "out, start a second run beside it, or run it afterwards.",
     "Phase": "how long after its tick a run started.",
-    "Age": "how old the balance is that a reader sees.",
+    "Jitter": "how far the time between two starts is from the interval; sd is its standard deviation.",
+    "Age": "how old the balance is that a reader sees; p99: no older for 99 % of the time. With a sync each "
+    "second 1,000 ms is the least.",
     "Owner": "who a periodic sync belongs to: one balance, one schedule.",
     "Missed": "a tick without a run.",
     "Burst": "two starts within half an interval.",
     "ppm": "parts in a million. 11.6 ppm are one second a day.",
     "Host tax": "how much longer the app's event loop lags under load than when idle.",
+    "Idle control": "the app before any load, at the start of each block: what the host tax is counted from.",
     "Event loop": "the one thread of an asyncio app that serves all its requests in turns.",
-    "Capacity": "the jobs a second that a side gets done once a ramp of rates has left it behind.",
+    "Capacity": "the requests a second that a side gets done when more come than it can do.",
     "PSS": "memory of a process with its part of what it shares with others.",
     "Hiccup": "time for which the machine itself kept a program waiting, as a 1 ms sleeper beside the block "
     "sees it.",
@@ -85,6 +105,12 @@ _ALSO = {
     "ticks": "Tick",
     "owners": "Owner",
     "loop": "Event loop",
+    "Holm": "Holm's correction",
+    "prefetched": "Prefetch",
+    "age p99": "Age",
+    "accepted": "Accepted, refused, unknown",
+    "spawn": "Skip, spawn, catch up",
+    "catch up": "Skip, spawn, catch up",
 }
 #: Terms that are also everyday words, so that a link at each would mislead.
 _EVERYDAY = frozenset({"Late", "Due", "Run", "Missed", "Age", "Unexpected"})

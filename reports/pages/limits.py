@@ -9,7 +9,7 @@ _ONE_HOST = (
     "Another machine, another load, another network: the dependencies here answer over loopback.",
     (
         "Sides with a machine of their own: app, worker, broker, load generator and services share one "
-        "processor, so what one uses is missing to the others."
+        "processor, so what one of them uses, the others lack."
     ),
 )
 _SEVERAL_HOSTS = ("Other machines, another load, another network than those between these hosts.",)

@@ -120,7 +120,7 @@ def _callers(run: Run, side: str) -> Sequence[Mark]:
     jobs = run.table("jobs")
     waits = jobs[jobs["side"] == side]["caller_ms"].dropna()
     if waits.empty:
-        return [_absent("no load")]
+        return [_absent("no call in a latency block")]
     longest = float(waits.max())
     return [
         _mark(

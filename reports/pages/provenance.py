@@ -27,6 +27,8 @@ _GROUPS = {
     "Plan": ("plan",),
 }
 _REST = "Other"
+#: Name of the broker that the project starts: Redis, or Valkey, which does as Redis does.
+_REDIS = "Redis server"
 #: What the manifest's short names mean, with their units.
 _NAMES = {
     "aa_floor_percent": "A/A noise floor, %",
@@ -85,6 +87,8 @@ def _facts(run: Run, field: str) -> Iterator[Fact]:
         yield _name(field), "none"
     elif field == "cut_lines":
         yield from _flat(_name(field), run.cut_lines)
+    elif field == "broker" and not run.mapping("own_app"):  # an app's own need not be a Redis server
+        yield from _flat(_REDIS, value)
     elif field in {"plan", "machine", "git", "versions", "noise"} and isinstance(value, Mapping):
         yield from (fact for key, item in value.items() for fact in _flat(_name(str(key)), item))
     else:

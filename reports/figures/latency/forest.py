@@ -94,7 +94,9 @@ def _figure(run: Run, scenario: str, lines: Sequence[Line]) -> canvas.Figure:
         description=described,
         caption="How many times as long as in-process: right of the line is longer. The bar is the 95 % "
         "interval.",
-        notes="A t-interval over pairs of blocks, with an arrow where it goes on; each pale dot is one pair, "
+        notes="The ratio is the geometric mean over the pairs of blocks, the difference that of the sides' "
+        "own geometric means; the median over all blocks of a side is another figure. A t-interval over "
+        "pairs of blocks, with an arrow where it goes on; each pale dot is one pair, "
         f"and a single pair has no interval. {_floor_describe(run)}{_corrected(run)}",
         n=f"{counts} pairs of blocks",
         command=rerun_commands.measure(run, "latency", scenario),

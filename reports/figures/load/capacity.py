@@ -19,9 +19,9 @@ def _per_s(value: float) -> str:
 
 
 def capacity(run: Run) -> canvas.Figure | None:
-    """Jobs a second that each side got done, one dot a ramp."""
+    """Requests a second that each side got done, one dot a ramp."""
     found = run.table("capacity")
-    drawn = dot_strips.panel_by_side("jobs done a second", found, "capacity_jobs_per_s", unit=_per_s)
+    drawn = dot_strips.panel_by_side("requests done a second", found, "capacity_per_s", unit=_per_s)
     if drawn is None:
         return None
     return canvas.figure(
@@ -32,15 +32,24 @@ def capacity(run: Run) -> canvas.Figure | None:
             f"{formatting.side(one.side)}: {one}, {formatting.plural(one.ramps, 'ramp')}"
             for one in evidence.capacities(found)
         ],
-        caption="The most that each side got done, once a ramp of rates had left it behind: how far the load "
-        "may grow on this machine.",
-        notes="Each pale dot is one ramp; the table has the interval from the last step that a ramp held to "
+        caption="The most that each side got done when more came than it could do: how far the load may grow "
+        "on this machine.",
+        notes=f"{jobs_a_request(found)}The mark is the median, each pale dot one ramp; the table has the "
+        "interval from the last step that a ramp held to "
         "the first that it did not, over all ramps.",
         n=", ".join(f"{line.name} {formatting.plural(len(line.dots), 'ramp')}" for line in drawn.lines),
         command=rerun_commands.measure(run, "load"),
         numbers=capacities(found),
         raw=("capacity",),
     )
+
+
+def jobs_a_request(found: pd.DataFrame) -> str:
+    """How many jobs a request makes, as a sentence; empty where that was not recorded."""
+    jobs = evidence.middle(found["capacity_jobs_per_s"] / found["capacity_per_s"])
+    if not canvas.on_log_axis(jobs):
+        return ""
+    return f"A request makes {formatting.number(jobs, DIGITS)} jobs on average. "
 
 
 def capacities(found: pd.DataFrame) -> Table | None:

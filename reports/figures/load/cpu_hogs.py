@@ -33,7 +33,8 @@ def hogs(run: Run) -> canvas.Figure | None:
         description=describe(plots),
         caption="What people at the app feel while it also computes: hollow without heavy jobs, full with "
         "them.",
-        notes=f"Both marks are of the same blocks{_load(blocks)}. Each pale dot is one block with heavy "
+        notes=f"The marks are medians over blocks, those of the table; both are of the same "
+        f"blocks{_load(blocks)}. Each pale dot is one block with heavy "
         "jobs, the bar their range.",
         n=formatting.plural(found["block"].nunique(), "block"),
         command=rerun_commands.measure(run, "hogs"),
@@ -52,8 +53,11 @@ def _plot(rows: pd.DataFrame, metric: str) -> Panel | None:
     share = max(common)
     at = own[own["quantile"] == share]
     lines = [_line(str(side), str(place), found) for (side, place), found in groups(at, "side", "place")]
-    of = "" if metric == "lag" else f" of {formatting.scenario(scenarios[0])}"
-    return panel(f"{SHOWN[metric]}{of}, {formatting.percentile(float(share))}", lines, log=True)
+    return panel(f"{_title(metric, scenarios[0])}, {formatting.percentile(float(share))}", lines, log=True)
+
+
+def _title(metric: str, scenario: str) -> str:
+    return SHOWN[metric] if metric == "lag" else f"{SHOWN[metric]} of {formatting.scenario(scenario)}"
 
 
 def _line(side: str, place: str, rows: pd.DataFrame) -> Line:
@@ -80,12 +84,13 @@ def numbers(found: pd.DataFrame, blocks: pd.DataFrame) -> Table | None:
     rows = []
     for (side, place), own in groups(found, "side", "place"):
         done = blocks[(blocks["side"] == side) & (blocks["place"] == place)]
-        for (metric, share), values in groups(own, "metric", "quantile"):
+        for (metric, scenario, share), values in groups(own, "metric", "scenario", "quantile"):
             if metric in SHOWN:
                 rows.append(
                     {
                         "where": (
-                            f"{_name(str(side), str(place))}: {SHOWN[metric]} {formatting.percentile(share)}"
+                            f"{_name(str(side), str(place))}: {_title(str(metric), str(scenario))} "
+                            f"{formatting.percentile(share)}"
                         ),
                         "without": formatting.ms(evidence.middle(values[values["hogs"] == 0]["value_ms"])),
                         "with": formatting.ms(evidence.middle(values[values["hogs"] > 0]["value_ms"])),

@@ -58,9 +58,9 @@ def _figure(run: Run, scenario: str, rows: pd.DataFrame, shares: list[float]) ->
         title=f"Response under load: {formatting.scenario(scenario)}",
         description=_describe(rows, shares),
         caption="How soon a job has its effect when the side is busy, at shares of that side's own capacity.",
-        notes="The loads differ in jobs a second, as the capacities do. The line joins medians; a pale dot "
-        "is one block. A cross at the top: the backlog grew, so a percentile would only tell how long the "
-        "block was, and none is drawn; the table has the growth.",
+        notes="The loads differ in requests a second, as the capacities do. The line joins medians; a pale "
+        "dot is one block. A cross at the top: the backlog grew, so a percentile would only tell how long "
+        "the block was, and none is drawn; the table has the growth.",
         n=formatting.plural(blocks, "block"),
         command=rerun_commands.measure(run, "load", scenario),
         numbers=numbers(run, rows),

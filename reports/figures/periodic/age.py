@@ -15,8 +15,8 @@ from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 NAMES = 2.55
 #: The plots: heading and column.
 SHOWN = {
-    "age that 99 % of the time is not exceeded, ms": "age_p99_ms",
-    "oldest at any moment, ms": "age_max_ms",
+    "age that 99 % of the time is not exceeded: median, ms": "age_p99_ms",
+    "oldest at any moment: median, ms": "age_max_ms",
 }
 
 
@@ -39,7 +39,7 @@ def age(run: Run) -> canvas.Figure | None:
         caption="How old the balance is for whoever looks at it. A sync every second that takes no time "
         "would be 1,000 ms old at most.",
         notes="Now minus the due time of the last sync that was done, weighted by time. The mark is the "
-        "median, each pale dot one owner in one block, the bar their range.",
+        "median, each pale dot one owner in one block, the bar their range, which ends at the maximum.",
         n=f"{formatting.count(owners)} owners in "
         f"{formatting.plural(run.table('drift')['block'].nunique(), 'block')}",
         command=rerun_commands.measure(run, "drift"),

@@ -45,8 +45,9 @@ def owners(run: Run) -> canvas.Figure | None:
         caption="Whether a timer for each customer scales: every owner has a sync of its own, and all are "
         "due at once.",
         notes="The more owners, the longer the interval (see the table), as no side here could run ten "
-        "thousand a second. A missed tick is one in which no run began. Celery's beat fans out from one "
-        "entry; hollow is an entry of its own for each owner. A dot is one block.",
+        "thousand a second. Of very many owners a sample notes its runs, and ticks and phase are "
+        "the sample's. A missed tick is one in which no run began. Celery's beat fans out from one entry; "
+        "hollow is an entry of its own for each owner. A dot is one block.",
         n=formatting.plural(len(found), "block"),
         command=rerun_commands.measure(run, "owners"),
         numbers=numbers(found),
@@ -106,6 +107,7 @@ def numbers(found: pd.DataFrame) -> Table | None:
         {
             "owners": f"{formatting.count(count)}: {formatting.side(str(side))}, {policy}",
             names["interval_s"]: formatting.seconds(evidence.middle(own["interval_s"])),
+            names["noted"]: formatting.count(evidence.middle(own["noted"])),
             names["ticks_run"]: formatting.count_of(own["ticks_run"].sum(), own["ticks_due"].sum()),
             names["missed"]: formatting.count(own["missed"].sum()),
             names["duplicates"]: formatting.count(own["duplicates"].sum()),

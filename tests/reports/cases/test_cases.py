@@ -114,11 +114,33 @@ def test_a_kill_that_exposed_no_job_leaves_the_question_open(run: Path) -> None:
     assert "--fault 10" in found.gaps[0].command
 
 
-@pytest.mark.parametrize(("jobs", "points"), [("1", "either"), ("50", "task"), ("200", "neither")])
-def test_a_rate_has_room_up_to_four_fifths_of_what_a_side_got_done(run: Path, jobs: str, points: str) -> None:
+@pytest.mark.parametrize(("rate", "points"), [("1", "either"), ("50", "task"), ("200", "neither")])
+def test_a_rate_has_room_up_to_four_fifths_of_what_a_side_got_done(run: Path, rate: str, points: str) -> None:
     most = {"inprocess": 100, QUEUE: 57}
-    plant(run, "capacity", [{"block": s, "side": s, "capacity_jobs_per_s": n} for s, n in most.items()])
-    assert answer(run, "rate", jobs).points == points
+    plant(run, "capacity", [{"block": s, "side": s, "capacity_per_s": n} for s, n in most.items()])
+    assert answer(run, "rate", rate).points == points
+
+
+def test_a_rate_is_in_requests_a_second_as_the_figures_of_load_are(run: Path) -> None:
+    plant(
+        run,
+        "capacity",
+        [{"block": "c", "side": "inprocess", "capacity_per_s": 80, "capacity_jobs_per_s": 120}],
+    )
+    found = answer(run, "rate", "50")
+    assert found.short == "50 requests a second"
+    assert [item.text for item in found.evidence] == [
+        "in-process got at most 80.0 requests a second done; room is up to 80 %"
+    ]
+
+
+def test_jobs_that_a_request_hands_over_do_not_double_with_the_replicas(run: Path) -> None:
+    rows = [
+        strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=9)
+        for side in ("inprocess", QUEUE)
+    ]
+    plant(run, "failures", rows)
+    assert "each is given to one process and runs once" in answer(run, "replicas").implies
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from bench.schema import MICRO, TABLES
 from reports import figures
+from reports.data import tables
 from reports.data.frames import groups
 from reports.data.run import Run, read
 from reports.figures import Figure, canvas, dot_strips, labels
@@ -252,3 +253,74 @@ def test_dots_that_would_lie_on_each_other_are_drawn_once() -> None:
     )
     assert dot_strips.apart([1.0, 10.0, 100.0, 100.01], 1.0, 1000.0, log=True) == [1.0, 10.0, 100.01]
     assert dot_strips.apart([], 0.0, 1.0, log=False) == []
+
+
+def test_load_is_told_in_requests_a_second_and_once_how_many_jobs_a_request_makes(run: Path) -> None:
+    sides = ("inprocess", "celery-hardened")
+    rows = [{"block": s, "side": s, "capacity_per_s": 80, "capacity_jobs_per_s": 120} for s in sides]
+    plant(run, "capacity", rows)
+    (found,) = figures_of("capacity", run)
+    assert "requests done a second" in found.svg
+    assert "80/s" in found.svg
+    assert "120/s" not in found.svg
+    assert "A request makes 1.5 jobs on average." in found.notes
+    assert "when more came than it could do" in found.caption
+    assert all("jobs a second" not in figure.notes + figure.caption for figure in figures_of("load", run))
+
+
+def test_the_table_of_responsiveness_has_the_medians_that_are_drawn(run: Path) -> None:
+    shared = {"side": "inprocess", "place": "loop", "metric": "request", "quantile": 0.9}
+    plant(
+        run,
+        "hog_latency",
+        [
+            {"block": block, "scenario": scenario, "value_ms": ms, "hogs": hogs, **shared}
+            for block, add in (("h0", 0), ("h1", 2))
+            for scenario, calm, busy in (("account_setup", 20, 200), ("welcome_email", 40, 900))
+            for hogs, ms in ((0, calm + add), (5, busy + add))
+        ],
+    )
+    (found,) = figures_of("hogs", run)
+    assert "201 ms" in found.svg
+    assert found.numbers is not None
+    cells = {row[0]: row[1:3] for row in found.numbers.rows}
+    assert cells["in-process, on the loop: HTTP request of account set-up p90"] == ("21.0 ms", "201 ms")
+    assert cells["in-process, on the loop: HTTP request of welcome e-mail p90"] == ("41.0 ms", "901 ms")
+
+
+def test_a_table_of_many_owners_says_of_how_many_the_ticks_are(run: Path) -> None:
+    plant(
+        run,
+        "owners",
+        [
+            {"block": "o", "side": "inprocess", "policy": "anchored", "owners": 100_000, "noted": 2_000}
+            | {"ticks_due": 4_000, "ticks_run": 4_000, "missed": 0}
+        ],
+    )
+    (found,) = figures_of("owners", run)
+    assert found.numbers is not None
+    cells = dict(zip(found.numbers.columns, found.numbers.rows[0], strict=True))
+    assert (cells["owners noted"], cells["ticks run"]) == ("2,000", "4,000 of 4,000")
+    assert "the sample's" in found.notes
+
+
+def test_the_oldest_balance_says_whether_it_is_a_median_or_the_maximum(run: Path) -> None:
+    shared = {"side": "inprocess", "policy": "anchored", "age_p99_ms": 1_010}
+    plant(
+        run,
+        "drift",
+        [{"block": f"d{n}", "age_max_ms": ms, **shared} for n, ms in enumerate((1_030, 1_034, 1_038))],
+    )
+    (found,) = figures_of("age", run)
+    assert found.numbers is not None
+    cells = dict(zip(found.numbers.columns, found.numbers.rows[0], strict=True))
+    assert cells["oldest at any moment: median, ms"].startswith("1,034 ms")
+    summed = tables.drift(read(run))
+    assert summed is not None
+    cells = dict(zip(summed.columns, summed.rows[0], strict=True))
+    assert cells[f"{tables.headings('drift')['age_max_ms']}, maximum"] == "1,038 ms"
+
+
+def test_a_forest_says_which_means_its_ratio_and_its_difference_are(run: Path) -> None:
+    for found in figures_of("forest", run):
+        assert "The ratio is the geometric mean over the pairs" in found.notes

@@ -9,7 +9,7 @@ import pytest
 from markupsafe import Markup
 
 from reports.data.run import Run, read
-from reports.pages import about, glossary, links, report
+from reports.pages import about, glossary, limits, links, report
 from reports.pages.sections import sections
 from reports.pages.templating import keep_together, verbatim
 from tests.reports.page_words import words_of
@@ -100,6 +100,44 @@ def test_the_first_use_of_a_word_in_a_part_of_the_page_leads_to_its_definition()
     assert "&amp; a hiccup" in text
     assert "<a " not in linked("hiccup", "a")
     assert "<a " in linked("hiccup", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("within the margin", "Margin"),
+        ("the drain limit", "Drain limit"),
+        ("more than the deadline after", "Deadline"),
+        ("pickup p95", "Pickup"),
+        ("Words follow Holm's correction", "Holm's correction"),
+        ("p (Holm)", "Holm's correction"),
+        ("the prefetched ones", "Prefetch"),
+        ("noeviction", "noeviction"),
+        ("anchored + spawn", "Skip, spawn, catch up"),
+        ("anchored + catch up", "Skip, spawn, catch up"),
+        ("jitter sd", "Jitter"),
+        ("within the grace", "Grace"),
+        ("the uncorrected latency", "Uncorrected"),
+        ("less the idle control", "Idle control"),
+        ("told the CRM", "CRM"),
+        ("age p99 1,018 ms", "Age"),
+        ("no accepted job", "Accepted, refused, unknown"),
+    ],
+)
+def test_a_word_of_ours_leads_to_its_definition(text: str, term: str) -> None:
+    assert f'href="#{glossary.slug(term)}"' in glossary.Linker()(text)
+    assert term in glossary.DEFINITIONS
+
+
+def test_the_blast_radius_is_in_percentage_points() -> None:
+    assert "percentage points" in glossary.DEFINITIONS["Blast radius"]
+
+
+def test_the_control_and_the_limits_say_plainly_what_they_are(run: Path) -> None:
+    assert dict(about.sides(EVERYTHING))["inline control"].startswith("The control: no background work.")
+    told = " ".join(limits.limits(read(run)))
+    assert "what one of them uses, the others lack" in told
+    assert "would do the work twice when the job is retried" in told
 
 
 def test_every_word_that_is_linked_is_defined_on_the_page(run: Path) -> None:

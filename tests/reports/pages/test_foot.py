@@ -87,3 +87,17 @@ def test_provenance_has_every_field_of_the_manifest_once(run: Path) -> None:
     assert ("deep: er", "yes") in facts
     assert ("took", "4.67 min") in facts
     assert len({name for name, _ in facts}) == len(facts)
+
+
+def test_provenance_says_that_the_broker_is_a_redis_server(run: Path) -> None:
+    manifest(run, broker="valkey-server")
+    facts = [fact for group in provenance(read(run)) for fact in group.facts]
+    assert ("Redis server", "valkey-server") in facts
+    manifest(run, broker="the app's own, amqp://localhost", own_app={"tasks": []})
+    facts = [fact for group in provenance(read(run)) for fact in group.facts]
+    assert ("broker", "the app's own, amqp://localhost") in facts
+
+
+def test_callers_that_were_not_measured_name_the_blocks_that_would_show_them(run: Path) -> None:
+    (mark,) = marks(run, "without a fault", "in-process")[:1]
+    assert mark.text == "not measured: no call in a latency block"
