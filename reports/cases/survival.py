@@ -120,7 +120,7 @@ def _because(points: Points, bursts: Mapping[str, Sequence[int]]) -> str:
         return f"Hardened Celery ran ticks twice though its beat holds a lease; in-process ran {task} twice."
     once = [formatting.side(side) for side, seen in bursts.items() if not any(seen)]
     twice = [
-        f"{formatting.side(side)} ran {formatting.plural(sum(seen), 'tick')} twice"
+        f"{formatting.side(side)} ran {formatting.plural(sum(seen), 'tick')} twice within half an interval"
         for side, seen in bursts.items()
         if any(seen)
     ]

@@ -15,7 +15,7 @@ from typing import Literal
 from bench.schema import SCHEMA
 from reports.data import formatting
 from reports.failure import observations
-from reports.failure.strike_rows import Strike, distinct, noted, peak, total
+from reports.failure.strike_rows import Strike, distinct, noted, numbers, peak, total
 
 #: The classes of accepted jobs; each job is in exactly one.
 CLASSES = SCHEMA["failures"].labels("done_once", "duplicated", "failed_visibly", "stuck", "lost")
@@ -119,7 +119,7 @@ def cell(rows: Sequence[Strike], *, slug: str, notes: Mapping[str, str], exclude
         classes=counts(rows, CLASSES),
         flags=counts(rows, FLAGS),
         sums=_sums(rows),
-        checked=observations.in_words(next(iter(distinct(rows, "seen")), "")) if ticks else "",
+        checked=observations.over_strikes(row["seen"] for row in rows) if ticks else "",
         recovery=_recovery(rows),
         prediction=prediction(rows),
         excluded=excluded,
@@ -191,11 +191,12 @@ def _outcome(rows: Sequence[Strike], *, ticks: bool) -> Outcome:
     accepted = total(rows, "accepted")
     for column, kind, name in _GRAVE:
         if (found := total(rows, column)) > 0:
-            text = f"{formatting.count_of(found, accepted)} {name}"
+            text = f"{formatting.count_of(found, accepted)} {name}{_and_stuck(rows)}"
             return Outcome(kind=kind, text=text, share=found / max(accepted, found))
     disturbed = {name: found for column, name in _DISTURBED.items() if (found := total(rows, column)) > 0}
     if any(row["at_least_once"] == "unknown" for row in rows) and (accepted > 0 or not disturbed):
-        return Outcome(kind="unknown", text="cannot be told" if accepted > 0 else "nothing accepted")
+        text = "cannot be told" if accepted > 0 else "nothing accepted"
+        return Outcome(kind="unknown", text=f"{text}{_and_stuck(rows)}")
     if disturbed:
         text = ", ".join(f"{formatting.count(found)} {name}" for name, found in disturbed.items())
         share = max(disturbed.values()) / max(total(rows, "submitted"), *disturbed.values())
@@ -203,25 +204,36 @@ def _outcome(rows: Sequence[Strike], *, ticks: bool) -> Outcome:
     return Outcome(kind="kept", text=f"all {formatting.count(accepted)} done once, in time")
 
 
+def _and_stuck(rows: Sequence[Strike]) -> str:
+    """The stuck jobs, which stand behind no graver finding."""
+    stuck = total(rows, "stuck")
+    return f", {formatting.count(stuck)} stuck" if stuck > 0 else ""
+
+
 def _outcome_of_ticks(rows: Sequence[Strike]) -> Outcome:
     """What the fault's own checker counted; where it counts no ticks, whether it went as predicted."""
     seen = [row["seen"] for row in rows]
-    due, missed, doubled = (_sum(seen, name) for name in ("ticks due", "missed", "duplicates"))
-    twice = max(doubled, total(rows, "bursts"))
-    if twice > 0:
-        return Outcome(
-            kind="doubled", text=f"{formatting.count(twice)} ticks doubled", share=_share(twice, due)
-        )
-    if missed > 0:
-        text = f"{formatting.count_of(missed, due)} ticks missed"
-        return Outcome(kind="disturbed", text=text, share=_share(missed, due))
-    if any(observations.values(text).get("step") == "permanent" for text in seen):
-        return Outcome(kind="disturbed", text="the phase stayed moved")
+    due, missed, doubled, bursts = (
+        _sum(seen, name) for name in ("ticks due", "missed", "duplicates", "bursts")
+    )
+    parts = [f"{formatting.plural(doubled, 'tick')} doubled"] if doubled > 0 else []
+    parts += [f"{formatting.count(missed)} of {formatting.plural(due, 'tick')} missed"] if missed > 0 else []
+    parts += [f"{formatting.count(bursts)} twice within half an interval"] if bursts > 0 else []
+    if doubled > 0:
+        return Outcome(kind="doubled", text=", ".join(parts), share=_share(doubled, due))
+    if parts:
+        share = _share(missed or bursts, due)
+        return Outcome(kind="disturbed", text=", ".join(parts), share=share)
+    moved = sum(observations.values(text).get("step") == "permanent" for text in seen)
+    if moved:
+        told = sum(map(bool, seen))
+        where = f" in {moved} of {told} strikes" if moved < told else ""
+        return Outcome(kind="disturbed", text=f"the phase stayed moved{where}")
     if not any(seen):
         return Outcome(kind="unknown", text="not recorded")
     if due > 0:
         return Outcome(kind="kept", text=f"all {formatting.count(due)} ticks ran once")
-    return Outcome(kind="kept", text=observations.in_words(next(text for text in seen if text)))
+    return Outcome(kind="kept", text=observations.over_strikes(seen))
 
 
 def _sum(seen: Iterable[str], name: str) -> float:
@@ -256,6 +268,7 @@ def _sums(rows: Sequence[Strike]) -> str:
 
 def _recovery(rows: Sequence[Strike]) -> str:
     worst = peak(rows, "t_first_s")
+    which = " in the worst strike" if len(numbers(rows, "t_first_s")) > 1 else ""
     if worst == math.inf:
-        return "no effect after it by the limit"
-    return "" if math.isnan(worst) else f"next effect after {formatting.ms(worst * MS_PER_S)}"
+        return f"no effect after it by the limit{which}"
+    return "" if math.isnan(worst) else f"next effect after {formatting.ms(worst * MS_PER_S)}{which}"

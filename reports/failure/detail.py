@@ -37,7 +37,7 @@ class Detail:
     summary: str
     facts: tuple[Fact, ...]
     predicted: str
-    seen: str  # by the fault's own checker, in the strike that is drawn
+    seen: str  # by the fault's own checker, over all strikes
     history: str  # the shortest that shows its gravest finding
     errors: tuple[str, ...]
     svg: Markup | None
@@ -92,7 +92,7 @@ def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int) -> Detail
             [row for row in beside.exposure[place] if row["scenario"] == subject.scenario],
         ),
         predicted=subject.cell.prediction.predicted,
-        seen=observations.in_words(strike["seen"]),
+        seen=observations.over_strikes(row["seen"] for row in subject.strikes),
         history=strike["example"] or (drawn.history if drawn else ""),
         errors=choice.errors(log, subject.scenario),
         svg=svg if fits else None,

@@ -76,9 +76,10 @@ def _over(seconds: Sequence[float]) -> str:
     if not seconds:
         return "cannot be told"
     middle = evidence.middle(pd.Series(seconds))
-    return formatting.spread(
+    text = formatting.spread(
         *(formatting.ms(value * MS_PER_S) for value in (middle, seconds[0], seconds[-1]))
     )
+    return f"median {text}" if len(seconds) > 1 else text
 
 
 def _users(strikes: Sequence[Strike]) -> str:
@@ -86,9 +87,17 @@ def _users(strikes: Sequence[Strike]) -> str:
     if not submitted > 0:
         return ""
     longest = formatting.ms(peak(strikes, "caller_max_ms"))
+    refused, unknown = total(strikes, "refused"), total(strikes, "unknown")
+    scenarios = " and ".join(map(formatting.scenario, distinct(strikes, "scenario")))
+    of_them = f", {formatting.count(refused)} of them refused" if 0 < refused <= errors else ""
+    untold = (
+        f"; {formatting.count(unknown)} unknown to the caller, counted only if it waited so long"
+        if unknown > 0
+        else ""
+    )
     return (
-        f"{formatting.count_of(errors, submitted)} submits refused or kept waiting for more "
-        f"than 1 s; longest call {longest}"
+        f"{formatting.count_of(errors, submitted)} submits of {scenarios} refused or kept waiting for more "
+        f"than 1 s{of_them}{untold}; longest call {longest}"
     )
 
 
@@ -97,7 +106,7 @@ def _control(control: Sequence[Strike]) -> str:
         return "no control run"
     text = [count.text for count in counts(control, CLASSES) + counts(control, FLAGS)]
     return (
-        "; ".join(filter(None, [", ".join(text), *map(observations.in_words, distinct(control, "seen"))]))
+        "; ".join(filter(None, [", ".join(text), observations.over_strikes(row["seen"] for row in control)]))
         or "nothing to count"
     )
 

@@ -17,11 +17,14 @@ from reports.failure.matrix import Matrix, Row
 #: Each kind with its shape and what it means, gravest first.
 KINDS: dict[Kind | Literal["absent"], tuple[str, str]] = {
     "lost": ("\N{BALLOT X}", "lost accepted jobs"),
-    "doubled": ("\N{BLACK DIAMOND}", "did some twice"),
+    "doubled": ("\N{BLACK DIAMOND}", "did some jobs or ticks twice"),
     "unknown": ("?", "cannot be told"),
     "disturbed": (
         "\N{BLACK UP-POINTING TRIANGLE}",
-        "lost none; some late, refused, stuck or failed on record",
+        (
+            "lost none; some late, refused, stuck, failed visibly, unknown to the caller, ghost, "
+            "unexpected or out of order; ticks missed or moved"
+        ),
     ),
     "kept": ("\N{CHECK MARK}", "all done once, in time"),
     "absent": ("\N{MIDDLE DOT}", "not struck"),

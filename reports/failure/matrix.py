@@ -21,7 +21,7 @@ from reports.failure.detail import Detail, details
 from reports.failure.excluded import Excluded, excluded
 from reports.failure.predictions import Failed, failed
 from reports.failure.subjects import Subject, notes, subjects
-from reports.timelines import drawing
+from reports.timelines import drawing, events
 
 __all__ = ["CLASSES", "FLAGS", "Matrix", "Row", "matrix", "state", "sum_checks"]
 
@@ -61,6 +61,7 @@ class Matrix:
     failed: tuple[Failed, ...]
     compared: int  # cells whose prediction was compared
     key: Markup  # to the timelines' marks
+    has_events: bool  # whether the log of any strike is in the run directory
 
     @property
     def broke(self) -> tuple[Row, ...]:
@@ -104,6 +105,7 @@ def matrix(run: Run) -> Matrix | None:
         failed=failed(aimed),
         compared=sum(bool(subject.cell.prediction.held) for subject in aimed),
         key=drawing.key(),
+        has_events=events.any_beside(run.directory, failures["block"]),
     )
 
 
@@ -149,6 +151,6 @@ def sum_checks(run: Run) -> str:
         return ""
     good = int(failures["sum_ok"].fillna(value=False).sum())
     return (
-        f"In {good} of {len(failures)} counts, one for each strike and scenario, the five classes add up to "
-        "the accepted jobs."
+        f"In {formatting.count_of(good, len(failures))} counts, one for each strike and scenario, the five "
+        "classes add up to the accepted jobs."
     )

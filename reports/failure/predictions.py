@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from reports.failure import observations
 from reports.failure.cells import CLASSES, FLAGS, counts
-from reports.failure.strike_rows import distinct
 from reports.failure.subjects import Subject
 
 
@@ -18,7 +17,7 @@ class Failed:
     subject: str
     slug: str
     predicted: str
-    seen: str
+    seen: str  # in the strikes that went otherwise
     strikes: str  # how many of them, where there was more than one
 
 
@@ -30,7 +29,7 @@ def failed(subjects: Iterable[Subject]) -> tuple[Failed, ...]:
 def _failed(subject: Subject) -> Failed:
     rows = [strike for strike in subject.strikes if strike["as_predicted"] != "yes"]
     seen = [count.text for count in counts(rows, CLASSES) + counts(rows, FLAGS)]
-    checked = observations.in_words(next(iter(distinct(rows, "seen")), ""))
+    checked = observations.over_strikes(row["seen"] for row in rows)
     text = "; ".join(filter(None, [", ".join(seen), checked]))
     return Failed(
         subject=subject.name,

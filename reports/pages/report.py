@@ -29,12 +29,12 @@ SCRIPTS = ("theme", "case", "sort", "sideways")
 NAVIGATION = {
     "verdicts": "Verdicts",
     "case": "Your case",
-    "failure": "Failures",
+    "failure": "Failure",
     "latency": "Latency",
     "load": "Load",
     "drift": "Drift",
     "cost": "Cost",
-    "validity": "How it was measured",
+    "validity": "Validity",
     "words": "Words",
 }
 

@@ -7,7 +7,7 @@ whole line is used. `bench` writes the files (`bench.schema`: `events-<block>.js
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,12 @@ class Log:
 def file_name(block: str) -> str:
     """The name of a block's event log within its run directory."""
     return f"events-{block}.jsonl"
+
+
+def any_beside(directory: Path, blocks: Iterable[str]) -> bool:
+    """Whether the log of any of these blocks is in the directory."""
+    there = {path.name for path in directory.glob(file_name("*"))}
+    return not there.isdisjoint(map(file_name, blocks))
 
 
 def read(directory: Path, block: str) -> Log:

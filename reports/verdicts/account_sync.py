@@ -159,8 +159,8 @@ def _twice(run: Run) -> str:
     """How many ticks ran twice with two replicas, for each side."""
     seen = evidence.bursts(run.table("failures"), scenario=SCENARIO, fault=REPLICAS)
     text = [
-        f"{formatting.side(side)} ran {formatting.plural(sum(counts), 'tick')} twice in "
-        f"{formatting.plural(len(counts), 'strike')}"
+        f"{formatting.side(side)} ran {formatting.plural(sum(counts), 'tick')} twice within half an "
+        f"interval in {formatting.plural(len(counts), 'strike')}"
         for side, counts in seen.items()
     ]
     return f"With two of everything {'; '.join(text)}" if text else "Two replicas were not measured"

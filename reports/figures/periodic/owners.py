@@ -94,7 +94,7 @@ def _name(side: str, policy: str) -> str:
 
 def _describe(found: pd.DataFrame) -> list[str]:
     return [
-        f"{formatting.side(row['side'])}, {row['policy']}, {formatting.count(row['owners'])} owners: "
+        f"{formatting.side(row['side'])}, {row['policy']}, {formatting.plural(row['owners'], 'owner')}: "
         f"{formatting.number(row['missed_percent'])} % missed, phase p99 {formatting.ms(row['phase_p99_ms'])}"
         for row in records(found)
     ]

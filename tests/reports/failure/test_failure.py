@@ -96,13 +96,16 @@ def test_recovery_is_the_median_with_its_range_and_says_what_cannot_be_told(bare
         strike(strike=number, t_first_s=seconds, t_90_s="") for number, seconds in enumerate((0.2, 0.4, 9))
     ]
     told = fact(only(found(bare, *rows)), "recovery")
-    assert "next effect: 400 ms (200 ms to 9.00 s); 90 % of the rate: cannot be told" in told
+    assert "next effect: median 400 ms (200 ms to 9.00 s); 90 % of the rate: cannot be told" in told
 
 
 def test_users_errors_and_the_longest_call_are_told(bare: Path) -> None:
-    rows = (strike(user_errors=4, caller_max_ms=12_000), strike(strike=1))
+    rows = (strike(user_errors=4, refused=3, unknown=2, caller_max_ms=12_000), strike(strike=1))
     told = fact(only(found(bare, *rows)), "user-visible errors")
-    assert told == "4 of 20 submits refused or kept waiting for more than 1 s; longest call 12.0 s"
+    assert told == (
+        "4 of 20 submits of account set-up refused or kept waiting for more than 1 s, 3 of them refused; "
+        "2 unknown to the caller, counted only if it waited so long; longest call 12.0 s"
+    )
 
 
 def test_the_blast_radius_is_the_worst_strike_s_against_the_control_run(bare: Path) -> None:
@@ -150,9 +153,50 @@ def test_without_an_example_in_the_table_the_history_is_told_from_the_log(bare: 
 
 
 def test_an_absent_log_is_told_in_its_cell(bare: Path) -> None:
-    opened = only(found(bare, strike(block="f10-0-inprocess")))
+    write(bare, struck(lost=1), "f10-1-inprocess")
+    built = found(bare, strike(block="f10-0-inprocess"), strike(block="f10-1-inprocess", side="celery-stock"))
+    opened = built.details["f10-inprocess"]
+    assert built.has_events
     assert opened.svg is None
     assert opened.problem == "No timeline: events-f10-0-inprocess.jsonl is not in the run directory."
+
+
+def test_a_run_without_event_logs_says_so_once_above_the_matrix(bare: Path) -> None:
+    built = found(bare, strike(block="f10-0-inprocess"), strike(block="f12-0-inprocess", fault=12))
+    assert not built.has_events
+    text = words_of(bare)
+    assert text.count("No timelines: this run directory has no event log of a strike") == 1
+    assert "No timeline:" not in text
+    assert "All events:" not in text
+
+
+TICKS_OF_FIVE = (
+    "ticks due 58; missed 10; duplicates 0; bursts 2; age max ms 6560; step ms -6.155; step repaid",
+    "ticks due 64; missed 12; duplicates 0; bursts 0; age max ms 7309; step ms 130.8; step permanent",
+    "ticks due 60; missed 10; duplicates 0; bursts 2; age max ms 6970; step ms -7.813; step repaid",
+    "ticks due 62; missed 14; duplicates 0; bursts 0; age max ms 8281; step ms 51.24; step repaid",
+    "ticks due 60; missed 14; duplicates 0; bursts 0; age max ms 8061; step ms -70.6; step permanent",
+)  # fault 28 of docs/example
+
+
+def test_matrix_details_predictions_and_heat_map_tell_the_same_sums_over_all_strikes(bare: Path) -> None:
+    zeros = {"accepted": 0, "done_once": 0, "at_least_once": "unknown", "at_most_once": "unknown"}
+    rows = [
+        strike(scenario="account_sync", fault=28, strike=at, seen=seen, as_predicted=said, **zeros)
+        for at, (seen, said) in enumerate(zip(TICKS_OF_FIVE, ("yes", "no", "yes", "no", "no"), strict=True))
+    ]
+    built = found(bare, *rows)
+    cell = built.rows[0].cells[0]
+    assert cell is not None
+    assert cell.checked == only(built).seen
+    assert cell.checked == (
+        "over 5 strikes: 304 ticks due, 60 missed, none doubled, 4 twice within half an interval, the "
+        "balance at most 8.28 s old, largest step of the phase 131 ms, after which the phase came back "
+        "in 3 of 5 strikes, and the phase stayed moved in 2 of 5 strikes"
+    )
+    assert cell.outcome.text == "60 of 304 ticks missed, 4 twice within half an interval"
+    assert built.failed[0].seen.startswith("over 3 strikes: 186 ticks due, 40 missed, none doubled")
+    assert "Seen in the strikes that went otherwise: over 3 strikes: 186 ticks due" in words_of(bare)
 
 
 def test_a_log_cut_in_mid_line_is_drawn_and_told(bare: Path) -> None:

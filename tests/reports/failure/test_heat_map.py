@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.schema import SCHEMA
 from reports.data.run import read
 from reports.failure.heat_map import COLUMNS, KINDS, HeatMap, Mark, heat_map
 from reports.failure.matrix import Matrix, matrix
@@ -59,7 +60,18 @@ def mark(folder: Path, *rows: dict[str, Any]) -> Mark:
             "10 refused",
         ),
         (TICKS | {"seen": "ticks due 58; missed 0; duplicates 0; bursts 0"}, "kept", "all 58 ticks ran once"),
-        (TICKS | {"seen": "ticks due 58; missed 0; duplicates 7; bursts 7"}, "doubled", "7 ticks doubled"),
+        (
+            TICKS | {"seen": "ticks due 58; missed 0; duplicates 7; bursts 7"},
+            "doubled",
+            "7 ticks doubled, 7 twice within half an interval",
+        ),
+        (
+            TICKS | {"seen": "ticks due 58; missed 4; duplicates 1"},
+            "doubled",
+            "1 tick doubled, 4 of 58 ticks missed",
+        ),
+        ({"lost": 2, "stuck": 3}, "lost", "2 of 10 lost, 3 stuck"),
+        ({"at_least_once": "unknown", "stuck": 3}, "unknown", "cannot be told, 3 stuck"),
         (TICKS | {"seen": "ticks due 58; missed 4; duplicates 0"}, "disturbed", "4 of 58 ticks missed"),
         (TICKS | {"seen": "step permanent"}, "disturbed", "the phase stayed moved"),
         (TICKS | {"seen": ""}, "unknown", "not recorded"),
@@ -80,6 +92,21 @@ def test_a_mark_is_darker_the_larger_the_share_of_jobs(bare: Path) -> None:
 def test_every_kind_of_mark_has_a_shape_of_its_own() -> None:
     shapes = [symbol for symbol, _ in KINDS.values()]
     assert len(set(shapes)) == len(shapes)
+
+
+def test_the_phase_that_stayed_moved_is_told_with_its_strikes(bare: Path) -> None:
+    rows = [
+        strike(**TICKS, strike=at, seen=seen) for at, seen in enumerate(("step permanent", "step repaid"))
+    ]
+    assert mark(bare, *rows).text == "the phase stayed moved in 1 of 2 strikes"
+
+
+def test_the_legend_names_all_that_its_mark_of_disturbed_jobs_covers() -> None:
+    labels = SCHEMA["failures"].labels(
+        "stuck", "failed_visibly", "refused", "unknown", "late", "ghost", "unexpected", "out_of_order"
+    )
+    assert all(label in KINDS["disturbed"][1] for label in labels.values())
+    assert "ticks missed" in KINDS["disturbed"][1]
 
 
 def test_the_control_is_left_out_and_a_side_that_was_not_struck_is_a_dot(bare: Path) -> None:

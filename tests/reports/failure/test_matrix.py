@@ -74,6 +74,31 @@ def test_a_note_is_told_once_however_many_cells_it_is_of(bare: Path) -> None:
     assert [cell.marks for cell in built.rows[0].cells if cell] == ["a b", "b"]
 
 
+def test_the_letter_of_a_note_stands_in_parentheses(bare: Path) -> None:
+    plant(bare, "failures", [strike(note="one")])
+    text = words_of(bare)
+    assert text.count("<sup>(a)</sup>") == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        ((0.2,), "next effect after 200 ms"),
+        ((0.2, 1.89, 0.3), "next effect after 1.89 s in the worst strike"),
+    ],
+)
+def test_the_next_effect_of_several_strikes_is_said_to_be_the_worst(
+    bare: Path, seconds: tuple[float, ...], text: str
+) -> None:
+    cell = (
+        found(bare, *(strike(strike=at, t_first_s=value) for at, value in enumerate(seconds)))
+        .rows[0]
+        .cells[0]
+    )
+    assert cell is not None
+    assert cell.recovery == text
+
+
 def test_a_failed_sum_check_is_told_in_its_cell(bare: Path) -> None:
     plant(bare, "failures", [strike(sum_ok=False), strike(strike=1)])
     assert "sum check fails in 1 of 2 strikes" in words_of(bare)
@@ -96,7 +121,9 @@ def test_what_the_checker_saw_and_the_shortest_history_stand_in_the_opened_cell(
     cell = built.rows[0].cells[0]
     assert cell is not None
     opened = built.details[cell.slug]
-    assert opened.seen == "the caller was answered with HTTP 202, the hand-over took 300 ms"
+    assert opened.seen == (
+        "in each of 3 strikes: the caller was answered with HTTP 202, the hand-over took 300 ms"
+    )
     assert opened.history == "lost u7/crm: submit +0 ms, accepted +2 ms"
     assert opened.history in words_of(bare)
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from reports.failure.observations import in_words, number
+from reports.failure.observations import in_words, number, over_strikes
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,24 @@ from reports.failure.observations import in_words, number
 )
 def test_what_a_checker_recorded_reads_as_a_sentence(seen: str, words: str) -> None:
     assert in_words(seen) == words
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (("ticks due 24; missed 1", "ticks due 26; missed 0"), "over 2 strikes: 50 ticks due, 1 missed"),
+        (("handover s 0.2", "handover s 0.3"), "in each of 2 strikes: the hand-over took 200 to 300 ms"),
+        (("herd 77", "herd 40", ""), "in each of 2 strikes: 40 to 77 requests at one moment"),
+        (("killed 1", "killed 1"), "in each of 2 strikes: the limit killed 1 process"),
+        (("step ms nan; step unknown", "step ms nan; step unknown"), ""),
+        (("a new fact 3", "a new fact 4"), "in each of 2 strikes: a new fact 3, a new fact 4"),
+        (("missed many", "missed 2"), "over 2 strikes: missed many, missed 2"),
+        (("missed 2", ""), "2 missed"),
+        (("", ""), ""),
+    ],
+)
+def test_what_was_recorded_in_several_strikes_is_told_of_all(seen: tuple[str, ...], words: str) -> None:
+    assert over_strikes(seen) == words
 
 
 @pytest.mark.parametrize("seen", ["a new fact 3", "missed many", "<b>", "content strange"])

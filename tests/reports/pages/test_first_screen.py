@@ -68,6 +68,10 @@ def test_the_navigation_is_one_short_line_and_leads_to_parts_of_the_page(run: Pa
     text = words_of(run)
     assert sum(len(name) + 2 for name in report.NAVIGATION.values()) < 90
     assert all(f'id="{slug}"' in text for slug in report.NAVIGATION)
+    assert all(
+        f'<h2 id="{slug}-title">{name}</h2>' in text or f'id="{slug}" aria-label="{name}"' in text
+        for slug, name in report.NAVIGATION.items()
+    )
 
 
 def test_each_job_and_side_that_was_measured_is_described_in_two_lines(run: Path) -> None:
@@ -149,7 +153,9 @@ def test_every_word_that_is_linked_is_defined_on_the_page(run: Path) -> None:
 
 def test_a_file_is_linked_only_where_it_lies_beside_the_page(run: Path) -> None:
     log = "events-f10-0-inprocess.jsonl"
-    plant(run, "failures", [strike(lost=3, block="f10-0-inprocess")])
+    other = strike(side="celery-stock", block="f10-0-celery-stock")
+    plant(run, "failures", [strike(lost=3, block="f10-0-inprocess"), other])
+    (run / "events-f10-0-celery-stock.jsonl").write_text("")
     assert f'href="{log}"' not in words_of(run)
     assert log in words_of(run)
     (run / log).write_text("")
