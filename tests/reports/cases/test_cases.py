@@ -140,7 +140,7 @@ def test_jobs_that_a_request_hands_over_do_not_double_with_the_replicas(run: Pat
         for side in ("inprocess", QUEUE)
     ]
     plant(run, "failures", rows)
-    assert "each is given to one process and runs once" in answer(run, "replicas").implies
+    assert "a job that a caller submits is taken by one process" in answer(run, "replicas").implies
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ def test_the_control_and_the_limits_say_plainly_what_they_are(run: Path) -> None
     assert dict(about.sides(EVERYTHING))["inline control"].startswith("The control: no background work.")
     told = " ".join(limits.limits(read(run)))
     assert "what one of them uses, the others lack" in told
-    assert "would do the work twice when the job is retried" in told
+    assert "If a service finishes such work, a retry does the job a second time." in told
 
 
 def test_every_word_that_is_linked_is_defined_on_the_page(run: Path) -> None:
