@@ -123,7 +123,10 @@ def _reason(run: Run, marked: Sequence[SideMark]) -> str:
     if not crossed or not margins:
         return ""
     margin = " or ".join(margins)
-    return f"✗: more than the cheapest side by over {margin}, the margin; differences are medians of pairs."
+    return (
+        f"✗: more than the cheapest side by over {margin}, the margin; the differences are of geometric "
+        "means over the pairs of blocks."
+    )
 
 
 def _medians(run: Run, scenario: str, metric: str) -> dict[str, float]:
