@@ -42,7 +42,7 @@ from typing import Any, Final, Literal
 from celery import Celery
 
 from celery_impl.sidekiq.limits import client
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS, time_argument
+from celery_impl.sidekiq.redis.server_clock import CLOCK_MS, time_argument
 
 #: What the keys begin with.
 LIMIT: Final = "sidekiq:limit:"

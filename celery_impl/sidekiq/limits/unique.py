@@ -54,7 +54,7 @@ from kombu.utils.json import dumps, loads
 from celery_impl.sidekiq.jobs.entry_format import DeadJob
 from celery_impl.sidekiq.limits import client as asking
 from celery_impl.sidekiq.redis import unique_lua
-from celery_impl.sidekiq.redis.lua_clock import time_argument
+from celery_impl.sidekiq.redis.server_clock import time_argument
 from celery_impl.sidekiq.redis.unique_lua import UNIQUE
 
 Until = Literal["until_start", "until_done"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,9 +62,11 @@ class Sender:
     def __call__(self, job: OutgoingJob) -> Any:
         """Send the job and return its result; raise kombu's OperationalError where it is not taken."""
         app, options = self._app, job.options
-        if job.task is None:
-            return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
         try:
+            if self._asks_first and options.get("countdown") and not job.is_tested:
+                self._by_the_brokers_clock(options)
+            if job.task is None:
+                return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
             if self._asks_first and not options.get("ignore_result") and not job.is_tested:
                 self._ask()
             sent = fast_enqueue.send(app, job) if self._is_celerys else None
@@ -79,6 +82,13 @@ class Sender:
     def _is_celerys(self) -> bool:
         """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
         return bool(self._own.send_task.__code__.co_filename == base.__file__)
+
+    def _by_the_brokers_clock(self, options: dict[str, Any]) -> None:
+        """Say when instead of how long: the broker decides what is due, and clocks differ."""
+        countdown = options["countdown"]
+        if isinstance(countdown, int | float) and countdown > 0:  # else it is Celery's to refuse
+            moment = client.server_now(self._app) + countdown
+            options |= {"countdown": None, "eta": datetime.fromtimestamp(moment, UTC)}
 
     def _ask(self) -> None:
         if hasattr(self._app.backend, "result_consumer"):
