@@ -52,7 +52,13 @@ FLOORS = {
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "testing", "."),
+        ("celery", "journal", "testing", "."),
+    ),
+    "inprocess/journal": (
+        ("model",),
+        ("stores", "transactions"),
+        (".",),
+        ("cli",),
     ),
     "celery_impl/sidekiq": (
         ("jobs",),
