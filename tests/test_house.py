@@ -57,6 +57,7 @@ FLOORS = {
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),
+        ("memory",),
         ("lease", "limits"),
         ("enqueue", "beat"),
         ("middleware",),
