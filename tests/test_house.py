@@ -63,6 +63,7 @@ FLOORS = {
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),
+        ("memory",),
         ("lease", "limits"),
         ("enqueue", "beat"),
         ("middleware",),
