@@ -25,6 +25,7 @@ from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.lease.holder import ending, stopping
 from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -88,6 +89,9 @@ class SidekiqRequest(Request):
             channel.acknowledge(self.message.delivery_tag)
 
     def _deaths(self) -> int:
+        kept = memory_store(self.task.app)
+        if kept is not None:
+            return kept.count_death(self.id)
         try:
             with self.task.app.producer_or_acquire() as producer:
                 return int(producer.channel.sets.count_death(self.id))
