@@ -266,7 +266,7 @@ def test_what_is_due_is_counted_by_queue_and_queued_by_promote(run: Command) -> 
         {"name": "celery", "queued": 1, "due": 2},
         {"name": "other", "queued": 0, "due": 1},
     ]
-    assert [line.split() for line in run("due").stdout.splitlines()][0] == ["QUEUE", "QUEUED", "DUE"]
+    assert run("due").stdout.splitlines()[0].split() == ["QUEUE", "QUEUED", "DUE"]
     assert run("promote").stdout == "queued 3 jobs\n"
     assert run.json("due")[0] == {"name": "celery", "queued": 3, "due": 0}
     assert run.json("promote") == {"queued": 0}
