@@ -101,9 +101,9 @@ class Renewal:
         try:
             self._process = RenewalProcess(
                 (kind, self._options),
-                script=scripts.RENEW.text,
+                script=scripts.RENEW_KNOWN.text,
                 key=self._prefix + LEASES,
-                head=("", round(self._lease_s * 1000), 1),
+                head=("", round(self._lease_s * 1000)),
                 every_s=self._lease_s / TURNS,
             )
         except Exception as error:  # noqa: BLE001 - whatever pickle raises for an option of the user's

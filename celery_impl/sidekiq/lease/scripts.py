@@ -108,6 +108,14 @@ end
 return signs
 """
 
+_RENEW_KNOWN: Final = """
+local sign = clock() + ARGV[2]
+redis.call('ZREM', KEYS[1], '')
+for i = 3, #ARGV do
+    if redis.call('ZSCORE', KEYS[1], ARGV[i]) then renewed(KEYS[1], ARGV[i], sign) end
+end
+"""
+
 _REAP: Final = """
 local moved = 0
 for i = 2, #ARGV, 2 do
@@ -145,6 +153,8 @@ RECOVER: Final = Script.of(SIGNAL, _BACK, _RECOVER)
 #: Keys: leases. Arguments: time or '', lease in ms, how many to show of either end, holders. Returns holders
 #: and their signs, in turns: those that stand at an end.
 RENEW: Final = Script.of(CLOCK_MS, _RENEWED, _RENEW)
+#: Keys: leases. Arguments: time or '', lease in ms, holders. Renews those that have not been forgotten.
+RENEW_KNOWN: Final = Script.of(CLOCK_MS, _RENEWED, _RENEW_KNOWN)
 #: Keys: leases. Arguments: what the keys of held begin with, then holders and the signs that were seen of
 #: them last, in turns. Gives back what those of them held that have given none since, and returns how many
 #: jobs that were.

@@ -257,7 +257,7 @@ def test_what_is_due_is_counted_by_queue_and_queued_by_promote(run: Command) -> 
     run.sample.note.apply_async(("c",), countdown=3600)
     run.retrying("d")
     run.sample.note.delay("e")
-    redis = Store.of(run.app).client
+    redis: Any = Store.of(run.app).client
     for name in (SCHEDULE, RETRY):
         for member, at in redis.zrange(name, 0, -1, withscores=True):
             redis.zadd(name, {member: at - 120})
