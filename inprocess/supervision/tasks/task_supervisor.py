@@ -52,7 +52,7 @@ from inprocess.supervision.core.restarts import (
     check_max_children,
 )
 from inprocess.supervision.core.scheduler import SLICE_S
-from inprocess.supervision.core.serving import Serving, running_server
+from inprocess.supervision.core.serving import Serving, running_server, served_by
 from inprocess.supervision.core.thread_bridge import across, hop
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
@@ -181,10 +181,14 @@ class TaskSupervisor(BaseProcess):
         unknown option: pass keyword arguments of the function with `functools.partial`. Any thread; another
         thread waits for the loop's next turn.
         """
-        known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
-        if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
+        try:
+            known = options_of(restart, options) if options else PLAIN[restart]
+        except KeyError:
+            known = options_of(restart, options)  # says what is wrong
+        scheduler = self.scheduler
+        if get_ident() != scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return self.atomically(partial(self.take, function, args, known, Child))
-        if not self._is_open:
+        if not self._is_open or scheduler.serving is not None or served_by:
             return self.take(function, args, known, Child)
         child = Child()  # as `take` does; the call would cost a tenth of the total
         child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
@@ -416,6 +420,8 @@ class TaskSupervisor(BaseProcess):
         child.args = args
         child.options = options
         child.context = copy_context()
+        if (served_by or self.scheduler.serving is not None) and (server := running_server()) is not None:
+            child.started_by(server.name)
         self._line.append(child)
         if not self._is_awake:
             self._wake()
@@ -540,12 +546,13 @@ class TaskSupervisor(BaseProcess):
 
     def _start_some(self) -> None:
         line, children = self._line, self._children
-        eagerly = self.eagerly()
+        eagerly, now = self.eagerly(), self.scheduler.monotonic()
         end = perf_counter() + SLICE_S
         for started in range(1, min(len(line), STARTS_PER_TURN) + 1):
             child = line.popleft()
             if child.exit is None:
                 children[child] = None
+                child.started_at = now
                 child.run(eagerly=eagerly)
             else:
                 self._withdrawn -= 1
