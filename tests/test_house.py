@@ -52,8 +52,9 @@ FLOORS = {
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "testing", "."),
+        ("celery", "testing", "integrations", "."),
     ),
+    "inprocess/integrations": (("django",), (".",)),
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),
