@@ -29,6 +29,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from functools import cache, partial
+from pathlib import Path
 from types import BuiltinMethodType
 from typing import Any, Final, Literal, TypeVar, cast
 
@@ -230,12 +231,13 @@ def check_processes() -> None:
 
     So it is in a frozen app and under uWSGI; `multiprocessing.set_executable` names a Python to run instead.
     """
-    host = "frozen (by PyInstaller or the like)" if getattr(sys, "frozen", False) else "run by uWSGI"
-    if not getattr(sys, "frozen", False) and "uwsgi" not in sys.modules:
+    is_frozen = getattr(sys, "frozen", False)
+    if not is_frozen and not Path(sys.executable).name.startswith("uwsgi"):
         return
     from multiprocessing import spawn  # late: few programs come here
 
     if os.fsdecode(spawn.get_executable() or sys.executable) == sys.executable:
+        host = "frozen (by PyInstaller or the like)" if is_frozen else "run by uWSGI"
         raise RuntimeError(
             f'isolation="process" is not possible: this app is {host}, and {sys.executable} would start all '
             'of it again as the worker; use isolation="thread", or name a Python with '
