@@ -52,12 +52,19 @@ FLOORS = {
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "testing", "integrations", "."),
+        ("celery", "journal", "testing", "integrations", "."),
+    ),
+    "inprocess/journal": (
+        ("model",),
+        ("stores", "transactions"),
+        (".",),
+        ("cli",),
     ),
     "inprocess/integrations": (("django",), (".",)),
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),
+        ("memory",),
         ("lease", "limits"),
         ("enqueue", "beat"),
         ("middleware",),
