@@ -66,14 +66,21 @@ from inprocess.supervision.periodic.policies import Misfire, Overlap, Schedule, 
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay, WorkThenRearm
 from inprocess.supervision.registry import Registry
 from inprocess.supervision.servers import sys
-from inprocess.supervision.servers.gen_server import NO_REPLY, Caller, GenServer
-from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, ChildType
+from inprocess.supervision.servers.gen_server import (
+    NO_REPLY,
+    TIMEOUT,
+    Caller,
+    Down,
+    GenServer,
+    MessageTimer,
+    Monitor,
+)
+from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildCounts, ChildSpec, ChildType
 from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
-from inprocess.supervision.supervisors.ordered_children import ChildCounts
 from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from inprocess.supervision.supervisors.strategy import Strategy
 from inprocess.supervision.supervisors.supervisor import Supervisor
-from inprocess.supervision.tasks.async_task import AsyncTask, Exited, Ok
+from inprocess.supervision.tasks.async_task import AsyncTask, Exited, Ok, await_many, yield_many
 from inprocess.supervision.tasks.child import Child, current_attempt, current_child
 from inprocess.supervision.tasks.task import Task
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
@@ -82,6 +89,7 @@ __all__ = [
     "NORMAL",
     "NO_REPLY",
     "SHUTDOWN",
+    "TIMEOUT",
     "AlreadyPresentError",
     "AlreadyStartedError",
     "AsyncTask",
@@ -98,6 +106,7 @@ __all__ = [
     "ChildType",
     "Clock",
     "CutOff",
+    "Down",
     "DrainReport",
     "DynamicSupervisor",
     "Exit",
@@ -112,7 +121,9 @@ __all__ = [
     "Leased",
     "LoopClock",
     "LoopGoneError",
+    "MessageTimer",
     "Misfire",
+    "Monitor",
     "NoSuchChildError",
     "Node",
     "NotPicklableError",
@@ -151,6 +162,7 @@ __all__ = [
     "WorkerDiedError",
     "asgi",
     "attach",
+    "await_many",
     "current_attempt",
     "current_child",
     "drain",
@@ -165,4 +177,5 @@ __all__ = [
     "telemetry",
     "wall_origin",
     "whereis",
+    "yield_many",
 ]

@@ -53,11 +53,18 @@ FLOORS = {
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "testing", "."),
+        ("celery", "journal", "testing", "."),
+    ),
+    "inprocess/journal": (
+        ("model",),
+        ("stores", "transactions"),
+        (".",),
+        ("cli",),
     ),
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),
+        ("memory",),
         ("lease", "limits"),
         ("enqueue", "beat"),
         ("middleware",),

@@ -72,6 +72,13 @@ class ChildOwner(Protocol):
     def eagerly(self) -> bool:
         """Whether attempts begin at once."""
 
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nothing may begin for now."""
+
+    def holds_back(self, child: Child) -> bool:
+        """Whether its restart has to wait; it is then made later."""
+
     def is_closing(self) -> bool:
         """Whether its loop is closing, so that no attempt may begin; it then ends its children."""
 
@@ -237,9 +244,9 @@ class Child(Ending):
         self.task = None
         scheduler = self.supervisor.scheduler
         if seconds > 0:
-            history.timer = scheduler.call_later(seconds, self._run_again)
+            history.timer = scheduler.call_later(seconds, self.run_again)
         else:
-            scheduler.soon(self._run_again)
+            scheduler.soon(self.run_again)
 
     def ask(self) -> None:
         """Ask it to end: cancel the attempt, or end now if none runs. Loop's thread only."""
@@ -356,11 +363,14 @@ class Child(Ending):
         else:
             self.supervisor.watch_soon(self)
 
-    def _run_again(self) -> None:
+    def run_again(self) -> None:
+        """Begin the next attempt, unless the supervisor holds it back."""
         history, supervisor = self.history, self.supervisor
         if history is not None:
             history.timer = None
-        if self.exit is None and not (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+        if self.exit is not None or (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+            return
+        if not (supervisor.is_suspended and supervisor.holds_back(self)):
             self.run(eagerly=supervisor.eagerly())
 
     def ensure_history(self) -> History:
