@@ -48,6 +48,7 @@ FLOORS = {
         ("sending",),
         ("attach",),
         ("worker",),
+        ("worker_pool",),
         (".",),
     ),
     "inprocess": (
