@@ -20,7 +20,7 @@ import itertools
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -34,6 +34,7 @@ from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
 from inprocess.supervision.isolation import current_call, isolation
+from inprocess.supervision.isolation.around import Around, hooks_for, in_use
 from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python has eager tasks.
@@ -64,6 +65,10 @@ class ChildOwner(Protocol):
     @property
     def clock(self) -> Clock:
         """The clock its children use."""
+
+    @property
+    def around(self) -> Around | None:
+        """The hook that its children run inside of."""
 
     def exited(self, child: Child, ended: Exit) -> None:
         """Handle the end of an attempt."""
@@ -248,7 +253,11 @@ class Child(Ending):
             self._note_start()
         self.task = _BEGINNING
         try:
-            if options.isolation is None and is_coroutine_function(function):
+            if (
+                options.isolation is None
+                and is_coroutine_function(function)
+                and not (in_use and self._hooks())
+            ):
                 coroutine: Any = function(*self.args)
             else:
                 coroutine = self._isolated()
@@ -350,11 +359,15 @@ class Child(Ending):
             attempt=self.attempt,
             shutdown=options.shutdown,
             lost=self._lose,
+            hooks=self._hooks() if in_use else (),
         )
 
     def _started_in(self, starter: Child) -> None:
         if starter is not self:  # as at its first attempt
             self.started_by(starter.name, starter.callers)
+
+    def _hooks(self) -> Sequence[Around]:
+        return hooks_for(self.supervisor.around, self.supervisor.scheduler.loop)
 
     def _note_start(self) -> None:
         if self.options.backoff is not None:

@@ -54,6 +54,7 @@ from inprocess.supervision.core.restarts import (
 from inprocess.supervision.core.scheduler import SLICE_S
 from inprocess.supervision.core.serving import Serving, running_server, served_by
 from inprocess.supervision.core.thread_bridge import across, hop
+from inprocess.supervision.isolation.around import Around, check_hook
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
@@ -102,6 +103,7 @@ class TaskSupervisor(BaseProcess):
         "_unended",
         "_window",
         "_withdrawn",
+        "around",
         "is_suspended",
         "restarts",
     )  # fmt: skip
@@ -116,16 +118,21 @@ class TaskSupervisor(BaseProcess):
         max_children: float = math.inf,
         max_restarts: int = MAX_RESTARTS,
         max_seconds: float = MAX_SECONDS,
+        around: Around | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Start a supervisor.
 
-        It lives on the running loop; without one, on the runtime's (see `home_loop`). Raise
-        AlreadyStartedError if the name is taken, and ValueError for options out of range.
+        It lives on the running loop; without one, on the runtime's (see `home_loop`). `around` is called for
+        each attempt of a child and returns the context manager that it runs in, see `isolation.around`. Raise
+        AlreadyStartedError if the name is taken, ValueError for options out of range, and TypeError if
+        `around` is no function.
         """
         check_max_children(max_children)
+        if around is not None:
+            check_hook(around)
         make = partial(
-            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
+            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), around, clock
         )
         try:
             asyncio.get_running_loop()
@@ -135,12 +142,21 @@ class TaskSupervisor(BaseProcess):
 
     @classmethod
     def _start_here(
-        cls, name: str | None, max_children: float, intensity: RestartIntensity, clock: Clock | None
+        cls,
+        name: str | None,
+        max_children: float,
+        intensity: RestartIntensity,
+        around: Around | None,
+        clock: Clock | None,
     ) -> Self:
         supervisor = cls(intensity, max_children)
+        supervisor.around = around
         supervisor._bind(name, clock)
         supervisor.scheduler.supervisors.add(supervisor)
         return supervisor
+
+    #: The hook that each child runs inside of.
+    around: Around | None
 
     def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
         super().__init__()
