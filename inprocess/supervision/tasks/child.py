@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -32,6 +32,7 @@ from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
 from inprocess.supervision.isolation import current_call, isolation
+from inprocess.supervision.isolation.around import Around, hooks_for, in_use
 from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python has eager tasks.
@@ -60,6 +61,10 @@ class ChildOwner(Protocol):
     def clock(self) -> Clock:
         """The clock its children use."""
 
+    @property
+    def around(self) -> Around | None:
+        """The hook that its children run inside of."""
+
     def exited(self, child: Child, ended: Exit) -> None:
         """Handle the end of an attempt."""
 
@@ -71,6 +76,13 @@ class ChildOwner(Protocol):
 
     def eagerly(self) -> bool:
         """Whether attempts begin at once."""
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nothing may begin for now."""
+
+    def holds_back(self, child: Child) -> bool:
+        """Whether its restart has to wait; it is then made later."""
 
     def is_closing(self) -> bool:
         """Whether its loop is closing, so that no attempt may begin; it then ends its children."""
@@ -200,7 +212,11 @@ class Child(Ending):
             self._note_start()
         self.task = _BEGINNING
         try:
-            if options.isolation is None and is_coroutine_function(function):
+            if (
+                options.isolation is None
+                and is_coroutine_function(function)
+                and not (in_use and self._hooks())
+            ):
                 coroutine: Any = function(*self.args)
             else:
                 coroutine = self._isolated()
@@ -237,9 +253,9 @@ class Child(Ending):
         self.task = None
         scheduler = self.supervisor.scheduler
         if seconds > 0:
-            history.timer = scheduler.call_later(seconds, self._run_again)
+            history.timer = scheduler.call_later(seconds, self.run_again)
         else:
-            scheduler.soon(self._run_again)
+            scheduler.soon(self.run_again)
 
     def ask(self) -> None:
         """Ask it to end: cancel the attempt, or end now if none runs. Loop's thread only."""
@@ -302,7 +318,11 @@ class Child(Ending):
             attempt=self.attempt,
             shutdown=options.shutdown,
             lost=self._lose,
+            hooks=self._hooks() if in_use else (),
         )
+
+    def _hooks(self) -> Sequence[Around]:
+        return hooks_for(self.supervisor.around, self.supervisor.scheduler.loop)
 
     def _note_start(self) -> None:
         if self.options.backoff is not None:
@@ -356,11 +376,14 @@ class Child(Ending):
         else:
             self.supervisor.watch_soon(self)
 
-    def _run_again(self) -> None:
+    def run_again(self) -> None:
+        """Begin the next attempt, unless the supervisor holds it back."""
         history, supervisor = self.history, self.supervisor
         if history is not None:
             history.timer = None
-        if self.exit is None and not (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+        if self.exit is not None or (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+            return
+        if not (supervisor.is_suspended and supervisor.holds_back(self)):
             self.run(eagerly=supervisor.eagerly())
 
     def ensure_history(self) -> History:

@@ -54,6 +54,7 @@ from inprocess.supervision.core.restarts import (
 from inprocess.supervision.core.scheduler import SLICE_S
 from inprocess.supervision.core.serving import Serving, running_server
 from inprocess.supervision.core.thread_bridge import across, hop
+from inprocess.supervision.isolation.around import Around, check_hook
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
@@ -89,6 +90,7 @@ class TaskSupervisor(BaseProcess):
         "_done",
         "_failed",
         "_given_up",
+        "_held",
         "_intensity",
         "_is_awake",
         "_is_open",
@@ -101,6 +103,8 @@ class TaskSupervisor(BaseProcess):
         "_unended",
         "_window",
         "_withdrawn",
+        "around",
+        "is_suspended",
         "restarts",
     )  # fmt: skip
 
@@ -114,16 +118,21 @@ class TaskSupervisor(BaseProcess):
         max_children: float = math.inf,
         max_restarts: int = MAX_RESTARTS,
         max_seconds: float = MAX_SECONDS,
+        around: Around | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Start a supervisor.
 
-        It lives on the running loop; without one, on the runtime's (see `home_loop`). Raise
-        AlreadyStartedError if the name is taken, and ValueError for options out of range.
+        It lives on the running loop; without one, on the runtime's (see `home_loop`). `around` is called for
+        each attempt of a child and returns the context manager that it runs in, see `isolation.around`. Raise
+        AlreadyStartedError if the name is taken, ValueError for options out of range, and TypeError if
+        `around` is no function.
         """
         check_max_children(max_children)
+        if around is not None:
+            check_hook(around)
         make = partial(
-            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
+            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), around, clock
         )
         try:
             asyncio.get_running_loop()
@@ -133,12 +142,21 @@ class TaskSupervisor(BaseProcess):
 
     @classmethod
     def _start_here(
-        cls, name: str | None, max_children: float, intensity: RestartIntensity, clock: Clock | None
+        cls,
+        name: str | None,
+        max_children: float,
+        intensity: RestartIntensity,
+        around: Around | None,
+        clock: Clock | None,
     ) -> Self:
         supervisor = cls(intensity, max_children)
+        supervisor.around = around
         supervisor._bind(name, clock)
         supervisor.scheduler.supervisors.add(supervisor)
         return supervisor
+
+    #: The hook that each child runs inside of.
+    around: Around | None
 
     def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
         super().__init__()
@@ -156,6 +174,9 @@ class TaskSupervisor(BaseProcess):
         self._stopping = self._killing = False
         self._unended = 0  # children that a stop waits for
         self._alarms: list[Timer] = []
+        self._held: list[Child] = []  # restarts that `sys.suspend` holds back
+        #: Whether `sys.suspend` holds back starts and restarts.
+        self.is_suspended = False
         #: Restarts of children since the start.
         self.restarts = 0
         self._done = self._failed = self._given_up = 0
@@ -267,6 +288,7 @@ class TaskSupervisor(BaseProcess):
         max_concurrency: int | None = None,
         timeout: float = STREAM_TIMEOUT_S,
         on_timeout: OnTimeout = "exit",
+        zip_input_on_exit: bool = False,
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
         """Run `function(input)` for each input, several at a time, and iterate over the outcomes.
@@ -276,7 +298,7 @@ class TaskSupervisor(BaseProcess):
         """
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
-            on_timeout=on_timeout, linked=True,
+            on_timeout=on_timeout, zip_input_on_exit=zip_input_on_exit, linked=True,
         )  # fmt: skip
 
     def async_stream_nolink(
@@ -288,12 +310,13 @@ class TaskSupervisor(BaseProcess):
         max_concurrency: int | None = None,
         timeout: float = STREAM_TIMEOUT_S,
         on_timeout: OnTimeout = "exit",
+        zip_input_on_exit: bool = False,
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
         """Like `async_stream`; a crashed task has the outcome Exited, and the stream goes on."""
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
-            on_timeout=on_timeout, linked=False,
+            on_timeout=on_timeout, zip_input_on_exit=zip_input_on_exit, linked=False,
         )  # fmt: skip
 
     async def terminate_child(self, child: Child) -> bool:
@@ -323,6 +346,37 @@ class TaskSupervisor(BaseProcess):
             "done": self._done,
             "failed": self._failed,
             "given_up": self._given_up,
+        }
+
+    @property
+    def mailbox_depth(self) -> int:
+        """Number of children that wait for their first start."""
+        return len(self._line) - self._withdrawn
+
+    def suspend(self, *, on: bool) -> None:
+        """See `BaseProcess.suspend`. `start_child` returns a child that waits."""
+        self.is_suspended = on
+        if not on:
+            held, self._held = self._held, []
+            for child in held:
+                child.run_again()
+            if self._line and not self._is_awake:
+                self._wake()
+
+    def holds_back(self, child: Child) -> bool:
+        """Whether a restart has to wait; it is then made at the end of `sys.suspend`. Called by the child."""
+        if self.is_suspended:
+            self._held.append(child)
+        return self.is_suspended
+
+    def system_state(self) -> dict[str, Any]:
+        """Its options, and the numbers of its children."""
+        return {
+            "max_children": self._max_children,
+            "max_restarts": self._intensity.max_restarts,
+            "max_seconds": self._intensity.max_seconds,
+            "restarts": self.restarts,
+            **self.counts,
         }
 
     def quiet(self) -> None:
@@ -491,10 +545,11 @@ class TaskSupervisor(BaseProcess):
         try:
             while begun:
                 begun.popleft().watch()
-            self._start_some()
+            if not self.is_suspended:
+                self._start_some()
         finally:  # a monitor that raises must not lose the others
             self._begun += begun
-            if self._line or self._begun:
+            if (self._line and not self.is_suspended) or self._begun:
                 self.scheduler.soon(self._step)
             else:
                 self._is_awake = False
