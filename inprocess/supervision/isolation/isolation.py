@@ -25,7 +25,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import cache, partial
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import WorkerDiedError
@@ -39,6 +39,8 @@ Isolation = Literal["loop", "thread", "process"]
 
 #: Functions that run in threads at once.
 THREADS = 32
+#: Calls of `asyncio.to_thread` by children that run at once; asyncio's own number.
+CALLS = min(32, (os.cpu_count() or 1) + 4)
 #: Functions that run in processes at once: one a core.
 PROCESSES = os.cpu_count() or 1
 #: Seconds that an idle thread is kept.
@@ -61,12 +63,14 @@ async def run(
     name: str,
     attempt: int = 1,
     shutdown: ShutdownLimit = SHUTDOWN_S,
+    queued: Callable[[Job], object] = bool,
     lost: Callable[[], object] = bool,
 ) -> object:
     """Run `function(*args)` once and return its result; raise what it raised.
 
     One cancellation asks the work to end within `shutdown` seconds, a second one kills it. If it cannot be
-    killed, `lost` is called and CancelledError raised while the work goes on. Work that returns in spite of
+    killed, `lost` is called and CancelledError raised while the work goes on. `queued` is called with the job
+    that waits for a thread or process. Work that returns in spite of
     its cancellation counts as returned. Raise WorkerDiedError if the process, or `sys.exit` in a thread, ends
     the work before it returns, and NotPicklableError for what cannot be sent to a process and back.
     """
@@ -82,12 +86,15 @@ async def run(
         context = contextvars.copy_context()
         job = Job(name, partial(context.run, _call, function, args, isolation))
         context.run(_job.set, job)
+        queued(job)
         return await _run_job(_threads, job, shutdown, lost)
     from inprocess.supervision.isolation.worker_process import (
         ProcessJob,  # late: most programs need no processes
     )
 
-    return await _run_job(_processes(), ProcessJob(name, attempt, function, args), shutdown, lost)
+    process_job = ProcessJob(name, attempt, function, args)
+    queued(process_job)
+    return await _run_job(_processes(), process_job, shutdown, lost)
 
 
 def stop_requested() -> bool:
@@ -221,6 +228,9 @@ def _no_more() -> None:
 
 
 _threads = DaemonThreadPool("thread", THREADS, THREAD_IDLE_S, _no_more)
+#: Runs what children pass to `asyncio.to_thread`, see `loop_threads`. Not the threads of plain functions:
+#: one that waits for a child on the loop would wait for ever.
+calls: Final = DaemonThreadPool("to_thread", CALLS, THREAD_IDLE_S, _no_more)
 
 
 @cache
@@ -231,12 +241,13 @@ def _processes() -> DaemonThreadPool:
 
 
 def _pools() -> list[DaemonThreadPool]:
-    return [_threads, _processes()] if _processes.cache_info().currsize else [_threads]
+    known = [_threads, calls]
+    return [*known, _processes()] if _processes.cache_info().currsize else known
 
 
 def _at_exit() -> None:
     """End all processes; wait for threads for a limited time, and log those that go on."""
-    if len(_pools()) > 1:
+    if _processes.cache_info().currsize:
         for job in _processes().running():
             job.stop()
         for job in _processes().wait(EXIT_WAIT_S):

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 
 class Job:
     """A call to make on a thread, and its outcome: a `result` or an `error`."""
 
-    __slots__ = ("_call", "error", "lost", "name", "on_end", "result", "stop_requested")
+    __slots__ = ("_call", "begun", "error", "lost", "name", "on_end", "result", "stop_requested")
 
     def __init__(self, name: str, call: Callable[[], object]) -> None:
         self.name = name
@@ -26,6 +26,8 @@ class Job:
         self.result: Any = None
         self.error: BaseException | None = None
         self.on_end: Callable[[], object] | None = None
+        #: Whether a thread has taken it; until then it waits for one.
+        self.begun = False
         self.stop_requested = False
         self.lost = False
 
@@ -63,6 +65,7 @@ class DaemonThreadPool:
         self._leaving: set[threading.Thread] = set()
         self._idle = 0
         self._lost = 0
+        self._waits = 0  # threads in `wait`
         self._closing = False
 
     def submit(self, job: Job) -> None:
@@ -107,11 +110,17 @@ class DaemonThreadPool:
         with self._work:
             return list(self._running.values())
 
-    def wait(self, seconds: float) -> list[Job]:
-        """Wait until no job runs, at most `seconds`; return the jobs that still run."""
+    def wait(self, seconds: float, *, among: Container[Job] | None = None) -> list[Job]:
+        """Wait until no job runs, or none `among` these, at most `seconds`; return those that still run."""
+
+        def left() -> list[Job]:
+            return [job for job in self._running.values() if among is None or job in among]
+
         with self._changed:
-            self._changed.wait_for(lambda: not self._running, seconds)
-            return list(self._running.values())
+            self._waits += 1
+            self._changed.wait_for(lambda: not left(), seconds)
+            self._waits -= 1
+            return left()
 
     def release(self, seconds: float) -> bool:
         """End the idle threads and wait for that; return False if it takes longer than `seconds`."""
@@ -165,6 +174,7 @@ class DaemonThreadPool:
             self._idle -= 1
             if self._waiting:
                 job = self._running[thread] = self._waiting.popitem(last=False)[0]
+                job.begun = True
                 return job
             self._part(thread)
             return None
@@ -178,7 +188,7 @@ class DaemonThreadPool:
                 self._part(thread)
             else:
                 self._idle += 1
-            if not self._running or self._closing:
+            if self._waits or self._closing:
                 self._changed.notify_all()
             return not job.lost
 
