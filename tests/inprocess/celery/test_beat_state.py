@@ -69,7 +69,7 @@ def test_a_last_run_is_the_same_moment_in_the_zone_of_the_app(app: Any, zone: st
     moment = datetime(2026, 7, 1, 1, 0, tzinfo=UTC).timestamp()
     store.save("nightly", moment)
     store.save("hourly", time.time() + 1e6)  # of a clock that was wrong
-    scheduler = BeatScheduler(app, store=store)
+    scheduler: Any = BeatScheduler(app, store=store)
     assert scheduler.schedule["nightly"].last_run_at.timestamp() == moment
     assert scheduler.schedule["nightly"].is_due().is_due
     assert not scheduler.schedule["hourly"].is_due().is_due
