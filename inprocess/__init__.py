@@ -13,7 +13,8 @@ of several replicas, by a file, Redis or PostgreSQL.
 
 **Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
 `drain` ends a tree gracefully and reports what was cut off. `Runtime` is a loop on a thread for
-callers that have none, `asgi` ties a tree to an ASGI app.
+callers that have none, `asgi` ties a tree to an ASGI app; `around_every_job` and
+`inprocess.integrations` give jobs what Flask and Django set up around requests.
 
 **Find and watch.** `whereis`, `Registry`; `sys` inspects any server, `snapshot` the whole tree;
 `telemetry` reports events; `redact` keeps secrets out of crash logs. A watchdog names what blocks the
@@ -56,6 +57,7 @@ from inprocess.supervision.core.restarts import Backoff, RestartIntensity
 from inprocess.supervision.introspection.observer import snapshot
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
 from inprocess.supervision.introspection.watchdog import set_watchdog
+from inprocess.supervision.isolation.around import Around, around_every_job
 from inprocess.supervision.leases.file import FileLease
 from inprocess.supervision.leases.lease import Lease
 from inprocess.supervision.leases.leased import Leased
@@ -73,14 +75,21 @@ from inprocess.supervision.periodic.tick_stores.sqlite import SqliteTickStore
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay, WorkThenRearm
 from inprocess.supervision.registry import Registry
 from inprocess.supervision.servers import sys
-from inprocess.supervision.servers.gen_server import NO_REPLY, Caller, GenServer
-from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, ChildType
+from inprocess.supervision.servers.gen_server import (
+    NO_REPLY,
+    TIMEOUT,
+    Caller,
+    Down,
+    GenServer,
+    MessageTimer,
+    Monitor,
+)
+from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildCounts, ChildSpec, ChildType
 from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
-from inprocess.supervision.supervisors.ordered_children import ChildCounts
 from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from inprocess.supervision.supervisors.strategy import Strategy
 from inprocess.supervision.supervisors.supervisor import Supervisor
-from inprocess.supervision.tasks.async_task import AsyncTask, Exited, Ok
+from inprocess.supervision.tasks.async_task import AsyncTask, Exited, Ok, await_many, yield_many
 from inprocess.supervision.tasks.child import Child, current_attempt, current_child
 from inprocess.supervision.tasks.task import Task
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
@@ -89,8 +98,10 @@ __all__ = [
     "NORMAL",
     "NO_REPLY",
     "SHUTDOWN",
+    "TIMEOUT",
     "AlreadyPresentError",
     "AlreadyStartedError",
+    "Around",
     "AsyncTask",
     "AutoShutdown",
     "Backoff",
@@ -105,6 +116,7 @@ __all__ = [
     "ChildType",
     "Clock",
     "CutOff",
+    "Down",
     "DrainReport",
     "DynamicSupervisor",
     "Exit",
@@ -120,7 +132,9 @@ __all__ = [
     "Leased",
     "LoopClock",
     "LoopGoneError",
+    "MessageTimer",
     "Misfire",
+    "Monitor",
     "NoSuchChildError",
     "Node",
     "NotPicklableError",
@@ -160,8 +174,10 @@ __all__ = [
     "Via",
     "WorkThenRearm",
     "WorkerDiedError",
+    "around_every_job",
     "asgi",
     "attach",
+    "await_many",
     "current_attempt",
     "current_child",
     "drain",
@@ -177,4 +193,5 @@ __all__ = [
     "telemetry",
     "wall_origin",
     "whereis",
+    "yield_many",
 ]

@@ -88,6 +88,10 @@ class Broker:
         """The server's process id; raise BrokerError where it is not ours or not running."""
         return self._owned().running().pid
 
+    def cpu_s(self) -> float:
+        """Seconds of processor time that our server has used, over all its launches."""
+        return self._owned().cpu_s()
+
     @property
     def environment(self) -> dict[str, str]:
         """The variables by which a side's processes find this broker."""

@@ -23,6 +23,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from bench.process.process_table import family_cpu_s
+
 #: Seconds that a server of our own may take from its start to its first PONG.
 START_WITHIN_S: Final = 10.0
 #: Seconds that a server of our own may take to end after SIGTERM, before SIGKILL.
@@ -53,6 +55,7 @@ class Server:
         self._binary = binary
         self._persistence = persistence
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended_s = 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
     def launch(self) -> None:
@@ -84,6 +87,7 @@ class Server:
         process = self._process
         if process is None or process.poll() is not None:
             return
+        self._ended_s += family_cpu_s(process.pid)
         process.send_signal(how)
         process.send_signal(signal.SIGCONT)  # a paused process handles no SIGTERM
         try:
@@ -91,6 +95,12 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time over all launches; of one that ended by itself nothing is known."""
+        if self._process is None or self._process.poll() is not None:
+            return self._ended_s
+        return self._ended_s + family_cpu_s(self._process.pid)
 
     def _options(self) -> list[str]:
         append_only = "yes" if self._persistence else "no"

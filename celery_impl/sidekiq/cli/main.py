@@ -5,6 +5,9 @@ from __future__ import annotations
 import click
 
 from celery_impl.sidekiq.cli import actions, lists, periodic, queues
+from celery_impl.sidekiq.worker import pool_names
+
+pool_names.register()
 
 
 @click.group(name="sidekiq")

@@ -13,6 +13,7 @@ from celery.exceptions import Reject, TaskPredicate
 
 from celery_impl.sidekiq.jobs.error_rules import DISCARD, KILL, check_rule, verdict
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, RunningJob
+from celery_impl.sidekiq.middleware.entry_points import past_overrides
 
 
 class Retry(Middleware):
@@ -46,7 +47,8 @@ def _decide(job: RunningJob, error: Exception) -> None:
     schedule = task.sidekiq_schedule or task.schedule
     try:
         wait_s = schedule.delay_s(retries) if answer is None else schedule.after_s(float(answer), retries)
-        again = task.retry(exc=error, countdown=wait_s, max_retries=task.retry_limit, throw=False)
+        with past_overrides():
+            again = task.retry(exc=error, countdown=wait_s, max_retries=task.retry_limit, throw=False)
     except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
         raise Reject(f"given back: {unsent}", requeue=True) from error
     raise again from error

@@ -13,6 +13,7 @@ from typing import Any, Final
 from celery import bootsteps
 
 from celery_impl.sidekiq.beat import runs
+from celery_impl.sidekiq.jobs.broker_support import is_in_memory
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks
 from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
 from celery_impl.sidekiq.worker.heartbeat import BEAT_S, Heartbeat
@@ -37,6 +38,10 @@ class MaintenanceStep(bootsteps.StartStopStep):
         self._heart = Heartbeat(consumer)
         self._reaper: Any = None
         super().__init__(consumer, **options)
+
+    def include_if(self, parent: Any) -> bool:
+        """Not where the broker is in memory: the sets there need no worker."""
+        return not is_in_memory(parent.app)
 
     def start(self, consumer: Any) -> None:
         """Start the thread, with a connection of its own."""

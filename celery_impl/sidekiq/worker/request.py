@@ -15,6 +15,7 @@ from celery.worker.request import Request
 from celery_impl.sidekiq.enqueue.death import give_up
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -55,6 +56,9 @@ class SidekiqRequest(Request):
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _deaths(self) -> int:
+        kept = memory_store(self.task.app)
+        if kept is not None:
+            return kept.count_death(self.id)
         try:
             with self.task.app.producer_or_acquire() as producer:
                 return int(producer.channel.sets.count_death(self.id))

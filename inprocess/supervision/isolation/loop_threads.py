@@ -1,9 +1,10 @@
 """LoopThreads: a loop's default executor, where `asyncio.to_thread` runs what children call.
 
 asyncio's own waits without limit: at the end of `asyncio.run` (Python 3.11; five minutes from 3.12 on), and
-again at the interpreter's exit. A call of a child runs on a daemon thread here: the end of the loop waits for
-it for EXIT_WAIT_S, and then names what still runs. The calls of everybody else go to the executor that the
-loop had, and keep its rules.
+again at the interpreter's exit. A call of a child runs on a daemon thread here: the end of the loop does
+not wait for it, and the interpreter's exit for EXIT_WAIT_S, and then names the child. The calls of
+everybody else go to the executor that the loop had, and keep its rules. The loop of a `Runtime` has a
+`LoopExecutor` instead.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from inprocess.supervision.core.log import log
-from inprocess.supervision.isolation import isolation
+from inprocess.supervision.isolation.isolation import LoopExecutor, call_on_thread
 from inprocess.supervision.isolation.worker_threads import Job
 
 T = TypeVar("T")
@@ -40,7 +40,6 @@ class LoopThreads(ThreadPoolExecutor):
         super().__init__(max_workers=1)  # starts no thread of its own
         self._owner = owner
         self._others = others
-        self._jobs: set[Job] = set()
         self._has_ended = False
 
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
@@ -48,44 +47,22 @@ class LoopThreads(ThreadPoolExecutor):
         owner = None if self._has_ended else self._owner()
         if owner is None:
             return self._others.submit(function, *args, **options)
-        answer: Future[T] = Future()
-        job = Job(owner.name, partial(_answer, answer, partial(function, *args, **options)))
-        self._jobs.add(job)
-        job.on_end = partial(self._jobs.discard, job)
-        isolation.calls.submit(job)
+        job, answer = call_on_thread(owner.name, partial(function, *args, **options))
         owner.waits_for(job)
         return answer
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature of the base class
-        """See `concurrent.futures.Executor.shutdown`; waits for children's calls for EXIT_WAIT_S at most."""
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
+        """Shut down the executor of the others; the calls of children go on."""
         self._has_ended = True
-        left = isolation.calls.wait(isolation.EXIT_WAIT_S, among=self._jobs) if wait else []
-        if left:
-            log.error(
-                "the event loop ends while calls of asyncio.to_thread go on, which no one can stop and %g s "
-                "did not end: %d, of %s",
-                isolation.EXIT_WAIT_S,
-                len(left),
-                ", ".join(job.name for job in left),
-            )
         self._others.shutdown(wait, cancel_futures=cancel_futures)
         super().shutdown(wait=False)
 
 
 def serve_children(loop: asyncio.AbstractEventLoop, owner: Callable[[], Owner | None]) -> None:
-    """Make it the loop's default executor, unless it is. Loop's thread only."""
+    """Make it the loop's default executor, unless it is, or a runtime's is there. Loop's thread only."""
     known = getattr(loop, "_default_executor", None)
     if known is None:  # uvloop has it too, without an attribute that tells
         known = next((held for held in gc.get_referents(loop) if isinstance(held, ThreadPoolExecutor)), None)
-    if not isinstance(known, LoopThreads):
+    if not isinstance(known, LoopThreads | LoopExecutor):
         others = known or ThreadPoolExecutor(thread_name_prefix="asyncio")
         loop.set_default_executor(LoopThreads(owner, others))
-
-
-def _answer(answer: Future[T], call: Callable[[], T]) -> None:
-    if not answer.set_running_or_notify_cancel():
-        return
-    try:
-        answer.set_result(call())
-    except BaseException as error:  # noqa: BLE001 - belongs to who awaits the call, whatever it is
-        answer.set_exception(error)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from typing import Any
 
 
@@ -65,7 +65,6 @@ class DaemonThreadPool:
         self._leaving: set[threading.Thread] = set()
         self._idle = 0
         self._lost = 0
-        self._waits = 0  # threads in `wait`
         self._closing = False
 
     def submit(self, job: Job) -> None:
@@ -110,17 +109,11 @@ class DaemonThreadPool:
         with self._work:
             return list(self._running.values())
 
-    def wait(self, seconds: float, *, among: Container[Job] | None = None) -> list[Job]:
-        """Wait until no job runs, or none `among` these, at most `seconds`; return those that still run."""
-
-        def left() -> list[Job]:
-            return [job for job in self._running.values() if among is None or job in among]
-
+    def wait(self, seconds: float) -> list[Job]:
+        """Wait until no job runs, at most `seconds`; return the jobs that still run."""
         with self._changed:
-            self._waits += 1
-            self._changed.wait_for(lambda: not left(), seconds)
-            self._waits -= 1
-            return left()
+            self._changed.wait_for(lambda: not self._running, seconds)
+            return list(self._running.values())
 
     def release(self, seconds: float) -> bool:
         """End the idle threads and wait for that; return False if it takes longer than `seconds`."""
@@ -188,7 +181,7 @@ class DaemonThreadPool:
                 self._part(thread)
             else:
                 self._idle += 1
-            if self._waits or self._closing:
+            if not self._running or self._closing:
                 self._changed.notify_all()
             return not job.lost
 

@@ -56,9 +56,10 @@ from inprocess.supervision.core.restarts import (
     RestartWindow,
 )
 from inprocess.supervision.core.scheduler import SLICE_S
-from inprocess.supervision.core.serving import Serving, running_server
+from inprocess.supervision.core.serving import Serving, running_server, served_by
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import across, hop
+from inprocess.supervision.isolation.around import Around, check_hook
 from inprocess.supervision.isolation.loop_threads import serve_children
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
@@ -97,6 +98,7 @@ class TaskSupervisor(BaseProcess):
         "_done",
         "_failed",
         "_given_up",
+        "_held",
         "_intensity",
         "_is_awake",
         "_is_open",
@@ -109,6 +111,8 @@ class TaskSupervisor(BaseProcess):
         "_unended",
         "_window",
         "_withdrawn",
+        "around",
+        "is_suspended",
         "restarts",
     )  # fmt: skip
 
@@ -124,17 +128,22 @@ class TaskSupervisor(BaseProcess):
         queue: float = math.inf,
         max_restarts: int = MAX_RESTARTS,
         max_seconds: float = MAX_SECONDS,
+        around: Around | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Start a supervisor.
 
         `max_children` bounds its children, `max_running` those that run at once, and `queue` those that
         wait meanwhile; see the module. It lives on the running loop; without one, on the runtime's (see
-        `home_loop`). Raise AlreadyStartedError if the name is taken, and ValueError for options out of
-        range.
+        `home_loop`). `around` is called for each attempt of a child and returns the context manager that it
+        runs in, see `isolation.around`. Raise AlreadyStartedError if the name is taken, ValueError for
+        options out of range, and TypeError if `around` is no function.
         """
         bounds = Bounds(max_children, max_running, queue)
-        make = partial(cls._start_here, name, bounds, RestartIntensity(max_restarts, max_seconds), clock)
+        if around is not None:
+            check_hook(around)
+        intensity = RestartIntensity(max_restarts, max_seconds)
+        make = partial(cls._start_here, name, bounds, intensity, around, clock)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -143,13 +152,22 @@ class TaskSupervisor(BaseProcess):
 
     @classmethod
     def _start_here(
-        cls, name: str | None, bounds: Bounds, intensity: RestartIntensity, clock: Clock | None
+        cls,
+        name: str | None,
+        bounds: Bounds,
+        intensity: RestartIntensity,
+        around: Around | None,
+        clock: Clock | None,
     ) -> Self:
         supervisor = cls(intensity, bounds)
+        supervisor.around = around
         supervisor._bind(name, clock)
         supervisor.scheduler.supervisors.add(supervisor)
         serve_children(supervisor.loop, current_child)
         return supervisor
+
+    #: The hook that each child runs inside of.
+    around: Around | None
 
     def __init__(self, intensity: RestartIntensity, bounds: Bounds) -> None:
         super().__init__()
@@ -168,6 +186,9 @@ class TaskSupervisor(BaseProcess):
         self._stopping = self._killing = False
         self._unended = 0  # children that a stop waits for
         self._alarms: list[Timer] = []
+        self._held: list[Child] = []  # restarts that `sys.suspend` holds back
+        #: Whether `sys.suspend` holds back starts and restarts.
+        self.is_suspended = False
         #: Restarts of children since the start.
         self.restarts = 0
         self._done = self._failed = self._given_up = 0
@@ -188,10 +209,14 @@ class TaskSupervisor(BaseProcess):
         value, TypeError for an unknown option: pass keyword arguments of the function with
         `functools.partial`. Any thread; another thread waits for the loop's next turn.
         """
-        known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
-        if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
+        try:
+            known = options_of(restart, options) if options else PLAIN[restart]
+        except KeyError:
+            known = options_of(restart, options)  # says what is wrong
+        scheduler = self.scheduler
+        if get_ident() != scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return self.atomically(partial(self.take, function, args, known, Child))
-        if not self._is_open:
+        if not self._is_open or scheduler.serving is not None or served_by:
             return self.take(function, args, known, Child)
         child = Child()  # as `take` does; the call would cost a tenth of the total
         child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
@@ -279,6 +304,7 @@ class TaskSupervisor(BaseProcess):
         max_concurrency: int | None = None,
         timeout: float = STREAM_TIMEOUT_S,
         on_timeout: OnTimeout = "exit",
+        zip_input_on_exit: bool = False,
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
         """Run `function(input)` for each input, several at a time, and iterate over the outcomes.
@@ -288,7 +314,7 @@ class TaskSupervisor(BaseProcess):
         """
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
-            on_timeout=on_timeout, linked=True,
+            on_timeout=on_timeout, zip_input_on_exit=zip_input_on_exit, linked=True,
         )  # fmt: skip
 
     def async_stream_nolink(
@@ -300,12 +326,13 @@ class TaskSupervisor(BaseProcess):
         max_concurrency: int | None = None,
         timeout: float = STREAM_TIMEOUT_S,
         on_timeout: OnTimeout = "exit",
+        zip_input_on_exit: bool = False,
         **options: Unpack[AsyncOptions],
     ) -> AsyncGenerator[Ok[Any] | Exited, None]:
         """Like `async_stream`; a crashed task has the outcome Exited, and the stream goes on."""
         return self._stream(
             function, inputs, options, ordered=ordered, max_concurrency=max_concurrency, timeout=timeout,
-            on_timeout=on_timeout, linked=False,
+            on_timeout=on_timeout, zip_input_on_exit=zip_input_on_exit, linked=False,
         )  # fmt: skip
 
     async def terminate_child(self, child: Child) -> bool:
@@ -340,6 +367,39 @@ class TaskSupervisor(BaseProcess):
             "given_up": self._given_up,
             "refused": self._refusals.count,
             "waiting": len(self._line) - self._withdrawn,
+        }
+
+    @property
+    def mailbox_depth(self) -> int:
+        """Number of children that wait for their first start."""
+        return len(self._line) - self._withdrawn
+
+    def suspend(self, *, on: bool) -> None:
+        """See `BaseProcess.suspend`. `start_child` returns a child that waits."""
+        self.is_suspended = on
+        if not on:
+            held, self._held = self._held, []
+            for child in held:
+                child.run_again()
+            if self._line and not self._is_awake:
+                self._wake()
+
+    def holds_back(self, child: Child) -> bool:
+        """Whether a restart has to wait; it is then made at the end of `sys.suspend`. Called by the child."""
+        if self.is_suspended:
+            self._held.append(child)
+        return self.is_suspended
+
+    def system_state(self) -> dict[str, Any]:
+        """Its options, and the numbers of its children."""
+        return {
+            "max_children": self._bounds.max_children,
+            "max_running": self._bounds.max_running,
+            "queue": self._bounds.queue,
+            "max_restarts": self._intensity.max_restarts,
+            "max_seconds": self._intensity.max_seconds,
+            "restarts": self.restarts,
+            **self.counts,
         }
 
     def quiet(self) -> None:
@@ -398,6 +458,8 @@ class TaskSupervisor(BaseProcess):
         child.context = copy_context()
         if is_bounded and attached:
             child.ensure_history().waits_since = self.scheduler.monotonic()
+        if (served_by or self.scheduler.serving is not None) and (server := running_server()) is not None:
+            child.started_by(server.name)
         self._line.append(child)
         if not self._is_awake:
             self._wake()
@@ -446,7 +508,7 @@ class TaskSupervisor(BaseProcess):
         if self._bounds.max_running == math.inf:
             return True
         self._resting -= 1
-        if not self._line and self._room() >= 0:  # it is one of those that run by now
+        if not (self._line or self.is_suspended) and self._room() >= 0:  # it is one of those that run by now
             return True
         del self._children[child]
         self._line.append(child)
@@ -525,17 +587,18 @@ class TaskSupervisor(BaseProcess):
         try:
             while begun:
                 begun.popleft().watch()
-            self._start_some()
+            if not self.is_suspended:
+                self._start_some()
         finally:  # a monitor that raises must not lose the others
             self._begun += begun
-            if self._begun or (self._line and self._room() > 0):
+            if self._begun or (self._line and not self.is_suspended and self._room() > 0):
                 self.scheduler.soon(self._step)
             else:
                 self._is_awake = False
 
     def _start_some(self) -> None:
         line, children = self._line, self._children
-        eagerly = self.eagerly()
+        eagerly, now = self.eagerly(), self.scheduler.monotonic()
         end = perf_counter() + SLICE_S
         most = min(len(line), STARTS_PER_TURN)
         if self._bounds.max_running != math.inf:
@@ -544,6 +607,7 @@ class TaskSupervisor(BaseProcess):
             child = line.popleft()
             if child.exit is None:
                 children[child] = None
+                child.started_at = now
                 child.run(eagerly=eagerly)
             else:
                 self._withdrawn -= 1

@@ -57,7 +57,10 @@ def test_the_end_of_a_program_does_not_wait_for_it_and_names_the_child(loop: str
     ended = run_program(code)
     assert time.monotonic() - began < FOREVER_S / 20, ended.stderr
     assert ended.returncode == 0, ended.stderr
-    assert "asyncio.to_thread go on, which no one can stop and 0.5 s did not end: 1, of fetch" in ended.stderr
+    assert (
+        "the process ends while 1 threads go on, which no one can stop and 0.5 s did not end: fetch"
+        in ended.stderr
+    )
 
 
 def test_a_thread_that_somebody_else_waits_for_is_still_waited_for() -> None:
@@ -122,20 +125,20 @@ def test_a_child_whose_call_waits_for_a_thread_says_so_and_a_cancelled_call_neve
             await asyncio.to_thread(call, number)
 
         async with TaskSupervisor.start(name="calls") as tasks:
-            children = [tasks.start_child(child, number) for number in range(isolation.CALLS + 1)]
+            children = [tasks.start_child(child, number) for number in range(isolation.THREADS + 1)]
             end = time.monotonic() + 30
-            while len(ran) < isolation.CALLS:
+            while len(ran) < isolation.THREADS:
                 assert time.monotonic() < end
                 await asyncio.sleep(0.005)
             last = children[-1]
             assert isinstance(last, Child)
             assert [one.state for one in children if isinstance(one, Child)] == [
-                *["running"] * isolation.CALLS,
+                *["running"] * isolation.THREADS,
                 "waiting",
             ]
             await tasks.terminate_child(last)
             free.set()
             await tasks.idle()
-            assert sorted(ran) == list(range(isolation.CALLS))
+            assert sorted(ran) == list(range(isolation.THREADS))
 
     asyncio.run(main())
