@@ -101,7 +101,7 @@ async def a_callback() -> None:
     [
         (a_child, "mail to ada: sleep_deep_inside() under mails"),
         (a_first_step, "mail to ada: a_first_step.<locals>.at_once() under mails"),
-        (a_task, "mail to ada: sleep_deep_inside() under TaskSupervisor"),
+        (a_task, "mail to ada: sleep_deep_inside() under Task.start"),
         (a_call, "the server prices"),
         (an_async_handler, "the server prices"),
         (a_spawn_function, "the server report"),
