@@ -12,7 +12,8 @@ of several replicas, by a file, Redis or PostgreSQL.
 
 **Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
 `drain` ends a tree gracefully and reports what was cut off. `Runtime` is a loop on a thread for
-callers that have none, `asgi` ties a tree to an ASGI app.
+callers that have none, `asgi` ties a tree to an ASGI app; `around_every_job` and
+`inprocess.integrations` give jobs what Flask and Django set up around requests.
 
 **Find and watch.** `whereis`, `Registry`; `sys` inspects any server, `snapshot` the whole tree;
 `telemetry` reports events; `redact` keeps secrets out of crash logs.
@@ -53,6 +54,7 @@ from inprocess.supervision.core.redact import hide, redact, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
 from inprocess.supervision.introspection.observer import snapshot
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
+from inprocess.supervision.isolation.around import Around, around_every_job
 from inprocess.supervision.leases.file import FileLease
 from inprocess.supervision.leases.lease import Lease
 from inprocess.supervision.leases.leased import Leased
@@ -92,6 +94,7 @@ __all__ = [
     "TIMEOUT",
     "AlreadyPresentError",
     "AlreadyStartedError",
+    "Around",
     "AsyncTask",
     "AutoShutdown",
     "Backoff",
@@ -160,6 +163,7 @@ __all__ = [
     "Via",
     "WorkThenRearm",
     "WorkerDiedError",
+    "around_every_job",
     "asgi",
     "attach",
     "await_many",

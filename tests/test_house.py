@@ -48,12 +48,20 @@ FLOORS = {
         ("sending",),
         ("attach",),
         ("worker",),
+        ("worker_pool",),
         (".",),
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "testing", "."),
+        ("celery", "journal", "testing", "integrations", "."),
     ),
+    "inprocess/journal": (
+        ("model",),
+        ("stores", "transactions"),
+        (".",),
+        ("cli",),
+    ),
+    "inprocess/integrations": (("django",), (".",)),
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),

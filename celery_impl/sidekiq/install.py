@@ -39,6 +39,7 @@ from celery_impl.sidekiq.middleware.entry_points import Adopter, Sender, enter_c
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
+from celery_impl.sidekiq.worker import pool_names
 from celery_impl.sidekiq.worker.maintenance import MaintenanceStep
 
 #: What a broker URL may begin with, and what it becomes where the scheme itself names the transport. Those
@@ -127,6 +128,7 @@ class Sidekiq:
         self._enter(app, own, parts)
         signals.task_revoked.connect(unique.on_revoked, weak=False, dispatch_uid="sidekiq unique revoked")
         runs.watch()
+        pool_names.register()
         app.steps["worker"].update(parts.worker_steps)
         app.steps["consumer"].update(parts.consumer_steps)
         _installed.add(app)

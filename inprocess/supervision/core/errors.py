@@ -50,7 +50,10 @@ class ChildRestartingError(ChildError):
 
 
 class LoopGoneError(RuntimeError):
-    """The event loop of a process is closed, does not run, or was made before a fork; the text says which."""
+    """Nothing that is sent to an event loop would run; the text says why.
+
+    It is closed, does not run, was made before a fork, waits for the caller, or cannot start any more.
+    """
 
 
 class CallTimeoutError(TimeoutError):

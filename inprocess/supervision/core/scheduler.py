@@ -117,7 +117,7 @@ class Scheduler:
     __slots__ = (
         "_armed", "_armed_for", "_batch", "_batch_at", "_context", "_count", "_entries", "_is_closing",
         "_moments", "_queued", "_run", "_stale", "_steps", "clock", "deadlines", "loop", "monotonic",
-        "runs_on", "serving", "supervisors",
+        "runs_on", "serving", "supervisors", "unlinked",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> None:
@@ -131,6 +131,8 @@ class Scheduler:
         self.serving: object = None
         #: Supervisors that were started here; a runtime drains those that nobody else has ended.
         self.supervisors: WeakSet[Any] = WeakSet()
+        #: The supervisor of the tasks of `Task.start`: the end of a runtime cuts them off, and names them.
+        self.unlinked: Any = None
         self._steps: deque[Callable[[], object]] = deque()
         self._queued = False
         self._moments: list[float] = []

@@ -12,7 +12,7 @@ from typing import Any
 class Node:
     """One process, or one child of a TaskSupervisor. None for what its kind does not have."""
 
-    #: Its id in its supervisor; for a root its name.
+    #: Its id in its supervisor; of a task the number `Child.id`; of a root its name.
     id: str
     #: Its class, or "task".
     kind: str
@@ -22,7 +22,7 @@ class Node:
     #: ended or no answer; of a task waiting, running, backing off or abandoned; of a Leased waiting
     #: while another replica has the lease.
     state: str
-    #: Seconds since it started.
+    #: Seconds since it started; of a task, since its first attempt began.
     uptime_s: float | None = None
     #: Number of messages that wait.
     mailbox_depth: int | None = None

@@ -16,9 +16,11 @@ With a telemetry handler attached, an attempt executes `("task", "start")` when 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -32,10 +34,14 @@ from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
 from inprocess.supervision.isolation import current_call, isolation
+from inprocess.supervision.isolation.around import Around, hooks_for, in_use
 from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python has eager tasks.
 EAGER: Final = sys.version_info >= (3, 12)
+
+#: Names in a chain of callers.
+MAX_CALLERS: Final = 10
 
 #: Stands for the task of an attempt while its first step runs.
 _BEGINNING = cast("asyncio.Task[object]", object())
@@ -59,6 +65,10 @@ class ChildOwner(Protocol):
     @property
     def clock(self) -> Clock:
         """The clock its children use."""
+
+    @property
+    def around(self) -> Around | None:
+        """The hook that its children run inside of."""
 
     def exited(self, child: Child, ended: Exit) -> None:
         """Handle the end of an attempt."""
@@ -121,7 +131,10 @@ class History:
 class Child(Ending):
     """Handle of one child. `exit` is None until it ends for good. Created by `TaskSupervisor.take`."""
 
-    __slots__ = ("args", "context", "function", "history", "options", "supervisor", "task")
+    __slots__ = (
+        "_callers", "_id", "args", "context", "function", "history", "options", "started_at", "supervisor",
+        "task",
+    )  # fmt: skip
 
     # Filled by `TaskSupervisor.take`: a constructor in Python would cost as much as everything else.
     if TYPE_CHECKING:
@@ -141,6 +154,37 @@ class Child(Ending):
     #: The task of the running attempt; None if none runs.
     task: asyncio.Task[object] | None
     history: History | None
+    #: When its first attempt began, s of the supervisor's clock, up to a turn of the loop too early. Not set
+    #: before, as the two below are not before they are needed.
+    started_at: float
+    _id: int
+    _callers: tuple[str, ...]
+
+    @property
+    def id(self) -> int:
+        """A number that no other child of this interpreter has. Any thread."""
+        with _numbering:  # not at the start, which most children have behind them before anybody asks
+            if not hasattr(self, "_id"):
+                self._id = next(_ids)
+            return self._id
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """Names of the server or child that started it, of what started that, and so on; the nearest first.
+
+        At most MAX_CALLERS. As Elixir's `$callers`, of servers and children only.
+        """
+        return getattr(self, "_callers", ())
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since its first attempt began; None if none has."""
+        began: float | None = getattr(self, "started_at", None)
+        return None if began is None else self.supervisor.scheduler.monotonic() - began
+
+    def started_by(self, name: str, callers: tuple[str, ...] = ()) -> None:
+        """Note what started it, after what is noted already."""
+        self._callers = (*self.callers, name, *callers)[:MAX_CALLERS]
 
     @property
     def name(self) -> str:
@@ -200,6 +244,8 @@ class Child(Ending):
         """Begin an attempt. Called by the supervisor, outside of any task, while no attempt runs."""
         # Hot path: a burst runs it 100,000 times.
         options, context, function = self.options, self.context, self.function
+        if _current in context:
+            self._started_in(context[_current])
         context.run(_set_current, self)
         if options.restart != "temporary":
             context = context.copy()  # the next attempt must not see what this one sets
@@ -207,7 +253,11 @@ class Child(Ending):
             self._note_start()
         self.task = _BEGINNING
         try:
-            if options.isolation is None and is_coroutine_function(function):
+            if (
+                options.isolation is None
+                and is_coroutine_function(function)
+                and not (in_use and self._hooks())
+            ):
                 coroutine: Any = function(*self.args)
             else:
                 coroutine = self._isolated()
@@ -309,7 +359,15 @@ class Child(Ending):
             attempt=self.attempt,
             shutdown=options.shutdown,
             lost=self._lose,
+            hooks=self._hooks() if in_use else (),
         )
+
+    def _started_in(self, starter: Child) -> None:
+        if starter is not self:  # as at its first attempt
+            self.started_by(starter.name, starter.callers)
+
+    def _hooks(self) -> Sequence[Around]:
+        return hooks_for(self.supervisor.around, self.supervisor.scheduler.loop)
 
     def _note_start(self) -> None:
         if self.options.backoff is not None:
@@ -386,6 +444,8 @@ class Child(Ending):
 _Task: Callable[..., asyncio.Task[object]] = asyncio.Task  # `eager_start` is newer than 3.11
 _current: ContextVar[Child] = ContextVar("inprocess.current_child")
 _set_current = _current.set
+_ids = itertools.count(1)
+_numbering = threading.Lock()
 
 
 def current_child() -> Child | None:

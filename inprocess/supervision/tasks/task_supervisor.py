@@ -52,8 +52,9 @@ from inprocess.supervision.core.restarts import (
     check_max_children,
 )
 from inprocess.supervision.core.scheduler import SLICE_S
-from inprocess.supervision.core.serving import Serving, running_server
+from inprocess.supervision.core.serving import Serving, running_server, served_by
 from inprocess.supervision.core.thread_bridge import across, hop
+from inprocess.supervision.isolation.around import Around, check_hook
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
@@ -102,6 +103,7 @@ class TaskSupervisor(BaseProcess):
         "_unended",
         "_window",
         "_withdrawn",
+        "around",
         "is_suspended",
         "restarts",
     )  # fmt: skip
@@ -116,16 +118,21 @@ class TaskSupervisor(BaseProcess):
         max_children: float = math.inf,
         max_restarts: int = MAX_RESTARTS,
         max_seconds: float = MAX_SECONDS,
+        around: Around | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Start a supervisor.
 
-        It lives on the running loop; without one, on the runtime's (see `home_loop`). Raise
-        AlreadyStartedError if the name is taken, and ValueError for options out of range.
+        It lives on the running loop; without one, on the runtime's (see `home_loop`). `around` is called for
+        each attempt of a child and returns the context manager that it runs in, see `isolation.around`. Raise
+        AlreadyStartedError if the name is taken, ValueError for options out of range, and TypeError if
+        `around` is no function.
         """
         check_max_children(max_children)
+        if around is not None:
+            check_hook(around)
         make = partial(
-            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
+            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), around, clock
         )
         try:
             asyncio.get_running_loop()
@@ -135,12 +142,21 @@ class TaskSupervisor(BaseProcess):
 
     @classmethod
     def _start_here(
-        cls, name: str | None, max_children: float, intensity: RestartIntensity, clock: Clock | None
+        cls,
+        name: str | None,
+        max_children: float,
+        intensity: RestartIntensity,
+        around: Around | None,
+        clock: Clock | None,
     ) -> Self:
         supervisor = cls(intensity, max_children)
+        supervisor.around = around
         supervisor._bind(name, clock)
         supervisor.scheduler.supervisors.add(supervisor)
         return supervisor
+
+    #: The hook that each child runs inside of.
+    around: Around | None
 
     def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
         super().__init__()
@@ -181,10 +197,14 @@ class TaskSupervisor(BaseProcess):
         unknown option: pass keyword arguments of the function with `functools.partial`. Any thread; another
         thread waits for the loop's next turn.
         """
-        known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
-        if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
+        try:
+            known = options_of(restart, options) if options else PLAIN[restart]
+        except KeyError:
+            known = options_of(restart, options)  # says what is wrong
+        scheduler = self.scheduler
+        if get_ident() != scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return self.atomically(partial(self.take, function, args, known, Child))
-        if not self._is_open:
+        if not self._is_open or scheduler.serving is not None or served_by:
             return self.take(function, args, known, Child)
         child = Child()  # as `take` does; the call would cost a tenth of the total
         child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
@@ -416,6 +436,8 @@ class TaskSupervisor(BaseProcess):
         child.args = args
         child.options = options
         child.context = copy_context()
+        if (served_by or self.scheduler.serving is not None) and (server := running_server()) is not None:
+            child.started_by(server.name)
         self._line.append(child)
         if not self._is_awake:
             self._wake()
@@ -540,12 +562,13 @@ class TaskSupervisor(BaseProcess):
 
     def _start_some(self) -> None:
         line, children = self._line, self._children
-        eagerly = self.eagerly()
+        eagerly, now = self.eagerly(), self.scheduler.monotonic()
         end = perf_counter() + SLICE_S
         for started in range(1, min(len(line), STARTS_PER_TURN) + 1):
             child = line.popleft()
             if child.exit is None:
                 children[child] = None
+                child.started_at = now
                 child.run(eagerly=eagerly)
             else:
                 self._withdrawn -= 1
