@@ -150,9 +150,8 @@ def test_bootsteps_of_worker_and_consumer_are_started_and_stopped_as_in_a_worker
     app.steps["worker"].add(Worker)
     app.steps["consumer"].update({OfConsumer, Last})
     with run_in_process(app):
-        assert calls == ["worker start", "ofconsumer start", "last start"] or calls == [
-            "ofconsumer start", "last start", "worker start",
-        ]  # fmt: skip
+        assert [call for call in calls if "worker" not in call] == ["ofconsumer start", "last start"]
+        assert "worker start" in calls
         del calls[:]
     assert calls == [
         "last close", "ofconsumer close", "worker close", "last stop", "ofconsumer stop", "worker stop",
