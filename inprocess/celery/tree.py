@@ -13,6 +13,7 @@ from typing import Any
 
 from inprocess.celery.beat import Beat, BeatScheduler
 from inprocess.celery.broker.broker import Broker, Lane
+from inprocess.celery.own_scheduler import OwnBeat, own_scheduler
 from inprocess.celery.worker.pool import Tasks
 from inprocess.celery.worker.task_preparation import lane_of
 from inprocess.celery.worker.worker import Worker
@@ -46,7 +47,7 @@ class Tree:
             ChildSpec("celery.tasks", self._start_tasks, type="supervisor"),
             ChildSpec("celery.worker", self._start_worker, shutdown="infinity"),
         ]
-        if self._beat and self.app.conf.beat_schedule:
+        if self._beat and (self.app.conf.beat_schedule or own_scheduler(self.app)):
             specs.append(ChildSpec("celery.beat", self._start_beat))
         return specs
 
@@ -71,6 +72,9 @@ class Tree:
         return self.worker
 
     def _start_beat(self) -> Process:
+        own = own_scheduler(self.app)
+        if own is not None:
+            return OwnBeat.start(self.app, own)
         if self._scheduler is None:
             self._scheduler = BeatScheduler(self.app, store=self._beat_state)
         return Beat.start(self._scheduler)
