@@ -86,7 +86,7 @@ class LeasedScheduler(Scheduler):
         if not hasattr(getattr(transport, "Channel", None), "sets"):
             raise ImproperlyConfigured(
                 f"{type(self).__name__} needs an app with Sidekiq(app), and so Redis as its broker; "
-                "leave beat_scheduler out for Celery's own"
+                "leave beat_scheduler out for Celery's own, or run without beat"
             )
         super().setup_schedule()
         self._items()
