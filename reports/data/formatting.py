@@ -69,6 +69,9 @@ FAULT_NAMES = {
     36: "transaction rolls back after submit",
     37: "RabbitMQ node restarted",
     38: "schedules of many users at once",
+    40: "broker's clock steps back 1 h",
+    42: "SIGTERM to every process",
+    47: "broker read-only for 5 s",
 }
 
 _QUEUES = {
