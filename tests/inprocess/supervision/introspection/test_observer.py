@@ -267,7 +267,7 @@ def test_unlinked_tasks_are_a_root_of_their_own() -> None:
         event = asyncio.Event()
         Task.start(wait_for, event, name="mail")
         await settle()
-        assert [node.name for node in snapshot()] == ["TaskSupervisor", "mail"]
+        assert [node.name for node in snapshot()] == ["Task.start", "mail"]
         event.set()
         await settle()
         assert str(snapshot()) == "(no process runs)"
