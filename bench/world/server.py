@@ -14,8 +14,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -49,8 +51,11 @@ class BrokerError(RuntimeError):
 class Server:
     """One server process of ours, which may end and be launched again."""
 
-    def __init__(self, folder: Path, *, binary: str, persistence: bool, port: int) -> None:
+    def __init__(
+        self, folder: Path, *, binary: str, persistence: bool, port: int, variables: Mapping[str, str]
+    ) -> None:
         self.port = port
+        self._variables = variables
         self._folder = folder
         self._binary = binary
         self._persistence = persistence
@@ -67,6 +72,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self._variables},
                 process_group=0,
             )
         try:
@@ -125,14 +131,24 @@ class Server:
         return lines[-1] if lines else "its log is empty"
 
 
-def start_server(folder: Path, *, persistence: bool, port: int | None, path: str | None) -> Server:
-    """A server that answers, on `port` or a free one; raise BrokerError with one clear line."""
+def start_server(
+    folder: Path,
+    *,
+    persistence: bool,
+    port: int | None,
+    path: str | None,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Server:
+    """A server that answers, on `port` or a free one; raise BrokerError with one clear line.
+
+    `variables` are the environment's, beside those of this process.
+    """
     binary = server_binary(path)
     if port is not None:
         _check_free(port)
     for attempt in range(PORT_ATTEMPTS):
         chosen = free_ports(1)[0] if port is None else port
-        server = Server(folder, binary=binary, persistence=persistence, port=chosen)
+        server = Server(folder, binary=binary, persistence=persistence, port=chosen, variables=variables)
         try:
             server.launch()
         except BrokerError:
