@@ -25,6 +25,7 @@ from celery_impl.sidekiq.middleware import (
     Chain,
     Deadline,
     Death,
+    Failures,
     LocalBuffer,
     Middleware,
     RateLimit,
@@ -34,6 +35,7 @@ from celery_impl.sidekiq.middleware import (
 )
 from celery_impl.sidekiq.middleware.chain import sides_of
 from celery_impl.sidekiq.middleware.entry_points import Adopter, Sender, enter_client_chain, run
+from celery_impl.sidekiq.middleware.failures import ErrorHandler, Report
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
@@ -67,7 +69,9 @@ class Sidekiq:
     first is the outermost of them. `schedule` defaults to Sidekiq's own, with the overrides of the
     environment (see `jobs.retry_schedule`); `errors` is what an error means for a job of any task (see
     `jobs.error_rules`); each of `death_handlers` is called with the job (`DeadJob`) and its error when a job
-    is given up; `strict_arguments` refuses what JSON does not give back (see `jobs.strict_arguments`).
+    is given up; each of `error_handlers` is called with the error and the job (`RunningJob`) of each run that
+    fails, and Celery's `task_failure` is sent for "each" of them or the "last" (`report_failures`, see
+    `middleware.failures`); `strict_arguments` refuses what JSON does not give back (`jobs.strict_arguments`).
     `schedule`, `errors` and `strict_arguments` can be set for a task as well. `delay` returns or raises
     within `enqueue_within_s` seconds, whatever the broker does (see `redis.deadline`); with `buffer`, so
     many jobs are kept in this process while the broker is away (see `enqueue.buffer`).
@@ -84,6 +88,8 @@ class Sidekiq:
         schedule: Schedule | None = None,
         errors: Rule | None = None,
         death_handlers: Sequence[DeathHandler] = (),
+        error_handlers: Sequence[ErrorHandler] = (),
+        report_failures: Report = "each",
         strict_arguments: bool = True,
         enqueue_within_s: float = WITHIN_S,
         buffer: int | None = None,
@@ -98,7 +104,8 @@ class Sidekiq:
         _bound(app, enqueue_within_s)
         client = [*parts.first, StrictArguments(default=strict_arguments), *parts.client]
         self.client_middleware = Chain("client", client, Sender(app, asks_first=parts.asks_first))
-        self.server_middleware = Chain("server", parts.server, run)
+        failures = Failures(error_handlers, report=report_failures)
+        self.server_middleware = Chain("server", (Death(), failures, Retry(), *parts.server), run)
         for entry, found in sides:
             for side in found:
                 {"client": self.client_middleware, "server": self.server_middleware}[side].add(entry)
@@ -142,7 +149,8 @@ class Sidekiq:
 class _Parts(NamedTuple):
     """The parts of an app that depend on its broker: classes, worker steps and middleware.
 
-    `first` stand outside of strict arguments on the client side, `client` inside.
+    `first` stand outside of strict arguments on the client side, `client` inside; `server` stand inside of
+    `Retry`.
     """
 
     request: str
@@ -162,7 +170,7 @@ def _on_redis(app: Celery) -> _Parts:
         request="celery_impl.sidekiq.worker.request:SidekiqRequest",
         first=(),
         client=(Deadline(), unique_jobs, LocalBuffer()),
-        server=(Death(), Retry(), RateLimit(), unique_jobs),
+        server=(RateLimit(), unique_jobs),
         worker_steps=(EarlyCheck,),
         consumer_steps=(ServerCheck, MaintenanceStep),
         asks_first=True,
@@ -183,7 +191,7 @@ def _on_rabbitmq(app: Celery) -> _Parts:
         request="celery_impl.sidekiq.rabbitmq.consumer:RabbitRequest",
         first=(delayed_delivery.DelayedDelivery(),),
         client=(Deadline(), LocalBuffer()),
-        server=(Death(), Retry()),
+        server=(),
         worker_steps=(check.EarlyCheck,),
         consumer_steps=(check.Check, check.Watch),
         asks_first=False,

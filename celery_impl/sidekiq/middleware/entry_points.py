@@ -10,6 +10,9 @@
 
     class of the task: [TaskEntry, the task's own class …, SidekiqTask of the app, celery.Task]
 
+3. A worker has a tracer for each task, `__trace__`. It is guarded, so that what follows a job is sent or the
+   job comes again (`enqueue.after_run`).
+
 What is called directly, and Celery's eager mode, do not pass the chains.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cached_property
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -28,6 +31,7 @@ from celery.utils import uuid
 from kombu.exceptions import OperationalError
 from kombu.utils.imports import symbol_by_name
 
+from celery_impl.sidekiq.enqueue import after_run
 from celery_impl.sidekiq.enqueue.death import BURYING
 from celery_impl.sidekiq.lease import fast_enqueue
 from celery_impl.sidekiq.limits import client
@@ -43,6 +47,10 @@ else:
 POSITIONAL: Final = tuple(inspect.signature(Celery.send_task).parameters)[4:]
 #: What a task class without a request class of its own has.
 CELERYS_REQUEST: Final = "celery.worker.request:Request"
+#: The attribute of a task's class that holds what somebody has wrapped around its `__call__`.
+WRAPPED: Final = "sidekiq_wrapped"
+#: The attribute of a task that holds its tracer.
+TRACER: Final = "_sidekiq_trace"
 
 
 class Sender:
@@ -75,10 +83,11 @@ class Sender:
         except redis.RedisError as error:  # a bound that was over before anybody asked kombu
             raise OperationalError(str(error)) from error
 
-    @cached_property
+    @property
     def _is_celerys(self) -> bool:
         """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
-        return bool(self._own.send_task.__code__.co_filename == base.__file__)
+        send = self._own.send_task  # an object that stands for the function may have its code, too
+        return isinstance(send, FunctionType) and send.__code__.co_filename == base.__file__
 
     def _ask(self) -> None:
         if hasattr(self._app.backend, "result_consumer"):
@@ -115,6 +124,17 @@ def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
     app.__class__ = Entering
 
 
+class Wrappable(type):
+    """The class of a task's class: what is wrapped around its `__call__` is wrapped around the run itself.
+
+    Sentry and others do so when a worker makes its tracers. Outside of the chain they would see Celery's
+    Retry in place of the error.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(WRAPPED if name == "__call__" else name, value)
+
+
 class TaskEntry(BaseTask):
     """The front of the class of each task: leads its runs through the server chain."""
 
@@ -132,10 +152,30 @@ class TaskEntry(BaseTask):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run a job through the server chain; called directly, the task is the function that it was."""
         request = self.request
+        wrapped = vars(request).pop(WRAPPED, None)
+        if wrapped is not None:
+            return self._sidekiq_run(wrapped)
         if request.called_directly or request.is_eager or "sidekiq_chain" in vars(request):
             return super().__call__(*args, **kwargs)
         vars(request)["sidekiq_chain"] = True  # a task that calls itself is in the chain already
-        return self._sidekiq_chain.call(RunningJob(self, request, args, kwargs))
+        job, succeeded = RunningJob(self, request, args, kwargs), False
+        try:
+            result = self._sidekiq_chain.call(job)
+            succeeded = True
+        finally:
+            after_run.ended(succeeded=succeeded)
+        if request.chord and not job.is_tested:
+            after_run.wait_for_broker(job.app, f"the chord of {job}")
+        return result
+
+    @property
+    def __trace__(self) -> Any:
+        """Celery's tracer of the task, which each worker makes and sets."""
+        return vars(self).get(TRACER)
+
+    @__trace__.setter
+    def __trace__(self, trace: Any) -> None:
+        vars(self)[TRACER] = None if trace is None else after_run.guarded(self, trace)
 
     def _sidekiq_run(self, job: RunningJob) -> Any:
         """Run the task itself: by the `__call__` of its own class, where it has one."""
@@ -181,7 +221,7 @@ class Adopter:
         made = {**self._own, **named, "Request": self._request_of(own)}
         if not task_has_custom(task, "__call__"):
             made["_sidekiq_run"] = _run
-        task.__class__ = type(own.__name__, bases, made)
+        task.__class__ = _metaclass(own)(own.__name__, bases, made)
 
     def _request_of(self, own: Any) -> Any:
         if own.Request == CELERYS_REQUEST:
@@ -190,10 +230,18 @@ class Adopter:
         return theirs if issubclass(theirs, ours) else type(theirs.__name__, (ours, theirs), {})
 
 
+def _metaclass(own: type) -> Any:
+    return Wrappable if type(own) is type else type("Wrappable", (Wrappable, type(own)), {})
+
+
 def _run(task: Any, job: RunningJob) -> Any:
     return task.run(*job.args, **job.kwargs)
 
 
 def run(job: RunningJob) -> Any:
-    """Run the task of the job: the end of the server chain."""
+    """Run the task of the job, with what is wrapped around it: the end of the server chain."""
+    wrapper = vars(type(job.task)).get(WRAPPED)
+    if wrapper is not None:
+        vars(job.request)[WRAPPED] = job
+        return wrapper(job.task, *job.args, **job.kwargs)
     return job.task._sidekiq_run(job)  # noqa: SLF001 - ours

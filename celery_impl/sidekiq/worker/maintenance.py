@@ -15,6 +15,7 @@ from celery import bootsteps
 from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks
 from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
+from celery_impl.sidekiq.worker import scheduled_jobs
 from celery_impl.sidekiq.worker.heartbeat import BEAT_S, Heartbeat
 
 #: Seconds between two looks for entries that are due; their lateness is below this plus the queue's.
@@ -36,6 +37,7 @@ class MaintenanceStep(bootsteps.StartStopStep):
         self._deferred = DeferredAcks(_running)
         self._heart = Heartbeat(consumer)
         self._reaper: Any = None
+        scheduled_jobs.show()
         super().__init__(consumer, **options)
 
     def start(self, consumer: Any) -> None:

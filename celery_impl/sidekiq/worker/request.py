@@ -15,6 +15,7 @@ from celery.worker.request import Request
 from celery_impl.sidekiq.enqueue.death import give_up
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.redis.transport import ETA_PROPERTY
 from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -27,7 +28,10 @@ class SidekiqRequest(Request):
     """A job in the worker's main process."""
 
     task: SidekiqTask
-    _context: Any  # private to Celery, pinned by a test
+    # Private to Celery, pinned by a test.
+    _context: Any
+    _eta: Any
+    _request_dict: dict[str, Any]
 
     def __init__(self, message: Any, **options: Any) -> None:
         """Read a message; raise InvalidTaskError where a part is missing or of the wrong kind."""
@@ -37,11 +41,19 @@ class SidekiqRequest(Request):
                 raise InvalidTaskError("its arguments are no list and mapping")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+        if self._eta is None:  # it has waited in the sets; the job sees it all the same
+            self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
-        """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
-        if not soft:
+        """Bury a job that the hard time limit has killed; Celery then acknowledges it.
+
+        With `acks_on_failure_or_timeout=False` Celery gives it back, so it is buried only when it has cost
+        its third process.
+        """
+        if not soft and (self._is_acknowledged_at_timeout() or self._deaths() >= POISON_DEATHS):
             self._bury(TimeLimitExceeded(timeout))
+            if not self._is_acknowledged_at_timeout():
+                self.acknowledge()
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
@@ -53,6 +65,10 @@ class SidekiqRequest(Request):
             self._bury(error)
             self.acknowledge()
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def _is_acknowledged_at_timeout(self) -> bool:
+        task: Any = self.task  # Celery 5.7 has an option for time-outs alone
+        return bool(getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout))
 
     def _deaths(self) -> int:
         try:
