@@ -138,7 +138,7 @@ class SidekiqTask(BaseTask):
 
     @property
     def retry_limit(self) -> int:
-        """How many retries a job has: by the task, in the words of Sidekiq or of Celery, or by the schedule."""
+        """How many retries a job has: by the task, in Sidekiq's or Celery's words, else by the schedule."""
         schedule = self.sidekiq_schedule or self.schedule
         if self.sidekiq_retry is not True:
             return int(self.sidekiq_retry)
