@@ -28,6 +28,7 @@ from celery_impl.sidekiq.jobs.retry_schedule import Schedule, ScheduleError
 from celery_impl.sidekiq.jobs.strict_arguments import ArgumentsError
 from celery_impl.sidekiq.limits.rate_limit import Limiter, OverLimitError
 from celery_impl.sidekiq.limits.unique import Duplicate, NotUnique
+from celery_impl.sidekiq.middleware.entry_points import TaskClassError
 from celery_impl.sidekiq.redis.sets import Sets
 
 #: The name of DeadJob until 0.1; `from celery_impl.sidekiq import Grave` keeps working.
@@ -50,6 +51,7 @@ __all__ = [
     "Sidekiq",
     "SidekiqError",
     "SidekiqTask",
+    "TaskClassError",
     "VerdictError",
     "job_buried",
 ]

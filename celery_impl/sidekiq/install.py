@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Sequence
@@ -15,12 +16,13 @@ from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.death import DeathHandler
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
-from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
+from celery_impl.sidekiq.jobs.broker_support import IN_MEMORY, RabbitMQError, is_in_memory
 from celery_impl.sidekiq.jobs.broker_support import serves as serves_rabbitmq
 from celery_impl.sidekiq.jobs.error_rules import Rule, check_rule
 from celery_impl.sidekiq.jobs.retry_schedule import Schedule
-from celery_impl.sidekiq.lease import transport as lease
+from celery_impl.sidekiq.lease import transport as lease_transport
 from celery_impl.sidekiq.limits import unique
+from celery_impl.sidekiq.memory.store import keep_in_memory
 from celery_impl.sidekiq.middleware import (
     Chain,
     Deadline,
@@ -39,11 +41,14 @@ from celery_impl.sidekiq.middleware.failures import ErrorHandler, Report
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
+from celery_impl.sidekiq.worker import pool_names
 from celery_impl.sidekiq.worker.maintenance import MaintenanceStep
 
 #: What a broker URL may begin with, and what it becomes where the scheme itself names the transport. Those
 #: of the lease transport may as well, and stay as they are.
 SCHEMES: Final = {"redis": "redis", "rediss": "rediss", "redis+socket": f"{transport.ALIAS}+socket"}
+#: The option of broker_transport_options that asks for the lease transport on a URL of Redis.
+LEASE_OPTION: Final = "lease"
 LEASE_SCHEMES: Final = ("lease+redis", "lease+rediss", "lease+socket")
 #: What `worker_consumer` names; an app with a consumer of its own derives it from ours, or loses what no
 #: task can run.
@@ -54,6 +59,8 @@ CELERYS_TASK: Final = "celery.app.task:Task"
 
 #: The first kombu that delays messages on RabbitMQ.
 RABBITMQ_KOMBU: Final = (5, 5)
+
+logger = logging.getLogger(__name__)
 
 _installed: Final[weakref.WeakSet[Celery]] = weakref.WeakSet()
 
@@ -71,11 +78,14 @@ class Sidekiq:
     `jobs.error_rules`); each of `death_handlers` is called with the job (`DeadJob`) and its error when a job
     is given up; each of `error_handlers` is called with the error and the job (`RunningJob`) of each run that
     fails, and Celery's `task_failure` is sent for "each" of them or the "last" (`report_failures`, see
-    `middleware.failures`); `strict_arguments` refuses what JSON does not give back (`jobs.strict_arguments`).
+    `middleware.failures`); `strict_arguments` refuses what the serializer does not give back.
     `schedule`, `errors` and `strict_arguments` can be set for a task as well. `delay` returns or raises
     within `enqueue_within_s` seconds, whatever the broker does (see `redis.deadline`); with `buffer`, so
-    many jobs are kept in this process while the broker is away (see `enqueue.buffer`).
-    Raise SidekiqError for a broker that is neither Redis nor RabbitMQ, or a second call for one app;
+    many jobs are kept in this process while the broker is away (see `enqueue.buffer`). `lease` chooses the
+    lease transport on Redis (`lease`), by default as broker_transport_options["lease"] says; `lease+redis://`
+    has it. On a broker in memory, and in a run of `inprocess.celery`, the sets are in memory too (`memory`).
+    Raise SidekiqError for a broker that is none of these, or a second call for one app; TaskClassError for a
+    task that the app has and that cannot pass the chains;
     MiddlewareError for what is no middleware; VerdictError for a bad rule; and RabbitMQError for what the
     app's broker cannot do (`rabbitmq`).
     """
@@ -93,6 +103,7 @@ class Sidekiq:
         strict_arguments: bool = True,
         enqueue_within_s: float = WITHIN_S,
         buffer: int | None = None,
+        lease: bool | None = None,
     ) -> None:
         if app in _installed:
             raise SidekiqError("Sidekiq(app) was called for this app before: keep what it returned")
@@ -100,7 +111,11 @@ class Sidekiq:
         sides = [(entry, sides_of(entry)) for entry in middleware]
         self.schedule = schedule or Schedule.from_env(os.environ)
         kept = None if buffer is None else Buffer(buffer)
-        parts = _on_rabbitmq(app) if serves_rabbitmq(app) else _on_redis(app)
+        if serves_rabbitmq(app):
+            _refuse_lease(lease)
+            parts = _on_rabbitmq(app)
+        else:
+            parts = _on_redis(app, lease)
         _bound(app, enqueue_within_s)
         client = [*parts.first, StrictArguments(default=strict_arguments), *parts.client]
         self.client_middleware = Chain("client", client, Sender(app, asks_first=parts.asks_first))
@@ -120,6 +135,7 @@ class Sidekiq:
         self._enter(app, own, parts)
         signals.task_revoked.connect(unique.on_revoked, weak=False, dispatch_uid="sidekiq unique revoked")
         runs.watch()
+        pool_names.register()
         app.steps["worker"].update(parts.worker_steps)
         app.steps["consumer"].update(parts.consumer_steps)
         _installed.add(app)
@@ -163,8 +179,8 @@ class _Parts(NamedTuple):
     amqp: type | None = None
 
 
-def _on_redis(app: Celery) -> _Parts:
-    _use_transport(app)
+def _on_redis(app: Celery, lease: bool | None) -> _Parts:  # noqa: FBT001 - as Sidekiq takes it
+    _use_transport(app, lease)
     unique_jobs = Unique()
     return _Parts(
         request="celery_impl.sidekiq.worker.request:SidekiqRequest",
@@ -216,17 +232,56 @@ def _bound(app: Celery, within_s: float) -> None:
         app.conf.broker_pool_acquire_timeout = within_s
 
 
-def _use_transport(app: Celery) -> None:
+def _use_transport(app: Celery, wanted: bool | None) -> None:  # noqa: FBT001 - as Sidekiq takes it
     scheme, _, rest = (app.conf.broker_url or "").partition("://")
+    if is_in_memory(app):
+        keep_in_memory(app)
+        return
     if scheme in LEASE_SCHEMES:
-        lease.register()
+        if wanted is False:
+            raise SidekiqError(
+                f"lease=False with {scheme}://: write {scheme.removeprefix('lease+')}://, or no lease="
+            )
+        lease_transport.register()
         return
     if scheme not in SCHEMES:
         raise SidekiqError(_refusal(scheme, app))
+    if wanted if wanted is not None else lease_option(app):
+        lease_transport.register()
+        if scheme == "redis+socket":
+            app.conf.update(broker_url=f"lease+socket://{rest}")
+        else:  # what others read stays as it is
+            app.conf.broker_transport = lease_transport.ALIAS
+        return
     transport.register()
     app.conf.update(broker_url=f"{SCHEMES[scheme]}://{rest}", broker_transport=transport.ALIAS)
     if scheme == "rediss" and not app.conf.broker_use_ssl:
         app.conf.broker_use_ssl = {"ssl_cert_reqs": "required"}
+
+
+def lease_option(app: Celery) -> bool:
+    """Return whether the app's broker_transport_options ask for the lease."""
+    return bool((app.conf.broker_transport_options or {}).get(LEASE_OPTION))
+
+
+def _refuse_lease(wanted: bool | None) -> None:  # noqa: FBT001 - as Sidekiq takes it
+    if wanted:
+        raise SidekiqError(
+            "lease=True is for Redis: quorum queues of RabbitMQ deliver a dead worker's jobs anyway"
+        )
+
+
+def warn_of_lease(instance: Any = None, **_: Any) -> None:
+    """Celery's signal `celeryd_init`: say so where the option asks for a lease that nobody honours."""
+    app = instance.app
+    if app not in _installed and lease_option(app):
+        logger.warning(
+            "broker_transport_options has lease=True, and nobody honours it: call Sidekiq(app) where the app "
+            "is made, or take the option away"
+        )
+
+
+signals.celeryd_init.connect(warn_of_lease, weak=False, dispatch_uid="sidekiq lease option")
 
 
 def _refusal(scheme: str, app: Celery) -> str:
@@ -234,5 +289,5 @@ def _refusal(scheme: str, app: Celery) -> str:
         return (
             "the broker is a Redis Cluster, where no script can move a job: use one Redis server (redis://)"
         )
-    known = ", ".join((*SCHEMES, *LEASE_SCHEMES, "amqp"))
+    known = ", ".join((*SCHEMES, *LEASE_SCHEMES, "amqp", *IN_MEMORY))
     return f"the broker is {scheme or 'unset'!r}: Sidekiq needs {known}"

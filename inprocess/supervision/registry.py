@@ -59,13 +59,14 @@ class Entry:
 class Registry(BaseProcess):
     """Owners by key; see the module. Created by `start`, ends with `stop` or its supervisor."""
 
-    __slots__ = ("_entries", "_keys_of", "_unique")
+    __slots__ = ("_entries", "_keys_of", "_meta", "_unique")
 
     def __init__(self, keys: Keys) -> None:
         super().__init__()
         self._unique = keys == "unique"
         self._entries: dict[Hashable, tuple[Entry, ...]] = {}  # tuples, so that any thread may look
         self._keys_of: dict[Ending, dict[Hashable, None]] = {}
+        self._meta: dict[Hashable, Any] = {}
 
     @classmethod
     def start(cls, keys: Keys, *, name: str | None = None, clock: Clock | None = None) -> Self:
@@ -114,6 +115,25 @@ class Registry(BaseProcess):
     def entries(self) -> list[tuple[Hashable, Entry]]:
         """Return every key with each of its entries. Any thread."""
         return [(key, entry) for key in list(self._entries) for entry in self.lookup(key)]
+
+    def select(self, where: Callable[[Hashable, Entry], object]) -> list[tuple[Hashable, Entry]]:
+        """Return every key with each of its entries for which `where(key, entry)` is true. Any thread.
+
+        As Elixir's `Registry.select`, with a function in place of a match specification.
+        """
+        return [found for found in self.entries() if where(*found)]
+
+    def put_meta(self, key: Hashable, value: Any) -> None:
+        """Keep a value of the registry itself under this key, apart from its entries. Any thread."""
+        self._meta[key] = value
+
+    def meta(self, key: Hashable, default: Any = None) -> Any:
+        """Return the value that `put_meta` keeps under this key. Any thread."""
+        return self._meta.get(key, default)
+
+    def delete_meta(self, key: Hashable) -> None:
+        """Forget the value that `put_meta` keeps under this key, if any. Any thread."""
+        self._meta.pop(key, None)
 
     @property
     def count(self) -> int:

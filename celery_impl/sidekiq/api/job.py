@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from celery.utils.saferepr import saferepr
+
 from celery_impl.sidekiq.jobs.entry_format import (
     FAILURE_HEADER,
     DeadJob,
@@ -16,10 +18,11 @@ from celery_impl.sidekiq.jobs.entry_format import (
     split,
     stand_in_id,
 )
+from celery_impl.sidekiq.jobs.job_repr import ARGUMENT_CHARACTERS
 from celery_impl.sidekiq.redis.set_moves import Source
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Job:
     """A job, its place and how it failed so far. Times are seconds since the epoch.
 
@@ -44,6 +47,20 @@ class Job:
     member: bytes
     queue_key: str = ""
     message: str | None = None
+
+    def __repr__(self) -> str:
+        """The job in one line, with its arguments shortened and without its message."""
+        if self.problem is not None:
+            return f"<Job {self.id}: {self.problem}>"
+        args = [saferepr(value, maxlen=ARGUMENT_CHARACTERS) for value in self.args or ()]
+        args += [
+            f"{name}={saferepr(value, maxlen=ARGUMENT_CHARACTERS)}"
+            for name, value in (self.kwargs or {}).items()
+        ]
+        shown = "…" if self.args is None else ", ".join(args)
+        retries = f", {self.count} retries" if self.count else ""
+        error = f", {self.error_class}: {self.error_message}" if self.error_class else ""
+        return f"<Job {self.task}({shown}) [{self.id}] of queue {self.queue}{retries}{error}>"
 
     def summary(self) -> dict[str, Any]:
         """Return the public fields in JSON's types."""

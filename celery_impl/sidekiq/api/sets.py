@@ -5,20 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Self
 
 from celery import Celery
 
 from celery_impl.sidekiq.api import job as read
 from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.api.job_moves import queue_again, to_dead_jobs
-from celery_impl.sidekiq.jobs.broker_support import dead_set_of, serves
+from celery_impl.sidekiq.jobs.broker_support import dead_set_of, is_in_memory, serves
+from celery_impl.sidekiq.jobs.job_store import JobStore
+from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis import sets
 from celery_impl.sidekiq.redis.set_moves import Source
 from celery_impl.sidekiq.redis.store import NoSidekiqError, Store
-
-#: Characters that mean something in a pattern of Redis.
-_SPECIAL: Final = frozenset("*?[]\\^-")
 
 
 class JobSet:
@@ -76,39 +75,36 @@ class JobSet:
         raise NotImplementedError
 
 
-class RedisJobSet(JobSet):
-    """A sorted set in Redis, read in pages; `name` is its key and `reads` makes a job of an entry."""
+class StoredJobSet(JobSet):
+    """A set in the app's JobStore; `name` is its name and `reads` makes a job of an entry."""
 
     name: ClassVar[str]
     reads: ClassVar[Callable[[Source, bytes, float], Job]] = read.waiting
 
     def __init__(self, app: Celery, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(app, clock=clock)
-        self._store = Store.of(app, type(self).__name__)
+        self._store: JobStore = memory_store(app) or Store.of(app, type(self).__name__)
         self._source = Source(self.name)
 
     def __iter__(self) -> Iterator[Job]:
         """As JobSet."""
-        for member, at in self._store.pages.each(self.name):
+        for member, at in self._store.each(self.name):
             yield type(self).reads(self._source, member, at)
 
     def size(self) -> int:
         """As JobSet."""
-        return int(self._store.client.zcard(self._key))
+        return self._store.size(self.name)
 
     def latency(self) -> float:
         """As JobSet."""
-        first: list[tuple[bytes, float]] = self._store.client.zrange(self._key, 0, 0, withscores=True)  # type: ignore[assignment] # the client blocks
-        return max(0.0, self._clock() - first[0][1]) if first else 0.0
+        first = self._store.lowest(self.name)
+        return 0.0 if first is None else max(0.0, self._clock() - first)
 
     def find(self, job_id: str) -> Job | None:
         """As JobSet."""
-        wanted = "".join(
-            f"\\{letter}" if letter in _SPECIAL else letter for letter in json.dumps(job_id)[1:-1]
-        )
         if job_id.startswith("?"):  # of what cannot be read; it stands in no entry
             return next((job for job in self if job.id == job_id), None)
-        for member, at in self._store.client.zscan_iter(self._key, match=f"*{wanted}*", count=1000):
+        for member, at in self._store.containing(self.name, json.dumps(job_id)[1:-1]):
             job = type(self).reads(self._source, member, at)
             if job.id == job_id:
                 return job
@@ -116,16 +112,16 @@ class RedisJobSet(JobSet):
 
     def retry(self, *jobs: Job) -> int:
         """As JobSet."""
-        return self._store.moves.queue(self._source, queue_again(jobs, self._clock()))
+        return self._store.requeue(self.name, queue_again(jobs, self._clock()))
 
     def kill(self, *jobs: Job) -> int:
         """As JobSet."""
         now = self._clock()
-        return self._store.moves.bury(self._source, to_dead_jobs(jobs, now), now=now)
+        return self._store.kill(self.name, to_dead_jobs(jobs, now), now=now)
 
     def delete(self, *jobs: Job) -> int:
         """As JobSet."""
-        return self._store.moves.delete(self._source, [job.member for job in jobs])
+        return self._store.delete(self.name, [job.member for job in jobs])
 
     def retry_all(self) -> int:
         """As JobSet."""
@@ -137,23 +133,19 @@ class RedisJobSet(JobSet):
 
     def clear(self) -> int:
         """As JobSet."""
-        return self._store.moves.clear(self._source)
-
-    @property
-    def _key(self) -> str:
-        return f"{self._store.prefix}{self.name}"
+        return self._store.clear(self.name)
 
     def _all(self, act: Callable[..., int]) -> int:
         return sum(act(*batch) for batch in _batches(job for job in self if _movable(job)))
 
 
-class RetrySet(RedisJobSet):
+class RetrySet(StoredJobSet):
     """Jobs that failed and wait for their next run; `at` is when they are due."""
 
     name = sets.RETRY
 
 
-class ScheduledSet(RedisJobSet):
+class ScheduledSet(StoredJobSet):
     """Jobs with a countdown or an ETA; `at` is when they are due."""
 
     name = sets.SCHEDULE
@@ -162,12 +154,12 @@ class ScheduledSet(RedisJobSet):
 class DeadSet(JobSet):
     """Jobs that were given up, at most 10,000 and for 180 days; `at` is when they were buried.
 
-    `DeadSet(app)` is of the class that the app's broker brings: `RedisDeadSet`, or RabbitMQ's.
+    `DeadSet(app)` is of the class that the app's broker brings: `StoredDeadSet`, or RabbitMQ's.
     """
 
     def __new__(cls, app: Celery, *, clock: Callable[[], float] = time.time) -> Self:  # noqa: ARG004 - as __init__
         """Return an object of the class that keeps the dead set of this app."""
-        kept_by: type[Any] = (dead_set_of(app) or RedisDeadSet) if cls is DeadSet else cls
+        kept_by: type[Any] = _kept_by(app) if cls is DeadSet else cls
         made: Self = super().__new__(kept_by)
         return made
 
@@ -180,16 +172,20 @@ class DeadSet(JobSet):
         return 0
 
 
-class RedisDeadSet(DeadSet, RedisJobSet):
-    """The dead set of an app on Redis; raise NoSidekiqError for one whose broker keeps no sets."""
+class StoredDeadSet(DeadSet, StoredJobSet):
+    """The dead set of an app on Redis or in memory; raise NoSidekiqError for one that keeps no sets."""
 
     name = sets.DEAD
     reads = read.buried
 
     def __init__(self, app: Celery, *, clock: Callable[[], float] = time.time) -> None:
-        if serves(app):
+        if serves(app) and not is_in_memory(app):
             raise NoSidekiqError("this app keeps no sets: call Sidekiq(app) where it is made")
         super().__init__(app, clock=clock)
+
+
+def _kept_by(app: Celery) -> type[Any]:
+    return StoredDeadSet if is_in_memory(app) else dead_set_of(app) or StoredDeadSet
 
 
 def _movable(job: Job) -> bool:

@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from celery.signals import task_postrun, task_prerun
 
+from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis.deadline import within
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
+from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 from celery_impl.sidekiq.redis.sets import Sets
 
 #: The header of a periodic run: `entry`, `due` (the moment of its tick) and `overlap`.
@@ -68,7 +69,7 @@ def _ended(task: Any, task_id: str, **_: Any) -> None:
 
 def _tell(task: Any, tell: Any) -> None:
     headers = task.request.headers
-    if not headers or HEADER not in headers:
+    if not headers or HEADER not in headers or memory_store(task.app) is not None:
         return
     try:
         with within(WITHIN_S), task.app.producer_or_acquire() as producer:

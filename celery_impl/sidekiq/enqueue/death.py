@@ -21,6 +21,7 @@ from celery.utils.dispatch import Signal
 
 from celery_impl.sidekiq.jobs.entry_format import FAILURE_HEADER, VERSION, DeadJob, failure
 from celery_impl.sidekiq.jobs.error_rules import DISCARD
+from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis.deadline import within
 
 #: Called with a job that is given up, and its error.
@@ -84,7 +85,8 @@ def _bury(task: Any, request: Any, job: DeadJob) -> None:
     headers = {**(request.headers or {}), FAILURE_HEADER: _header(job)}
     # What expired meanwhile would be dropped when a person retries it.
     again = task.signature_from_request(request, headers=headers, retries=job.retries, expires=None)
-    with task.app.producer_or_acquire() as producer:
+    kept = memory_store(task.app)
+    with task.app.producer_or_acquire() if kept is None else kept.producer() as producer:
         channel = producer.channel
         with channel.captured() as caught, within(task.sidekiq_within_s):
             token = BURYING.set(True)

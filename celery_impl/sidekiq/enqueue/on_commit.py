@@ -3,7 +3,7 @@
     with Session(engine) as session, session.begin():
         session.add(user)
         session.flush()
-        welcome.delay_on_commit(session, user.id)
+        welcome.delay_on_commit(user.id, session=session)
 
 A worker that is quicker than the commit would not find the row; a job that was sent before a rollback would
 look for one that never was. As Sidekiq's `transactional_push!`, but for SQLAlchemy's Session, and explicit.
@@ -24,6 +24,9 @@ take the others are not tried, so that a commit takes no longer than one enqueue
 A session that has not begun a transaction begins one now, as adding an object does. The session's own
 outermost transaction counts, also where the session has joined one that its connection has begun before.
 AsyncSession is taken too: the jobs are sent on its loop's thread, which waits for them.
+
+In Django a task has Celery's own `delay_on_commit(*args)`, which waits for Django's transaction. It stays
+as it is; with `session=`, a session of SQLAlchemy's, it is this one.
 """
 
 from __future__ import annotations
@@ -34,7 +37,6 @@ from typing import Any, Final
 
 from celery.utils import uuid
 from kombu.exceptions import OperationalError
-from kombu.utils.json import dumps, loads
 from sqlalchemy import event
 from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
@@ -98,7 +100,7 @@ def delay_on_commit(session: Any, task: Any, *args: Any, **kwargs: Any) -> Any:
     """
     plain = _plain(session)
     _check(task, args, kwargs)
-    sent_args, sent_kwargs = loads(dumps([args, kwargs]))
+    sent_args, sent_kwargs = strict_arguments.copied(task, args, kwargs)
     transaction = plain.get_nested_transaction() or plain.get_transaction() or plain.begin()
     job = DeferredJob(task, uuid(), sent_args, sent_kwargs, transaction)
     _pending(plain).jobs.append(job)
@@ -116,7 +118,8 @@ def _check(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     if task.typing:
         task.__header__(*args, **kwargs)
     if strict_arguments.is_strict(task):
-        strict_arguments.check(task.name, args, kwargs)
+        serializer = task.serializer or strict_arguments.JSON
+        strict_arguments.check(task.name, args, kwargs, serializer=serializer)
 
 
 def _pending(session: Session) -> _DeferredJobs:

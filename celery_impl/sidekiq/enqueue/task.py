@@ -47,7 +47,7 @@ class SidekiqTask(BaseTask):
     sidekiq_death_handlers: ClassVar[Sequence[death.DeathHandler]] = ()
     sidekiq_within_s: ClassVar[float] = WITHIN_S
     sidekiq_buffer: ClassVar[Buffer | None] = None
-    #: Whether arguments must be what JSON gives back; by default as `Sidekiq(app)` has it.
+    #: Whether arguments must be what the serializer gives back; by default as `Sidekiq(app)` has it.
     sidekiq_strict_arguments: bool = True
     #: True: the schedule's limit. A number: so many retries. False: none, and no dead set either.
     sidekiq_retry: bool | int = True
@@ -67,12 +67,19 @@ class SidekiqTask(BaseTask):
     #: A job runs within all of these, or is put off. See `limits.rate_limit`.
     sidekiq_limits: Sequence[Limiter] = ()
 
-    def delay_on_commit(self, session: Any, *args: Any, **kwargs: Any) -> Any:
-        """As `delay`, when the session's outermost transaction has committed; see `enqueue.on_commit`."""
+    def delay_on_commit(self, *args: Any, session: Any = None, **kwargs: Any) -> Any:
+        """As `delay`, when the outermost transaction of `session` has committed; see `enqueue.on_commit`.
+
+        The session is SQLAlchemy's. Raise TypeError without one.
+        """
         from celery_impl.sidekiq.enqueue.on_commit import (
             delay_on_commit,  # late: not every app has SQLAlchemy
         )
 
+        if session is None:
+            raise TypeError(
+                f"{self.name}.delay_on_commit needs session=…, the session of SQLAlchemy to wait for"
+            )
         return delay_on_commit(session, self, *args, **kwargs)
 
     def apply(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
@@ -149,4 +156,5 @@ class SidekiqTask(BaseTask):
 
     def _check(self, args: Any, kwargs: Any) -> None:
         if strict_arguments.is_strict(self):
-            strict_arguments.check(self.name or "", args, kwargs)
+            serializer = self.serializer or strict_arguments.JSON
+            strict_arguments.check(self.name or "", args, kwargs, serializer=serializer)

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 #: What a URL of RabbitMQ begins with.
 SCHEMES: Final = ("amqp", "amqps", "pyamqp")
+#: What a URL of a broker in memory begins with.
+IN_MEMORY: Final = ("memory", "inprocess")
 #: Why each does not work, and what to do; the key is what was asked for.
 REASONS: Final = {
     "RetrySet": "retries wait in delay queues that nobody can look into: see `rabbitmqctl list_queues`",
@@ -39,6 +41,15 @@ def serves(app: Any) -> bool:
     url = app.conf.broker_url or ""
     first = url if isinstance(url, str) else next(iter(url), "")
     return first.partition("://")[0] in SCHEMES
+
+
+def is_in_memory(app: Any) -> bool:
+    """Return whether the app's broker is in the memory of this process: `memory://`, or a run of its own."""
+    if getattr(vars(app).get("amqp"), "keeps_jobs", None) is not None:  # `inprocess.celery` runs it
+        return True
+    url = app.conf.broker_url or ""
+    first = url if isinstance(url, str) else next(iter(url), "")
+    return first.partition("://")[0] in IN_MEMORY
 
 
 def refuse(app: Any, what: str) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 #: Version of what we write; what has a higher one is kept and not touched.
@@ -48,8 +48,8 @@ class DeadJob:
     failed_at: float
     buried_at: float
     retried_at: float | None = None
-    queue_key: str = ""
-    message: str | None = None
+    queue_key: str = field(default="", repr=False)
+    message: str | None = field(default=None, repr=False)
 
     def dumps(self) -> str:
         """Return the member of the dead set; what JSON does not know is written as its repr."""
@@ -65,7 +65,7 @@ class DeadJob:
             raise UnreadableError(_corrupt("a JSON object with a version")) from None
         _check_version(version)
         try:
-            return cls(**{field.name: known[field.name] for field in fields(cls) if field.name in known})
+            return cls(**{part.name: known[part.name] for part in fields(cls) if part.name in known})
         except TypeError as error:
             raise UnreadableError(_corrupt(f"a job ({error})")) from None
 

@@ -23,7 +23,8 @@ from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.redis.queue_signal import SEPARATOR
 
 #: What kombu knows the transport by: what stands before the plus, or, of an alternate, before the colon.
-ALIASES: Final = ("lease", "lease+redis", "lease+rediss")
+ALIAS: Final = "lease"
+ALIASES: Final = (ALIAS, "lease+redis", "lease+rediss")
 
 
 class Transport(redis.Transport):

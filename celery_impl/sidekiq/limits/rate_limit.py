@@ -42,7 +42,8 @@ from typing import Any, Final, Literal
 from celery import Celery
 
 from celery_impl.sidekiq.limits import client
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS, time_argument
+from celery_impl.sidekiq.memory.store import memory_store
+from celery_impl.sidekiq.redis.server_clock import CLOCK_MS, time_argument
 
 #: What the keys begin with.
 LIMIT: Final = "sidekiq:limit:"
@@ -178,6 +179,9 @@ class Limiter:
 
         `now`, in ms, is for tests; otherwise the server's clock counts.
         """
+        kept = memory_store(self.app)
+        if kept is not None:
+            return kept.limits.ask(self.kind, self.name, self.count, self.span_ms, use, now=now) / 1000
         script = client.client(self.app).register_script(CLOCK_MS + _READ + _SCRIPTS[self.kind])
         args: list[Any] = [time_argument(now), self.count, self.span_ms, use]
         answer: Any = script(keys=[self._key], args=args)
@@ -185,6 +189,9 @@ class Limiter:
 
     def leave(self, use: str) -> bool:
         """End a use of a `concurrent` limiter; return whether it still had its place."""
+        kept = memory_store(self.app)
+        if kept is not None:
+            return kept.limits.leave(self.kind, self.name, use)
         answer: Any = client.client(self.app).zrem(self._key, use)
         return bool(answer)
 

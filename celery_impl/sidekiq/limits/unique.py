@@ -53,8 +53,10 @@ from kombu.utils.json import dumps, loads
 
 from celery_impl.sidekiq.jobs.entry_format import DeadJob
 from celery_impl.sidekiq.limits import client as asking
+from celery_impl.sidekiq.memory.locks import MemoryLocks
+from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis import unique_lua
-from celery_impl.sidekiq.redis.lua_clock import time_argument
+from celery_impl.sidekiq.redis.server_clock import time_argument
 from celery_impl.sidekiq.redis.unique_lua import UNIQUE
 
 Until = Literal["until_start", "until_done"]
@@ -206,7 +208,10 @@ def on_revoked(sender: Any = None, request: Any = None, **_: Any) -> None:
     ended(sender, request)
 
 
-def _locks(task: Any) -> Locks:
+def _locks(task: Any) -> Locks | MemoryLocks:
+    kept = memory_store(task.app)
+    if kept is not None:
+        return kept.locks
     return Locks(asking.client(task.app), prefix=asking.prefix(task.app))
 
 

@@ -13,14 +13,18 @@
 3. A worker has a tracer for each task, `__trace__`. It is guarded, so that what follows a job is sent or the
    job comes again (`enqueue.after_run`).
 
-What is called directly, and Celery's eager mode, do not pass the chains.
+What is called directly, and Celery's eager mode, do not pass the chains. A class that cannot be led
+through them is refused as its task is made (`TaskClassError`).
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from types import FunctionType
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import FunctionType, new_class
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -28,13 +32,15 @@ from celery import Celery, Task
 from celery.app import base
 from celery.app.trace import task_has_custom
 from celery.utils import uuid
-from kombu.exceptions import OperationalError
+from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.imports import symbol_by_name
 
 from celery_impl.sidekiq.enqueue import after_run
 from celery_impl.sidekiq.enqueue.death import BURYING
+from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.lease import fast_enqueue
 from celery_impl.sidekiq.limits import client
+from celery_impl.sidekiq.memory.store import MemoryStore, memory_store
 from celery_impl.sidekiq.middleware.base import OutgoingJob, RunningJob
 from celery_impl.sidekiq.middleware.chain import Chain
 
@@ -51,6 +57,27 @@ CELERYS_REQUEST: Final = "celery.worker.request:Request"
 WRAPPED: Final = "sidekiq_wrapped"
 #: The attribute of a task that holds its tracer.
 TRACER: Final = "_sidekiq_trace"
+#: How a worker takes jobs of a task class without a way of its own.
+CELERYS_STRATEGY: Final = Task.Strategy
+#: Whether this thread sends a job once more that a task class has sent before.
+_AGAIN: Final = ContextVar("sidekiq_again", default=False)
+
+
+class TaskClassError(TypeError):
+    """Jobs of a task of this class cannot be led through the chains; the text says why and what to do."""
+
+
+@contextmanager
+def past_overrides() -> Iterator[None]:
+    """Send a job once more inside, past the `apply_async` of the task's own class.
+
+    That has seen the job when it was sent: a lock that it took then would turn the job's own retry away.
+    """
+    token = _AGAIN.set(True)
+    try:
+        yield
+    finally:
+        _AGAIN.reset(token)
 
 
 class Sender:
@@ -69,9 +96,14 @@ class Sender:
     def __call__(self, job: OutgoingJob) -> Any:
         """Send the job and return its result; raise kombu's OperationalError where it is not taken."""
         app, options = self._app, job.options
-        if job.task is None:
-            return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
+        kept = memory_store(app)
+        if kept is not None:
+            return self._send_in_memory(job, kept)
         try:
+            if self._asks_first and options.get("countdown") and not job.is_tested:
+                self._by_the_brokers_clock(options)
+            if job.task is None:
+                return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
             if self._asks_first and not options.get("ignore_result") and not job.is_tested:
                 self._ask()
             sent = fast_enqueue.send(app, job) if self._is_celerys else None
@@ -83,11 +115,34 @@ class Sender:
         except redis.RedisError as error:  # a bound that was over before anybody asked kombu
             raise OperationalError(str(error)) from error
 
+    def _send_in_memory(self, job: OutgoingJob, kept: MemoryStore) -> Any:
+        """Send a job of an app whose broker is in memory; what has to wait is kept in the app's sets."""
+        app, options = self._app, dict(job.options)
+        known: Any = {"task_id": job.id, "task_type": job.task}
+        waits = options.get("countdown") or options.get("eta")
+        if waits and kept.defers and options.get("producer") is None:
+            try:
+                return self._own.send_task(
+                    app, job.name, job.args, job.kwargs, **known, **{**options, "producer": kept.producer()}
+                )
+            except EncodeError:
+                # A run that passes arguments by reference: they wait where Celery has them wait.
+                if getattr(app.amqp, "strict", True):
+                    raise
+        return self._own.send_task(app, job.name, job.args, job.kwargs, **known, **options)
+
     @property
     def _is_celerys(self) -> bool:
         """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
         send = self._own.send_task  # an object that stands for the function may have its code, too
         return isinstance(send, FunctionType) and send.__code__.co_filename == base.__file__
+
+    def _by_the_brokers_clock(self, options: dict[str, Any]) -> None:
+        """Say when instead of how long: the broker decides what is due, and clocks differ."""
+        countdown = options["countdown"]
+        if isinstance(countdown, int | float) and countdown > 0:  # else it is Celery's to refuse
+            moment = client.server_now(self._app) + countdown
+            options |= {"countdown": None, "eta": datetime.fromtimestamp(moment, UTC)}
 
     def _ask(self) -> None:
         if hasattr(self._app.backend, "result_consumer"):
@@ -139,9 +194,10 @@ class TaskEntry(BaseTask):
     """The front of the class of each task: leads its runs through the server chain."""
 
     abstract = True
-    #: Both are set by `Adopter`.
+    #: These are set by `Adopter`.
     _sidekiq_chain: Chain
     _sidekiq_check: Callable[[Any], None]
+    _sidekiq_enters: bool
 
     @classmethod
     def on_bound(cls, app: Any) -> None:
@@ -155,7 +211,8 @@ class TaskEntry(BaseTask):
         wrapped = vars(request).pop(WRAPPED, None)
         if wrapped is not None:
             return self._sidekiq_run(wrapped)
-        if request.called_directly or request.is_eager or "sidekiq_chain" in vars(request):
+        direct = request.called_directly or request.is_eager or not self._sidekiq_enters
+        if direct or "sidekiq_chain" in vars(request):
             return super().__call__(*args, **kwargs)
         vars(request)["sidekiq_chain"] = True  # a task that calls itself is in the chain already
         job, succeeded = RunningJob(self, request, args, kwargs), False
@@ -176,6 +233,19 @@ class TaskEntry(BaseTask):
     @__trace__.setter
     def __trace__(self, trace: Any) -> None:
         vars(self)[TRACER] = None if trace is None else after_run.guarded(self, trace)
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        """As that of the task's own class; Celery's where a job goes once more."""
+        if _AGAIN.get() or BURYING.get():
+            return BaseTask.apply_async(self, *args, **options)
+        return super().apply_async(*args, **options)
+
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> Any:
+        """As that of the task's own class, Django's say; with a session of SQLAlchemy, SidekiqTask's."""
+        session = type(kwargs.get("session"))
+        if any(base.__module__.startswith("sqlalchemy.") for base in session.__mro__):
+            return SidekiqTask.delay_on_commit(self, *args, **kwargs)  # type: ignore[arg-type] # it is behind
+        return super().delay_on_commit(*args, **kwargs)  # type: ignore[misc] # SidekiqTask's at last
 
     def _sidekiq_run(self, job: RunningJob) -> Any:
         """Run the task itself: by the `__call__` of its own class, where it has one."""
@@ -212,16 +282,26 @@ class Adopter:
         registry.__class__ = Adopting
 
     def adopt(self, task: Any) -> None:
-        """Adopt a task; once is enough."""
+        """Adopt a task; once is enough. Raise TaskClassError for a class that cannot be."""
         own = type(task)
         if issubclass(own, TaskEntry):
             return
         bases = (TaskEntry, own) if issubclass(own, self._base) else (TaskEntry, own, self._base)
         named = {"__module__": own.__module__, "__doc__": own.__doc__}
         made = {**self._own, **named, "Request": self._request_of(own)}
+        made["_sidekiq_enters"] = own.Strategy == CELERYS_STRATEGY or _refuse_strategy(task)
         if not task_has_custom(task, "__call__"):
             made["_sidekiq_run"] = _run
-        task.__class__ = _metaclass(own)(own.__name__, bases, made)
+        try:
+            # Not by type(): the class may have a metaclass.
+            task.__class__ = new_class(
+                own.__name__, bases, {"metaclass": _metaclass(own)}, lambda body: body.update(made)
+            )
+        except TypeError as error:
+            raise TaskClassError(
+                f"task {task.name}: Sidekiq(app) cannot put a class before its class {_named(task)} "
+                f"({error}): take away its __slots__ or metaclass, or use another base="
+            ) from error
 
     def _request_of(self, own: Any) -> Any:
         if own.Request == CELERYS_REQUEST:
@@ -232,6 +312,24 @@ class Adopter:
 
 def _metaclass(own: type) -> Any:
     return Wrappable if type(own) is type else type("Wrappable", (Wrappable, type(own)), {})
+
+
+def _refuse_strategy(task: Any) -> bool:
+    """Return False: the jobs do not enter the chain. Raise TaskClassError where an option asks for it."""
+    options = [name for name in ("sidekiq_unique", "sidekiq_limits") if getattr(task, name, None)]
+    if getattr(task, "sidekiq_retry", True) is False and not options:
+        return False
+    leave = f" and leave out {' and '.join(options)}" if options else ""
+    raise TaskClassError(
+        f"task {task.name}: its class {_named(task)} has a Strategy of its own, so Sidekiq(app) "
+        f"can neither retry nor bury its jobs: set sidekiq_retry=False on it{leave}, and it runs as Celery "
+        "has it"
+    )
+
+
+def _named(task: Any) -> str:
+    """Return the name of the class that its author has written: Celery derives one for each task."""
+    return str(type(task).__mro__[1].__qualname__)
 
 
 def _run(task: Any, job: RunningJob) -> Any:

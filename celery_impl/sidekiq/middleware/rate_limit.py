@@ -17,6 +17,7 @@ from celery_impl.sidekiq.limits.rate_limit import (
     within_all,
 )
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, RunningJob
+from celery_impl.sidekiq.middleware.entry_points import past_overrides
 
 
 class RateLimit(Middleware):
@@ -48,7 +49,7 @@ def _put_off(job: RunningJob, over: OverLimitError, before: int) -> BaseExceptio
             retries=request.retries,
             countdown=wait_s,
         )
-        with as_they_came():
+        with as_they_came(), past_overrides():
             again.apply_async(add_to_parent=False)
     except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
         return given_back(unsent)

@@ -17,6 +17,7 @@ from celery_impl.sidekiq.jobs import celery_retries
 from celery_impl.sidekiq.jobs.error_rules import DISCARD, KILL, Verdict, check_rule, verdict
 from celery_impl.sidekiq.jobs.strict_arguments import as_they_came
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, RunningJob
+from celery_impl.sidekiq.middleware.entry_points import past_overrides
 
 
 class Retry(Middleware):
@@ -79,7 +80,7 @@ def _send_again(job: RunningJob, error: Exception, wait_s: float) -> exceptions.
         retries=job.retries + 1,
         countdown=wait_s,
     )
-    with as_they_came():
+    with as_they_came(), past_overrides():
         again.apply_async()
     when: Any = wait_s
     return exceptions.Retry(exc=error, when=when, sig=again)

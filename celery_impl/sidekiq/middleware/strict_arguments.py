@@ -9,7 +9,7 @@ from celery_impl.sidekiq.middleware.base import CallNext, Middleware, OutgoingJo
 
 
 class StrictArguments(Middleware):
-    """Refuses arguments that JSON does not give back as they were; see `jobs.strict_arguments`.
+    """Refuses arguments that the job's serializer does not give back; see `jobs.strict_arguments`.
 
     It sees what `delay`, `send_task`, canvas, retries and beat send. Celery's eager mode sends nothing: there
     the task itself asks (`SidekiqTask.apply_async`).
@@ -25,5 +25,6 @@ class StrictArguments(Middleware):
             task = job.app._tasks.get(job.name)  # type: ignore[attr-defined] # noqa: SLF001 - pinned by a test
         strict = self._default if task is None else task.sidekiq_strict_arguments
         if strict and not job.name.startswith(CELERYS_OWN) and not AS_THEY_CAME.get():
-            check(job.name, job.args, job.kwargs)
+            serializer = job.options.get("serializer") or job.app.conf.task_serializer
+            check(job.name, job.args, job.kwargs, serializer=serializer)
         return call_next(job)

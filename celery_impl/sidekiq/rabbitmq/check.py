@@ -21,7 +21,7 @@ from celery.exceptions import WorkerShutdown
 from kombu.exceptions import OperationalError
 from kombu.utils.text import version_string_as_tuple
 
-from celery_impl.sidekiq.jobs.broker_support import RabbitMQError
+from celery_impl.sidekiq.jobs.broker_support import RabbitMQError, is_in_memory
 from celery_impl.sidekiq.rabbitmq import dead_messages
 from celery_impl.sidekiq.rabbitmq.sender import in_the_way
 from celery_impl.sidekiq.redis.deadline import within
@@ -69,6 +69,10 @@ def check_version(server: dict[str, Any]) -> None:
 class EarlyCheck(bootsteps.Step):
     """Looks before the worker has processes and queues, where the server can be reached."""
 
+    def include_if(self, parent: Any) -> bool:
+        """Not where the app runs in this process, without RabbitMQ."""
+        return not is_in_memory(parent.app)
+
     def create(self, parent: Any) -> None:
         """Check once."""
         _check_once(parent)
@@ -78,6 +82,10 @@ class Check(bootsteps.StartStopStep):
     """Looks as soon as there is a connection, where EarlyCheck could not."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
+
+    def include_if(self, parent: Any) -> bool:
+        """Not where the app runs in this process, without RabbitMQ."""
+        return not is_in_memory(parent.app)
 
     def start(self, parent: Any) -> None:
         """Check where that has not been done."""
@@ -92,6 +100,10 @@ class Watch(bootsteps.StartStopStep):
     def __init__(self, parent: Any, **options: Any) -> None:
         self._reaper: Any = None
         super().__init__(parent, **options)
+
+    def include_if(self, parent: Any) -> bool:
+        """Not where the app runs in this process, without RabbitMQ."""
+        return not is_in_memory(parent.app)
 
     def start(self, parent: Any) -> None:
         """Begin to watch."""

@@ -60,7 +60,8 @@ class RabbitRequest(SidekiqRequest):
     message: Any
 
     def _deaths(self) -> int:
-        return int(self.message.delivery_count) + 1
+        count = getattr(self.message, "delivery_count", None)  # not where the app runs in this process
+        return super()._deaths() if count is None else int(count) + 1
 
 
 def _sleep(seconds: float) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from kombu.transport.native_delayed_delivery import MAX_NUMBER_OF_BITS_TO_USE
 
-from celery_impl.sidekiq.jobs.broker_support import refuse
+from celery_impl.sidekiq.jobs.broker_support import is_in_memory, refuse
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, OutgoingJob
 
 #: Seconds that the delay queues can count to: eight and a half years.
@@ -27,7 +27,7 @@ class DelayedDelivery(Middleware):
 
     def client(self, job: OutgoingJob, call_next: CallNext) -> Any:
         """Send the job; raise ValueError for a delay of more than eight and a half years."""
-        if job.task is not None:
+        if job.task is not None and not is_in_memory(job.app):
             job.options.update(_in_whole_seconds(job.options, datetime.now(UTC)))
         return call_next(job)
 

@@ -23,6 +23,8 @@ from celery import Celery, bootsteps
 from celery.exceptions import WorkerShutdown
 from kombu.exceptions import OperationalError
 
+from celery_impl.sidekiq.jobs.broker_support import is_in_memory
+
 logger = logging.getLogger(__name__)
 
 #: The one maxmemory-policy that deletes nothing.
@@ -81,6 +83,10 @@ def check_server(app: Celery) -> None:
 class EarlyCheck(bootsteps.Step):
     """Looks before the worker has processes and queues, where the server can be reached."""
 
+    def include_if(self, parent: Any) -> bool:
+        """Not where the broker is in memory."""
+        return not is_in_memory(parent.app)
+
     def create(self, parent: Any) -> None:
         """Check once."""
         _check_once(parent)
@@ -90,6 +96,10 @@ class ServerCheck(bootsteps.StartStopStep):
     """Looks as soon as there is a connection, where EarlyCheck could not."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
+
+    def include_if(self, parent: Any) -> bool:
+        """Not where the broker is in memory."""
+        return not is_in_memory(parent.app)
 
     def start(self, parent: Any) -> None:
         """Check where that has not been done."""

@@ -40,6 +40,7 @@ from kombu.utils.json import dumps
 from celery_impl.sidekiq.api import job as read
 from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.jobs.entry_format import DeadJob, entry
+from celery_impl.sidekiq.memory.capturing_producer import CapturingProducer
 from celery_impl.sidekiq.redis.set_moves import Source
 from celery_impl.sidekiq.redis.transport import ETA_PROPERTY, due_at
 from celery_impl.sidekiq.testing import fake_amqp
@@ -199,7 +200,7 @@ def _testing(app: Celery, *, at_once: bool) -> Iterator[Jobs]:
     jobs = Jobs(app, at_once=at_once)
     state: Any = app
     amqp, cached = state.amqp, state._backend_cache  # noqa: SLF001 - pinned by a test
-    state.amqp = fake_amqp.amqp(app, fake_amqp.Producer(jobs.take, jobs.dead.append))
+    state.amqp = fake_amqp.amqp(app, CapturingProducer(jobs.take, jobs.dead.append))
     state.amqp.testing_jobs = jobs
     if not isinstance(state.backend, DisabledBackend):
         state._backend_cache = _memory(app)  # noqa: SLF001 - pinned by a test

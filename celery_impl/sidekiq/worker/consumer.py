@@ -7,12 +7,14 @@ twice; a broker that is away ends the connection, and the message is delivered a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from celery.worker.consumer import Consumer
 from kombu.utils.json import dumps
 
 from celery_impl.sidekiq.jobs import malformed
+from celery_impl.sidekiq.memory.store import memory_store
 
 Arguments = tuple[list[Any], dict[str, Any]]
 
@@ -24,7 +26,7 @@ class SidekiqConsumer(Consumer):
         """Bury a job whose task this worker does not know: deploy it, then retry the job."""
         name = message.headers.get("task")
         reason = f"no task {name!r} in this worker: deploy it, then retry the job"
-        _bury(message, ("NotRegistered", reason), _arguments(message))
+        _bury(self.app, message, ("NotRegistered", reason), _arguments(message))
         if message.headers.get("id"):
             super().on_unknown_task(body, message, exc)
         else:
@@ -32,17 +34,21 @@ class SidekiqConsumer(Consumer):
 
     def on_unknown_message(self, body: Any, message: Any) -> None:
         """Bury what is no job."""
-        _bury(message, (malformed.ERROR_CLASS, "it names no task: something else than Celery wrote it"))
+        _bury(
+            self.app,
+            message,
+            (malformed.ERROR_CLASS, "it names no task: something else than Celery wrote it"),
+        )
         super().on_unknown_message(body, message)
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """Bury a job whose parts a task cannot take."""
-        _bury(message, (type(exc).__name__, str(exc)))
+        _bury(self.app, message, (type(exc).__name__, str(exc)))
         super().on_invalid_task(body, message, exc)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """Bury a job whose body cannot be decoded."""
-        _bury(message, (type(exc).__name__, f"its body cannot be decoded: {exc}"))
+        _bury(self.app, message, (type(exc).__name__, f"its body cannot be decoded: {exc}"))
         super().on_decode_error(message, exc)
 
 
@@ -55,8 +61,18 @@ def _arguments(message: Any) -> Arguments:
         return [], {}
 
 
-def _bury(message: Any, error: tuple[str, str], arguments: Arguments = ([], {})) -> None:
-    channel, raw = message.channel, message._raw  # noqa: SLF001 - pinned by a test
+def _bury(app: Any, message: Any, error: tuple[str, str], arguments: Arguments = ([], {})) -> None:
     queue = (message.delivery_info or {}).get("routing_key") or ""
+    kept = memory_store(app)
+    if kept is not None:
+        text = dumps({"headers": message.headers, "properties": message.properties})
+        kept.bury(
+            replace(
+                malformed.unknown(text, queue, error, headers=message.headers, arguments=arguments),
+                message=None,
+            )
+        )
+        return
+    channel, raw = message.channel, message._raw  # noqa: SLF001 - pinned by a test
     key = channel._key(queue, raw)  # noqa: SLF001 - our own transport's
     channel.sets.bury(malformed.unknown(dumps(raw), key, error, headers=message.headers, arguments=arguments))

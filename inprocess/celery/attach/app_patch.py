@@ -29,18 +29,25 @@ _NONE = object()
 
 @contextmanager
 def patched(
-    app: Any, broker: Broker, *, strict: bool, ask: Ask, backend: Any = None, store: Store | None = None
+    app: Any,
+    broker: Broker,
+    *,
+    strict: bool,
+    ask: Ask,
+    backend: Any = None,
+    store: Store | None = None,
+    keeps_jobs: bool = True,
 ) -> Iterator[None]:
     """Make the app publish into the broker while the block runs.
 
     Its results go to `backend`, else into `store`, else to the app's own backend. `ask` calls a function
-    with the worker, for remote control.
+    with the worker, for remote control. With `keeps_jobs` false every message goes into the broker at once.
     """
     app.finalize()
     url = url_of(broker)
     with ExitStack() as stack:
         stack.enter_context(cached_settings(_settings(app)))
-        amqp = InProcessAMQP(app, broker, strict=strict)
+        amqp = InProcessAMQP(app, broker, strict=strict, keeps_jobs=keeps_jobs)
         if "amqp" in app.__dict__:
             amqp.queues = app.amqp.queues  # keep selected and added queues
         exchanged = {
@@ -50,6 +57,8 @@ def patched(
             "use_fast_trace_task": False,  # it ignores tasks that are registered later
         }
         _exchange(stack, app, exchanged)
+        if isinstance(app.__dict__.get("send_task"), Ended):
+            del app.__dict__["send_task"]
         if type(app).send_task is Celery.send_task:
             app.__dict__.pop("send_task", None)
             _exchange(stack, app, {"send_task": FastSend(app, amqp)})
@@ -58,7 +67,11 @@ def patched(
             backend = InProcessBackend(app, store=store, strict=strict, url=f"{url}results")
         if backend is not None:
             _exchange(stack, app, {"_backend_cache": backend})
-        yield
+        try:
+            yield
+        finally:
+            if amqp.kept_jobs is not None:
+                amqp.kept_jobs.close()
     if not _has_broker(app):
         app.__dict__["send_task"] = Ended(broker)
 

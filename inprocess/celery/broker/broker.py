@@ -16,7 +16,7 @@ Nothing is copied or serialised, and nothing survives the process. Any thread.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain, count
@@ -41,11 +41,17 @@ class Envelope:
     redelivered: bool = False
     number: int = 0  # its place in order of arrival
     tag: int = 0  # of its delivery
+    call: Mapping[str, Any] | None = None  # the task's call, in protocol 1
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What names the task, its id and ETA: the headers, or the body in Celery's protocol 1."""
+        return self.call if self.call is not None else self.headers
 
     @property
     def has_eta(self) -> bool:
         """Whether it has an ETA."""
-        return self.headers.get("eta") is not None
+        return self.about.get("eta") is not None
 
     @property
     def priority(self) -> int:
@@ -209,7 +215,7 @@ class Broker:
         if envelope.has_eta:
             self._express.append(envelope)
             return
-        name, task = envelope.queue, envelope.headers.get("task")
+        name, task = envelope.queue, envelope.about.get("task")
         queue = self._declare(name)
         if task is not None and name not in self._turn:
             self._turn.insert(0, name)

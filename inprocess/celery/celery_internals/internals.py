@@ -54,6 +54,8 @@ VirtualTransport: Final[Any] = kombu.transport.virtual.Transport
 
 # What is called.
 build_tracer: Final[Any] = celery.app.trace.build_tracer
+trace_task: Final[Any] = celery.app.trace.trace_task
+trace_task_ret: Final[Any] = celery.app.trace.trace_task_ret
 anon_nodename: Final[Any] = celery.utils.nodenames.anon_nodename
 get_current_worker_task: Final[Any] = celery._state.get_current_worker_task  # noqa: SLF001 - pinned
 get_ident: Final[Any] = celery.utils.threads.get_ident

@@ -17,6 +17,7 @@ import kombu
 from kombu.exceptions import EncodeError
 
 from inprocess.celery.broker.broker import Broker, Envelope
+from inprocess.celery.broker.kept_jobs import KeptJobs
 from inprocess.celery.celery_internals.internals import AMQP, KombuProducer
 from inprocess.celery.sending.errors import refused, unserialisable
 from inprocess.celery.sending.plain_values import quick_repr
@@ -25,10 +26,13 @@ from inprocess.celery.sending.plain_values import quick_repr
 class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
     """Celery's AMQP object, whose producers put messages into the broker of this process."""
 
-    def __init__(self, app: Any, broker: Broker, *, strict: bool) -> None:
+    def __init__(self, app: Any, broker: Broker, *, strict: bool, keeps_jobs: bool = True) -> None:
         super().__init__(app)
         self.broker = broker
         self.strict = strict
+        #: Whether an extension may keep jobs outside of the queues, and where it does.
+        self.keeps_jobs = keeps_jobs
+        self.kept_jobs: KeptJobs | None = None
         self._pool = ProducerPool(app, broker, strict=strict)
 
     @property
@@ -86,7 +90,8 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
         Raise OperationalError when the broker accepts nothing more: while draining, and after the end.
         """
         headers = {} if headers is None else headers
-        if exchange or "content_type" in rest or not self._is_task(headers, body):
+        call = body if _is_call(body) else None
+        if exchange or "content_type" in rest or not (call or self._is_task(headers, body)):
             super().publish(
                 body, routing_key=routing_key, delivery_mode=delivery_mode, priority=priority or 0,
                 serializer=serializer, headers=headers, compression=compression, exchange=exchange,
@@ -102,11 +107,12 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
             properties["expiration"] = str(int(expiration * 1000))
         content_type = encoding = None
         if self._strict:
-            body, content_type, encoding = self.serialised(
-                headers["task"], body, serializer, compression, headers
-            )
+            task = (call or headers)["task"]
+            body, content_type, encoding = self.serialised(task, body, serializer, compression, headers)
         queue = routing_key or ""
-        self._broker.put(Envelope(queue, body, content_type, encoding, headers, properties, "", queue))
+        self._broker.put(
+            Envelope(queue, body, content_type, encoding, headers, properties, "", queue, call=call)
+        )
 
     def serialised(
         self, task: str, body: Any, serializer: str | None, compression: str | None, headers: dict[str, Any]
@@ -121,6 +127,11 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
     def _is_task(self, headers: dict[str, Any], body: Any) -> bool:
         """Whether it is a task in protocol 2; the transport wraps other messages as they need."""
         return "task" in headers and type(body) is tuple
+
+
+def _is_call(body: Any) -> bool:
+    """Whether it is a task in protocol 1, whose body names the task."""
+    return type(body) is dict and "task" in body and "id" in body
 
 
 #: Arguments of `publish` about transport, without effect here.

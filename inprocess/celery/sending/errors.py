@@ -29,6 +29,9 @@ def unserialisable(task: str | None, body: Any, serializer: str | None, error: E
 
 def _culprit(body: Any, serializer: str) -> tuple[str, Any]:
     """Return the innermost value that cannot be serialised, with its path."""
+    if isinstance(body, dict):  # protocol 1
+        links = {name: body.get(name) for name in ("callbacks", "errbacks", "chord")}
+        body = body["args"], body["kwargs"], links
     args, kwargs, embed = body
     path, value = next(
         (part for part in (("args", args), ("kwargs", kwargs)) if not _fits(part[1], serializer)),

@@ -7,22 +7,22 @@ messages as there are slots.
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from contextlib import suppress
 from typing import Any, Final
 
 from kombu.exceptions import ContentDisallowed
 
 from inprocess.celery.broker.broker import LANES, Broker, Envelope
 from inprocess.celery.celery_internals.internals import (
-    Blueprint,
     Consumer,
     Message,
-    StartStopStep,
     build_tracer,
     loads,
     prepare_accept_content,
+    symbol_by_name,
 )
 from inprocess.celery.worker.process_tasks import run_in_process
+from inprocess.celery.worker.steps import ConsumerBlueprint
 from inprocess.celery.worker.task_preparation import prepare
 
 #: Messages that one call of `pump` delivers, so that the loop has turns in between.
@@ -80,17 +80,6 @@ class Queues:
     close = cancel
 
 
-class Tasks(StartStopStep):  # type: ignore[misc]  # see internals
-    """The one step of the consumer's start: builds the strategies of the tasks."""
-
-    name = "celery.worker.consumer.tasks.Tasks"  # the name that other steps use
-
-    def start(self, consumer: Any) -> None:
-        """Build the strategies, and take the messages that wait."""
-        consumer.update_strategies()
-        consumer.on_ready()
-
-
 class Strategies(dict[str, Any]):
     """The strategy of each task. Tasks that are registered later are added with their first message."""
 
@@ -108,23 +97,13 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
     """See the module. Loop's thread only."""
 
     Strategies = Strategies
-
-    class Blueprint(Blueprint):  # type: ignore[misc]  # see internals
-        """Only the steps that need no broker."""
-
-        name = "Consumer"
-        default_steps = (Tasks,)
-
-        def shutdown(self, parent: Any) -> None:
-            """See Celery's."""
-            self.send_all(parent, "shutdown")
+    Blueprint = ConsumerBlueprint
 
     def __init__(self, *args: Any, broker: Broker, **options: Any) -> None:
         self.event_dispatcher = None
         super().__init__(*args, **options)
         self.broker = broker
         self.strategies.consumer = self
-        self.connection = SimpleNamespace()  # some steps ask whether there is one
         self.task_consumer = Queues(broker, self.app)
         self.qos = Window(self.initial_prefetch_count)
         self._delivery = Delivery(broker)
@@ -132,8 +111,9 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
         self._handle = self.create_task_handler()
 
     def start(self) -> None:
-        """Start the steps and return; Celery's blocks until it is stopped."""
+        """Start the steps and take the messages that wait; Celery's blocks until it is stopped."""
         self.blueprint.start(self)
+        self.on_ready()
 
     def update_strategies(self) -> None:
         """Build the strategy of every registered task."""
@@ -156,6 +136,10 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
 
     def pump(self) -> bool:
         """Deliver messages while there are slots; return whether there may be more."""
+        if self.connection.connected:  # a step of the app's has a consumer of its own
+            with suppress(TimeoutError):
+                while True:
+                    self.connection.drain_events(timeout=0)
         for _ in range(MESSAGES_PER_PUMP):
             envelope = self._next()
             if envelope is None:
@@ -182,7 +166,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
             properties=envelope.properties, headers=dict(envelope.headers), accept=self._accept,
             channel=self._delivery,
         )  # fmt: skip
-        if "task" in message.headers:
+        if "task" in message.headers or envelope.call is not None:
             try:
                 self._open(message)
             except ContentDisallowed as error:
@@ -206,6 +190,14 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]  # see internals
             args, kwargs, links = message.body
             message.body = [list(args), dict(kwargs), links]
         message._decoded_cache = message.body  # noqa: SLF001 - see the pins
+
+
+def consumer_class(app: Any) -> type[InProcessConsumer]:
+    """Return the class of the app's consumer: with what a `worker_consumer` of its own overrides."""
+    own = symbol_by_name(app.conf.worker_consumer)
+    if not issubclass(own, Consumer) or own is Consumer:
+        return InProcessConsumer
+    return type(own.__name__, (InProcessConsumer, own), {"__module__": own.__module__})
 
 
 class Window:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -157,7 +157,7 @@ class Job:
         self._disarm()
         if ended.kind == "crash" and not self.over:
             self.over = True
-            self.pool.aftermath(partial(self.on["error_callback"], lost(ended.error)))
+            self.pool.aftermath(partial(self._tell, "error_callback", lost(ended.error)))
 
     def _accept(self) -> None:
         if self._accepted:
@@ -165,7 +165,7 @@ class Job:
         self._accepted = True
         pid = JobId(os.getpid())
         pid.job = self
-        self.on["accept_callback"](pid, time.monotonic())
+        self._tell("accept_callback", pid, time.monotonic())
         soft, hard = self.on.get("soft_timeout"), self.on.get("timeout")
         if soft or hard:
             self.pool.on_loop(partial(self._arm, soft, hard))
@@ -173,7 +173,13 @@ class Job:
     def _succeed(self, outcome: Any) -> None:
         if not self.over:
             self.over = True
-            self.on["callback"](outcome)
+            self._tell("callback", outcome)
+
+    def _tell(self, callback: str, *args: Any) -> None:
+        """Call one of Celery's callbacks; a function that is no task may have none."""
+        call = self.on.get(callback)
+        if call is not None:
+            call(*args)
 
     def _arm(self, soft: float | None, hard: float | None) -> None:
         if self.over:
@@ -192,7 +198,7 @@ class Job:
     def _soft_limit(self, seconds: float) -> None:
         if self.over:
             return
-        self.on["timeout_callback"](True, seconds)
+        self._tell("timeout_callback", True, seconds)
         if self._tracer_run is not None:
             self._tracer_run.interrupt()
         else:
@@ -202,10 +208,10 @@ class Job:
         if self.over:
             return
         self.end()
-        self.pool.aftermath(partial(self.on["timeout_callback"], False, seconds))
+        self.pool.aftermath(partial(self._tell, "timeout_callback", False, seconds))
 
 
-def described(headers: dict[str, Any]) -> str:
+def described(headers: Mapping[str, Any]) -> str:
     """Return the call as reports show it, with Celery's text of the arguments, truncated."""
     args, kwargs = headers.get("argsrepr") or "()", headers.get("kwargsrepr") or "{}"
     text = f"{headers.get('task')} args={args[:SHOWN]}"

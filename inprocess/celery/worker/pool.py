@@ -13,9 +13,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from kombu.utils.uuid import uuid
+
 from inprocess.celery.broker.broker import LANES, Lane
-from inprocess.celery.celery_internals.internals import BasePool
-from inprocess.celery.worker.job import END_S, Job, JobChild
+from inprocess.celery.celery_internals.internals import BasePool, trace_task, trace_task_ret
+from inprocess.celery.sending.plain_values import quick_repr
+from inprocess.celery.worker.job import END_S, SHOWN, Job, JobChild
 from inprocess.supervision.core.errors import Refused
 from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.log import log
@@ -51,9 +54,11 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         supervisor: Tasks,
         lane_of: Callable[[str | None], Lane],
         freed: Callable[[], object],
+        hostname: str,
         **options: Any,
     ) -> None:
         super().__init__(limit, **options)
+        self._hostname = hostname
         self.supervisor = supervisor
         self._lane_of = lane_of
         self._freed = freed
@@ -80,12 +85,17 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         return [request for line in self._line.values() for request, _ in line]
 
     def on_apply(self, target: Callable[..., Any], args: Any, kwargs: Any, **on: Any) -> None:
-        """Run a task. Called by Celery's request."""
+        """Run a task. Called by Celery's request; a task's own strategy may give any other function."""
         on["timeout"] = on.get("timeout") or self.options.get("timeout")
         on["soft_timeout"] = on.get("soft_timeout") or self.options.get("soft_timeout")
-        call = partial(target, *args, **(kwargs or {}), app=self.app)
-        job = Job(self, call, args, on)
-        lane = self._lane_of(job.task)
+        if target is trace_task_ret:
+            job = Job(self, partial(self._traced, *args), args, on)
+            lane = self._lane_of(job.task)
+        else:
+            name = getattr(target, "__qualname__", repr(target))
+            call = partial(target, *args, **(kwargs or {}))
+            job = Job(self, call, (name, uuid(), {"task": name, "argsrepr": quick_repr(args, SHOWN)}), on)
+            lane = "thread"
         function = job.run_on_loop if lane == "loop" else job.run_in_thread
         child = self.supervisor.take(function, (), self._options_of(job.task), JobChild)
         if isinstance(child, Refused):
@@ -94,6 +104,17 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         child.job, job.child = job, child
         self._running[lane] += 1
         child.monitor(partial(self._ended, job, lane))
+
+    def _traced(self, name: str, task_id: str, request: dict[str, Any], body: Any, *_: Any) -> Any:
+        """As Celery's function, which gives requests the host's name in place of the worker's."""
+        args, kwargs, embed = body  # the consumer has decoded it
+        request.update(
+            {"args": args, "kwargs": kwargs, "hostname": self._hostname, "is_eager": False}, **embed or {}
+        )
+        value, failed, runtime, shown = trace_task(
+            self.app.tasks[name], task_id, args, kwargs, request, app=self.app
+        )
+        return (1, value, runtime) if failed else (0, shown, runtime)
 
     def terminate_job(self, pid: Any, signal: int | None = None) -> None:  # noqa: ARG002 - Celery's signature
         """End a running task: `revoke(terminate=True)`. No signal reaches a thread or a coroutine."""

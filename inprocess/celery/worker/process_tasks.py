@@ -100,7 +100,7 @@ def _call(order: _Order) -> _Answer:
     task = _found(importlib.import_module(order.module), order.task)
     app, broker = task.app, Broker()
     states = Outbox(app)
-    with patched(app, broker, strict=order.strict, backend=states, ask=_nobody):
+    with patched(app, broker, strict=order.strict, backend=states, ask=_nobody, keeps_jobs=False):
         task.push_request(**order.request, called_directly=False)
         try:
             value = task.run(*order.args, **order.kwargs)

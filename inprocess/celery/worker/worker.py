@@ -11,27 +11,31 @@ within the grace; the rest is reported as cut off.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from celery import signals
 from celery.utils.nodenames import default_nodename
 
-from inprocess.celery.broker.broker import Broker, Envelope
+from inprocess.celery.broker.broker import Broker
 from inprocess.celery.celery_internals.internals import TERMINATE, WorkController, worker_state
-from inprocess.celery.worker.consumer import InProcessConsumer
+from inprocess.celery.worker.consumer import consumer_class
 from inprocess.celery.worker.job import JobChild, described
 from inprocess.celery.worker.pool import TaskPool, Tasks
+from inprocess.celery.worker.steps import stop_steps
 from inprocess.celery.worker.timer import LoopTimer
 from inprocess.supervision.core.clock import sleep
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.process import Held
 from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.servers.gen_server import GenServer
+
+#: Seconds between two looks at what is due while the tree drains.
+SHORTEST_WAIT_S: Final = 0.005
 
 
 class Controller(WorkController):  # type: ignore[misc]  # see internals
@@ -40,12 +44,15 @@ class Controller(WorkController):  # type: ignore[misc]  # see internals
     def __init__(
         self, app: Any, server: Worker, *, supervisor: Tasks, broker: Broker, concurrency: int
     ) -> None:
+        name = default_nodename("")
         super().__init__(
             app=app,
-            hostname=default_nodename(""),
+            hostname=name,
             concurrency=concurrency,
-            pool=partial(TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.freed),
-            consumer_cls=partial(InProcessConsumer, broker=broker),
+            pool=partial(
+                TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.freed, hostname=name
+            ),
+            consumer_cls=partial(consumer_class(app), broker=broker),
             timer_cls=partial(_timer, server.scheduler),
             use_eventloop=False,
             statedb=None,
@@ -67,19 +74,18 @@ def _timer(scheduler: Scheduler, *, on_error: Callable[[Exception], object], **_
 class WaitingTask:
     """A task that has not begun, as reports show it."""
 
-    envelope: Envelope
+    headers: Mapping[str, Any]
     attempt: int = 1
     state: str = "waiting"
 
     @property
     def name(self) -> str:
         """`task[id]`."""
-        headers = self.envelope.headers
-        return f"{headers.get('task')}[{headers.get('id')}]"
+        return f"{self.headers.get('task')}[{self.headers.get('id')}]"
 
     def describe(self) -> str:
         """`task[id]: task(arguments)`."""
-        return f"{self.name}: {described(self.envelope.headers)}"
+        return f"{self.name}: {described(self.headers)}"
 
 
 class Worker(GenServer):
@@ -138,11 +144,12 @@ class Worker(GenServer):
     def terminate(self, _ended: Exit) -> None:
         """Stop Celery's worker. Running tasks belong to their supervisor."""
         self.broker.wake = bool
+        stop_steps(self.controller)
         self.controller.consumer.timer.stop()
         self.controller.blueprint.state = TERMINATE
         signals.worker_shutdown.send(sender=self.controller)
         for envelope in self.broker.taken():
-            worker_state.requests.pop(envelope.headers.get("id"), None)
+            worker_state.requests.pop(envelope.about.get("id"), None)
 
     def quiet(self) -> None:
         """Accept tasks from running tasks only."""
@@ -153,17 +160,29 @@ class Worker(GenServer):
     def held(self) -> Sequence[Held]:
         """Return what waits: for a slot, for its ETA or for its turn."""
         running = {child.job.id for child in self.supervisor.children() if isinstance(child, JobChild)}
-        taken = [envelope for envelope in self.broker.taken() if envelope.headers.get("id") not in running]
-        return [WaitingTask(envelope) for envelope in (*self.broker.waiting(), *taken)]
+        taken = [envelope for envelope in self.broker.taken() if envelope.about.get("id") not in running]
+        kept = self.app.amqp.kept_jobs
+        headers = [envelope.about for envelope in (*self.broker.waiting(), *taken)]
+        return [WaitingTask(found) for found in (*headers, *(kept.waiting() if kept is not None else ()))]
+
+    def _due_before(self, end: float) -> float | None:
+        """Return when the next task is due that waits for its time; None if that is not before `end`."""
+        kept = self.app.amqp.kept_jobs
+        left_s = kept.due_in_s() if kept is not None else None
+        of_timer = self.controller.consumer.timer.due_before(end)
+        due = [] if of_timer is None else [of_timer]
+        if left_s is not None:
+            due.append(self.scheduler.monotonic() + left_s)
+        return min((at for at in due if at < end), default=None)
 
     async def idle(self) -> None:
         """Wait until nothing runs and nothing waits, except ETAs that come too late for the grace."""
         end = self.scheduler.monotonic() + self.grace_s
         while True:
             await self.supervisor.idle()
-            due = self.controller.consumer.timer.due_before(end)
+            due = self._due_before(end)
             if due is not None:
-                await sleep(self.clock, max(0.0, due - self.scheduler.monotonic()))
+                await sleep(self.clock, max(SHORTEST_WAIT_S, due - self.scheduler.monotonic()))
             elif not self.broker.ready() and not self.supervisor.count:
                 return
             await asyncio.sleep(0)

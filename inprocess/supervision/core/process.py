@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
 
 from inprocess.supervision.core import names
-from inprocess.supervision.core.clock import Clock, settle
+from inprocess.supervision.core.clock import Clock, LoopClock, settle
+from inprocess.supervision.core.errors import CallTimeoutError, LoopGoneError, ServerDiedError
 from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.loops import is_being_closed
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
-from inprocess.supervision.core.thread_bridge import across
+from inprocess.supervision.core.thread_bridge import across, wait_on
 
 ShutdownLimit = float | Literal["brutal_kill", "infinity"]
 
@@ -34,6 +35,8 @@ LIMITS: Final = "expected seconds of at least 0, 'brutal_kill' or 'infinity'"
 SHUTDOWN_S = 5.0
 #: Seconds that a cancelled task has to end before it is abandoned.
 KILL_WAIT_S = 0.5
+
+T = TypeVar("T")
 
 #: Processes started within this time, s, share one `started_at`, to save a number for each.
 STARTED_TOGETHER_S = 0.001
@@ -89,6 +92,14 @@ class Ending:
         else:
             self._monitors.append(callback)
 
+    def demonitor(self, callback: Callable[[Exit], object]) -> bool:
+        """Do not call `callback` at the end; return False if it is not monitored. Loop's thread only."""
+        monitors = self._monitors
+        if monitors is None or callback not in monitors:
+            return False
+        monitors.remove(callback)
+        return True
+
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The event loop it lives on."""
@@ -103,8 +114,12 @@ class Ending:
             return await across(self.loop, self.wait)
         if self.exit is None:
             ended = asyncio.get_running_loop().create_future()
-            self.monitor(lambda _exit: settle(ended))
-            await ended
+            end = partial(_settle, ended)
+            self.monitor(end)
+            try:
+                await ended
+            finally:
+                self.demonitor(end)
         assert self.exit is not None  # noqa: S101 - tells the type checker what `wait` ensures
         return self.exit
 
@@ -134,14 +149,20 @@ async def ended_within(clock: Clock, ending: Ending, seconds: float) -> bool:
     """Wait for the end, at most `seconds`; return whether it came."""
     if ending.exit is None:
         woken = asyncio.get_running_loop().create_future()
-        ending.monitor(lambda _exit: settle(woken))
-        timer = None if seconds == math.inf else clock.call_later(seconds, lambda: settle(woken))
+        end = partial(_settle, woken)
+        ending.monitor(end)
+        timer = None if seconds == math.inf else clock.call_later(seconds, end)
         try:
             await woken
         finally:
+            ending.demonitor(end)
             if timer is not None:
                 timer.cancel()
     return ending.exit is not None
+
+
+def _settle(future: asyncio.Future[None], _exit: Exit | None = None) -> None:
+    settle(future)
 
 
 def raise_soon(error: BaseException) -> None:
@@ -252,6 +273,10 @@ class Process:
         """Call `callback` with the exit at the end, or now if it has ended. Loop's thread only."""
         self.__process__.monitor(callback)
 
+    def demonitor(self, callback: Callable[[Exit], object]) -> bool:
+        """Do not call `callback` at the end; return False if it is not monitored. Loop's thread only."""
+        return self.__process__.demonitor(callback)
+
     async def wait(self) -> Exit:
         """Wait for the end and return the exit. Any loop. Has no time limit.
 
@@ -359,6 +384,73 @@ class BaseProcess(Ending, Process):
 
     def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
         """Handle the end of a process whose `parent` this is. Called once for each, at once."""
+
+    # For `sys`.
+
+    @property
+    def mailbox_depth(self) -> int:
+        """Number of messages, or requests, that wait."""
+        return 0
+
+    def suspend(self, *, on: bool) -> None:
+        """Handle nothing but requests to end until this is called again with `on=False`."""
+        del on
+        raise self._not_for_sys()
+
+    def system_state(self) -> dict[str, Any]:
+        """Return what `sys.get_state` shows."""
+        raise self._not_for_sys()
+
+    def _not_for_sys(self) -> TypeError:
+        return TypeError(f"{self.name} is a {type(self.handle).__name__}: sys is for servers and supervisors")
+
+    async def call_system(self, function: Callable[[Any], T], timeout: float) -> T:  # noqa: ASYNC109 - as GenServer.call
+        """Call `function(process)` on its loop and return the result, for `sys`.
+
+        Raise what the function raises, which does not affect the process; otherwise as `GenServer.call`.
+        """
+        if asyncio.get_running_loop() is not self.loop:
+            return cast("T", await self.on_its_loop(partial(self.call_system, function, timeout), timeout))
+        if self.exit is not None:
+            raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
+        return function(self.handle)
+
+    # Calls from elsewhere.
+
+    async def on_its_loop(
+        self,
+        call: Callable[[], Coroutine[Any, Any, T]],
+        timeout: float | None = None,  # noqa: ASYNC109 - as GenServer.call
+    ) -> T:
+        """Await a call on its loop, from another loop.
+
+        Raise ServerDiedError if that does not run, and CallTimeoutError after `timeout` seconds.
+        """
+        try:
+            return await across(self.loop, call, self._real_seconds(timeout))
+        except LoopGoneError as gone:
+            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
+        except TimeoutError as error:
+            raise self._timed_out(error, timeout) from None
+
+    def from_thread(self, call: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
+        """Like `on_its_loop`, from a thread without a loop."""
+        seconds = self._real_seconds(timeout)
+        try:
+            return cast("T", wait_on(self.loop, call, None if seconds == math.inf else seconds))
+        except LoopGoneError as gone:
+            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
+        except TimeoutError as error:
+            raise self._timed_out(error, timeout) from None
+
+    def _real_seconds(self, timeout: float | None) -> float:
+        """Return the timeout of a caller that waits elsewhere; none if the process has a clock of a test."""
+        return math.inf if timeout is None or not isinstance(self.clock, LoopClock) else timeout
+
+    def _timed_out(self, error: TimeoutError, timeout: float | None) -> TimeoutError:
+        if isinstance(error, CallTimeoutError) or timeout is None:  # the latter is an error of the call's own
+            return error
+        return CallTimeoutError(f"{self.name} did not reply within {timeout:g} s")
 
     async def stop(self, limit: ShutdownLimit | None = None) -> None:
         """See `Process.stop`."""

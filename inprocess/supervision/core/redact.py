@@ -129,11 +129,11 @@ class _Shorten(reprlib.Repr):
         kind = type(x)
         if kind in {list, tuple, set, frozenset}:
             return super().repr1(x, level)
-        return _cut(_scrub(self._other(x)), TEXT_CHARACTERS)
+        return _cut(scrub(self._other(x)), TEXT_CHARACTERS)
 
     def _text(self, text: str | bytes | bytearray) -> str:
         head = text[:LOOKED_AT_CHARACTERS]
-        head = _scrub(head) if isinstance(head, str) else _scrub(head.decode("latin-1")).encode("latin-1")
+        head = scrub(head) if isinstance(head, str) else scrub(head.decode("latin-1")).encode("latin-1")
         shown = repr(head[:TEXT_CHARACTERS])
         return shown if len(head) <= TEXT_CHARACTERS else f"{shown[:-1]}…{shown[-1]}"
 
@@ -171,8 +171,8 @@ def _fields(value: object) -> Iterable[str] | None:
     return getattr(value, "_fields", None) if isinstance(value, tuple) else None
 
 
-def _scrub(text: str) -> str:
-    """Hide passwords of URLs, and values after the name of a secret."""
+def scrub(text: str) -> str:
+    """Hide passwords of URLs, and values after the name of a secret, in a text."""
     text = _URL_PASSWORD.sub(rf"\1{HIDDEN}", text)
     return _NAMED.sub(_hide_named, text)
 

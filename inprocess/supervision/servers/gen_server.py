@@ -10,6 +10,7 @@ Subclass it, keep the state on `self`, and write plain or async handlers:
   later, from anywhere. `handle_cast(message)` and `handle_info(message)` return nothing.
 - Stop or Shutdown, raised in a handler, end the server with that reason; any other exception is a
   crash. A call or a cast without a handler is a crash; an info without one is logged.
+- `send_after`, `send_at`, `set_idle_timeout` and `send_down` make messages for `handle_info`.
 - `terminate(exit)` runs at the end, unless the server is killed.
 - `format_status(status)` decides what logs may show of state and messages.
 
@@ -37,20 +38,22 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self
 
-from inprocess.supervision.core.clock import Clock, Timer
+from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import UnhandledMessageError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import Process, ProcessAttribute, ShutdownLimit, check_limit
+from inprocess.supervision.core.process import Ending, Process, ProcessAttribute, ShutdownLimit, check_limit
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.core.thread_bridge import across, wait_on
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.servers.call import Caller
 from inprocess.supervision.servers.deadlines import deadlines
+from inprocess.supervision.servers.down import Down, Monitor
 from inprocess.supervision.servers.message_loop import CAST, INFO, NO_REPLY, MessageLoop
 from inprocess.supervision.servers.server_report import redacted_message
+from inprocess.supervision.servers.timers import TIMEOUT, MessageTimer
 
-__all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "Caller", "GenServer"]
+__all__ = ["CALL_TIMEOUT_S", "NO_REPLY", "TIMEOUT", "Caller", "Down", "GenServer", "MessageTimer", "Monitor"]
 
 #: Seconds that a call waits for its reply. OTP's default.
 CALL_TIMEOUT_S = 5.0
@@ -212,10 +215,36 @@ class GenServer(Process):
         """Run `handle_continue(argument)` before the next message. Several run in order."""
         self.__process__.continue_with(argument)
 
-    def send_after(self, seconds: float, message: Any) -> Timer:
-        """Send an info to itself after `seconds`, unless the timer is cancelled. Loop's thread only."""
+    def send_after(self, seconds: float, message: Any) -> MessageTimer:
+        """Send an info to itself after `seconds`, unless the timer is cancelled. Loop's thread only.
+
+        The timer has `cancel()` and, as OTP's `read_timer`, `seconds_left`.
+        """
         process = self.__process__
-        return process.send_after(seconds, (INFO, message))
+        return process.send_at(process.scheduler.monotonic() + seconds, (INFO, message))
+
+    def send_at(self, when: float, message: Any) -> MessageTimer:
+        """Like `send_after`, at a moment of `scheduler.monotonic()`. OTP's `send_after` with `abs: true`."""
+        return self.__process__.send_at(when, (INFO, message))
+
+    def set_idle_timeout(self, seconds: float | None) -> None:
+        """Send the info TIMEOUT to itself whenever it had nothing to do for `seconds`; None ends that.
+
+        As the timeout that OTP's callbacks return. Difference: it holds until it is set again, where OTP's
+        must be returned by each callback. A request of `sys` begins it anew, and a suspended server does not
+        time out. Raise ValueError unless `seconds` is above 0. Loop's thread only.
+        """
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"the idle timeout is {seconds!r}: expected seconds above 0, or None")
+        self.__process__.set_idle_timeout(seconds)
+
+    def send_down(self, process: Process | Ending) -> Monitor:
+        """Send the info Down to itself when a process, or a child of a TaskSupervisor, ends; OTP's `monitor`.
+
+        If it has ended, the info is sent at once. `cancel()` of the result is OTP's `demonitor` with `flush`.
+        Raise RuntimeError if the process lives on another loop. Loop's thread only.
+        """
+        return self.__process__.send_down(process)
 
 
 def _unhandled(server: GenServer, handler: str, message: object) -> UnhandledMessageError:

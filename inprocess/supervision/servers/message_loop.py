@@ -32,17 +32,17 @@ from contextlib import suppress
 from contextvars import Context
 from functools import partial
 from logging import ERROR
-from math import inf
 from typing import Any, Final, Protocol, TypeVar, cast
 
-from inprocess.supervision.core.clock import Clock, LoopClock, Timer, settle
+from inprocess.supervision.core.clock import Clock, settle
 from inprocess.supervision.core.contexts import Origin, origin
-from inprocess.supervision.core.errors import CallTimeoutError, LoopGoneError, ServerDiedError, StartError
+from inprocess.supervision.core.errors import ServerDiedError, StartError
 from inprocess.supervision.core.exits import ENDS_LOOP, NORMAL, SHUTDOWN, Exit, Ignore, exit_of, killed
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.loops import NOWHERE, why_unreachable
 from inprocess.supervision.core.process import (
     BaseProcess,
+    Ending,
     Held,
     Process,
     ShutdownLimit,
@@ -50,18 +50,20 @@ from inprocess.supervision.core.process import (
     ancestors,
 )
 from inprocess.supervision.core.redact import repr_of
-from inprocess.supervision.core.scheduler import Alarm, Scheduler
 from inprocess.supervision.core.serving import served_by
 from inprocess.supervision.core.telemetry import attached
-from inprocess.supervision.core.thread_bridge import across, wait_on
 from inprocess.supervision.servers.call import Caller, Question
 from inprocess.supervision.servers.deadlines import deadlines
 from inprocess.supervision.servers.debug import Debug
+from inprocess.supervision.servers.down import Down, Monitor
 from inprocess.supervision.servers.instrumentation import is_awaitable, observed, terminate_in_span
 from inprocess.supervision.servers.server_report import log_crash, state_of
+from inprocess.supervision.servers.timers import TIMEOUT, IdleTimeout, MessageTimer
 
 #: Messages that a server handles before it lets the rest of the loop have a turn.
 MESSAGES_PER_TURN: Final = 100
+#: Names in the chain of callers of a crash log.
+MAX_CALLERS: Final = 10
 #: Returned by `handle_call` if `caller.reply` will be called later.
 NO_REPLY: Final[Any] = object()
 
@@ -125,7 +127,8 @@ class Extra:
     """State that few servers need, created on first use."""
 
     __slots__ = (
-        "continues", "debug", "deferred", "killed", "link_failed", "start_error", "suspended", "waiters",
+        "continues", "debug", "deferred", "idle_timeout", "killed", "link_failed", "monitors", "start_error",
+        "suspended", "waiters",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -135,6 +138,9 @@ class Extra:
         self.debug: Debug | None = None
         #: Calls that will be replied to later.
         self.deferred: set[Caller] = set()
+        self.idle_timeout: IdleTimeout | None = None
+        #: Monitors of `send_down`.
+        self.monitors: set[Monitor] = set()
         #: Whether it was killed, or a task that is linked to it failed.
         self.killed = self.link_failed = False
         self.start_error: BaseException | None = None
@@ -148,24 +154,19 @@ class Extra:
         if self.debug is not None:
             self.debug.replied(value, caller.describe)
 
+    def end(self) -> None:
+        """Release what waits for the server, or for others on its behalf."""
+        self.wake()
+        if self.idle_timeout is not None:
+            self.idle_timeout.cancel()
+        for monitor in list(self.monitors):
+            monitor.cancel()
+
     def wake(self) -> None:
         """Wake the tasks that wait for the init."""
         waiters, self.waiters = self.waiters, []
         for waiter in waiters:
             settle(waiter)
-
-
-class _MessageTimer(Alarm):
-    """A message that a server sends to itself later; the server ends it, so that it holds no ended server."""
-
-    __slots__ = ("earlier",)
-
-    def __init__(
-        self, scheduler: Scheduler, callback: Callable[[], object], earlier: _MessageTimer | None
-    ) -> None:
-        super().__init__(scheduler, callback)
-        #: The timer that the same server has set before.
-        self.earlier = earlier
 
 
 class MessageLoop(BaseProcess):
@@ -189,7 +190,7 @@ class MessageLoop(BaseProcess):
         #: The task of a handler that awaits, or of an async init.
         self.task: asyncio.Task[None] | None = None
         self.extra: Extra | None = None
-        self._timers: _MessageTimer | None = None
+        self._timers: MessageTimer | None = None
 
     @property
     def handle(self) -> Process:
@@ -213,7 +214,20 @@ class MessageLoop(BaseProcess):
             return "stopping"
         if self.state == STARTING:
             return "starting"
-        return "suspended" if self.extra is not None and self.extra.suspended else "running"
+        return "suspended" if self.is_suspended else "running"
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether `sys.suspend` holds back its messages."""
+        return self.extra is not None and self.extra.suspended
+
+    def suspend(self, *, on: bool) -> None:
+        """See `BaseProcess.suspend`."""
+        self.ensure_extra().suspended = on
+
+    def system_state(self) -> dict[str, Any]:
+        """The server's attributes by name."""
+        return state_of(self.server)
 
     # Hooks, read from the server's class: an instance attribute by such a name is the author's.
 
@@ -339,14 +353,50 @@ class MessageLoop(BaseProcess):
         with suppress(RuntimeError):  # the loop is closed, so the server has ended
             self.loop.call_soon_threadsafe(self.post, message)
 
-    def send_after(self, seconds: float, message: Message) -> Timer:
-        """Post a message after `seconds`, unless the timer is cancelled or the server ends before."""
+    def send_at(self, when: float, message: Message) -> MessageTimer:
+        """Post a message at this moment, unless the timer is cancelled or the server ends before."""
         timers = self._timers
         while timers is not None and timers.callback is None:
             timers = timers.earlier
-        timer = self._timers = _MessageTimer(self.scheduler, partial(self.post, message), timers)
-        self.scheduler.at(self.scheduler.monotonic() + seconds, timer)
+        timer = self._timers = MessageTimer(self.scheduler, when, partial(self.post, message), timers)
+        self.scheduler.at(when, timer)
         return timer
+
+    def set_idle_timeout(self, seconds: float | None) -> None:
+        """See `GenServer.set_idle_timeout`."""
+        extra = self.ensure_extra()
+        if extra.idle_timeout is not None:
+            extra.idle_timeout.cancel()
+        extra.idle_timeout = None if seconds is None else IdleTimeout(self.scheduler, seconds, self._was_idle)
+
+    def _was_idle(self) -> None:
+        extra = self.ensure_extra()
+        if self.state == IDLE:
+            self.post((INFO, TIMEOUT))
+        elif self.state == SUSPENDED and extra.idle_timeout is not None:
+            extra.idle_timeout.rested()
+
+    def send_down(self, process: Process | Ending) -> Monitor:
+        """See `GenServer.send_down`."""
+        ending = process.__process__ if isinstance(process, Process) else process
+        if ending.loop is not self.loop:
+            raise RuntimeError(f"{self.name} lives on another event loop than {process!r}: await its wait()")
+        monitor = Monitor(self, process, ending)
+        self.ensure_extra().monitors.add(monitor)
+        monitor.begin()
+        return monitor
+
+    def down(self, message: Down) -> None:
+        """See `Monitor`."""
+        self.ensure_extra().monitors.discard(message.monitor)
+        self.post((INFO, message))
+
+    def forget(self, monitor: Monitor, message: Down | None) -> None:
+        """See `Monitor`."""
+        self.ensure_extra().monitors.discard(monitor)
+        if message is not None:
+            left = [sent for sent in self._waiting() if isinstance(sent, Caller) or sent[1] is not message]
+            self.mailbox = deque(left) if left else None
 
     def continue_with(self, argument: Any) -> None:
         """Run `handle_continue(argument)` before the next message."""
@@ -361,10 +411,7 @@ class MessageLoop(BaseProcess):
             raise ServerDiedError(f"{self.name} is not running: it ended with {self.exit}")
 
     async def call_system(self, function: Callable[[Any], T], timeout: float) -> T:  # noqa: ASYNC109 - as GenServer.call
-        """Call `function(server)` between two messages and return its result; for `sys`.
-
-        Raise what the function raises, which does not affect the server; otherwise as `GenServer.call`.
-        """
+        """See `BaseProcess.call_system`; it is called between two messages."""
         if asyncio.get_running_loop() is not self.loop:
             return cast("T", await self.on_its_loop(partial(self.call_system, function, timeout), timeout))
         question = Question(self, partial(function, self.server), asyncio.current_task())
@@ -381,38 +428,6 @@ class MessageLoop(BaseProcess):
             if waiting is not None:
                 waiting.discard(question)
 
-    async def on_its_loop(
-        self,
-        call: Callable[[], Coroutine[Any, Any, Any]],
-        timeout: float | None,  # noqa: ASYNC109 - as GenServer.call
-    ) -> Any:
-        """Await a call on the server's loop, from another loop."""
-        try:
-            return await across(self.loop, call, self._real_seconds(timeout))
-        except LoopGoneError as gone:
-            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
-        except TimeoutError as error:
-            raise self._timed_out(error, timeout) from None
-
-    def from_thread(self, call: Callable[[], Coroutine[Any, Any, T]], timeout: float | None) -> T:
-        """Make a call on the server's loop, from another thread."""
-        seconds = self._real_seconds(timeout)
-        try:
-            return cast("T", wait_on(self.loop, call, None if seconds == inf else seconds))
-        except LoopGoneError as gone:
-            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
-        except TimeoutError as error:
-            raise self._timed_out(error, timeout) from None
-
-    def _real_seconds(self, timeout: float | None) -> float:
-        """Return the timeout of a caller that waits elsewhere; none if the server has a clock of a test."""
-        return inf if timeout is None or not isinstance(self.clock, LoopClock) else timeout
-
-    def _timed_out(self, error: TimeoutError, timeout: float | None) -> CallTimeoutError:
-        if isinstance(error, CallTimeoutError):
-            return error
-        return CallTimeoutError(f"{self.name} did not reply within {timeout:g} s")
-
     def _wake(self) -> None:
         if self.state == IDLE or self.state == SUSPENDED:  # noqa: PLR1714 - quicker than a set
             self.state = QUEUED
@@ -426,6 +441,8 @@ class MessageLoop(BaseProcess):
     def _rest(self) -> None:
         extra = self.extra
         self.state = IDLE if extra is None or not extra.suspended else SUSPENDED
+        if extra is not None and extra.idle_timeout is not None:
+            extra.idle_timeout.rested()
 
     def _next(self) -> Message | None:
         extra = self.extra
@@ -720,7 +737,7 @@ class MessageLoop(BaseProcess):
         elif isinstance(message, tuple):
             kind, payload = message
         else:
-            kind, payload, client = "call", message.request, message.describe()
+            kind, payload, client = "call", message.request, _callers(message)
         log_crash(
             self, ended, state=state_of(self.server), kind=kind, message=payload, client=client,
             above=ancestors(self),
@@ -748,7 +765,7 @@ class MessageLoop(BaseProcess):
         for waiting in list(self.scheduler.deadlines.values()):
             waiting.release()
         if self.extra is not None:
-            self.extra.wake()
+            self.extra.end()
 
     def _callers(self) -> list[Caller]:
         """Return the calls that wait for a reply: in the mailbox, being handled, or deferred."""
@@ -760,3 +777,18 @@ class MessageLoop(BaseProcess):
             callers += extra.deferred
             extra.deferred = set()
         return callers
+
+
+def _callers(call: Caller) -> str:
+    """Describe who waits for a call: a task; or a server, and who waits for the call that it handles."""
+    chain: list[str] = []
+    while len(chain) < MAX_CALLERS:
+        server = None if call.client is None else served_by.get(call.client)
+        if not isinstance(server, MessageLoop):
+            chain.append(call.describe())
+            break
+        chain.append(f"server {server.name!r}")
+        if type(server._current) is not Caller:  # noqa: SLF001 - of its own class
+            break
+        call = server._current  # noqa: SLF001 - as above
+    return " < ".join(chain)

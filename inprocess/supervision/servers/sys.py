@@ -1,4 +1,4 @@
-"""Inspect and change a running server, as OTP's `:sys`.
+"""Inspect and change a running server or supervisor, as OTP's `:sys`.
 
     from inprocess import sys
 
@@ -10,6 +10,9 @@ Each function sends a message and the server handles it between two others, so i
 state. A server whose handler hangs does not answer: CallTimeoutError is raised after `timeout`
 seconds. ServerDiedError is raised if the server has ended. Await them from a coroutine on any loop;
 from a thread without a loop call `from_thread(get_state, server)`.
+
+Supervisors have get_state, get_status, suspend and resume. A suspended one starts and restarts nothing until
+`resume`; what it is asked for meanwhile waits. It can still be looked at, and ended.
 
 For debugging only: the state is the server's own, not a copy, and its contents are no interface.
 
@@ -26,7 +29,7 @@ from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
 from inprocess.supervision.core.log import log as _log
-from inprocess.supervision.core.process import ancestors
+from inprocess.supervision.core.process import Process, ancestors
 from inprocess.supervision.core.redact import redact
 from inprocess.supervision.servers.debug import Debug, Event, Statistics, Trace
 from inprocess.supervision.servers.gen_server import CALL_TIMEOUT_S, GenServer
@@ -34,7 +37,7 @@ from inprocess.supervision.servers.server_report import redacted, set_state, sta
 
 P = ParamSpec("P")
 T = TypeVar("T")
-S = TypeVar("S", bound=GenServer)
+S = TypeVar("S", bound=Process)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,12 @@ class Status:
     log: tuple[Event, ...]
 
 
-async def get_state(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:  # noqa: ASYNC109 - OTP's option
-    """Return the server's attributes by name. Change their values only in `replace_state`."""
-    return await _ask(server, state_of, timeout)
+async def get_state(process: Process, *, timeout: float = CALL_TIMEOUT_S) -> dict[str, Any]:  # noqa: ASYNC109 - OTP's option
+    """Return the server's attributes by name, or the supervisor's options and children.
+
+    Change a server's values only in `replace_state`.
+    """
+    return await _ask(process, lambda process: process.__process__.system_state(), timeout)
 
 
 async def replace_state(
@@ -80,22 +86,25 @@ async def replace_state(
         set_state(server, state)
         return state
 
-    return await _ask(server, replace, timeout)
+    return await _ask_server(server, replace, timeout)
 
 
-async def get_status(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> Status:  # noqa: ASYNC109 - OTP's option
-    """Return what the server is doing, safe to print."""
-    return await _ask(server, _status, timeout)
+async def get_status(process: Process, *, timeout: float = CALL_TIMEOUT_S) -> Status:  # noqa: ASYNC109 - OTP's option
+    """Return what the server or supervisor is doing, safe to print."""
+    return await _ask(process, _status, timeout)
 
 
-async def suspend(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
-    """Handle no message until `resume`, except those of this module and requests to end."""
-    await _ask(server, lambda server: setattr(server.__process__.ensure_extra(), "suspended", True), timeout)
+async def suspend(process: Process, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
+    """Handle no message, start and restart no child until `resume`.
+
+    Requests of this module, and to end, are handled all the same.
+    """
+    await _ask(process, lambda process: process.__process__.suspend(on=True), timeout)
 
 
-async def resume(server: GenServer, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
+async def resume(process: Process, *, timeout: float = CALL_TIMEOUT_S) -> None:  # noqa: ASYNC109 - OTP's option
     """End `suspend`. Has no effect without one."""
-    await _ask(server, lambda server: setattr(server.__process__.ensure_extra(), "suspended", False), timeout)
+    await _ask(process, lambda process: process.__process__.suspend(on=False), timeout)
 
 
 async def trace(
@@ -111,7 +120,7 @@ async def trace(
         debug.trace = _logging(server) if to is True else (to or None)
         _tidy(server)
 
-    await _ask(server, change, timeout)
+    await _ask_server(server, change, timeout)
 
 
 @overload
@@ -132,7 +141,7 @@ async def log(
     timeout: float = CALL_TIMEOUT_S,  # noqa: ASYNC109 - OTP's option
 ) -> list[Event] | None:
     """Keep the last events: a number of them from now on, "get" returns them, "stop" ends it."""
-    return await _ask(server, lambda server: _log_events(server, wanted), timeout)
+    return await _ask_server(server, lambda server: _log_events(server, wanted), timeout)
 
 
 async def statistics(
@@ -153,7 +162,7 @@ async def statistics(
         _tidy(server)
         return counted
 
-    return await _ask(server, change, timeout)
+    return await _ask_server(server, change, timeout)
 
 
 def from_thread(
@@ -172,22 +181,39 @@ def from_thread(
     return process.from_thread(partial(function, server, *args, **options), cast("float | None", timeout))
 
 
-def _ask(server: GenServer, function: Callable[[GenServer], T], timeout: float) -> Coroutine[Any, Any, T]:
-    return server.__process__.call_system(function, timeout)
+def _ask(process: S, function: Callable[[S], T], timeout: float) -> Coroutine[Any, Any, T]:
+    return process.__process__.call_system(function, timeout)
 
 
-def _status(server: GenServer) -> Status:
-    process = server.__process__
-    extra = process.extra
-    events = None if extra is None or extra.debug is None else extra.debug.events
+def _ask_server(
+    server: GenServer, function: Callable[[GenServer], T], timeout: float
+) -> Coroutine[Any, Any, T]:
+    """Like `_ask`; raise TypeError for a supervisor."""
+    given: object = server
+    if not isinstance(given, GenServer):
+        raise TypeError(
+            f"{given!r} is no GenServer: a supervisor has get_state, get_status, suspend and resume"
+        )
+    return _ask(server, function, timeout)
+
+
+def _status(handle: Process) -> Status:
+    process = handle.__process__
+    state, events = process.system_state(), None
+    if isinstance(handle, GenServer):
+        extra = handle.__process__.extra
+        events = None if extra is None or extra.debug is None else extra.debug.events
+        shown = redacted(handle.__process__, state=state).get("state", "")
+    else:
+        shown = redact(state)
     return Status(
         name=process.name,
-        kind=type(server).__qualname__,
-        status="suspended" if extra is not None and extra.suspended else "running",
+        kind=type(handle).__qualname__,
+        status="suspended" if getattr(process, "is_suspended", False) else "running",
         ancestors=tuple(ancestors(process)),
         mailbox_depth=process.mailbox_depth,
         uptime=process.scheduler.monotonic() - process.started_at,
-        state=redacted(process, state=state_of(server)).get("state", ""),
+        state=shown,
         log=tuple(events or ()),
     )
 

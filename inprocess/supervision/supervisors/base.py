@@ -21,14 +21,14 @@ from typing import Any, ClassVar, Final, Self, TypeVar, cast
 from inprocess.supervision.core.clock import Clock, Timer, settle
 from inprocess.supervision.core.contexts import Origin, origin
 from inprocess.supervision.core.eager import run_eagerly
-from inprocess.supervision.core.errors import LoopGoneError, ServerDiedError, StartError
+from inprocess.supervision.core.errors import ServerDiedError, StartError
 from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit, Ignore, killed
 from inprocess.supervision.core.log import log
 from inprocess.supervision.core.loops import CLOSING
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Held, ShutdownLimit
 from inprocess.supervision.core.redact import repr_of, text_of
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
-from inprocess.supervision.core.thread_bridge import across, look, wait_on
+from inprocess.supervision.core.thread_bridge import look, wait_on
 from inprocess.supervision.lifecycle.drain import REPORTED_WORK
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.supervisors.child_spec import ChildSpec
@@ -48,7 +48,8 @@ class BaseSupervisor(BaseProcess):
 
     __slots__ = (
         "_intensity", "_is_awake", "_is_quiet", "_is_ready", "_kill_alarm", "_killing", "_origin",
-        "_readying", "_start_error", "_stopping", "_task", "_waiting", "_wanted", "_window", "restarts",
+        "_readying", "_start_error", "_stopping", "_task", "_waiting", "_wanted", "_window", "is_suspended",
+        "restarts",
     )  # fmt: skip
 
     #: Bounded by the children's own limits.
@@ -61,6 +62,8 @@ class BaseSupervisor(BaseProcess):
         #: Restarts since its start, failed ones included.
         self.restarts = 0
         self._is_awake = self._is_ready = self._is_quiet = self._stopping = self._killing = False
+        #: Whether `sys.suspend` holds back requests and restarts.
+        self.is_suspended = False
         self._start_error: StartError | None = None
         self._task: asyncio.Task[None] | None = None
         self._wanted: Exit | None = None
@@ -173,6 +176,20 @@ class BaseSupervisor(BaseProcess):
                 work += process.held()
         return work
 
+    def suspend(self, *, on: bool) -> None:
+        """See `BaseProcess.suspend`."""
+        self.is_suspended = on
+        if not on:
+            self._wake()
+
+    def system_state(self) -> dict[str, Any]:
+        """Its options, and its children by id."""
+        return {
+            "max_restarts": self._intensity.max_restarts,
+            "max_seconds": self._intensity.max_seconds,
+            "restarts": self.restarts,
+        }
+
     async def _start_process(
         self,
         spec: ChildSpec,
@@ -202,13 +219,6 @@ class BaseSupervisor(BaseProcess):
         if self._is_quiet:
             process.quiet()
         return process
-
-    async def _on_its_loop(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Await a call on its loop, from another loop; raise ServerDiedError if that does not run."""
-        try:
-            return await across(self.loop, call)
-        except LoopGoneError as gone:
-            raise ServerDiedError(f"{self.name} is not running: {gone}") from None
 
     def _here(self, function: Callable[[], T]) -> T:
         """Call it on the loop's thread and return its result. Any thread; errors as of `hop`."""
@@ -264,7 +274,8 @@ class BaseSupervisor(BaseProcess):
         if self._task is not None or self._stopping or self._killing or self.exit is not None:
             return
         if self._wanted is None:
-            self._next()
+            if not self.is_suspended:
+                self._next()
             return
         self._stopping = True
         self._refuse_waiting()

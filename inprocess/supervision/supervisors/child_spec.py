@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import Any, Literal, cast, get_args
 
 from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.process import LIMITS, Process, ShutdownLimit, is_limit
@@ -49,6 +50,41 @@ class ChildSpec:
                 f"child {self.id!r} is significant and permanent: it is always restarted, so its end "
                 "never ends the supervisor. Make it transient or temporary"
             )
+
+
+#: What stands for a child: its spec, a class, or a class with the arguments of its `start`.
+ChildLike = ChildSpec | type[Any] | tuple[Any, ...]
+
+
+def spec_of(child: ChildLike) -> ChildSpec:
+    """Return the spec of a child that is given as a class, or as `(class, *arguments)`. As Elixir's.
+
+    It is what the class's own `child_spec(*arguments)` returns, if it has one; else its id is the name of the
+    class, and the rest is as by default: `ChildSpec(cls.__name__, partial(cls.start, *arguments))`. Raise
+    TypeError for anything else.
+    """
+    if isinstance(child, ChildSpec):
+        return child
+    kind, *arguments = child if isinstance(child, tuple) and child else (child,)
+    make = getattr(kind, "child_spec", None)
+    if callable(make):
+        return cast("ChildSpec", make(*arguments))
+    start = getattr(kind, "start", None)
+    if not isinstance(kind, type) or not callable(start):
+        raise TypeError(
+            f"the child is {child!r}: expected a ChildSpec, a class with a `start`, or (class, *arguments)"
+        )
+    return ChildSpec(kind.__name__, partial(start, *arguments) if arguments else start)
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCounts:
+    """The result of `count_children`: number of specs, of running children, and of children by type."""
+
+    specs: int
+    active: int
+    supervisors: int
+    workers: int
 
 
 def check_significance(specs: Iterable[ChildSpec], auto_shutdown: AutoShutdown) -> None:

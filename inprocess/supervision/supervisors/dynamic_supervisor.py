@@ -18,16 +18,24 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from functools import partial
+from itertools import chain
 from typing import Any, Literal, Self
 
-from inprocess.supervision.core.clock import Clock, Timer
+from inprocess.supervision.core.clock import Clock, Timer, settle
 from inprocess.supervision.core.contexts import Origin, origin
 from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, restarts
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Process, ShutdownLimit
+from inprocess.supervision.core.process import (
+    KILL_WAIT_S,
+    BaseProcess,
+    Process,
+    ShutdownLimit,
+    ended_within,
+)
 from inprocess.supervision.core.restarts import (
     MAX_RESTARTS,
     MAX_SECONDS,
@@ -35,7 +43,7 @@ from inprocess.supervision.core.restarts import (
     check_max_children,
 )
 from inprocess.supervision.supervisors.base import BaseSupervisor, raise_if_it_ends_loop
-from inprocess.supervision.supervisors.child_spec import ChildSpec
+from inprocess.supervision.supervisors.child_spec import ChildCounts, ChildSpec, spec_of
 
 #: Children that one step asks to end; the next steps ask the rest.
 STOPS_PER_STEP = 500
@@ -49,8 +57,8 @@ class DynamicSupervisor(BaseSupervisor):
     """Starts processes at run time. `async with DynamicSupervisor.start() as supervisor:`."""
 
     __slots__ = (
-        "_alarms", "_children", "_extra", "_leaving", "_max_children", "_refusal", "_restarting", "_starting",
-        "_to_restart",
+        "_alarms", "_children", "_extra", "_leaving", "_max_children", "_refusal", "_restarting", "_specs",
+        "_starting", "_to_restart",
     )  # fmt: skip
 
     def __init__(
@@ -63,10 +71,14 @@ class DynamicSupervisor(BaseSupervisor):
         #: Children in their `init`, and children being stopped, with the timer that abandons them.
         self._starting: dict[BaseProcess, None] = {}
         self._leaving: dict[BaseProcess, Timer | None] = {}
-        self._to_restart: deque[_Recipe] = deque()
-        self._restarting: set[asyncio.Task[None]] = set()
+        #: Children that will be restarted, with the process that ended.
+        self._to_restart: deque[tuple[BaseProcess, _Recipe]] = deque()
+        #: Those whose new process, in the list, is in its `init`, by the one that ended.
+        self._restarting: dict[BaseProcess, tuple[asyncio.Task[None], list[BaseProcess]]] = {}
         self._alarms: list[Timer] = []
         self._refusal: Refused | None = None
+        #: Specs of the classes that were started, so that children share them.
+        self._specs: dict[object, ChildSpec] = {}
 
     @classmethod
     def start(
@@ -89,16 +101,21 @@ class DynamicSupervisor(BaseSupervisor):
         make = partial(cls, intensity, max_children, tuple(extra_arguments))
         return cls._launch(make, name, clock)
 
-    async def start_child(self, spec: ChildSpec, *arguments: Any) -> Process | Refused | None:
+    async def start_child(self, spec: ChildSpec | type[Any], *arguments: Any) -> Process | Refused | None:
         """Start `spec.start(*extra_arguments, *arguments)`, wait until it is ready, and return the process.
 
-        Return None if the child is ignored, and Refused, an error value, beyond `max_children` and while
-        draining. The spec's id is for logs only; `significant` has no effect. Raise StartError if the start
-        fails, ServerDiedError if the supervisor ends first. Any loop.
+        A class stands for the spec of its `start`, see `child_spec.spec_of`. Return None if the child is
+        ignored, and Refused, an error value, beyond `max_children` and while draining. The spec's id is for
+        logs only; `significant` has no effect. Raise StartError if the start fails, ServerDiedError if the
+        supervisor ends first. Any loop.
         """
         if asyncio.get_running_loop() is not self.loop:
-            return await self._on_its_loop(partial(self.start_child, spec, *arguments))
+            return await self.on_its_loop(partial(self.start_child, spec, *arguments))
         self._check_alive()
+        if not isinstance(spec, ChildSpec):
+            spec = self._specs.get(spec) or self._specs.setdefault(spec, spec_of(spec))
+        if self.is_suspended:
+            await self._until_resumed()
         if self._refusal is not None:
             return self._refusal
         if self.count >= self._max_children:
@@ -107,32 +124,79 @@ class DynamicSupervisor(BaseSupervisor):
         try:
             asked_from = origin(self._origin)
             is_plain = not arguments and asked_from is self._origin
-            started = await self._start_one(spec if is_plain else (spec, arguments, asked_from))
+            started = await self._start_one(spec if is_plain else (spec, arguments, asked_from), [])
         except StartError as error:
             raise_if_it_ends_loop(error)
             raise
         return None if started is None else started.handle
 
     async def terminate_child(self, process: Process) -> None:
-        """Stop a child for good, within its limit. Raise NoSuchChildError if it is not its own. Any loop."""
+        """Stop a child for good, within its limit; raise NoSuchChildError if it is not its own. Any loop.
+
+        A child that is being restarted is ended by the process that it was before.
+        """
         if asyncio.get_running_loop() is not self.loop:
-            await self._on_its_loop(partial(self.terminate_child, process))
+            await self.on_its_loop(partial(self.terminate_child, process))
             return
+        if self.is_suspended:
+            await self._until_resumed()
         child = process.__process__
         recipe = self._children.pop(child, None)
         if recipe is None:
+            if await self._end_restart(child):
+                return
             raise NoSuchChildError(f"{self.name} has no child {process!r}: it has ended, or never was one")
         self._leaving[child] = None
         await child.stop(_spec(recipe).shutdown)
+
+    async def _end_restart(self, ended: BaseProcess) -> bool:
+        """End the restart of a child; return whether there was one."""
+        for waiting in self._to_restart:
+            if waiting[0] is ended:
+                self._to_restart.remove(waiting)
+                return True
+        task, made = self._restarting.pop(ended, (None, []))
+        if task is None:
+            return False
+        task.cancel()  # which kills what it has made
+        await asyncio.wait((task,))
+        for process in made:
+            if process in self._children:  # its `init` returned just now
+                await self.terminate_child(process.handle)
+            else:
+                await ended_within(self.clock, process, KILL_WAIT_S)
+        return True
 
     def which_children(self) -> list[tuple[str, Process | Literal["restarting"]]]:
         """Return spec ids, which need not be unique, and processes. Any thread."""
         return self._here(lambda: list(self._shown()))
 
+    def count_children(self) -> ChildCounts:
+        """Return the numbers of children, see ChildCounts; those that restart are not active. Any thread."""
+        return self._here(self._counts)
+
     @property
     def count(self) -> int:
         """Number of children, including those that start or restart. Any thread."""
         return len(self._children) + len(self._starting) + len(self._to_restart)
+
+    @property
+    def mailbox_depth(self) -> int:
+        """Number of restarts and requests that wait."""
+        return len(self._to_restart) + len(self._waiting)
+
+    def suspend(self, *, on: bool) -> None:
+        """See `BaseProcess.suspend`."""
+        super().suspend(on=on)
+        if not on:
+            for waiting in self._waiting:
+                settle(waiting)
+            for _ in self._to_restart:
+                self.scheduler.soon(self._restart_next)
+
+    def system_state(self) -> dict[str, Any]:
+        """See `BaseSupervisor.system_state`; there may be a million children, so only their numbers."""
+        return {"max_children": self._max_children, **super().system_state(), **asdict(self._counts())}
 
     def quiet(self) -> None:
         """Refuse new children, and pass it on to the others. Restarts go on."""
@@ -149,7 +213,7 @@ class DynamicSupervisor(BaseSupervisor):
                 alarm.cancel()
         elif self._wanted is None and not self._killing and restarts(_spec(recipe).restart, ended):
             log.warning("%s restarts %s, which ended: %s", self.name, _spec(recipe).id, ended)
-            self._restart_soon(recipe)
+            self._restart_soon(process, recipe)
         if (self._stopping or self._killing) and self._is_empty():
             if self._killing:
                 self._end_killed()
@@ -159,8 +223,15 @@ class DynamicSupervisor(BaseSupervisor):
     def _shown(self) -> Iterator[tuple[str, Process | Literal["restarting"]]]:
         for process, recipe in self._children.items():
             yield _spec(recipe).id, process.handle
-        for recipe in self._to_restart:
+        for _, recipe in self._to_restart:
             yield _spec(recipe).id, "restarting"
+
+    def _counts(self) -> ChildCounts:
+        active = len(self._children)
+        recipes = chain(self._children.values(), (recipe for _, recipe in self._to_restart))
+        supervisors = sum(_spec(recipe).type == "supervisor" for recipe in recipes)
+        specs = active + len(self._to_restart)
+        return ChildCounts(specs, active, supervisors, specs - supervisors)
 
     def _processes(self) -> list[BaseProcess]:
         return [*self._children, *self._leaving, *self._starting]
@@ -171,9 +242,7 @@ class DynamicSupervisor(BaseSupervisor):
     async def _begin(self) -> None:
         self._became_ready()
 
-    async def _start_one(self, recipe: _Recipe) -> BaseProcess | None:
-        made: list[BaseProcess] = []
-
+    async def _start_one(self, recipe: _Recipe, made: list[BaseProcess]) -> BaseProcess | None:
         def begun(process: BaseProcess) -> None:
             made.append(process)
             self._starting[process] = None
@@ -203,35 +272,47 @@ class DynamicSupervisor(BaseSupervisor):
             self._leaving[process] = self.scheduler.call_later(KILL_WAIT_S, partial(_abandon_late, [process]))
             process.kill()
 
-    def _restart_soon(self, recipe: _Recipe) -> None:
-        self._to_restart.append(recipe)
+    def _restart_soon(self, ended: BaseProcess, recipe: _Recipe) -> None:
+        self._to_restart.append((ended, recipe))
         self.scheduler.soon(self._restart_next)
 
     def _restart_next(self) -> None:
-        if not self._to_restart or self._wanted is not None or self._killing:
+        if not self._to_restart or self._wanted is not None or self._killing or self.is_suspended:
             return
-        recipe = self._to_restart.popleft()
+        ended, recipe = self._to_restart.popleft()
         if self.scheduler.is_closing() and self._is_closing():
             return
         if self._window.allows(self.scheduler.monotonic()):
             self.restarts += 1
-            task = run_eagerly(self._restart(recipe), self.loop)
+            made: list[BaseProcess] = []
+            task = run_eagerly(self._restart(ended, recipe, made), self.loop)
             if task is not None:
-                self._restarting.add(task)
-                task.add_done_callback(self._restarting.discard)
+                self._restarting[ended] = task, made
+                task.add_done_callback(lambda _task: self._restarting.pop(ended, None))
         else:
             self._give_up(_spec(recipe).id)
 
-    async def _restart(self, recipe: _Recipe) -> None:
+    async def _restart(self, ended: BaseProcess, recipe: _Recipe, made: list[BaseProcess]) -> None:
         try:
-            await self._start_one(recipe)
+            await self._start_one(recipe, made)
         except StartError as error:
             if self._wanted is None and not self._killing:
                 log.error("%s", error)
-                self._restart_soon(recipe)
+                self._restart_soon(ended, recipe)
             raise_if_it_ends_loop(error)
         except ServerDiedError:
             return
+
+    async def _until_resumed(self) -> None:
+        """Wait for the end of `sys.suspend`; raise ServerDiedError if it ends before."""
+        while self.is_suspended:
+            resumed = self.loop.create_future()
+            self._waiting.add(resumed)
+            try:
+                await resumed
+            finally:
+                self._waiting.discard(resumed)
+        self._check_alive()
 
     def _check_alive(self) -> None:
         if self._wanted is not None or self._killing or self.exit is not None:

@@ -26,6 +26,7 @@ from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.supervisors.base import BaseSupervisor, raise_if_it_ends_loop
 from inprocess.supervision.supervisors.child_spec import (
     AutoShutdown,
+    ChildCounts,
     ChildSpec,
     check_ids,
     check_significance,
@@ -33,16 +34,6 @@ from inprocess.supervision.supervisors.child_spec import (
 from inprocess.supervision.supervisors.strategy import Strategy, affected, ends_supervisor
 
 Operation = Callable[[], Coroutine[Any, Any, None]]
-
-
-@dataclass(frozen=True, slots=True)
-class ChildCounts:
-    """The result of `count_children`: number of specs, of running children, and of children by type."""
-
-    specs: int
-    active: int
-    supervisors: int
-    workers: int
 
 
 @dataclass(slots=True, eq=False)
@@ -86,6 +77,17 @@ class OrderedSupervisor(BaseSupervisor):
     def count_children(self) -> ChildCounts:
         """Return the numbers of children, see ChildCounts. Any thread."""
         return self._here(self._counts)
+
+    @property
+    def mailbox_depth(self) -> int:
+        """Number of requests and exits that wait."""
+        return len(self._operations)
+
+    def system_state(self) -> dict[str, Any]:
+        """See `BaseSupervisor.system_state`."""
+        children = {child_id: child.state for child_id, child in self._children.items()}
+        options = {"strategy": self._strategy, "auto_shutdown": self._auto_shutdown}
+        return {**options, **super().system_state(), "children": children}
 
     def child_ended(self, process: BaseProcess, ended: Exit, /) -> None:
         """Queue the end of a child, unless the supervisor stopped it."""

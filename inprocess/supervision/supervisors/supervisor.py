@@ -45,8 +45,15 @@ from inprocess.supervision.core.errors import (
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import MAX_RESTARTS, MAX_SECONDS, RestartIntensity
 from inprocess.supervision.supervisors.base import raise_if_it_ends_loop
-from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec, check_significance
-from inprocess.supervision.supervisors.ordered_children import ChildCounts, ChildRecord, OrderedSupervisor
+from inprocess.supervision.supervisors.child_spec import (
+    AutoShutdown,
+    ChildCounts,
+    ChildLike,
+    ChildSpec,
+    check_significance,
+    spec_of,
+)
+from inprocess.supervision.supervisors.ordered_children import ChildRecord, OrderedSupervisor
 from inprocess.supervision.supervisors.strategy import Strategy
 
 __all__ = ["ChildCounts", "ChildSpec", "Strategy", "Supervisor"]
@@ -62,7 +69,7 @@ class Supervisor(OrderedSupervisor):
     @classmethod
     def start(
         cls,
-        children: Sequence[ChildSpec] = (),
+        children: Sequence[ChildLike] = (),
         *,
         strategy: Strategy = "one_for_one",
         max_restarts: int = MAX_RESTARTS,
@@ -73,26 +80,28 @@ class Supervisor(OrderedSupervisor):
     ) -> Self:
         """Begin to start the children and return the supervisor; `ready` waits for them. Any thread.
 
-        It lives on the running loop. Without one it lives on the runtime's (see `home_loop`), and `start`
-        waits for the children. `max_seconds` is the length of the window, s. Raise ValueError for options
-        that do not fit, such as duplicate ids, and AlreadyStartedError if the name is taken. `ready` raises
-        StartError for the first child that fails.
+        A child is a ChildSpec, a class, or a tuple of a class and the arguments of its `start`, see
+        `child_spec.spec_of`. The supervisor lives on the running loop. Without one it lives on the runtime's
+        (see `home_loop`), and `start` waits for the children. `max_seconds` is the length of the window, s.
+        Raise ValueError for options that do not fit, such as duplicate ids, and AlreadyStartedError if the
+        name is taken. `ready` raises StartError for the first child that fails.
         """
         intensity = RestartIntensity(max_restarts, max_seconds)
-        make = partial(cls, tuple(children), strategy, intensity, auto_shutdown)
+        make = partial(cls, tuple(map(spec_of, children)), strategy, intensity, auto_shutdown)
         return cls._launch(make, name, clock)
 
-    async def start_child(self, spec: ChildSpec) -> Process | None:
+    async def start_child(self, spec: ChildLike) -> Process | None:
         """Add a child after the others and start it. Return its process, None if it is ignored.
 
         Raise AlreadyStartedError if a child with this id runs, AlreadyPresentError if it exists but does not
         run, StartError if the start fails (the spec is then not kept), ValueError for a significant child
         with auto_shutdown never, and ServerDiedError if the supervisor ends first. Any loop.
         """
-        check_significance((spec,), self._auto_shutdown)
+        known = spec_of(spec)
+        check_significance((known,), self._auto_shutdown)
         return _handle(
             await self._ask(
-                partial(self._start_child, spec, origin()), partial(self._undo_start, spec.id, True)
+                partial(self._start_child, known, origin()), partial(self._undo_start, known.id, True)
             )
         )
 
@@ -123,6 +132,21 @@ class Supervisor(OrderedSupervisor):
         """
         await self._ask(partial(self._delete_child, child_id))
 
+    def get_childspec(self, child: str | Process) -> ChildSpec:
+        """Return the spec of a child, by its id or its process. Any thread. Raise NoSuchChildError.
+
+        As OTP's `supervisor:get_childspec`.
+        """
+        return self._here(partial(self._spec_of, child))
+
+    def _spec_of(self, child: str | Process) -> ChildSpec:
+        if isinstance(child, str):
+            return self._child(child).spec
+        for known in self._children.values():
+            if known.process is child.__process__:
+                return known.spec
+        raise NoSuchChildError(f"{self.name} has no child {child!r}: see which_children")
+
     async def _ask(
         self,
         operation: Callable[[asyncio.Future[Any]], Coroutine[Any, Any, T]],
@@ -134,7 +158,7 @@ class Supervisor(OrderedSupervisor):
         """
         loop = asyncio.get_running_loop()
         if loop is not self.loop:
-            return await self._on_its_loop(partial(self._ask, operation, undo))
+            return await self.on_its_loop(partial(self._ask, operation, undo))
         if self._wanted is not None or self._killing or self.exit is not None:
             raise ServerDiedError(f"{self.name} has ended, or is about to: it does nothing more")
         answer: asyncio.Future[T] = loop.create_future()

@@ -10,6 +10,7 @@
 4. `timeout`, 5 s by default, math.inf for none, is counted for each task from its start.
    `on_timeout="exit"` (default) ends the stream with TimeoutError; "kill_task" ends the task, whose
    outcome is then Exited with that error.
+   `zip_input_on_exit=True` gives each Exited its `input`.
 5. A crashed task ends a linked stream: its error is raised at the next outcome requested, before any
    other. A stream of `async_stream_nolink` goes on, with Exited as the outcome.
 6. However the stream ends, its tasks end with it, all at once, each within `shutdown`.
@@ -87,6 +88,7 @@ class Stream(Generic[In]):
         max_concurrency: int,
         timeout: float,
         on_timeout: OnTimeout,
+        zip_input_on_exit: bool,
         linked: bool,
     ) -> None:
         at_once: object = max_concurrency
@@ -103,6 +105,7 @@ class Stream(Generic[In]):
         self._free = max_concurrency
         self._timeout = timeout
         self._on_timeout = on_timeout
+        self._zip_input = zip_input_on_exit
         self._linked = linked
         self._due: deque[_Item] = deque()  # to be yielded next; unordered: only items with an outcome
         self._running: dict[AnsweringChild, None] = {}
@@ -180,6 +183,8 @@ class Stream(Generic[In]):
         self._wake()
 
     def _came_to(self, item: _Item, outcome: Ok[Any] | Exited) -> None:
+        if self._zip_input and isinstance(outcome, Exited):
+            outcome = Exited(outcome.exit, item.child.args[0])
         item.outcome = outcome
         if not self._ordered:
             self._due.append(item)

@@ -22,11 +22,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Literal, TypeVar
 
+from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import TaskExitError
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit, ended_within
@@ -49,9 +51,14 @@ class Ok(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The exit of a task that did not return. OTP's `{:exit, reason}`."""
+    """The exit of a task that did not return. OTP's `{:exit, reason}`.
+
+    `input` is what the task was given, in a stream with `zip_input_on_exit=True`; OTP's
+    `{:exit, {input, reason}}`.
+    """
 
     exit: Exit
+    input: Any = None
 
 
 class AnsweringChild(Child):
@@ -100,6 +107,12 @@ class AsyncTask(Generic[T]):
         """Whether it has ended."""
         return self.child.exit is not None
 
+    @property
+    def outcome(self) -> Ok[T] | Exited | None:
+        """Its result or its exit; None before its end."""
+        ended = self.child.exit
+        return None if ended is None else outcome_of(self.child, ended)
+
     def __await__(self) -> Generator[Any, Any, T]:
         return self._result().__await__()
 
@@ -114,19 +127,19 @@ class AsyncTask(Generic[T]):
         finally:
             self._awaiting -= 1
         self._was_awaited = self.done
-        return self._outcome()
+        return self.outcome
 
     async def shutdown(self, limit: ShutdownLimit = SHUTDOWN_S) -> Ok[T] | Exited | None:
         """Unlink the task and end it within `limit`. Return its outcome if it ended by itself, else None.
 
         As OTP's `Task.shutdown`. A task that suppresses its cancellation is abandoned and reported.
         """
-        self._unlink()
-        outcome = self._outcome()
+        self.ignore()
+        outcome = self.outcome
         if outcome is not None:
             return outcome
         await self.child.supervisor.end_child(self.child, limit)
-        outcome = self._outcome()
+        outcome = self.outcome
         return None if isinstance(outcome, Exited) and outcome.exit.kind == "shutdown" else outcome
 
     def result_in_thread(self, seconds: float = POLL_S) -> T:
@@ -152,15 +165,11 @@ class AsyncTask(Generic[T]):
         return self._value()
 
     def _value(self) -> T:
-        outcome = self._outcome()
+        outcome = self.outcome
         if isinstance(outcome, Ok):
             return outcome.value
         assert outcome is not None  # noqa: S101 - it has ended
         raise error_of(self.child, outcome.exit)
-
-    def _outcome(self) -> Ok[T] | Exited | None:
-        ended = self.child.exit
-        return None if ended is None else outcome_of(self.child, ended)
 
     def _caller_ended(self, caller: asyncio.Task[Any]) -> None:
         if caller.cancelled() or caller.exception() is not None:
@@ -172,7 +181,7 @@ class AsyncTask(Generic[T]):
 
     def _task_ended(self, ended: Exit) -> None:
         caller = self._caller
-        self._unlink()
+        self.ignore()
         if caller is not None and ended.kind != "normal" and not self._awaiting:
             # `gather` and `wait_for` begin to await it in the loop's next turn.
             self.child.loop.call_soon(self._tell, caller, ended)
@@ -186,10 +195,102 @@ class AsyncTask(Generic[T]):
         elif not caller.done():
             caller.cancel(f"the linked task {self.name} ended: {ended}")
 
-    def _unlink(self) -> None:
+    def begin_awaiting(self, ended: Callable[[Exit], object]) -> None:
+        """Call `ended` at its end, which nobody else has to be told of meanwhile. For `await_many`."""
+        self._awaiting += 1
+        self.child.monitor(ended)
+
+    def end_awaiting(self, ended: Callable[[Exit], object]) -> None:
+        """End `begin_awaiting`."""
+        self._awaiting -= 1
+        self._was_awaited = self._was_awaited or self.done
+        self.child.demonitor(ended)
+
+    def ignore(self) -> None:
+        """Unlink the task: neither end affects the other from now on. As Elixir's `Task.ignore`."""
         caller, self._caller = self._caller, None
         if isinstance(caller, asyncio.Future):
             caller.remove_done_callback(self._caller_ended)
+
+
+async def await_many(tasks: Iterable[AsyncTask[T]], *, timeout: float = POLL_S) -> list[T]:  # noqa: ASYNC109 - OTP's option
+    """Wait for all of the tasks and return their results, in their order. As Elixir's `Task.await_many`.
+
+    Raise the error of the first that ends without a result, as soon as it does, and TimeoutError after
+    `timeout` seconds; math.inf is no limit. The other tasks go on, unless they are linked to a caller whom
+    the error ends. On the supervisor's loop.
+    """
+    many = list(tasks)
+    if not await _ended(many, timeout, len(many), until_exit=True):
+        late = [task.name for task in many if not task.done]
+        text = f"{len(late)} of {len(many)} tasks did not end within {timeout:g} s, {late[0]} is one"
+        raise TimeoutError(f"{text}; they go on")
+    for task in many:
+        if isinstance(exited := task.outcome, Exited):
+            raise error_of(task.child, exited.exit)
+    return [outcome.value for task in many if isinstance(outcome := task.outcome, Ok)]
+
+
+async def yield_many(
+    tasks: Iterable[AsyncTask[T]],
+    *,
+    timeout: float = POLL_S,  # noqa: ASYNC109 - OTP's option
+    limit: int | None = None,
+    on_timeout: Literal["nothing", "ignore", "kill_task"] = "nothing",
+) -> list[tuple[AsyncTask[T], Ok[T] | Exited | None]]:
+    """Wait until the tasks, or `limit` of them, have ended, at most `timeout` seconds.
+
+    Return each task with its outcome, in their order; None if it has not ended. Does not raise the tasks'
+    errors. If the time is over, the tasks that have not ended go on ("nothing", the default), go on unlinked
+    ("ignore"), or are killed ("kill_task"). As Elixir's `Task.yield_many`. Raise ValueError for options out
+    of range. On the supervisor's loop.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit is {limit}: expected at least 1, or None for all")
+    if on_timeout not in {"nothing", "ignore", "kill_task"}:
+        raise ValueError(f"on_timeout is {on_timeout!r}: expected 'nothing', 'ignore' or 'kill_task'")
+    many = list(tasks)
+    in_time = await _ended(many, timeout, len(many) if limit is None else min(limit, len(many)))
+    late = [] if in_time else [task for task in many if not task.done]
+    if on_timeout == "kill_task":
+        killed = await asyncio.gather(*(task.shutdown("brutal_kill") for task in late))
+        outcomes = {task: task.outcome for task in many} | dict(zip(late, killed, strict=True))
+        return [(task, outcomes[task]) for task in many]
+    if on_timeout == "ignore":
+        for task in late:
+            task.ignore()
+    return [(task, task.outcome) for task in many]
+
+
+async def _ended(
+    tasks: Sequence[AsyncTask[Any]], seconds: float, wanted: int, *, until_exit: bool = False
+) -> bool:
+    """Wait until `wanted` of the tasks have ended, or one without a result; return False after `seconds`."""
+    if not tasks:
+        return True
+    woken = asyncio.get_running_loop().create_future()
+    left = wanted
+
+    def ended(how: Exit) -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0 or (until_exit and how.kind != "normal"):
+            settle(woken)
+            left = 0
+
+    for task in tasks:
+        task.begin_awaiting(ended)
+    timer = None
+    if seconds < math.inf:
+        timer = tasks[0].child.supervisor.clock.call_later(seconds, partial(settle, woken))
+    try:
+        await woken
+    finally:
+        if timer is not None:
+            timer.cancel()
+        for task in tasks:
+            task.end_awaiting(ended)
+    return left <= 0
 
 
 def outcome_of(child: AnsweringChild, ended: Exit) -> Ok[Any] | Exited:

@@ -277,3 +277,31 @@ class Model(RuleBasedStateMachine):
 
 
 TestARegistryAgreesWithAListOfEntries = Model.TestCase
+
+
+@with_registry("duplicate")
+async def test_entries_are_selected_by_key_owner_and_value(registry: Registry) -> None:
+    async with Echo.start() as one, Echo.start() as other:
+        registry.register("news", one, 1)
+        registry.register("news", other, 2)
+        registry.register("sport", one, 3)
+        assert registry.select(lambda key, _entry: key == "sport") == [("sport", Entry(one, 3))]
+        assert registry.select(lambda _key, entry: entry.owner is one and entry.value < 3) == [
+            ("news", Entry(one, 1))
+        ]
+        assert await asyncio.to_thread(registry.select, lambda _key, entry: entry.value > 1) == [
+            ("news", Entry(other, 2)),
+            ("sport", Entry(one, 3)),
+        ]
+    assert registry.select(lambda _key, _entry: True) == []
+
+
+@with_registry("unique")
+async def test_a_registry_keeps_values_of_its_own_apart_from_its_entries(registry: Registry) -> None:
+    registry.put_meta("policy", {"max": 3})
+    registry.put_meta(("a", 1), None)
+    assert (registry.meta("policy"), registry.meta(("a", 1), 7)) == ({"max": 3}, None)
+    assert (registry.meta("no such"), registry.meta("no such", 7)) == (None, 7)
+    registry.delete_meta("policy")
+    registry.delete_meta("policy")
+    assert (registry.meta("policy"), registry.entries(), registry.count) == (None, [], 0)

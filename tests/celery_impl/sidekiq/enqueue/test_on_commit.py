@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -27,6 +30,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scop
 from celery_impl.sidekiq import ArgumentsError, Duplicate, Sidekiq
 from celery_impl.sidekiq.enqueue.on_commit import DeferredJob, NotSentError, delay_on_commit
 from celery_impl.sidekiq.limits import unique
+from tests.celery_impl.conftest import ROOT
 
 
 class Base(DeclarativeBase):
@@ -73,7 +77,7 @@ def test_a_job_is_sent_after_the_commit_and_not_before(lab: Any, engine: Any, no
     with Session(engine) as session:
         session.add(Row(name="a"))
         session.flush()
-        result = note.delay_on_commit(session, "a")
+        result = note.delay_on_commit("a", session=session)
         assert sent(lab) == []
         session.commit()
 
@@ -93,7 +97,7 @@ def test_when_the_job_is_sent_another_connection_sees_the_row(engine: Any, note:
     try:
         with Session(engine) as session, session.begin():
             session.add(Row(name="a"))
-            note.delay_on_commit(session, "a")
+            note.delay_on_commit("a", session=session)
     finally:
         signals.before_task_publish.disconnect(look)
 
@@ -125,11 +129,11 @@ def test_a_job_of_a_transaction_that_did_not_commit_is_dropped_for_good(
     session = Session(engine)
     with suppress(LookupError, IntegrityError), session.begin():
         session.add(Row(name="a"))
-        note.delay_on_commit(session, "dropped")
+        note.delay_on_commit("dropped", session=session)
         end(session)
     assert not [found for found in gc.get_objects() if isinstance(found, DeferredJob)], "the session lives on"
     with session.begin():
-        note.delay_on_commit(session, "next")
+        note.delay_on_commit("next", session=session)
     session.close()
 
     assert sent(lab) == ["next"]
@@ -139,19 +143,19 @@ def test_a_savepoint_hands_its_jobs_on_and_one_that_is_rolled_back_takes_them_wi
     lab: Any, engine: Any, note: Any
 ) -> None:
     with Session(engine) as session, session.begin():
-        note.delay_on_commit(session, "first")
+        note.delay_on_commit("first", session=session)
         with session.begin_nested():
-            note.delay_on_commit(session, "kept")
+            note.delay_on_commit("kept", session=session)
             with suppress(LookupError), session.begin_nested():
-                note.delay_on_commit(session, "dropped")
+                note.delay_on_commit("dropped", session=session)
                 fail(session)
             with session.begin_nested():
-                note.delay_on_commit(session, "kept too")
+                note.delay_on_commit("kept too", session=session)
         with session.begin_nested() as savepoint:
             with session.begin_nested():
-                note.delay_on_commit(session, "released, then dropped")
+                note.delay_on_commit("released, then dropped", session=session)
             savepoint.rollback()
-        note.delay_on_commit(session, "last")
+        note.delay_on_commit("last", session=session)
         assert sent(lab) == []
 
     assert sent(lab) == ["first", "kept", "kept too", "last"]
@@ -159,7 +163,7 @@ def test_a_savepoint_hands_its_jobs_on_and_one_that_is_rolled_back_takes_them_wi
 
 def test_a_job_may_be_asked_for_while_the_session_flushes(lab: Any, engine: Any, note: Any) -> None:
     def after_insert(_mapper: Any, _connection: Any, row: Any) -> None:
-        note.delay_on_commit(session, row.name)
+        note.delay_on_commit(row.name, session=session)
 
     event.listen(Row, "after_insert", after_insert)
     try:
@@ -178,7 +182,7 @@ def test_a_job_may_be_asked_for_while_the_session_flushes(lab: Any, engine: Any,
 
 def test_a_session_that_has_not_begun_begins(lab: Any, engine: Any, note: Any) -> None:
     with Session(engine) as session:
-        note.delay_on_commit(session, "a")
+        note.delay_on_commit("a", session=session)
         assert session.in_transaction()
         assert sent(lab) == []
         session.commit()
@@ -189,11 +193,13 @@ def test_a_session_that_has_not_begun_begins(lab: Any, engine: Any, note: Any) -
 def test_what_cannot_be_sent_is_refused_at_the_call(lab: Any, engine: Any, note: Any) -> None:
     with Session(engine) as session, session.begin():
         with pytest.raises(ArgumentsError, match=r"args\[0\]"):
-            note.delay_on_commit(session, Row(name="a"))
+            note.delay_on_commit(Row(name="a"), session=session)
         with pytest.raises(TypeError, match="job"):
-            note.delay_on_commit(session)
+            note.delay_on_commit(session=session)
+        with pytest.raises(TypeError, match="needs session="):
+            note.delay_on_commit("a")
         with pytest.raises(TypeError, match="expected a session"):
-            note.delay_on_commit(engine, "a")
+            note.delay_on_commit("a", session=engine)
 
     assert sent(lab) == []
 
@@ -201,7 +207,7 @@ def test_what_cannot_be_sent_is_refused_at_the_call(lab: Any, engine: Any, note:
 def test_the_arguments_are_those_of_the_call(lab: Any, engine: Any, note: Any) -> None:
     names = ["a"]
     with Session(engine) as session, session.begin():
-        note.delay_on_commit(session, names)
+        note.delay_on_commit(names, session=session)
         names.append("b")
 
     assert sent(lab) == ["a"]
@@ -213,8 +219,8 @@ def test_a_broker_that_is_away_raises_after_the_commit_with_all_that_was_not_sen
     lab.broker.pause()
     with Session(engine) as session:
         session.add(Row(name="a"))
-        first = note.delay_on_commit(session, "one")
-        second = note.delay_on_commit(session, "two", token="hunter2")  # noqa: S106 - not to be shown
+        first = note.delay_on_commit("one", session=session)
+        second = note.delay_on_commit("two", token="hunter2", session=session)  # noqa: S106 - not to be shown
         with pytest.raises(
             NotSentError, match=r"committed, but not sent .*\('one'\).*\('two', token="
         ) as caught:
@@ -232,8 +238,8 @@ def test_with_a_buffer_the_jobs_of_a_commit_are_kept(lab: Any, engine: Any) -> N
     sample = lab.sample(BUFFER="10")
     lab.broker.kill()
     with Session(engine) as session, session.begin():
-        sample.note.delay_on_commit(session, "one")
-        sample.note.delay_on_commit(session, "two")
+        sample.note.delay_on_commit("one", session=session)
+        sample.note.delay_on_commit("two", session=session)
     lab.broker.restart()
 
     lab.eventually(lambda: sent(lab) == ["one", "two"])
@@ -244,9 +250,9 @@ def test_a_duplicate_found_after_the_commit_is_not_sent_and_harms_nobody(
 ) -> None:
     single = note.app.task(name="commits.single", sidekiq_unique="until_done", shared=False)(note.run)
     with Session(engine) as session, session.begin():
-        first = single.delay_on_commit(session, "a")
-        single.delay_on_commit(session, "a")
-        note.delay_on_commit(session, "b")
+        first = single.delay_on_commit("a", session=session)
+        single.delay_on_commit("a", session=session)
+        note.delay_on_commit("b", session=session)
 
     assert sent(lab) == ["a", "b"]
     assert unique.holder(single, "a") == first.id
@@ -263,7 +269,7 @@ def test_scoped_and_asynchronous_sessions_are_taken_too(lab: Any, engine: Any, n
 
     async def asynchronous() -> None:
         session = AsyncSession()
-        note.delay_on_commit(session, "async")
+        note.delay_on_commit("async", session=session)
         await session.commit()
         await session.close()
 
@@ -273,8 +279,8 @@ def test_scoped_and_asynchronous_sessions_are_taken_too(lab: Any, engine: Any, n
 
 def test_two_sessions_know_nothing_of_each_other(lab: Any, engine: Any, note: Any) -> None:
     with Session(engine) as one, Session(engine) as two:
-        note.delay_on_commit(one, "one")
-        note.delay_on_commit(two, "two")
+        note.delay_on_commit("one", session=one)
+        note.delay_on_commit("two", session=two)
         two.commit()
         assert sent(lab) == ["two"]
         one.rollback()
@@ -315,7 +321,7 @@ class CommitMachine(RuleBasedStateMachine):
         self.number += 1
         name = f"job{self.number}"
         self.session.add(Row(name=name))
-        self.note.delay_on_commit(self.session, name)
+        self.note.delay_on_commit(name, session=self.session)
         self.stack[-1].append(name)
 
     @precondition(lambda self: 0 < len(self.stack) < 4)
@@ -372,3 +378,49 @@ def test_no_sequence_of_transactions_and_savepoints_sends_what_did_not_commit(
             suppress_health_check=[HealthCheck.too_slow],
         ),
     )
+
+
+DJANGO = """
+import django
+from django.conf import settings
+
+settings.configure(
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}, USE_TZ=True
+)
+django.setup()
+from celery import Celery
+from django.db import transaction
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+
+from celery_impl.sidekiq import Sidekiq
+from celery_impl.sidekiq.testing import fake
+
+app = Celery("site", broker="redis://127.0.0.1:1/0")
+Sidekiq(app)
+
+
+@app.task
+def welcome(user):
+    pass
+
+
+with fake(app) as jobs:
+    with transaction.atomic():
+        print(welcome.delay_on_commit(7), welcome.apply_async_on_commit((8,)), len(jobs))
+    print([job.args for job in jobs.enqueued])
+    with Session(create_engine("sqlite://")) as session, session.begin():
+        welcome.delay_on_commit(9, session=session)
+    print([job.args for job in jobs.enqueued][2:])
+"""
+
+
+def test_a_task_of_django_keeps_djangos_delay_on_commit_and_takes_a_session_of_sqlalchemy_too(
+    tmp_path: Any,
+) -> None:
+    (tmp_path / "site_settings.py").touch()  # Celery's support of Django looks for the variable alone
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "site_settings", "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-c", DJANGO], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines() == ["None None 0", "[[7], [8]]", "[[9]]"], done.stderr

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import OrderedDict
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import IntEnum
+from importlib.util import find_spec
 from typing import Any
+from uuid import UUID
 
 import pytest
 from celery import Celery, chain
@@ -14,6 +19,7 @@ from hypothesis import strategies as st
 from celery_impl.sidekiq import ArgumentsError, Sidekiq
 from celery_impl.sidekiq.api import DeadSet
 from celery_impl.sidekiq.jobs.strict_arguments import DEPTH_LIMIT, check
+from celery_impl.sidekiq.testing import fake
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -24,6 +30,20 @@ JSON = st.recursive(
 
 class Colour(IntEnum):
     RED = 1
+
+
+@dataclass
+class Point:
+    """Something with `==` of its own."""
+
+    x: int
+
+
+class Plain:
+    """Something that equals itself alone."""
+
+    def __init__(self, x: int) -> None:
+        self.x = x
 
 
 def nested(depth: int) -> Any:
@@ -45,8 +65,8 @@ def test_what_json_gives_back_is_taken(args: list[Any], kwargs: dict[str, Any]) 
         (((1, 2),), {}, r"args\[0\] is of type tuple.*send a list"),
         ((0, {"user": [{"tags": {1, 2}}]}), {}, r"args\[1\]\['user'\]\[0\]\['tags'\] is of type set"),
         (({1: "a"},), {}, r"args\[0\] has the key 1.*send '1'"),
-        ((), {"at": datetime(2026, 1, 1, tzinfo=UTC)}, r"kwargs\['at'\] is of type datetime"),
-        ((b"x",), {}, r"args\[0\] is of type bytes"),
+        ((), {"at": timedelta(1)}, r"kwargs\['at'\] is of type timedelta"),
+        (([datetime(2026, 1, 1, tzinfo=UTC), (1,)],), {}, r"args\[0\]\[1\] is of type tuple"),
         ((float("nan"),), {}, r"args\[0\] is the float nan"),
         (([float("inf")],), {}, r"args\[0\]\[0\] is the float inf"),
         ((Colour.RED,), {}, r"args\[0\] is of type Colour.*plain int"),
@@ -57,6 +77,69 @@ def test_what_json_gives_back_is_taken(args: list[Any], kwargs: dict[str, Any]) 
 def test_what_it_does_not_is_refused_with_its_path(args: Any, kwargs: Any, path: str) -> None:
     with pytest.raises(ArgumentsError, match=f"^mail.send: {path}"):
         check("mail.send", args, kwargs)
+
+
+ID = UUID(int=7)
+NEEDS_MSGPACK = pytest.mark.skipif(find_spec("msgpack") is None, reason="pip install msgpack")
+
+
+@pytest.mark.parametrize(
+    ("serializer", "value"),
+    [
+        ("json", [ID, {"at": datetime(2026, 1, 1, tzinfo=UTC), "day": date(2026, 1, 1)}, Decimal("1.10")]),
+        ("json", b"bytes"),
+        ("pickle", (1, {2, 3}, {4: (5,)}, Colour.RED, Point(1), Plain(2), timedelta(1))),
+        ("pickle", float("nan")),
+        pytest.param("msgpack", [b"bytes", {"a": 1.5}], marks=NEEDS_MSGPACK),
+        ("no such serializer", (1,)),
+    ],
+)
+def test_what_the_serializer_of_the_job_gives_back_is_taken(serializer: str, value: Any) -> None:
+    check("t", (value,), {"also": value}, serializer=serializer)
+
+
+@pytest.mark.parametrize(
+    ("serializer", "value", "text"),
+    [
+        ("json", {"ids": (ID,)}, r"args\[0\]\['ids'\] is of type tuple, which JSON does not give back"),
+        ("json", Point(1), r"args\[0\] is of type Point, which JSON"),
+        pytest.param(
+            "msgpack", [(1,)], r"args\[0\]\[0\] is of type tuple, which msgpack", marks=NEEDS_MSGPACK
+        ),
+        pytest.param("msgpack", {1: 2}, r"args\[0\] has the key 1, which msgpack", marks=NEEDS_MSGPACK),
+        ("pickle", ((1, threading.Lock()),), r"args\[0\]\[0\]\[1\] is of type lock, which pickle does not"),
+    ],
+)
+def test_what_it_does_not_give_back_is_refused_with_the_switch_that_lets_it_pass(
+    serializer: str, value: Any, text: str
+) -> None:
+    with pytest.raises(ArgumentsError, match=f"{text}.* or sidekiq_strict_arguments=False on the task"):
+        check("t", (value,), {}, serializer=serializer)
+
+
+def test_the_serializer_is_that_of_the_call_else_of_the_task_else_of_the_app(app: Celery) -> None:
+    Sidekiq(app)
+    app.conf.update(task_serializer="pickle", accept_content=["json", "pickle"])
+
+    @app.task(name="of.app", shared=False)
+    def of_app(value: Any) -> None: ...
+
+    @app.task(name="of.task", shared=False, serializer="json")
+    def of_task(value: Any) -> None: ...
+
+    with fake(app) as jobs:
+        of_app.delay((1,))
+        app.send_task("of.app", ((1,),))
+        of_task.apply_async(((1,),), serializer="pickle")
+        for refused in (
+            lambda: of_task.delay((1,)),
+            lambda: of_app.apply_async(((1,),), serializer="json"),
+            lambda: app.send_task("of.app", ((1,),), serializer="json"),
+            lambda: of_task.apply(((1,),)),
+        ):
+            with pytest.raises(ArgumentsError, match="JSON does not give back"):
+                refused()  # type: ignore[no-untyped-call] # app.task is untyped
+        assert jobs.drain() == 3
 
 
 def test_as_deep_as_the_limit_is_taken_and_what_contains_itself_is_refused() -> None:

@@ -13,6 +13,7 @@ from kombu.utils.imports import symbol_by_name
 
 from celery_impl.sidekiq import Schedule, Sidekiq, SidekiqTask
 from celery_impl.sidekiq.api import DeadSet
+from celery_impl.sidekiq.middleware.entry_points import TaskClassError
 from celery_impl.sidekiq.testing import fake
 from celery_impl.sidekiq.worker.request import SidekiqRequest
 
@@ -121,6 +122,92 @@ def test_a_task_keeps_the_request_class_of_its_own(app: Celery) -> None:
     assert issubclass(job.Request, OwnRequest)
     assert issubclass(job.Request, SidekiqRequest)
     assert symbol_by_name(mine.Request) is SidekiqRequest
+
+
+class Locking(Task[Any, Any]):
+    """As celery-once and celery-singleton: it takes a lock as a job is sent, and frees it when that ends."""
+
+    abstract = True
+    locked: set[str] = set()  # noqa: RUF012 - one for all, as a lock is
+
+    def apply_async(self, *args: Any, **options: Any) -> Any:
+        if str(self.name) in self.locked:
+            raise LookupError("queued already")
+        self.locked.add(str(self.name))
+        return super().apply_async(*args, **options)
+
+    def on_failure(self, *_: Any) -> None:
+        self.locked.discard(str(self.name))
+
+
+def test_a_lock_that_a_job_took_when_it_was_sent_does_not_turn_its_own_retry_or_burial_away(
+    app: Celery,
+) -> None:
+    Sidekiq(app, schedule=Schedule(limit=1))
+
+    @app.task(name="locks", base=Locking, shared=False)
+    def locks() -> None:
+        raise ValueError
+
+    with fake(app) as jobs:
+        locks.delay()
+        with pytest.raises(LookupError, match="queued already"):
+            locks.delay()
+        assert jobs.drain(retries=True) == 2
+        [dead] = jobs.dead
+        assert dead.message is not None
+        locks.delay()
+
+
+def test_a_class_that_takes_jobs_by_a_strategy_of_its_own_is_refused_or_runs_as_celery_has_it(
+    app: Celery,
+) -> None:
+    Sidekiq(app)
+
+    class Batched(Task[Any, Any]):
+        abstract = True
+        Strategy = "celery.worker.strategy:own"
+
+    with pytest.raises(
+        TaskClassError, match=r"task batch: its class \S*Batched .*set sidekiq_retry=False on it, and"
+    ):
+        _ = app.task(name="batch", base=Batched, shared=False)(nothing).name
+    with pytest.raises(TaskClassError, match="on it and leave out sidekiq_unique"):
+        _ = app.task(
+            name="one", base=Batched, shared=False, sidekiq_retry=False, sidekiq_unique="until_done"
+        )(nothing).name
+    plain: Any = app.task(name="plain", base=Batched, shared=False, sidekiq_retry=False)(nothing)
+    plain.push_request(called_directly=False, id="1")
+    assert plain() is None
+
+
+def test_a_class_with_a_metaclass_is_adopted_and_one_that_no_class_can_stand_before_is_refused(
+    app: Celery,
+) -> None:
+    Sidekiq(app)
+
+    class Registering(type):
+        made: list[str] = []  # noqa: RUF012 - as above
+
+        def __init__(cls, name: str, *rest: Any) -> None:
+            super().__init__(name, *rest)
+            cls.made.append(name)
+
+    class Registered(Task[Any, Any], metaclass=Registering):
+        abstract = True
+
+    class Choosy(type):
+        def __new__(cls, name: str, bases: Any, body: Any, **_: Any) -> Any:
+            if any(issubclass(base, SidekiqTask) for base in bases):
+                raise TypeError("no bases of others")
+            return super().__new__(cls, name, bases, body)
+
+    class Chosen(Task[Any, Any], metaclass=Choosy):
+        abstract = True
+
+    assert app.task(name="fine", base=Registered, shared=False)(nothing).name == "fine"
+    with pytest.raises(TaskClassError, match=r"task bad: .* its class .*Chosen \(no bases of others\)"):
+        _ = app.task(name="bad", base=Chosen, shared=False)(nothing).name
 
 
 def test_the_parts_of_celery_by_which_tasks_enter_the_chains_are_as_we_know_them() -> None:

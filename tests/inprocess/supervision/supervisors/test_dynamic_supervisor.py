@@ -9,8 +9,10 @@ import pytest
 
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.core.exits import Exit, Ignore, Restart, Stop
+from inprocess.supervision.core.names import whereis
+from inprocess.supervision.servers import sys
 from inprocess.supervision.servers.gen_server import GenServer
-from inprocess.supervision.supervisors.child_spec import ChildSpec
+from inprocess.supervision.supervisors.child_spec import ChildCounts, ChildSpec
 from inprocess.supervision.supervisors.dynamic_supervisor import STOPS_PER_STEP, DynamicSupervisor
 from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor, partition_of
 from inprocess.testing import FakeClock, settle
@@ -221,3 +223,90 @@ def test_equal_keys_go_to_the_same_copy_and_all_copies_are_used() -> None:
 
 def test_the_route_of_a_key_is_the_same_in_every_process() -> None:
     assert [partition_of(key, 7) for key in (9, -9, "user", b"user", ("a", 1))] == [2, 2, 6, 6, 5]
+
+
+def test_children_are_counted_by_type_and_those_that_restart_are_not_active() -> None:
+    async def test() -> None:
+        async with DynamicSupervisor.start(max_restarts=9) as supervisor:
+            crashing = await started(supervisor)
+            await started(supervisor)
+            below = await supervisor.start_child(
+                ChildSpec("below", DynamicSupervisor.start, type="supervisor")
+            )
+            assert supervisor.count_children() == ChildCounts(specs=3, active=3, supervisors=1, workers=2)
+            await sys.suspend(supervisor)
+            crashing.cast(ValueError("oh"))
+            await settle()
+            assert supervisor.count_children() == ChildCounts(specs=3, active=2, supervisors=1, workers=2)
+            assert await asyncio.to_thread(supervisor.count_children) == supervisor.count_children()
+            await sys.resume(supervisor)
+            await settle()
+            assert isinstance(below, DynamicSupervisor)
+            await supervisor.terminate_child(below)
+            assert supervisor.count_children() == ChildCounts(specs=2, active=2, supervisors=0, workers=2)
+
+    run(test)
+
+
+def test_a_child_that_is_about_to_be_restarted_can_be_ended() -> None:
+    async def test() -> None:
+        async with DynamicSupervisor.start() as supervisor:
+            child, other = await started(supervisor), await started(supervisor)
+            child.cast(ValueError("oh"))
+            child.monitor(
+                lambda _exit: ending.append(asyncio.ensure_future(supervisor.terminate_child(child)))
+            )
+            ending: list[asyncio.Task[None]] = []
+            await settle()
+            await ending[0]
+            assert (supervisor.count, supervisor.restarts, other.exit) == (1, 0, None)
+            with pytest.raises(NoSuchChildError):
+                await supervisor.terminate_child(child)
+
+    run(test)
+
+
+def test_a_child_whose_start_fails_again_and_again_can_be_ended() -> None:
+    async def test() -> None:
+        async with DynamicSupervisor.start(max_restarts=10_000) as supervisor:
+            child = await started(supervisor)
+            Item.failures = 10_000
+            child.cast(ValueError("oh"))
+            await settle(3)
+            await supervisor.terminate_child(child)
+            tried = supervisor.restarts
+            await settle()
+            assert (supervisor.count, supervisor.restarts) == (0, tried)
+            assert tried > 0
+
+    try:
+        run(test)
+    finally:
+        Item.failures = 0
+
+
+def test_a_child_in_the_init_of_its_restart_can_be_ended() -> None:
+    async def test() -> None:
+        begun = asyncio.Event()
+        inits: list[Slow] = []
+
+        class Slow(GenServer):
+            async def init(self) -> None:
+                inits.append(self)
+                if len(inits) > 1:
+                    begun.set()
+                    await asyncio.Event().wait()
+
+            def handle_cast(self, message: Any, /) -> None:
+                raise message
+
+        async with DynamicSupervisor.start() as supervisor:
+            child = await supervisor.start_child(ChildSpec("slow", lambda: Slow.start(name="slow")))
+            assert isinstance(child, Slow)
+            child.cast(ValueError("oh"))
+            await begun.wait()
+            await supervisor.terminate_child(child)
+            assert inits[1].exit is not None
+            assert (supervisor.count, whereis("slow")) == (0, None)
+
+    run(test)

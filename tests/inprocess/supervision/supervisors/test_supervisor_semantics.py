@@ -25,9 +25,8 @@ from inprocess.supervision.core.exits import Exit, Ignore, Restart, Shutdown, St
 from inprocess.supervision.core.names import whereis
 from inprocess.supervision.core.process import SHUTDOWN_S, Process
 from inprocess.supervision.servers.gen_server import GenServer
-from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildSpec
+from inprocess.supervision.supervisors.child_spec import AutoShutdown, ChildCounts, ChildSpec
 from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
-from inprocess.supervision.supervisors.ordered_children import ChildCounts
 from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor
 from inprocess.supervision.supervisors.supervisor import Supervisor
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor

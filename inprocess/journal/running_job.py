@@ -1,0 +1,149 @@
+"""RunningJob: one run of a job in this process, as its runner, a drain and the observer see it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from functools import partial
+from typing import Any, Final
+
+from inprocess.journal.model.codec import Codecs
+from inprocess.journal.model.errors import CodecError, GiveUp, RetryAfter
+from inprocess.journal.model.job import ERROR_CHARACTERS, SECOND, CurrentJob, Row, now_us
+from inprocess.journal.model.operations import AnyOperation, Fail, Park
+from inprocess.journal.task import DurableTask
+from inprocess.supervision.core.exits import NORMAL, Exit, Shutdown, Stop
+from inprocess.supervision.core.redact import redact_call, scrub, text_of
+from inprocess.supervision.isolation import isolation
+from inprocess.supervision.tasks.child import Child
+
+_current: ContextVar[CurrentJob] = ContextVar("inprocess.journal.current_job")
+
+#: The outcome of a job that is done.
+DONE: Final = "done"
+
+
+def current_job() -> CurrentJob | None:
+    """Return the job that the caller runs for, or None. Also works in a task's threads."""
+    return _current.get(None)
+
+
+class RunningJob:
+    """A claimed row and the child that runs it. `outcome` is None until the run has one."""
+
+    __slots__ = ("_codecs", "child", "error", "exit", "is_suspect", "outcome", "row", "task")
+
+    def __init__(self, row: Row, task: DurableTask[Any, Any], codecs: Codecs, *, is_suspect: bool) -> None:
+        self.row = row
+        self.task = task
+        self._codecs = codecs
+        #: Whether its process has died so often that it runs alone among its kind.
+        self.is_suspect = is_suspect
+        self.child: Child | None = None
+        #: DONE, or the operation that writes what became of it; None if it must be given back.
+        self.outcome: str | AnyOperation | None = None
+        #: What it raised.
+        self.error: BaseException | None = None
+        #: Set once its row is out of this process's hands; then a drain has nothing to report.
+        self.exit: Exit | None = None
+
+    @property
+    def name(self) -> str:
+        """Task and id, for reports."""
+        return f"{self.row.fn}[{self.row.id}]"
+
+    @property
+    def state(self) -> str:
+        """As of its child."""
+        return "waiting" if self.child is None else self.child.state
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt, from 1."""
+        return self.row.attempt
+
+    def describe(self) -> str:
+        """Return the call, arguments truncated and secrets hidden, and the id."""
+        try:
+            args, kwargs = self._codecs.loads(self.row.codec, self.row.args)
+        except CodecError:
+            return self.name
+        return f"{redact_call(self.task.function, args, kwargs)} [{self.row.id}]"
+
+    def settled(self) -> None:
+        """Note that its row is written, or was given back: nothing is lost with this process."""
+        self.exit = NORMAL
+
+    async def run(self) -> None:
+        """Run the task once and set `outcome`. Raise nothing but a cancellation, and what ends the loop."""
+        row, task = self.row, self.task
+        _current.set(CurrentJob(row.id, row.fn, row.key, row.attempt, row.max_attempts, row.token))
+        try:
+            args, kwargs = self._codecs.loads(row.codec, row.args)
+        except CodecError as error:
+            self.outcome = self._park(str(error))
+            return
+        try:
+            if task.is_on_loop:
+                await self._on_loop(args, kwargs)
+            else:
+                await self._elsewhere(args, kwargs)
+        except _MisfitError as misfit:
+            self.outcome = self._park(str(misfit))
+        except asyncio.CancelledError:
+            raise  # asked to end, or cancelled by a stranger: the runner knows
+        except (Stop, Shutdown):
+            self.outcome = DONE
+        except Exception as error:  # noqa: BLE001 - a failure of the task, whatever it is
+            self.fail(error)
+        except BaseException as error:
+            self.fail(error)
+            raise
+        else:
+            self.outcome = DONE
+
+    def fail(self, error: BaseException) -> None:
+        """Set the outcome of a run that raised this."""
+        row, retry = self.row, self.task.retry
+        self.error = error
+        now = now_us()
+        due: int | None = None
+        if isinstance(error, RetryAfter):
+            due = now + round(max(0.0, error.seconds) * SECOND)
+        elif retry is not None and not isinstance(error, GiveUp):
+            due = now + round(retry.delay(row.attempt) * SECOND)
+        if row.attempt >= row.max_attempts:
+            due = None
+        text = scrub(f"{type(error).__qualname__}: {text_of(error)}"[:ERROR_CHARACTERS])
+        self.outcome = Fail(row.n, row.token, due, text[:ERROR_CHARACTERS], now)
+
+    async def _on_loop(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        try:
+            coroutine = self.task.function(*args, **kwargs)
+        except TypeError as error:
+            if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
+                raise _MisfitError(f"{self.row.fn} has changed: {error}") from error
+            raise
+        await coroutine
+
+    async def _elsewhere(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        task = self.task
+        try:
+            task.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise _MisfitError(f"{self.row.fn}{task.signature} has changed: {error}") from error
+        await isolation.run(
+            partial(task.function, *args, **kwargs), (), task.isolation, name=self.name,
+            attempt=self.row.attempt, shutdown=task.shutdown, lost=self._lose,
+        )  # fmt: skip
+
+    def _lose(self) -> None:
+        if self.child is not None:
+            self.child.ensure_history().abandoned = True
+
+    def _park(self, reason: str) -> Park:
+        return Park(self.row.n, self.row.token, scrub(reason)[:ERROR_CHARACTERS], self.task.fingerprint)
+
+
+class _MisfitError(Exception):
+    """The function does not take the arguments of the row."""

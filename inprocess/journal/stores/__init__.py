@@ -1,0 +1,22 @@
+"""The databases that keep a journal: one folder each, an implementation of `model.store.Store`.
+
+All SQL is here, and what tells whether another process lives. Nothing here knows tasks or event loops. May
+use `model`.
+"""
+
+from __future__ import annotations
+
+from inprocess.journal.model.errors import JournalRefusedError
+from inprocess.journal.model.store import Store
+from inprocess.journal.stores.sqlite.store import SQLiteStore
+
+
+def make_store(url: str, *, app: str | None, durability: str) -> Store:
+    """Return a store for this URL, not yet open; raise JournalRefusedError for one that is none."""
+    scheme = url.partition("://")[0].partition("+")[0]
+    if scheme == "sqlite":
+        return SQLiteStore(url, app=app, durability=durability)
+    raise JournalRefusedError(
+        f"the journal's URL begins with {scheme!r}: expected sqlite:///app.db, or sqlite:////var/lib/app.db "
+        "for an absolute path"
+    )
