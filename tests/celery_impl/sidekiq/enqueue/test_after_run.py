@@ -102,7 +102,7 @@ def test_a_step_whose_result_the_next_one_refuses_is_in_the_dead_set(
     [dead] = lab.eventually(lambda: list(DeadSet(follows.app)))
 
     assert (dead.task, dead.args, dead.error_class) == ("gives_tuple", ["a"], "ArgumentsError")
-    assert "then: args[0]['at'] is of type datetime" in str(dead.error_message)
+    assert "then: args[0]['pair'] is of type tuple" in str(dead.error_message)
     with redis.Redis.from_url(results.url) as client:
         stored = lab.eventually(lambda: client.get("celery-task-meta-gives"))
     assert json.loads(stored)["status"] == "FAILURE"
