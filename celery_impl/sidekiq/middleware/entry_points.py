@@ -149,8 +149,11 @@ class Sender:
             client.client(self._app).ping()
 
 
-def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
-    """Have all jobs of the app sent through the chain: its class gets a class in front that does so."""
+def enter_client_chain(app: Celery[Any], chain: Chain, reconfigured: Callable[[], None]) -> None:
+    """Have all jobs of the app sent through the chain: its class gets a class in front that does so.
+
+    `reconfigured` is called when settings are loaded that replace the app's.
+    """
     own: Any = type(app)
 
     class Entering(own):  # type: ignore[misc] # the app's own class, Celery or one derived from it
@@ -173,6 +176,12 @@ def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
             chose_id = task_id is not None
             job = OutgoingJob(self, task_type, name, args, kwargs, task_id or uuid(), options, chose_id)
             return chain.last(job) if BURYING.get() else chain.call(job)
+
+        def config_from_object(self, *args: Any, **options: Any) -> Any:
+            """As the app's own; `Sidekiq(app)` then fits the new settings, or refuses them."""
+            found = super().config_from_object(*args, **options)
+            reconfigured()
+            return found
 
     Entering.__name__, Entering.__qualname__ = own.__name__, own.__qualname__
     Entering.__module__, Entering.__doc__ = own.__module__, own.__doc__

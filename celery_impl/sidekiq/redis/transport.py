@@ -24,13 +24,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from queue import Empty
 from typing import Any, Final
 
 import redis as client
+from kombu.exceptions import InconsistencyError
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.json import dumps
 from redis.backoff import NoBackoff
@@ -42,7 +44,7 @@ from celery_impl.sidekiq.redis.captured_sends import Capturing
 from celery_impl.sidekiq.redis.deadline import Bounded
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
 from celery_impl.sidekiq.redis.older_versions import OlderKombu
-from celery_impl.sidekiq.redis.refusals import Explained
+from celery_impl.sidekiq.redis.refusals import Explained, is_refusal
 from celery_impl.sidekiq.redis.server_clock import AskedClock
 from celery_impl.sidekiq.redis.set_moves import Moves, Source
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
@@ -89,6 +91,18 @@ class Channel(Capturing, redis.Channel, OlderKombu):
     def clock(self) -> AskedClock:
         """The time of this channel's broker."""
         return AskedClock(client.Redis(connection_pool=self.pool))
+
+    def refusals(self, queues: Iterable[str]) -> list[str]:
+        """Try what a worker of these queues does, without any effect; return what the broker refuses."""
+        tried = {what: _refusal(trial) for what, trial in self._trials(list(queues))}
+        return [f"a worker needs {what}: {text}" for what, text in tried.items() if text]
+
+    def _trials(self, queues: Sequence[str]) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What a worker needs, in words, and a call that fails where it may not have it."""
+        yield "scripts, and the keys sidekiq:*", partial(self.sets.promote, 0.0)
+        for queue in queues:
+            yield f"the keys {queue}*", partial(self.client.rpop, self._q_for_pri(queue, 0), 0)
+            yield f"the keys {self.keyprefix_queue % queue}", partial(self.get_table, queue)
 
     # Private parts of kombu's channel, pinned by a test.
     _q_for_pri: Any
@@ -197,6 +211,16 @@ class Transport(redis.Transport):
     """The transport that `broker_transport = "sidekiq"` names."""
 
     Channel = Channel
+
+
+def _refusal(trial: Callable[[], object]) -> str:
+    try:
+        trial()
+    except client.ResponseError as error:
+        return str(error) if is_refusal(error) else ""
+    except InconsistencyError:  # nobody has declared the queue yet
+        return ""
+    return ""
 
 
 def due_at(message: dict[str, Any]) -> float | None:
