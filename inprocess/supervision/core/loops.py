@@ -120,7 +120,7 @@ def import_waited_for(thread: int | None) -> str | None:
 
 
 def ends_with_its_loop(supervisor: EndsWithLoop, *, is_killed: bool) -> bool:
-    """Whether its loop is being closed, so that nothing may begin; it is then killed, and the log says why."""
+    """Whether its loop is being closed, so that nothing may begin; it is killed then, and says so."""
     if not supervisor.scheduler.is_closing():
         return False
     if not is_killed:
