@@ -27,10 +27,14 @@ TESTS = """
     @pytest.fixture(scope="module")
     def other_host():
         with network_hosts.two_hosts():
-            command = network_hosts.inside("B", [server_binary(), "--bind", network_hosts.ADDRESS, "--save",
-            ""]) broker = subprocess.Popen(command, stdout=subprocess.DEVNULL) holders = [holder.pid for
-            holder in network_hosts._holders.values()] Path("pids").write_text(" ".join(map(str, [broker.pid,
-            *holders]))) os.replace("pids", "ready") yield broker.terminate() broker.wait()
+            command = [server_binary(), "--bind", network_hosts.ADDRESS, "--save", ""]
+            broker = subprocess.Popen(network_hosts.inside("B", command), stdout=subprocess.DEVNULL)
+            holders = [holder.pid for holder in network_hosts._holders.values()]
+            Path("pids").write_text(" ".join(map(str, [broker.pid, *holders])))
+            os.replace("pids", "ready")
+            yield
+            broker.terminate()
+            broker.wait()
 
     def test_it(other_host):
         time.sleep(600)
@@ -43,8 +47,16 @@ def _where_there_can_be_two_hosts() -> None:
         pass
 
 
-@pytest.mark.parametrize("testers", [[], ["--numprocesses", "1"]])
-@pytest.mark.parametrize("end", ["ctrl-c", "interrupt", "kill"])
+@pytest.mark.parametrize(
+    ("end", "testers"),
+    [
+        ("ctrl-c", ["--numprocesses", "1"]),
+        pytest.param("ctrl-c", [], marks=pytest.mark.slow),
+        pytest.param("interrupt", ["--numprocesses", "1"], marks=pytest.mark.slow),
+        pytest.param("kill", [], marks=pytest.mark.slow),
+        pytest.param("kill", ["--numprocesses", "1"], marks=pytest.mark.slow),
+    ],
+)
 def test_nothing_is_left(end: str, testers: list[str], tmp_path: Path) -> None:
     (tmp_path / "test_hosts.py").write_text(textwrap.dedent(TESTS))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
