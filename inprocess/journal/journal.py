@@ -115,6 +115,11 @@ class Journal:
         """Whether its process runs here."""
         return self._runner is not None
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its database has the tables of a journal. Makes nothing; raise JournalError."""
+        return self._for_callers.is_there()
+
     # As a child of a supervision tree.
 
     def start(self, *, name: str | None = None, clock: Clock | None = None) -> Runner:

@@ -38,7 +38,10 @@ class Store(Protocol):
 
     @property
     def look_s(self) -> float | None:
-        """Seconds between two calls of `changed` while nothing else is to do; None if it wakes by itself."""
+        """Seconds between two calls of `changed` while nothing else is to do; None if it wakes us."""
+
+    def is_there(self) -> bool:
+        """Whether the database has a journal's tables. Makes nothing; raise JournalError."""
 
     def open(self, wake: Callable[[], object]) -> None:
         """Connect; bring the schema up to date under a lock.
