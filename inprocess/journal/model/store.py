@@ -25,6 +25,9 @@ class Transaction(Protocol):
     def run(self, statement: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run a statement with `?` for each parameter in it, and return its rows."""
 
+    def cure(self) -> str | None:
+        """What to change, if a transaction of the caller's that reads and then writes may be locked out."""
+
     def after_commit(self, wake: Callable[[], object]) -> bool:
         """Call `wake` after the commit. Return False if the library has no hook for that."""
 

@@ -159,11 +159,15 @@ class SQLiteStore:
                 f"within= is a transaction in {file or 'a database in memory'}, and the journal is "
                 f"{self.path}: both must be the same file; without within= the job has its own transaction"
             )
-        if not transaction.run("select 1 from sqlite_master where name = 'journal_job'", ()):
+        try:
+            # The first statement that touches the file: a transaction that has read may not write any more.
+            found = transaction.run(sql.INSERT, (*job, State.WAITING.value, None, 0, 0))
+        except Exception as error:
+            if "no such table: journal_job" not in str(error):
+                raise
             raise TransactionError(
                 f"the journal {self.path} has no tables yet: start it, or call its open(), before that"
-            )
-        found = transaction.run(sql.INSERT, (*job, State.WAITING.value, None, 0, 0))
+            ) from error
         if found:
             return op.Inserted(found[0][0], job.id, is_new=True)
         n, job_id = transaction.run(sql.THERE, (job.id, job.key))[0]
