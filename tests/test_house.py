@@ -48,11 +48,12 @@ FLOORS = {
         ("sending",),
         ("attach",),
         ("worker",),
+        ("worker_pool",),
         (".",),
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "journal", "testing", "."),
+        ("celery", "journal", "testing", "integrations", "."),
     ),
     "inprocess/journal": (
         ("model",),
@@ -60,6 +61,7 @@ FLOORS = {
         (".",),
         ("cli",),
     ),
+    "inprocess/integrations": (("django",), (".",)),
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),

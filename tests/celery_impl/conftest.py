@@ -78,16 +78,35 @@ class Worker:
         """SIGCONT after `pause`."""
         self._process.send_signal(signal.SIGCONT)
 
+    def begin_stop(self) -> None:
+        """SIGTERM, and do not wait."""
+        self._process.terminate()
+
+    def quit(self) -> None:
+        """SIGQUIT, Celery's cold shutdown, and do not wait."""
+        self._process.send_signal(signal.SIGQUIT)
+
     def terminate(self) -> None:
         self._process.terminate()
         self._process.wait(PATIENCE_S)
+
+    def terminate_group(self) -> None:
+        """SIGTERM to the main process and all others, as systemd does."""
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait(PATIENCE_S)
+
+    def kill_main(self) -> None:
+        """SIGKILL to the main process alone."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
 
 
 class Lab:
     """A broker, the sample app in a profile, workers, and what the jobs wrote."""
 
-    #: The module of the app, in this folder.
+    #: The module of the app, and the folder that it lies in.
     app = "sample_app"
+    apps = HERE
 
     def __init__(
         self, folder: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch, server: ForkServer
@@ -99,7 +118,7 @@ class Lab:
         self.sets = Sets(redis.Redis.from_url(broker.url))
         self.env = {
             **broker.environment,
-            "PYTHONPATH": f"{ROOT}:{HERE}",
+            "PYTHONPATH": f"{ROOT}:{self.apps}",
             "SAMPLE_LOG": str(folder / "runs"),
             "SIDEKIQ_RETRY_SCALE": "0.01",
         }
@@ -111,7 +130,7 @@ class Lab:
         self.env |= {"QUEUE_OR_TASK_PROFILE": profile, **env}
         for name, value in self.env.items():
             self._monkeypatch.setenv(name, value)
-        spec = importlib.util.spec_from_file_location(self.app, HERE / f"{self.app}.py")
+        spec = importlib.util.spec_from_file_location(self.app, self.apps / f"{self.app}.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)

@@ -9,8 +9,8 @@ through kombu's retries, each time: two thirds of what an enqueue costs. Here se
 
 The message is the same, field by field; a test compares them. What the short way does not know, it leaves to
 the long one: other options than `OPTIONS`, links, a producer or connection of the caller's, jobs sent by a
-running job, receivers of Celery's publish signals, results that are kept, exchanges that are not direct,
-compression, an `amqp` that is not Celery's way to a broker (`testing`).
+running job, receivers of Celery's publish signals, a `Producer.publish` that is wrapped, results that are
+kept, exchanges that are not direct, compression, an `amqp` that is not Celery's way to a broker (`testing`).
 
 A setting that is changed after an app's first job does not count here; for most of these neither does it in
 Celery's own.
@@ -20,19 +20,21 @@ from __future__ import annotations
 
 import os
 import threading
+from types import FunctionType
 from typing import Any, Final, Protocol
 
 from celery import signals
 from celery.app.amqp import AMQP
 from celery.backends.base import DisabledBackend
 from celery.utils.saferepr import saferepr
-from kombu import Queue, serialization
+from kombu import Producer, Queue, messaging, serialization
 from kombu.entity import maybe_delivery_mode
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
 
 from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.redis.deadline import left_s
+from celery_impl.sidekiq.redis.store import UNBOUNDED
 
 #: Levels of nested values in `argsrepr` where Celery has no setting for it (before 5.7).
 REPR_LEVELS: Final = 3
@@ -87,7 +89,9 @@ class FastEnqueue:
         self._begin()
         self._errors = self._connection.recoverable_connection_errors
         self._errors += self._connection.recoverable_channel_errors
-        limit = conf.broker_pool_limit
+        # kombu lets a channel have ten connections, and fails for the eleventh thread.
+        own = (conf.broker_transport_options or {}).get("max_connections")
+        limit = min(filter(None, (conf.broker_pool_limit, own)), default=None)
         self._places = threading.BoundedSemaphore(limit) if limit else None
         self._patience_s = conf.broker_pool_acquire_timeout
 
@@ -111,7 +115,7 @@ class FastEnqueue:
         task, args, kwargs = job.task, job.args, job.kwargs
         known = {name: value for name, value in job.options.items() if value is not None}
         result_cls = known.pop("result_cls", None) or task.AsyncResult
-        if not known.keys() <= USABLE or known.get("retry") or _watched():
+        if not known.keys() <= USABLE or known.get("retry") or _watched() or _wrapped():
             return None
         ignored = known.pop("ignore_result", task.ignore_result)
         if not ignored and not isinstance(task.backend, DisabledBackend):
@@ -173,7 +177,8 @@ class FastEnqueue:
 
     def _begin(self) -> None:
         """Begin anew with all that a broker may have forgotten; what other threads do goes on."""
-        self._connection = self._app.connection_for_write()
+        options = {**(self._app.conf.broker_transport_options or {}), "max_connections": UNBOUNDED}
+        self._connection = self._app.connection_for_write(transport_options=options)
         self._declared: set[str] = set()
         self._channel: Any = None
 
@@ -219,6 +224,12 @@ def _cached(owner: Any, name: str) -> Any:
     """Return the value of a cached property of kombu's, whose own access takes a lock each time."""
     found = vars(owner).get(name)
     return getattr(owner, name) if found is None else found
+
+
+def _wrapped() -> bool:
+    """Return whether kombu's `Producer.publish`, which the short way leaves out, is wrapped by a tracer."""
+    publish = Producer.publish  # an object that stands for the function may have its code, too
+    return not (isinstance(publish, FunctionType) and publish.__code__.co_filename == messaging.__file__)
 
 
 def _watched() -> bool:

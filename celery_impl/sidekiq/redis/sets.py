@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from celery_impl.sidekiq.jobs.entry_format import MARK, DeadJob, UnreadableError, split
+from celery_impl.sidekiq.jobs.entry_format import MARK, DeadJob, UnreadableError, queue_name, split
 from celery_impl.sidekiq.redis.queue_signal import SIGNAL
+from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 
 SCHEDULE: Final = "sidekiq:schedule"
 RETRY: Final = "sidekiq:retry"
@@ -36,8 +37,8 @@ COMPLAINTS: Final = 100
 # for a queue whose key is something else, stays for a person to find, and the next call looks behind it.
 # LLEN first: a script that fails half-way keeps what it has done.
 _PROMOTE: Final = """
-local moved, kept = 0, {}
-for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', ARGV[6], ARGV[2])) do
+local moved, kept, now = 0, {}, clock()
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', ARGV[6], ARGV[2])) do
     local from = #ARGV[5] + 1
     local cut = string.sub(entry, 1, #ARGV[5]) == ARGV[5] and string.find(entry, '\\n', from, true)
     local queue = cut and ARGV[3] .. string.sub(entry, from, cut - 1)
@@ -68,11 +69,11 @@ class Sets:
         self.client = client
         self.prefix = prefix
         self.signals = signals
-        self._promote = client.register_script(SIGNAL + _PROMOTE)
+        self._promote = client.register_script(CLOCK_S + SIGNAL + _PROMOTE)
         self._complained: set[bytes] = set()
 
-    def promote(self, now: float) -> int:
-        """Queue every entry that is due; return how many this call moved."""
+    def promote(self, now: float | None = None) -> int:
+        """Queue every entry that is due, by the server's clock or at `now`; return how many were moved."""
         return sum(self._promote_all(name, now) for name in (SCHEDULE, RETRY))
 
     def bury(self, dead_job: DeadJob) -> None:
@@ -94,6 +95,12 @@ class Sets:
         members: Any = self.client.zrange(self.prefix + name, 0, -1)
         return [message for _, message in _readable(members, split)]
 
+    def waiting_for(self, queue: str, name: str) -> list[bytes]:
+        """Return the entries of `schedule` or `retry` that wait for this queue."""
+        members: Any = self.client.zscan_iter(self.prefix + name, count=1000)
+        keys = ((member, key) for member, _ in members for key, _ in _readable([member], split))
+        return [member for member, key in keys if queue_name(key) == queue]
+
     def count_death(self, job_id: str) -> int:
         """Remember that a process died of this job and return how many did in the last 72 hours."""
         key = f"{self.prefix}{DEATHS}{job_id}"
@@ -106,10 +113,17 @@ class Sets:
         """Score the messages that are still in kombu's index of unacknowledged ones as fetched now."""
         self.client.zadd(self.prefix + index, dict.fromkeys(tags, now), xx=True)
 
-    def _promote_all(self, name: str, now: float) -> int:
+    def _promote_all(self, name: str, now: float | None) -> int:
         total = skipped = 0
         while True:
-            args: list[str | float] = [now, BATCH, self.prefix, int(self.signals), MARK, skipped]
+            args: list[str | float] = [
+                time_argument(now),
+                BATCH,
+                self.prefix,
+                int(self.signals),
+                MARK,
+                skipped,
+            ]
             answer: Any = self._promote(keys=[self.prefix + name], args=args)
             moved, kept = map(int, answer[:2])
             total, skipped = total + moved, skipped + kept

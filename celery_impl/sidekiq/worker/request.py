@@ -1,12 +1,20 @@
 """A job in the worker's main process, which acts when the job's process was killed.
 
 A killed process cannot retry or bury its own job, so its parent does. A job over the hard time limit goes to
-the dead set; a job whose process was lost goes back to the queue, until it has killed three.
+the dead set; a job whose process was lost goes back to the queue, until it has killed three. A process that
+ends because its worker was told to stop was not killed by its job: systemd and others send TERM to all
+processes of a service.
+
+Celery acknowledges a job by its event loop, which stands still while the worker connects again. A job that
+ends meanwhile in a thread of the worker is told to its lease at once, or it would be given back as one that
+nobody runs.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from celery.exceptions import Ignore, InvalidTaskError, Reject, TimeLimitExceeded, WorkerLostError
@@ -14,8 +22,11 @@ from celery.worker.request import Request
 
 from celery_impl.sidekiq.enqueue.death import give_up
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.lease.channel import Channel
+from celery_impl.sidekiq.lease.holder import ending, stopping
 from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.memory.store import memory_store
+from celery_impl.sidekiq.redis.transport import ETA_PROPERTY
 from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -28,7 +39,16 @@ class SidekiqRequest(Request):
     """A job in the worker's main process."""
 
     task: SidekiqTask
-    _context: Any  # private to Celery, pinned by a test
+    # Private to Celery, pinned by a test.
+    _context: Any
+    _eta: Any
+    _request_dict: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Celery derives a faster class for each task, with an `on_success` of its own."""
+        super().__init_subclass__(**options)
+        if "on_success" in vars(cls):
+            cls.on_success = _until_dealt_with(cls.on_success)  # type: ignore[method-assign] # the same one
 
     def __init__(self, message: Any, **options: Any) -> None:
         """Read a message; raise InvalidTaskError where a part is missing or of the wrong kind."""
@@ -38,11 +58,19 @@ class SidekiqRequest(Request):
                 raise InvalidTaskError("its arguments are no list and mapping")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+        if self._eta is None:  # it has waited in the sets; the job sees it all the same
+            self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
-        """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
-        if not soft:
+        """Bury a job that the hard time limit has killed; Celery then acknowledges it.
+
+        With `acks_on_failure_or_timeout=False` Celery gives it back, so it is buried only when it has cost
+        its third process.
+        """
+        if not soft and (self._is_acknowledged_at_timeout() or self._deaths() >= POISON_DEATHS):
             self._bury(TimeLimitExceeded(timeout))
+            if not self._is_acknowledged_at_timeout():
+                self.acknowledge()
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
@@ -50,10 +78,31 @@ class SidekiqRequest(Request):
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
         if not isinstance(error, Ignore | Reject):
             heartbeat.count_failure()
-        if isinstance(error, WorkerLostError) and self._deaths() >= POISON_DEATHS:
+        lost = isinstance(error, WorkerLostError) and not stopping()
+        if lost and self._deaths() >= POISON_DEATHS:
             self._bury(error)
             self.acknowledge()
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def _is_acknowledged_at_timeout(self) -> bool:
+        task: Any = self.task  # Celery 5.7 has an option for time-outs alone
+        return bool(getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout))
+
+    def acknowledge(self) -> None:
+        """As Celery's, and to the lease at once."""
+        self._tell_lease()
+        super().acknowledge()
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's
+        """As Celery's; what is dropped is told to the lease at once."""
+        if not requeue:
+            self._tell_lease()
+        super().reject(requeue=requeue)
+
+    def _tell_lease(self) -> None:
+        channel = self.message.channel
+        if not self.acknowledged and isinstance(channel, Channel):
+            channel.acknowledge(self.message.delivery_tag)
 
     def _deaths(self) -> int:
         kept = memory_store(self.task.app)
@@ -75,3 +124,14 @@ class SidekiqRequest(Request):
         except Exception:  # Celery acknowledges next, so give it back before: it runs once more
             logger.warning("could not bury job %s", self.id, exc_info=True)
             self.reject(requeue=True)
+
+
+def _until_dealt_with(on_success: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the job count as running until this has returned, whatever the job's end was."""
+
+    @wraps(on_success)
+    def call(request: Any, *args: Any, **kwargs: Any) -> Any:
+        with ending(request.message.delivery_tag):
+            return on_success(request, *args, **kwargs)
+
+    return call

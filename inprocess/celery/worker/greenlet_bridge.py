@@ -24,7 +24,7 @@ from greenlet import getcurrent, greenlet  # type: ignore[import-untyped]  # as 
 _WRAPPED = "_orig_run"
 
 
-class _Tracer(greenlet):  # type: ignore[misc]  # greenlet has no stubs
+class TracerGreenlet(greenlet):  # type: ignore[misc]  # greenlet has no stubs
     """A greenlet that runs the tracer."""
 
     #: Whether the loop's side awaits the task's coroutine now.
@@ -41,12 +41,12 @@ class TracerRun:
     async def run(self, tracer: Callable[[], Any]) -> Any:
         """Run the tracer to its end and return what it returns; raise what it raises."""
         self._task = asyncio.current_task()
-        inside = _Tracer(tracer)
+        inside = TracerGreenlet(tracer)
         inside.gr_context = getcurrent().gr_context
         yielded = inside.switch()
         while not inside.dead:
             try:
-                value = await _CoroutineDriver(yielded, self._replace_error)
+                value = await CoroutineDriver(yielded, self._replace_error)
             except BaseException:  # noqa: BLE001 - the tracer's to deal with, whatever it is
                 inside.awaits_coroutine = False
                 yielded = inside.throw(*sys.exc_info())
@@ -71,7 +71,7 @@ class TracerRun:
         return error
 
 
-class _CoroutineDriver:
+class CoroutineDriver:
     """Awaits a coroutine; an error thrown into it is replaced by `replace_error(error)`."""
 
     def __init__(
@@ -107,7 +107,7 @@ def bridge(task: Any, function: Callable[..., Coroutine[Any, Any, Any]] | None =
     @wraps(original)
     def run(*args: Any, **kwargs: Any) -> Any:
         here = getcurrent()
-        if isinstance(here, _Tracer) and not here.awaits_coroutine:
+        if isinstance(here, TracerGreenlet) and not here.awaits_coroutine:
             here.awaits_coroutine = True
             return here.parent.switch(inner(*args, **kwargs))
         return original(*args, **kwargs)
@@ -122,6 +122,11 @@ def unbridge(task: Any) -> None:
         found = getattr(getattr(task, name, None), "unbridged", None)
         if found is not None:
             setattr(task, *found)
+
+
+def is_bridged(task: Any) -> bool:
+    """Whether the task crosses the bridge already."""
+    return any(hasattr(getattr(task, name, None), "unbridged") for name in (_WRAPPED, "run"))
 
 
 def is_coroutine_task(task: Any) -> bool:

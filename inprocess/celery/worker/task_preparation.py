@@ -36,14 +36,12 @@ def prepare(task: Any, *, isolate: Callable[[Any], Callable[..., Coroutine[Any, 
     `isolate` returns the replacement for the function of a task that asks for a process.
     """
     follow(task.request_stack)
-    if (
-        lane_of(task) == "thread"
-        or hasattr(task.run, "unbridged")
-        or hasattr(getattr(task, "_orig_run", None), "unbridged")
-    ):
+    if lane_of(task) == "thread":
         return
-    from inprocess.celery.worker.greenlet_bridge import bridge  # late, as above
+    from inprocess.celery.worker.greenlet_bridge import bridge, is_bridged  # late, as above
 
+    if is_bridged(task):
+        return
     if is_isolated(task):
         bridge(task, isolate(task))
     else:

@@ -38,7 +38,7 @@ def forests(run: Run) -> list[canvas.Figure]:
 
 
 def against_task(comparisons: list[Comparison]) -> list[Comparison]:
-    """Those with in-process, told so that it is the baseline, by metric and then as the table has them."""
+    """The comparisons with in-process as the baseline, by metric, then in the order of the table."""
     turned = [item.flipped() if item.side == TASK else item for item in comparisons]
     kept = [item for item in turned if item.baseline == TASK and item.metric in SHOWN]
     return sorted(kept, key=lambda item: (SHOWN.index(item.metric), item.quantile, _place(item.side)))
@@ -142,8 +142,8 @@ def numbers(run: Run, scenario: str) -> Table | None:
             "pairs": formatting.count(row["pairs"]),
             "in words": formatting.called(row["words"], row["pairs"], row["pairs_needed"]),
             "margin": formatting.ms(row["margin_ms"]),
-            "p (Holm)": formatting.number(row["p_holm"], 2),
-            "why": row["why"],
+            "p (Holm)": formatting.p_value(row["p_holm"]),
+            "why": formatting.minus_signs(row["why"]),
         }
         for row in records(found[found["scenario"] == scenario])
         if row["metric"] != "host_tax"  # a ratio of two differences near zero says nothing
