@@ -29,6 +29,7 @@ from celery_impl.sidekiq.middleware import (
     Chain,
     Deadline,
     Death,
+    Failures,
     LocalBuffer,
     Middleware,
     RateLimit,
@@ -38,6 +39,7 @@ from celery_impl.sidekiq.middleware import (
 )
 from celery_impl.sidekiq.middleware.chain import sides_of
 from celery_impl.sidekiq.middleware.entry_points import Adopter, Sender, enter_client_chain, run
+from celery_impl.sidekiq.middleware.failures import ErrorHandler, Report
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
@@ -76,7 +78,9 @@ class Sidekiq:
     first is the outermost of them. `schedule` defaults to Sidekiq's own, with the overrides of the
     environment (see `jobs.retry_schedule`); `errors` is what an error means for a job of any task (see
     `jobs.error_rules`); each of `death_handlers` is called with the job (`DeadJob`) and its error when a job
-    is given up; `strict_arguments` refuses what the serializer does not give back.
+    is given up; each of `error_handlers` is called with the error and the job (`RunningJob`) of each run that
+    fails, and Celery's `task_failure` is sent for "each" of them or the "last" (`report_failures`, see
+    `middleware.failures`); `strict_arguments` refuses what the serializer does not give back.
     `schedule`, `errors` and `strict_arguments` can be set for a task as well. `delay` returns or raises
     within `enqueue_within_s` seconds, whatever the broker does (see `redis.deadline`); with `buffer`, so
     many jobs are kept in this process while the broker is away (see `enqueue.buffer`). `lease` chooses the
@@ -96,6 +100,8 @@ class Sidekiq:
         schedule: Schedule | None = None,
         errors: Rule | None = None,
         death_handlers: Sequence[DeathHandler] = (),
+        error_handlers: Sequence[ErrorHandler] = (),
+        report_failures: Report = "each",
         strict_arguments: bool = True,
         enqueue_within_s: float = WITHIN_S,
         buffer: int | None = None,
@@ -118,7 +124,8 @@ class Sidekiq:
         fit()
         client = [*parts.first, StrictArguments(default=strict_arguments), *parts.client]
         self.client_middleware = Chain("client", client, Sender(app, asks_first=parts.asks_first))
-        self.server_middleware = Chain("server", parts.server, run)
+        failures = Failures(error_handlers, report=report_failures)
+        self.server_middleware = Chain("server", (Death(), failures, Retry(), *parts.server), run)
         for entry, found in sides:
             for side in found:
                 {"client": self.client_middleware, "server": self.server_middleware}[side].add(entry)
@@ -161,7 +168,8 @@ class Sidekiq:
 class _Parts(NamedTuple):
     """The parts of an app that depend on its broker: classes, worker steps and middleware.
 
-    `first` stand outside of strict arguments on the client side, `client` inside.
+    `first` stand outside of strict arguments on the client side, `client` inside; `server` stand inside of
+    `Retry`.
     """
 
     request: str
@@ -197,7 +205,7 @@ def _on_redis() -> _Parts:
         request="celery_impl.sidekiq.worker.request:SidekiqRequest",
         first=(),
         client=(Deadline(), unique_jobs, LocalBuffer()),
-        server=(Death(), Retry(), RateLimit(), unique_jobs),
+        server=(RateLimit(), unique_jobs),
         worker_steps=(EarlyCheck,),
         consumer_steps=(ServerCheck, MaintenanceStep),
         asks_first=True,
@@ -217,7 +225,7 @@ def _on_rabbitmq() -> _Parts:
         request="celery_impl.sidekiq.rabbitmq.consumer:RabbitRequest",
         first=(delayed_delivery.DelayedDelivery(),),
         client=(Deadline(), LocalBuffer()),
-        server=(Death(), Retry()),
+        server=(),
         worker_steps=(check.EarlyCheck,),
         consumer_steps=(check.Check, check.Watch),
         asks_first=False,

@@ -4,7 +4,8 @@ Stock Celery delivers an ETA message at once; the worker holds it unacknowledged
 an ETA beyond the visibility timeout runs again and again, and a million of them fill the memory.
 Here `_put`, kombu's extension point for virtual transports, diverts a message that is not yet due:
 
-1. its `eta` header is removed, so that the worker that receives it runs it at once;
+1. its `eta` header becomes a property, so that the worker that receives it runs it at once and the job
+   still sees its `request.eta`;
 2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
 3. a thread of any worker (`worker.maintenance`) queues it when due by the broker's clock, in the queue and
    priority that it was sent to.
@@ -45,8 +46,11 @@ from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
 from celery_impl.sidekiq.redis.older_versions import OlderKombu
 from celery_impl.sidekiq.redis.refusals import Explained, is_refusal
 from celery_impl.sidekiq.redis.server_clock import AskedClock
+from celery_impl.sidekiq.redis.set_moves import Moves, Source
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
+#: The property of a message that tells when it was due.
+ETA_PROPERTY: Final = "eta"
 #: What `broker_transport` names.
 ALIAS: Final = "sidekiq"
 
@@ -137,11 +141,21 @@ class Channel(Capturing, redis.Channel, OlderKombu):
         if due is None or due <= now or queue in self._expires:
             self._put_now(queue, message, **options)
             return
-        headers["eta"] = None
+        # A copy: another queue of the exchange gets the message as well.
+        properties = {**message["properties"], ETA_PROPERTY: headers["eta"]}
+        message = {**message, "headers": {**headers, "eta": None}, "properties": properties}
         key = self._key(queue, message)
         self._zadd(
             RETRY if headers.get("retries") else SCHEDULE, {entry(key, dumps(message)): due}, **options
         )
+
+    def _purge(self, queue: str) -> int:
+        """Delete what is in the queue, and what waits in the sets for it."""
+        waiting = sum(
+            Moves(self.sets).delete(Source(name), self.sets.waiting_for(queue, name))
+            for name in (SCHEDULE, RETRY)
+        )
+        return int(super()._purge(queue)) + waiting
 
     def _put_now(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         super()._put(queue, message, **options)
