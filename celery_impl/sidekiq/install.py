@@ -228,6 +228,7 @@ def _use_transport(app: Celery, wanted: bool | None) -> None:  # noqa: FBT001 - 
     scheme, _, rest = (app.conf.broker_url or "").partition("://")
     if is_in_memory(app):
         keep_in_memory(app)
+        lease_transport.register()  # for a URL that the app gets later
         return
     if scheme in LEASE_SCHEMES:
         if wanted is False:
