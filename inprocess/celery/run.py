@@ -42,6 +42,7 @@ from inprocess.celery.worker.task_preparation import restore_all
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
+from inprocess.supervision.periodic.tick_store import TickStore
 from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Plain tasks that run at once, each in a thread.
@@ -58,6 +59,7 @@ def run_in_process(
     grace_s: float = GRACE_S,
     memory_results: bool = True,
     beat: bool = True,
+    beat_state: TickStore | None = None,
     name: str | None = None,
 ) -> InProcess:
     """Create a run of the app; start it with `with`, `async with`, `await`, `start` or `lifespan`.
@@ -67,6 +69,9 @@ def run_in_process(
     - `concurrency`: plain tasks that run at once. Coroutine tasks have their own slots.
     - `memory_results`: keep results in memory; otherwise in the app's own backend.
     - `beat`: whether to run the app's `beat_schedule`.
+    - `beat_state`: where it keeps its last runs over restarts, such as `FileTickStore("beat.json")`; without
+      one, an interval that is longer than the process lives never ends. A `beat_scheduler` of the app's own
+      keeps what it keeps.
     - `name`: name of the tree, for the observer; `celery:` and the app's name by default, with a number where
       another run has that name.
 
@@ -78,7 +83,7 @@ def run_in_process(
         raise ValueError(
             f"concurrency is {concurrency} and grace_s {grace_s:g}: they must be at least 1 and 0"
         )
-    tree = Tree(app, concurrency=concurrency, grace_s=grace_s, beat=beat)
+    tree = Tree(app, concurrency=concurrency, grace_s=grace_s, beat=beat, beat_state=beat_state)
     store = Store() if memory_results else None
     return InProcess(app, tree, strict=strict, store=store, name=name)
 

@@ -17,7 +17,7 @@ class Refused:
     caller has to check. `text` says why and what to do.
     """
 
-    reason: Literal["max_children", "draining", "not_running", "no_answer"]
+    reason: Literal["max_children", "queue_full", "draining", "not_running", "no_answer"]
     text: str
 
 

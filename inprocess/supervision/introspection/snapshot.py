@@ -33,7 +33,7 @@ class Node:
     #: When it last ran, by the wall clock.
     last_run_at: str | None = None
     #: Number of its ticks by outcome; of a TaskSupervisor, of its children: started, done, failed (without a
-    #: restart), and given up by a window of their own.
+    #: restart), given up by a window of their own, refused; and waiting to run now.
     counts: dict[str, int] | None = None
     #: The call of a task, or the attributes of a server if requested; secrets hidden.
     about: str | None = None

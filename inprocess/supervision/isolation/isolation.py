@@ -72,13 +72,15 @@ async def run(
     name: str,
     attempt: int = 1,
     shutdown: ShutdownLimit = SHUTDOWN_S,
+    queued: Callable[[Job], object] = bool,
     lost: Callable[[], object] = bool,
     hooks: Sequence[Around] = (),
 ) -> object:
     """Run `function(*args)` once, inside of the hooks, and return its result; raise what it raised.
 
     One cancellation asks the work to end within `shutdown` seconds, a second one kills it. If it cannot be
-    killed, `lost` is called and CancelledError raised while the work goes on. Work that returns in spite of
+    killed, `lost` is called and CancelledError raised while the work goes on. `queued` is called with the job
+    that waits for a thread or process. Work that returns in spite of
     its cancellation counts as returned. Raise WorkerDiedError if the process, or `sys.exit` in a thread, ends
     the work before it returns, and NotPicklableError for what cannot be sent to a process and back.
     """
@@ -90,13 +92,16 @@ async def run(
         context = contextvars.copy_context()
         job = Job(name, partial(context.run, _call, function, args, isolation, hooks))
         context.run(_job.set, job)
+        queued(job)
         return await _run_job(_threads, job, shutdown, lost)
     check_processes()
     from inprocess.supervision.isolation.worker_process import (
         ProcessJob,  # late: most programs need no processes
     )
 
-    return await _run_job(_processes(), ProcessJob(name, attempt, function, args), shutdown, lost)
+    process_job = ProcessJob(name, attempt, function, args)
+    queued(process_job)
+    return await _run_job(_processes(), process_job, shutdown, lost)
 
 
 def stop_requested() -> bool:
@@ -268,10 +273,7 @@ class LoopExecutor(ThreadPoolExecutor):
 
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""
-        future: Future[T] = Future()
-        call = partial(function, *args, **options)
-        _of_loops.submit(Job(_name_of(function), partial(_fulfil, future, call)))
-        return future
+        return call_on_thread(_name_of(function), partial(function, *args, **options))[1]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         """Return at once; what runs goes on."""
@@ -282,6 +284,14 @@ def _name_of(function: Callable[..., object]) -> str:
     if isinstance(getattr(function, "func", None), BuiltinMethodType) and function.args:  # type: ignore[attr-defined]  # a partial
         function = function.args[0]  # type: ignore[attr-defined]  # as above
     return function_name(function)
+
+
+def call_on_thread(name: str, call: Callable[[], T]) -> tuple[Job, Future[T]]:
+    """Run a call of `asyncio.to_thread` as soon as one of the threads for them is free. Any thread."""
+    future: Future[T] = Future()
+    job = Job(name, partial(_fulfil, future, call))
+    _of_loops.submit(job)
+    return job, future
 
 
 def _fulfil(future: Future[T], call: Callable[[], T]) -> None:
@@ -298,7 +308,8 @@ def _no_more() -> None:
 
 
 _threads = DaemonThreadPool("thread", THREADS, THREAD_IDLE_S, _no_more)
-#: Those of `asyncio.to_thread` on a runtime's loop, apart from the jobs, which may be stuck.
+#: Those of `asyncio.to_thread` on a runtime's loop, and by children on any loop (see `loop_threads`): apart
+#: from the jobs, which may be stuck, or wait for such a child.
 _of_loops = DaemonThreadPool("to_thread", THREADS, THREAD_IDLE_S, _no_more)
 
 

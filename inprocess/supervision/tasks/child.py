@@ -35,6 +35,7 @@ from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
 from inprocess.supervision.isolation import current_call, isolation
 from inprocess.supervision.isolation.around import Around, hooks_for, in_use
+from inprocess.supervision.isolation.worker_threads import Job
 from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python has eager tasks.
@@ -82,6 +83,9 @@ class ChildOwner(Protocol):
     def eagerly(self) -> bool:
         """Whether attempts begin at once."""
 
+    def runs_next(self, child: Child) -> bool:
+        """Whether its attempt may begin, after a back-off; if not, it waits in the supervisor's line."""
+
     @property
     def is_suspended(self) -> bool:
         """Whether nothing may begin for now."""
@@ -102,7 +106,10 @@ class ChildOwner(Protocol):
 class History:
     """State that few children have: a request to end, restarts, a back-off. Created on first use."""
 
-    __slots__ = ("abandoned", "asked", "attempt", "began_at", "failures", "reported_at", "timer", "window")
+    __slots__ = (
+        "abandoned", "asked", "attempt", "began_at", "failures", "job", "reported_at", "timer", "waits_since",
+        "window",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.attempt = 1
@@ -110,9 +117,13 @@ class History:
         self.began_at = 0.0
         #: When telemetry reported the attempt's start, monotonic s; None without a handler.
         self.reported_at: float | None = None
+        #: Since when it waits for a place to run, s of the supervisor's clock; None without a handler.
+        self.waits_since: float | None = None
         #: Failures in a row.
         self.failures = 0
         self.asked = self.abandoned = False
+        #: What it runs in a thread or process, or waits for one to run.
+        self.job: Job | None = None
         self.timer: Timer | None = None
         self.window: RestartWindow | None = None
 
@@ -223,7 +234,8 @@ class Child(Ending):
         if self.exit is not None:
             return "abandoned" if history is not None and history.abandoned else "ended"
         if self.task is not None:
-            return "running"
+            job = None if history is None else history.job
+            return "running" if job is None or job.begun else "waiting"
         return "waiting" if history is None or history.timer is None else "backing off"
 
     @property
@@ -291,7 +303,7 @@ class Child(Ending):
         """Begin the next attempt after `seconds`; 0 means in the loop's next turn."""
         history = self.ensure_history()
         history.attempt += 1
-        self.task = None
+        history.job = self.task = None
         scheduler = self.supervisor.scheduler
         if seconds > 0:
             history.timer = scheduler.call_later(seconds, self.run_again)
@@ -308,12 +320,18 @@ class Child(Ending):
         elif self.task is not _BEGINNING:
             self.task.cancel()
 
+    def waits_for(self, job: Job) -> None:
+        """Note that it waits for a thread, or a process, until the job has begun."""
+        self.ensure_history().job = job
+
     def finish(self, ended: Exit) -> None:
         """End it, and release what only attempts need."""
         history = self.history
-        if history is not None and history.timer is not None:
-            history.timer.cancel()
-            history.timer = None
+        if history is not None:
+            history.job = None
+            if history.timer is not None:
+                history.timer.cancel()
+                history.timer = None
         self.task = None
         self._end(ended)
 
@@ -358,6 +376,7 @@ class Child(Ending):
             name=self.name,
             attempt=self.attempt,
             shutdown=options.shutdown,
+            queued=self.waits_for,
             lost=self._lose,
             hooks=self._hooks() if in_use else (),
         )
@@ -378,8 +397,12 @@ class Child(Ending):
     def _tell_start(self) -> None:
         """Execute the telemetry event of a start."""
         now = time.monotonic()
-        self.ensure_history().reported_at = now
+        history = self.ensure_history()
+        history.reported_at = now
         measurements = {"monotonic_time": now, "system_time": time.time()}
+        if history.waits_since is not None:
+            measurements["waited"] = self.supervisor.scheduler.monotonic() - history.waits_since
+            history.waits_since = None
         telemetry.execute(("task", "start"), measurements, self._metadata())
 
     def _tell_end(self, ended: Exit) -> None:
@@ -424,9 +447,12 @@ class Child(Ending):
     def run_again(self) -> None:
         """Begin the next attempt, unless the supervisor holds it back."""
         history, supervisor = self.history, self.supervisor
+        has_rested = history is not None and history.timer is not None
         if history is not None:
             history.timer = None
         if self.exit is not None or (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+            return
+        if has_rested and not supervisor.runs_next(self):
             return
         if not (supervisor.is_suspended and supervisor.holds_back(self)):
             self.run(eagerly=supervisor.eagerly())

@@ -31,14 +31,17 @@ REFUSALS_S: Final = 10.0
 class Refusals:
     """Logs what a supervisor refuses, and executes the telemetry event of each. Any thread."""
 
-    __slots__ = ("_logged_at", "_unlogged")
+    __slots__ = ("_logged_at", "_unlogged", "count")
 
     def __init__(self) -> None:
+        #: Refusals since the start.
+        self.count = 0
         self._logged_at = -inf
         self._unlogged = 0
 
     def note(self, supervisor: str, refusal: Refused) -> None:
         """Note one refusal."""
+        self.count += 1
         if attached:
             metadata = {"supervisor": supervisor, "reason": refusal.reason, "text": refusal.text}
             execute(("task", "refused"), {}, metadata)

@@ -267,7 +267,7 @@ def test_unlinked_tasks_are_a_root_of_their_own() -> None:
         event = asyncio.Event()
         Task.start(wait_for, event, name="mail")
         await settle()
-        assert [node.name for node in snapshot()] == ["TaskSupervisor", "mail"]
+        assert [node.name for node in snapshot()] == ["Task.start", "mail"]
         event.set()
         await settle()
         assert str(snapshot()) == "(no process runs)"
@@ -294,7 +294,7 @@ def test_a_task_supervisor_counts_its_children_by_what_became_of_them() -> None:
             tasks.start_child(asyncio.sleep, 60)
             await settle(200)
             counts = snapshot("counted").roots[0].counts
-            assert counts == {"started": 6, "done": 3, "failed": 1, "given_up": 1}
+            assert counts == {"started": 6, "done": 3, "failed": 1, "given_up": 1, "refused": 0, "waiting": 0}
 
     asyncio.run(main())
 
