@@ -1,6 +1,6 @@
 """Fault 40: the clock of the broker's host steps back by an hour when a worker has just died.
 
-The clock of the server alone steps, by the library of fault 27 (`clock_shift.c`). The worker is killed with
+The clock of the server alone steps, as in fault 27 (`clock_shift`). The worker is killed with
 all its processes, and started again after a second, as a platform does.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.processes.clock_jumps import SHIFT, preloaded, shift_clock, unavailable
+from bench.faults.clock_shift import SHIFT, preloaded, shift_clock, unavailable
 from bench.faults.spec import Expected, Fault, wait_for_running_job
 from bench.faults.target import Target
 
