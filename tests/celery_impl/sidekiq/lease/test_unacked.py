@@ -34,7 +34,7 @@ def test_a_worker_says_what_is_left_and_a_person_has_it_back_at_once(left: Any, 
 
     done = lab.celery("-A", "sample_app", "sidekiq", "adopt")
 
-    assert done.stdout == "queued 7 jobs\n"
+    assert done.stdout == "queued 7 jobs\n", done.stderr
     lab.eventually(lambda: all(lab.runs("done", job) for job in JOBS[2:]))
     assert [len(lab.runs("start", job)) for job in JOBS] == [1] * 9, "two were acknowledged when they began"
     assert (unacked_jobs(left.app), adopt_unacked(left.app), lab.redis.hlen("unacked")) == (0, 0, 0)
