@@ -17,6 +17,7 @@ IN_MEMORY = "memory"
 #: The package of each side.
 PACKAGES = {
     "inprocess": "inprocess",
+    "inprocess-journal": "inprocess.journalled",
     "celery-stock": "celery_impl",
     "celery-hardened": "celery_impl",
     "inline": inline.__name__,
@@ -48,6 +49,7 @@ def load(side: str) -> Build:
     }
     hosts = {
         "inprocess": _inprocess,
+        "inprocess.journalled": _journalled,
         "celery_impl": _celery,
         inline.__name__: _inline,
         planted.__name__: _known,
@@ -63,6 +65,12 @@ def _inprocess() -> _Host:
     from inprocess import application  # late: each side imports its own build alone
 
     return application.lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
+
+
+def _journalled() -> _Host:
+    from inprocess.journalled import application  # late: as above
+
+    return application.lifespan, application.pending_jobs
 
 
 def _celery() -> _Host:
