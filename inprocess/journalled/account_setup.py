@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import exc
-
-from inprocess.journal import JournalError, current_job, durable
+from inprocess.journal import durable
 from inprocess.journalled import application
+from inprocess.journalled.records import attempt, refused
 from inprocess.supervision.core.restarts import Backoff
-from scenarios import crm, fulfillment, jobs, ledger, users
-from scenarios.contract import RefusedError
+from scenarios import crm, fulfillment, jobs, users
 from scenarios.database import engine
 from scenarios.users import User
 
@@ -53,7 +49,7 @@ def set_up_user_account(user: User) -> None:
 @durable(name="account_setup.create_contact", retry=BACKOFF, max_attempts=MAX_ATTEMPTS)
 async def create_contact(user_id: str) -> None:
     """Create the user's contact in the CRM and store its id."""
-    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(user_id), attempt()):
+    with attempt(jobs.ACCOUNT_SETUP, jobs.crm(user_id)):
         user = await asyncio.to_thread(users.get, user_id)
         async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
             crm_id = await crm.acreate_contact(user)
@@ -63,23 +59,8 @@ async def create_contact(user_id: str) -> None:
 @durable(name="account_setup.find_center", retry=BACKOFF, max_attempts=MAX_ATTEMPTS)
 async def find_center(user_id: str) -> None:
     """Ask for the nearest fulfilment centre and store it."""
-    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.fulfillment(user_id), attempt()):
+    with attempt(jobs.ACCOUNT_SETUP, jobs.fulfillment(user_id)):
         user = await asyncio.to_thread(users.get, user_id)
         async with asyncio.timeout(ATTEMPT_TIMEOUT_S):
             center_id = await fulfillment.anearest_center(user)
         await asyncio.to_thread(users.set_fulfillment_center_id, user_id, center_id)
-
-
-def attempt() -> int:
-    """Return the number of the running attempt, from 1."""
-    job = current_job()
-    return 1 if job is None else job.attempt
-
-
-@contextmanager
-def refused(what: str) -> Iterator[None]:
-    """Raise RefusedError where the block cannot write to the journal."""
-    try:
-        yield
-    except (JournalError, exc.OperationalError) as error:
-        raise RefusedError(f"{what}: {error}") from error

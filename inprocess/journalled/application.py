@@ -23,6 +23,7 @@ from inprocess import scenario_children
 from inprocess.application_host import ApplicationHost
 from inprocess.journal import Journal
 from inprocess.journalled import owners
+from inprocess.journalled.records import DEAD_SET
 from inprocess.supervision.supervisors.supervisor import ChildSpec
 from scenarios import settings
 
@@ -30,8 +31,7 @@ __all__ = ["CONCURRENCY", "home", "journal", "lifespan", "pending_jobs", "proces
 
 #: Jobs that one process runs at once: as many calls to both services as `inprocess.account_setup` makes.
 CONCURRENCY: Final = 64
-#: Where a person finds what was given up, and where the other jobs are.
-DEAD_SET: Final = "dead set"
+#: Where a job is that is not given up.
 JOURNAL: Final = "journal"
 
 

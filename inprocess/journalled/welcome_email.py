@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from inprocess.journal import durable
 from inprocess.journalled import application
-from inprocess.journalled.account_setup import refused
+from inprocess.journalled.records import attempt, refused
 from scenarios import jobs, ledger, mail, users
 from scenarios.contract import RefusedError
 from scenarios.database import engine
@@ -51,5 +51,5 @@ def _enqueue(transaction: Connection, user: User) -> None:
 @durable(name="welcome_email.send", retry=None)
 def send(user_id: str) -> None:
     """Send the e-mail. A failure is an error in the log and a job in the dead set."""
-    with ledger.attempt(jobs.WELCOME_EMAIL, jobs.email(user_id)):
+    with attempt(jobs.WELCOME_EMAIL, jobs.email(user_id)):
         mail.send_welcome(users.get(user_id))

@@ -9,7 +9,8 @@ from sqlalchemy.orm import Session
 from bench.app.fault_jobs import work
 from inprocess.journal import DurableTask, durable
 from inprocess.journalled import account_setup, application
-from scenarios import database, jobs, ledger
+from inprocess.journalled.records import attempt, refused
+from scenarios import database, jobs
 from scenarios.contract import RefusedError
 
 
@@ -22,7 +23,7 @@ def submit(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
 
 def submit_within(session: Session, key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
     """Write the job in the caller's transaction; raise RefusedError where it is refused."""
-    with account_setup.refused(key):
+    with refused(key):
         written = _task(kind, options).enqueue(
             key, kind, options, payload, within=session, key=jobs.crm(key), journal=application.journal()
         )
@@ -31,7 +32,7 @@ def submit_within(session: Session, key: str, kind: str, options: dict[str, Any]
 
 
 def _run(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    with ledger.attempt(jobs.ACCOUNT_SETUP, jobs.crm(key), account_setup.attempt()):
+    with attempt(jobs.ACCOUNT_SETUP, jobs.crm(key)):
         work.act(kind, options)
         work.send_key(payload["key"] if kind == "mutable" else key)
 
