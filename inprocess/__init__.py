@@ -7,15 +7,18 @@ when it crashes; on the loop, in a thread or in a process (`isolation=`). `async
 and `async_stream` bring results back. `Task.start(fn, *args)` is fire and forget.
 
 **Keep state.** `GenServer`: one message at a time. `Periodic`: work on an absolute grid, with
-policies for overlap and misfires; `FixedDelay` is the naive way. `Leased` runs a process on one
+policies for overlap and misfires, its last tick kept over restarts (`FileTickStore`); `FixedDelay` is the
+naive way. `Leased` runs a process on one
 of several replicas, by a file, Redis or PostgreSQL.
 
 **Keep it running.** `Supervisor`, `DynamicSupervisor`, `PartitionSupervisor`, to any depth.
 `drain` ends a tree gracefully and reports what was cut off. `Runtime` is a loop on a thread for
-callers that have none, `asgi` ties a tree to an ASGI app.
+callers that have none, `asgi` ties a tree to an ASGI app; `around_every_job` and
+`inprocess.integrations` give jobs what Flask and Django set up around requests.
 
 **Find and watch.** `whereis`, `Registry`; `sys` inspects any server, `snapshot` the whole tree;
-`telemetry` reports events; `redact` keeps secrets out of crash logs.
+`telemetry` reports events; `redact` keeps secrets out of crash logs. A watchdog names what blocks the
+loop for longer than 2 s (`set_watchdog`).
 
 Nothing here survives the process: work in memory is lost when it is killed. Importing this
 package loads no third-party module; the three scenarios (`inprocess.account_setup`,
@@ -53,6 +56,8 @@ from inprocess.supervision.core.redact import hide, redact, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
 from inprocess.supervision.introspection.observer import snapshot
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
+from inprocess.supervision.introspection.watchdog import set_watchdog
+from inprocess.supervision.isolation.around import Around, around_every_job
 from inprocess.supervision.leases.file import FileLease
 from inprocess.supervision.leases.lease import Lease
 from inprocess.supervision.leases.leased import Leased
@@ -62,7 +67,11 @@ from inprocess.supervision.lifecycle.drain import CutOff, DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach, home_loop
 from inprocess.supervision.periodic.grid import Grid, wall_origin
 from inprocess.supervision.periodic.periodic import Periodic
-from inprocess.supervision.periodic.policies import Misfire, Overlap, Schedule, TickCounts
+from inprocess.supervision.periodic.policies import Misfire, Overlap, PeriodicOptions, TickCounts
+from inprocess.supervision.periodic.schedule import Schedule
+from inprocess.supervision.periodic.tick_store import TickStore
+from inprocess.supervision.periodic.tick_stores.file import FileTickStore
+from inprocess.supervision.periodic.tick_stores.sqlite import SqliteTickStore
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay, WorkThenRearm
 from inprocess.supervision.registry import Registry
 from inprocess.supervision.servers import sys
@@ -92,6 +101,7 @@ __all__ = [
     "TIMEOUT",
     "AlreadyPresentError",
     "AlreadyStartedError",
+    "Around",
     "AsyncTask",
     "AutoShutdown",
     "Backoff",
@@ -112,6 +122,7 @@ __all__ = [
     "Exit",
     "Exited",
     "FileLease",
+    "FileTickStore",
     "FixedDelay",
     "GenServer",
     "Grid",
@@ -131,6 +142,7 @@ __all__ = [
     "Overlap",
     "PartitionSupervisor",
     "Periodic",
+    "PeriodicOptions",
     "PostgresLease",
     "Process",
     "RedisLease",
@@ -145,6 +157,7 @@ __all__ = [
     "Shutdown",
     "ShutdownLimit",
     "Snapshot",
+    "SqliteTickStore",
     "StartError",
     "Stop",
     "Strategy",
@@ -155,11 +168,13 @@ __all__ = [
     "TaskRefusedError",
     "TaskSupervisor",
     "TickCounts",
+    "TickStore",
     "Timer",
     "UnhandledMessageError",
     "Via",
     "WorkThenRearm",
     "WorkerDiedError",
+    "around_every_job",
     "asgi",
     "attach",
     "await_many",
@@ -171,6 +186,7 @@ __all__ = [
     "partition_of",
     "redact",
     "redact_call",
+    "set_watchdog",
     "sleep",
     "snapshot",
     "sys",

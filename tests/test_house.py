@@ -53,7 +53,7 @@ FLOORS = {
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "journal", "testing", "."),
+        ("celery", "journal", "testing", "integrations", "."),
     ),
     "inprocess/journal": (
         ("model",),
@@ -61,6 +61,7 @@ FLOORS = {
         (".",),
         ("cli",),
     ),
+    "inprocess/integrations": (("django",), (".",)),
     "celery_impl/sidekiq": (
         ("jobs",),
         ("redis",),

@@ -30,8 +30,8 @@ PlaceT = TypeVar("PlaceT")
 WARMUP_S = 2.0
 #: Estimated seconds that jobs above the capacity take to clear.
 CLEAR_S = 1.0
-#: Estimated part of a ramp that a side reaches.
-CLIMBED = 0.7
+#: Part of a ramp that a side reaches, as seen: the mean over the sides.
+CLIMBED = 0.6
 #: Seconds of processor time that each heavy job takes, and from one to the next: two fifths of a core.
 HOG_S = 0.2
 EVERY_S = 0.5

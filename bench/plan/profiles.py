@@ -41,6 +41,8 @@ class Profile:
     verdict_strikes: int = 0
     #: Strikes of each that run with no other block beside them, of a fault that is checked for a time.
     strikes_alone: int = 0
+    #: Every fault has these, not only those that are checked for a time.
+    time_every_fault: bool = False
     #: A control run beside each fault; faults that are named by number have it in any profile.
     controls: bool = False
     #: Fault blocks side by side, but for those that run alone.
@@ -75,7 +77,7 @@ class Profile:
 
 def for_named_faults(profile: Profile) -> Profile:
     """Return the profile for faults that are named by number: each is struck at least once by itself."""
-    return replace(profile, strikes_alone=max(1, profile.strikes_alone))
+    return replace(profile, strikes_alone=max(1, profile.strikes_alone), time_every_fault=True)
 
 
 #: What a run takes that has no time for all; `--measure` takes the others too, coarsely.
@@ -116,7 +118,7 @@ PROFILES = {
         ),
         Profile(
             name="full",
-            latency_s=22.0,
+            latency_s=14.0,
             repetitions=10,
             least_pairs=10,
             spares=10,
@@ -131,7 +133,7 @@ PROFILES = {
             retry_scale=1.0,
             ramp_step_s=3.0,
             ramps=3,
-            share_s=12.0,
+            share_s=10.0,
             cold_starts=5,
             hog_repetitions=2,
             hogs_s=10.0,

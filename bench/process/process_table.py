@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,8 @@ class Process:
         self.name = name
         self.log = log
         self._popen = popen
+        self._used_s = 0.0
+        self._reaping = threading.Lock()
 
     @property
     def pid(self) -> int:
@@ -39,7 +42,18 @@ class Process:
 
     def exit_code(self) -> int | None:
         """The exit code, or None while it runs; negative for a signal."""
-        return self._popen.poll()
+        self._reap(os.WNOHANG)
+        return self._popen.returncode
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that it and all that it started have used.
+
+        After its end: the same at its end. Of processes that outlive it, or die with its group, what
+        they had used at the last reading.
+        """
+        if self.exit_code() is None:
+            self._used_s = max(self._used_s, family_cpu_s(self.pid))
+        return self._used_s
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader alone; nothing happens where it has ended."""
@@ -50,7 +64,7 @@ class Process:
         """Send SIGKILL to the whole group, as a machine that goes down would."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._popen.wait()
+        self._reap()
 
     async def ended(self, *, within_s: float) -> bool:
         """Wait for its end; return whether it came in time."""
@@ -72,6 +86,23 @@ class Process:
         """The last lines of its log, for an error message."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-lines:])
+
+    def _reap(self, options: int = 0) -> None:
+        """Wait for its end, unless `options` say otherwise, and keep its exit code and processor time.
+
+        `Popen.wait` does not tell the time, and a process that was waited for has none.
+        """
+        with self._reaping:
+            if self._popen.returncode is not None:
+                return
+            try:
+                pid, status, usage = os.wait4(self.pid, options)
+            except ChildProcessError:  # something else has waited for it
+                self._popen.poll()
+                return
+            if pid:
+                self._popen.returncode = os.waitstatus_to_exitcode(status)
+                self._used_s = max(self._used_s, usage.ru_utime + usage.ru_stime)
 
 
 class ProcessTable:
@@ -176,6 +207,21 @@ def with_children(pid: int) -> list[psutil.Process]:
         return [leader, *leader.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def cpu_s(process: psutil.Process, *, reaped: bool = False) -> float:
+    """Seconds of processor time that it has used, with `reaped` also by ended children; 0 after its end."""
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    own_s = float(times.user + times.system)
+    return own_s + float(times.children_user + times.children_system) if reaped else own_s
+
+
+def family_cpu_s(pid: int) -> float:
+    """Seconds of processor time of a process and all that it started, ended ones included."""
+    return sum(cpu_s(member, reaped=True) for member in with_children(pid))
 
 
 def rss_mb(process: psutil.Process) -> float:

@@ -118,8 +118,8 @@ def _names(event: Event) -> Iterator[tuple[str, str]]:
         yield from ((scenario, f"{event['request']}{part}") for part in PARTS.get(scenario, ("",)))
 
 
-def failure_counts(jobs: Sequence[Job]) -> dict[str, float]:
-    """The counts of `failures.csv` for the jobs of one scenario."""
+def failure_counts(jobs: Sequence[Job], deadline_ms: float = DEADLINE_MS) -> dict[str, float]:
+    """The counts of `failures.csv` for the jobs of one scenario; late is an effect after the deadline."""
     requested = [job for job in jobs if job.is_requested]
     accepted = [job for job in requested if job.acceptance == "accepted"]
     submitted = [job for job in requested if "submit" in job.times]
@@ -129,7 +129,7 @@ def failure_counts(jobs: Sequence[Job]) -> dict[str, float]:
         "submitted": len(requested),
         **{kind: kinds.count(kind) for kind in ("accepted", "refused", "unknown")},
         **{name: outcomes.count(name) for name in CLASSES},
-        "late": sum(DEADLINE_MS < job.metrics()["response"] < math.inf for job in accepted),
+        "late": sum(deadline_ms < job.metrics()["response"] < math.inf for job in accepted),
         "ghost": sum("effect" in job.times for job in requested if job.acceptance != "accepted"),
         "unexpected": sum("effect" in job.times for job in jobs if not job.is_requested),
         "caller_max_ms": max((job.hand_over_ms for job in submitted), default=math.nan),

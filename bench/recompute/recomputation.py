@@ -39,6 +39,8 @@ class Recomputation:
 
     def __init__(self, run: Path) -> None:
         self.run, self.compared = run, 0
+        manifest = json.loads((run / "run.json").read_text(encoding="utf-8"))
+        self.own_app: Mapping[str, Any] = manifest.get("own_app") or {}
         self.disagreements: list[str] = []
         self.notes: list[str] = []
         self.blocks = {row["block"]: row for row in self.rows("blocks")}
@@ -141,8 +143,7 @@ class Recomputation:
 
     def drift(self) -> None:
         """Ticks, phase, drift and age of each owner."""
-        manifest = json.loads((self.run / "run.json").read_text(encoding="utf-8"))
-        entries = {entry["name"]: entry for entry in manifest.get("own_app", {}).get("entries") or []}
+        entries = {entry["name"]: entry for entry in self.own_app.get("entries") or []}
         runs: dict[str, dict[str, list[periodic.Run]]] = {}
         for row in self.rows("drift"):
             block, mine = row["block"], {"age_p99_ms": number(row["age_p99_ms"])}
@@ -158,14 +159,17 @@ class Recomputation:
 
     def failures(self) -> None:
         """The classes of each strike's jobs."""
+        deadlines_ms: dict[str, float] = {}
+        for task in self.own_app.get("tasks") or []:
+            ms = 1000 * float(task.get("deadline_s") or jobs.DEADLINE_MS / 1000)
+            deadlines_ms[task["name"]] = min(ms, deadlines_ms.get(task["name"], math.inf))
         for table in ("failures", "controls"):
             for row in self.rows(table):
                 block, scenario = row["block"], row["scenario"]
                 mine = {name: number(row[name]) for name in ("accepted", "unknown", "late", *jobs.CLASSES)}
                 if self.events_path(block).exists() and scenario not in jobs.PERIODIC:
-                    mine = jobs.failure_counts(
-                        [job for job in self.jobs_of(block) if job.scenario == scenario]
-                    )
+                    own = [job for job in self.jobs_of(block) if job.scenario == scenario]
+                    mine = jobs.failure_counts(own, deadlines_ms.get(scenario, jobs.DEADLINE_MS))
                     for name, value in mine.items():
                         is_left_out = name in LEFT_OUT and math.isnan(number(row[name]))
                         if not is_left_out:

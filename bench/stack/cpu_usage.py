@@ -11,19 +11,16 @@ from dataclasses import dataclass
 import psutil
 
 from bench.measures.load.cpu_shares import CpuShares
-from bench.process.process_table import Process, with_children
+from bench.process.process_table import Process, cpu_s
 from bench.stack.parts import PROXY, SERVICES
-from bench.stack.resources import cpu_s
 from bench.stack.stack import Stack
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """One reading; seconds of processor time since each process began."""
+    """One reading; seconds of processor time since each process began, by those that have ended too."""
 
     t_ns: int
-    #: The side's parts that were alive, by process id.
-    side: frozenset[int]
     #: NaN where a part of the side is on another host or not started by the run.
     side_s: float
     #: NaN where the services do not belong to the block.
@@ -43,14 +40,13 @@ def read(
     """
     machine = psutil.cpu_times()
     measuring = [*concurrently, *(part for name, part in stack.processes.parts.items() if name == PROXY)]
-    services = [part.pid for name, part in stack.processes.parts.items() if name == SERVICES]
+    services = [part for name, part in stack.processes.parts.items() if name == SERVICES]
     idle_s = machine.idle + getattr(machine, "iowait", 0.0)
     stolen_s = getattr(machine, "steal", 0.0)
     return Usage(
         t_ns=time.monotonic_ns(),
-        side=frozenset(side := stack.processes.pids()),
-        side_s=_family(side) if stack.processes.whole else math.nan,
-        services_s=_family(services) if stack.own_services else math.nan,
+        side_s=stack.processes.cpu_s() if stack.processes.whole else math.nan,
+        services_s=sum(part.cpu_s() for part in services) if stack.own_services else math.nan,
         generator_s=_alone([generator.pid] if generator else []),
         harness_s=_alone([os.getpid()]) / blocks + _alone(process.pid for process in measuring),
         busy_s=sum(_counted(machine)) - idle_s - stolen_s,
@@ -59,12 +55,11 @@ def read(
 
 
 def between(before: Usage, after: Usage) -> CpuShares:
-    """The use between two readings; the side's is NaN where one of its parts ended."""
-    lived = before.side <= after.side
+    """The use between two readings."""
     return CpuShares(
         seconds=(after.t_ns - before.t_ns) / 1e9,
         cores=psutil.cpu_count() or 1,
-        side_s=after.side_s - before.side_s if lived else math.nan,
+        side_s=after.side_s - before.side_s,
         services_s=after.services_s - before.services_s,
         generator_s=after.generator_s - before.generator_s,
         harness_s=after.harness_s - before.harness_s,
@@ -77,10 +72,6 @@ def _counted(machine: object) -> list[float]:
     """The fields that add up to the total: guest time is part of user time."""
     names = getattr(machine, "_fields", ())
     return [getattr(machine, name) for name in names if not name.startswith("guest")]
-
-
-def _family(pids: Iterable[int]) -> float:
-    return sum(cpu_s(member) for pid in pids for member in with_children(pid))
 
 
 def _alone(pids: Iterable[int]) -> float:

@@ -38,6 +38,8 @@ class SideProcesses:
         self.folder = workspace.folder
         self.ledger = self.folder / "ledger"
         self.parts: dict[str, Process] = {}
+        #: Parts that another of the same name has taken the place of.
+        self._replaced: list[tuple[str, Process]] = []
         self.broker: Broker | Node | None = None
         self.app_url = ""
         self.proxy_url = ""
@@ -70,6 +72,15 @@ class SideProcesses:
         if self.broker is not None and self.broker.ours:
             pids.append(self.broker.pid)
         return pids
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time of the same processes so far, and of those that have ended.
+
+        What the children of a part had used is known after a kill of the part only if it was read before.
+        """
+        parts = [*self._replaced, *self.parts.items()]
+        broker_s = self.broker.cpu_s() if self.broker is not None and self.broker.ours else 0.0
+        return broker_s + sum(part.cpu_s() for name, part in parts if name not in {SERVICES, PROXY})
 
     async def start_app(self, *, port: int = 0) -> None:
         """Start the app and wait until it listens."""
@@ -157,7 +168,9 @@ class SideProcesses:
     def spawn(self, name: str, module: str, *options: str) -> None:
         """Start `python -m module` as the part of this name; kill the present one first."""
         if name in self.parts:
+            self.parts[name].cpu_s()
             self._table.kill(self.parts[name])
+            self._replaced.append((name, self.parts[name]))
         self.began.setdefault(name, time.monotonic_ns())
         self.parts[name] = self._start(name, self.command(module, *options))
 

@@ -35,21 +35,12 @@ def sample(stack: Stack) -> Sample:
     whole = stack.processes.whole
     return Sample(
         t_ns=time.monotonic_ns(),
-        cpu_s=sum(cpu_s(member) for member in family) if whole else math.nan,
+        cpu_s=stack.processes.cpu_s() if whole else math.nan,
         pss_mb=sum(_pss_mb(member) for member in family) if whole else math.nan,
         processes=len(family) if whole else math.nan,
         sockets=sum(_sockets(member) for member in family) if whole else math.nan,
         broker_commands=_broker_commands(stack),
     )
-
-
-def cpu_s(process: psutil.Process) -> float:
-    """The processor time that it has used; 0 where it has ended."""
-    try:
-        times = process.cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
 
 
 def _pss_mb(process: psutil.Process) -> float:

@@ -127,8 +127,12 @@ class Stack:
         return self._deployment.world is None
 
     async def stamp_kill(self, at_ns: int | None = None) -> None:
-        """Record the moment of the kill, now or `at_ns` (monotonic); the first call counts."""
+        """Record the moment of the kill, now or `at_ns` (monotonic); the first call counts.
+
+        What the side has used of the processor is read before it: a kill takes that along.
+        """
         if self.kill_ns is None:
+            self.processes.cpu_s()
             self.kill_ns = time.monotonic_ns() if at_ns is None else at_ns
             await self.mark("fault_on")
 

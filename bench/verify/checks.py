@@ -32,6 +32,8 @@ LABEL_BIAS_SHARE = 1e-6
 TOO_FEW = "too few windows with samples enough"
 #: Part of a stall by which the latency of a job that waited may be off: the jobs delay each other after it.
 STALL_SHARE = 0.1
+#: Ms over the whole run by which a slope may be off: it rests on every tick, a cumulative drift on two.
+SLOPE_ERROR_MS = ERROR_MS / 2
 #: The standard error of a slope over n ticks is √12 / n^1.5 times the phases' standard deviation, which is
 #: jitter / √2.
 SLOPE_SPREAD = math.sqrt(12 / 2)
@@ -189,7 +191,7 @@ def drift(rows: pd.DataFrame) -> list[Row]:
     own = rows[rows["side"] == "truth-drift"]
     ppm = TRUTHS["truth-drift"].drift_ppm
     run_s, cumulative = float(own["run_s"].median()), float(own["cumulative_ms"].median())
-    allowed = max(ERROR_SHARE * ppm, ERROR_MS / run_s * 1e3) if run_s else math.nan
+    allowed = max(ERROR_SHARE * ppm, SLOPE_ERROR_MS / run_s * 1e3) if run_s else math.nan
     rate = Row(
         truth="a drift of 500 ppm: rate",
         unit="ppm",

@@ -20,6 +20,7 @@ import signal
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 from urllib.parse import urlsplit
 
@@ -62,6 +63,7 @@ class Broker:
         port: int | None = None,
         env: Mapping[str, str] = os.environ,
         key_prefix: str | None = None,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
         """Resolve or start a broker and wait for its PONG; raise BrokerError with one clear line.
 
@@ -70,12 +72,15 @@ class Broker:
         answered: 5 of 60 kills right after a write lost it, since writes wait while a sync is under way.
         `key_prefix` is one that workers of somebody else share: `stop` leaves them what they hold.
         `port` asks for that port of 127.0.0.1 and for a server of our own whatever REDIS_URL says.
+        `variables` are for the environment of a server of our own: what it preloads.
         """
         url = env.get(URL_VARIABLE)
         if url and port is None:
             _check_usable(url)
             return cls(url, None, key_prefix)
-        server = start_server(folder, persistence=persistence, port=port, path=env.get("PATH"))
+        server = start_server(
+            folder, persistence=persistence, port=port, path=env.get("PATH"), variables=variables
+        )
         return cls(f"redis://127.0.0.1:{server.port}/0", server)
 
     @property
@@ -87,6 +92,10 @@ class Broker:
     def pid(self) -> int:
         """The server's process id; raise BrokerError where it is not ours or not running."""
         return self._owned().running().pid
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that our server has used, over all its launches."""
+        return self._owned().cpu_s()
 
     @property
     def environment(self) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Node:
         self.port, dist, self._epmd_port = free_ports(3)
         self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
         self._table = table
-        self._server: Process | None = None
+        self._servers: list[Process] = []
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "rabbitmq.conf").write_text(
             f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
@@ -78,6 +78,10 @@ class Node:
     def pid(self) -> int:
         """The node's process id."""
         return self._running.pid
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time that the node has used, over all its launches."""
+        return sum(server.cpu_s() for server in self._servers)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -115,24 +119,26 @@ class Node:
 
     @property
     def _running(self) -> Process:
-        if self._server is None:
+        if not self._servers:
             raise BenchError("the RabbitMQ node was never launched")
-        return self._server
+        return self._servers[-1]
 
     def launch(self) -> None:
         """Start the node and wait until it takes connections; raise BenchError where it does not start."""
         binary = server_binary()
         if binary is None:
             raise BenchError(INSTALL)
-        self._server = self._table.start("rabbitmq", [binary], env=self._env, folder=self.folder)
+        server = self._table.start("rabbitmq", [binary], env=self._env, folder=self.folder)
+        self._servers.append(server)
         deadline = time.monotonic() + START_WITHIN_S
         while not self._answers():
-            if self._server.exit_code() is not None or time.monotonic() > deadline:
-                raise BenchError(f"RabbitMQ does not start:\n{self._server.tail(30)}\n{self._log()}")
+            if server.exit_code() is not None or time.monotonic() > deadline:
+                raise BenchError(f"RabbitMQ does not start:\n{server.tail(30)}\n{self._log()}")
             time.sleep(POLL_S)
 
     def kill(self) -> None:
         """SIGKILL to the node and what it has started."""
+        self.cpu_s()
         self._running.kill()
 
     def pause(self) -> None:

@@ -14,14 +14,18 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from bench.process.process_table import family_cpu_s
 
 #: Seconds that a server of our own may take from its start to its first PONG.
 START_WITHIN_S: Final = 10.0
@@ -47,12 +51,16 @@ class BrokerError(RuntimeError):
 class Server:
     """One server process of ours, which may end and be launched again."""
 
-    def __init__(self, folder: Path, *, binary: str, persistence: bool, port: int) -> None:
+    def __init__(
+        self, folder: Path, *, binary: str, persistence: bool, port: int, variables: Mapping[str, str]
+    ) -> None:
         self.port = port
+        self._variables = variables
         self._folder = folder
         self._binary = binary
         self._persistence = persistence
         self._process: subprocess.Popen[bytes] | None = None
+        self._ended_s = 0.0
         folder.mkdir(parents=True, exist_ok=True)
 
     def launch(self) -> None:
@@ -64,6 +72,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self._variables},
                 process_group=0,
             )
         try:
@@ -84,6 +93,7 @@ class Server:
         process = self._process
         if process is None or process.poll() is not None:
             return
+        self._ended_s += family_cpu_s(process.pid)
         process.send_signal(how)
         process.send_signal(signal.SIGCONT)  # a paused process handles no SIGTERM
         try:
@@ -91,6 +101,12 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+    def cpu_s(self) -> float:
+        """Seconds of processor time over all launches; of one that ended by itself nothing is known."""
+        if self._process is None or self._process.poll() is not None:
+            return self._ended_s
+        return self._ended_s + family_cpu_s(self._process.pid)
 
     def _options(self) -> list[str]:
         append_only = "yes" if self._persistence else "no"
@@ -115,14 +131,24 @@ class Server:
         return lines[-1] if lines else "its log is empty"
 
 
-def start_server(folder: Path, *, persistence: bool, port: int | None, path: str | None) -> Server:
-    """A server that answers, on `port` or a free one; raise BrokerError with one clear line."""
+def start_server(
+    folder: Path,
+    *,
+    persistence: bool,
+    port: int | None,
+    path: str | None,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Server:
+    """A server that answers, on `port` or a free one; raise BrokerError with one clear line.
+
+    `variables` are the environment's, beside those of this process.
+    """
     binary = server_binary(path)
     if port is not None:
         _check_free(port)
     for attempt in range(PORT_ATTEMPTS):
         chosen = free_ports(1)[0] if port is None else port
-        server = Server(folder, binary=binary, persistence=persistence, port=chosen)
+        server = Server(folder, binary=binary, persistence=persistence, port=chosen, variables=variables)
         try:
             server.launch()
         except BrokerError:

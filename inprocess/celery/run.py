@@ -28,8 +28,12 @@ from contextlib import (
 )
 from typing import Any, Final, Self
 
+from celery import Celery
+
 from inprocess.celery.attach.app_patch import patched
 from inprocess.celery.broker.broker import Broker
+from inprocess.celery.celery_internals import worker_process
+from inprocess.celery.celery_internals.green_threads import refuse_green_threads
 from inprocess.celery.celery_internals.join_flag import join_patch
 from inprocess.celery.celery_internals.request_identity import task_stack_patch
 from inprocess.celery.results.backend import Store
@@ -38,6 +42,7 @@ from inprocess.celery.worker.task_preparation import restore_all
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
+from inprocess.supervision.periodic.tick_store import TickStore
 from inprocess.supervision.supervisors.supervisor import Supervisor
 
 #: Plain tasks that run at once, each in a thread.
@@ -54,6 +59,7 @@ def run_in_process(
     grace_s: float = GRACE_S,
     memory_results: bool = True,
     beat: bool = True,
+    beat_state: TickStore | None = None,
     name: str | None = None,
 ) -> InProcess:
     """Create a run of the app; start it with `with`, `async with`, `await`, `start` or `lifespan`.
@@ -63,36 +69,43 @@ def run_in_process(
     - `concurrency`: plain tasks that run at once. Coroutine tasks have their own slots.
     - `memory_results`: keep results in memory; otherwise in the app's own backend.
     - `beat`: whether to run the app's `beat_schedule`.
-    - `name`: name of the tree, for the observer; `celery:` and the app's name by default.
+    - `beat_state`: where it keeps its last runs over restarts, such as `FileTickStore("beat.json")`; without
+      one, an interval that is longer than the process lives never ends. A `beat_scheduler` of the app's own
+      keeps what it keeps.
+    - `name`: name of the tree, for the observer; `celery:` and the app's name by default, with a number where
+      another run has that name.
 
-    Raise ValueError for options out of range.
+    `app` may be a proxy, such as `celery.current_app`. Raise ValueError for options out of range, and
+    TypeError for what is no Celery app.
     """
+    app = own_app(app)
     if concurrency < 1 or grace_s < 0:
         raise ValueError(
             f"concurrency is {concurrency} and grace_s {grace_s:g}: they must be at least 1 and 0"
         )
-    tree = Tree(app, concurrency=concurrency, grace_s=grace_s, beat=beat)
+    tree = Tree(app, concurrency=concurrency, grace_s=grace_s, beat=beat, beat_state=beat_state)
     store = Store() if memory_results else None
-    return InProcess(app, tree, strict=strict, store=store, name=name or f"celery:{app.main or 'app'}")
+    return InProcess(app, tree, strict=strict, store=store, name=name)
 
 
 class InProcess:
     """A run of an app, created by `run_in_process`. Used once: create another for another run."""
 
-    def __init__(self, app: Any, tree: Tree, *, strict: bool, store: Store | None, name: str) -> None:
+    def __init__(self, app: Any, tree: Tree, *, strict: bool, store: Store | None, name: str | None) -> None:
         self.app = app
-        self.name = name
+        self.name = name or f"celery:{app.main or 'app'}"
         #: The report of the drain; None before the end.
         self.report: DrainReport | None = None
-        #: Whether it waits for a first task to begin.
-        self.stands_by = False
+        #: Whether it waits for a first task to begin, and whether it ever did.
+        self.stands_by = self._stood_by = False
         self._has_ended = False
+        self._is_named = name is not None
         self._parts = tree
         self._strict = strict
         self._store = store
         self._undo = ExitStack()
         self._supervisor: Supervisor | None = None
-        self._runtime = Runtime(self._application, name=name)
+        self._runtime = Runtime(self._application, name=self.name)
 
     @property
     def tree(self) -> Supervisor:
@@ -120,6 +133,7 @@ class InProcess:
         """
         if self._supervisor is None:
             _refuse_while_django_loads(self.name)
+            refuse_green_threads(self.name)
             self.app.loader.import_default_modules()
         self._runtime.start()
         return self
@@ -137,6 +151,7 @@ class InProcess:
 
     async def astart(self) -> Self:
         """Begin, on the running loop; errors as of `start`."""
+        refuse_green_threads(self.name)
         self.hook()
         self.stands_by = False
         loop = asyncio.get_running_loop()
@@ -144,6 +159,8 @@ class InProcess:
             self._store.loop = loop
         try:
             self._undo.enter_context(attach(loop))
+            # In a thread: what receivers close there, such as Django's connections, is nobody's.
+            await asyncio.to_thread(self._undo.enter_context, worker_process.held(self.app))
             supervisor = Supervisor.start(self._parts.children(), strategy="one_for_all", name=self.name)
             await supervisor.ready()
         except BaseException:
@@ -196,6 +213,8 @@ class InProcess:
                 other._undo.close()  # noqa: SLF001 - of one class
             elif other is not None:
                 raise RuntimeError(f"{other.name} runs already: leave that run first, or use it")
+            if not self._is_named:
+                self.name = _free_name(self.name)
             _running[id(self.app)] = self
         self._undo.callback(_running.pop, id(self.app))
         self._undo.enter_context(task_stack_patch.held())
@@ -206,11 +225,18 @@ class InProcess:
     def stand_by(self) -> None:
         """Make the app send to this run, which begins, as by `start`, with the first task."""
         self.hook()
-        self.stands_by = True
+        self.stands_by = self._stood_by = True
         self._parts.broker.wake = self.start
 
     def forked(self) -> None:
-        """Refuse tasks in a fork of the process: the run belongs to the original."""
+        """Refuse tasks in a fork of the process: the run belongs to the original.
+
+        A run that stood by, or began so, stands by anew.
+        """
+        if self._stood_by:
+            self._undo.close()
+            run_in_process(self.app).stand_by()
+            return
         self._close("runs in the process that this one was forked from: begin a run of its own here")
 
     def _end(self) -> None:
@@ -240,6 +266,27 @@ class InProcess:
             yield self
 
 
+def own_app(app: Any) -> Any:
+    """Return the app behind a proxy (Celery's, werkzeug's); raise TypeError for what is no Celery app."""
+    while (behind := getattr(app, "_get_current_object", None)) is not None:
+        app = behind()
+    if not isinstance(app, Celery):
+        raise TypeError(f"run_in_process takes a Celery app, not {type(app).__qualname__}")
+    return app
+
+
+def running(app: Any) -> InProcess | None:
+    """Return the run that has this app, standing by or begun."""
+    return _running.get(id(app))
+
+
+def _free_name(wanted: str) -> str:
+    """Return this name, with a number where another run has it."""
+    taken = {run.name for run in _running.values()}
+    names = (wanted, *(f"{wanted}-{number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
+
+
 def _refuse_while_django_loads(name: str) -> None:
     """Raise RuntimeError in `AppConfig.ready`: Django holds a lock there which the worker needs."""
     apps = getattr(sys.modules.get("django.apps"), "apps", None)
@@ -256,6 +303,8 @@ _claiming = threading.Lock()
 
 
 def _after_fork() -> None:
+    global _claiming  # noqa: PLW0603 - another thread may have held it
+    _claiming = threading.Lock()
     for run in list(_running.values()):
         run.forked()
 

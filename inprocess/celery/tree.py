@@ -11,13 +11,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from inprocess.celery.beat import Beat, InMemoryScheduler
+from inprocess.celery.beat import Beat, BeatScheduler
 from inprocess.celery.broker.broker import Broker, Lane
+from inprocess.celery.own_scheduler import OwnBeat, own_scheduler
 from inprocess.celery.worker.pool import Tasks
 from inprocess.celery.worker.task_preparation import lane_of
 from inprocess.celery.worker.worker import Worker
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.periodic.tick_store import TickStore
 from inprocess.supervision.supervisors.child_spec import ChildSpec
 
 
@@ -27,13 +29,16 @@ class Tree:
     tasks: Tasks
     worker: Worker
 
-    def __init__(self, app: Any, *, concurrency: int, grace_s: float, beat: bool) -> None:
+    def __init__(
+        self, app: Any, *, concurrency: int, grace_s: float, beat: bool, beat_state: TickStore | None
+    ) -> None:
         self.app = app
         self.grace_s = grace_s
         self.broker = Broker(self._lane_of)
         self._concurrency = concurrency
         self._beat = beat
-        self._scheduler: InMemoryScheduler | None = None
+        self._beat_state = beat_state
+        self._scheduler: BeatScheduler | None = None
         self._lanes: dict[str | None, Lane] = {}
 
     def children(self) -> list[ChildSpec]:
@@ -42,7 +47,7 @@ class Tree:
             ChildSpec("celery.tasks", self._start_tasks, type="supervisor"),
             ChildSpec("celery.worker", self._start_worker, shutdown="infinity"),
         ]
-        if self._beat and self.app.conf.beat_schedule:
+        if self._beat and (self.app.conf.beat_schedule or own_scheduler(self.app)):
             specs.append(ChildSpec("celery.beat", self._start_beat))
         return specs
 
@@ -67,8 +72,11 @@ class Tree:
         return self.worker
 
     def _start_beat(self) -> Process:
+        own = own_scheduler(self.app)
+        if own is not None:
+            return OwnBeat.start(self.app, own)
         if self._scheduler is None:
-            self._scheduler = InMemoryScheduler(self.app)
+            self._scheduler = BeatScheduler(self.app, store=self._beat_state)
         return Beat.start(self._scheduler)
 
     def _lane_of(self, name: str | None) -> Lane:

@@ -7,6 +7,9 @@ import heapq
 import itertools
 from collections.abc import Callable
 
+from inprocess.supervision.core.scheduler import schedulers_of
+from inprocess.supervision.periodic.timer_process import clocks_moved
+
 #: Turns of the loop after each step of the clock, in which tasks react to it.
 SETTLE_TURNS = 25
 
@@ -33,12 +36,17 @@ class FakeClock:
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
+        self._wall_ahead = 0.0
         self._timers: list[tuple[float, int, FakeTimer]] = []
         self._order = itertools.count()
 
     def monotonic(self) -> float:
         """Return the current time, s."""
         return self.now
+
+    def wall(self) -> float:
+        """Return the time of the wall clock, s; that of `monotonic` until `suspend` or `set_wall`."""
+        return self._wall_ahead + self.now
 
     def call_later(self, seconds: float, callback: Callable[[], object], /) -> FakeTimer:
         """See `Clock.call_later`."""
@@ -67,6 +75,21 @@ class FakeClock:
                 callback()
                 await settle()
         self.now = end
+
+    def set_wall(self, moment: float) -> None:
+        """Set the wall clock, seconds since 1970; `monotonic` does not notice."""
+        self._wall_ahead = moment - self.now
+        self._tell(0.0)
+
+    def suspend(self, seconds: float) -> None:
+        """Suspend the machine for `seconds`: the wall clock goes on, and `monotonic` does not."""
+        self._wall_ahead += seconds
+        self._tell(seconds)
+
+    def _tell(self, suspended_s: float) -> None:
+        for scheduler in list(schedulers_of(asyncio.get_running_loop())):
+            if scheduler.clock is self:
+                clocks_moved(scheduler, suspended_s)
 
     def jump(self, seconds: float) -> None:
         """Move on by `seconds` at once, as if the loop was blocked; `advance` then fires the late timers."""

@@ -30,6 +30,7 @@ from pathlib import Path
 from unittest import mock
 
 from inprocess.supervision.core import names, scheduler, telemetry
+from inprocess.supervision.introspection.watchdog import THREAD_NAME
 from inprocess.supervision.isolation import isolation
 from inprocess.testing.clock import settle
 
@@ -131,7 +132,9 @@ def _is_known(callback: object) -> bool:
 
 def _left_threads(before: set[threading.Thread]) -> list[str]:
     deadline = time.monotonic() + PATIENCE_S
-    started = [thread for thread in threading.enumerate() if thread not in before]
+    started = [
+        thread for thread in threading.enumerate() if thread not in before and thread.name != THREAD_NAME
+    ]
     for thread in started:
         thread.join(max(0.0, deadline - time.monotonic()))
     return [thread.name for thread in started if thread.is_alive()]

@@ -63,9 +63,7 @@ def describe_losses(losses: Losses) -> str:
     text = f"{formatting.side(losses.side)} lost {losses.lost} of {jobs} {at}{stuck}"
     if losses.lost:
         return text
-    bound = formatting.percent(formatting.upper_bound(0, losses.strikes))
-    strikes = formatting.plural(losses.strikes, "strike")
-    return f"{text}; after {strikes} without a loss, up to {bound} of such strikes could still lose one"
+    return f"{text}; {formatting.zero_bound(losses.strikes)}"
 
 
 def cell_of(fault: int, side: str) -> str:

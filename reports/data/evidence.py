@@ -24,6 +24,9 @@ TASK = "inprocess"
 #: The widest interval, upper end over lower end, from which a size is given (docs/method.md).
 WIDEST = 1.5
 
+#: Milliseconds from due to effect after which a job counts as late, where no workload says otherwise.
+DEADLINE_MS = 5000.0
+
 #: Quantiles nearer than this are the same.
 ROUNDING = 1e-9
 
@@ -46,7 +49,9 @@ class Losses:
     lost: int
     stuck: int
     duplicated: int
-    late: int  # 0 also where it could not be measured
+    late: int
+    late_known: bool  # whether lateness was measured in any strike
+    deadline_ms: float
     checked: bool  # every strike's sum check held and its verdict is known
 
     @property
@@ -158,6 +163,13 @@ class Cost:
     processes: float
 
 
+def deadline_ms(run: Run, scenario: str) -> float:
+    """Milliseconds from due to effect after which a job is late: the workload's own, or the default."""
+    tasks = run.mapping("own_app").get("tasks") or []
+    own = [task["deadline_s"] for task in tasks if task.get("name") == scenario and task.get("deadline_s")]
+    return min(map(float, own)) * 1000 if own else DEADLINE_MS
+
+
 def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
     """The losses at one fault; None if it did not strike or no job was accepted."""
     failures, exposure = run.table("failures"), run.table("exposure")
@@ -185,6 +197,8 @@ def losses(run: Run, *, scenario: str, fault: int, side: str) -> Losses | None:
         stuck=total(rows["stuck"]),
         duplicated=total(rows["duplicated"]),
         late=total(rows["late"]),
+        late_known=bool(rows["late"].notna().any()),
+        deadline_ms=deadline_ms(run, scenario),
         checked=bool(judged.all()) and bool(rows["lost"].notna().all()),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from scipy.special import betaincinv
@@ -15,6 +16,9 @@ NOTHING = "\N{EN DASH}"
 OVER_LIMIT = "> limit"
 #: Confidence of the one-sided bound on a share.
 CONFIDENCE = 0.95
+
+#: The smallest p-value that is printed.
+LEAST_P = 0.0001
 
 #: The quantile that is called by its name.
 MEDIAN = 0.5
@@ -143,6 +147,16 @@ def number(value: float, digits: int = 3) -> str:
     return f"{rounded:,.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
+def p_value(value: float) -> str:
+    """A p-value with two digits; below LEAST_P it is so small that its size says nothing."""
+    return f"< {LEAST_P}" if value < LEAST_P else number(value, 2)
+
+
+def minus_signs(text: str) -> str:
+    """The text with a minus sign before each negative number, where it has a hyphen."""
+    return re.sub(r"(?<![\w.])-(?=\d)", "\N{MINUS SIGN}", text)
+
+
 def count(value: float) -> str:
     """A whole number, or a dash."""
     return f"{value:,.0f}" if math.isfinite(value) else NOTHING
@@ -185,6 +199,11 @@ def seconds(value: float) -> str:
     return f"{number(value)} s" if math.isfinite(value) else NOTHING
 
 
+def amount_s(value: float) -> str:
+    """As `seconds`, but a whole number has no decimals: "5 s"."""
+    return f"{amount(value)} s"
+
+
 def fold(ratio: float) -> str:
     """A ratio with its multiplication sign."""
     return f"{number(ratio)} \N{MULTIPLICATION SIGN}"
@@ -212,7 +231,7 @@ def span(low: float, high: float) -> str:
     if not math.isfinite(high):
         return f"at least {number(low, 2)}"
     ends = number(low, 2), number(high, 2)
-    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+    return spread_to(*ends)
 
 
 def plural(number_of: float, noun: str) -> str:
@@ -223,6 +242,11 @@ def plural(number_of: float, noun: str) -> str:
 def spread(middle: str, low: str, high: str) -> str:
     """A median over blocks with its range, unless both ends are alike."""
     return middle if low == high else f"{middle} ({low} to {high})"
+
+
+def spread_to(low: str, high: str) -> str:
+    """A range without its middle, unless both ends are alike: "4 to 6"."""
+    return low if low == high else f"{low} to {high}"
 
 
 def upper_bound(hits: int, trials: int) -> float:
@@ -240,6 +264,19 @@ def percent(share: float) -> str:
     if not math.isfinite(share):
         return NOTHING
     return f"{float(f'{share * 100:.2g}'):g} %"
+
+
+def percentage(value: float) -> str:
+    """A number of percent, or a dash."""
+    return f"{number(value)} %" if math.isfinite(value) else NOTHING
+
+
+def zero_bound(strikes: int) -> str:
+    """What no loss in so many strikes leaves possible, as part of a sentence."""
+    return (
+        f"after {plural(strikes, 'strike')} without a loss, up to {percent(upper_bound(0, strikes))} of such "
+        "strikes could still lose one"
+    )
 
 
 def symbol(state: str) -> str:

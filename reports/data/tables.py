@@ -159,7 +159,7 @@ def hiccups(run: Run) -> Table | None:
             "hiccup p99, median": formatting.ms(evidence.middle(group["hiccup_p99_ms"])),
             "hiccup p99, worst": formatting.ms(float(group["hiccup_p99_ms"].max())),
             "longest hiccup": formatting.ms(float(group["hiccup_max_ms"].max())),
-            "steal, worst": f"{formatting.number(float(group['steal_percent'].max()))} %",
+            "steal, worst": formatting.percentage(float(group["steal_percent"].max())),
             "generator lateness, worst": formatting.ms(float(group["lateness_ms"].max())),
         }
         for measure, group in groups(run.table("blocks"), "measure")

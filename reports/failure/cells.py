@@ -201,7 +201,9 @@ def _outcome(rows: Sequence[Strike], *, ticks: bool) -> Outcome:
         text = ", ".join(f"{formatting.count(found)} {name}" for name, found in disturbed.items())
         share = max(disturbed.values()) / max(total(rows, "submitted"), *disturbed.values())
         return Outcome(kind="disturbed", text=text, share=share)
-    return Outcome(kind="kept", text=f"all {formatting.count(accepted)} done once, in time")
+    timed = any(not math.isnan(row["late"]) for row in rows)
+    when = "in time" if timed else "lateness not measured"
+    return Outcome(kind="kept", text=f"all {formatting.count(accepted)} done once, {when}")
 
 
 def _and_stuck(rows: Sequence[Strike]) -> str:

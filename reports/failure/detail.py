@@ -13,7 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from reports.data import formatting
+from reports.data import evidence, formatting
 from reports.data.frames import records
 from reports.data.run import Run
 from reports.failure import observations
@@ -50,12 +50,20 @@ def details(run: Run, subjects: Sequence[Subject]) -> Mapping[str, Detail]:
     """Every cell opened, by its slug; the budget goes to the gravest first."""
     left = BUDGET_BYTES
     found: dict[str, Detail] = {}
-    beside = _Beside(**{name: _by_place(run, name) for name in ("blast", "controls", "exposure")})
+    tables = ("blast", "controls", "exposure", "failures")
+    beside = _Beside(**{name: _by_place(run, name) for name in tables}, untimed=untimed(run))
     for subject in sorted(subjects, key=_gravity):
         made = _detail(run, subject, beside, left=left)
         left -= len(made.svg or "")
         found[subject.cell.slug] = made
     return found
+
+
+def untimed(run: Run) -> dict[str, str]:
+    """Why the times of a fault block are left out, by block; blocks with times, and old runs, have none."""
+    blocks = run.table("blocks")
+    left_out = blocks[(blocks["measure"] == "fault") & (blocks["untimed"].fillna("") != "")]
+    return dict(zip(left_out["block"], left_out["untimed"], strict=True))
 
 
 def worst(strikes: Sequence[Strike]) -> Strike:
@@ -80,7 +88,12 @@ def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int) -> Detail
     room = left >= LEAST_BYTES
     without_history = not strike["example"] and any(strike[name] > 0 for name in WORST_FIRST)
     needed = room or without_history
-    drawn = choice.timeline(log, block=strike["block"], scenario=subject.scenario) if needed else None
+    deadline_ms = evidence.deadline_ms(run, subject.scenario)
+    drawn = (
+        choice.timeline(log, block=strike["block"], scenario=subject.scenario, deadline_ms=deadline_ms)
+        if needed
+        else None
+    )
     svg = _svg(subject, strike, drawn) if drawn and room else None
     fits = room and (svg is None or len(svg) <= left)
     return Detail(
@@ -90,6 +103,10 @@ def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int) -> Detail
             [row for row in beside.blast[place] if row["scenario"] != subject.scenario],
             [row for row in beside.controls[place] if row["scenario"] == subject.scenario],
             [row for row in beside.exposure[place] if row["scenario"] == subject.scenario],
+            bystanders=[row for row in beside.failures[place] if row["scenario"] != subject.scenario],
+            untimed=[
+                beside.untimed[each["block"]] for each in subject.strikes if each["block"] in beside.untimed
+            ],
         ),
         predicted=subject.cell.prediction.predicted,
         seen=observations.over_strikes(row["seen"] for row in subject.strikes),
@@ -109,6 +126,9 @@ class _Beside:
     blast: Mapping[tuple[float, str], list[Strike]]
     controls: Mapping[tuple[float, str], list[Strike]]
     exposure: Mapping[tuple[float, str], list[Strike]]
+    failures: Mapping[tuple[float, str], list[Strike]]
+    #: Why the times of a block are left out, by block.
+    untimed: Mapping[str, str]
 
 
 def _by_place(run: Run, name: str) -> Mapping[tuple[float, str], list[Strike]]:

@@ -27,14 +27,21 @@ def facts(
     blast: Sequence[Strike],
     control: Sequence[Strike],
     exposure: Sequence[Strike],
+    *,
+    bystanders: Sequence[Strike] = (),
+    untimed: Sequence[str] = (),
 ) -> tuple[Fact, ...]:
-    """The facts of one cell; `blast`, `control` and `exposure` are its rows of these tables."""
+    """The facts of one cell; `blast`, `control` and `exposure` are its rows of these tables.
+
+    `bystanders` are the rows of the other scenarios at its strikes, `untimed` why times of strikes are left
+    out, a reason each.
+    """
     found = (
         ("exposure", _exposure(strikes, exposure)),
-        ("recovery", _recovery(strikes)),
+        ("recovery", _recovery(strikes, untimed)),
         ("user-visible errors", _users(strikes)),
         ("without the fault", _control(control)),
-        ("blast radius", _blast(blast)),
+        ("blast radius", _blast(blast, bystanders)),
     )
     return tuple((name, text) for name, text in found if text)
 
@@ -58,18 +65,27 @@ def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
             f"({formatting.percent(lost / exposed)}), {formatting.number(lost / n)} a strike, "
             f"in {hit} of {formatting.plural(n, 'strike')}"
         )
-    return (
-        f"none of {formatting.count(exposed)} exposed jobs lost; 0 of {formatting.plural(n, 'strike')} "
-        f"still allows {formatting.percent(formatting.upper_bound(0, n))} of strikes to lose one"
-    )
+    return f"none of {formatting.count(exposed)} exposed jobs lost; {formatting.zero_bound(n)}"
 
 
-def _recovery(strikes: Sequence[Strike]) -> str:
+def _recovery(strikes: Sequence[Strike], untimed: Sequence[str]) -> str:
     """How long after the strike's end, the median over the strikes with their range; nothing for ticks."""
     times = {name: numbers(strikes, column) for column, name in RECOVERY.items()}
+    left_out = _left_out(len(strikes), untimed)
     if not any(times.values()):
+        return "" if periodic(strikes) else left_out
+    told = "; ".join(f"{name}: {_over(seconds)}" for name, seconds in times.items())
+    return f"{told}; {left_out}" if left_out else told
+
+
+def _left_out(strikes: int, untimed: Sequence[str]) -> str:
+    """In how many strikes times were left out, and for what; nothing where in none."""
+    if not untimed:
         return ""
-    return "; ".join(f"{name}: {_over(seconds)}" for name, seconds in times.items())
+    return (
+        f"not measured in {len(untimed)} of {formatting.plural(strikes, 'strike')}, "
+        f"as the machine was too busy ({'; '.join(dict.fromkeys(untimed))})"
+    )
 
 
 def _over(seconds: Sequence[float]) -> str:
@@ -86,7 +102,8 @@ def _users(strikes: Sequence[Strike]) -> str:
     submitted, errors = total(strikes, "submitted"), total(strikes, "user_errors")
     if not submitted > 0:
         return ""
-    longest = formatting.ms(peak(strikes, "caller_max_ms"))
+    longest_ms = peak(strikes, "caller_max_ms")
+    longest = "" if math.isnan(longest_ms) else f"; longest call {formatting.ms(longest_ms)}"
     refused, unknown = total(strikes, "refused"), total(strikes, "unknown")
     scenarios = " and ".join(map(formatting.scenario, distinct(strikes, "scenario")))
     of_them = f", {formatting.count(refused)} of them refused" if 0 < refused <= errors else ""
@@ -97,7 +114,7 @@ def _users(strikes: Sequence[Strike]) -> str:
     )
     return (
         f"{formatting.count_of(errors, submitted)} submits of {scenarios} refused or kept waiting for more "
-        f"than 1 s{of_them}{untold}; longest call {longest}"
+        f"than 1 s{of_them}{untold}{longest}"
     )
 
 
@@ -111,21 +128,27 @@ def _control(control: Sequence[Strike]) -> str:
     )
 
 
-def _blast(blast: Sequence[Strike]) -> str:
-    """The worst strike's harm to the other scenario, against the control run."""
+def _blast(blast: Sequence[Strike], bystanders: Sequence[Strike]) -> str:
+    """The worst strike's harm to the other scenario against the control run, in points of its jobs."""
     if not blast:
         return ""
     worst = {name: peak(blast, column) for column, name in HARMS.items()}
     more = [
-        f"{formatting.percent(share)} more {name}" for name, share in worst.items() if share > LEAST_SHARE
+        f"{formatting.percent(share).removesuffix(' %')} more {name}"
+        for name, share in worst.items()
+        if share > LEAST_SHARE
     ]
     other = ", ".join(map(formatting.scenario, distinct(blast, "scenario")))
-    harms = ", ".join(more) or "no more harm than without the fault"
+    jobs = [jobs for jobs in numbers(bystanders, "submitted") if jobs > 0]
+    if jobs:
+        ends = formatting.spread_to(formatting.count(jobs[0]), formatting.count(jobs[-1]))
+        other += f" ({ends} {'job' if jobs[-1] == 1 else 'jobs'} a strike)"
+    harms = f", in percentage points: {', '.join(more)}" if more else ": no more harm than without the fault"
     times = [
         f"{name} {_more(peak(blast, column))}"
         for column, name in SCHEMA["blast"].labels("response_p50_ms", "lag_ms").items()
     ]
-    return f"{other}, at worst: {harms}; {', '.join(times)}"
+    return f"{other}, at worst{harms}; {', '.join(times)}"
 
 
 def _more(ms: float) -> str:

@@ -17,7 +17,7 @@ from reports.data import formatting, rerun_commands
 from reports.data.frames import records
 from reports.data.run import Run
 from reports.failure.cells import CLASSES, FLAGS, Cell, state
-from reports.failure.detail import Detail, details
+from reports.failure.detail import Detail, details, untimed
 from reports.failure.excluded import Excluded, excluded
 from reports.failure.predictions import Failed, failed
 from reports.failure.subjects import Subject, notes, subjects
@@ -62,6 +62,8 @@ class Matrix:
     compared: int  # cells whose prediction was compared
     key: Markup  # to the timelines' marks
     has_events: bool  # whether the log of any strike is in the run directory
+    untimed: str  # how many strikes have no times, and why; empty for none
+    time_them: str  # the command that measures the times of the first of these faults
 
     @property
     def broke(self) -> tuple[Row, ...]:
@@ -94,6 +96,8 @@ def matrix(run: Run) -> Matrix | None:
     found = subjects(table, unmade)
     aimed = [subject for subject in found if subject.aimed]
     strikes = failures.groupby(["fault", "side", "scenario"])["lost"].agg(["size", "sum"])
+    left_out = untimed(run)
+    untimed_faults = {row["block"]: int(row["fault"]) for row in table if row["block"] in left_out}
     return Matrix(
         sides=tuple(formatting.side(side) for side in sides),
         rows=_rows(run, aimed, sides, unmade),
@@ -106,6 +110,8 @@ def matrix(run: Run) -> Matrix | None:
         compared=sum(bool(subject.cell.prediction.held) for subject in aimed),
         key=drawing.key(),
         has_events=events.any_beside(run.directory, failures["block"]),
+        untimed=_left_out(run, untimed_faults),
+        time_them=rerun_commands.measure(run, "fault", fault=min(untimed_faults.values(), default=0)),
     )
 
 
@@ -142,6 +148,19 @@ def _row(
 def _ordered(sides: set[str]) -> list[str]:
     """The schema's order, then any other by name."""
     return [side for side in SIDES if side in sides] + sorted(sides - set(SIDES))
+
+
+def _left_out(run: Run, untimed_faults: Mapping[str, int]) -> str:
+    """How many strikes have no times, and why, in a sentence; empty for none."""
+    if not untimed_faults:
+        return ""
+    struck = run.table("failures")["block"].nunique()
+    lanes = run.mapping("plan").get("lanes")
+    beside = f", with up to {lanes} blocks side by side" if isinstance(lanes, int) and lanes > 1 else ""
+    return (
+        f"In {formatting.count_of(len(untimed_faults), struck)} strikes recovery and lateness were not "
+        f"measured: the machine was too busy{beside}."
+    )
 
 
 def sum_checks(run: Run) -> str:

@@ -49,8 +49,8 @@ DEFINITIONS = {
     "Control run": "the block of a fault without the fault.",
     "Exposed": "accepted jobs that the strike could reach: of a kill, those that were not done when it "
     "was made; and each job that was lost. Losses are counted among these.",
-    "Blast radius": "what a strike did to bystanders, minus the control run: in percentage points of their "
-    "accepted jobs, at the worst strike.",
+    "Blast radius": "what a strike did to bystanders, minus the control run: in percentage points of the "
+    "jobs that they submitted, at the worst strike.",
     "Prediction": "what a side is expected to do, written before the run.",
     "Drain": "the wait after the load until each job has ended, with a limit. Also: the end of a process "
     "that lets running work end first, and names what it cuts off.",
@@ -62,7 +62,8 @@ DEFINITIONS = {
     "holds a worker's jobs.",
     "Beat": "Celery's scheduler of periodic tasks.",
     "Worker": "a process that takes jobs from the queue and runs them.",
-    "Broker": "the server that holds the queue: Redis, Valkey or RabbitMQ.",
+    "Broker": "the server that holds the queue: RabbitMQ, or Redis. Where the page says Redis it may be "
+    "Valkey, which does what Redis does: see Provenance.",
     "Prefetch": "messages that a worker takes before it can run them.",
     "noeviction": "Redis's setting to refuse new data when its memory is full, not to drop old data.",
     "CRM": "customer relationship management: here one of the services that a job calls, which stores a new "

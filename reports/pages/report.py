@@ -90,6 +90,8 @@ def targets(shown: Sequence[Section]) -> frozenset[str]:
     )
 
 
+#: Letters of a commit that name it on the first screen; provenance has them all.
+SHORT_COMMIT = 7
 #: Why a run is not complete, by its `stopped_by`.
 _STOPPED = {"full disk": "ended by a full disk", "error": "ended by an error of the harness"}
 
@@ -153,6 +155,7 @@ def origin(run: Run) -> tuple[str, ...]:
     """When and where it was measured, each in a few words; what the manifest lacks is left out."""
     machine = run.mapping("machine")
     cores, processor = machine.get("cores"), str(machine.get("processor") or "")
+    commit = str(run.mapping("git").get("commit") or "")
     version = str(run.mapping("versions").get("queue-or-task") or "")
     return tuple(
         filter(
@@ -164,7 +167,15 @@ def origin(run: Run) -> tuple[str, ...]:
                         None, [formatting.plural(cores, "core") if isinstance(cores, int) else "", processor]
                     )
                 ),
-                f"made with queue-or-task {version}".strip(),
+                ", ".join(
+                    filter(
+                        None,
+                        [
+                            f"version {version}" if version else "",
+                            f"commit {commit[:SHORT_COMMIT]}" if commit else "",
+                        ],
+                    )
+                ),
             ),
         )
     )

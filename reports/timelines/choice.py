@@ -64,15 +64,21 @@ class Timeline:
     history: str  # of the gravest row, in words; empty where nothing befell it
 
 
-def timeline(log: Log, *, block: str, scenario: str) -> Timeline | None:
-    """The rows worth showing of a block's jobs of `scenario`; None where the log has none."""
+def timeline(log: Log, *, block: str, scenario: str, deadline_ms: float) -> Timeline | None:
+    """The rows worth showing of a block's jobs of `scenario`; None where the log has none.
+
+    A job is late if its effect comes more than `deadline_ms` after it was due.
+    """
     found = histories(log.events, scenario)
     if not found:
         return None
     fault = fault_window(log.events)
     over = int(log.events[-1]["t"])
     sync = scenario == ACCOUNT_SYNC
-    rows = [_owner_row(history, block, over) if sync else _job_row(history, block) for history in found]
+    rows = [
+        _owner_row(history, block, over) if sync else _job_row(history, block, deadline_ms)
+        for history in found
+    ]
     kept = select_rows(rows, fault[0] if fault else found[len(found) // 2].first)
     start, end = _window(kept, fault, over)
     return Timeline(
@@ -120,8 +126,8 @@ def describe_history(row: Row) -> str:
     return f"{row.text} {row.label}: {', '.join(text)}"
 
 
-def _job_row(history: History, block: str) -> Row:
-    found = finding(history)
+def _job_row(history: History, block: str, deadline_ms: float) -> Row:
+    found = finding(history, deadline_ms=deadline_ms)
     text = TOLD[found].format(effects=len(history.times.get("effect", ())))
     where = history.failed_where if found == "failed_visibly" else history.held_where
     if found == "late":

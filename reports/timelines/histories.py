@@ -24,9 +24,6 @@ PROBE = "-probe-"
 FIRST_ERROR_STATUS = 400
 #: Where a job that was given up waits for a person.
 DEAD_SET = "dead set"
-#: Milliseconds from due to effect after which a job is late (`bench.faults.spec`).
-DEADLINE_MS = 5000.0
-
 NS_PER_MS = 1_000_000
 
 #: What a job can be found to be, gravest first.
@@ -76,8 +73,8 @@ def histories(events: Sequence[Event], scenario: str) -> list[History]:
     return list(found.values())
 
 
-def finding(history: History) -> str:
-    """The gravest of what the job was found to be, one of GRAVITY."""
+def finding(history: History, *, deadline_ms: float) -> str:
+    """The gravest of what the job was found to be, one of GRAVITY; late is over `deadline_ms` after due."""
     effects = len(history.times.get("effect", ()))
     if not {"submit", "request"} & history.times.keys():
         return "unexpected" if effects else "unknown"
@@ -87,7 +84,7 @@ def finding(history: History) -> str:
     if effects > 1:
         return "duplicated"
     if effects:
-        return _done(history)
+        return _done(history, deadline_ms)
     if "failed" in history.times or DEAD_SET in history.held_where:
         return "failed_visibly"
     return "stuck" if history.held_where else "lost"
@@ -109,8 +106,8 @@ def response_ms(history: History) -> float:
     return (history.times["effect"][0] - due[0]) / NS_PER_MS
 
 
-def _done(history: History) -> str:
-    if response_ms(history) > DEADLINE_MS:
+def _done(history: History, deadline_ms: float) -> str:
+    if response_ms(history) > deadline_ms:
         return "late"
     return "cancelled" if "cancelled" in history.times else "done_once"
 

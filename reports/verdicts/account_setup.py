@@ -123,10 +123,10 @@ def mark(side: str, ends: Sequence[Losses], noun: str = "job") -> SideMark:
     worst = max(ends, key=lambda losses: (_share(losses), losses.fault in NEEDED[side], losses.exposed))
     text = f"lost {lost_of(worst, noun)}" if worst.exposed else "not exposed"
     notes = [
-        f"{worst.late} of {worst.accepted} accepted came late" if worst.late else "",
+        _came_late(worst, noun),
         f"{worst.stuck} stuck" if worst.stuck else "",
         *(
-            f"{other.lost} of {other.exposed} at {formatting.FAULT_NAMES[other.fault]}"
+            f"lost {lost_of(other, noun)} at {formatting.FAULT_NAMES[other.fault]}"
             for other in ends
             if other.fault in NEEDED[side] and other.fault != worst.fault and other.exposed
         ),
@@ -150,11 +150,23 @@ def _one(losses: Losses) -> str:
     if not losses.exposed:
         return f"none at {where}, where no job was exposed"
     notes = [
-        f"{losses.late} of {losses.accepted} accepted came late" if losses.late else "",
+        _came_late(losses),
         f"{losses.stuck} more still held at the limit" if losses.stuck else "",
     ]
     noted = f" ({'; '.join(filter(None, notes))})" if any(notes) else ""
     return f"{lost_of(losses)} at {where}{noted}"
+
+
+def _came_late(losses: Losses, noun: str = "job") -> str:
+    """How many accepted jobs came late; empty for none."""
+    if not losses.late_known:
+        return "lateness not measured"
+    late = f"{losses.late} of {losses.accepted} accepted {noun}s came late"
+    return f"{late} (over {_deadline(losses)})" if losses.late else ""
+
+
+def _deadline(losses: Losses) -> str:
+    return formatting.amount_s(losses.deadline_ms / 1000)
 
 
 def _headline_losses(task: Sequence[Losses], queue: Sequence[Losses]) -> list[Losses]:
@@ -239,7 +251,7 @@ def _late(losses: Losses) -> Number | None:
     return Number(
         label=f"{formatting.side(losses.side)}: jobs late at {formatting.FAULT_NAMES[losses.fault]}",
         value=f"{losses.late} of {losses.accepted}",
-        detail="done, but later than 5 s after they were due",
+        detail=f"done, but later than {_deadline(losses)} after they were due",
     )
 
 

@@ -36,6 +36,7 @@ def judge(run: Run) -> Verdict:
     shown = [item for item in (task, *queues) if item is not None]
     queue_side = queue.side if queue else QUEUES[0]
     condition = _CONDITIONS.get(choice, "")
+    marked = marks(shown, f"interval {INTERVAL_S} s")
     return Verdict(
         scenario=SCENARIO,
         choice=choice,
@@ -46,8 +47,8 @@ def judge(run: Run) -> Verdict:
         numbers=measured(_age(task), *map(_age, queues)),
         beside=measured(_drift(found)),
         queue_note=QUEUE_NOTES.get(queue_side, "") if choice == "queue" else "",
-        marks=marks(shown, f"interval {INTERVAL_S} s"),
-        reason=_reason(run, choice, [item.side for item in shown]),
+        marks=marked,
+        reason=_reason(run, choice, marked),
         flips=_flips(run, choice, found),
         gaps=_gaps(run, task, queue),
     )
@@ -85,17 +86,20 @@ def marks(best: Sequence[Freshness], every: str = "") -> tuple[SideMark, ...]:
     )
 
 
-def _reason(run: Run, choice: Choice, sides: Sequence[str]) -> str:
+def _reason(run: Run, choice: Choice, marked: Sequence[SideMark]) -> str:
     """What each side uses, where that and not freshness speaks for the task in the app."""
-    found = [cost for side in sides if (cost := evidence.cost(run.table("cost"), side)) is not None]
-    if choice != "no queue" or len(found) < len(sides) or len(found) < 2:  # noqa: PLR2004 - a pair
+    found = [cost for mark in marked if (cost := evidence.cost(run.table("cost"), mark.side)) is not None]
+    if choice != "no queue" or len(found) < len(marked) or len(found) < 2:  # noqa: PLR2004 - a pair
         return ""
     used = (
         f"{formatting.side(cost.side)} {formatting.number(cost.pss_mb)} MB in "
         f"{formatting.count(cost.processes)} {'process' if cost.processes == 1 else 'processes'}"
         for cost in found
     )
-    return f"What each side uses for all its jobs: {'; '.join(used)}."
+    even = all(mark.state == "held" for mark in marked)
+    least = formatting.count(INTERVAL_S * 1000)
+    why = f"All are about as fresh, and {least} ms is the least; so what a side uses decides" if even else ""
+    return f"{why or 'What each side uses'}, for all its jobs: {'; '.join(used)}."
 
 
 def _sentence(choice: Choice, condition: str, task: Freshness | None, queue: Freshness | None) -> str:

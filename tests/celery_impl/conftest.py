@@ -90,6 +90,16 @@ class Worker:
         self._process.terminate()
         self._process.wait(PATIENCE_S)
 
+    def terminate_group(self) -> None:
+        """SIGTERM to the main process and all others, as systemd does."""
+        os.killpg(self._process.pid, signal.SIGTERM)
+        self._process.wait(PATIENCE_S)
+
+    def kill_main(self) -> None:
+        """SIGKILL to the main process alone."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
 
 class Lab:
     """A broker, the sample app in a profile, workers, and what the jobs wrote."""

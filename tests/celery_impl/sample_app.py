@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -37,6 +38,14 @@ def wait(job: str) -> None:
     gate = Path(os.environ["SAMPLE_LOG"]).with_name(f"go-{job}")
     while not gate.exists():
         time.sleep(0.02)
+    write("done", job)
+
+
+@app.task(shared=False)
+def hold_interpreter(job: str, seconds: int) -> None:
+    """Run as a C extension does that keeps the interpreter's lock."""
+    write("start", job)
+    ctypes.PyDLL(None).sleep(seconds)
     write("done", job)
 
 

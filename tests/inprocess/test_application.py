@@ -248,7 +248,7 @@ def test_the_row_of_a_sync_follows_its_starts_and_stops_in_order(tmp_path: Path,
                 for policy in ("anchored-spawn", "anchored-catch-up"):
                     account_sync.start(policy, policy)
                 await until(lambda: len(servers.which_children()) == 4)
-                kept = {owner: server.schedule for owner, server in servers.which_children() if owner != "b"}
+                kept = {owner: server.options for owner, server in servers.which_children() if owner != "b"}
                 assert (kept["last"].overlap, kept["last"].misfire) == ("skip", "skip")
                 assert kept["anchored-spawn"].overlap == "allow"
                 assert kept["anchored-catch-up"].misfire == "catch_up"

@@ -49,7 +49,6 @@ FAULT = Fault(
     slug="big-argument",
     title=f"an argument of {SIZE_MB} MB",
     strike=strike,
-    timed=True,
     hits=frozenset({"broker"}),
     fault_jobs=True,
     rate=2.0,

@@ -44,7 +44,6 @@ FAULT = Fault(
     title="an argument that kills its process",
     strike=strike,
     kills=True,
-    timed=True,
     fault_jobs=True,
     latency_ms=600.0,
     rate=2.0,

@@ -36,19 +36,19 @@ def preloaded(folder: Path) -> Mapping[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     library, shift = folder / "clock-shift.so", folder / SHIFT
     subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, SOURCE, "-ldl"], check=True)  # noqa: S607 - found above
-    _set(shift, 0)
+    shift_clock(shift, 0)
     return {"LD_PRELOAD": str(library), "CLOCK_SHIFT_FILE": str(shift)}
 
 
 async def strike(target: Target) -> None:
     """Jump, stay, jump the other way, stay, jump back."""
     for jump_s in JUMPS_S:
-        _set(target.folder / SHIFT, jump_s)
+        shift_clock(target.folder / SHIFT, jump_s)
         await asyncio.sleep(STAYS_S)
 
 
-def _set(path: Path, seconds: int) -> None:
-    """Write in place: the file is mapped by every process."""
+def shift_clock(path: Path, seconds: int) -> None:
+    """Shift the clock of all that have preloaded the library with this file, which each of them maps."""
     path.touch()
     with path.open("r+b") as file:
         file.write(struct.pack("=q", seconds))

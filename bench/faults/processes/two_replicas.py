@@ -44,7 +44,6 @@ FAULT = Fault(
     prepare=prepare,
     strike=do_nothing,
     environment=sync_lease,
-    timed=True,
     scenario=jobs.ACCOUNT_SYNC,
     check=ticks,
     owners=2,

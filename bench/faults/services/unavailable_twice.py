@@ -20,7 +20,6 @@ FAULT = Fault(
     title="the CRM answers 503 twice, then 200",
     prepare=prepare,
     strike=do_nothing,
-    timed=True,
     rate=4.0,
     expected={
         "inprocess": Expected(

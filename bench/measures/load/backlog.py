@@ -61,11 +61,6 @@ class Backlog:
         return (self.end - self.start) / self.seconds
 
     @property
-    def done_per_s(self) -> float:
-        """Jobs done each second."""
-        return self.done_jobs / self.seconds
-
-    @property
     def overloaded(self) -> bool:
         """Whether the side did not keep up."""
         return self.end - self.start > max(LEAST_GROWTH, GROWTH_SHARE * self.due_jobs)

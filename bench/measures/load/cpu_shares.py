@@ -75,7 +75,7 @@ def own_row(block: str, measure: str, side: str, spent: CpuShares) -> dict[str, 
 def own_part(own: pd.DataFrame) -> dict[str, float]:
     """Over all blocks of `TABLES["own"]`: the measuring's part of what the run and the machine gave, percent.
 
-    The first leaves out blocks in which a part of the side was killed: what it had used is not known.
+    The first leaves out blocks of which the side's use is not known: a part of it ran elsewhere.
     """
     own_s = own["generator_s"] + own["harness_s"]
     run_s = own_s + own["side_s"] + own["services_s"]

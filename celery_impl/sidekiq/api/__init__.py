@@ -10,6 +10,7 @@ so that a count of 0 says that the job was gone already. Where the broker is awa
 kombu's OperationalError are raised.
 """
 
+from celery_impl.sidekiq.api.due import due_jobs, promote_due_jobs
 from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.api.queues import Queue
 from celery_impl.sidekiq.api.sets import DeadSet, JobSet, RetrySet, ScheduledSet
@@ -29,5 +30,7 @@ __all__ = [
     "Stats",
     "UnreadableError",
     "Workers",
+    "due_jobs",
+    "promote_due_jobs",
     "stats_json",
 ]

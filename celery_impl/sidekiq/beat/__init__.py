@@ -6,7 +6,7 @@
         "report": {"task": "report", "schedule": crontab(minute=0), "options": {"misfire": "coalesce"}},
     }
 
-1. Ticks stand on an absolute grid (`timetable`), by the broker's clock (`server_clock`).
+1. Ticks stand on an absolute grid (`timetable`), by the broker's clock (`redis.server_clock`).
 2. Of any number of beats one sends, by a lease in the broker (`lease`, `lease_client`); when it is killed,
    another goes on within the lease's time, on the same grid, and counts the ticks that went by.
 3. Each tick is queued at most once, whatever sleeps or is killed (`sent_ticks`).

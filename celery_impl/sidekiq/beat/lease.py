@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 
 import redis
 
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
+from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 
 #: Seconds that a lease is good for after its last renewal: how long a killed beat is waited for.
 LEASE_S: Final = 5.0

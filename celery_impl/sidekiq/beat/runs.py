@@ -23,7 +23,7 @@ from celery.signals import task_postrun, task_prerun
 
 from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis.deadline import within
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
+from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 from celery_impl.sidekiq.redis.sets import Sets
 
 #: The header of a periodic run: `entry`, `due` (the moment of its tick) and `overlap`.

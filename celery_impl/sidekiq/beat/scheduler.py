@@ -33,8 +33,8 @@ from celery_impl.sidekiq.beat.message_building import make, settle
 from celery_impl.sidekiq.beat.policies import Tick, expires_s
 from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
 from celery_impl.sidekiq.beat.sent_ticks import LOST, OVERLAP, REFUSAL, RUN, UNKNOWN, Outcome, TickLedger
-from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.redis.deadline import within
+from celery_impl.sidekiq.redis.server_clock import ServerClock
 from celery_impl.sidekiq.redis.store import Store
 
 #: How the broker fails where it is away.
@@ -86,7 +86,7 @@ class LeasedScheduler(Scheduler):
         if not hasattr(getattr(transport, "Channel", None), "sets"):
             raise ImproperlyConfigured(
                 f"{type(self).__name__} needs an app with Sidekiq(app), and so Redis as its broker; "
-                "leave beat_scheduler out for Celery's own"
+                "leave beat_scheduler out for Celery's own, or run without beat"
             )
         super().setup_schedule()
         self._items()

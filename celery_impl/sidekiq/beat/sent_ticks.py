@@ -27,8 +27,8 @@ from typing import Any, Final
 from celery_impl.sidekiq.beat.lease import TEXT
 from celery_impl.sidekiq.beat.runs import RUNS
 from celery_impl.sidekiq.jobs.entry_format import UnreadableError
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_S, time_argument
 from celery_impl.sidekiq.redis.queue_signal import SIGNAL
+from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 from celery_impl.sidekiq.redis.sets import Sets
 
 ENTRIES: Final = "sidekiq:beat:entries"

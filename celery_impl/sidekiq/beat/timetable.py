@@ -1,7 +1,7 @@
 """When the ticks of an entry are due: on the grid k * interval since 1970, or when its calendar says.
 
-Seconds since 1970, UTC, by the broker's clock (`server_clock`). Both are computed from the moment asked about
-alone: no beat's start, sleep or slow send moves a tick, and a successor goes on at the moments of its
+Seconds since 1970, UTC, by the broker's clock (`redis.server_clock`). Both are computed from the moment asked
+about alone: no beat's start, sleep or slow send moves a tick, and a successor goes on at the moments of its
 predecessor without any state.
 """
 

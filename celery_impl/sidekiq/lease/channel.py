@@ -67,6 +67,8 @@ class Channel(transport.Channel):
     lease_s = LEASE_S
     from_transport_options = (*transport.Channel.from_transport_options, "lease_s")
     holder: Holder | None = None
+    #: Whether its jobs run in this process, which each of them may hold up as a whole.
+    runs_jobs_here = False
     #: Whether the command that waits for its answer is kombu's own.
     _asked_as_kombu = False
     _fetch: Fetch
@@ -96,6 +98,10 @@ class Channel(transport.Channel):
             self._cached = self._create_client()
         yield client or self._cached
 
+    def connection_options(self) -> set[str]:
+        """Return the names of the options that this channel's connections are made with."""
+        return set(self._connparams()) & set(self.pool.connection_kwargs)
+
     def acknowledge(self, tag: str) -> None:
         """Forget a job that is done; what has another tag is none of the holder's."""
         if self.holder is not None and self.holder.holds(tag):
@@ -116,7 +122,7 @@ class Channel(transport.Channel):
         if no_ack:
             self._no_ack.add(queue)
         elif queue not in self._fanout_queues and self.holder is None:
-            self.holder = hold(self, lease_s=self.lease_s)
+            self.holder = hold(self, lease_s=self.lease_s, apart=self.runs_jobs_here)
             self._fetch = Fetch(self.holder, bury=self._bury)
         return super().basic_consume(queue, no_ack, *args, **options)
 
@@ -145,7 +151,7 @@ class Channel(transport.Channel):
             return
         prefix = self.global_keyprefix
         self._commands.call(
-            ("LPUSH", prefix + key, _encode(message)), silent=[("ZADD", prefix + signal, 0, 1)]
+            ("LPUSH", prefix + key, _encode(message)), unheeded=[("ZADD", prefix + signal, 0, 1)]
         )
 
     def _delete(self, queue: str, *args: Any, **options: Any) -> None:
@@ -182,7 +188,7 @@ class Channel(transport.Channel):
         except (*AWAY, redis.ResponseError) as error:
             self._fetch.lost()
             connection.disconnect()
-            if isinstance(error, redis.ResponseError):  # such as a replica's; Celery would end the worker
+            if isinstance(error, redis.ResponseError):  # Celery would end the worker
                 raise redis.ConnectionError(f"the broker refuses to give jobs: {error}") from error
             raise
         finally:

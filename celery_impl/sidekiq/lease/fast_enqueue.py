@@ -33,6 +33,7 @@ from kombu.pools import ProducerPool
 
 from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.redis.deadline import left_s
+from celery_impl.sidekiq.redis.store import UNBOUNDED
 
 #: Levels of nested values in `argsrepr` where Celery has no setting for it (before 5.7).
 REPR_LEVELS: Final = 3
@@ -87,7 +88,9 @@ class FastEnqueue:
         self._begin()
         self._errors = self._connection.recoverable_connection_errors
         self._errors += self._connection.recoverable_channel_errors
-        limit = conf.broker_pool_limit
+        # kombu lets a channel have ten connections, and fails for the eleventh thread.
+        own = (conf.broker_transport_options or {}).get("max_connections")
+        limit = min(filter(None, (conf.broker_pool_limit, own)), default=None)
         self._places = threading.BoundedSemaphore(limit) if limit else None
         self._patience_s = conf.broker_pool_acquire_timeout
 
@@ -173,7 +176,8 @@ class FastEnqueue:
 
     def _begin(self) -> None:
         """Begin anew with all that a broker may have forgotten; what other threads do goes on."""
-        self._connection = self._app.connection_for_write()
+        options = {**(self._app.conf.broker_transport_options or {}), "max_connections": UNBOUNDED}
+        self._connection = self._app.connection_for_write(transport_options=options)
         self._declared: set[str] = set()
         self._channel: Any = None
 

@@ -2,7 +2,8 @@
 
 1. A job has ended: its HDEL goes into the socket before `send` returns, so a kill of the worker from here
    on takes nothing back; the kernel still delivers it.
-2. The broker is told not to answer on this connection, so nobody ever reads from it.
+2. The broker is told not to answer on this connection, so nobody ever reads from it. Where its user may not
+   say so (CLIENT REPLY), each answer is waited for.
 3. What the broker did not get, because it died or was unreachable, is not known here: the holder tells it
    all again, in one command a moment later, and waits for that answer (`holder.confirm`).
 """
@@ -25,12 +26,18 @@ class FireAndForgetAcks:
         self._pool = pool
         self._lock = threading.Lock()
         self._connection: Any = None
+        self._answers = False
 
     def connect(self) -> None:
         """Connect where there is no connection; raise redis-py's errors."""
         if self._connection is None:
             connection = take_connection(self._pool)
-            connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
+            try:
+                self._answers = _answers(connection)
+            except BaseException:
+                connection.disconnect()
+                self._pool.release(connection)
+                raise
             self._connection = connection
 
     def send(self, key: str, number: int) -> None:
@@ -42,6 +49,8 @@ class FireAndForgetAcks:
                 return
             try:
                 connection.send_packed_command(command, check_health=False)
+                if self._answers:
+                    connection.read_response()
             except (redis.RedisError, OSError):
                 self._drop()
 
@@ -55,3 +64,14 @@ class FireAndForgetAcks:
         connection, self._connection = self._connection, None
         connection.disconnect()
         self._pool.release(connection)
+
+
+def _answers(connection: Any) -> bool:
+    """Have the broker not answer on this connection; return whether it does all the same."""
+    connection.send_command("CLIENT", "REPLY", "ON", check_health=False)
+    try:
+        connection.read_response()
+    except redis.ResponseError:
+        return True
+    connection.send_command("CLIENT", "REPLY", "OFF", check_health=False)
+    return False

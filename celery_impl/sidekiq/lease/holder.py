@@ -6,12 +6,10 @@ acknowledged through the holder; all else is given back, as soon as the broker a
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
-import uuid
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
 import redis
 
@@ -22,10 +20,26 @@ from celery_impl.sidekiq.lease.lease_store import LeaseStore
 AWAY = (redis.ConnectionError, redis.TimeoutError, OSError)
 
 
+#: Tags of the jobs that have run and are not acknowledged yet.
+_ending: Final[set[str]] = set()
+
+
+@contextmanager
+def ending(tag: str) -> Iterator[None]:
+    """Let a job count as running while its end is dealt with: Celery takes it off its list before that."""
+    _ending.add(tag)
+    try:
+        yield
+    finally:
+        _ending.discard(tag)
+
+
 def running_tags() -> Iterable[str]:
     """Return the delivery tags of the jobs that run in this process's Celery worker, where there is one."""
     state: Any = sys.modules.get("celery.worker.state")
-    return [request.message.delivery_tag for request in tuple(state.active_requests)] if state else []
+    # The list first: who leaves it is among the others by then.
+    listed = [request.message.delivery_tag for request in tuple(state.active_requests)] if state else []
+    return [*listed, *tuple(_ending)]
 
 
 def stopping() -> bool:
@@ -44,7 +58,7 @@ class Holder:
         *,
         running: Callable[[], Iterable[str]] = running_tags,
     ) -> None:
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.id = leases.new_holder()
         self.leases = leases
         #: The number of the next job, and how many came so far.
         self.next = 0
@@ -53,7 +67,7 @@ class Holder:
         self._acks = acks
         self._running = running
         self._key = leases.held_key(self.id)
-        self._unconfirmed: list[int] = []
+        self._unconfirmed: set[int] = set()
         self._to_give_back: list[int] = []
 
     def tag(self, number: int) -> str:
@@ -67,8 +81,9 @@ class Holder:
     def acknowledge(self, tag: str) -> None:
         """Acknowledge a job that is done. Does not wait for the broker and does not raise its errors."""
         number = _number(tag)
-        self._unconfirmed.append(number)
-        self._acks.send(self._key, number)
+        if number not in self._unconfirmed:
+            self._unconfirmed.add(number)
+            self._acks.send(self._key, number)
 
     def give_back(self, tag: str) -> None:
         """Put the job in front of its queue, now or as soon as the broker answers."""
@@ -80,15 +95,17 @@ class Holder:
 
     def recover(self) -> bool:
         """Give back all but what runs; return whether it still holds any."""
+        # In this order: what has left the list is acknowledged, and that is told before the rest goes back.
+        running = [_number(tag) for tag in self._running() if self.holds(tag)]
         self.confirm()
-        return self.leases.recover(self.id, map(_number, filter(self.holds, self._running())))
+        return self.leases.recover(self.id, running)
 
     def confirm(self) -> None:
         """Repeat the acknowledgements that the broker may not have received, and wait for its answer."""
-        # Others append meanwhile, always at the end.
-        done, back = list(self._unconfirmed), list(self._to_give_back)
+        # Others add meanwhile, to the list always at the end.
+        done, back = tuple(self._unconfirmed), list(self._to_give_back)
         self.leases.acknowledge(self.id, done)
-        del self._unconfirmed[: len(done)]
+        self._unconfirmed.difference_update(done)
         if back:
             self.leases.give_back(self.id, back)
             del self._to_give_back[: len(back)]

@@ -2,41 +2,45 @@
 
 All keys begin with `prefix` (kombu's global_keyprefix). `now`, where it is given, is a time in ms for the
 broker to take for its own clock's; tests do that. Errors are redis-py's.
+
+A holder's name ends in the length of its lease, so that others know how long to wait for a sign of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import os
+import socket
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 from typing import Final
 
 from celery_impl.sidekiq.lease import scripts
 from celery_impl.sidekiq.lease.pipelined_commands import Command, PipelinedCommands
-from celery_impl.sidekiq.redis.lua_clock import time_argument
 from celery_impl.sidekiq.redis.queue_signal import signal_key
+from celery_impl.sidekiq.redis.server_clock import time_argument
 
 #: Seconds for which a worker holds its jobs without a sign of life.
 LEASE_S: Final = 3.0
 #: Holders whose jobs one call gives back: the script blocks the broker meanwhile.
 REAP_LIMIT: Final = 10
-#: Longest silence, as a part of the lease, after which a worker may still judge others' leases.
-SILENCE: Final = 0.5
+#: Holders at either end of the order whose signs one look shows; all of them in most places.
+LOOK_LIMIT: Final = 50
+#: What stands before the length of the lease, in ms, in a holder's name.
+LENGTH: Final = "/"
 
 LEASES: Final = "sidekiq:lease:holders"
 HELD: Final = "sidekiq:lease:held:"
 PAUSED: Final = "sidekiq:lease:paused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contact:
-    """Since when, and until when, a worker was in touch with its broker: ms of the broker's clock."""
+def lease_s_of(holder: str, *, default_s: float) -> float:
+    """Return the seconds without a sign after which the holder counts as dead.
 
-    since: int
-    until: int
-
-    def heard(self, now: int, *, silence_ms: float) -> Contact:
-        """Return the contact after a sign of life; it begins anew after a longer silence."""
-        return Contact(since=self.since if now - self.until <= silence_ms else now, until=now)
+    A name of version 0.1 does not tell: `default_s`.
+    """
+    _, found, length_ms = holder.rpartition(LENGTH)
+    return int(length_ms) / 1000 if found and length_ms.isdecimal() else default_s
 
 
 class LeaseStore:
@@ -46,7 +50,10 @@ class LeaseStore:
         self.commands = wire
         self.prefix = prefix
         self.lease_ms = round(lease_s * 1000)
-        self.silence_ms = self.lease_ms * SILENCE
+
+    def new_holder(self) -> str:
+        """Return a name that no other holder has."""
+        return f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}{LENGTH}{self.lease_ms}"
 
     def held_key(self, holder: str) -> str:
         """Return the key of what the holder holds."""
@@ -82,16 +89,19 @@ class LeaseStore:
         keys = [self.held_key(holder), self.prefix + LEASES]
         return bool(self.commands.run(scripts.RECOVER, keys, (holder, *keep)))
 
-    def renew(self, holders: Iterable[str], now: int | None = None) -> int:
-        """Let the holders' leases begin now; return the broker's time."""
-        args = (time_argument(now), self.lease_ms, *holders)
-        return int(self.commands.run(scripts.RENEW, [self.prefix + LEASES], args))
+    def renew(self, holders: Iterable[str], now: int | None = None) -> dict[str, float]:
+        """Let the holders' leases begin now; return the last sign of each holder, of these and others."""
+        args = (time_argument(now), self.lease_ms, LOOK_LIMIT, *holders)
+        signs = self.commands.run(scripts.RENEW, [self.prefix + LEASES], args)
+        return {holder.decode(): float(sign) for holder, sign in zip(signs[::2], signs[1::2], strict=True)}
 
-    def reap(self, contact: Contact, now: int | None = None) -> int:
-        """Give back what holders hold whose lease has ended; return how many jobs this call gave back."""
-        when = (time_argument(now), contact.since, contact.until, self.lease_ms, self.silence_ms)
-        args = (*when, REAP_LIMIT, self.prefix + HELD)
-        return int(self.commands.run(scripts.REAP, [self.prefix + LEASES], args))
+    def reap(self, dead: Mapping[str, float]) -> int:
+        """Give back what these hold, each if its last sign is still this; return how many jobs that were."""
+        left, moved = iter(dead.items()), 0
+        while some := tuple(islice(left, REAP_LIMIT)):
+            args = (self.prefix + HELD, *chain(*some))
+            moved += int(self.commands.run(scripts.REAP, [self.prefix + LEASES], args))
+        return moved
 
     def pause(self, queue: str) -> None:
         """Pause the queue: no worker takes a job from it until `resume`. Jobs that were taken go on."""

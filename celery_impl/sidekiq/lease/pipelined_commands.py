@@ -24,18 +24,20 @@ class PipelinedCommands:
     def __init__(self, pool: Callable[[], Any]) -> None:
         self._pool = pool
 
-    def call(self, *commands: Command, silent: Sequence[Command] = ()) -> list[Any]:
+    def call(self, *commands: Command, unheeded: Sequence[Command] = ()) -> list[Any]:
         """Send all, read all answers and return them; raise the first error that is among them.
 
-        The `silent` ones follow, and the broker does not answer them.
+        The `unheeded` ones follow, and what the broker answers to them does not matter.
 
         Raise redis-py's errors where the broker cannot be reached; what it did is not known then.
         """
         pool = self._pool()
         connection = take_connection(pool)
         try:
-            connection.send_packed_command([packed(commands), *map(_silenced, silent)])
+            connection.send_packed_command([packed((*commands, *unheeded))])
             answers = [_answer(connection) for _ in commands]
+            for _ in unheeded:
+                _answer(connection)
         except BaseException:
             connection.disconnect()  # an answer that nobody reads would be taken for the next one's
             raise
@@ -63,10 +65,6 @@ def packed(commands: Iterable[Command]) -> bytes:
             data = part if isinstance(part, bytes) else str(part).encode()
             parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(parts)
-
-
-def _silenced(command: Command) -> bytes:
-    return packed((("CLIENT", "REPLY", "SKIP"), command))
 
 
 def _answer(connection: Any) -> Any:

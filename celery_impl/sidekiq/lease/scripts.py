@@ -2,9 +2,10 @@
 
 A queue is a list: producers push on its left, the front is its right end. A holder's jobs are a hash:
 the field is the number that the job has among the holder's, the value the queue's key, a line feed and
-the message. `leases` is a sorted set of holders, scored by when their lease ends (ms of the server's
-clock, unless the caller's first argument is a time). Whatever queues a
-job sets its queue's signal.
+the message. `leases` is a sorted set of holders, scored by their last sign of life: a number that is another
+one at each renewal. It is when the lease would end (ms of the server's clock, unless the caller's first
+argument is a time), but nobody compares it with a clock, which may step: see `watch`. Whatever queues a job
+sets its queue's signal.
 
 A broker that is full (noeviction) refuses a command that may need memory, unless the script has written
 before: so each begins with one that needs none, or leases would end because somebody queues too much.
@@ -17,8 +18,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final, NamedTuple
 
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS
 from celery_impl.sidekiq.redis.queue_signal import SIGNAL
+from celery_impl.sidekiq.redis.server_clock import CLOCK_MS
 
 #: What a message begins with that was given back.
 MARK: Final = '{"redelivered":true,'
@@ -46,6 +47,14 @@ local function back(held, numbers)
 end
 """
 
+# A sign differs from the one before also where the clock has stepped back by just so much.
+_RENEWED: Final = """
+local function renewed(leases, holder, sign)
+    if tonumber(redis.call('ZSCORE', leases, holder) or '') == sign then sign = sign + 1 end
+    redis.call('ZADD', leases, sign, holder)
+end
+"""
+
 _FETCH: Final = """
 local taken, number, room = {}, tonumber(ARGV[4]), tonumber(ARGV[5])
 local entry = redis.call('HGET', KEYS[1], number)
@@ -61,7 +70,7 @@ for i = 4, #KEYS do
     if not paused[ARGV[i + 2]] then
         if room > 0 then
             for _, message in ipairs(redis.call('RPOP', KEYS[i], room) or {}) do
-                if #taken == 0 then redis.call('ZADD', KEYS[2], clock() + ARGV[2], ARGV[3]) end
+                if #taken == 0 then renewed(KEYS[2], ARGV[3], clock() + ARGV[2]) end
                 taken[#taken + 1] = KEYS[i] .. '\\n' .. message
                 redis.call('HSET', KEYS[1], number, taken[#taken])
                 number, room = number + 1, room - 1
@@ -87,20 +96,34 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 return 0
 """
 
+# Who gives no sign comes to stand at the low end, or at the high one where the clock has stepped back.
 _RENEW: Final = """
-local now = clock()
+local sign = clock() + ARGV[2]
 redis.call('ZREM', KEYS[1], '')
-for i = 3, #ARGV do redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[i]) end
-return now
+for i = 4, #ARGV do renewed(KEYS[1], ARGV[i], sign) end
+local signs = redis.call('ZRANGE', KEYS[1], 0, ARGV[3] - 1, 'WITHSCORES')
+for _, part in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, ARGV[3] - 1, 'WITHSCORES')) do
+    signs[#signs + 1] = part
+end
+return signs
+"""
+
+_RENEW_KNOWN: Final = """
+local sign = clock() + ARGV[2]
+redis.call('ZREM', KEYS[1], '')
+for i = 3, #ARGV do
+    if redis.call('ZSCORE', KEYS[1], ARGV[i]) then renewed(KEYS[1], ARGV[i], sign) end
+end
 """
 
 _REAP: Final = """
-local now, moved = clock(), 0
-if now - ARGV[2] < tonumber(ARGV[4]) or now - ARGV[3] > tonumber(ARGV[5]) then return 0 end
-for _, holder in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[6])) do
-    local held = ARGV[7] .. holder
-    moved = moved + back(held, redis.call('HKEYS', held))
-    redis.call('ZREM', KEYS[1], holder)
+local moved = 0
+for i = 2, #ARGV, 2 do
+    if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]) or '') == tonumber(ARGV[i + 1]) then
+        local held = ARGV[1] .. ARGV[i]
+        moved = moved + back(held, redis.call('HKEYS', held))
+        redis.call('ZREM', KEYS[1], ARGV[i])
+    end
 end
 return moved
 """
@@ -122,15 +145,17 @@ class Script(NamedTuple):
 #: Keys: held, leases, paused, then queues in the order to look. Arguments: time or '', lease in ms, holder,
 #: next number, how many at most, then the name of each key's queue. Returns entries of `held`. Entries from
 #: the next number on are there already where an answer was lost: they are given again, and nothing else.
-FETCH: Final = Script.of(CLOCK_MS, SIGNAL, _FETCH)
+FETCH: Final = Script.of(CLOCK_MS, SIGNAL, _RENEWED, _FETCH)
 #: Keys: held. Arguments: numbers. Gives these back to the front, in their order.
 GIVE_BACK: Final = Script.of(SIGNAL, _BACK, _GIVE_BACK)
 #: Keys: held, leases. Arguments: holder, numbers to keep. Gives back the rest; returns 1 where some are kept.
 RECOVER: Final = Script.of(SIGNAL, _BACK, _RECOVER)
-#: Keys: leases. Arguments: time or '', lease in ms, holders. Returns the time.
-RENEW: Final = Script.of(CLOCK_MS, _RENEW)
-#: Keys: leases. Arguments: time or '', since when and until when the caller was in touch, lease and longest
-#: silence in ms, how many holders at most, what the keys of held begin with. Gives back what holders with an
-#: ended lease held and returns how many jobs that were. A caller that was not in touch for a whole lease, or
-#: not just now, gives back nothing: after a silence of the broker every lease has ended.
-REAP: Final = Script.of(CLOCK_MS, SIGNAL, _BACK, _REAP)
+#: Keys: leases. Arguments: time or '', lease in ms, how many to show of either end, holders. Returns holders
+#: and their signs, in turns: those that stand at an end.
+RENEW: Final = Script.of(CLOCK_MS, _RENEWED, _RENEW)
+#: Keys: leases. Arguments: time or '', lease in ms, holders. Renews those that have not been forgotten.
+RENEW_KNOWN: Final = Script.of(CLOCK_MS, _RENEWED, _RENEW_KNOWN)
+#: Keys: leases. Arguments: what the keys of held begin with, then holders and the signs that were seen of
+#: them last, in turns. Gives back what those of them held that have given none since, and returns how many
+#: jobs that were.
+REAP: Final = Script.of(SIGNAL, _BACK, _REAP)

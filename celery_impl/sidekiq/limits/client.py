@@ -12,8 +12,10 @@ from typing import Any, Final
 import redis
 from celery import Celery
 
+from celery_impl.sidekiq.redis.server_clock import AskedClock
 from celery_impl.sidekiq.redis.store import Store
 
+_clocks: Final[weakref.WeakKeyDictionary[Celery, AskedClock]] = weakref.WeakKeyDictionary()
 _clients: Final[weakref.WeakKeyDictionary[Celery, redis.Redis]] = weakref.WeakKeyDictionary()
 
 
@@ -25,6 +27,14 @@ def client(app: Celery) -> redis.Redis:
         own = redis.ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
         found = _clients[app] = redis.Redis(connection_pool=own)
     return found
+
+
+def server_now(app: Celery) -> float:
+    """Return the time of the app's broker, in seconds since 1970; raise as `client`, or redis-py's errors."""
+    found = _clocks.get(app)
+    if found is None:
+        found = _clocks[app] = AskedClock(client(app))
+    return found.now()
 
 
 def prefix(app: Celery) -> str:

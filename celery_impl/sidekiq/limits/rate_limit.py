@@ -43,7 +43,7 @@ from celery import Celery
 
 from celery_impl.sidekiq.limits import client
 from celery_impl.sidekiq.memory.store import memory_store
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS, time_argument
+from celery_impl.sidekiq.redis.server_clock import CLOCK_MS, time_argument
 
 #: What the keys begin with.
 LIMIT: Final = "sidekiq:limit:"

@@ -56,7 +56,7 @@ from celery_impl.sidekiq.limits import client as asking
 from celery_impl.sidekiq.memory.locks import MemoryLocks
 from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis import unique_lua
-from celery_impl.sidekiq.redis.lua_clock import time_argument
+from celery_impl.sidekiq.redis.server_clock import time_argument
 from celery_impl.sidekiq.redis.unique_lua import UNIQUE
 
 Until = Literal["until_start", "until_done"]

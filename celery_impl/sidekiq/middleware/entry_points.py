@@ -20,6 +20,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import cached_property
 from types import new_class
 from typing import TYPE_CHECKING, Any, Final
@@ -91,9 +92,11 @@ class Sender:
         kept = memory_store(app)
         if kept is not None:
             return self._send_in_memory(job, kept)
-        if job.task is None:
-            return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
         try:
+            if self._asks_first and options.get("countdown") and not job.is_tested:
+                self._by_the_brokers_clock(options)
+            if job.task is None:
+                return self._own.send_task(app, job.name, job.args, job.kwargs, task_id=job.id, **options)
             if self._asks_first and not options.get("ignore_result") and not job.is_tested:
                 self._ask()
             sent = fast_enqueue.send(app, job) if self._is_celerys else None
@@ -125,6 +128,13 @@ class Sender:
     def _is_celerys(self) -> bool:
         """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
         return bool(self._own.send_task.__code__.co_filename == base.__file__)
+
+    def _by_the_brokers_clock(self, options: dict[str, Any]) -> None:
+        """Say when instead of how long: the broker decides what is due, and clocks differ."""
+        countdown = options["countdown"]
+        if isinstance(countdown, int | float) and countdown > 0:  # else it is Celery's to refuse
+            moment = client.server_now(self._app) + countdown
+            options |= {"countdown": None, "eta": datetime.fromtimestamp(moment, UTC)}
 
     def _ask(self) -> None:
         if hasattr(self._app.backend, "result_consumer"):

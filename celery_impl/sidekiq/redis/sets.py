@@ -15,6 +15,7 @@ import redis
 
 from celery_impl.sidekiq.jobs.entry_format import MARK, DeadJob, UnreadableError, split
 from celery_impl.sidekiq.redis.queue_signal import SIGNAL
+from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 
 SCHEDULE: Final = "sidekiq:schedule"
 RETRY: Final = "sidekiq:retry"
@@ -36,8 +37,8 @@ COMPLAINTS: Final = 100
 # for a queue whose key is something else, stays for a person to find, and the next call looks behind it.
 # LLEN first: a script that fails half-way keeps what it has done.
 _PROMOTE: Final = """
-local moved, kept = 0, {}
-for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', ARGV[6], ARGV[2])) do
+local moved, kept, now = 0, {}, clock()
+for _, entry in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', ARGV[6], ARGV[2])) do
     local from = #ARGV[5] + 1
     local cut = string.sub(entry, 1, #ARGV[5]) == ARGV[5] and string.find(entry, '\\n', from, true)
     local queue = cut and ARGV[3] .. string.sub(entry, from, cut - 1)
@@ -68,11 +69,11 @@ class Sets:
         self.client = client
         self.prefix = prefix
         self.signals = signals
-        self._promote = client.register_script(SIGNAL + _PROMOTE)
+        self._promote = client.register_script(CLOCK_S + SIGNAL + _PROMOTE)
         self._complained: set[bytes] = set()
 
-    def promote(self, now: float) -> int:
-        """Queue every entry that is due; return how many this call moved."""
+    def promote(self, now: float | None = None) -> int:
+        """Queue every entry that is due, by the server's clock or at `now`; return how many were moved."""
         return sum(self._promote_all(name, now) for name in (SCHEDULE, RETRY))
 
     def bury(self, dead_job: DeadJob) -> None:
@@ -106,10 +107,17 @@ class Sets:
         """Score the messages that are still in kombu's index of unacknowledged ones as fetched now."""
         self.client.zadd(self.prefix + index, dict.fromkeys(tags, now), xx=True)
 
-    def _promote_all(self, name: str, now: float) -> int:
+    def _promote_all(self, name: str, now: float | None) -> int:
         total = skipped = 0
         while True:
-            args: list[str | float] = [now, BATCH, self.prefix, int(self.signals), MARK, skipped]
+            args: list[str | float] = [
+                time_argument(now),
+                BATCH,
+                self.prefix,
+                int(self.signals),
+                MARK,
+                skipped,
+            ]
             answer: Any = self._promote(keys=[self.prefix + name], args=args)
             moved, kept = map(int, answer[:2])
             total, skipped = total + moved, skipped + kept

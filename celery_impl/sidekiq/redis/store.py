@@ -14,9 +14,16 @@ from celery_impl.sidekiq.redis.set_moves import Moves, Source
 from celery_impl.sidekiq.redis.set_pages import Pages
 from celery_impl.sidekiq.redis.sets import Sets
 
+#: `max_connections` of a pool that many threads share: redis-py's own default, kombu's is 10.
+UNBOUNDED: Final = 2**31
 #: Transport options of a look, in place of the app's, which are for its requests: a person has more patience
 #: than `delay`, and a look at a silent broker still fails and does not hang.
-BOUNDS: Final = {"socket_timeout": 5.0, "socket_connect_timeout": 2.0, "max_retries": 0}
+BOUNDS: Final = {
+    "socket_timeout": 5.0,
+    "socket_connect_timeout": 2.0,
+    "max_retries": 0,
+    "max_connections": UNBOUNDED,
+}
 
 #: Characters that mean something in a pattern of Redis.
 _SPECIAL: Final = frozenset("*?[]\\^-")

@@ -6,8 +6,8 @@ Here `_put`, kombu's extension point for virtual transports, diverts a message t
 
 1. its `eta` header is removed, so that the worker that receives it runs it at once;
 2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
-3. a thread of any worker (`worker.maintenance`) queues it when due, in the queue and priority that it was
-   sent to.
+3. a thread of any worker (`worker.maintenance`) queues it when due by the broker's clock, in the queue and
+   priority that it was sent to.
 
 What stands in a queue and is no message, which would end kombu's worker, goes to the dead set. Each job
 notes when it came, or will come, to its queue (`enqueued_at`, seconds since the epoch).
@@ -41,6 +41,8 @@ from celery_impl.sidekiq.redis.captured_sends import Capturing
 from celery_impl.sidekiq.redis.deadline import Bounded
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
 from celery_impl.sidekiq.redis.older_versions import OlderKombu
+from celery_impl.sidekiq.redis.refusals import Explained
+from celery_impl.sidekiq.redis.server_clock import AskedClock
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
 #: What `broker_transport` names.
@@ -49,14 +51,14 @@ ALIAS: Final = "sidekiq"
 logger = logging.getLogger(__name__)
 
 
-class OneAttempt(Bounded, client.Connection):
+class OneAttempt(Explained, Bounded, client.Connection):
     """A connection whose commands are sent once, and waited for no longer than `deadline` allows."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{**options, "retry": Retry(NoBackoff(), 0)})  # type: ignore[no-untyped-call] # redis-py's
 
 
-class OneAttemptTLS(Bounded, client.SSLConnection):
+class OneAttemptTLS(Explained, Bounded, client.SSLConnection):
     """As `OneAttempt`, over TLS."""
 
     def __init__(self, **options: Any) -> None:
@@ -78,6 +80,11 @@ class Channel(Capturing, redis.Channel, OlderKombu):
     def sets(self) -> Sets:
         """The sorted sets of this channel's broker."""
         return Sets(client.Redis(connection_pool=self.pool), prefix=self.global_keyprefix)
+
+    @cached_property
+    def clock(self) -> AskedClock:
+        """The time of this channel's broker."""
+        return AskedClock(client.Redis(connection_pool=self.pool))
 
     # Private parts of kombu's channel, pinned by a test.
     _q_for_pri: Any
@@ -106,7 +113,8 @@ class Channel(Capturing, redis.Channel, OlderKombu):
             super().basic_cancel(consumer_tag)
 
     def _put(self, queue: str, message: dict[str, Any], **options: Any) -> None:
-        now, due, headers = time.time(), due_at(message), message["headers"]
+        due, headers = due_at(message), message["headers"]
+        now = time.time() if due is None else self.clock.now()
         if "task" in headers:
             message["properties"]["enqueued_at"] = max(now, due or now)
         if self._caught is not None:

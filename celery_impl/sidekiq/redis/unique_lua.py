@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from celery_impl.sidekiq.redis.lua_clock import CLOCK_MS
+from celery_impl.sidekiq.redis.server_clock import CLOCK_MS
 
 #: What the keys of the locks begin with.
 UNIQUE: Final = "sidekiq:unique:"

@@ -45,11 +45,14 @@ class MaintenanceStep(bootsteps.StartStopStep):
 
     def start(self, consumer: Any) -> None:
         """Start the thread, with a connection of its own."""
-        if processes := getattr(consumer.pool, "_pool", None):  # prefork's; pinned by a test
-            _watch_again(processes)
-            self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
         channel = consumer.task_consumer.channel
         channel.deferred = self._deferred
+        processes: Any = getattr(consumer.pool, "_pool", None)
+        if hasattr(processes, "maintain_pool"):  # prefork's; pinned by a test
+            _watch_again(processes)
+            self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
+        else:
+            channel.runs_jobs_here = True
         own = consumer.app.connection_for_write()
         # Connected here and not in the thread: kombu does it under a lock, and a job's process that is
         # forked meanwhile would find that lock held for ever.
@@ -59,9 +62,6 @@ class MaintenanceStep(bootsteps.StartStopStep):
 
         def renew() -> None:
             channel.qos.renew(sets)
-
-        def promote() -> None:
-            sets.promote(time.time())
 
         def flush() -> None:
             self._deferred.flush(through)
@@ -73,7 +73,7 @@ class MaintenanceStep(bootsteps.StartStopStep):
             runs.renew(sets, _worker_state().active_requests)
 
         work: dict[Callable[[], object], float] = {
-            promote: POLL_S,
+            sets.promote: POLL_S,
             flush: POLL_S,
             renew: RENEW_S,
             beat: BEAT_S,

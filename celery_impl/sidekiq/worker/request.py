@@ -1,12 +1,20 @@
 """A job in the worker's main process, which acts when the job's process was killed.
 
 A killed process cannot retry or bury its own job, so its parent does. A job over the hard time limit goes to
-the dead set; a job whose process was lost goes back to the queue, until it has killed three.
+the dead set; a job whose process was lost goes back to the queue, until it has killed three. A process that
+ends because its worker was told to stop was not killed by its job: systemd and others send TERM to all
+processes of a service.
+
+Celery acknowledges a job by its event loop, which stands still while the worker connects again. A job that
+ends meanwhile in a thread of the worker is told to its lease at once, or it would be given back as one that
+nobody runs.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 from celery.exceptions import Ignore, InvalidTaskError, Reject, TimeLimitExceeded, WorkerLostError
@@ -14,6 +22,8 @@ from celery.worker.request import Request
 
 from celery_impl.sidekiq.enqueue.death import give_up
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.lease.channel import Channel
+from celery_impl.sidekiq.lease.holder import ending, stopping
 from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.worker import heartbeat
@@ -29,6 +39,12 @@ class SidekiqRequest(Request):
 
     task: SidekiqTask
     _context: Any  # private to Celery, pinned by a test
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Celery derives a faster class for each task, with an `on_success` of its own."""
+        super().__init_subclass__(**options)
+        if "on_success" in vars(cls):
+            cls.on_success = _until_dealt_with(cls.on_success)  # type: ignore[method-assign] # the same one
 
     def __init__(self, message: Any, **options: Any) -> None:
         """Read a message; raise InvalidTaskError where a part is missing or of the wrong kind."""
@@ -50,10 +66,27 @@ class SidekiqRequest(Request):
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
         if not isinstance(error, Ignore | Reject):
             heartbeat.count_failure()
-        if isinstance(error, WorkerLostError) and self._deaths() >= POISON_DEATHS:
+        lost = isinstance(error, WorkerLostError) and not stopping()
+        if lost and self._deaths() >= POISON_DEATHS:
             self._bury(error)
             self.acknowledge()
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def acknowledge(self) -> None:
+        """As Celery's, and to the lease at once."""
+        self._tell_lease()
+        super().acknowledge()
+
+    def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's
+        """As Celery's; what is dropped is told to the lease at once."""
+        if not requeue:
+            self._tell_lease()
+        super().reject(requeue=requeue)
+
+    def _tell_lease(self) -> None:
+        channel = self.message.channel
+        if not self.acknowledged and isinstance(channel, Channel):
+            channel.acknowledge(self.message.delivery_tag)
 
     def _deaths(self) -> int:
         kept = memory_store(self.task.app)
@@ -75,3 +108,14 @@ class SidekiqRequest(Request):
         except Exception:  # Celery acknowledges next, so give it back before: it runs once more
             logger.warning("could not bury job %s", self.id, exc_info=True)
             self.reject(requeue=True)
+
+
+def _until_dealt_with(on_success: Callable[..., Any]) -> Callable[..., Any]:
+    """Let the job count as running until this has returned, whatever the job's end was."""
+
+    @wraps(on_success)
+    def call(request: Any, *args: Any, **kwargs: Any) -> Any:
+        with ending(request.message.delivery_tag):
+            return on_success(request, *args, **kwargs)
+
+    return call

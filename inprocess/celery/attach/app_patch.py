@@ -57,6 +57,8 @@ def patched(
             "use_fast_trace_task": False,  # it ignores tasks that are registered later
         }
         _exchange(stack, app, exchanged)
+        if isinstance(app.__dict__.get("send_task"), Ended):
+            del app.__dict__["send_task"]
         if type(app).send_task is Celery.send_task:
             app.__dict__.pop("send_task", None)
             _exchange(stack, app, {"send_task": FastSend(app, amqp)})

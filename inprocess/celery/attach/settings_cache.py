@@ -2,11 +2,14 @@
 
 Celery looks a setting up in a chain of mappings, in old and new spelling: about 2 µs, fifteen times a
 `delay`. Here it is looked up once. A change through the view (`app.conf.x = …`, `update`, `pop` and so on)
-clears the cache; a change in one of the mappings behind it is not noticed until the run ends.
+clears the cache, and so does one that Django tells of (`override_settings`). A change in one of the
+mappings behind it
+is not noticed until the run ends, but for those of eager mode (`UNCACHED`), which tests switch there.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -23,6 +26,8 @@ CHANGES: Final = (
     "add_defaults",
     "swap_with",
 )
+#: Settings that are looked up each time.
+UNCACHED: Final = frozenset({"task_always_eager", "task_eager_propagates", "task_store_eager_result"})
 
 
 @contextmanager
@@ -31,9 +36,18 @@ def cached_settings(conf: Any) -> Iterator[None]:
     plain = type(conf)
     conf.__dict__["_remembered"] = {}
     object.__setattr__(conf, "__class__", _remembering(plain))  # type: ignore[arg-type]  # plain assignment would set a setting
+    changed = getattr(sys.modules.get("django.core.signals"), "setting_changed", None)
+
+    def forget(**_: Any) -> None:
+        _forget(conf)
+
+    if changed is not None:
+        changed.connect(forget)
     try:
         yield
     finally:
+        if changed is not None:
+            changed.disconnect(forget)
         _forget(conf)
         object.__setattr__(conf, "__class__", plain)
         del conf.__dict__["_remembered"]
@@ -45,7 +59,7 @@ def _remembering(plain: type) -> type:
 
     def look_up(self: Any, name: str) -> Any:
         value = plain.__getattr__(self, name)  # type: ignore[attr-defined]  # AttributeDictMixin's
-        if not name.startswith("_"):
+        if not name.startswith("_") and name not in UNCACHED:
             self.__dict__[name] = value
             self.__dict__["_remembered"][name] = value
         return value

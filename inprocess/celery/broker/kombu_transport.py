@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from collections.abc import Callable
 from queue import Empty
 from typing import Any, Final
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -36,6 +37,15 @@ _numbers = itertools.count(1)
 _states: dict[str, Any] = {}
 
 
+def no_broker(_task: str | None) -> Broker | None:
+    """Find none."""
+    return None
+
+
+#: Finds the broker of a connection whose URL names none, by the task that is sent; `standby` sets it.
+find_broker: Callable[[str | None], Broker | None] = no_broker
+
+
 def url_of(broker: Broker) -> str:
     """Return a URL by which kombu finds this broker, as long as it exists."""
     name = _names.setdefault(broker, f"broker-{next(_numbers)}")  # an id() is given again after the end
@@ -54,11 +64,15 @@ class Channel(VirtualChannel):  # type: ignore[misc]  # see internals
 
     @property
     def _broker(self) -> Broker:
+        return self._broker_for(None)
+
+    def _broker_for(self, task: str | None) -> Broker:
+        """Return the broker that the URL names; where it names none, that of the app with the task."""
         name = self.connection.client.hostname
-        try:
-            return _brokers[name]
-        except KeyError:
-            raise ConnectionError(f"the broker {SCHEME}://{name} has ended with its app") from None
+        found = _brokers.get(name) or find_broker(task)
+        if found is None:
+            raise ConnectionError(f"the broker {SCHEME}://{name} has ended with its app")
+        return found
 
     def _has_queue(self, queue: str, **_: Any) -> bool:
         return self._broker.has(queue)
@@ -67,9 +81,9 @@ class Channel(VirtualChannel):  # type: ignore[misc]  # see internals
         self._broker.declare(queue)
 
     def _put(self, queue: str, message: dict[str, Any], **_: Any) -> None:
-        properties = message["properties"]
+        properties, task = message["properties"], message["headers"].get("task")
         info = properties.get("delivery_info", {})
-        self._broker.put(
+        self._broker_for(task).put(
             Envelope(
                 queue, message["body"], message["content-type"], message["content-encoding"],
                 message["headers"], properties, info.get("exchange", ""), info.get("routing_key", ""),
@@ -121,6 +135,8 @@ class Transport(VirtualTransport):  # type: ignore[misc]  # see internals
 
     def __init__(self, client: kombu.Connection, **options: Any) -> None:
         super().__init__(client, **options)
+        if client.hostname not in _brokers:
+            find_broker(None)
         self.state = _states.setdefault(client.hostname or "", BrokerState())
 
     def driver_version(self) -> str:

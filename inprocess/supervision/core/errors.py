@@ -17,7 +17,7 @@ class Refused:
     caller has to check. `text` says why and what to do.
     """
 
-    reason: Literal["max_children", "draining", "not_running", "no_answer"]
+    reason: Literal["max_children", "queue_full", "draining", "not_running", "no_answer"]
     text: str
 
 
@@ -50,7 +50,10 @@ class ChildRestartingError(ChildError):
 
 
 class LoopGoneError(RuntimeError):
-    """The event loop of a process is closed, does not run, or was made before a fork; the text says which."""
+    """Nothing that is sent to an event loop would run; the text says why.
+
+    It is closed, does not run, was made before a fork, waits for the caller, or cannot start any more.
+    """
 
 
 class CallTimeoutError(TimeoutError):

@@ -7,12 +7,13 @@ process has the ids of the original's threads without their loops.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 from asyncio import _get_running_loop
 from collections.abc import Iterable
 from threading import get_ident
-from typing import Final, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 #: Functions of asyncio, uvicorn and aiohttp that cancel what is left on a loop, before they close it.
 _CANCEL_ALL: Final = frozenset({"_cancel_all_tasks", "_cancel_tasks"})
@@ -82,7 +83,23 @@ def why_unreachable(loop: asyncio.AbstractEventLoop) -> str | None:
         return "its event loop is closed: start it again, on the loop that runs now"
     if not loop.is_running():
         return "its event loop does not run: start it on the loop that runs now"
+    module = import_waited_for(getattr(loop, "_thread_id", None))
+    if module is not None:
+        return (
+            f"its event loop waits for the import of {module}, which this thread has begun and not finished: "
+            "do this after the import, for example at the first use"
+        )
     return None
+
+
+def import_waited_for(thread: int | None) -> str | None:
+    """Return the module that a thread waits to import while the calling thread imports it; None for none.
+
+    The calling thread must not wait for that one: both would wait for ever.
+    """
+    waits: Any = getattr(importlib._bootstrap, "_blocking_on", {}).get(thread)  # noqa: SLF001 - nothing else tells it
+    locks = waits if isinstance(waits, list) else [] if waits is None else [waits]
+    return next((str(lock.name) for lock in list(locks) if lock.owner == get_ident()), None)
 
 
 def is_being_closed() -> bool:

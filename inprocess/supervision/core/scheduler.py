@@ -117,7 +117,7 @@ class Scheduler:
     __slots__ = (
         "_armed", "_armed_for", "_batch", "_batch_at", "_context", "_count", "_entries", "_is_closing",
         "_moments", "_queued", "_run", "_stale", "_steps", "clock", "deadlines", "loop", "monotonic",
-        "runs_on", "serving", "supervisors",
+        "runs_on", "serving", "supervisors", "unlinked",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> None:
@@ -131,6 +131,8 @@ class Scheduler:
         self.serving: object = None
         #: Supervisors that were started here; a runtime drains those that nobody else has ended.
         self.supervisors: WeakSet[Any] = WeakSet()
+        #: The supervisor of the tasks of `Task.start`: the end of a runtime cuts them off, and names them.
+        self.unlinked: Any = None
         self._steps: deque[Callable[[], object]] = deque()
         self._queued = False
         self._moments: list[float] = []
@@ -196,6 +198,17 @@ class Scheduler:
         self._stale += 1
         if self._stale == self._count or (self._stale > STALE_ENTRIES and 2 * self._stale > self._count):
             self._clear_stale()
+
+    def waiting(self) -> list[Entry]:
+        """Return the entries that wait for a moment."""
+        moments = [(when, there if type(there) is list else [there]) for when, there in self._entries.items()]
+        found = [
+            entry
+            for when, entries in [*moments, (self._batch_at, self._batch)]
+            for entry in cast("list[Entry]", entries)
+            if entry.awaits(when)
+        ]
+        return list(_once_each(found))
 
     @property
     def armed(self) -> int:
@@ -306,6 +319,8 @@ def schedulers_of(loop: asyncio.AbstractEventLoop) -> Iterable[Scheduler]:
 
 
 _schedulers: dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]] = {}
+#: Called with each loop that something begins to live on, on its thread.
+on_new_loop: Final[list[Callable[[asyncio.AbstractEventLoop], object]]] = []
 
 
 def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> Scheduler:
@@ -315,6 +330,8 @@ def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) ->
         for closed in [known for known in list(_schedulers) if known.is_closed()]:
             _schedulers.pop(closed, None)
         of_loop = _schedulers[loop] = {}
+        for hook in on_new_loop:
+            hook(loop)
     found = of_loop.get(clock)
     if found is None:
         found = of_loop[clock] = Scheduler(loop, clock)

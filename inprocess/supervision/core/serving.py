@@ -17,6 +17,10 @@ class Serving(Protocol):
     """A server: a process that handles messages."""
 
     @property
+    def name(self) -> str:
+        """The name that logs show."""
+
+    @property
     def task(self) -> asyncio.Task[None] | None:
         """The task of a handler that waits."""
 

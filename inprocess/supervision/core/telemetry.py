@@ -15,7 +15,9 @@ not block.
 A handler that raises is detached and logged, and TELEMETRY_FAILED is executed: a fault of a handler
 must not end the process that it observes.
 
-Events of this package: spans of `start` and then `stop` or `exception`, and some single events.
+Events of this package: spans of `start` and then `stop` or `exception`, and some single events. Under a
+supervisor with a bound, such as `max_running`, the first start of a child has the measurement `waited` too,
+the seconds since `start_child`.
 
 | event                                       | of                    | metadata                      |
 |---------------------------------------------|-----------------------|-------------------------------|
@@ -25,6 +27,7 @@ Events of this package: spans of `start` and then `stop` or `exception`, and som
 | ("gen_server", "call" / "cast" / "info", …) | a message handled     | server                        |
 | ("gen_server", "terminate", …)              | a server's end        | server, exit                  |
 | ("periodic", "tick")                        | a run, or its refusal | server, outcome               |
+| ("loop", "blocked")                         | a loop that stood still, `set_watchdog` | by, stack |
 | ("telemetry", "handler", "failure")         | a handler detached    | handler_id, event, error      |
 """
 

@@ -82,7 +82,10 @@ def _there(process: BaseProcess, node: partial[Node]) -> Node:
 
 def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) -> Node:
     if isinstance(seen, Child):
-        return Node(node_id, "task", seen.name, seen.state, attempt=seen.attempt, about=seen.describe())
+        return Node(
+            node_id, "task", seen.name, seen.state, uptime_s=seen.age, attempt=seen.attempt,
+            about=seen.describe(),
+        )  # fmt: skip
     if not isinstance(seen, Process):  # a place in a supervisor: "restarting", or None
         return Node(node_id, "process", node_id, "stopped" if seen is None else str(seen))
     process = seen.__process__
@@ -112,7 +115,7 @@ def _below(process: BaseProcess, limit: int) -> tuple[list[tuple[str, object]], 
     if isinstance(process, TaskSupervisor):
         held = chain(process._children, process._line)  # noqa: SLF001 - of one package
         living = (child for child in held if child.exit is None)
-        return [(child.name, child) for child in islice(living, limit)], process.count
+        return [(str(child.id), child) for child in islice(living, limit)], process.count
     if isinstance(process, DynamicSupervisor):
         return list(islice(process._shown(), limit)), process.count  # noqa: SLF001 - of one package
     if isinstance(process, OrderedSupervisor):

@@ -12,7 +12,7 @@ from typing import Any
 class Node:
     """One process, or one child of a TaskSupervisor. None for what its kind does not have."""
 
-    #: Its id in its supervisor; for a root its name.
+    #: Its id in its supervisor; of a task the number `Child.id`; of a root its name.
     id: str
     #: Its class, or "task".
     kind: str
@@ -22,7 +22,7 @@ class Node:
     #: ended or no answer; of a task waiting, running, backing off or abandoned; of a Leased waiting
     #: while another replica has the lease.
     state: str
-    #: Seconds since it started.
+    #: Seconds since it started; of a task, since its first attempt began.
     uptime_s: float | None = None
     #: Number of messages that wait.
     mailbox_depth: int | None = None
@@ -33,7 +33,7 @@ class Node:
     #: When it last ran, by the wall clock.
     last_run_at: str | None = None
     #: Number of its ticks by outcome; of a TaskSupervisor, of its children: started, done, failed (without a
-    #: restart), and given up by a window of their own.
+    #: restart), given up by a window of their own, refused; and waiting to run now.
     counts: dict[str, int] | None = None
     #: The call of a task, or the attributes of a server if requested; secrets hidden.
     about: str | None = None

@@ -11,6 +11,8 @@
 
 Work that finds no free thread or process waits for one, in order of arrival. OTP needs none of this: its
 scheduler preempts busy work, and a process there can be killed.
+
+On the loop and in a thread the function runs inside of the hooks that apply, see `around`.
 """
 
 from __future__ import annotations
@@ -19,13 +21,17 @@ import asyncio
 import contextvars
 import inspect
 import os
+import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from contextvars import ContextVar
 from functools import cache, partial
-from typing import Any, Literal, cast
+from pathlib import Path
+from types import BuiltinMethodType
+from typing import Any, Final, Literal, TypeVar, cast
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import WorkerDiedError
@@ -33,6 +39,7 @@ from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
 from inprocess.supervision.core.redact import function_name, redact, repr_of
 from inprocess.supervision.core.thread_bridge import is_async
+from inprocess.supervision.isolation.around import Around, entered, entered_async
 from inprocess.supervision.isolation.worker_threads import DaemonThreadPool, Job
 
 Isolation = Literal["loop", "thread", "process"]
@@ -50,6 +57,10 @@ EXIT_WAIT_S = 5.0
 #: Seconds that a killed process has to end; only one that hangs in the kernel takes longer.
 REAP_S = 5.0
 
+T = TypeVar("T")
+
+_NO_HOOKS: Final = nullcontext()
+
 _job: ContextVar[Job] = ContextVar("inprocess.job")
 
 
@@ -61,33 +72,36 @@ async def run(
     name: str,
     attempt: int = 1,
     shutdown: ShutdownLimit = SHUTDOWN_S,
+    queued: Callable[[Job], object] = bool,
     lost: Callable[[], object] = bool,
+    hooks: Sequence[Around] = (),
 ) -> object:
-    """Run `function(*args)` once and return its result; raise what it raised.
+    """Run `function(*args)` once, inside of the hooks, and return its result; raise what it raised.
 
     One cancellation asks the work to end within `shutdown` seconds, a second one kills it. If it cannot be
-    killed, `lost` is called and CancelledError raised while the work goes on. Work that returns in spite of
+    killed, `lost` is called and CancelledError raised while the work goes on. `queued` is called with the job
+    that waits for a thread or process. Work that returns in spite of
     its cancellation counts as returned. Raise WorkerDiedError if the process, or `sys.exit` in a thread, ends
     the work before it returns, and NotPicklableError for what cannot be sent to a process and back.
     """
     check_function(function)
     where = isolation or ("loop" if is_async(function) else "thread")
     if where == "loop":
-        result = function(*args)
-        if inspect.isawaitable(result):
-            return await result
-        _check_result(function, result)
-        return result
+        return await _here(function, args, hooks)
     if where == "thread":
         context = contextvars.copy_context()
-        job = Job(name, partial(context.run, _call, function, args, isolation))
+        job = Job(name, partial(context.run, _call, function, args, isolation, hooks))
         context.run(_job.set, job)
+        queued(job)
         return await _run_job(_threads, job, shutdown, lost)
+    check_processes()
     from inprocess.supervision.isolation.worker_process import (
         ProcessJob,  # late: most programs need no processes
     )
 
-    return await _run_job(_processes(), ProcessJob(name, attempt, function, args), shutdown, lost)
+    process_job = ProcessJob(name, attempt, function, args)
+    queued(process_job)
+    return await _run_job(_processes(), process_job, shutdown, lost)
 
 
 def stop_requested() -> bool:
@@ -117,6 +131,18 @@ def release(seconds: float = REAP_S) -> bool:
     """
     released = [pool.release(seconds) for pool in _pools()]
     return all(released)
+
+
+async def _here(function: Callable[..., object], args: tuple[Any, ...], hooks: Sequence[Around]) -> object:
+    """Call a function on this loop."""
+    result = None  # of a hook that swallows the error
+    async with entered_async(hooks) if hooks else _NO_HOOKS:
+        made = function(*args)
+        if inspect.isawaitable(made):
+            return await made
+        result = made
+    _check_result(function, result)
+    return result
 
 
 async def _run_job(
@@ -169,12 +195,19 @@ def _tell(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[None]) -> None:
         loop.call_soon_threadsafe(settle, ended)
 
 
-def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Isolation | None) -> object:
+def _call(
+    function: Callable[..., object],
+    args: tuple[Any, ...],
+    isolation: Isolation | None,
+    hooks: Sequence[Around],
+) -> object:
     """Call a function on a thread."""
+    result = None  # of a hook that swallows the error
     try:
         if isolation is not None and is_async(function):
-            return asyncio.run(_awaited(function, args))
-        result = function(*args)
+            return asyncio.run(_here(function, args, hooks))
+        with entered(hooks) if hooks else _NO_HOOKS:
+            result = function(*args)
     except (SystemExit, KeyboardInterrupt) as error:
         raise WorkerDiedError(
             f"{repr_of(error)} was raised in a thread, where it ends nothing but the call"
@@ -183,10 +216,6 @@ def _call(function: Callable[..., object], args: tuple[Any, ...], isolation: Iso
         raise RuntimeError("the function raised StopIteration") from error  # which no task can raise
     _check_result(function, result)
     return result
-
-
-async def _awaited(function: Callable[..., Any], args: tuple[Any, ...]) -> object:
-    return await function(*args)
 
 
 def check_function(function: object) -> None:
@@ -199,6 +228,25 @@ def check_function(function: object) -> None:
         raise TypeError(
             f"{function_name(function)} is a generator function, whose call runs nothing: pass a function "
             "that iterates over it"
+        )
+
+
+def check_processes() -> None:
+    """Raise RuntimeError if a new process of this program's executable would be the whole app again.
+
+    So it is in a frozen app and under uWSGI; `multiprocessing.set_executable` names a Python to run instead.
+    """
+    is_frozen = getattr(sys, "frozen", False)
+    if not is_frozen and not Path(sys.executable).name.startswith("uwsgi"):
+        return
+    from multiprocessing import spawn  # late: few programs come here
+
+    if os.fsdecode(spawn.get_executable() or sys.executable) == sys.executable:
+        host = "frozen (by PyInstaller or the like)" if is_frozen else "run by uWSGI"
+        raise RuntimeError(
+            f'isolation="process" is not possible: this app is {host}, and {sys.executable} would start all '
+            'of it again as the worker; use isolation="thread", or name a Python with '
+            "multiprocessing.set_executable()"
         )
 
 
@@ -216,11 +264,53 @@ def _check_result(function: Callable[..., object], result: object) -> None:
     raise TypeError(f"{function_name(function)} is no async function but returned {what}")
 
 
+class LoopExecutor(ThreadPoolExecutor):
+    """The default executor of a runtime's loop, which serves `asyncio.to_thread`.
+
+    Its threads are daemons: neither the end of the loop nor the interpreter's exit waits for them without
+    limit. Those that still run EXIT_WAIT_S after the exit began are named in the log.
+    """
+
+    def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
+        """See `concurrent.futures.Executor.submit`."""
+        return call_on_thread(_name_of(function), partial(function, *args, **options))[1]
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
+        """Return at once; what runs goes on."""
+
+
+def _name_of(function: Callable[..., object]) -> str:
+    """Return the name of what runs: `asyncio.to_thread` passes `Context.run` with the function."""
+    if isinstance(getattr(function, "func", None), BuiltinMethodType) and function.args:  # type: ignore[attr-defined]  # a partial
+        function = function.args[0]  # type: ignore[attr-defined]  # as above
+    return function_name(function)
+
+
+def call_on_thread(name: str, call: Callable[[], T]) -> tuple[Job, Future[T]]:
+    """Run a call of `asyncio.to_thread` as soon as one of the threads for them is free. Any thread."""
+    future: Future[T] = Future()
+    job = Job(name, partial(_fulfil, future, call))
+    _of_loops.submit(job)
+    return job, future
+
+
+def _fulfil(future: Future[T], call: Callable[[], T]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
+    try:
+        future.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - belongs to who awaits it
+        future.set_exception(error)
+
+
 def _no_more() -> None:
     """Threads need no clean-up."""
 
 
 _threads = DaemonThreadPool("thread", THREADS, THREAD_IDLE_S, _no_more)
+#: Those of `asyncio.to_thread` on a runtime's loop, and by children on any loop (see `loop_threads`): apart
+#: from the jobs, which may be stuck, or wait for such a child.
+_of_loops = DaemonThreadPool("to_thread", THREADS, THREAD_IDLE_S, _no_more)
 
 
 @cache
@@ -231,19 +321,21 @@ def _processes() -> DaemonThreadPool:
 
 
 def _pools() -> list[DaemonThreadPool]:
-    return [_threads, _processes()] if _processes.cache_info().currsize else [_threads]
+    threads = [_threads, _of_loops]
+    return [*threads, _processes()] if _processes.cache_info().currsize else threads
 
 
 def _at_exit() -> None:
     """End all processes; wait for threads for a limited time, and log those that go on."""
-    if len(_pools()) > 1:
+    if _processes.cache_info().currsize:
         for job in _processes().running():
             job.stop()
         for job in _processes().wait(EXIT_WAIT_S):
             job.kill()
         _processes().wait(REAP_S)
         _processes().release(REAP_S)
-    left = _threads.wait(EXIT_WAIT_S)
+    end = time.monotonic() + EXIT_WAIT_S
+    left = [job for pool in (_threads, _of_loops) for job in pool.wait(max(0.0, end - time.monotonic()))]
     if left:
         log.error(
             "the process ends while %d threads go on, which no one can stop and %g s did not end: %s",

@@ -18,7 +18,7 @@ from typing import Any
 class Job:
     """A call to make on a thread, and its outcome: a `result` or an `error`."""
 
-    __slots__ = ("_call", "error", "lost", "name", "on_end", "result", "stop_requested")
+    __slots__ = ("_call", "begun", "error", "lost", "name", "on_end", "result", "stop_requested")
 
     def __init__(self, name: str, call: Callable[[], object]) -> None:
         self.name = name
@@ -26,6 +26,8 @@ class Job:
         self.result: Any = None
         self.error: BaseException | None = None
         self.on_end: Callable[[], object] | None = None
+        #: Whether a thread has taken it; until then it waits for one.
+        self.begun = False
         self.stop_requested = False
         self.lost = False
 
@@ -165,6 +167,7 @@ class DaemonThreadPool:
             self._idle -= 1
             if self._waiting:
                 job = self._running[thread] = self._waiting.popitem(last=False)[0]
+                job.begun = True
                 return job
             self._part(thread)
             return None

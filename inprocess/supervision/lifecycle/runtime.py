@@ -13,6 +13,9 @@ nothing: give it a lifespan (`asgi`).
 A fork of the app (a pre-forking web server) has no
 threads: there the runtime starts anew at the first call. What was in memory stays in the original.
 
+`asyncio.to_thread` on its loop uses daemon threads, so that no exit waits for them without limit. Nothing
+starts when the interpreter has begun to end: a start is then refused.
+
 Python 3.12.0 to 3.12.2 start no thread and no process after the end of the main thread (gh-113964): there,
 call `stop` before, if the drain needs one.
 """
@@ -23,8 +26,10 @@ import asyncio
 import concurrent.futures.thread  # registers its exit hook first, so that ours runs before it
 import os
 import signal
+import sys
 import threading
 import time
+import traceback
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext, suppress
@@ -32,11 +37,13 @@ from functools import partial
 from typing import Any, Self, TypeVar, cast
 
 from inprocess.supervision.core import names
+from inprocess.supervision.core.errors import LoopGoneError
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.loops import made_before_fork
+from inprocess.supervision.core.loops import import_waited_for, made_before_fork
 from inprocess.supervision.core.scheduler import schedulers_of
 from inprocess.supervision.core.thread_bridge import wait_on
-from inprocess.supervision.isolation import isolation  # noqa: F401 - registers its exit hook first as well
+from inprocess.supervision.isolation.around import Around, around_jobs_of, check_hook
+from inprocess.supervision.isolation.isolation import LoopExecutor  # registers its exit hook first as well
 from inprocess.supervision.lifecycle.drain import GRACE_S, drain, promised_until
 
 #: Seconds that the start of a runtime may take.
@@ -45,12 +52,32 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 30.0
 #: Seconds between two looks at a runtime that ends.
 LOOK_S = 0.5
+#: Seconds between two looks at a runtime that starts.
+START_LOOK_S = 0.1
 #: Seconds in which a third signal ends the process.
 HURRY_S = 10.0
+
+#: Frames that a message about a start shows.
+SHOWN_FRAMES = 3
+#: Why nothing starts at the interpreter's end.
+TOO_LATE = (
+    "the interpreter is ending and begins no new work: start it earlier, or do the work in place "
+    "(as in a function that `atexit` calls)"
+)
 
 T = TypeVar("T")
 
 _attached: list[asyncio.AbstractEventLoop] = []
+
+
+class _Start:
+    """One start of a runtime; a later one takes its place if it takes too long."""
+
+    __slots__ = ("entered", "main")
+
+    def __init__(self) -> None:
+        self.entered: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self.main: asyncio.Task[object] | None = None
 
 
 class Runtime:
@@ -59,7 +86,8 @@ class Runtime:
     `start` returns once the application is entered; `stop` leaves it, at the latest at the interpreter's
     exit. Both may be called repeatedly and from any thread but its own. If the loop ends with an error,
     the error is logged, and `start` starts it anew. `grace_s` is what the work of supervisors gets that
-    the application has left running. `loop_factory` creates the loop, for example uvloop's. `with` starts
+    the application has left running. `around` is a hook that each job on the loop runs inside of, see
+    `isolation.around`. `loop_factory` creates the loop, for example uvloop's. `with` starts
     and stops it.
     """
 
@@ -69,16 +97,21 @@ class Runtime:
         *,
         name: str = "inprocess",
         grace_s: float = GRACE_S,
+        around: Around | None = None,
         loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     ) -> None:
+        if around is not None:
+            check_hook(around)
         self._application = application
         self._name = name
         self._grace_s = grace_s
+        self._around = around
         self._main: asyncio.Task[object] | None = None
         self._is_stopping = False
         self._loop_factory = loop_factory
         self._ends_with_interpreter = False
         self._lock = threading.Lock()
+        self._beginning = threading.Lock()  # held while one start takes over, or is given up
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         _runtimes.add(self)
@@ -98,8 +131,9 @@ class Runtime:
     def start(self) -> Self:
         """Start the thread and enter the application, unless that is done already.
 
-        Raise what the application raises, and TimeoutError if it is not entered within START_TIMEOUT_S
-        (it is then left as soon as it is).
+        Raise what the application raises; TimeoutError if it is not entered within START_TIMEOUT_S (it is
+        then cancelled, and left if it is entered all the same); and LoopGoneError if it waits for an import
+        that the calling thread has begun, and when the interpreter has begun to end.
         """
         self._refuse_own_thread("start")
         with self._lock:
@@ -160,6 +194,7 @@ class Runtime:
     def reset(self) -> None:
         """Reset it to not started, in a fork of the process."""
         self._lock = threading.Lock()
+        self._beginning = threading.Lock()
         self._thread = self._loop = self._main = None
         self._is_stopping = False
 
@@ -170,25 +205,63 @@ class Runtime:
         self.stop()
 
     def _start(self) -> None:
-        entered: concurrent.futures.Future[None] = concurrent.futures.Future()
-        thread = threading.Thread(target=self._host, args=(entered,), name=self._name, daemon=True)
-        thread.start()
+        if _ending:
+            raise LoopGoneError(f"{self._name}: {TOO_LATE}")
+        start = _Start()
+        thread = threading.Thread(target=self._host, args=(start,), name=self._name, daemon=True)
         try:
-            entered.result(START_TIMEOUT_S)
-        except concurrent.futures.TimeoutError:
-            if entered.cancel():
-                raise TimeoutError(f"{self._name} did not start within {START_TIMEOUT_S:g} s") from None
-            entered.result()
+            thread.start()
+        except RuntimeError as error:  # Python 3.12 and later say so themselves
+            raise LoopGoneError(f"{self._name}: {TOO_LATE}") from error
+        self._wait_for(start, thread)
         self._thread = thread
         _take_sigterm()
         if not self._ends_with_interpreter:
             self._ends_with_interpreter = True
             _before_exit(self.stop)
 
-    def _host(self, entered: concurrent.futures.Future[None]) -> None:
+    def _wait_for(self, start: _Start, thread: threading.Thread) -> None:
+        """Wait until the application is entered, or raise why it is not."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                start.entered.result(min(left, START_LOOK_S))
+            except concurrent.futures.TimeoutError:
+                if start.entered.done():  # the error is the application's
+                    break
+                module = import_waited_for(thread.ident)
+                if module is not None and self._give_up(start):
+                    raise LoopGoneError(
+                        f"{self._name} waits for the import of {module}, which this thread has begun and not "
+                        "finished: start it after the import, for example at the first use"
+                    ) from None
+            else:
+                return
+        place = _place(thread)
+        if self._give_up(start):
+            raise TimeoutError(
+                f"{self._name} did not start within {START_TIMEOUT_S:g} s: its thread is at {place}"
+            )
+        start.entered.result()
+
+    def _give_up(self, start: _Start) -> bool:
+        """End a start that takes too long, so that it does not get in the way of the next one."""
+        with self._beginning:
+            if not start.entered.cancel():
+                return False
+            main = start.main
+            if main is not None and main is self._main:
+                self._loop = self._main = None
+        if main is not None:
+            with suppress(RuntimeError):  # it has just ended
+                main.get_loop().call_soon_threadsafe(main.cancel)
+        return True
+
+    def _host(self, start: _Start) -> None:
+        entered = start.entered
         try:
             with asyncio.Runner(loop_factory=self._loop_factory) as runner:
-                runner.run(self._live(entered))
+                runner.run(self._live(start))
         except asyncio.CancelledError:  # it was hurried
             if not entered.done():
                 entered.set_exception(RuntimeError(f"{self._name} was ended while it started"))
@@ -198,20 +271,27 @@ class Runtime:
             else:
                 entered.set_exception(error)
 
-    async def _live(self, entered: concurrent.futures.Future[None]) -> None:
-        if entered.cancelled():  # the start has timed out before it ran, and another may have begun
-            return
-        loop = self._loop = asyncio.get_running_loop()
-        self._main = asyncio.current_task()
-        self._stopping = asyncio.Event()
+    async def _live(self, start: _Start) -> None:
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+        executor = LoopExecutor(max_workers=1)  # it makes threads of its own
+        loop.set_default_executor(executor)
+        if self._around is not None:
+            around_jobs_of(loop, self._around)
+        with self._beginning:
+            if start.entered.cancelled():  # the start has timed out before it ran, and another may have begun
+                return
+            start.main = self._main = asyncio.current_task()
+            self._loop, self._stopping = loop, stopping
         with attach(loop):
             try:
                 async with self._application():
-                    if entered.set_running_or_notify_cancel():  # else the start has timed out
-                        entered.set_result(None)
-                        await self._stopping.wait()
+                    if start.entered.set_running_or_notify_cancel():  # else the start has timed out
+                        start.entered.set_result(None)
+                        await stopping.wait()
             finally:
                 await _drain_what_is_left(loop, self._grace_s)
+                if getattr(loop, "_default_executor", None) is executor:  # else closing it takes a thread
+                    loop._default_executor = None  # type: ignore[attr-defined]  # noqa: SLF001 - no public way back
 
     def _refuse_own_thread(self, what: str) -> None:
         if self._thread is threading.current_thread():
@@ -285,6 +365,10 @@ async def _drain_what_is_left(loop: asyncio.AbstractEventLoop, grace_s: float) -
         if supervisor.exit is None and supervisor.parent is None
     ]
     await asyncio.gather(*(drain(supervisor, grace_s=grace_s) for supervisor in left))
+    for scheduler in schedulers_of(loop):
+        tasks = scheduler.unlinked
+        if tasks is not None and tasks.held():  # of `Task.start`, whose end nobody waits for
+            await drain(tasks, grace_s=0.0)
 
 
 def _take_sigterm() -> None:
@@ -324,6 +408,22 @@ def _before_exit(stop: Callable[[], None]) -> None:
     threading._register_atexit(stop)  # type: ignore[attr-defined]  # noqa: SLF001 - no public hook comes in time
 
 
+_ending: list[bool] = []
+
+
+def _note_ending() -> None:
+    """Note that the interpreter has begun to end. Registered first, so called after each runtime's stop."""
+    _ending.append(True)
+
+
+def _place(thread: threading.Thread) -> str:
+    """Return where a thread is now, for a message: file, line and function, innermost first."""
+    frame = sys._current_frames().get(thread.ident or 0)  # noqa: SLF001 - documented under this name
+    lines = traceback.extract_stack(frame)[::-1] if frame is not None else []
+    shown = [f"{line.filename}:{line.lineno} in {line.name}" for line in lines[:SHOWN_FRAMES]]
+    return ", called from ".join(shown) or "its end"
+
+
 def _after_fork() -> None:
     made_before_fork([*_attached, *(runtime.loop for runtime in _runtimes if runtime.has_loop)])
     _attached.clear()
@@ -333,3 +433,4 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+_before_exit(_note_ending)

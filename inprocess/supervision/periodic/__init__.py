@@ -1,5 +1,6 @@
-"""Work at intervals: `Periodic` on a grid with its policies, and `FixedDelay`.
+"""Work at intervals: `Periodic` on a grid or by a schedule, with its policies, and `FixedDelay`.
 
-Belongs here: when a run starts, and what becomes of late and overlapping ticks. Does not belong here: the
-run itself, which is a child of a TaskSupervisor. May import `core`, `lifecycle` and `tasks`.
+Belongs here: when a run starts, what becomes of late and overlapping ticks, and where the last one is kept.
+Does not belong here: the run itself, which is a child of a TaskSupervisor. May import `core`, `lifecycle`
+and `tasks`.
 """

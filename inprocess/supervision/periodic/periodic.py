@@ -9,6 +9,12 @@
 - The first tick is the first moment of the grid in the future. t0 is the start by default, so the first
   tick is one interval later.
 
+- A machine that was suspended counts as a loop that stalled: the grid stays at its moments of the day, and
+  what was missed are misfires. So is the time in which no process ran, with `state=`: a place, such as
+  `FileTickStore`, where the server keeps its last tick over restarts.
+- `schedule=` takes its due times from any object with a `next_after`, in place of an interval;
+  `inprocess.cron` has one for cron expressions. Such a server goes by the wall clock.
+
 Servers with the same t0 and interval tick in the same moment, one after the other: of 10,000 the last is
 late by 10,000 starts, about 0.1 s. Give them different t0s, or jitter.
 
@@ -51,35 +57,56 @@ from inprocess.supervision.periodic.policies import (
     Chance,
     Misfire,
     Overlap,
-    Schedule,
+    PeriodicOptions,
     shared,
 )
-from inprocess.supervision.periodic.timer_process import Spawn, TimerProcess, elsewhere, scheduler_here
+from inprocess.supervision.periodic.schedule import DueTimes, Schedule
+from inprocess.supervision.periodic.tick_store import TickStore, is_saved, load, save_soon
+from inprocess.supervision.periodic.timer_process import (
+    NEVER,
+    Spawn,
+    TimerProcess,
+    elsewhere,
+    scheduler_here,
+)
 from inprocess.supervision.tasks.child import Child
 
 SKIP: Final = "skip"
 P = TypeVar("P", bound="Periodic")
 
-#: A cache of schedules with no option but the interval, by interval.
-_usual: dict[float, Schedule] = {}
+#: Interval, s, from which on a server without `state` says what that means.
+LONG_S: Final = 86_400.0
+#: Seconds by which two clocks may disagree about a moment that was saved.
+TOLERANCE_S: Final = 1.0
+#: Seconds by which the wall clock may be set back without a repetition of what has run; as cron has it.
+REPEAT_S: Final = 3 * 3600.0
+#: Seconds between two looks at whether the last tick is saved.
+LOOK_S: Final = 0.01
+
+#: A cache of options with nothing but the interval, by interval.
+_usual: dict[float, PeriodicOptions] = {}
 
 
 class Periodic(TimerProcess):
-    """Runs on the grid t0 + k * interval; see the module. Created by `start`."""
+    """Runs on the grid t0 + k * interval, or by a schedule; see the module. Created by `start`."""
 
-    __slots__ = ("_owed", "_schedule", "_t0")
+    __slots__ = ("_options", "_owed", "_store", "_t0", "_times")
 
     _t0: float
-    _schedule: Schedule
+    _options: PeriodicOptions
     _owed: int  # runs that wait for the current one to end
+    _store: TickStore | None  # where it keeps its last tick
+    _times: DueTimes | None  # the due times of its schedule; None on a grid
 
     @classmethod
     def start(
         cls,
         spawn: Spawn,
         *,
-        interval_s: float,
+        interval_s: float | None = None,
+        schedule: Schedule | None = None,
         t0: float | None = None,
+        state: TickStore | None = None,
         overlap: Overlap = SKIP,
         misfire: Misfire = SKIP,
         grace_s: float = inf,
@@ -88,40 +115,61 @@ class Periodic(TimerProcess):
         name: str | None = None,
         clock: Clock | None = None,
     ) -> Self:
-        """Tick at `t0 + k * interval_s`, monotonic seconds, from the first such moment in the future.
+        """Tick at `t0 + k * interval_s`, monotonic seconds, or by a `schedule`, from the next such moment on.
 
-        `grace_s` is how late a tick may still run; by default, until the next one is due. `jitter_s`
-        delays each tick by up to that much, drawn with `chance`, so that many servers of one grid do not
-        run in the same moment. The server lives on the running loop, or else on the runtime's (see
-        `home_loop`). Raise ValueError for options out of range and AlreadyStartedError if the name is
-        taken.
+        With `state` it keeps its last tick there, by its `name`, and a successor goes on from it: at the
+        same moments of the day unless there is a `t0`, and what came due meanwhile is served by `misfire`.
+        `grace_s` is how late a tick may still run; by default, until the next one is due. `jitter_s` delays
+        each tick by up to that much, drawn with `chance`, so that many servers of one grid do not run in
+        the same moment. The server lives on the running loop, or else on the runtime's (see `home_loop`).
+        Raise ValueError for options that are out of range or do not go together, AlreadyStartedError if the
+        name is taken, and what `state` raises when it is read.
         """
+        if schedule is not None or state is not None or interval_s is None or interval_s == inf:
+            _check(interval_s, schedule, t0, state, name)
+            interval_s = interval_s or inf
         if overlap is SKIP and misfire is SKIP and grace_s is inf and jitter_s == 0.0:  # the defaults
-            schedule = _usual.get(interval_s) or _usual_schedule(interval_s)
+            options = _usual.get(interval_s) or _usual_options(interval_s, is_kept=state is not None)
         else:
-            schedule = shared(interval_s, overlap, misfire, grace_s, jitter_s, chance)
+            options = shared(interval_s, overlap, misfire, grace_s, jitter_s, chance)
         loop = _get_running_loop()
         if loop is None:
-            return elsewhere(partial(_made, cls, clock, spawn, schedule, t0, name))
-        return cls(spawn, schedule, t0, name, scheduler_of(loop, clock))
+            return elsewhere(partial(_made, cls, clock, spawn, options, t0, name, schedule, state))
+        return cls(spawn, options, t0, name, scheduler_of(loop, clock), schedule, state)
 
-    def __init__(
-        self, spawn: Spawn, schedule: Schedule, t0: float | None, name: str | None, scheduler: Scheduler
+    def __init__(  # noqa: PLR0917 - positional, since a start is on a hot path
+        self,
+        spawn: Spawn,
+        options: PeriodicOptions,
+        t0: float | None,
+        name: str | None,
+        scheduler: Scheduler,
+        schedule: Schedule | None = None,
+        store: TickStore | None = None,
     ) -> None:
         # What the base classes do, without their calls, which would cost as much as everything else.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
+        self._times = None
+        self._store = store
         self.scheduler = scheduler
         self._context = copy_context() or EMPTY
         self.spawn = spawn
-        self._schedule = schedule
+        self._options = options
         self._owed = 0
         self._name = name
         if name is not None:
             names.register(name, self)
         self.started_at = now = scheduler.monotonic()
-        if t0 is None and schedule.chance is None:
+        if schedule is not None or store is not None:
+            try:
+                self._go_on(schedule, t0)
+            except BaseException:
+                if name is not None:
+                    names.unregister(name, self)
+                raise
+        elif t0 is None and options.chance is None:
             self._t0 = now
-            self._when = now = now + schedule.interval_s
+            self._when = now = now + options.interval_s
             scheduler.at(now, self)
         else:
             self._t0 = now if t0 is None else t0
@@ -129,58 +177,146 @@ class Periodic(TimerProcess):
 
     @property
     def grid(self) -> Grid:
-        """The moments that its ticks are due at, without jitter."""
-        return Grid(self._t0, self._schedule.interval_s)
+        """The moments that its ticks are due at, without jitter; raise ValueError with a schedule."""
+        return Grid(self._t0, self._options.interval_s)
 
     @property
-    def schedule(self) -> Schedule:
+    def options(self) -> PeriodicOptions:
         """Its options."""
-        return self._schedule
+        return self._options
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """Its schedule; None for an interval."""
+        return None if self._times is None else self._times.schedule
+
+    async def idle(self) -> None:
+        """Wait until its last tick is saved, with `state`."""
+        while self._store is not None and not is_saved(self._store, self.name):  # noqa: ASYNC110 - by a thread
+            await asyncio.sleep(LOOK_S)
+
+    def clock_moved(self, suspended_s: float) -> None:
+        """See `TimerProcess.clock_moved`."""
+        if self._when == NEVER:
+            return
+        times = self._times
+        if times is not None:
+            wall = self.scheduler.clock.wall()
+            if wall < times.last - REPEAT_S:
+                times = self._times = DueTimes(times.schedule, wall)
+            self._arm_by_wall(times)
+        elif suspended_s:
+            self._t0 -= suspended_s
+            self._arm(self._when - suspended_s)
+        else:
+            return
+        self.scheduler.forget()  # the moment that it waited for
 
     def quiet(self) -> None:
         """See `TimerProcess.quiet`."""
         self._owed = 0
         super().quiet()
 
+    def _go_on(self, schedule: Schedule | None, t0: float | None) -> None:
+        """Begin where the last tick was, if one was kept; else now."""
+        now, wall = self.started_at, self.scheduler.clock.wall()
+        store, name = self._store, self.name
+        last = None if store is None else load(store, name)
+        if last is not None and last > wall + TOLERANCE_S:
+            log.warning(
+                "the last tick of %s is %.0f s in the future: was the clock wrong? It begins anew",
+                name,
+                last - wall,
+            )
+            last = None
+        is_new = last is None
+        last = wall if last is None else min(last, wall)
+        if schedule is not None:
+            self._t0 = now
+            self._times = DueTimes(schedule, last)
+            self._arm_by_wall(self._times)
+        else:
+            began = now - (wall - last)
+            self._t0 = t0 = began if t0 is None else t0
+            interval_s = self._options.interval_s
+            k = last_tick(t0, interval_s, began if is_new else began + min(TOLERANCE_S, interval_s / 2))
+            last = wall - (now - self.grid.at(k))
+            self._arm_for(k + 1)
+        if store is not None and is_new:
+            save_soon(store, name, last)
+
     def _tick(self, when: float) -> None:
         """Arm for the next tick, then start the runs that are due."""
-        schedule, t0 = self._schedule, self._t0
-        interval_s = schedule.interval_s
+        if self._times is not None:
+            self._tick_by_wall(self._times)
+            return
+        options, t0 = self._options, self._t0
+        interval_s = options.interval_s
         now = self.scheduler.monotonic()
         armed = due = last_tick(t0, interval_s, when)
-        if now >= when + interval_s or schedule.jitter_s:
+        if now >= when + interval_s or options.jitter_s:
             due = max(armed, last_tick(t0, interval_s, now))
-        if due > armed and schedule.jitter_s and not self._is_due(due, now):
+        if due > armed and options.jitter_s and not self._is_due(due, now):
             due -= 1
         else:
             self._arm_for(due + 1)
         late_s = now - (when if due == armed else t0 + due * interval_s)
-        if due == armed and late_s <= schedule.grace_s:
+        if self._store is not None:
+            self._keep(self.scheduler.clock.wall() - (now - t0 - due * interval_s))
+        if due == armed and late_s <= options.grace_s:
             self._serve(1, late_s, 0)
         else:
             self._serve_late(due - armed, late_s)
 
+    def _tick_by_wall(self, times: DueTimes) -> None:
+        """Like `_tick`, by the wall clock."""
+        now = self.scheduler.clock.wall()
+        if now < times.next:  # the clock was set back
+            self._arm_by_wall(times)
+            return
+        missed = times.pass_by(now)
+        self._arm_by_wall(times)
+        late_s = now - times.last
+        if self._store is not None:
+            self._keep(times.last)
+        if not missed and late_s <= self._options.grace_s:
+            self._serve(1, late_s, 0)
+        else:
+            self._serve_late(missed, late_s)
+
+    def _arm_by_wall(self, times: DueTimes) -> None:
+        if times.next == inf:
+            self._when = NEVER
+            return
+        clock = self.scheduler.clock
+        self._arm(clock.monotonic() + (times.next - clock.wall()) + self._options.delay())
+
+    def _keep(self, moment: float) -> None:
+        """Save the tick that was due then, seconds since 1970, before its run begins."""
+        assert self._store is not None  # noqa: S101 - checked by the caller
+        save_soon(self._store, self.name, moment)
+
     def _is_due(self, k: int, now: float) -> bool:
         """Whether tick `k` is due now, jitter included; if not, wait for it."""
-        when = self._t0 + k * self._schedule.interval_s + self._schedule.delay()
+        when = self._t0 + k * self._options.interval_s + self._options.delay()
         if when <= now:
             return True
         self._arm(when)
         return False
 
     def _arm_for(self, k: int) -> None:
-        schedule = self._schedule
-        when = self._t0 + k * schedule.interval_s
-        if schedule.jitter_s:
-            when += schedule.delay()
+        options = self._options
+        when = self._t0 + k * options.interval_s
+        if options.jitter_s:
+            when += options.delay()
         self._when = when
         self.scheduler.at(when, self)
 
     def _serve_late(self, missed: int, late_s: float) -> None:
-        runs = self._schedule.runs_for(missed, late_s)
+        runs = self._options.runs_for(missed, late_s)
         dropped = missed + 1 - runs
         self.counts.misfires += dropped
-        if dropped and self._schedule.misfire == "catch_up":
+        if dropped and self._options.misfire == "catch_up":
             log.warning(
                 "%s is too far behind to catch up: it dropped the %d oldest ticks", self.name, dropped
             )
@@ -202,15 +338,15 @@ class Periodic(TimerProcess):
         run = self._spawned(late_s, misfires)
         if run is None:
             return
-        if self._schedule.overlap == "allow":
+        if self._options.overlap == "allow":
             self._current = None
         else:
             run.monitor(self._run_ended)
 
     def _overlap(self, current: Child, runs: int) -> None:
-        overlap = self._schedule.overlap
+        overlap = self._options.overlap
         room = 0 if overlap == "skip" or self._owed else 1
-        if self._schedule.misfire == "catch_up" and runs > 1:  # misfires are run, whatever comes between
+        if self._options.misfire == "catch_up" and runs > 1:  # misfires are run, whatever comes between
             room = max(room, min(runs, CATCH_UP_MAX - self._owed))
         self.counts.overlaps += runs - room
         if overlap == "cancel_previous" and not current.asked:
@@ -235,13 +371,42 @@ class Periodic(TimerProcess):
                     raise
 
     def _lateness(self) -> float:
-        """Return the seconds since the last moment of the grid, for a run that had to wait."""
+        """Return the seconds since the last due moment, for a run that had to wait."""
+        if self._times is not None:
+            return self.scheduler.clock.wall() - self._times.last
         now = self.scheduler.monotonic()
         return now - self.grid.at(self.grid.last(now))
 
 
-def _made(cls: type[P], clock: Clock | None, *rest: *tuple[Spawn, Schedule, float | None, str | None]) -> P:
-    return cls(*rest, scheduler_here(clock))
+def _made(  # noqa: PLR0917 - the arguments of the class
+    cls: type[P],
+    clock: Clock | None,
+    spawn: Spawn,
+    options: PeriodicOptions,
+    t0: float | None,
+    name: str | None,
+    schedule: Schedule | None,
+    state: TickStore | None,
+) -> P:
+    return cls(spawn, options, t0, name, scheduler_here(clock), schedule, state)
+
+
+def _check(
+    interval_s: float | None,
+    schedule: Schedule | None,
+    t0: float | None,
+    state: TickStore | None,
+    name: str | None,
+) -> None:
+    """Raise ValueError for options that do not go together."""
+    if (interval_s is None) == (schedule is None):
+        raise ValueError("give either interval_s= or schedule=, and not both: they say when it is due")
+    if interval_s is not None and not 0 < interval_s < inf:
+        raise ValueError(f"the interval is {interval_s} s: expected more than 0")
+    if schedule is not None and t0 is not None:
+        raise ValueError("t0= belongs to an interval: a schedule says itself when it is due")
+    if state is not None and name is None:
+        raise ValueError("state= needs a name=, by which the last tick is found after a restart")
 
 
 _cancelling: set[asyncio.Task[bool]] = set()
@@ -254,9 +419,15 @@ def _cancel(run: Child, loop: asyncio.AbstractEventLoop) -> None:
     task.add_done_callback(_cancelling.discard)
 
 
-def _usual_schedule(interval_s: float) -> Schedule:
-    schedule = Schedule(interval_s)
+def _usual_options(interval_s: float, *, is_kept: bool) -> PeriodicOptions:
+    options = PeriodicOptions(interval_s)
+    if LONG_S <= interval_s < inf and not is_kept:
+        log.warning(
+            "a Periodic with an interval of %g s keeps no last tick, so the interval begins anew with each "
+            "start of the process: give it state=FileTickStore(path), unless the process lives longer",
+            interval_s,
+        )
     if len(_usual) >= SHARED_OPTIONS:
         _usual.clear()
-    _usual[interval_s] = schedule
-    return schedule
+    _usual[interval_s] = options
+    return options

@@ -1,7 +1,8 @@
 """Policies of periodic work for ticks that are late or overlap, as pure functions.
 
-Misfire: a tick that is served more than `grace_s` late, because the loop or the machine stood still. The
-default grace is the interval: the last tick that is due runs late, the ones before it are misfires.
+Misfire: a tick that is served more than `grace_s` late, because the loop stood still, the machine was
+suspended, or, with `state=`, no process ran. The default grace lasts until the next tick: the last one that
+is due runs late, the ones before it are misfires.
 
 | misfire  | 3.5 intervals later, with the default grace                            |
 |----------|------------------------------------------------------------------------|
@@ -54,11 +55,11 @@ class TickCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class PeriodicOptions:
     """The options of a periodic server; raise ValueError, which names the option, if one is out of range.
 
-    `jitter_s` delays each tick by `chance() * jitter_s`, drawn anew for each tick. It is below the interval,
-    so that ticks keep their order.
+    `interval_s` is math.inf where a schedule says when it is due. `jitter_s` delays each tick by `chance()
+    * jitter_s`, drawn anew for each tick. It is below the interval, so that ticks keep their order.
     """
 
     interval_s: float
@@ -69,7 +70,7 @@ class Schedule:
     chance: Chance | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.interval_s < math.inf:
+        if not self.interval_s > 0:
             raise ValueError(f"the interval is {self.interval_s} s: expected more than 0")
         if self.overlap not in get_args(Overlap):
             raise ValueError(f"overlap is {self.overlap!r}: expected one of {', '.join(get_args(Overlap))}")
@@ -97,6 +98,6 @@ class Schedule:
 @lru_cache(SHARED_OPTIONS)
 def shared(  # noqa: PLR0917 - positional, since it is called at each start and keywords cost
     interval_s: float, overlap: Overlap, misfire: Misfire, grace_s: float, jitter_s: float, chance: Chance
-) -> Schedule:
-    """Return the schedule with these options, one object for all servers that have the same."""
-    return Schedule(interval_s, overlap, misfire, grace_s, jitter_s, chance if jitter_s else None)
+) -> PeriodicOptions:
+    """Return the record of these options, one for all servers that have the same."""
+    return PeriodicOptions(interval_s, overlap, misfire, grace_s, jitter_s, chance if jitter_s else None)

@@ -111,6 +111,9 @@ class TimerProcess(BaseProcess):
         """See `scheduler.Entry.awaits`."""
         return when == self._when
 
+    def clock_moved(self, suspended_s: float) -> None:
+        """Keep to the moments of the wall clock, after the machine was suspended or that clock was set."""
+
     def _tick(self, when: float) -> None:
         """Do what was due at `when`, and arm for the next moment."""
         raise NotImplementedError
@@ -150,6 +153,16 @@ class TimerProcess(BaseProcess):
     def _end(self, ended: Exit) -> None:
         self._disarm()
         super()._end(ended)
+
+
+def clocks_moved(scheduler: Scheduler, suspended_s: float, since: float = math.inf) -> None:
+    """Tell the periodic servers that the machine was suspended for so long, or 0.0: the wall clock was set.
+
+    Those that were started after `since`, by its clock, are not told: they know no other time.
+    """
+    for entry in scheduler.waiting():
+        if isinstance(entry, TimerProcess) and entry.started_at <= since:
+            entry.clock_moved(suspended_s)
 
 
 def elsewhere(start: Callable[[], T]) -> T:

@@ -62,6 +62,8 @@ from inprocess.supervision.servers.timers import TIMEOUT, IdleTimeout, MessageTi
 
 #: Messages that a server handles before it lets the rest of the loop have a turn.
 MESSAGES_PER_TURN: Final = 100
+#: Names in the chain of callers of a crash log.
+MAX_CALLERS: Final = 10
 #: Returned by `handle_call` if `caller.reply` will be called later.
 NO_REPLY: Final[Any] = object()
 
@@ -735,7 +737,7 @@ class MessageLoop(BaseProcess):
         elif isinstance(message, tuple):
             kind, payload = message
         else:
-            kind, payload, client = "call", message.request, message.describe()
+            kind, payload, client = "call", message.request, _callers(message)
         log_crash(
             self, ended, state=state_of(self.server), kind=kind, message=payload, client=client,
             above=ancestors(self),
@@ -775,3 +777,18 @@ class MessageLoop(BaseProcess):
             callers += extra.deferred
             extra.deferred = set()
         return callers
+
+
+def _callers(call: Caller) -> str:
+    """Describe who waits for a call: a task; or a server, and who waits for the call that it handles."""
+    chain: list[str] = []
+    while len(chain) < MAX_CALLERS:
+        server = None if call.client is None else served_by.get(call.client)
+        if not isinstance(server, MessageLoop):
+            chain.append(call.describe())
+            break
+        chain.append(f"server {server.name!r}")
+        if type(server._current) is not Caller:  # noqa: SLF001 - of its own class
+            break
+        call = server._current  # noqa: SLF001 - as above
+    return " < ".join(chain)

@@ -109,11 +109,11 @@ class DynamicSupervisor(BaseSupervisor):
         logs only; `significant` has no effect. Raise StartError if the start fails, ServerDiedError if the
         supervisor ends first. Any loop.
         """
-        if type(spec) is not ChildSpec:
-            spec = self._specs.setdefault(spec, spec_of(spec))
         if asyncio.get_running_loop() is not self.loop:
             return await self.on_its_loop(partial(self.start_child, spec, *arguments))
         self._check_alive()
+        if not isinstance(spec, ChildSpec):
+            spec = self._specs.get(spec) or self._specs.setdefault(spec, spec_of(spec))
         if self.is_suspended:
             await self._until_resumed()
         if self._refusal is not None:

@@ -16,9 +16,11 @@ With a telemetry handler attached, an attempt executes `("task", "start")` when 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
+import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -32,10 +34,15 @@ from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
 from inprocess.supervision.isolation import current_call, isolation
+from inprocess.supervision.isolation.around import Around, hooks_for, in_use
+from inprocess.supervision.isolation.worker_threads import Job
 from inprocess.supervision.tasks.child_options import Options
 
 #: Whether this Python has eager tasks.
 EAGER: Final = sys.version_info >= (3, 12)
+
+#: Names in a chain of callers.
+MAX_CALLERS: Final = 10
 
 #: Stands for the task of an attempt while its first step runs.
 _BEGINNING = cast("asyncio.Task[object]", object())
@@ -60,6 +67,10 @@ class ChildOwner(Protocol):
     def clock(self) -> Clock:
         """The clock its children use."""
 
+    @property
+    def around(self) -> Around | None:
+        """The hook that its children run inside of."""
+
     def exited(self, child: Child, ended: Exit) -> None:
         """Handle the end of an attempt."""
 
@@ -71,6 +82,9 @@ class ChildOwner(Protocol):
 
     def eagerly(self) -> bool:
         """Whether attempts begin at once."""
+
+    def runs_next(self, child: Child) -> bool:
+        """Whether its attempt may begin, after a back-off; if not, it waits in the supervisor's line."""
 
     @property
     def is_suspended(self) -> bool:
@@ -92,7 +106,10 @@ class ChildOwner(Protocol):
 class History:
     """State that few children have: a request to end, restarts, a back-off. Created on first use."""
 
-    __slots__ = ("abandoned", "asked", "attempt", "began_at", "failures", "reported_at", "timer", "window")
+    __slots__ = (
+        "abandoned", "asked", "attempt", "began_at", "failures", "job", "reported_at", "timer", "waits_since",
+        "window",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.attempt = 1
@@ -100,9 +117,13 @@ class History:
         self.began_at = 0.0
         #: When telemetry reported the attempt's start, monotonic s; None without a handler.
         self.reported_at: float | None = None
+        #: Since when it waits for a place to run, s of the supervisor's clock; None without a handler.
+        self.waits_since: float | None = None
         #: Failures in a row.
         self.failures = 0
         self.asked = self.abandoned = False
+        #: What it runs in a thread or process, or waits for one to run.
+        self.job: Job | None = None
         self.timer: Timer | None = None
         self.window: RestartWindow | None = None
 
@@ -121,7 +142,10 @@ class History:
 class Child(Ending):
     """Handle of one child. `exit` is None until it ends for good. Created by `TaskSupervisor.take`."""
 
-    __slots__ = ("args", "context", "function", "history", "options", "supervisor", "task")
+    __slots__ = (
+        "_callers", "_id", "args", "context", "function", "history", "options", "started_at", "supervisor",
+        "task",
+    )  # fmt: skip
 
     # Filled by `TaskSupervisor.take`: a constructor in Python would cost as much as everything else.
     if TYPE_CHECKING:
@@ -141,6 +165,37 @@ class Child(Ending):
     #: The task of the running attempt; None if none runs.
     task: asyncio.Task[object] | None
     history: History | None
+    #: When its first attempt began, s of the supervisor's clock, up to a turn of the loop too early. Not set
+    #: before, as the two below are not before they are needed.
+    started_at: float
+    _id: int
+    _callers: tuple[str, ...]
+
+    @property
+    def id(self) -> int:
+        """A number that no other child of this interpreter has. Any thread."""
+        with _numbering:  # not at the start, which most children have behind them before anybody asks
+            if not hasattr(self, "_id"):
+                self._id = next(_ids)
+            return self._id
+
+    @property
+    def callers(self) -> tuple[str, ...]:
+        """Names of the server or child that started it, of what started that, and so on; the nearest first.
+
+        At most MAX_CALLERS. As Elixir's `$callers`, of servers and children only.
+        """
+        return getattr(self, "_callers", ())
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since its first attempt began; None if none has."""
+        began: float | None = getattr(self, "started_at", None)
+        return None if began is None else self.supervisor.scheduler.monotonic() - began
+
+    def started_by(self, name: str, callers: tuple[str, ...] = ()) -> None:
+        """Note what started it, after what is noted already."""
+        self._callers = (*self.callers, name, *callers)[:MAX_CALLERS]
 
     @property
     def name(self) -> str:
@@ -179,7 +234,8 @@ class Child(Ending):
         if self.exit is not None:
             return "abandoned" if history is not None and history.abandoned else "ended"
         if self.task is not None:
-            return "running"
+            job = None if history is None else history.job
+            return "running" if job is None or job.begun else "waiting"
         return "waiting" if history is None or history.timer is None else "backing off"
 
     @property
@@ -200,6 +256,8 @@ class Child(Ending):
         """Begin an attempt. Called by the supervisor, outside of any task, while no attempt runs."""
         # Hot path: a burst runs it 100,000 times.
         options, context, function = self.options, self.context, self.function
+        if _current in context:
+            self._started_in(context[_current])
         context.run(_set_current, self)
         if options.restart != "temporary":
             context = context.copy()  # the next attempt must not see what this one sets
@@ -207,7 +265,11 @@ class Child(Ending):
             self._note_start()
         self.task = _BEGINNING
         try:
-            if options.isolation is None and is_coroutine_function(function):
+            if (
+                options.isolation is None
+                and is_coroutine_function(function)
+                and not (in_use and self._hooks())
+            ):
                 coroutine: Any = function(*self.args)
             else:
                 coroutine = self._isolated()
@@ -241,7 +303,7 @@ class Child(Ending):
         """Begin the next attempt after `seconds`; 0 means in the loop's next turn."""
         history = self.ensure_history()
         history.attempt += 1
-        self.task = None
+        history.job = self.task = None
         scheduler = self.supervisor.scheduler
         if seconds > 0:
             history.timer = scheduler.call_later(seconds, self.run_again)
@@ -258,12 +320,18 @@ class Child(Ending):
         elif self.task is not _BEGINNING:
             self.task.cancel()
 
+    def waits_for(self, job: Job) -> None:
+        """Note that it waits for a thread, or a process, until the job has begun."""
+        self.ensure_history().job = job
+
     def finish(self, ended: Exit) -> None:
         """End it, and release what only attempts need."""
         history = self.history
-        if history is not None and history.timer is not None:
-            history.timer.cancel()
-            history.timer = None
+        if history is not None:
+            history.job = None
+            if history.timer is not None:
+                history.timer.cancel()
+                history.timer = None
         self.task = None
         self._end(ended)
 
@@ -308,8 +376,17 @@ class Child(Ending):
             name=self.name,
             attempt=self.attempt,
             shutdown=options.shutdown,
+            queued=self.waits_for,
             lost=self._lose,
+            hooks=self._hooks() if in_use else (),
         )
+
+    def _started_in(self, starter: Child) -> None:
+        if starter is not self:  # as at its first attempt
+            self.started_by(starter.name, starter.callers)
+
+    def _hooks(self) -> Sequence[Around]:
+        return hooks_for(self.supervisor.around, self.supervisor.scheduler.loop)
 
     def _note_start(self) -> None:
         if self.options.backoff is not None:
@@ -320,8 +397,12 @@ class Child(Ending):
     def _tell_start(self) -> None:
         """Execute the telemetry event of a start."""
         now = time.monotonic()
-        self.ensure_history().reported_at = now
+        history = self.ensure_history()
+        history.reported_at = now
         measurements = {"monotonic_time": now, "system_time": time.time()}
+        if history.waits_since is not None:
+            measurements["waited"] = self.supervisor.scheduler.monotonic() - history.waits_since
+            history.waits_since = None
         telemetry.execute(("task", "start"), measurements, self._metadata())
 
     def _tell_end(self, ended: Exit) -> None:
@@ -366,9 +447,12 @@ class Child(Ending):
     def run_again(self) -> None:
         """Begin the next attempt, unless the supervisor holds it back."""
         history, supervisor = self.history, self.supervisor
+        has_rested = history is not None and history.timer is not None
         if history is not None:
             history.timer = None
         if self.exit is not None or (supervisor.scheduler.is_closing() and supervisor.is_closing()):
+            return
+        if has_rested and not supervisor.runs_next(self):
             return
         if not (supervisor.is_suspended and supervisor.holds_back(self)):
             self.run(eagerly=supervisor.eagerly())
@@ -386,6 +470,8 @@ class Child(Ending):
 _Task: Callable[..., asyncio.Task[object]] = asyncio.Task  # `eager_start` is newer than 3.11
 _current: ContextVar[Child] = ContextVar("inprocess.current_child")
 _set_current = _current.set
+_ids = itertools.count(1)
+_numbering = threading.Lock()
 
 
 def current_child() -> Child | None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypedDict, get_args
 from inprocess.supervision.core.exits import Restart
 from inprocess.supervision.core.process import LIMITS, SHUTDOWN_S, ShutdownLimit, is_limit
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity
-from inprocess.supervision.isolation.isolation import Isolation
+from inprocess.supervision.isolation.isolation import Isolation, check_processes
 
 #: Called with the Child that was given up, and the error of its last attempt.
 GiveUpHook = Callable[[Any, BaseException | None], object]
@@ -91,7 +91,8 @@ _ISOLATIONS = frozenset((None, *get_args(Isolation)))
 def options_of(restart: Restart, given: ChildOptions) -> Options:
     """Return the record for these keyword arguments.
 
-    Raise ValueError for an unknown value, and TypeError for an unknown option.
+    Raise ValueError for an unknown value, TypeError for an unknown option, and RuntimeError if the app can
+    have no worker processes.
     """
     if not given.keys() <= _NAMES:
         raise TypeError(_unknown(next(name for name in given if name not in _NAMES)))
@@ -104,6 +105,8 @@ def options_of(restart: Restart, given: ChildOptions) -> Options:
         raise ValueError(
             f"isolation is {isolation!r}: expected one of {', '.join(get_args(Isolation))}, or None"
         )
+    if isolation == "process":
+        check_processes()
     if not is_limit(shutdown):
         raise ValueError(f"shutdown is {shutdown!r}: {LIMITS}")
     return Options(restart, **given)

@@ -1,7 +1,8 @@
 """Log messages about a TaskSupervisor's children.
 
 A crash is logged once an attempt: name, function and arguments (truncated, secrets hidden), the
-supervisor and its ancestors up to the root, and the caller of `Task.start` if there is one.
+supervisor and its ancestors up to the root, the caller of `Task.start`, and the servers and children that
+started it, if there are any.
 Refusals are logged too, at most one record in REFUSALS_S for each supervisor.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from logging import ERROR
 from math import inf
 from typing import Final
 
@@ -29,14 +31,17 @@ REFUSALS_S: Final = 10.0
 class Refusals:
     """Logs what a supervisor refuses, and executes the telemetry event of each. Any thread."""
 
-    __slots__ = ("_logged_at", "_unlogged")
+    __slots__ = ("_logged_at", "_unlogged", "count")
 
     def __init__(self) -> None:
+        #: Refusals since the start.
+        self.count = 0
         self._logged_at = -inf
         self._unlogged = 0
 
     def note(self, supervisor: str, refusal: Refused) -> None:
         """Note one refusal."""
+        self.count += 1
         if attached:
             metadata = {"supervisor": supervisor, "reason": refusal.reason, "text": refusal.text}
             execute(("task", "refused"), {}, metadata)
@@ -54,14 +59,17 @@ class Refusals:
 
 def crashed(supervisor: BaseProcess, child: Child, ended: Exit) -> None:
     """Log the crash of an attempt."""
+    if not log.isEnabledFor(ERROR):  # to describe the child costs more than to restart it
+        return
     asker = child.asked_for_by
     log.error(
-        "%s under %s crashed in attempt %d: %s%s",
+        "%s under %s crashed in attempt %d: %s%s%s",
         child.describe(),
         " under ".join((supervisor.name, *ancestors(supervisor))),
         child.attempt,
         ended,
         "" if asker is None else f", asked for by {asker}",
+        f"\n  callers: {' < '.join(child.callers)}" if child.callers else "",
         exc_info=None if isinstance(ended.error, asyncio.CancelledError) else ended.error,
     )
 

@@ -2,7 +2,8 @@
 
 The event loop may garbage-collect a bare `asyncio.create_task` while it runs, and reports its error only
 when it is collected. The runtime holds the tasks of `Task.start` and logs an error at once, with the
-line that started the task. A task is linked to nothing, is not retried, and does not delay shutdown.
+line that started the task. A task is linked to nothing, is not retried, and does not delay shutdown: what
+then still runs is cut off, and named in the log.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class Task:
         """Run `function(*args)` in the background and return its handle at once.
 
         An async function runs on the loop, a plain one in a thread. The loop is `loop`, else the running one,
-        else the runtime's (see `home_loop`). Return Refused while the app is draining. Any thread.
+        else the runtime's (see `home_loop`). Return Refused while the app is draining, and when the
+        interpreter has begun to end. Any thread.
         """
         frame = sys._getframe(1)  # noqa: SLF001 - CPython's only way to find the calling line
         code, offset, options = _asked_last
@@ -94,9 +96,21 @@ def unlinked(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
 def _unlinked_here(loop: asyncio.AbstractEventLoop) -> TaskSupervisor:
     held = _unlinked.get(loop)
     if held is None or held.exit is not None:  # ended: an app's lifespan was left, and may be entered again
-        held = _unlinked[loop] = TaskSupervisor.start()
+        held = _unlinked[loop] = _Unlinked.start()
         held.scheduler.supervisors.discard(held)  # the end of a runtime does not wait for it
+        held.scheduler.unlinked = held
     return held
+
+
+class _Unlinked(TaskSupervisor):
+    """The supervisor of the tasks of `Task.start` on one loop."""
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """What reports show."""
+        return "Task.start"
 
 
 os.register_at_fork(after_in_child=_unlinked.clear)

@@ -16,7 +16,12 @@
    count in the shared one; when its own is exceeded, only that child ends, with a crash log, a telemetry
    event and a call of `on_give_up(child, error)`. The price: nothing escalates. If all children fail for
    the same reason, each uses up its own window and nothing restarts what they share.
-6. What it refuses, it logs: the first time, and then the number at most every REFUSALS_S.
+6. With `max_running=` at most so many attempts run at once. Other children wait in a line, first come,
+   first served, and `queue=` is how many may: beyond it a child is refused. A child that backs off runs
+   nothing: its place is free for another, and it joins the end of the line when its wait is over. It counts
+   as waiting all the while, so `max_running + queue` bounds what is in memory. A restart without a wait
+   keeps its place.
+7. What it refuses, it logs: the first time, and then the number at most every REFUSALS_S.
 
 Differences from OTP: a child cannot be killed. At its limit its task is cancelled once more; if it
 suppresses that too, it is abandoned and reported. Arguments are passed by reference. As in OTP, a
@@ -49,16 +54,19 @@ from inprocess.supervision.core.restarts import (
     MAX_SECONDS,
     RestartIntensity,
     RestartWindow,
-    check_max_children,
 )
 from inprocess.supervision.core.scheduler import SLICE_S
-from inprocess.supervision.core.serving import Serving, running_server
+from inprocess.supervision.core.serving import Serving, running_server, served_by
+from inprocess.supervision.core.telemetry import attached
 from inprocess.supervision.core.thread_bridge import across, hop
+from inprocess.supervision.isolation.around import Around, check_hook
+from inprocess.supervision.isolation.loop_threads import serve_children
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks import child_report
 from inprocess.supervision.tasks.async_stream import STREAM_TIMEOUT_S, OnTimeout, Stream, cores
 from inprocess.supervision.tasks.async_task import AnsweringChild, AsyncTask, Exited, Ok
-from inprocess.supervision.tasks.child import EAGER, Child
+from inprocess.supervision.tasks.bounds import Bounds
+from inprocess.supervision.tasks.child import EAGER, Child, current_child
 from inprocess.supervision.tasks.child_options import (
     PLAIN,
     RESTARTS_IN_A_ROW,
@@ -85,6 +93,7 @@ class TaskSupervisor(BaseProcess):
     __slots__ = (
         "_alarms",
         "_begun",
+        "_bounds",
         "_children",
         "_done",
         "_failed",
@@ -95,13 +104,14 @@ class TaskSupervisor(BaseProcess):
         "_is_open",
         "_killing",
         "_line",
-        "_max_children",
         "_refusal",
         "_refusals",
+        "_resting",
         "_stopping",
         "_unended",
         "_window",
         "_withdrawn",
+        "around",
         "is_suspended",
         "restarts",
     )  # fmt: skip
@@ -114,19 +124,26 @@ class TaskSupervisor(BaseProcess):
         *,
         name: str | None = None,
         max_children: float = math.inf,
+        max_running: float = math.inf,
+        queue: float = math.inf,
         max_restarts: int = MAX_RESTARTS,
         max_seconds: float = MAX_SECONDS,
+        around: Around | None = None,
         clock: Clock | None = None,
     ) -> Self:
         """Start a supervisor.
 
-        It lives on the running loop; without one, on the runtime's (see `home_loop`). Raise
-        AlreadyStartedError if the name is taken, and ValueError for options out of range.
+        `max_children` bounds its children, `max_running` those that run at once, and `queue` those that
+        wait meanwhile; see the module. It lives on the running loop; without one, on the runtime's (see
+        `home_loop`). `around` is called for each attempt of a child and returns the context manager that it
+        runs in, see `isolation.around`. Raise AlreadyStartedError if the name is taken, ValueError for
+        options out of range, and TypeError if `around` is no function.
         """
-        check_max_children(max_children)
-        make = partial(
-            cls._start_here, name, max_children, RestartIntensity(max_restarts, max_seconds), clock
-        )
+        bounds = Bounds(max_children, max_running, queue)
+        if around is not None:
+            check_hook(around)
+        intensity = RestartIntensity(max_restarts, max_seconds)
+        make = partial(cls._start_here, name, bounds, intensity, around, clock)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -135,26 +152,37 @@ class TaskSupervisor(BaseProcess):
 
     @classmethod
     def _start_here(
-        cls, name: str | None, max_children: float, intensity: RestartIntensity, clock: Clock | None
+        cls,
+        name: str | None,
+        bounds: Bounds,
+        intensity: RestartIntensity,
+        around: Around | None,
+        clock: Clock | None,
     ) -> Self:
-        supervisor = cls(intensity, max_children)
+        supervisor = cls(intensity, bounds)
+        supervisor.around = around
         supervisor._bind(name, clock)
         supervisor.scheduler.supervisors.add(supervisor)
+        serve_children(supervisor.loop, current_child)
         return supervisor
 
-    def __init__(self, intensity: RestartIntensity, max_children: float) -> None:
+    #: The hook that each child runs inside of.
+    around: Around | None
+
+    def __init__(self, intensity: RestartIntensity, bounds: Bounds) -> None:
         super().__init__()
         self._intensity = intensity
         self._window = RestartWindow(intensity)
-        self._max_children = max_children
+        self._bounds = bounds
         self._children: dict[Child, None] = {}  # begun and not ended
         self._line: deque[Child] = deque()  # queued, not begun
         self._withdrawn = 0  # of the queue, ended already
+        self._resting = 0  # children that back off, where `max_running` bounds the others
         self._begun: deque[Child] = deque()  # their tasks have not had the first step
         self._is_awake = False
         self._refusal: Refused | None = None
         self._refusals = child_report.Refusals()
-        self._is_open = max_children == math.inf
+        self._is_open = bounds.are_none
         self._stopping = self._killing = False
         self._unended = 0  # children that a stop waits for
         self._alarms: list[Timer] = []
@@ -174,17 +202,21 @@ class TaskSupervisor(BaseProcess):
     ) -> Child | Refused:
         """Start `function(*args)` under supervision and return its handle at once.
 
-        An async function runs on the supervisor's loop, a plain one in a thread; see `ChildOptions` for this
-        and the other options. With `restart=` alone all children share one restart window, whose end is the
-        end of all; with `backoff=` too it has a window of its own. Return Refused beyond `max_children`,
-        while draining and after the end. Raise ValueError for an unknown option value, TypeError for an
-        unknown option: pass keyword arguments of the function with `functools.partial`. Any thread; another
-        thread waits for the loop's next turn.
+        An async function runs on the supervisor's loop, a plain one in a thread; see `ChildOptions` for
+        this and the other options. With `restart=` alone all children share one restart window, whose end
+        is the end of all; with `backoff=` too it has a window of its own. Return Refused beyond
+        `max_children` or `queue`, while draining and after the end. Raise ValueError for an unknown option
+        value, TypeError for an unknown option: pass keyword arguments of the function with
+        `functools.partial`. Any thread; another thread waits for the loop's next turn.
         """
-        known = options_of(restart, options) if options or restart not in PLAIN else PLAIN[restart]
-        if get_ident() != self.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
+        try:
+            known = options_of(restart, options) if options else PLAIN[restart]
+        except KeyError:
+            known = options_of(restart, options)  # says what is wrong
+        scheduler = self.scheduler
+        if get_ident() != scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return self.atomically(partial(self.take, function, args, known, Child))
-        if not self._is_open:
+        if not self._is_open or scheduler.serving is not None or served_by:
             return self.take(function, args, known, Child)
         child = Child()  # as `take` does; the call would cost a tenth of the total
         child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - in place of its constructor
@@ -232,9 +264,9 @@ class TaskSupervisor(BaseProcess):
     ) -> AsyncTask[Any]:
         """Start `function(*args)` as a task linked to the calling server, or asyncio task; await its result.
 
-        See `async_task` for the meaning of the link. Raise TaskRefusedError beyond `max_children`, while
-        draining and after the end, RuntimeError outside of an asyncio task on the supervisor's loop, and
-        ValueError for an unknown option value.
+        See `async_task` for the meaning of the link. Raise TaskRefusedError beyond `max_children` or
+        `queue`, while draining and after the end, RuntimeError outside of an asyncio task on the
+        supervisor's loop, and ValueError for an unknown option value.
         """
         caller = (running_server() or asyncio.current_task()) if self.is_here else None
         if caller is None:
@@ -323,13 +355,18 @@ class TaskSupervisor(BaseProcess):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Numbers of children since the start: started, done, failed, and given up by their own window."""
+        """Numbers of children since the start: started, done, failed, given up by their own window, refused.
+
+        `waiting` is how many wait to run now, those that back off not included.
+        """
         ended = self._done + self._failed + self._given_up
         return {
             "started": ended + self.count,
             "done": self._done,
             "failed": self._failed,
             "given_up": self._given_up,
+            "refused": self._refusals.count,
+            "waiting": len(self._line) - self._withdrawn,
         }
 
     @property
@@ -356,7 +393,9 @@ class TaskSupervisor(BaseProcess):
     def system_state(self) -> dict[str, Any]:
         """Its options, and the numbers of its children."""
         return {
-            "max_children": self._max_children,
+            "max_children": self._bounds.max_children,
+            "max_running": self._bounds.max_running,
+            "queue": self._bounds.queue,
             "max_restarts": self._intensity.max_restarts,
             "max_seconds": self._intensity.max_seconds,
             "restarts": self.restarts,
@@ -405,7 +444,8 @@ class TaskSupervisor(BaseProcess):
         kind: type[C],
     ) -> C | Refused:
         """Queue a child, or refuse it. Loop's thread only."""
-        if not self._is_open:
+        is_bounded = not self._is_open
+        if is_bounded:
             refused = self._refused()
             if refused is not None:
                 return refused
@@ -416,6 +456,10 @@ class TaskSupervisor(BaseProcess):
         child.args = args
         child.options = options
         child.context = copy_context()
+        if is_bounded and attached:
+            child.ensure_history().waits_since = self.scheduler.monotonic()
+        if (served_by or self.scheduler.serving is not None) and (server := running_server()) is not None:
+            child.started_by(server.name)
         self._line.append(child)
         if not self._is_awake:
             self._wake()
@@ -448,6 +492,8 @@ class TaskSupervisor(BaseProcess):
             if self._children.pop(child, child) is not None:
                 self._withdrawn += 1
             self._done += 1
+            if self._line and not self._is_awake:  # they wait for a place, see `max_running`
+                self._wake()
             child.finish(ended)
             return
         if ended.kind == "crash":
@@ -456,6 +502,19 @@ class TaskSupervisor(BaseProcess):
             self._remove(child, ended)
         else:
             self._restart(child, ended)
+
+    def runs_next(self, child: Child) -> bool:
+        """Whether its attempt may begin, after a back-off; if not, it joins the line. Called by the child."""
+        if self._bounds.max_running == math.inf:
+            return True
+        self._resting -= 1
+        if not (self._line or self.is_suspended) and self._room() >= 0:  # it is one of those that run by now
+            return True
+        del self._children[child]
+        self._line.append(child)
+        if not self._is_awake:
+            self._wake()
+        return False
 
     def watch_soon(self, child: Child) -> None:
         """Call the child's `watch` after its task has had its first step. Called by the child."""
@@ -512,10 +571,9 @@ class TaskSupervisor(BaseProcess):
     def _refused(self) -> Refused | None:
         refusal = self._refusal
         if refusal is None:
-            if self.count < self._max_children:
+            refusal = self._bounds.refusal(self.name, self.count)
+            if refusal is None:
                 return None
-            text = f"{self.name} has {self.count} children, its max_children: "
-            refusal = Refused("max_children", f"{text}try again later, or raise the bound")
         self._refusals.note(self.name, refusal)
         return refusal
 
@@ -533,24 +591,32 @@ class TaskSupervisor(BaseProcess):
                 self._start_some()
         finally:  # a monitor that raises must not lose the others
             self._begun += begun
-            if (self._line and not self.is_suspended) or self._begun:
+            if self._begun or (self._line and not self.is_suspended and self._room() > 0):
                 self.scheduler.soon(self._step)
             else:
                 self._is_awake = False
 
     def _start_some(self) -> None:
         line, children = self._line, self._children
-        eagerly = self.eagerly()
+        eagerly, now = self.eagerly(), self.scheduler.monotonic()
         end = perf_counter() + SLICE_S
-        for started in range(1, min(len(line), STARTS_PER_TURN) + 1):
+        most = min(len(line), STARTS_PER_TURN)
+        if self._bounds.max_running != math.inf:
+            most = min(most, int(self._room()))
+        for started in range(1, most + 1):
             child = line.popleft()
             if child.exit is None:
                 children[child] = None
+                child.started_at = now
                 child.run(eagerly=eagerly)
             else:
                 self._withdrawn -= 1
             if not started % STARTS_PER_LOOK and perf_counter() > end:
                 break
+
+    def _room(self) -> float:
+        """How many more children may run now."""
+        return self._bounds.max_running - (len(self._children) - self._resting)
 
     def _restart(self, child: Child, ended: Exit) -> None:
         if self.scheduler.is_closing():
@@ -569,7 +635,11 @@ class TaskSupervisor(BaseProcess):
             allowed = self._window.allows(now)
         if allowed:
             self.restarts += 1
-            child.run_later(0.0 if backoff is None else backoff.delay(failures))
+            seconds = 0.0 if backoff is None else backoff.delay(failures)
+            child.run_later(seconds)
+            if seconds > 0 and self._bounds.max_running != math.inf:
+                self._resting += 1
+                self._let_next_run()
             return
         given_up = own is not None or backoff is not None
         self._given_up += given_up
@@ -585,11 +655,18 @@ class TaskSupervisor(BaseProcess):
         if child.exit is None:
             if self._children.pop(child, child) is child:
                 self._withdrawn += 1  # it is queued
+            elif self._bounds.max_running != math.inf:
+                self._resting -= child.state == "backing off"
+                self._let_next_run()
             if ended.kind == "normal":
                 self._done += 1
             else:
                 self._failed += 1
         child.finish(ended)
+
+    def _let_next_run(self) -> None:
+        if self._line and not self._is_awake:
+            self._wake()
 
     def _begin_stop(self, *, brutally: bool, why: str = "has ended") -> None:
         """Ask the children to end, last first, and set a timer for each limit.

@@ -142,8 +142,8 @@ def numbers(run: Run, scenario: str) -> Table | None:
             "pairs": formatting.count(row["pairs"]),
             "in words": formatting.called(row["words"], row["pairs"], row["pairs_needed"]),
             "margin": formatting.ms(row["margin_ms"]),
-            "p (Holm)": formatting.number(row["p_holm"], 2),
-            "why": row["why"],
+            "p (Holm)": formatting.p_value(row["p_holm"]),
+            "why": formatting.minus_signs(row["why"]),
         }
         for row in records(found[found["scenario"] == scenario])
         if row["metric"] != "host_tax"  # a ratio of two differences near zero says nothing

@@ -28,7 +28,8 @@ def harness_share(run: Run) -> canvas.Figure | None:
         for heading, column in SHOWN.items()
         if (
             drawn := panel(
-                heading, [line(rows[column], name=name, side="", unit=_percent) for name, rows in found]
+                heading,
+                [line(rows[column], name=name, side="", unit=formatting.percentage) for name, rows in found],
             )
         )
     ]
@@ -41,7 +42,11 @@ def harness_share(run: Run) -> canvas.Figure | None:
         description=describe(plots),
         caption="The load generator and the harness run on the machine that they measure, and slow a side "
         "that is short of processor time.",
-        notes="The mark is the median, each pale dot one block, the bar their range.",
+        notes=" ".join(
+            filter(
+                None, ["The mark is the median, each pale dot one block, the bar their range.", unknown(run)]
+            )
+        ),
         n=formatting.plural(len(run.table("own")), "block"),
         command=rerun_commands.run_again(run),
         numbers=numbers(run),
@@ -49,8 +54,18 @@ def harness_share(run: Run) -> canvas.Figure | None:
     )
 
 
-def _percent(value: float) -> str:
-    return f"{formatting.number(value)} %"
+def unknown(run: Run) -> str:
+    """In how many blocks the side's use is not known, and why; empty for none."""
+    rows = run.table("own")
+    missing = int(rows["side_s"].isna().sum())
+    if not missing:
+        return ""
+    why = (
+        "a part of the side was elsewhere"
+        if run.mapping("external")
+        else "a fault ended a part of the side, and runs of that time kept no reading of what it had used"
+    )
+    return f"Not measured in {formatting.count_of(missing, len(rows))} blocks: {why}."
 
 
 def numbers(run: Run) -> Table | None:
@@ -65,7 +80,7 @@ def numbers(run: Run) -> Table | None:
             names["services_s"]: formatting.seconds(evidence.middle(rows["services_s"])),
             names["generator_s"]: formatting.seconds(evidence.middle(rows["generator_s"])),
             names["harness_s"]: formatting.seconds(evidence.middle(rows["harness_s"])),
-            names["own_percent"]: _percent(evidence.middle(rows["own_percent"])),
+            names["own_percent"]: formatting.percentage(evidence.middle(rows["own_percent"])),
         }
         for (measure, side), rows in groups(run.table("own"), "measure", "side")
     ]

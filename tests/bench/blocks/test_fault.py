@@ -51,12 +51,22 @@ def aimed_at(directory: RunDirectory, table: str) -> dict[str, Any]:
     return {str(name): value for name, value in row.items()}
 
 
+@pytest.fixture(scope="module")
+def app_killed_when_busy(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    """A kill of the in-process app, on a machine that counts as too noisy for times whatever it does."""
+    expected = {name: replace(one, drain_s=3.0) for name, one in FAULTS[10].expected.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.measures.latency.validity.HICCUP_P99_MS", 0.0)
+        return strike(
+            replace(FAULTS[10], expected=expected), "inprocess", tmp_path_factory.mktemp("app_killed")
+        )
+
+
 @pytest.mark.timeout(120)
 def test_the_exposed_are_the_jobs_that_were_accepted_and_not_done_when_the_app_was_killed(
-    tmp_path: Path,
+    app_killed_when_busy: RunDirectory,
 ) -> None:
-    directory = strike(FAULTS[10], "inprocess", tmp_path)
-
+    directory = app_killed_when_busy
     events, _ = reader.read_events(directory.path / "events-f10-0-inprocess.jsonl")
     (kill_ns,) = [event["t"] for event in events if event["event"] == "fault_on"]
     jobs = [job for job in histories(events).values() if job.scenario == ACCOUNT_SETUP]
@@ -100,11 +110,9 @@ def test_a_kill_that_exposes_no_job_is_made_again_and_three_times_at_most(tmp_pa
 
 @pytest.mark.timeout(120)
 def test_times_of_a_block_are_left_out_where_the_machine_was_too_noisy_for_a_latency_block(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    app_killed_when_busy: RunDirectory,
 ) -> None:
-    monkeypatch.setattr("bench.measures.latency.validity.HICCUP_P99_MS", 0.0)
-    directory = strike(FAULTS[10], "inprocess", tmp_path)
-
+    directory = app_killed_when_busy
     (block,) = directory.table("blocks").to_dict("records")
     assert block["valid"]
     assert block["untimed"].startswith("hiccups of ")
@@ -115,6 +123,14 @@ def test_times_of_a_block_are_left_out_where_the_machine_was_too_noisy_for_a_lat
     assert row["accepted"] > 0
     assert row["as_predicted"] == "yes", "this one hangs on counts"
     assert list(directory.table("failures")) == list(TABLES["failures"])
+
+
+def test_what_an_app_had_used_of_the_processor_until_it_was_killed_counts(
+    app_killed_when_busy: RunDirectory,
+) -> None:
+    (own,) = app_killed_when_busy.table("own").to_dict("records")
+    assert own["side_s"] > 0
+    assert 0 < own["own_percent"] < 100
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def test_the_wall_clock_jumps_and_the_monotonic_one_does_not(
 ) -> None:
     before = told(clock)
     for jump_s in clock_jumps.JUMPS_S:
-        clock_jumps._set(tmp_path / clock_jumps.SHIFT, jump_s)
+        clock_jumps.shift_clock(tmp_path / clock_jumps.SHIFT, jump_s)
         now = told(clock)
         passed = now[3] - before[3]
         assert 0 <= passed < 30

@@ -309,6 +309,8 @@ def drift_row(**figures: float) -> pd.DataFrame:
 def test_a_drift_is_held_in_rate_and_in_sum() -> None:
     assert verdicts(checks.drift(drift_row(drift_ppm=505, cumulative_ms=30.5))) == {"held"}
     assert verdicts(checks.drift(drift_row(drift_ppm=0, cumulative_ms=0))) == {"NOT HELD"}
+    off_by_3_percent, right = checks.drift(drift_row(drift_ppm=515, cumulative_ms=30))
+    assert (off_by_3_percent.verdict, right.verdict) == ("NOT HELD", "held")
     noisy = drift_row(drift_ppm=0, cumulative_ms=0, jitter_sd_ms=3)
     assert verdicts(checks.drift(noisy)) == {"too noisy to say"}
 

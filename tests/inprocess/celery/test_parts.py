@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from inprocess.celery import InProcess
 from inprocess.celery.attach.settings_cache import cached_settings
-from inprocess.celery.beat import Beat, InMemoryScheduler
+from inprocess.celery.beat import Beat, BeatScheduler
 from inprocess.celery.broker import kombu_transport
 from inprocess.celery.broker.broker import LANES, Broker, Envelope, Lane
 from inprocess.celery.celery_internals.refcounted_patch import RefcountedPatch
@@ -185,7 +185,7 @@ def test_beat_asks_the_schedule_when_to_come_back() -> None:
 def test_the_schedule_of_an_app_is_sent_when_it_is_due(app: Any) -> None:
     app.conf.beat_schedule = {"often": {"task": "tick", "schedule": 1.0}}
     sent: list[str] = []
-    scheduler: Any = InMemoryScheduler(app)
+    scheduler: Any = BeatScheduler(app)
     scheduler.send_task = lambda name, *_, **__: sent.append(name)
     assert scheduler.adjust(5.0) == 5.0
     entry = scheduler.schedule["often"]

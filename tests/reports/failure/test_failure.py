@@ -75,7 +75,7 @@ def test_losses_are_told_a_strike_and_an_exposed_job(bare: Path) -> None:
 
 def test_a_zero_is_told_with_what_it_still_allows(bare: Path) -> None:
     told = fact(only(found(bare, *(strike(strike=number) for number in range(5)))), "exposure")
-    assert told.startswith("none of 50 exposed jobs lost; 0 of 5 strikes still allows 45 %")
+    assert told.startswith("none of 50 exposed jobs lost; after 5 strikes without a loss, up to 45 %")
 
 
 def test_a_cell_none_of_whose_strikes_exposed_a_job_says_so(bare: Path) -> None:
@@ -88,7 +88,7 @@ def test_a_strike_that_exposed_no_job_is_not_among_those_that_lost_none(bare: Pa
     rows = [strike(strike=number, block=f"f10-{number}-inprocess") for number in range(5)]
     exposed = [row | {"exposed": 10 if number else 0} for number, row in enumerate(rows)]
     told = fact(only(found(bare, *rows, exposure=exposed)), "exposure")
-    assert told.startswith("none of 40 exposed jobs lost; 0 of 4 strikes still allows 53 %")
+    assert told.startswith("none of 40 exposed jobs lost; after 4 strikes without a loss, up to 53 %")
 
 
 def test_recovery_is_the_median_with_its_range_and_says_what_cannot_be_told(bare: Path) -> None:
@@ -114,11 +114,26 @@ def test_the_blast_radius_is_the_worst_strike_s_against_the_control_run(bare: Pa
         {**place, "lost": 0.4, "late": 0.0, "response_p50_ms": -2, "lag_ms": 30},
         {**place, "lost": 0.1, "late": 0.0, "response_p50_ms": 5, "lag_ms": ""},
     ]
-    told = fact(only(found(bare, strike(), blast=blast, controls=[strike(late=1)])), "blast radius")
-    assert told == (
-        "welcome e-mail, at worst: 40 % more lost; median response 5.00 ms longer, "
-        "longest lag of the loop 30.0 ms longer"
+    mails = [strike(**BESIDE, submitted=jobs, strike=number) for number, jobs in enumerate((4, 6))]
+    opened = found(bare, strike(), *mails, blast=blast, controls=[strike(late=1)]).details["f10-inprocess"]
+    assert fact(opened, "blast radius") == (
+        "welcome e-mail (4 to 6 jobs a strike), at worst, in percentage points: 40 more lost; "
+        "median response 5.00 ms longer, longest lag of the loop 30.0 ms longer"
     )
+
+
+def test_times_that_a_busy_machine_left_out_are_told_with_the_reason_and_the_command(bare: Path) -> None:
+    timeless = {"t_first_s": "", "t_90_s": "", "t_clear_s": "", "late": "", "caller_max_ms": ""}
+    plant(bare, "blocks", [{"block": "f001", "measure": "fault", "untimed": "hiccups of 23.1 ms at p99"}])
+    built = found(bare, strike(**timeless))
+    assert fact(only(built), "recovery") == (
+        "not measured in 1 of 1 strike, as the machine was too busy (hiccups of 23.1 ms at p99)"
+    )
+    assert "longest call" not in fact(only(built), "user-visible errors")
+    assert built.untimed.startswith("In 1 of 1 strikes recovery and lateness were not measured")
+    text = words_of(bare)
+    assert "--measure fault --fault 10" in text
+    assert "all 10 done once, lateness not measured" in text
 
 
 def test_the_control_run_stands_beside_and_its_absence_is_told(bare: Path) -> None:

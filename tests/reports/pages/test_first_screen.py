@@ -52,7 +52,7 @@ def test_html_and_commands_that_are_copied_keep_their_spaces() -> None:
 def test_the_first_lines_say_which_run_when_on_what_machine_and_made_with_what(run: Path) -> None:
     text = words_of(run)
     first = text[text.index('class="eyebrow"') : text.index("<h1>")]
-    for words in ("run ", "2 cores, AMD EPYC", "made with queue-or-task 0.1.0", "2000-01-01"):
+    for words in ("run ", "2 cores, AMD EPYC", "version 0.1.0, commit ", "2000-01-01"):
         assert words in first
 
 

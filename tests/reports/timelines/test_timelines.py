@@ -11,10 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.measures.faults import failure
+from reports.data.evidence import DEADLINE_MS, deadline_ms
+from reports.data.run import read
 from reports.failure.detail import BUDGET_BYTES
 from reports.timelines import choice, drawing, events
-from reports.timelines.histories import DEADLINE_MS, GRAVITY, finding, histories
+from reports.timelines.histories import GRAVITY, finding, histories
 from tests.reports.synthetic_events import BLOCK, SCENARIO, Events, event, fate, job, strike, write
+from tests.reports.synthetic_run import manifest
 
 #: Kinds of events that a job can have.
 KINDS = ("due", "submit", "accepted", "refused", "unknown", "start", "effect", "done", "failed", "cancelled")
@@ -30,7 +33,7 @@ def log_of(*parts: Events) -> events.Log:
 
 
 def timeline_of(*parts: Events) -> choice.Timeline:
-    made = choice.timeline(log_of(*parts), block=BLOCK, scenario=SCENARIO)
+    made = choice.timeline(log_of(*parts), block=BLOCK, scenario=SCENARIO, deadline_ms=DEADLINE_MS)
     assert made is not None
     return made
 
@@ -65,7 +68,7 @@ def test_the_report_sorts_a_job_as_the_checker_does(made: list[tuple[str, int]])
     named = judged.classes | judged.flags | {name: judged.acceptance[name] for name in ("refused", "unknown")}
     [found] = histories(log.events, SCENARIO)
     gravest = min((name for name in GRAVITY if named[name]), key=GRAVITY.index)
-    assert finding(found) == gravest
+    assert finding(found, deadline_ms=DEADLINE_MS) == gravest
 
 
 def test_a_client_that_was_told_no_makes_its_jobs_refused() -> None:
@@ -139,13 +142,13 @@ def test_errors_are_told_once_with_the_number_of_jobs_and_are_cut() -> None:
 def test_a_periodic_sync_has_a_row_an_owner_with_its_runs_and_its_longest_gap() -> None:
     runs = [event("effect", at_s, "owner-1/sync", scenario="account_sync") for at_s in (1, 2, 5)]
     over = [event("done", 6, "owner-1/sync", scenario="account_sync")]
-    made = choice.timeline(log_of(runs, over), block=BLOCK, scenario="account_sync")
+    made = choice.timeline(log_of(runs, over), block=BLOCK, scenario="account_sync", deadline_ms=DEADLINE_MS)
     assert made is not None
     assert [(row.label, row.text) for row in made.rows] == [("owner-1 sync", "3 runs, gap 3.00 s")]
 
 
 def test_a_log_without_a_job_of_the_scenario_makes_no_timeline() -> None:
-    assert choice.timeline(log_of(strike()), block=BLOCK, scenario=SCENARIO) is None
+    assert choice.timeline(log_of(strike()), block=BLOCK, scenario=SCENARIO, deadline_ms=DEADLINE_MS) is None
 
 
 def test_the_strike_is_shaded_where_it_was() -> None:
@@ -299,5 +302,15 @@ def test_events_with_any_fields_are_drawn_or_not_but_never_raise(
     found: list[tuple[int, str, dict[str, Any]]],
 ) -> None:
     log = log_of([{"t": t, "event": kind, "scenario": SCENARIO, **fields} for t, kind, fields in found])
-    made = choice.timeline(log, block=BLOCK, scenario=SCENARIO)
+    made = choice.timeline(log, block=BLOCK, scenario=SCENARIO, deadline_ms=DEADLINE_MS)
     assert made is None or parsed(made, description=made.history).tag == "svg"
+
+
+def test_late_is_what_comes_after_the_deadline_that_the_workload_sets(tmp_path: Path) -> None:
+    tasks = [{"name": "shop.pay", "deadline_s": 2.0}, {"name": "shop.mail", "deadline_s": 9.0}]
+    manifest(tmp_path, own_app={"app": "shop:app", "tasks": tasks})
+    run = read(tmp_path)
+    assert [deadline_ms(run, name) for name in ("shop.pay", "shop.mail", "other")] == [2000, 9000, 5000]
+    log = log_of([event("submit", 0, "7/crm"), event("accepted", 0, "7/crm"), event("effect", 3, "7/crm")])
+    [job] = histories(log.events, SCENARIO)
+    assert [finding(job, deadline_ms=ms) for ms in (2000, 9000)] == ["late", "done_once"]

@@ -144,7 +144,8 @@ def test_each_side_says_its_own_kill_its_late_jobs_and_the_other_kill(bare: Path
     task, queue = judged(bare, "account_setup").marks
     assert (task.text, task.at, task.also) == ("lost 40 of 50 accepted jobs", "kill -9 of the app", ())
     assert (queue.text, queue.at) == ("lost 0 of 60 accepted jobs", "kill -9 of the worker")
-    assert queue.also == ("20 of 60 accepted came late", "0 of 50 at kill -9 of the app")
+    late = "20 of 60 accepted jobs came late (over 5 s)"
+    assert queue.also == (late, "lost 0 of 50 accepted jobs at kill -9 of the app")
 
 
 def test_faults_are_counted_on_one_base_for_every_scenario(bare: Path) -> None:
@@ -170,7 +171,7 @@ def test_what_sigterm_alone_would_change_is_answered(bare: Path, lost: int | Non
 
 
 def test_the_sync_says_its_interval_and_what_each_side_uses(bare: Path) -> None:
-    ages = {TASK: 1030, QUEUE: 1040}
+    ages, late = {TASK: 1030, QUEUE: 1040}, {TASK: 1030, QUEUE: 2040}
     plant(bare, "drift", [{"side": side, "policy": "p", "age_p99_ms": age} for side, age in ages.items()])
     used = {TASK: (58, 1), QUEUE: (285, 6)}
     plant(
@@ -179,9 +180,11 @@ def test_the_sync_says_its_interval_and_what_each_side_uses(bare: Path) -> None:
     verdict = judged(bare, "account_sync")
     assert {mark.also for mark in verdict.marks} == {("interval 1 s",)}
     assert verdict.reason == (
-        "What each side uses for all its jobs: in-process 58.0 MB in 1 process; "
-        "hardened Celery 285 MB in 6 processes."
+        "All are about as fresh, and 1,000 ms is the least; so what a side uses decides, for all its jobs: "
+        "in-process 58.0 MB in 1 process; hardened Celery 285 MB in 6 processes."
     )
+    plant(bare, "drift", [{"side": side, "policy": "p", "age_p99_ms": age} for side, age in late.items()])
+    assert judged(bare, "account_sync").reason.startswith("What each side uses, for all its jobs: in-process")
 
 
 def test_a_cross_on_the_mail_says_what_it_is_compared_with_and_by_how_much(bare: Path) -> None:
@@ -198,7 +201,7 @@ def test_jobs_that_come_late_are_counted_in_the_verdict(bare: Path) -> None:
     rows = [*strikes({(TASK, 10): 8, (QUEUE, 10): 0}), *strikes({(QUEUE, 12): 0}, late=4)]
     plant(bare, "failures", rows)
     verdict = judged(bare, "account_setup")
-    assert "kill -9 of the worker (20 of 50 accepted came late)" in verdict.sentence
+    assert "kill -9 of the worker (20 of 50 accepted jobs came late (over 5 s))" in verdict.sentence
     assert verdict.beside[0].value == "20 of 50"
 
 

@@ -26,7 +26,7 @@ from celery_impl.sidekiq.beat.entry_api import PeriodicEntries
 from celery_impl.sidekiq.beat.lease import LEASE
 from celery_impl.sidekiq.beat.scheduler import BeatBroker, LeasedScheduler
 from celery_impl.sidekiq.beat.sent_ticks import COUNTS, Outcome
-from celery_impl.sidekiq.beat.server_clock import ServerClock
+from celery_impl.sidekiq.redis.server_clock import ServerClock
 
 LEASE_S = 6.0
 #: Name to interval and options. Ticks of `slow` are dropped while a run of it is under way.

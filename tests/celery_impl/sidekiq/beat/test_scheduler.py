@@ -22,9 +22,9 @@ from celery_impl.sidekiq.beat.lease import LEASE
 from celery_impl.sidekiq.beat.runs import RUN_S, begin
 from celery_impl.sidekiq.beat.scheduler import BeatBroker
 from celery_impl.sidekiq.beat.sent_ticks import Outcome
-from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.cli import sidekiq
 from celery_impl.sidekiq.limits.unique import holder as place
+from celery_impl.sidekiq.redis.server_clock import ServerClock
 
 LEASE_S = 6.0
 

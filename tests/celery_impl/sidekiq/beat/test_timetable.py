@@ -19,8 +19,8 @@ from celery_impl.sidekiq.beat.lease import LeaseState, check_ttl
 from celery_impl.sidekiq.beat.lease_client import BACKOFF_MAX_S, Backoff, LeaseClient
 from celery_impl.sidekiq.beat.policies import Policy, PolicyError, Tick, due_tick, expires_s
 from celery_impl.sidekiq.beat.schedule_entries import Item, Plan, item_of
-from celery_impl.sidekiq.beat.server_clock import ServerClock
 from celery_impl.sidekiq.beat.timetable import COUNT_MAX, Calendar, Grid, TimetableError, timetable
+from celery_impl.sidekiq.redis.server_clock import ServerClock
 
 MOMENTS = st.floats(1.6e9, 1.9e9)
 INTERVALS = st.sampled_from([0.05, 0.1, 0.3, 1.0, 7.0, 60.0, 3600.0]) | st.floats(0.01, 1e5)

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from celery_impl.sidekiq.api import DeadSet, Queue, RetrySet, ScheduledSet
 from celery_impl.sidekiq.cli import sidekiq
-from celery_impl.sidekiq.redis.sets import RETRY
+from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE
+from celery_impl.sidekiq.redis.store import Store
 
 
 class Command:
@@ -247,3 +248,25 @@ def test_the_commands_are_part_of_celerys_own_program(lab: Any, run: Command) ->
     missing = celery("retry", "nothing")
     assert (missing.returncode, "no job nothing" in missing.stderr) == (1, True)
     assert celery("retry", job_id).stdout == "queued 1 job\n"
+
+
+def test_what_is_due_is_counted_by_queue_and_queued_by_promote(run: Command) -> None:
+    """As an autoscaler needs it where no worker lives; what is due later stays."""
+    run.sample.note.apply_async(("a",), countdown=60)
+    run.sample.note.apply_async(("b",), countdown=60, queue="other", priority=6)
+    run.sample.note.apply_async(("c",), countdown=3600)
+    run.retrying("d")
+    run.sample.note.delay("e")
+    redis: Any = Store.of(run.app).client
+    for name in (SCHEDULE, RETRY):
+        for member, at in redis.zrange(name, 0, -1, withscores=True):
+            redis.zadd(name, {member: at - 120})
+
+    assert run.json("due") == [
+        {"name": "celery", "queued": 1, "due": 2},
+        {"name": "other", "queued": 0, "due": 1},
+    ]
+    assert run("due").stdout.splitlines()[0].split() == ["QUEUE", "QUEUED", "DUE"]
+    assert run("promote").stdout == "queued 3 jobs\n"
+    assert run.json("due")[0] == {"name": "celery", "queued": 3, "due": 0}
+    assert run.json("promote") == {"queued": 0}

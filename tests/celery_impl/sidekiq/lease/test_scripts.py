@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from celery_impl.sidekiq.lease.lease_store import Contact, LeaseStore
+from celery_impl.sidekiq.lease.lease_store import LeaseStore, lease_s_of
 from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.lease.scripts import MARK
 
@@ -66,7 +66,7 @@ class Model(RuleBasedStateMachine):
         self.done: set[str] = set()
         self.queues: dict[str, list[str]] = {key: [] for key in KEYS}
         self.held: dict[str, dict[int, tuple[str, str]]] = {holder: {} for holder in HOLDERS}
-        self.ends: dict[str, int] = {}
+        self.signs: dict[str, int] = {}
         self.next = dict.fromkeys(HOLDERS, 0)
         self.known = dict.fromkeys(HOLDERS, 0)
         self.paused: set[str] = set()
@@ -107,8 +107,13 @@ class Model(RuleBasedStateMachine):
                 self.held[holder][self.next[holder]] = taken[-1]
                 self.next[holder] += 1
         if taken:
-            self.ends[holder] = self.now + LEASE_MS
+            self._sign(holder)
         return taken
+
+    def _sign(self, holder: str) -> None:
+        """A sign of life is another number than the one before, whatever the clock does."""
+        sign = self.now + LEASE_MS
+        self.signs[holder] = sign + 1 if self.signs.get(holder) == sign else sign
 
     @rule(holder=st.sampled_from(HOLDERS), data=st.data())
     def a_job_is_done(self, holder: str, data: st.DataObject) -> None:
@@ -134,29 +139,27 @@ class Model(RuleBasedStateMachine):
         self._back(holder, set(self.held[holder]) - set(keep))
         assert holds == bool(self.held[holder])
         if not holds:
-            self.ends.pop(holder, None)
+            self.signs.pop(holder, None)
 
     @rule(alive=st.lists(st.sampled_from(HOLDERS), unique=True))
     def some_renew(self, alive: list[str]) -> None:
-        assert self.leases.renew(alive, self.now) == self.now
-        self.ends |= dict.fromkeys(alive, self.now + LEASE_MS)
+        for holder in alive:
+            self._sign(holder)
+        assert self.leases.renew(alive, self.now) == self.signs
 
-    @rule(ms=st.sampled_from([1, 500, 1500, 2999, 3000, 3001]))
-    def time_passes(self, ms: int) -> None:
+    @rule(ms=st.sampled_from([1, 500, 3000, -500, -3000, 0]))
+    def time_passes_or_the_clock_steps(self, ms: int) -> None:
         self.now += ms
 
-    @rule(since=st.sampled_from([0, 2999, 3000, 9000]), until=st.sampled_from([0, 1500, 1501]))
-    def a_worker_looks_for_the_dead(self, since: int, until: int) -> None:
-        contact = Contact(since=self.now - since, until=self.now - until)
-        moved = self.leases.reap(contact, self.now)
-        dead = [holder for holder, end in self.ends.items() if end <= self.now]
-        if since < LEASE_MS or until > LEASE_MS / 2:
-            assert moved == 0
-            return
-        assert moved == sum(len(self.held[holder]) for holder in dead)
-        for holder in sorted(dead, key=lambda holder: (self.ends[holder], holder)):
+    @rule(judged=st.dictionaries(st.sampled_from(HOLDERS), st.booleans()))
+    def a_worker_takes_some_for_dead(self, judged: dict[str, bool]) -> None:
+        """It has seen the last sign of some of them, and an earlier one of the others."""
+        known = {holder: self.signs[holder] - late for holder, late in judged.items() if holder in self.signs}
+        dead = [holder for holder in known if known[holder] == self.signs[holder]]
+        assert self.leases.reap(known) == sum(len(self.held[holder]) for holder in dead)
+        for holder in dead:
             self._back(holder, set(self.held[holder]))
-            del self.ends[holder]
+            del self.signs[holder]
 
     @rule(name=st.sampled_from(["a", "b"]))
     def a_queue_is_paused(self, name: str) -> None:
@@ -177,12 +180,12 @@ class Model(RuleBasedStateMachine):
     def the_holders_hold_what_they_should_and_each_has_a_lease(self) -> None:
         held = {
             holder: [message for _, message in dict(sorted(self.held[holder].items())).values()]
-            for holder in self.ends
+            for holder in self.signs
         }
         assert {
             holder: list(map(plain, jobs)) for holder, jobs in self.leases.jobs_by_holder().items()
         } == held
-        assert all(holder in self.ends for holder in HOLDERS if self.held[holder])
+        assert all(holder in self.signs for holder in HOLDERS if self.held[holder])
 
     @invariant()
     def every_job_is_in_one_place(self) -> None:
@@ -237,11 +240,11 @@ def test_a_full_broker_refuses_a_producer_and_nothing_of_what_the_leases_need(
         try:
             with pytest.raises(redis.exceptions.OutOfMemoryError):
                 push(leases, "a", "{}")
-            now = leases.renew(["one"])
+            leases.renew(["one"])
             assert len(leases.fetch("one", 0, 3, QUEUES)) == 3
             leases.acknowledge("one", [0])
             leases.give_back("one", [1])
-            assert leases.reap(Contact(since=0, until=now + 9000), now + 9000) == 1
+            assert leases.reap(leases.renew([])) == 1
             assert len(leases.fetch("two", 0, 3, QUEUES)) == 3
             assert not leases.recover("two")
         finally:
@@ -249,25 +252,33 @@ def test_a_full_broker_refuses_a_producer_and_nothing_of_what_the_leases_need(
     assert len(queued(leases, "a")) == 3
 
 
-@pytest.mark.parametrize(
-    ("since_ms", "until_ms", "reaps"),
-    [
-        (LEASE_MS, 0, True),
-        (LEASE_MS - 1, 0, False),
-        (LEASE_MS, LEASE_MS // 2, True),
-        (LEASE_MS, LEASE_MS // 2 + 1, False),
-    ],
-)
-def test_a_worker_reaps_the_dead_only_if_it_was_in_touch_for_a_whole_lease_and_just_now(
-    leases: LeaseStore, since_ms: int, until_ms: int, *, reaps: bool
-) -> None:
+def test_who_gave_a_sign_since_it_was_seen_last_is_left_alone(leases: LeaseStore) -> None:
     push(leases, "a", '{"a": 1}')
-    assert len(leases.fetch("dead", 0, 1, QUEUES, 10_000)) == 1
-    now = 10_000 + LEASE_MS
-    contact = Contact(since=now - since_ms, until=now - until_ms)
-    assert leases.reap(contact, now - 1) == 0, "its lease has a millisecond left"
-    assert leases.reap(contact, now) == reaps
-    assert len(queued(leases, "a")) == reaps
+    assert len(leases.fetch("slow", 0, 1, QUEUES, 10_000)) == 1
+    seen = leases.renew([], 10_000)
+
+    leases.renew(["slow"], 10_000)  # the clock stands, or has stepped back by just so much
+
+    assert leases.reap(seen) == 0
+    assert leases.reap(leases.renew([], 10_000)) == 1
+    assert len(queued(leases, "a")) == 1
+
+
+def test_a_look_shows_those_whose_signs_are_the_oldest_and_the_newest(
+    leases: LeaseStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celery_impl.sidekiq.lease.lease_store.LOOK_LIMIT", 2)
+    for place in range(8):
+        leases.renew([f"holder{place}"], 1000 * place)
+
+    assert leases.renew(["new"], 9000).keys() == {"holder0", "holder1", "holder7", "new"}
+
+
+def test_a_holders_name_tells_how_long_its_lease_is_and_that_of_an_older_version_does_not(
+    leases: LeaseStore,
+) -> None:
+    assert lease_s_of(leases.new_holder(), default_s=7.0) == LEASE_MS / 1000
+    assert lease_s_of("host-1-0a1b2c3d", default_s=7.0) == 7.0
 
 
 def test_a_fetch_that_fails_half_way_holds_what_it_took_under_a_lease(leases: LeaseStore) -> None:
@@ -305,15 +316,7 @@ def test_a_broker_that_has_forgotten_the_scripts_is_told_again(leases: LeaseStor
 def test_without_a_time_of_the_caller_the_brokers_clock_counts(leases: LeaseStore) -> None:
     [(seconds, micros)] = leases.commands.call(("TIME",))
 
-    now = leases.renew(["one"])
+    [sign] = leases.renew(["one"]).values()
 
-    before = int(seconds) * 1000 + int(micros) // 1000
-    assert before <= now < before + 60_000
-
-
-def test_contact_begins_anew_after_a_silence_longer_than_allowed() -> None:
-    first = Contact(since=0, until=0).heard(10_000, silence_ms=1500)
-    assert first == Contact(since=10_000, until=10_000)
-    later = first.heard(11_500, silence_ms=1500)
-    assert later == Contact(since=10_000, until=11_500)
-    assert later.heard(13_001, silence_ms=1500) == Contact(since=13_001, until=13_001)
+    before = int(seconds) * 1000 + int(micros) // 1000 + LEASE_MS
+    assert before <= sign < before + 60_000

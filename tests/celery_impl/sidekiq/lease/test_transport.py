@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
 from importlib import metadata
 from itertools import pairwise
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import kombu
@@ -21,10 +23,11 @@ from kombu import pools
 from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 
-from celery_impl.sidekiq.lease.lease_store import LEASE_S, LEASES, SILENCE, LeaseStore
+from celery_impl.sidekiq.lease.lease_store import LEASE_S, LEASES, LeaseStore
 from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.lease.renewal import TURNS
 from celery_impl.sidekiq.lease.transport import register
+from celery_impl.sidekiq.lease.watch import SILENCE
 from celery_impl.sidekiq.lease.weights import WeightedCycle, weighted
 from celery_impl.sidekiq.redis.sets import DEAD
 
@@ -179,10 +182,11 @@ def test_a_killed_child_runs_its_job_again_and_no_other(lab: Any, sample: Any, l
 
 
 @pytest.mark.skipif(CELERY < (5, 6), reason="before 5.6 it stays held until its worker ends: docs/sidekiq.md")
+@pytest.mark.parametrize("pool", POOLS)
 def test_a_job_whose_acknowledgement_the_broker_did_not_get_does_not_run_again(
-    lab: Any, sample: Any, leases: LeaseStore
+    lab: Any, sample: Any, leases: LeaseStore, pool: str
 ) -> None:
-    lab.worker("--concurrency", "1")
+    lab.worker("--pool", pool, "--concurrency", "1")
     sample.note.delay("a", 1.0)
     lab.eventually(lambda: lab.runs("start", "a"))
 
@@ -194,6 +198,44 @@ def test_a_job_whose_acknowledgement_the_broker_did_not_get_does_not_run_again(
     lab.eventually(lambda: lab.runs("done", "b"))
     lab.eventually(lambda: held(leases) == 0)
     assert len(lab.runs("start", "a")) == 1
+
+
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_a_job_that_holds_the_interpreter_for_longer_than_its_lease_runs_once(
+    lab: Any, sample: Any, pool: str
+) -> None:
+    """Then no thread of its worker can renew, and each worker in turn would take the job and stand still."""
+    worker = lab.worker("--pool", pool, "--concurrency", "1")
+    sample.hold_interpreter.delay("a", 6)
+    lab.eventually(lambda: lab.runs("start", "a"))
+    lab.worker("--concurrency", "1")
+
+    lab.eventually(lambda: lab.runs("done", "a"))
+    assert len(lab.runs("start", "a")) == 1
+    assert "renews this worker's lease beside its thread" in worker.output
+
+
+def test_the_process_that_renews_a_lease_ends_with_its_worker(
+    lab: Any, sample: Any, leases: LeaseStore
+) -> None:
+    worker = lab.worker("--pool", "solo")
+    sample.note.delay("a", 600.0)
+    lab.eventually(lambda: lab.runs("start", "a") and "renews this worker's lease" in worker.output)
+    renewing = int(re.findall(r"process (\d+) renews", worker.output)[0])
+    os.kill(renewing, signal.SIGTERM)  # as systemd sends it to all, and the worker may have jobs to finish
+
+    worker.kill_main()
+
+    lab.eventually(lambda: has_ended(renewing))
+    lab.worker("--queues", "another")
+    lab.eventually(lambda: lab.redis.llen("celery") == 1)
+    assert held(leases) == 0
+
+
+def has_ended(process: int) -> bool:
+    """Whether it is gone, or a zombie that nobody waits for."""
+    stat = Path(f"/proc/{process}/stat")
+    return not stat.exists() or ") Z " in stat.read_text()
 
 
 def turned_since(lab: Any, ended_ms: list[tuple[str, float]]) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from celery_impl.sidekiq.worker.request import POISON_DEATHS
+
 JOBS = [f"job{number}" for number in range(6)]
 
 
@@ -125,3 +127,18 @@ def test_a_worker_finds_its_broker_again_and_the_jobs_that_it_kept(lab: Any) -> 
 
     lab.eventually(lambda: all(lab.runs("done", job) for job in JOBS))
     lab.eventually(lambda: lab.runs("done", "first"))
+
+
+def test_a_long_job_outlives_deploys_that_send_term_to_every_process(lab: Any) -> None:
+    """Three of its processes are killed, and not by it: that is no poison."""
+    sample = lab.sample()
+    sample.wait.delay("a")
+    for deploy in range(POISON_DEATHS):
+        worker = lab.worker("--concurrency", "1")
+        lab.eventually(lambda runs=deploy + 1: len(lab.runs("start", "a")) == runs)
+        worker.terminate_group()
+    lab.worker("--concurrency", "1")
+    (lab.folder / "go-a").touch()
+
+    lab.eventually(lambda: lab.runs("done", "a") or lab.sets.dead_jobs())
+    assert lab.sets.dead_jobs() == []

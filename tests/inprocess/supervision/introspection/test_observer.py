@@ -24,6 +24,7 @@ from inprocess.supervision.servers.gen_server import GenServer
 from inprocess.supervision.supervisors.dynamic_supervisor import DynamicSupervisor
 from inprocess.supervision.supervisors.partition_supervisor import PartitionSupervisor
 from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
+from inprocess.supervision.tasks.child import Child
 from inprocess.supervision.tasks.task import Task
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from inprocess.testing import FakeClock, settle
@@ -266,7 +267,7 @@ def test_unlinked_tasks_are_a_root_of_their_own() -> None:
         event = asyncio.Event()
         Task.start(wait_for, event, name="mail")
         await settle()
-        assert [node.id for node in snapshot()] == ["TaskSupervisor", "mail"]
+        assert [node.name for node in snapshot()] == ["Task.start", "mail"]
         event.set()
         await settle()
         assert str(snapshot()) == "(no process runs)"
@@ -293,7 +294,7 @@ def test_a_task_supervisor_counts_its_children_by_what_became_of_them() -> None:
             tasks.start_child(asyncio.sleep, 60)
             await settle(200)
             counts = snapshot("counted").roots[0].counts
-            assert counts == {"started": 6, "done": 3, "failed": 1, "given_up": 1}
+            assert counts == {"started": 6, "done": 3, "failed": 1, "given_up": 1, "refused": 0, "waiting": 0}
 
     asyncio.run(main())
 
@@ -307,5 +308,35 @@ def test_whereis_returns_a_process_of_the_class_that_is_asked_for() -> None:
             with pytest.raises(TypeError, match="is a TaskSupervisor, and not a GenServer"):
                 whereis("tasks", GenServer)
             assert whereis("nobody", GenServer) is None
+
+    asyncio.run(main())
+
+
+def test_each_task_has_an_id_that_stays_and_its_age() -> None:
+    async def main() -> None:
+        clock, event = FakeClock(), asyncio.Event()
+        async with TaskSupervisor.start(name="tasks", clock=clock) as tasks:
+            first = tasks.start_child(wait_for, event)
+            await clock.advance(5.0)
+            second = tasks.start_child(wait_for, event)
+            third = tasks.start_child(wait_for, event)
+            assert isinstance(first, Child)
+            assert isinstance(second, Child)
+            assert isinstance(third, Child)
+            seen = snapshot("tasks").roots[0].children
+            assert [node.uptime_s for node in seen] == [5.0, None, None]  # the others have not begun
+            await clock.advance(2.0)
+            await tasks.terminate_child(second)
+            again = snapshot("tasks").roots[0]
+            assert [node.uptime_s for node in again.children] == [7.0, 2.0]
+            assert (
+                [node.id for node in again.children]
+                == [seen[0].id, seen[2].id]
+                == [str(first.id), str(third.id)]
+            )
+            assert len({node.id for node in seen}) == 3
+            assert {node.name for node in seen} == {"wait_for"}
+            assert f"{first.id} (wait_for)  task  running  up 7.0 s" in str(snapshot("tasks"))
+            event.set()
 
     asyncio.run(main())

@@ -14,7 +14,6 @@ from functools import partial
 import pytest
 
 from inprocess.supervision.core.names import whereis
-from inprocess.supervision.lifecycle import runtime as runtime_module
 from inprocess.supervision.lifecycle.drain import drain
 from inprocess.supervision.lifecycle.runtime import Runtime, home_loop, on_loop
 from inprocess.supervision.servers import sys as otp_sys
@@ -182,22 +181,6 @@ def test_a_runtime_whose_loop_ended_by_an_error_starts_anew(caplog: pytest.LogCa
     assert runtime.call(lambda: 1) == 1
     runtime.stop()
     assert "the runtime runtime-broken ended with an error" in caplog.text
-
-
-def test_an_application_that_starts_too_late_is_left_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate, left = threading.Event(), threading.Event()
-
-    @asynccontextmanager
-    async def application() -> AsyncIterator[None]:
-        await asyncio.to_thread(gate.wait, 10)
-        yield
-        left.set()
-
-    monkeypatch.setattr(runtime_module, "START_TIMEOUT_S", 0.01)
-    with pytest.raises(TimeoutError, match=r"runtime-late did not start within 0.01 s"):
-        Runtime(application, name="runtime-late").start()
-    gate.set()
-    assert left.wait(10)
 
 
 def test_a_runtime_may_have_a_loop_of_another_make() -> None:

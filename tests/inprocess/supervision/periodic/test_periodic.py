@@ -19,7 +19,13 @@ from inprocess.supervision.core.names import whereis
 from inprocess.supervision.lifecycle.runtime import Runtime
 from inprocess.supervision.periodic.grid import Grid, wall_origin
 from inprocess.supervision.periodic.periodic import Periodic
-from inprocess.supervision.periodic.policies import CATCH_UP_MAX, Misfire, Overlap, Schedule, TickCounts
+from inprocess.supervision.periodic.policies import (
+    CATCH_UP_MAX,
+    Misfire,
+    Overlap,
+    PeriodicOptions,
+    TickCounts,
+)
 from inprocess.supervision.periodic.timer_process import TICK
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay
 from inprocess.supervision.tasks.child import Child
@@ -519,5 +525,5 @@ def test_the_articles_name_for_the_fixed_delay_still_works() -> None:
 
 
 def test_a_tick_that_is_late_by_all_of_its_grace_still_runs_and_one_beyond_it_does_not() -> None:
-    schedule = Schedule(interval_s=1.0, grace_s=0.5)
+    schedule = PeriodicOptions(interval_s=1.0, grace_s=0.5)
     assert [schedule.runs_for(0, late_s) for late_s in (0.5, 0.500001)] == [1, 0]
