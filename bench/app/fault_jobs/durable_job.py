@@ -31,22 +31,22 @@ def submit_within(session: Session, key: str, kind: str, options: dict[str, Any]
         raise RefusedError(f"{key}: this job waits or runs already, {written.id}")
 
 
-def _run(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
-    with attempt(jobs.ACCOUNT_SETUP, jobs.crm(key)):
+def _run(user: str, kind: str, options: dict[str, Any], payload: Any) -> None:
+    with attempt(jobs.ACCOUNT_SETUP, jobs.crm(user)):
         work.act(kind, options)
-        work.send_key(payload["key"] if kind == "mutable" else key)
+        work.send_key(payload["key"] if kind == "mutable" else user)
 
 
 @durable(name="fault.job", retry=account_setup.BACKOFF, max_attempts=account_setup.MAX_ATTEMPTS)
-def fault_job(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
+def fault_job(user: str, kind: str, options: dict[str, Any], payload: Any) -> None:
     """Do what the kind says in a thread, then send the key to the CRM."""
-    _run(key, kind, options, payload)
+    _run(user, kind, options, payload)
 
 
 @durable(name="fault.hog", retry=account_setup.BACKOFF, max_attempts=account_setup.MAX_ATTEMPTS)
-async def hog_job(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
+async def hog_job(user: str, kind: str, options: dict[str, Any], payload: Any) -> None:
     """As `fault_job`, but it blocks the loop on purpose."""
-    _run(key, kind, options, payload)
+    _run(user, kind, options, payload)
 
 
 @durable(
@@ -55,9 +55,9 @@ async def hog_job(key: str, kind: str, options: dict[str, Any], payload: Any) ->
     max_attempts=account_setup.MAX_ATTEMPTS,
     isolation="process",
 )
-def isolated_job(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
+def isolated_job(user: str, kind: str, options: dict[str, Any], payload: Any) -> None:
     """As `fault_job`, in a process of its own."""
-    _run(key, kind, options, payload)
+    _run(user, kind, options, payload)
 
 
 def _task(kind: str, options: dict[str, Any]) -> DurableTask[Any, Any]:
