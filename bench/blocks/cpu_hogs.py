@@ -2,9 +2,8 @@
 
     start, probe | idle control | warm-up | calm window | window with heavy jobs | drain | stop
 
-The heavy jobs (`bench.app.fault_jobs`, kind hog) are handed over on a grid of their own that does not
-react to the side. What they do to requests and to the app's own loop is told by the two windows of the
-same block.
+The heavy jobs (`bench.app.fault_jobs`, kind hog) are handed over on a grid that does not react to the side.
+Their effect on requests and on the app's own loop is the difference of the two windows of the block.
 """
 
 from __future__ import annotations

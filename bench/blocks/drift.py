@@ -57,7 +57,7 @@ async def _metered_window(
 ) -> tuple[Block, CpuShares]:
     """Let the window and the last sync in it pass; return the window and what was spent in it.
 
-    The block that `has_meter` tells the others through `metered` what it saw.
+    The block that `has_meter` passes its hiccups to the others through `metered`.
     """
     seconds = context.profile.drift_s
     start_ns = time.monotonic_ns() + int(SETTLE_S * NS_PER_S)

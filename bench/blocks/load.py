@@ -2,9 +2,9 @@
 
     start, probe | idle control | warm-up | measured window | drain | stop
 
-As a latency block, with a rate of its own for each side. Above the capacity the backlog grows for as
-long as the load lasts: such a block tells of the growth, not of quantiles. A side none of whose ramps
-counts has no capacity, and its load blocks do not count either.
+As a latency block, with another rate for each side. Above the capacity the backlog grows for as long as the
+load lasts, so such a block reports the growth and no quantiles. A side without a ramp that counts has no
+capacity, and its load blocks do not count either.
 """
 
 from __future__ import annotations

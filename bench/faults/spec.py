@@ -2,9 +2,9 @@
 
 The expectations are those of docs/faults.md, written before the run. One that fails is a finding.
 
-A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it), for each side an
-expectation in words and as a predicate, and where the classes do not tell it all a checker hook (`check`),
-whose findings the predicate sees beside the classes.
+A fault has an injector (`prepare` before the load, `strike` at a seeded moment of it) and for each side an
+expectation, in words and as a predicate. A fault whose effect the classes do not show has a checker
+(`check`); the predicate gets its findings and the classes.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def always_available() -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """What docs/faults.md expects of one side, for people, and whether a row bears it out."""
+    """What docs/faults.md expects of one side, in words, and whether a row agrees."""
 
     text: str
     holds: Callable[[Row], bool]

@@ -28,7 +28,7 @@ class LedgerError(ValueError):
 def read_events(source: Path) -> tuple[list[EventDict], list[str]]:
     """The events of a file, or of every `events-*.jsonl` in a folder, ordered by `t`; and warnings.
 
-    One warning tells of each cut last line. Raise LedgerError where `source` is missing or damaged.
+    Each last line that is cut off gives a warning. Raise LedgerError if `source` is missing or damaged.
     """
     if source.is_dir():
         return _read_all(source.glob("events-*.jsonl"))

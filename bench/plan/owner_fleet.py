@@ -7,8 +7,8 @@ ones. Here it is the schedule alone, as each side's users would write it:
 - beat fan-out: one entry of beat, whose task queues one task for each owner, as `celery_impl` has it;
 - beat entries: one entry of beat for each owner.
 
-All owners are due at one moment: the worst case, for every side alike. QUEUE_OR_TASK_OWNERS holds what
-worker and beat need to know, as JSON (`OwnerFleet`); the app is told by POST /owners.
+All owners are due at one moment: the worst case, for every side alike. Worker and beat read the fleet from
+QUEUE_OR_TASK_OWNERS, as JSON (`OwnerFleet`); the app gets it by POST /owners.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class Subject(Protocol[StackT_co]):
 
     @property
     def scenarios(self) -> Sequence[str]:
-        """What has rows of its own: the scenarios, or the tasks."""
+        """The names that have rows in the tables: scenarios, or tasks."""
 
     @property
     def requested(self) -> bool:
@@ -125,7 +125,7 @@ class Subject(Protocol[StackT_co]):
         """The load of a block of a fault."""
 
     def tick_plan(self, spec: BlockSpec, *, owners: int) -> TickPlan:
-        """The periodic work of a drift block, of so many `owners` where it has no owners of its own."""
+        """The periodic work of a drift block, with so many `owners` unless the subject names them."""
 
     def deadlines_ms(self, fault: Fault) -> Mapping[str, float]:
         """The scenarios that have a row under a fault, each with the ms after which a job is late."""

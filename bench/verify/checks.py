@@ -228,7 +228,7 @@ def false_differences(different: Mapping[tuple[str, float], int], runs: int, *, 
 
 
 def label_bias(factor: float) -> Row:
-    """A/A with the labels swapped: by how much the result favours a label, whichever blocks bear it."""
+    """A/A with the labels swapped: by how much the result favours a label, whichever blocks have it."""
     return Row(
         truth="A/A, labels swapped: one label favoured by",
         unit="%",

@@ -67,14 +67,15 @@ class Size:
     error_share: float = 0.10
     #: Sides whose drift is measured at the same time; the rows are of the first.
     drifts: tuple[str, ...] = ("truth-drift",)
+    #: Blocks in which the lag of the stall is read; the smallest lag counts.
+    stalls: int = 2
 
 
 SHORT = Size(latency_s=3.0, pairs=1, drift_s=12.0, count_s=4.0, aa_s=10.0)
 #: Requests a second of each scenario. More for the A/A block, whose windows are short, and for the count;
 #: fewer around the stall, so that the requests that waited do not delay each other for long.
 RATE, DENSE_RATE, SPARSE_RATE = 10.0, 20.0, 5.0
-#: Blocks in which the lag of the stall is read, and seconds of load in each; the smallest lag counts.
-STALLS = 2
+#: Seconds of load in a block in which the lag of the stall is read.
 STALL_LOAD_S = 4.0
 WHOLE = Size(latency_s=6.0, pairs=10, drift_s=60.0, count_s=12.0, aa_s=60.0, error_share=checks.ERROR_SHARE)
 
@@ -176,7 +177,7 @@ async def _measure(context: Context, size: Size) -> Measured:
     await _run_without_fault(context, "truth-count", 0, size.count_s, rate=DENSE_RATE)
     lagged = [
         await _run_without_fault(context, "truth-stall", n, STALL_LOAD_S, rate=SPARSE_RATE)
-        for n in range(STALLS)
+        for n in range(size.stalls)
     ]
     drifted = await _drift(context, size)
     long = replace(context, profile=replace(context.profile, latency_s=size.aa_s, rate=DENSE_RATE))

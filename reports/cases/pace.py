@@ -129,7 +129,7 @@ def _rate(run: Run, requests: int, most: Mapping[str, float]) -> Choice:
         implies=because[points],
         evidence=tuple(
             Evidence(
-                text=f"{formatting.side(side)} got at most {formatting.number(most[side])} "
+                text=f"{formatting.side(side)} got at most {formatting.number(most[side], 2)} "
                 "requests a second done; room is "
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",

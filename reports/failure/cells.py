@@ -53,7 +53,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What docs/faults.md expects, and whether the strikes bore it out: yes, no, partly, or not compared."""
+    """What docs/faults.md expects, and whether the strikes agree: yes, no, partly, or not compared."""
 
     held: str
     predicted: str
@@ -151,7 +151,7 @@ def counts(rows: Sequence[Strike], names: Mapping[str, str]) -> tuple[Count, ...
 
 
 def prediction(rows: Sequence[Strike]) -> Prediction:
-    """Whether the strikes bore out what was predicted: each says yes or no."""
+    """Whether the strikes went as predicted: each says yes or no."""
     said = Counter(row["as_predicted"] for row in rows if row["as_predicted"])
     predicted = "; ".join(distinct(rows, "predicted"))
     if not said:

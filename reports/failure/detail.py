@@ -121,7 +121,7 @@ def _detail(run: Run, subject: Subject, beside: _Beside, *, left: int) -> Detail
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Beside:
-    """What stands beside the strikes of a fault at a side."""
+    """The rows of other tables that belong to the strikes of a fault at a side."""
 
     blast: Mapping[tuple[float, str], list[Strike]]
     controls: Mapping[tuple[float, str], list[Strike]]

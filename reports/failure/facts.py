@@ -47,7 +47,7 @@ def facts(
 
 
 def _exposure(strikes: Sequence[Strike], exposure: Sequence[Strike]) -> str:
-    """Losses per strike and per exposed job; never per day. Where none was told every accepted job counts.
+    """Losses per strike and per exposed job, never per day; without exposure every accepted job counts.
 
     A strike that exposed no job says nothing of losses, and is not among those that are counted.
     """

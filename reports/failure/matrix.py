@@ -1,7 +1,7 @@
-"""The failure matrix: fault by side, and what stands beside it.
+"""The failure matrix: faults by sides, and the blast radius.
 
-Rows of the scenario that a fault aims at, known by their prediction, make the matrix; the other
-scenarios' jobs, which were about at the time, stand beside it: the blast radius.
+The matrix has the rows of the scenario that a fault aims at, which have a prediction. The rows of the other
+scenarios, whose jobs ran at the same time, are the blast radius.
 """
 
 from __future__ import annotations

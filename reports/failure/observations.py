@@ -81,7 +81,7 @@ def _told_together(name: str, parts: Sequence[str], strikes: int) -> str:
 
 
 def _place(part: str) -> int:
-    """Where a named value stands in the order in which they are told."""
+    """The place of a named value in the order of its texts."""
     name, _, value = part.rpartition(" ")
     return list(_NAMED[name]).index(value) if value in _NAMED[name] else len(_NAMED[name])
 

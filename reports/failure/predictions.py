@@ -22,7 +22,7 @@ class Failed:
 
 
 def failed(subjects: Iterable[Subject]) -> tuple[Failed, ...]:
-    """Every subject with a strike that did not bear out its prediction, in the order of the matrix."""
+    """Every subject with a strike that did not go as predicted, in the order of the matrix."""
     return tuple(_failed(subject) for subject in subjects if subject.cell.prediction.held in {"no", "partly"})
 
 

@@ -18,7 +18,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """All strikes of one fault at one side and scenario that count, and the cell that tells of them."""
+    """All strikes of one fault at one side and scenario that count, and their cell."""
 
     fault: float
     scenario: str

@@ -157,7 +157,7 @@ def _plot(axes: Axes, item: Panel) -> None:
 
 
 def apart(dots: Sequence[float], low: float, high: float, *, log: bool) -> list[float]:
-    """The dots that can be told apart on an axis from `low` to `high`, in order: a full run has hundreds."""
+    """The dots that do not overlap on an axis from `low` to `high`, in order: a full run has hundreds."""
     of = math.log if log else float
     cell = (of(high) - of(low)) / DOTS_ACROSS
     return list({round(of(dot) / cell): dot for dot in sorted(dots)}.values())

@@ -1,7 +1,7 @@
-"""`index.html` beside the runs: all of them, newest first, and how their headline figures went.
+"""`index.html` beside the runs: all runs, newest first, and their headline figures from run to run.
 
-Written anew after every run and every report, in one step and by one process at a time, so that of
-two runs that end together none is missing. A run that cannot be read is listed with the reason.
+Every run and every report replaces the page, whole and by one process at a time, so that two runs that end
+together are both on it. A run that cannot be read is listed with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _HEAD = 2_000
 
 
 def runs_beside(run_directory: Path) -> Path:
-    """The folder that a run's directory really is in, named as the caller named it where that is the same."""
+    """The folder that holds a run's directory, by the caller's name for it where that is the real one."""
     named, real = run_directory.parent, run_directory.resolve().parent
     return named if named.resolve() == real else real
 
@@ -35,8 +35,8 @@ def runs_beside(run_directory: Path) -> Path:
 def write_index(folder: Path) -> Path:
     """Write the list of all runs in `folder` and return its path.
 
-    Raise RunError where the folder cannot be read or written, or where an `index.html` is in it
-    that this program did not make.
+    Raise RunError if the folder cannot be read or written, or holds an `index.html` that this program did
+    not make.
     """
     target = folder / INDEX
     try:

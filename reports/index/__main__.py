@@ -1,6 +1,6 @@
 """`python -m reports.index RESULTS`: write the list of all runs in a folder, and print its path.
 
-Exit code 2 with one line on standard error where that cannot be done.
+Exit code 2, with one line on standard error, if that fails.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from reports.pages.program import EXIT_USAGE, complain, exit_with
 
 
 def main() -> int:
-    """List what the command line names; return the exit code."""
+    """List the runs of the folder on the command line; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m reports.index", description="List all runs of a folder.")
-    parser.add_argument("folder", type=Path, help="a folder that holds runs, as results/")
+    parser.add_argument("folder", type=Path, help="a folder that holds runs, such as results/")
     try:
         sys.stdout.write(f"all runs: {write_index(parser.parse_args().folder)}\n")
     except RunError as error:

@@ -1,4 +1,4 @@
-"""A trend as a figure: a run on each tick, a line a side, the range of its blocks as a bar."""
+"""Draw a trend: a tick for each run, a line for each side, a bar for the range of a run's blocks."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from reports.summary.figures import formatted
 
 #: Inches of the plot, of the axis under it, of a row of the legend, and of the scale on the left.
 PLOT_HEIGHT, AXIS_HEIGHT, LEGEND_ROW, SCALE_WIDTH = 1.7, 0.5, 0.24, 0.75
-#: From this factor between the largest and the smallest value on, the scale is a logarithm.
+#: Factor between the largest and the smallest value above which the scale is logarithmic.
 FAR_APART = 20.0
 
 
 def draw(trend: Trend) -> Markup:
-    """The trend as an inline SVG."""
+    """Return the trend as inline SVG."""
     legend = LEGEND_ROW * math.ceil(len(trend.lines) / 2)
     figure, (axes,) = canvas.sheet(
         PLOT_HEIGHT + AXIS_HEIGHT + legend, left=SCALE_WIDTH, bottom=AXIS_HEIGHT + legend

@@ -1,7 +1,7 @@
-"""What the folder of runs holds: an entry for each run that can be read, and the reason for each that cannot.
+"""The runs of a folder: an entry for each that can be read, and the reason for each that cannot.
 
-A whole run's `summary.json` saves reading its tables, where it was made from the same manifest;
-otherwise, and for a run under way, the tables are read.
+The entry of a finished run comes from its `summary.json` if that was made from the same manifest; any
+other entry comes from the tables.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from reports.summary.plain import number
 
 #: Digits of a commit that a person reads.
 COMMIT_DIGITS = 10
-#: How a run's folder is called: its start, and its profile.
+#: The name of a run's folder: its start and its profile.
 _NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d-")
 _FILES = (REPORT, SUMMARY_MD, SUMMARY_JSON, MANIFEST)
 
@@ -43,7 +43,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A run in a line. `machine` is its identity, empty texts where the manifest does not tell it."""
+    """One run. `machine` is its identity; a text is empty if the manifest does not have it."""
 
     folder: str
     name: str
@@ -100,14 +100,14 @@ def entry(path: Path) -> Entry | Unreadable:
 
 
 def _is_run(path: Path) -> bool:
-    """Whether a folder is a run or what is left of one; `latest` is a second name, not a second run."""
+    """Whether a folder is a run or the rest of one; the link `latest` is not a second run."""
     if path.is_symlink() or path.name.startswith(".") or not path.is_dir():
         return False
     return (path / MANIFEST).exists() or bool(_NAME.match(path.name))
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
-    """The summary that stands in the run, where it tells what the run's files tell; else None."""
+    """The summary in the run's directory if it belongs to the run's present manifest; else None."""
     manifest, fingerprint = read_manifest(path)
     if not manifest.get("finished_at"):
         return None
@@ -158,7 +158,7 @@ def _text(value: object) -> str:
 
 
 def _time(value: object) -> datetime | None:
-    """A moment of the manifest; one without a zone cannot be ordered among the others, so it is none."""
+    """A moment of the manifest; None without a time zone, since it cannot be ordered among others."""
     try:
         moment = datetime.fromisoformat(str(value))
         return moment.astimezone(UTC) if moment.tzinfo else None

@@ -1,4 +1,4 @@
-"""One process at a time writes the list; the kernel takes the claim back when a process ends."""
+"""A lock, so that one process at a time writes the list; the kernel releases it when a process ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: Seconds to wait for another process before going on without it: a page takes a second or two.
+#: Seconds to wait for another process before writing all the same: a page takes a second or two.
 PATIENCE_S = 20.0
 #: Seconds between two looks.
 PAUSE_S = 0.05
@@ -19,8 +19,8 @@ PAUSE_S = 0.05
 def locked(folder: Path, *, patience_s: float = PATIENCE_S) -> Iterator[None]:
     """Hold the folder while the list is made.
 
-    Where another process holds it for longer than `patience_s` (a stopped one, say), go on all the
-    same: the page is still written in one step, and the next report mends what it may lack.
+    If another process, a stopped one for instance, holds it for longer than `patience_s`, go on all the
+    same: the page is still replaced whole, and the next report adds what it misses.
     """
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -1,4 +1,4 @@
-"""The page of all runs, put into its template."""
+"""The page of all runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.index.trends import MOST_GROUPS, MOST_RUNS, Group
 from reports.pages.templating import rendered
 from reports.summary.figures import formatted
 
-#: What a verdict's cell shows beneath: for each scenario the keys of its figures, and how they are called.
+#: The figures below a verdict in its cell: for each scenario their keys and labels.
 BENEATH = {
     "account_setup": {"response_p50": "response", "lost_10": "lost at kill -9 of the app"},
     "account_sync": {"age_p99": "age p99"},
@@ -25,7 +25,7 @@ _CHOICES = {"no queue": "no queue needed", "neither": "neither is enough"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """The choice of one scenario in one run, and the two sides' figures that go with it."""
+    """The choice for one scenario in one run, with the figures of both sides."""
 
     choice: str
     lines: tuple[str, ...]
@@ -33,7 +33,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A run and its cells, one a scenario; None where the run was not asked for it."""
+    """A run and its cells, one for each scenario; None where the run did not measure it."""
 
     entry: Entry
     cells: tuple[Cell | None, ...]
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """A group with its figures drawn."""
+    """A group and its drawn figures."""
 
     group: Group
     figures: tuple[tuple[str, Markup], ...]
@@ -50,7 +50,7 @@ class Drawn:
 def html(
     found: Sequence[Entry | Unreadable], groups: Sequence[Group], *, where: Path, pairs: Sequence[str]
 ) -> str:
-    """The whole page of the folder `where`, with links to the `pairs` that stand side by side.
+    """Return the page of the folder `where`, with links to the pages of `pairs` of runs.
 
     The same entries give the same text.
     """
@@ -69,7 +69,7 @@ def html(
 
 
 def row(entry: Entry) -> Row:
-    """A run with what its cells say."""
+    """Return a run with its cells."""
     choices = dict(entry.choices)
     return Row(
         entry=entry,
@@ -99,7 +99,7 @@ def _line(entry: Entry, scenario: str, key: str, name: str) -> str:
 
 
 def _best(points: Sequence[Point], side: str) -> Point | None:
-    """The side's lowest figure over its policies, as the verdicts take it."""
+    """The side's lowest figure over its policies, which the verdicts take too."""
     return min((point for point in points if point.side == side), key=lambda point: point.value, default=None)
 
 

@@ -1,4 +1,4 @@
-"""The headline figures from run to run, within one machine and one profile: elsewhere they do not compare."""
+"""Headline figures from run to run, of one machine and one profile: others are not comparable."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reports.data.tables import Table
 from reports.index.entries import Entry, Point, Unreadable
 from reports.summary.figures import formatted, title
 
-#: The figures that are followed: key and scenario.
+#: The figures that have a trend: key and scenario.
 FOLLOWED = (
     ("response_p50", "account_setup"),
     ("caller_p50", "welcome_email"),
@@ -20,9 +20,9 @@ FOLLOWED = (
     ("lost_10", "account_setup"),
     ("pss", ""),
 )
-#: Runs of one trend, the newest; the table above has all.
+#: Most runs of one trend: the newest. The table above has all.
 MOST_RUNS = 60
-#: Machines and profiles that have their trend drawn, those with the newest run.
+#: Most pairs of machine and profile that have a trend: those with the newest runs.
 MOST_GROUPS = 4
 
 
@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
-    """One figure over the runs of a group, with the table of what is plotted."""
+    """One figure over the runs of a group, with a table of the plotted numbers."""
 
     slug: str
     key: str
@@ -68,7 +68,7 @@ class Group:
 
 
 def trends(found: Sequence[Entry | Unreadable]) -> list[Group]:
-    """A group for each machine and profile with two runs or more, that with the newest run first."""
+    """A group for each machine and profile with two runs or more; the one with the newest run first."""
     by: dict[tuple[tuple[str, ...], str], list[Entry]] = {}
     for entry in found:
         if isinstance(entry, Entry):
@@ -91,7 +91,7 @@ def _group(number: int, runs: list[Entry]) -> Group:
 
 
 def _trend(slug: str, key: str, scenario: str, runs: list[Entry]) -> Trend | None:
-    """The figure over the runs, or None where fewer than two of them have it."""
+    """The figure over the runs, or None if fewer than two of them have it."""
     own = [
         {
             (point.side, point.policy): point

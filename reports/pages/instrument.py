@@ -50,7 +50,7 @@ def instrument(run: Run) -> Instrument:
 
 
 def _truths(found: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """What the manifest tells of each truth: truth, figures, outcome and why."""
+    """The truths of the manifest: truth, figures, outcome and why."""
     if isinstance(listed := found.get("truths"), list):
         return [truth for truth in listed if isinstance(truth, Mapping)]
     return list(old_runs.truths(found))

@@ -1,4 +1,4 @@
-"""Which jobs of a block are drawn, and their labels: the gravest first, unharmed ones to fill up."""
+"""Select the jobs of a block that are drawn, the gravest first, then others to fill up; label them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from reports.data import formatting
 from reports.timelines.events import Event, Log
 from reports.timelines.histories import ACCOUNT_SYNC, GRAVITY, PROBE, History, finding, histories, response_ms
 
-#: What an owner's row is found to be: its runs are not jobs of which each ends in a class.
+#: The finding of an owner's row: its runs are not jobs, which each have a class.
 PERIODIC = "periodic"
-#: The findings in three tiers, each with the rows up to which it may fill a timeline: what breaks a
-#: promise, what a user would notice, and what happens to most jobs.
+#: Three tiers of findings, each with the number of rows up to which it may fill a timeline: what breaks a
+#: promise, what a user notices, and what happens to most jobs.
 GRAVE = frozenset({"lost", "stuck", "duplicated", "ghost", "unexpected"})
 LESSER = frozenset({"failed_visibly", "late", "cancelled"})
 ORDINARY = frozenset({"done_once", "refused", "unknown", PERIODIC})
 TIERS = ((GRAVE, 12), (LESSER, 8), (ORDINARY, 3))
-#: Errors told under a timeline, and letters of each.
+#: Most errors below a timeline, and most characters of each.
 MOST_ERRORS = 3
-ERROR_LETTERS = 160
-#: Findings whose row goes on to the end of the block: nothing more came.
+ERROR_LENGTH = 160
+#: Findings whose row continues to the end of the block, since nothing more came.
 OPEN_ENDED = frozenset({"lost", "stuck", PERIODIC})
 NS_PER_S = 1_000_000_000
 
-TOLD = {
+TEXTS = {
     "lost": "lost",
     "stuck": "stuck",
     "duplicated": "done {effects} times",
@@ -44,7 +44,7 @@ TOLD = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One job: its name without the block's, what became of it, and its events."""
+    """One job: its name without that of the block, its finding, and its events."""
 
     label: str
     finding: str
@@ -54,18 +54,18 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """The rows of one block, the window that shows them, and what is said beside them."""
+    """The rows of one block, the window that shows them, and the texts beside them."""
 
     rows: tuple[Row, ...]
     start_ns: int
     end_ns: int
     fault_ns: tuple[int, int] | None
     not_drawn: str
-    history: str  # of the gravest row, in words; empty where nothing befell it
+    history: str  # of the gravest row, in words; empty if its finding is an ordinary one
 
 
 def timeline(log: Log, *, block: str, scenario: str, deadline_ms: float) -> Timeline | None:
-    """The rows worth showing of a block's jobs of `scenario`; None where the log has none.
+    """Select the rows of a block's jobs of `scenario`; return None if the log has none.
 
     A job is late if its effect comes more than `deadline_ms` after it was due.
     """
@@ -92,14 +92,14 @@ def timeline(log: Log, *, block: str, scenario: str, deadline_ms: float) -> Time
 
 
 def fault_window(events: Iterable[Event]) -> tuple[int, int] | None:
-    """From the strike's beginning to its end; to the beginning again where the end is not there."""
+    """The beginning and the end of the strike; twice the beginning if the end is missing."""
     on = [int(event["t"]) for event in events if event["event"] == "fault_on"]
     off = [int(event["t"]) for event in events if event["event"] == "fault_off"]
     return (min(on), max([*on, *off])) if on else None
 
 
 def select_rows(rows: Sequence[Row], middle_ns: int) -> list[Row]:
-    """The rows of TIERS, tier by tier: the gravest first, and of these the nearest to the strike."""
+    """Select rows by TIERS: the gravest first, and of equals those nearest to the strike."""
     near = sorted(rows, key=lambda row: abs(row.history.first - middle_ns))
     kept: list[Row] = []
     for tier, most in TIERS:
@@ -111,7 +111,7 @@ def select_rows(rows: Sequence[Row], middle_ns: int) -> list[Row]:
 
 
 def _window(kept: Sequence[Row], fault: tuple[int, int] | None, over: int) -> tuple[int, int]:
-    """From the first event to the last; to the log's own end where a row waits for what never came."""
+    """From the first event to the last; to the end of the log if a row waits for what never came."""
     times = [t for row in kept for t in (row.history.first, row.history.last)] + list(fault or ())
     waits = any(row.finding in OPEN_ENDED for row in kept)
     start, end = min(times), max([*times, over] if waits else times)
@@ -119,7 +119,7 @@ def _window(kept: Sequence[Row], fault: tuple[int, int] | None, over: int) -> tu
 
 
 def describe_history(row: Row) -> str:
-    """All that the log has of a job, in words: `lost 12 crm: due +0 ms, submit +2 ms`."""
+    """Every event of a job in words: `lost 12 crm: due +0 ms, submit +2 ms`."""
     events = sorted((t, kind) for kind, times in row.history.times.items() for t in times)
     start = events[0][0]
     text = (f"{kind} +{(t - start) / 1e6:.0f} ms" for t, kind in events)
@@ -128,7 +128,7 @@ def describe_history(row: Row) -> str:
 
 def _job_row(history: History, block: str, deadline_ms: float) -> Row:
     found = finding(history, deadline_ms=deadline_ms)
-    text = TOLD[found].format(effects=len(history.times.get("effect", ())))
+    text = TEXTS[found].format(effects=len(history.times.get("effect", ())))
     where = history.failed_where if found == "failed_visibly" else history.held_where
     if found == "late":
         text += f", {formatting.seconds(response_ms(history) / 1000)}"
@@ -138,7 +138,7 @@ def _job_row(history: History, block: str, deadline_ms: float) -> Row:
 
 
 def _owner_row(history: History, block: str, over: int) -> Row:
-    """A periodic sync has no jobs that end: its owner's row shows every run until the block was `over`."""
+    """Return the row of an owner of a periodic sync, which shows every run until the block was `over`."""
     effects = history.times.get("effect", [])
     pause = max((after - before for before, after in pairwise([*effects, over])), default=math.nan)
     text = f"{len(effects)} runs, gap {formatting.seconds(pause / NS_PER_S)}"
@@ -159,7 +159,7 @@ def _not_drawn(rows: Sequence[Row], kept: Sequence[Row]) -> str:
 
 
 def errors(log: Log, scenario: str) -> tuple[str, ...]:
-    """The errors recorded by failed jobs, the most frequent first, each with its number of jobs."""
+    """The errors of failed jobs, the most frequent first, each with its number of jobs."""
     failed = (e for e in log.events if e["event"] == "failed" and e.get("scenario") == scenario)
     found = dict.fromkeys((str(e.get("job")), str(e.get("error", ""))) for e in failed)
     counted = Counter(error for job, error in found if error and PROBE not in job)
@@ -170,11 +170,11 @@ def errors(log: Log, scenario: str) -> tuple[str, ...]:
 
 
 def _plain(text: str) -> str:
-    """Without what no page can show: a log is what a process that was being killed wrote."""
+    """Replace characters that no page can show: a process that is being killed may write anything."""
     if text.isprintable():
         return text
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= ERROR_LETTERS else f"{text[: ERROR_LETTERS - 1]}…"
+    return text if len(text) <= ERROR_LENGTH else f"{text[: ERROR_LENGTH - 1]}…"

@@ -1,7 +1,7 @@
-"""The SVG of a timeline: small, in the page's own colours, with every kind of mark in one path.
+"""Draw a timeline as a small SVG in the colours of the page.
 
-A page holds a hundred of these, so nothing is drawn twice: coordinates are whole pixels, a kind's
-marks of all rows are one path, and the key is drawn once a page and used by every timeline.
+A page has a hundred of them, so each takes few bytes: coordinates are whole pixels, all marks of one kind are
+one path, and every timeline uses the one key of the page.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from reports.timelines.choice import OPEN_ENDED, Row, Timeline
 
-#: Pixels: of the whole, of the plot within it, of a row, and of what stands above the first row.
+#: Pixels: the width, the left and right ends of the plot, the height of a row, the space above the first.
 WIDTH = 520
 LEFT, RIGHT = 92, 386
 ROW = 12
@@ -21,18 +21,19 @@ HEAD = 18
 #: The key below the rows.
 KEY_HEIGHT = 34
 KEY_ID = "timeline-key"
-#: Pixels that a shaded fault is wide at least.
+#: Least width of a shaded fault, pixels.
 LEAST_SHADE = 2
-#: Seconds between the lines of the grid; the first that makes no more than GRID_LINES of them.
+#: Seconds between two lines of the grid: the first that makes at most GRID_LINES.
 STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 GRID_LINES = 6
-LABEL_LETTERS, TOLD_LETTERS = 16, 22
+#: Most characters of a label, and of the text beside a row.
+LABEL_LENGTH, TEXT_LENGTH = 16, 22
 NS_PER_S = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """How one kind of event is drawn, from where it happened on its row's line."""
+    """How one kind of event is drawn; the path begins at the event's place on its row."""
 
     style: str
     path: str
@@ -53,12 +54,12 @@ MARKS = {
 }
 #: Marks in each line of the key.
 KEY_COLUMNS = 5
-#: Findings told in the colour of a broken promise, beside their words.
+#: Findings in the colour of a broken promise.
 BROKEN = frozenset({"lost", "duplicated"})
 
 
 def svg(timeline: Timeline, *, title: str, description: str) -> Markup:
-    """The timeline as one `<svg>` with a title and a description for those who do not see it."""
+    """Return the timeline as one `<svg>`, with a title and a description for screen readers."""
     height = HEAD + ROW * len(timeline.rows) + KEY_HEIGHT
     parts = [
         f'<svg class="tl" role="img" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
@@ -73,7 +74,7 @@ def svg(timeline: Timeline, *, title: str, description: str) -> Markup:
 
 
 def key() -> Markup:
-    """The key to the marks, drawn once a page for all timelines to use; it shows nothing by itself."""
+    """Return the key to the marks, which all timelines of a page use; it shows nothing by itself."""
     step = WIDTH // KEY_COLUMNS
     places = [(9 + at % KEY_COLUMNS * step, 10 + at // KEY_COLUMNS * 15) for at in range(len(MARKS))]
     marks = [
@@ -96,7 +97,7 @@ def _fault(timeline: Timeline) -> Iterator[str]:
 
 
 def _grid(timeline: Timeline) -> Iterator[str]:
-    """Lines at whole steps, counted from the strike, or from the first event where there was none."""
+    """Lines at whole steps from the strike, or from the first event if there was none."""
     zero = timeline.fault_ns[0] if timeline.fault_ns else timeline.start_ns
     first, last = ((t - zero) / NS_PER_S for t in (timeline.start_ns, timeline.end_ns))
     widest = (last - first) / GRID_LINES
@@ -115,9 +116,9 @@ def _seconds(value: float) -> str:
 def _text(row: Row, number: int) -> str:
     y = HEAD + ROW * number + 10
     grave = ' class="b"' if row.finding in BROKEN else ""
-    text = escape(_cut(row.text, TOLD_LETTERS))
+    text = escape(_cut(row.text, TEXT_LENGTH))
     return (
-        f'<text y="{y}">{escape(_cut(row.label, LABEL_LETTERS))}</text>'
+        f'<text y="{y}">{escape(_cut(row.label, LABEL_LENGTH))}</text>'
         f'<text{grave} x="{RIGHT + 8}" y="{y}">{text}</text>'
     )
 
@@ -136,7 +137,7 @@ def _paths(timeline: Timeline) -> Iterator[str]:
 
 
 def _places(timeline: Timeline, event: str) -> Iterable[tuple[int, int]]:
-    """Where this kind of event happened, each pixel of a row once."""
+    """The places of this kind of event, each pixel of a row once."""
     for number, row in enumerate(timeline.rows):
         times = row.history.times.get(event, ())
         yield from ((x, _y(number)) for x in dict.fromkeys(_x(timeline, t) for t in times))

@@ -1,7 +1,7 @@
-"""The event log of one block, read for drawing: what cannot be read is left out and told.
+"""Read the event log of one block for drawing; report and leave out what cannot be read.
 
-The checker refuses a damaged log, because a verdict rests on it; a picture does not, so here every
-whole line is used. `bench` writes the files (`bench.schema`: `events-<block>.jsonl`).
+The checker refuses a damaged log, because a verdict rests on it. No verdict rests on a picture, so every
+whole line is used here. `bench` writes the files (`bench.schema`: `events-<block>.jsonl`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: One event: `t` in monotonic nanoseconds, `event`, and what else its line holds.
+#: One event: `t` in monotonic nanoseconds, `event`, and the other fields of its line.
 Event = dict[str, Any]
 #: Nanoseconds beyond which a time is a broken number: 300 years.
 LATEST_NS = 2**63
@@ -20,7 +20,7 @@ LATEST_NS = 2**63
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Log:
-    """The events of a block by time, and what could not be read of them, or nothing."""
+    """The events of a block by time, and what could not be read; empty for nothing."""
 
     events: tuple[Event, ...]
     problem: str
@@ -38,7 +38,7 @@ def any_beside(directory: Path, blocks: Iterable[str]) -> bool:
 
 
 def read(directory: Path, block: str) -> Log:
-    """The log of `block`; never raises: an absent or empty file is a log without events and its reason."""
+    """Return the log of `block`. Never raise: for an absent or empty file return no events and the reason."""
     name = file_name(block)
     if Path(name).name != name:  # a block's name comes from a table, and must not lead elsewhere
         return Log(events=(), problem=f"{block} is no name of a block")
@@ -64,7 +64,7 @@ def _problem(name: str, written: int, events: int) -> str:
 
 
 def _values(lines: Sequence[bytes]) -> list[Any]:
-    """The value of each line, None where it is cut."""
+    """The value of each line; None for one that is cut off."""
     try:
         found: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")  # several times faster than each alone
     except (ValueError, RecursionError):
@@ -80,7 +80,7 @@ def _value(line: bytes) -> Any:
 
 
 def _event(value: Any) -> Event | None:
-    """A line's value as an event, or None where it is none."""
+    """A line's value as an event, or None if it is not one."""
     if not isinstance(value, dict) or not isinstance(value.get("event"), str):
         return None
     t = value.get("t")

@@ -1,8 +1,7 @@
-"""What became of each job of a block, from its events: one class a job, and what else is to be told.
+"""What became of each job of a block, from its events.
 
-The counts of the report are the checker's (`failures.csv`); this sorts the same events in the same
-way (the table in `bench.measures.faults.failure`) to find the jobs that belong to a count. A test holds
-the two against each other.
+The counts of the report come from the checker (`failures.csv`). This module sorts the same events by the same
+rules (the table in `bench.measures.faults.failure`) to find the jobs of each count. A test compares the two.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from reports.timelines.events import Event
 ACCOUNT_SETUP = "account_setup"
 ACCOUNT_SYNC = "account_sync"
 WELCOME_EMAIL = "welcome_email"
-#: The jobs that a request stands for, by what stands behind the user's id in their names.
+#: The jobs of a request: the ends of their names, after the user's id.
 PARTS = {ACCOUNT_SETUP: ("/crm", "/fulfillment"), WELCOME_EMAIL: ("/email",)}
-#: Within the names of the jobs that only tried whether the side was up; no count holds them.
+#: In the names of jobs that only test whether the side is up; no count includes them.
 PROBE = "-probe-"
-#: The lowest HTTP status that tells a client no.
+#: The lowest HTTP status that is an error.
 FIRST_ERROR_STATUS = 400
 #: Where a job that was given up waits for a person.
 DEAD_SET = "dead set"
 NS_PER_MS = 1_000_000
 
-#: What a job can be found to be, gravest first.
+#: The findings of a job, gravest first.
 GRAVITY = (
     "lost",
     "stuck",
@@ -54,7 +53,7 @@ class History:
 
     @property
     def first(self) -> int:
-        """When the job was due; where no plan is kept, its first event."""
+        """When the job was due; without a plan, its first event."""
         return min(self.times.get("due") or (times[0] for times in self.times.values()))
 
     @property
@@ -64,7 +63,7 @@ class History:
 
 
 def histories(events: Sequence[Event], scenario: str) -> list[History]:
-    """Every job of the scenario but the probes, in the order of first mention."""
+    """Every job of the scenario but the probes, in the order of their first events."""
     found: dict[str, History] = {}
     for event in events:
         if event.get("scenario") == scenario:
@@ -74,7 +73,7 @@ def histories(events: Sequence[Event], scenario: str) -> list[History]:
 
 
 def finding(history: History, *, deadline_ms: float) -> str:
-    """The gravest of what the job was found to be, one of GRAVITY; late is over `deadline_ms` after due."""
+    """Return the gravest finding of the job, one of GRAVITY; late is over `deadline_ms` after due."""
     effects = len(history.times.get("effect", ()))
     if not {"submit", "request"} & history.times.keys():
         return "unexpected" if effects else "unknown"

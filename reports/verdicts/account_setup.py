@@ -115,9 +115,9 @@ def condition_of(choice: Choice, noun: str) -> str:
 
 
 def mark(side: str, ends: Sequence[Losses], noun: str = "job") -> SideMark:
-    """Whether a side kept what was exposed at the endings, by its worst; of equals a kill is told.
+    """Whether a side kept the exposed jobs, by its worst ending; of equals a kill is taken.
 
-    Beside it stand the late and stuck at that ending, and its other kills, so that sides can be compared.
+    The mark also has the late and stuck jobs at that ending, and the side's other kills, for comparison.
     """
     state = durability(ends, side) or "unknown"
     worst = max(ends, key=lambda losses: (_share(losses), losses.fault in NEEDED[side], losses.exposed))

@@ -1,4 +1,4 @@
-"""What is another in the two runs beside their figures: what was asked for, where, and with what."""
+"""Differences of two runs other than their figures: plan, machine and versions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reports.data import formatting, rerun_commands
 from reports.data.run import Run
 from reports.versus.two_runs import Pair
 
-#: Fields of the manifest, in the order in which a reader asks: what changes a figure comes first.
+#: Fields of the manifest, those that change a figure most first.
 FIELDS = (
     "git",
     "versions",
@@ -23,13 +23,13 @@ FIELDS = (
     "broker",
     "schema",
 )
-#: What is another at every moment of one machine, and so tells no two machines apart.
+#: What differs from moment to moment on one machine, and so says nothing about two.
 PASSING = ("machine: load_before",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One thing that both manifests may tell."""
+    """One field of both manifests; a dash where a manifest does not have it."""
 
     what: str
     a: str
@@ -37,12 +37,12 @@ class Fact:
 
     @property
     def differs(self) -> bool:
-        """Whether it is another in the two runs."""
+        """Whether the two runs differ in it."""
         return self.a != self.b
 
 
 def facts(pair: Pair) -> list[Fact]:
-    """Every such thing that one of the runs tells, in the order of `FIELDS`."""
+    """Every such field of either run, in the order of `FIELDS`."""
     text = [dict(_fields(run)) for run in (pair.a, pair.b)]
     names = dict.fromkeys(name for one in text for name in one)
     ordered = sorted(names, key=lambda name: FIELDS.index(name.partition(":")[0]))

@@ -17,7 +17,7 @@ _CHOICES = {"no queue": "no queue needed", "neither": "neither is enough"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """What each run chose for one scenario; empty where it was not asked for."""
+    """The choice of each run for one scenario; empty where it was not measured."""
 
     scenario: str
     a: str

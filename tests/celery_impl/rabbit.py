@@ -56,13 +56,11 @@ def _node(tmp_path_factory: pytest.TempPathFactory, _rabbitmq_at_hand: None) -> 
 @pytest.fixture
 def rabbitmq(_node: Node) -> Node:
     """The session's node, running and empty whatever the test before did to it."""
-    if not _node._answers():
-        _node.kill()
-        _node.launch()
     try:
         _empty(_node)
-    except amqp.AMQPError:
-        # A kill amid a declaration may leave a quorum queue that is listed and cannot be opened, for good.
+    except (OSError, amqp.AMQPError):
+        # It was killed, or a kill during a declaration has left a quorum queue that cannot be opened.
+        # A node that begins anew is up sooner than one that recovers what it had.
         _node.begin_anew()
     pools.reset()  # they are the process's, and know of queues that were declared in the test before
     return _node

@@ -1,7 +1,7 @@
-"""Fault 38: a schedule of its own for each of many users.
+"""Fault 38: each of many users has a schedule.
 
-10,000 syncs a second are beyond two cores on any side (400 stopped the app that hosts the in-process
-side): here they are fewer, and the share of them that reaches the node within a tenth of a second is told.
+10,000 syncs a second are too many for two cores on any side (400 stopped the app that hosts the in-process
+side). Here are fewer; the checker reports the share that reaches the node within a tenth of a second.
 """
 
 from __future__ import annotations

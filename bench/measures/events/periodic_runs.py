@@ -1,8 +1,7 @@
 """The runs of a periodic sync: which end belongs to which start.
 
-All runs of an owner share one job name, so they are told apart by their attempt number where
-the side counts it, and otherwise by order: an end (done, cancelled, raised) belongs to the
-earliest start that has none.
+All runs of an owner share one job name. Where the side counts attempts, their number identifies a run;
+elsewhere the order does: an end (done, cancelled, raised) belongs to the earliest start without one.
 """
 
 from __future__ import annotations

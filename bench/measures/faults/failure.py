@@ -53,7 +53,7 @@ Verdict = Literal["held", "broken", "unknown"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """One scenario of one fault block. Each mapping goes from a name to the jobs that bear it."""
+    """One scenario of one fault block. Each mapping has the jobs of each name."""
 
     acceptance: dict[str, tuple[str, ...]]
     classes: dict[str, tuple[str, ...]]

@@ -168,7 +168,7 @@ def _sheet(found: list[Curve], hiccup: float) -> Sheet:
 
 
 def _names(found: list[Curve]) -> list[labels.Label]:
-    """A name for each curve at a share of its own, the slowest lowest, so that leads stay level."""
+    """A label for each curve, each at another share, the slowest lowest, so that leader lines stay level."""
     slowest_first = sorted(found, key=lambda curve: -float(np.median(curve.finished_ms)))
     names = []
     for place, curve in enumerate(slowest_first, 1):

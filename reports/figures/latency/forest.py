@@ -38,7 +38,7 @@ def forests(run: Run) -> list[canvas.Figure]:
 
 
 def against_task(comparisons: list[Comparison]) -> list[Comparison]:
-    """Those with in-process, told so that it is the baseline, by metric and then as the table has them."""
+    """The comparisons with in-process as the baseline, by metric, then in the order of the table."""
     turned = [item.flipped() if item.side == TASK else item for item in comparisons]
     kept = [item for item in turned if item.baseline == TASK and item.metric in SHOWN]
     return sorted(kept, key=lambda item: (SHOWN.index(item.metric), item.quantile, _place(item.side)))

@@ -131,7 +131,7 @@ def missing(ticks: pd.DataFrame) -> list[float]:
 
 
 def _moment(at: pd.Series[float], ticks: pd.DataFrame) -> pd.Series[float]:
-    """The moment that each time is drawn at: a second of its own, or one that it shares in a long run."""
+    """The moment at which each time is drawn: its second, or in a long run one for several seconds."""
     width = max(1.0, float(ticks["at"].max()) / MOST_MOMENTS)
     return ((at / width + NEARLY) // 1) * width
 

@@ -25,13 +25,12 @@ WORLDS = (
 )
 #: The plans that each of them makes: a profile and a seed.
 ASKED = (*((profile, 7) for profile in sorted(PROFILES)), ("quick", 8))
-#: Prints what a run would do, and the whole load of every latency round and every fault block, for each
-#: profile and seed; a zero byte ends each.
+#: Prints what a run would do, with the moment and a hash of the load of every fault block, and the load of a
+#: latency round, for each profile and seed; a zero byte ends each.
 PROGRAM = """
 import sys
 from pathlib import Path
 from bench.plan.run_plan import make_run_plan
-from bench.plan import strikes
 from bench.plan.run_request import make_run_request
 from bench.load.load_plan import make_load_plan
 from bench.plan.plan_file import planned
@@ -43,8 +42,6 @@ for name, number in zip(sys.argv[1::2], sys.argv[2::2]):
     request = make_run_request(ScenarioSubject, profile=profile, seed=seed, **asked)
     run_plan = make_run_plan(request)
     sys.stdout.write(planned(request, run_plan))
-    for spec in run_plan.faults:
-        sys.stdout.write(strikes.strike_plan(spec, seed, request.subject).plan.to_json())
     rates = {"welcome_email": profile.rate, "account_setup": profile.rate}
     sys.stdout.write(make_load_plan(seed=seed, prefix="r00", rates=rates, seconds=9.0, owners=3).to_json())
     sys.stdout.write("\\0")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -363,27 +364,16 @@ def wait_for(run: subprocess.Popen[str], look: Callable[[], Any]) -> None:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "number",
+    ("number", "beside"),
     [
-        pytest.param(signal.SIGINT, id="ctrl-c"),
-        pytest.param(signal.SIGKILL, id="kill -9", marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, "cold", id="ctrl-c"),
+        pytest.param(signal.SIGKILL, "fault", id="kill -9", marks=pytest.mark.slow),
     ],
 )
 def test_a_run_that_was_cut_off_is_resumed_to_the_result_of_one_that_was_not(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, number: signal.Signals, beside: str
 ) -> None:
-    words = (
-        "--profile",
-        "smoke",
-        "--seed",
-        "7",
-        "--out",
-        "results",
-        "--measure",
-        "latency",
-        "--measure",
-        "fault",
-    )
+    words = shlex.split(f"--profile smoke --seed 7 --out results --measure latency --measure {beside}")
     first = run_program(tmp_path, "--side", "inprocess", "--side", "inline", *words)
     whole = "events-r00-inprocess.jsonl"
     wait_for(first, lambda: list(tmp_path.glob(f"results/*/{whole}")))
@@ -410,7 +400,7 @@ def test_a_run_that_was_cut_off_is_resumed_to_the_result_of_one_that_was_not(
     assert (path / whole).read_bytes() == events, "what was whole is as it was"
     blocks = pd.read_csv(path / "blocks.csv")["block"].tolist()
     made = json.loads(plan)
-    assert sorted(blocks) == sorted([*made["latency"], *made["faults"]])
+    assert sorted(blocks) == sorted([*made["latency"], *made["further"], *made["faults"]])
     jobs = pd.read_csv(path / "jobs.csv")
     assert len(set(jobs.groupby("block")["job"].count())) == 1, "each side was offered the same load"
     assert not jobs.duplicated(["block", "job"]).any()

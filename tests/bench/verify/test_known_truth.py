@@ -44,6 +44,7 @@ TINY = verify.Size(
     aa_s=8.0,
     tries=1,
     drifts=("truth-drift", "truth-drift-plain"),
+    stalls=1,
 )
 MS = 1_000_000
 #: What a busy machine may add to the quickest of some ninety jobs, ms; the truth is 50.

@@ -130,7 +130,7 @@ def test_a_rate_is_in_requests_a_second_as_the_figures_of_load_are(run: Path) ->
     found = answer(run, "rate", "50")
     assert found.short == "50 requests a second"
     assert [item.text for item in found.evidence] == [
-        "in-process got at most 80.0 requests a second done; room is up to 80 %"
+        "in-process got at most 80 requests a second done; room is up to 80 %"
     ]
 
 

@@ -55,7 +55,7 @@ def texts(svg: ElementTree.Element) -> list[str]:
 def test_each_fate_is_found_and_told_in_its_row(found: str) -> None:
     rows = timeline_of(fate("7/crm", 2, found)).rows
     assert [row.finding for row in rows] == [found]
-    assert choice.TOLD[found].partition(" {")[0] in rows[0].text
+    assert choice.TEXTS[found].partition(" {")[0] in rows[0].text
 
 
 @PATIENT
@@ -136,7 +136,7 @@ def test_errors_are_told_once_with_the_number_of_jobs_and_are_cut() -> None:
     failed = [event("failed", 3, f"{number}/crm", error="x" * 300) for number in range(3)]
     submitted = [event("submit", 1, f"{number}/crm") for number in range(3)]
     [error] = choice.errors(log_of(submitted, failed), SCENARIO)
-    assert error == "x" * (choice.ERROR_LETTERS - 1) + "… (3 jobs)"
+    assert error == "x" * (choice.ERROR_LENGTH - 1) + "… (3 jobs)"
 
 
 def test_a_periodic_sync_has_a_row_an_owner_with_its_runs_and_its_longest_gap() -> None:

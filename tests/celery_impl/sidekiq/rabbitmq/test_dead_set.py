@@ -223,12 +223,6 @@ def test_a_set_that_somebody_declared_otherwise_is_not_touched(rabbit_lab: Any, 
         dead.size()
 
 
-def test_a_broker_that_is_away_is_kombus_error(rabbit_lab: Any, dead: DeadSet) -> None:
-    rabbit_lab.node.kill()
-    with pytest.raises(OperationalError):
-        dead.size()
-
-
 def test_a_broker_that_falls_silent_is_kombus_error_and_no_hang(
     rabbit_lab: Any, rabbit: Any, dead: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -272,3 +266,9 @@ def test_the_commands_look_and_act_on_the_dead_set_and_refuse_the_rest_by_one_li
     refused = cli(rabbit_lab, "retries")
     assert (refused.returncode, refused.stderr.count("\n")) == (os.EX_CONFIG, 1)
     assert refused.stderr.startswith("sidekiq: RetrySet does not work on RabbitMQ: retries wait")
+
+
+def test_a_broker_that_is_away_is_kombus_error(rabbit_lab: Any, dead: DeadSet) -> None:
+    rabbit_lab.node.kill()
+    with pytest.raises(OperationalError):
+        dead.size()

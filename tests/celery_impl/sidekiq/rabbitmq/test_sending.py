@@ -72,13 +72,6 @@ def test_a_silent_broker_refuses_within_the_bound_and_serves_again_afterwards(
     rabbit_lab.eventually(lambda: _sent(rabbit, "after", options))
 
 
-def test_a_broker_that_is_gone_refuses_the_first_time_and_the_second(rabbit_lab: Any, rabbit: Any) -> None:
-    rabbit.note.delay("a")
-    rabbit_lab.node.kill()
-    refused(lambda: rabbit.note.delay("b"))
-    refused(lambda: rabbit.note.delay("b"))
-
-
 def test_with_a_buffer_jobs_are_kept_while_the_broker_is_silent_and_sent_in_order(rabbit_lab: Any) -> None:
     rabbit = rabbit_lab.sample(SAMPLE_BUFFER="3")
     rabbit.note.delay("first")
@@ -237,3 +230,10 @@ def _sent(rabbit: Any, job: str, options: dict[str, Any]) -> bool:
     except (OperationalError, amqp.AMQPError):
         return False
     return True
+
+
+def test_a_broker_that_is_gone_refuses_the_first_time_and_the_second(rabbit_lab: Any, rabbit: Any) -> None:
+    rabbit.note.delay("a")
+    rabbit_lab.node.kill()
+    refused(lambda: rabbit.note.delay("b"))
+    refused(lambda: rabbit.note.delay("b"))

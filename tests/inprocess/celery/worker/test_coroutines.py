@@ -151,7 +151,7 @@ def test_on_the_apps_own_loop_results_are_awaited(app: Any, make: Make) -> None:
         return await result(add.delay(x, 1)) * 10
 
     async def main() -> None:
-        async with run_in_process(app) as run:
+        async with run_in_process(app, grace_s=0) as run:  # one job waits for 1000 s
             assert run.tree.loop is asyncio.get_running_loop()
             assert await result(add.delay(1, 2)) == 3
             assert await result(nested.delay(4), timeout_s=PATIENCE_S) == 50
