@@ -26,6 +26,7 @@ from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.lease.holder import ending, stopping
 from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.memory.store import memory_store
+from celery_impl.sidekiq.redis.transport import ETA_PROPERTY
 from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -38,7 +39,10 @@ class SidekiqRequest(Request):
     """A job in the worker's main process."""
 
     task: SidekiqTask
-    _context: Any  # private to Celery, pinned by a test
+    # Private to Celery, pinned by a test.
+    _context: Any
+    _eta: Any
+    _request_dict: dict[str, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Celery derives a faster class for each task, with an `on_success` of its own."""
@@ -54,11 +58,19 @@ class SidekiqRequest(Request):
                 raise InvalidTaskError("its arguments are no list and mapping")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+        if self._eta is None:  # it has waited in the sets; the job sees it all the same
+            self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
-        """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
-        if not soft:
+        """Bury a job that the hard time limit has killed; Celery then acknowledges it.
+
+        With `acks_on_failure_or_timeout=False` Celery gives it back, so it is buried only when it has cost
+        its third process.
+        """
+        if not soft and (self._is_acknowledged_at_timeout() or self._deaths() >= POISON_DEATHS):
             self._bury(TimeLimitExceeded(timeout))
+            if not self._is_acknowledged_at_timeout():
+                self.acknowledge()
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
@@ -71,6 +83,10 @@ class SidekiqRequest(Request):
             self._bury(error)
             self.acknowledge()
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def _is_acknowledged_at_timeout(self) -> bool:
+        task: Any = self.task  # Celery 5.7 has an option for time-outs alone
+        return bool(getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout))
 
     def acknowledge(self) -> None:
         """As Celery's, and to the lease at once."""
