@@ -105,7 +105,7 @@ PROFILES = {
         ),
         Profile(
             name="quick",
-            latency_s=3.0,
+            latency_s=2.8,
             repetitions=4,
             spares=1,
             drift_s=10.0,
