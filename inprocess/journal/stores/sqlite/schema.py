@@ -47,9 +47,15 @@ create table journal_tick (name text primary key, last integer not null);
 }
 
 
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Whether the database has a journal's tables."""
+    found = connection.execute("select 1 from sqlite_master where name = 'journal_meta'").fetchone()
+    return found is not None
+
+
 def is_current(connection: sqlite3.Connection, app: str | None) -> bool:
     """Whether there is nothing to do for `migrate`. Takes no lock."""
-    if not _is_there(connection):
+    if not has_tables(connection):
         return False
     found = connection.execute("select version, oldest_writer, app from journal_meta").fetchone()
     version, oldest_writer, owner = found
@@ -70,7 +76,7 @@ def migrate(connection: sqlite3.Connection, app: str | None, where: str) -> None
     """
     version, oldest_writer, owner = (
         connection.execute("select version, oldest_writer, app from journal_meta").fetchone()
-        if _is_there(connection)
+        if has_tables(connection)
         else (0, 0, None)
     )
     if oldest_writer > VERSION:
@@ -90,8 +96,3 @@ def migrate(connection: sqlite3.Connection, app: str | None, where: str) -> None
         connection.execute("update journal_meta set version = ?, oldest_writer = ?", (VERSION, OLDEST_WRITER))
     if app is not None and owner is None:
         connection.execute("update journal_meta set app = ?", (app,))
-
-
-def _is_there(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("select 1 from sqlite_master where name = 'journal_meta'").fetchone()
-    return found is not None
