@@ -3,8 +3,9 @@
     .venv/bin/python -m pytest bench/micro/test_journal.py --benchmark-enable
 
 One run, in turns, in one folder, with a sync at each commit. A turn is one of each way; medians are over the
-turns. huey and DBOS are measured where they are installed (`pip install huey==3.5.4 dbos==3.4.0`), each as
-its own documentation sets it up, on jobs that do nothing; the journal has a codec and telemetry on.
+turns. huey and DBOS are measured where they are installed, in `.cache/peers` or beside us (`pip install
+--target .cache/peers huey==3.5.4 dbos==3.4.0`), each as its own documentation sets it up, on jobs that do
+nothing; the journal has a codec and telemetry on.
 """
 
 from __future__ import annotations
@@ -375,7 +376,7 @@ async def _measured(work: Coroutine[Any, Any, float]) -> float:
 @pytest.mark.parametrize("way", ["journal", "huey, 1 workers", "huey, 4 workers", "DBOS"])
 def test_drain(benchmark: BenchmarkFixture, drains: Samples, way: str) -> None:
     if way not in drains:
-        pytest.skip("not installed: pip install huey==3.5.4 dbos==3.4.0")
+        pytest.skip("not installed: pip install --target .cache/peers huey==3.5.4 dbos==3.4.0")
     benchmark.extra_info["longest callback, ms of CPU"] = drains["held"][-1] * 1e3
     benchmark.extra_info["jobs a second"] = DRAINED / median(drains[way])
     replay(benchmark, drains[way])

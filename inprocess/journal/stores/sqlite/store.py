@@ -26,7 +26,12 @@ from inprocess.journal.model.errors import HolderLostError, JournalRefusedError,
 from inprocess.journal.model.job import NewJob, Row, State
 from inprocess.journal.model.store import Transaction
 from inprocess.journal.stores.sqlite import statements as sql
-from inprocess.journal.stores.sqlite.database_file import check_place, path_of, translated
+from inprocess.journal.stores.sqlite.database_file import (
+    check_place,
+    path_of,
+    translated,
+    warn_of_version,
+)
 from inprocess.journal.stores.sqlite.holder_locks import HolderLocks, holder_locks
 from inprocess.journal.stores.sqlite.schema import has_tables, is_current, may_write, migrate
 
@@ -96,6 +101,7 @@ class SQLiteStore:
         if self._opened is not None:
             return
         check_place(self.path)
+        warn_of_version()
         with translated(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False
