@@ -16,7 +16,7 @@ of several replicas, by a file, Redis or PostgreSQL.
 callers that have none, `asgi` ties a tree to an ASGI app; `around_every_job` and
 `inprocess.integrations` give jobs what Flask and Django set up around requests.
 
-**Find and watch.** `whereis`, `Registry`; `sys` inspects any server, `snapshot` the whole tree;
+**Find and watch.** `whereis`, `Registry`; `sys` inspects any server or supervisor, `snapshot` the whole tree;
 `telemetry` reports events; `redact` keeps secrets out of crash logs. A watchdog names what blocks the
 loop for longer than 2 s (`set_watchdog`).
 

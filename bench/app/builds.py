@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from bench.app import inline, planted
 from bench.app.planted.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
+#: The variable that names another host of the in-process build than a lifespan, see `other_hosts`.
+HOST_VARIABLE = "QUEUE_OR_TASK_HOST"
 #: The place of an in-process job that has not ended.
 IN_MEMORY = "memory"
 #: The package of each side.
@@ -62,7 +65,10 @@ _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Ma
 def _inprocess() -> _Host:
     from inprocess import application  # late: each side imports its own build alone
 
-    return application.lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
+    if os.environ.get(HOST_VARIABLE):
+        application.home()  # the tree on a runtime, from the import of the app on
+    lifespan = _nothing if os.environ.get(HOST_VARIABLE) else application.lifespan
+    return lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
 
 
 def _celery() -> _Host:

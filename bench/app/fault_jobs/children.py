@@ -15,8 +15,8 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 from scenarios import jobs, ledger
 from scenarios.contract import RefusedError
 
-#: Where a kind of job runs by default, other than in a thread: the CPU hog blocks the loop on purpose.
-PLACES: dict[str, Isolation] = {"hog": "loop"}
+#: Where a kind of job runs by default, other than in a thread: these block the loop on purpose.
+PLACES: dict[str, Isolation] = {"hog": "loop", "gil": "loop"}
 
 
 def submit(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
