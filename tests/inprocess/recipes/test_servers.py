@@ -21,14 +21,14 @@ SERVED = [
 ]
 
 
-#: Variants of what other tests try as well.
-SECOND = ("uvicorn app:app --port 8000", "gthread --threads 4", "flask run --port 8000", "--noreload")
+#: One command of each server. The others are `slow`, since each takes some seconds.
+FIRST = ("uvicorn app:app --port 8000 --workers 2", "--preload", "flask run --debug --port 8000")
 
 
 def tried(*, watched: bool) -> list[Any]:
     """The commands whose files are watched, or the others."""
     return [
-        pytest.param(heading, command, marks=[pytest.mark.slow] if command.endswith(SECOND) else [])
+        pytest.param(heading, command, marks=[] if command.endswith(FIRST) else [pytest.mark.slow])
         for heading, command in SERVED
         if watches(command) == watched
     ]
