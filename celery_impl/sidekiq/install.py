@@ -253,6 +253,7 @@ def _bound(app: Celery, within_s: float) -> None:
 def _use_transport(app: Celery, wanted: bool | None) -> None:  # noqa: FBT001 - as Sidekiq takes it
     if is_in_memory(app):
         keep_in_memory(app)
+        lease_transport.register()  # for a URL that the app gets later
         return
     scheme, _, rest = _broker_url(app).partition("://")
     if scheme in LEASE_SCHEMES:

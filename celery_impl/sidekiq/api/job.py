@@ -58,7 +58,7 @@ class Job:
             for name, value in (self.kwargs or {}).items()
         ]
         shown = "…" if self.args is None else ", ".join(args)
-        retries = f", {self.count} retries" if self.count else ""
+        retries = f", {self.count} {'retry' if self.count == 1 else 'retries'}" if self.count else ""
         error = f", {self.error_class}: {self.error_message}" if self.error_class else ""
         return f"<Job {self.task}({shown}) [{self.id}] of queue {self.queue}{retries}{error}>"
 
