@@ -44,7 +44,7 @@ done; exit $$ended
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
+.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-journal soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,7 +70,7 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (it says first how long: about two hours; `make resume` continues it)
+bench-full: ## Measure what may be quoted (it says first how long: about two and a half hours; `make resume` continues it)
 	@$(MAKE) bench PROFILE=full
 
 resume: $(STAMP) ## Continue a run that was interrupted (RUN=results/latest)
@@ -82,13 +82,13 @@ smoke: ## Measure for under a minute: does every stage work?
 
 bench-micro: $(STAMP) ## Time small steps of the runtime, as ratios within one run
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
+	$(BIN)/python -m pytest bench/micro -o addopts= -p no:asyncio --import-mode=importlib --benchmark-only $(ARGS)
 
 verify-instrument: $(STAMP) ## Put known errors through the harness, and see that it reports them (six minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task verify $(ARGS)
 
-soak: soak-properties soak-inprocess soak-sidekiq ## Run for an hour with crashes: nothing grows, nothing is lost
+soak: soak-properties soak-inprocess soak-journal soak-sidekiq ## Run for an hour with crashes: nothing grows, nothing is lost
 
 soak-properties: $(STAMP) ## Every property test with new random examples, ROUNDS times; a failure is kept in .hypothesis
 	@mkdir -p $(TMPDIR)
@@ -99,6 +99,10 @@ soak-properties: $(STAMP) ## Every property test with new random examples, ROUND
 soak-inprocess: $(STAMP) ## Run the in-process runtime with crashes (a quarter of an hour)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.inprocess_soak $(ARGS)
+
+soak-journal: $(STAMP) ## Kill one of two processes that share a journal 200 times, at random and at planted points
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m bench.soak.journal_soak $(ARGS)
 
 soak-sidekiq: $(STAMP) ## Kill a child, the worker or the broker 150 times under load
 	@mkdir -p $(TMPDIR)

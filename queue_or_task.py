@@ -24,6 +24,7 @@ PACKAGES: tuple[str, ...] = ("scenarios", "inprocess", "celery_impl", "bench", "
 #: Exit code for an error that the caller can fix.
 EXIT_USAGE = 2
 INSTALL = "pip install 'queue-or-task[bench]'"
+INSTALL_JOURNAL = "pip install 'queue-or-task[journal]'"
 
 
 class OwnPackages:
@@ -63,14 +64,21 @@ def __getattr__(name: str) -> object:
 def main() -> None:
     """Run the command line; without its dependencies, say in one line how to install them."""
     sys.meta_path.insert(0, OwnPackages())
+    is_journal = sys.argv[1:2] == ["journal"]
     try:
-        from bench.cli import commands  # late: needs the finder, and the dependencies of `bench`
+        if is_journal:  # of an app that runs in production, where nothing else is installed
+            from inprocess.journal.cli import journal  # late: needs the finder, and click
 
-        commands.main(prog_name="queue-or-task")
+            journal(sys.argv[2:], prog_name="queue-or-task journal")
+        else:
+            from bench.cli import commands  # late: needs the finder, and the dependencies of `bench`
+
+            commands.main(prog_name="queue-or-task")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in PACKAGES:
             raise
-        sys.stderr.write(f"queue-or-task: {error.name} is not installed: {INSTALL}\n")
+        install = INSTALL_JOURNAL if is_journal else INSTALL
+        sys.stderr.write(f"queue-or-task: {error.name} is not installed: {install}\n")
         sys.exit(EXIT_USAGE)
 
 

@@ -4,7 +4,7 @@
 - `account_sync`: a GenServer that starts and stops the owners' servers, one request after the other;
   those servers; and their runs. Where QUEUE_OR_TASK_SYNC_LEASE names a file, servers and runs are `Leased`:
   of several replicas of the app on one host, the one that holds the file's lock ticks for all owners that
-  it was asked for.
+  it was asked for. Where QUEUE_OR_TASK_SYNC_STATE names a file, the servers keep their last ticks in it.
 
 The scenarios' public functions are in `account_setup`, `account_sync` and `welcome_email`.
 """
@@ -25,6 +25,7 @@ from inprocess.supervision.leases.file import FileLease
 from inprocess.supervision.leases.leased import Leased
 from inprocess.supervision.periodic.periodic import Periodic
 from inprocess.supervision.periodic.policies import Misfire, Overlap
+from inprocess.supervision.periodic.tick_stores.file import FileTickStore
 from inprocess.supervision.periodic.work_then_rearm import FixedDelay
 from inprocess.supervision.servers.gen_server import GenServer
 from inprocess.supervision.supervisors.supervisor import ChildSpec, Supervisor
@@ -48,8 +49,10 @@ MAX_CHILDREN = 10_000
 SYNC, RUNS, SERVERS = "account_sync", "account_sync.runs", "account_sync.servers"
 #: Name of the process that runs the sync in one of several replicas, and the variable with its lock file.
 LEASED, LEASE_VARIABLE = "account_sync.lease", "QUEUE_OR_TASK_SYNC_LEASE"
-#: Seconds between two syncs of an owner.
-INTERVAL_S = 1.0
+#: Seconds between two syncs of an owner, and the variable with another number of them.
+INTERVAL_S, INTERVAL_VARIABLE = 1.0, "QUEUE_OR_TASK_SYNC_INTERVAL_S"
+#: The variable with the file in which the owners' servers keep their last ticks over restarts of the app.
+STATE_VARIABLE = "QUEUE_OR_TASK_SYNC_STATE"
 #: The options of `Periodic` for each anchored policy.
 _ANCHORED: Final[Mapping[str, _Options]] = {
     "anchored": {},
@@ -61,12 +64,20 @@ _ANCHORED: Final[Mapping[str, _Options]] = {
 def child_specs() -> list[ChildSpec]:
     """Return the specs of the processes, in the order of their start."""
     setup = ChildSpec(SETUP, partial(TaskSupervisor.start, name=SETUP, max_children=MAX_CHILDREN))
+    return [setup, *sync_specs()]
+
+
+def sync_specs(lease: str | None = None, ticking: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
+    """Return the specs of the processes of account sync, in the order of their start.
+
+    `lease` names the lock file where LEASE_VARIABLE does not; `ticking` are further children of what ticks.
+    """
     policies: dict[str, str] = {}
     sync = ChildSpec(SYNC, partial(AccountSync.start, policies, name=SYNC))
-    if path := os.environ.get(LEASE_VARIABLE):
-        start = partial(Leased.start, partial(_start_leased, policies), FileLease(path), name=LEASED)
-        return [setup, ChildSpec(LEASED, start), sync]
-    return [setup, *_ticking(), sync]
+    if path := os.environ.get(LEASE_VARIABLE) or lease:
+        tick = partial(_start_leased, policies, ticking)
+        return [ChildSpec(LEASED, partial(Leased.start, tick, FileLease(path), name=LEASED)), sync]
+    return [*_ticking(), *ticking, sync]
 
 
 def _ticking(servers: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
@@ -76,9 +87,10 @@ def _ticking(servers: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
     ]
 
 
-def _start_leased(policies: Mapping[str, str], _token: int) -> Supervisor:
+def _start_leased(policies: Mapping[str, str], ticking: Sequence[ChildSpec], _token: int) -> Supervisor:
     """Tick for every owner that this replica was asked for, now that it holds the lease."""
-    return Supervisor.start(_ticking([_spec(owner, policy) for owner, policy in policies.items()]))
+    servers = [_spec(owner, policy) for owner, policy in policies.items()]
+    return Supervisor.start([*_ticking(servers), *ticking])
 
 
 class AccountSync(GenServer):
@@ -98,7 +110,7 @@ class AccountSync(GenServer):
         """Start or stop the sync of an owner. A failure is logged, and the next request is handled."""
         action, owner, policy = message
         servers = whereis(SERVERS)
-        assert isinstance(servers, Supervisor) or LEASE_VARIABLE in os.environ  # noqa: S101 - the tree says so
+        assert isinstance(servers, Supervisor) or whereis(LEASED) is not None  # noqa: S101 - the tree says so
         try:
             if action == "start":
                 self._policies.setdefault(owner, policy)
@@ -132,11 +144,13 @@ async def _stop(servers: object, owner: str) -> None:
 
 def _spec(owner: str, policy: str) -> ChildSpec:
     spawn = partial(_spawn, owner)
+    interval_s = float(os.environ.get(INTERVAL_VARIABLE, INTERVAL_S))
     if policy == "work-then-rearm":
-        return ChildSpec(owner, partial(FixedDelay.start, spawn, interval_s=INTERVAL_S))
-    t0 = asyncio.get_running_loop().time()
-    options = _ANCHORED[policy]
-    return ChildSpec(owner, partial(Periodic.start, spawn, interval_s=INTERVAL_S, t0=t0, **options))
+        return ChildSpec(owner, partial(FixedDelay.start, spawn, interval_s=interval_s))
+    start = partial(Periodic.start, spawn, interval_s=interval_s, **_ANCHORED[policy])
+    if path := os.environ.get(STATE_VARIABLE):
+        return ChildSpec(owner, partial(start, state=FileTickStore(path), name=jobs.sync(owner)))
+    return ChildSpec(owner, partial(start, t0=asyncio.get_running_loop().time()))
 
 
 def _spawn(owner: str) -> Child | Refused:

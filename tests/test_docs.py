@@ -261,6 +261,10 @@ def lacking_commands(codes: list[str]) -> Iterator[str]:
                 yield f"{program} {words[0]}: no such command"
                 continue
             known = options_of(command)
+            for word in words[1:]:  # a group's commands
+                if isinstance(command, click.Group) and word in command.commands:
+                    command = command.commands[word]
+                    known |= options_of(command)
             options = [word.partition("=")[0] for word in words[1:] if re.match(r"--?[a-z]", word)]
             yield from (
                 f"{program} {words[0]} {option}: no such option" for option in options if option not in known
@@ -269,7 +273,9 @@ def lacking_commands(codes: list[str]) -> Iterator[str]:
 
 def lacking_options(codes: list[str]) -> Iterator[str]:
     """A code span that is an option alone: some command of ours has it, or one of Celery's."""
-    commands = [command for group in (main, sidekiq, celery_program) for command in group.commands.values()]
+    groups = [main, sidekiq, celery_program]
+    groups += [command for command in main.commands.values() if isinstance(command, click.Group)]
+    commands = [command for group in groups for command in group.commands.values()]
     known = set[str]().union(*map(options_of, commands))
     for code in codes:
         if (option := re.match(r"(--[a-z-]+)", code)) and option[1] not in known:

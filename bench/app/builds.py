@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -12,11 +13,14 @@ from bench.app import inline, planted
 from bench.app.planted.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
+#: The variable that names another host of the in-process build than a lifespan, see `other_hosts`.
+HOST_VARIABLE = "QUEUE_OR_TASK_HOST"
 #: The place of an in-process job that has not ended.
 IN_MEMORY = "memory"
 #: The package of each side.
 PACKAGES = {
     "inprocess": "inprocess",
+    "inprocess-journal": "inprocess.journalled",
     "celery-stock": "celery_impl",
     "celery-hardened": "celery_impl",
     "inline": inline.__name__,
@@ -48,6 +52,7 @@ def load(side: str) -> Build:
     }
     hosts = {
         "inprocess": _inprocess,
+        "inprocess.journalled": _journalled,
         "celery_impl": _celery,
         inline.__name__: _inline,
         planted.__name__: _known,
@@ -62,7 +67,20 @@ _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Ma
 def _inprocess() -> _Host:
     from inprocess import application  # late: each side imports its own build alone
 
-    return application.lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
+    return _hosted(application), lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
+
+
+def _hosted(application: Any) -> Callable[[], AbstractAsyncContextManager[object]]:
+    if not os.environ.get(HOST_VARIABLE):
+        return cast("Callable[[], AbstractAsyncContextManager[object]]", application.lifespan)
+    application.home()  # the tree on a runtime, from the import of the app on
+    return _nothing
+
+
+def _journalled() -> _Host:
+    from inprocess.journalled import application  # late: as above
+
+    return _hosted(application), application.pending_jobs
 
 
 def _celery() -> _Host:

@@ -21,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bench.app import other_hosts
+from bench.app.builds import HOST_VARIABLE
 from bench.app.loop_lag import Ticker
 from bench.process.asgi_server import PortTakenError, serve
 from bench.process.parent_watch import end_with_parent
@@ -80,11 +82,18 @@ def run_host(
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--folder", type=Path, default=Path(), help="where app.json is written")
     options = parser.parse_args()
+    host = os.environ.get(HOST_VARIABLE, "")
+    if host == other_hosts.PRELOAD:
+        other_hosts.serve_preloaded(make, options.port, options.folder)
+        return
     try:
         app = make()
     except usage_errors as error:
         exit_with_usage_error(module, str(error))
     try:
-        asyncio.run(serve(app, options.port, options.folder))
+        if host == other_hosts.RUNTIME:
+            other_hosts.serve_with_uvicorn(app, options.port, options.folder)
+        else:
+            asyncio.run(serve(app, options.port, options.folder))
     except PortTakenError as error:
         exit_with_usage_error(module, str(error))

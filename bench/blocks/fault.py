@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +41,8 @@ from scenarios.ledger import Ledger
 LEAD_S = 0.2
 #: Times that a kill is made, at most, until a job was exposed to one.
 MAX_STRIKES = 3
+#: Jobs that are under way at a time, on average, from which on another kill may find one.
+WORTH_A_KILL = 0.1
 #: Seconds that a strike takes at most: for so long the hiccup meter runs beside it.
 STRIKE_LIMIT_S = 60.0
 
@@ -48,8 +51,8 @@ async def run(spec: BlockSpec, context: Context) -> str:
     """Run the block and append one row a scenario to `failures.csv`; return why it does not count, or "".
 
     A kill at which no job was exposed tells nothing: it is made again, at another seeded moment, and
-    `MAX_STRIKES` times at the most. A fault that this machine cannot make has a row in `blocks.csv` that
-    says why.
+    `MAX_STRIKES` times at the most; not where jobs end so soon that there is hardly ever one. A fault that
+    this machine cannot make has a row in `blocks.csv` that says why.
     """
     fault = spec.fault
     if fault is None:
@@ -61,7 +64,19 @@ async def run(spec: BlockSpec, context: Context) -> str:
         readings, events = await _strike_once(spec, fault, context, retry)
         if spec.control or not fault_rows.is_empty(fault, context, readings, events):
             break
+        if mean_under_way(events, readings.start_ns, readings.fault_on_ns) < WORTH_A_KILL:
+            break
     return _write(spec, context, fault, readings, events)
+
+
+def mean_under_way(events: Iterable[Mapping[str, Any]], start_ns: int, end_ns: int) -> float:
+    """Return how many jobs were accepted and not done, on average over this time; 0.0 for none of it."""
+    open_ns = 0
+    for job in histories(events).values():
+        accepted, done = job.first("accepted"), job.first("effect")
+        if accepted is not None and accepted < end_ns:
+            open_ns += max(0, min(end_ns if done is None else done, end_ns) - max(accepted, start_ns))
+    return open_ns / (end_ns - start_ns) if end_ns > start_ns else 0.0
 
 
 async def _strike_once(

@@ -21,6 +21,7 @@ from bench.cli.own_app_options import own_options
 from bench.errors import BenchError
 from bench.plan.profiles import PROFILES
 from bench.process.signals import interrupted_by_signals
+from inprocess.journal.cli import journal
 
 #: Exit codes for scripts; those of errors are in `bench.cli.error_lines`.
 EXIT_CROSSED = 99
@@ -72,6 +73,9 @@ def main(context: click.Context) -> None:
     """  # noqa: D301 - \b is click's mark for text that keeps its lines
     if context.invoked_subcommand is None:
         click.echo(SHORT_HELP)
+
+
+main.add_command(journal)
 
 
 @main.command()

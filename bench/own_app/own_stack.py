@@ -35,6 +35,8 @@ from scenarios.ledger import CONTEXT_VARIABLE, LEDGER_VARIABLE
 ENDING_EVENTS = frozenset({"effect", "done", "raised", "failed", "cancelled"})
 #: Seconds that the first calls may take to end once each has begun; after that the block starts all the same.
 FIRST_END_S = 5.0
+#: How a broker URL of `Sidekiq(app)` begins whose workers hold their jobs under a lease.
+LEASE = "lease+"
 #: Prefix of the run's queue on the app's own broker.
 QUEUE_PREFIX = "queue-or-task-"
 #: Programs of `children` that run in the app's interpreter.
@@ -201,7 +203,8 @@ class OwnStack(Stack):
             return spec
         broker = await self.processes.start_broker()
         url = await self.processes.start_proxy(broker) if self._proxied == "broker" else broker.url
-        return replace(spec, broker=url, results=broker.url)
+        lease = LEASE if self._own.description.broker.startswith(LEASE) else ""
+        return replace(spec, broker=f"{lease}{url}", results=broker.url)
 
 
 def _without(

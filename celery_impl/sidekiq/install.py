@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import kombu
 from celery import Celery, signals
 from kombu.utils.imports import symbol_by_name
+from kombu.utils.url import maybe_sanitize_url
 
 from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue.buffer import Buffer
@@ -27,6 +29,7 @@ from celery_impl.sidekiq.middleware import (
     Chain,
     Deadline,
     Death,
+    Failures,
     LocalBuffer,
     Middleware,
     RateLimit,
@@ -36,6 +39,7 @@ from celery_impl.sidekiq.middleware import (
 )
 from celery_impl.sidekiq.middleware.chain import sides_of
 from celery_impl.sidekiq.middleware.entry_points import Adopter, Sender, enter_client_chain, run
+from celery_impl.sidekiq.middleware.failures import ErrorHandler, Report
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
@@ -74,7 +78,9 @@ class Sidekiq:
     first is the outermost of them. `schedule` defaults to Sidekiq's own, with the overrides of the
     environment (see `jobs.retry_schedule`); `errors` is what an error means for a job of any task (see
     `jobs.error_rules`); each of `death_handlers` is called with the job (`DeadJob`) and its error when a job
-    is given up; `strict_arguments` refuses what the serializer does not give back.
+    is given up; each of `error_handlers` is called with the error and the job (`RunningJob`) of each run that
+    fails, and Celery's `task_failure` is sent for "each" of them or the "last" (`report_failures`, see
+    `middleware.failures`); `strict_arguments` refuses what the serializer does not give back.
     `schedule`, `errors` and `strict_arguments` can be set for a task as well. `delay` returns or raises
     within `enqueue_within_s` seconds, whatever the broker does (see `redis.deadline`); with `buffer`, so
     many jobs are kept in this process while the broker is away (see `enqueue.buffer`). `lease` chooses the
@@ -94,26 +100,32 @@ class Sidekiq:
         schedule: Schedule | None = None,
         errors: Rule | None = None,
         death_handlers: Sequence[DeathHandler] = (),
+        error_handlers: Sequence[ErrorHandler] = (),
+        report_failures: Report = "each",
         strict_arguments: bool = True,
         enqueue_within_s: float = WITHIN_S,
         buffer: int | None = None,
         lease: bool | None = None,
     ) -> None:
         if app in _installed:
-            raise SidekiqError("Sidekiq(app) was called for this app before: keep what it returned")
+            raise SidekiqError(
+                "Sidekiq(app) was called for this app before: keep what it returned, and see that the module "
+                "that makes the app is imported under one name"
+            )
         check_rule(errors, "errors")
         sides = [(entry, sides_of(entry)) for entry in middleware]
         self.schedule = schedule or Schedule.from_env(os.environ)
         kept = None if buffer is None else Buffer(buffer)
-        if serves_rabbitmq(app):
+        on_rabbitmq = serves_rabbitmq(app)
+        if on_rabbitmq:
             _refuse_lease(lease)
-            parts = _on_rabbitmq(app)
-        else:
-            parts = _on_redis(app, lease)
-        _bound(app, enqueue_within_s)
+        parts = _on_rabbitmq() if on_rabbitmq else _on_redis()
+        fit = partial(_fit_settings, app, on_rabbitmq=on_rabbitmq, lease=lease, within_s=enqueue_within_s)
+        fit()
         client = [*parts.first, StrictArguments(default=strict_arguments), *parts.client]
         self.client_middleware = Chain("client", client, Sender(app, asks_first=parts.asks_first))
-        self.server_middleware = Chain("server", parts.server, run)
+        failures = Failures(error_handlers, report=report_failures)
+        self.server_middleware = Chain("server", (Death(), failures, Retry(), *parts.server), run)
         for entry, found in sides:
             for side in found:
                 {"client": self.client_middleware, "server": self.server_middleware}[side].add(entry)
@@ -125,7 +137,7 @@ class Sidekiq:
             "sidekiq_buffer": kept,
             "sidekiq_strict_arguments": strict_arguments,
         }
-        self._enter(app, own, parts)
+        self._enter(app, own, parts, fit)
         signals.task_revoked.connect(unique.on_revoked, weak=False, dispatch_uid="sidekiq unique revoked")
         runs.watch()
         pool_names.register()
@@ -138,8 +150,8 @@ class Sidekiq:
         for entry in dict.fromkeys((*self.client_middleware, *self.server_middleware)):
             entry.check(task)
 
-    def _enter(self, app: Celery, own: dict[str, Any], parts: _Parts) -> None:
-        """Lead all jobs of the app through the chains."""
+    def _enter(self, app: Celery, own: dict[str, Any], parts: _Parts, fit: Callable[[], None]) -> None:
+        """Lead all jobs of the app through the chains; `fit` is called when other settings are loaded."""
         if parts.amqp is not None:
             names = {"__module__": parts.amqp.__module__}
             app.amqp_cls = type("AMQP", (parts.amqp, symbol_by_name(app.amqp_cls)), names)  # type: ignore[assignment,arg-type] # Celery takes a class too
@@ -148,9 +160,7 @@ class Sidekiq:
             "SidekiqTask", (SidekiqTask,), {**own, "abstract": True, "__module__": SidekiqTask.__module__}
         )
         app.task_cls = _task_class(app.task_cls, base)  # type: ignore[assignment] # Celery takes a class too
-        if app.conf.worker_consumer == CELERYS_CONSUMER:
-            app.conf.worker_consumer = CONSUMER
-        enter_client_chain(app, self.client_middleware)
+        enter_client_chain(app, self.client_middleware, fit)
         adopter = Adopter(base=base, request=parts.request, chain=self.server_middleware, check=self.check)
         adopter.adopt_all(app)
 
@@ -158,7 +168,8 @@ class Sidekiq:
 class _Parts(NamedTuple):
     """The parts of an app that depend on its broker: classes, worker steps and middleware.
 
-    `first` stand outside of strict arguments on the client side, `client` inside.
+    `first` stand outside of strict arguments on the client side, `client` inside; `server` stand inside of
+    `Retry`.
     """
 
     request: str
@@ -171,35 +182,50 @@ class _Parts(NamedTuple):
     amqp: type | None = None
 
 
-def _on_redis(app: Celery, lease: bool | None) -> _Parts:  # noqa: FBT001 - as Sidekiq takes it
-    _use_transport(app, lease)
+def _fit_settings(app: Celery, *, on_rabbitmq: bool, lease: bool | None, within_s: float) -> None:
+    """Set what Sidekiq needs of the app's settings: once, and anew where others are loaded later."""
+    if serves_rabbitmq(app) != on_rabbitmq:
+        raise SidekiqError(
+            "the settings that were loaded after Sidekiq(app) name a broker of another kind: load them before"
+        )
+    if on_rabbitmq:
+        from celery_impl.sidekiq.rabbitmq import settings  # late: most apps have Redis
+
+        settings.use(app)
+    else:
+        _use_transport(app, lease)
+    _bound(app, within_s)
+    if app.conf.worker_consumer == CELERYS_CONSUMER:
+        app.conf.worker_consumer = CONSUMER
+
+
+def _on_redis() -> _Parts:
     unique_jobs = Unique()
     return _Parts(
         request="celery_impl.sidekiq.worker.request:SidekiqRequest",
         first=(),
         client=(Deadline(), unique_jobs, LocalBuffer()),
-        server=(Death(), Retry(), RateLimit(), unique_jobs),
+        server=(RateLimit(), unique_jobs),
         worker_steps=(EarlyCheck,),
         consumer_steps=(ServerCheck, MaintenanceStep),
         asks_first=True,
     )
 
 
-def _on_rabbitmq(app: Celery) -> _Parts:
+def _on_rabbitmq() -> _Parts:
     version = kombu.VERSION  # type: ignore[attr-defined] # not in the stubs
     if version[:2] < RABBITMQ_KOMBU:
         raise RabbitMQError(
             f"RabbitMQ needs kombu 5.5 or newer, as in Celery 5.5: this is {version.major}.{version.minor}"
         )
     # late: most apps have Redis
-    from celery_impl.sidekiq.rabbitmq import check, delayed_delivery, sender, settings
+    from celery_impl.sidekiq.rabbitmq import check, delayed_delivery, sender
 
-    settings.use(app)
     return _Parts(
         request="celery_impl.sidekiq.rabbitmq.consumer:RabbitRequest",
         first=(delayed_delivery.DelayedDelivery(),),
         client=(Deadline(), LocalBuffer()),
-        server=(Death(), Retry()),
+        server=(),
         worker_steps=(check.EarlyCheck,),
         consumer_steps=(check.Check, check.Watch),
         asks_first=False,
@@ -225,10 +251,11 @@ def _bound(app: Celery, within_s: float) -> None:
 
 
 def _use_transport(app: Celery, wanted: bool | None) -> None:  # noqa: FBT001 - as Sidekiq takes it
-    scheme, _, rest = (app.conf.broker_url or "").partition("://")
     if is_in_memory(app):
         keep_in_memory(app)
+        lease_transport.register()  # for a URL that the app gets later
         return
+    scheme, _, rest = _broker_url(app).partition("://")
     if scheme in LEASE_SCHEMES:
         if wanted is False:
             raise SidekiqError(
@@ -249,6 +276,28 @@ def _use_transport(app: Celery, wanted: bool | None) -> None:  # noqa: FBT001 - 
     app.conf.update(broker_url=f"{SCHEMES[scheme]}://{rest}", broker_transport=transport.ALIAS)
     if scheme == "rediss" and not app.conf.broker_use_ssl:
         app.conf.broker_use_ssl = {"ssl_cert_reqs": "required"}
+
+
+def _broker_url(app: Celery) -> str:
+    """Return the one URL of the app's broker; raise SidekiqError where there are several."""
+    conf: Any = app.conf
+    known = (conf.broker_url, conf.broker_read_url, conf.broker_write_url)
+    lists = [url.split(";") if isinstance(url, str) else url for url in known if url]
+    urls = list(dict.fromkeys(part for urls in lists for url in urls for part in url.split(";") if part))
+    if any(url.startswith("sentinel") for url in urls):
+        raise SidekiqError(
+            "the broker is a Sentinel's: the replica that follows in a failover may lack jobs that were "
+            "accepted, and Sidekiq promises to lose none. Name one Redis server with an append-only file"
+        )
+    if len(urls) > 1:
+        named = ", ".join(map(maybe_sanitize_url, urls))
+        raise SidekiqError(
+            f"the settings name {len(urls)} brokers ({named}): Sidekiq keeps its jobs on one. Set broker_url "
+            "to one URL, and leave broker_read_url and broker_write_url out"
+        )
+    if urls and conf.broker_url != urls[0]:
+        conf.update(broker_url=urls[0])
+    return urls[0] if urls else ""
 
 
 def lease_option(app: Celery) -> bool:

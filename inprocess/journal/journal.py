@@ -20,9 +20,11 @@ import concurrent.futures
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeVar, cast
 
 from inprocess.journal import task as registry
@@ -35,10 +37,13 @@ from inprocess.journal.runner import CONCURRENCY, Runner
 from inprocess.journal.sets import JobSet, Stats
 from inprocess.journal.stores import make_store
 from inprocess.journal.task import DurableTask
+from inprocess.journal.ticks import JournalTicks
 from inprocess.journal.transactions import transaction_of
+from inprocess.journal.transactions.django import cure_at_start
 from inprocess.journal.writer import BUSY_S, WAIT_S, Writer
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.errors import AlreadyStartedError
+from inprocess.supervision.core.log import log
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
 
@@ -94,13 +99,20 @@ class Journal:
         self.dead_s = dead_s
         self._concurrency = concurrency
         self._make_store: Callable[[], Store] = partial(make_store, url, app=app, durability=durability)
+        self._for_callers = self._make_store()  # writes through callers' connections, and opens none
+        self._warned: set[str] = set()
+        self._ticks = JournalTicks(self)
+        self._begin_anew()
+        registry.made(self)
+        _made.add(self)
+
+    def _begin_anew(self) -> None:
+        """Have nothing open: at first, and in a fork, which must not touch what it has inherited."""
         self._lock = threading.Lock()
         self._looking = threading.Lock()
-        self._for_looks: tuple[int, Store] | None = None
-        self._for_callers = self._make_store()  # writes through callers' connections, and opens none
+        self._for_looks: Store | None = None
         self._writer: Writer | None = None
         self._runner: Runner | None = None
-        registry.made(self)
 
     def __repr__(self) -> str:
         return f"<journal {self.url}>"
@@ -114,6 +126,11 @@ class Journal:
     def is_running(self) -> bool:
         """Whether its process runs here."""
         return self._runner is not None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its database has the tables of a journal. Makes nothing; raise JournalError."""
+        return self._for_callers.is_there()
 
     # As a child of a supervision tree.
 
@@ -154,8 +171,8 @@ class Journal:
             writer.join(CLOSE_S)
         with self._looking:
             opened, self._for_looks = self._for_looks, None
-            if opened is not None and opened[0] == os.getpid():
-                opened[1].close()
+            if opened is not None:
+                opened.close()
 
     # Its sets.
 
@@ -194,6 +211,11 @@ class Journal:
         """Jobs that are done, as long as they are kept."""
         return JobSet(self, "done")
 
+    @property
+    def ticks(self) -> JournalTicks:
+        """Where periodic servers keep their last ticks: `Periodic.start(..., state=journal.ticks)`."""
+        return self._ticks
+
     def stats(self) -> Stats:
         """Return the sizes of all sets, and how long the oldest due job waits."""
         return Stats.of(self)
@@ -217,6 +239,7 @@ class Journal:
         """Write a job in the caller's transaction."""
         transaction = transaction_of(within)
         inserted = self._for_callers.insert_within(transaction, job)
+        self._warn(transaction.cure())
         runner = self._runner
         if runner is not None and not transaction.after_commit(partial(_look, runner)):
             self.writer().expect_soon()
@@ -225,21 +248,21 @@ class Journal:
     def ask(self, operation: op.Operation[T]) -> T:
         """Apply one operation on a connection of its own. Any thread, which waits. Raise JournalError."""
         with self._looking:
-            if self._for_looks is None or self._for_looks[0] != os.getpid():
+            if self._for_looks is None:
                 store = self._make_store()
                 store.open(_nothing)
-                self._for_looks = (os.getpid(), store)
-            return apply_patiently(self._for_looks[1], operation)
+                self._for_looks = store
+            return apply_patiently(self._for_looks, operation)
 
     def known_tasks(self) -> dict[str, DurableTask[Any, Any]]:
         """The tasks that it runs, by name."""
         return registry.known_tasks(self)
 
     def writer(self) -> Writer:
-        """Its writer, started; another one if that has ended, or belongs to the process before a fork."""
+        """Its writer, started; another one if that has ended."""
         with self._lock:
             writer = self._writer
-            if writer is None or writer.error is not None or writer.pid != os.getpid():
+            if writer is None or writer.error is not None:
                 writer = self._writer = Writer(self._make_store())
                 writer.start()
             return writer
@@ -250,12 +273,22 @@ class Journal:
             self._runner = None
             self._stop_writer()
 
+    def _warn(self, cure: str | None) -> None:
+        """Warn once of transactions of the app's that the journal's own may lock out."""
+        if cure is None or cure in self._warned:
+            return
+        self._warned.add(cure)
+        log.warning(
+            "%s: a transaction of the app's that reads and then writes %s fails with 'database is locked' if "
+            "the journal has written in between, whatever its time-out: begin it with the right to write, %s",
+            self.name, self.url, cure,
+        )  # fmt: skip
+
     def _stop_writer(self) -> Writer | None:
         with self._lock:
             writer, self._writer = self._writer, None
-        if writer is None or writer.pid != os.getpid():
-            return None
-        writer.stop()
+        if writer is not None:
+            writer.stop()
         return writer
 
     def _start(self, name: str | None, clock: Clock | None) -> Runner:
@@ -265,6 +298,8 @@ class Journal:
                 raise AlreadyStartedError(f"the journal {self.url} runs in this process already")
             before.forsake()
             self._stop_writer()
+        if self.url.startswith("sqlite:"):
+            self._warn(cure_at_start(Path(self.url.removeprefix("sqlite:///"))))
         self._runner = Runner.start(self, concurrency=self._concurrency, name=name or self.name, clock=clock)
         return self._runner
 
@@ -351,3 +386,16 @@ def _look(runner: Runner) -> None:
 
 def _nothing() -> None:
     """For a store of which nobody wants to know changes."""
+
+
+_made: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for journal in _made:
+        _inherited.append(vars(journal).copy())  # so that nothing of it is closed here
+        journal._begin_anew()  # noqa: SLF001 - of this module
+
+
+_inherited: list[dict[str, Any]] = []
+os.register_at_fork(after_in_child=_after_fork)

@@ -7,6 +7,7 @@ before you move or rename a function, so that jobs written before still find it.
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
@@ -117,6 +118,10 @@ class DurableTask(Generic[P, T]):
 
     def __repr__(self) -> str:
         return f"<durable task {self.name}>"
+
+    def __reduce__(self) -> str:
+        """Pickle by name, as a function does."""
+        return self.function.__qualname__
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -257,7 +262,7 @@ def durable(function: Callable[P, T] | None = None, /, **options: Any) -> Any:
 
 _tasks: dict[str, DurableTask[Any, Any]] = {}
 _journals: list[Destination] = []
-_changing: Final = threading.Lock()
+_changing = threading.Lock()
 _changes = 0
 
 
@@ -314,6 +319,14 @@ def the_journal() -> Destination:
     raise NoJournalError(
         f"{len(_journals)} journals in this process: say which one, enqueue(..., journal=...)"
     )
+
+
+def _after_fork() -> None:
+    global _changing  # noqa: PLW0603 - another thread of the original may have held it
+    _changing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _name_of(function: Callable[..., object]) -> str:

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -95,8 +94,6 @@ class Writer:
         self.listener: Listener | None = None
         #: Why it has ended; None while it works.
         self.error: BaseException | None = None
-        #: The process that it belongs to: a fork has no such thread.
-        self.pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
 
     def start(self) -> None:

@@ -69,6 +69,11 @@ FAULT_NAMES = {
     36: "transaction rolls back after submit",
     37: "RabbitMQ node restarted",
     38: "schedules of many users at once",
+    41: "job holds the interpreter's lock for 10 s",
+    43: "SIGTERM to an app with a background runtime",
+    44: "app loaded before the fork",
+    45: "one job always fails, and an outage of 4 s",
+    46: "deploys more often than the interval",
 }
 
 _QUEUES = {

@@ -46,7 +46,7 @@ DEFINITIONS = {
     "Out of order": "a job overtook an earlier one of the same user.",
     "At least once, at most once": "no accepted job was lost; none had its effect twice. *Held*, *broken* or "
     "*unknown*.",
-    "Fault": "something that is made to go wrong, numbered 1 to 38.",
+    "Fault": "something that is made to go wrong, numbered from 1 on.",
     "Strike": "one time that a fault hits one side. Also the injector that makes it.",
     "Control run": "the block of a fault without the fault.",
     "Exposed": "accepted jobs that the strike could reach: of a kill, those that were not done when it "

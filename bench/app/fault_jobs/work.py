@@ -6,6 +6,7 @@
 | poison  |               | kills its own process with SIGKILL                                |
 | crash   |               | raises at every attempt                                           |
 | hog     | seconds       | uses one core                                                     |
+| gil     | seconds       | holds the interpreter's lock, as an extension may that never lets go |
 | hungry  | mb, seconds   | allocates this much memory and holds it                           |
 | big     | mb            | has an argument of this size                                      |
 | mutable |               | sends the key that its argument holds when the job runs           |
@@ -14,6 +15,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -24,7 +26,7 @@ from typing import Any
 from scenarios import crm
 from scenarios.users import User
 
-KINDS = ("plain", "poison", "crash", "hog", "hungry", "big", "mutable", "handle")
+KINDS = ("plain", "poison", "crash", "hog", "gil", "hungry", "big", "mutable", "handle")
 #: Bytes of a megabyte, and of a page of memory.
 MB = 1_000_000
 PAGE = 4096
@@ -43,6 +45,8 @@ def act(kind: str, options: Mapping[str, Any]) -> None:
         raise FaultJobError("a job of the kind crash")
     elif kind == "hog":
         burn(seconds)
+    elif kind == "gil":
+        ctypes.PyDLL(None).usleep(int(seconds * 1_000_000))  # a call that keeps the lock
     elif kind == "hungry":
         memory = bytearray(int(options["mb"]) * MB)
         memory[::PAGE] = b"x" * len(range(0, len(memory), PAGE))  # touched, or the kernel gives no page

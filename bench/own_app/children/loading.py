@@ -8,7 +8,7 @@ import re
 import traceback
 from pathlib import Path
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from celery import Celery
 from celery.app.utils import find_app
@@ -45,8 +45,10 @@ def load(name: str, folder: str) -> Celery:
         _raise_import_error(name, error, folder)
 
 
-def _app(name: str, found: object) -> Celery:
-    """The app with its tasks; raise AppError for something else."""
+def _app(name: str, found: Any) -> Celery:
+    """The app with its tasks, itself where a proxy was named; raise AppError for something else."""
+    while (behind := getattr(found, "_get_current_object", None)) is not None:
+        found = behind()
     if not isinstance(found, Celery):
         raise AppError(f"{name} is a {type(found).__name__}, not a Celery app")
     found.finalize()

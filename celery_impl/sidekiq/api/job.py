@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from celery_impl.sidekiq.jobs.entry_format import (
     FAILURE_HEADER,
     DeadJob,
     UnreadableError,
+    arguments_of,
     queue_name,
     split,
     stand_in_id,
@@ -58,7 +58,7 @@ class Job:
             for name, value in (self.kwargs or {}).items()
         ]
         shown = "…" if self.args is None else ", ".join(args)
-        retries = f", {self.count} retries" if self.count else ""
+        retries = f", {self.count} {'retry' if self.count == 1 else 'retries'}" if self.count else ""
         error = f", {self.error_class}: {self.error_message}" if self.error_class else ""
         return f"<Job {self.task}({shown}) [{self.id}] of queue {self.queue}{retries}{error}>"
 
@@ -102,7 +102,7 @@ def _of_message(source: Source, member: bytes, queue_key: str, text: str, at: fl
     try:
         message = json.loads(text)
         headers, properties = message["headers"], message["properties"]
-        args, kwargs = _arguments(message, properties)
+        args, kwargs = arguments_of(message)
         failed: Mapping[str, Any] = headers.get(FAILURE_HEADER) or {}
         failure = {
             name: failed.get(name) for name in ("error_class", "error_message", "failed_at", "retried_at")
@@ -123,16 +123,6 @@ def _of_message(source: Source, member: bytes, queue_key: str, text: str, at: fl
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UnreadableError(f"no message of Celery ({type(error).__name__}: {error})") from None
-
-
-def _arguments(message: Mapping[str, Any], properties: Mapping[str, Any]) -> tuple[Any, Any]:
-    if message.get("content-type") != "application/json":
-        return None, None
-    body = message["body"]
-    if properties.get("body_encoding") == "base64":
-        body = base64.b64decode(body)
-    args, kwargs, _ = json.loads(body)
-    return args, kwargs
 
 
 def _unreadable(source: Source, member: bytes, at: float | None, error: Exception) -> Job:

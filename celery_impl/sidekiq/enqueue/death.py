@@ -37,6 +37,14 @@ logger = logging.getLogger(__name__)
 BURYING: Final = ContextVar("sidekiq_burying", default=False)
 
 
+def end(task: Any, request: Any, error: BaseException, *, discard: bool = False) -> None:
+    """Give up a job, or with `discard` and for a task without retries only tell the death handlers."""
+    if task.goes_to_dead_set and not discard:
+        give_up(task, request, error)
+    else:
+        tell(task, dead_job(task, request, error), error)
+
+
 def give_up(task: Any, request: Any, error: BaseException) -> None:
     """Bury the job of `request` and call the handlers; raise what the broker raises."""
     job = dead_job(task, request, error)

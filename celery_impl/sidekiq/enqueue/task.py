@@ -10,11 +10,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from celery import Task
+from celery.exceptions import Reject, TaskPredicate
 from kombu.exceptions import EncodeError
 
 from celery_impl.sidekiq.enqueue import death
 from celery_impl.sidekiq.enqueue.buffer import Buffer
+from celery_impl.sidekiq.enqueue.given_back import given_back
 from celery_impl.sidekiq.jobs import strict_arguments
+from celery_impl.sidekiq.jobs.celery_retries import USED_UP, says
 from celery_impl.sidekiq.jobs.entry_format import FAILURE_HEADER, failure
 from celery_impl.sidekiq.jobs.error_rules import Rule
 from celery_impl.sidekiq.jobs.retry_schedule import Schedule
@@ -103,15 +106,37 @@ class SidekiqTask(BaseTask):
             _sent.reset(token)
 
     def retry(self, args: Any = None, kwargs: Any = None, exc: Any = None, *rest: Any, **options: Any) -> Any:
-        """As Celery's, but record the error in the entry of the retry set."""
+        """As Celery's, but record the error in the entry of the retry set, and lose no job.
+
+        A retry that the broker does not take gives the job back, where Celery drops it. One that can never be
+        sent is the job's error. After the last one that the task allows the job is given up.
+        """
         error = exc or sys.exc_info()[1]
         if error is not None and not self.request.called_directly:
-            headers = {**(self.request.headers or {}), **options.get("headers", {})}
-            failed = failure(error, now=time.time(), before=headers.get(FAILURE_HEADER))
-            options["headers"] = {**headers, FAILURE_HEADER: failed}
+            options["headers"] = self.failed_headers(error, options.get("headers"))
         keeps = args is None and kwargs is None
-        with strict_arguments.as_they_came() if keeps else nullcontext():
-            return super().retry(args, kwargs, exc, *rest, **options)
+        try:
+            with strict_arguments.as_they_came() if keeps else nullcontext():
+                return super().retry(args, kwargs, exc, *rest, **options)
+        except Reject as unsent:
+            reason: Any = unsent.reason  # type: ignore[attr-defined] # not in the stubs
+            if not isinstance(reason, EncodeError):
+                raise given_back(reason) from unsent
+            vars(self.request)[USED_UP] = True
+            raise reason from None
+        except TaskPredicate:
+            raise
+        except Exception:
+            vars(self.request)[USED_UP] = True
+            raise
+
+    def failed_headers(self, error: BaseException, more: Any = None) -> dict[str, Any]:
+        """Return the headers of this job with what its failure header says after `error`."""
+        headers = {**(self.request.headers or {}), **(more or {})}
+        return {
+            **headers,
+            FAILURE_HEADER: failure(error, now=time.time(), before=headers.get(FAILURE_HEADER)),
+        }
 
     @property
     def goes_to_dead_set(self) -> bool:
@@ -120,9 +145,14 @@ class SidekiqTask(BaseTask):
 
     @property
     def retry_limit(self) -> int:
-        """How many retries a job has."""
+        """How many retries a job has: by the task, in Sidekiq's or Celery's words, else by the schedule."""
         schedule = self.sidekiq_schedule or self.schedule
-        return schedule.limit if self.sidekiq_retry is True else int(self.sidekiq_retry)
+        if self.sidekiq_retry is not True:
+            return int(self.sidekiq_retry)
+        in_ours = any(says(self, option, but=SidekiqTask) for option in ("sidekiq_retry", "sidekiq_schedule"))
+        if in_ours or self.max_retries is None or not says(self, "max_retries", but=SidekiqTask):
+            return schedule.limit
+        return self.max_retries
 
     def _check(self, args: Any, kwargs: Any) -> None:
         if strict_arguments.is_strict(self):

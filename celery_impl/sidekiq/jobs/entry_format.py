@@ -7,6 +7,7 @@ is none of ours or a newer version wrote it, raises UnreadableError and is left 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -95,6 +96,20 @@ def failure(error: BaseException, *, now: float, before: Mapping[str, Any] | Non
         "failed_at": now if first is None else first,
         "retried_at": None if first is None else now,
     }
+
+
+def arguments_of(message: Mapping[str, Any]) -> tuple[list[Any] | None, dict[str, Any] | None]:
+    """Return args and kwargs of a message of kombu's virtual transports; None where its body is not JSON.
+
+    Raise ValueError, TypeError or KeyError for what is no message.
+    """
+    if message.get("content-type") != "application/json":
+        return None, None
+    body = message["body"]
+    if message["properties"].get("body_encoding") == "base64":
+        body = base64.b64decode(body)
+    args, kwargs, _ = json.loads(body)
+    return args, kwargs
 
 
 def queue_name(queue_key: str) -> str:

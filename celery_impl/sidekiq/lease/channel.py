@@ -7,9 +7,9 @@ acknowledge (replies of remote control) are consumed as kombu does, unless the c
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from queue import Empty
 from time import monotonic
 from typing import Any, Final
@@ -22,7 +22,7 @@ from kombu.utils.json import JSONEncoder, dumps
 from celery_impl.sidekiq.jobs import malformed
 from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
 from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
-from celery_impl.sidekiq.lease.lease_store import LEASE_S
+from celery_impl.sidekiq.lease.lease_store import LEASE_S, LeaseStore
 from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.lease.renewal import hold, retire
 from celery_impl.sidekiq.redis import transport
@@ -97,6 +97,14 @@ class Channel(transport.Channel):
         if client is None and (self._cached is None or self._cached.connection_pool is not self.pool):
             self._cached = self._create_client()
         yield client or self._cached
+
+    def _trials(self, queues: Sequence[str]) -> Iterator[tuple[str, Callable[[], object]]]:
+        yield from super()._trials(queues)
+        leases = LeaseStore(self._commands, prefix=self.global_keyprefix, lease_s=self.lease_s)
+        keys = [(self._q_for_pri(queue, 0), queue) for queue in queues]
+        yield "leases (keys sidekiq:lease:*)", partial(leases.renew, [])
+        yield "to fetch by a script", partial(leases.fetch, "nobody", 0, 0, keys)
+        yield "to acknowledge (HDEL)", partial(leases.acknowledge, "nobody", [0])
 
     def connection_options(self) -> set[str]:
         """Return the names of the options that this channel's connections are made with."""

@@ -9,8 +9,8 @@ through kombu's retries, each time: two thirds of what an enqueue costs. Here se
 
 The message is the same, field by field; a test compares them. What the short way does not know, it leaves to
 the long one: other options than `OPTIONS`, links, a producer or connection of the caller's, jobs sent by a
-running job, receivers of Celery's publish signals, results that are kept, exchanges that are not direct,
-compression, an `amqp` that is not Celery's way to a broker (`testing`).
+running job, receivers of Celery's publish signals, a `Producer.publish` that is wrapped, results that are
+kept, exchanges that are not direct, compression, an `amqp` that is not Celery's way to a broker (`testing`).
 
 A setting that is changed after an app's first job does not count here; for most of these neither does it in
 Celery's own.
@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import os
 import threading
+from types import FunctionType
 from typing import Any, Final, Protocol
 
 from celery import signals
 from celery.app.amqp import AMQP
 from celery.backends.base import DisabledBackend
 from celery.utils.saferepr import saferepr
-from kombu import Queue, serialization
+from kombu import Producer, Queue, messaging, serialization
 from kombu.entity import maybe_delivery_mode
 from kombu.exceptions import OperationalError
 from kombu.pools import ProducerPool
@@ -114,7 +115,7 @@ class FastEnqueue:
         task, args, kwargs = job.task, job.args, job.kwargs
         known = {name: value for name, value in job.options.items() if value is not None}
         result_cls = known.pop("result_cls", None) or task.AsyncResult
-        if not known.keys() <= USABLE or known.get("retry") or _watched():
+        if not known.keys() <= USABLE or known.get("retry") or _watched() or _wrapped():
             return None
         ignored = known.pop("ignore_result", task.ignore_result)
         if not ignored and not isinstance(task.backend, DisabledBackend):
@@ -223,6 +224,12 @@ def _cached(owner: Any, name: str) -> Any:
     """Return the value of a cached property of kombu's, whose own access takes a lock each time."""
     found = vars(owner).get(name)
     return getattr(owner, name) if found is None else found
+
+
+def _wrapped() -> bool:
+    """Return whether kombu's `Producer.publish`, which the short way leaves out, is wrapped by a tracer."""
+    publish = Producer.publish  # an object that stands for the function may have its code, too
+    return not (isinstance(publish, FunctionType) and publish.__code__.co_filename == messaging.__file__)
 
 
 def _watched() -> bool:

@@ -68,7 +68,7 @@ class Holder:
         self._running = running
         self._key = leases.held_key(self.id)
         self._unconfirmed: set[int] = set()
-        self._to_give_back: list[int] = []
+        self._to_give_back: dict[int, None] = {}  # in this order
 
     def tag(self, number: int) -> str:
         """Return the delivery tag of a job, which no other job of any worker has."""
@@ -91,7 +91,7 @@ class Holder:
         try:
             self.leases.give_back(self.id, [number])
         except AWAY:
-            self._to_give_back.append(number)
+            self._to_give_back[number] = None
 
     def recover(self) -> bool:
         """Give back all but what runs; return whether it still holds any."""
@@ -102,13 +102,14 @@ class Holder:
 
     def confirm(self) -> None:
         """Repeat the acknowledgements that the broker may not have received, and wait for its answer."""
-        # Others add meanwhile, to the list always at the end.
+        # Others add meanwhile, and another thread may confirm the same: each removes what it has told itself.
         done, back = tuple(self._unconfirmed), list(self._to_give_back)
         self.leases.acknowledge(self.id, done)
         self._unconfirmed.difference_update(done)
         if back:
             self.leases.give_back(self.id, back)
-            del self._to_give_back[: len(back)]
+            for number in back:
+                self._to_give_back.pop(number, None)
 
 
 def _number(tag: str) -> int:

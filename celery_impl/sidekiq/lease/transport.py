@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from celery.app.backends import BACKEND_ALIASES
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.url import parse_url
 
@@ -47,5 +48,7 @@ class Transport(redis.Transport):
 
 def register() -> None:
     """Make the aliases known to kombu."""
+    # A result backend that is the broker's URL: Celery leaves the rest of it to this backend.
+    BACKEND_ALIASES["lease"] = BACKEND_ALIASES["redis"]
     for alias in ALIASES:
         TRANSPORT_ALIASES[alias] = f"{__name__}:Transport"

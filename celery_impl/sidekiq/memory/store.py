@@ -27,7 +27,7 @@ from celery_impl.sidekiq.jobs.entry_format import DeadJob, UnreadableError, entr
 from celery_impl.sidekiq.memory.capturing_producer import CapturingProducer
 from celery_impl.sidekiq.memory.locks import MemoryLimits, MemoryLocks
 from celery_impl.sidekiq.redis.sets import DEAD, DEAD_AGE_S, DEAD_LIMIT, DEATHS_AGE_S, RETRY, SCHEDULE
-from celery_impl.sidekiq.redis.transport import due_at
+from celery_impl.sidekiq.redis.transport import ETA_PROPERTY, due_at
 from celery_impl.sidekiq.redis.unique_lua import HEADER
 
 #: Seconds until a job that could not be queued is tried again.
@@ -63,6 +63,7 @@ class MemoryStore:
         """Keep a message until its ETA; queue one that is due."""
         now, due = time.time(), due_at(message)
         message["properties"]["enqueued_at"] = max(now, due or now)
+        message["properties"][ETA_PROPERTY] = message["headers"]["eta"]
         message["headers"]["eta"] = None
         text = dumps(message)
         if due is None or due <= now:
@@ -206,7 +207,7 @@ class MemoryStore:
                 retry=False,
                 **{
                     name: properties[name]
-                    for name in ("priority", "reply_to", "correlation_id")
+                    for name in ("priority", "reply_to", "correlation_id", ETA_PROPERTY)
                     if properties.get(name) is not None
                 },
             )

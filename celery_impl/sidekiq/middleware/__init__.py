@@ -15,6 +15,7 @@ from celery_impl.sidekiq.middleware.base import (
 from celery_impl.sidekiq.middleware.chain import Chain
 from celery_impl.sidekiq.middleware.deadline import Deadline
 from celery_impl.sidekiq.middleware.death import Death
+from celery_impl.sidekiq.middleware.failures import Failures
 from celery_impl.sidekiq.middleware.local_buffer import LocalBuffer
 from celery_impl.sidekiq.middleware.rate_limit import RateLimit
 from celery_impl.sidekiq.middleware.retry import Retry
@@ -26,6 +27,7 @@ __all__ = [
     "Chain",
     "Deadline",
     "Death",
+    "Failures",
     "LocalBuffer",
     "Middleware",
     "MiddlewareError",

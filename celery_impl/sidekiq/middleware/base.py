@@ -89,7 +89,7 @@ class RunningJob:
     A middleware may change `args` and `kwargs`: the task is called with them.
     """
 
-    __slots__ = ("args", "kwargs", "request", "task", "verdict")
+    __slots__ = ("args", "failure", "kwargs", "request", "task", "verdict")
 
     def __init__(self, task: Any, request: Any, args: Any, kwargs: Any) -> None:
         self.task = task
@@ -98,6 +98,8 @@ class RunningJob:
         self.kwargs = kwargs
         #: What `Retry` leaves to `Death`: "kill" or "discard"; None as long as nothing was given up.
         self.verdict: str | None = None
+        #: The error of a run that `Retry` sends again or gives back; what it raises then is no failure.
+        self.failure: BaseException | None = None
 
     def __repr__(self) -> str:
         """The job's name and id."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery_impl.sidekiq.enqueue import after_run
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, OutgoingJob
 from celery_impl.sidekiq.redis.deadline import within
 
@@ -13,10 +14,15 @@ class Deadline(Middleware):
 
     Celery's own repeats (`task_publish_retry`) are off, for they would make two jobs of one; `retry=True`
     asks for them, within the same time. Jobs that are sent by name alone go as Celery has it.
+
+    The bound is for callers. What a worker sends after a run waits for the broker (`enqueue.after_run`).
     """
 
     def client(self, job: OutgoingJob, call_next: CallNext) -> Any:
         """Send in bounded time; raise kombu's OperationalError where the broker does not take the job."""
+        if after_run.is_follow_up():
+            job.options["retry"] = False
+            return after_run.patiently(lambda: call_next(job.copy()), job)
         if job.task is None:
             return call_next(job)
         job.options.setdefault("retry", False)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.exceptions import Reject, TaskPredicate
+from celery.exceptions import TaskPredicate
 
 from celery_impl.sidekiq.enqueue import death
+from celery_impl.sidekiq.enqueue.given_back import given_back, written
 from celery_impl.sidekiq.jobs.error_rules import DISCARD
 from celery_impl.sidekiq.middleware.base import CallNext, Middleware, RunningJob
 
@@ -25,10 +26,8 @@ class Death(Middleware):
             raise
         except Exception as error:
             try:
-                if job.task.goes_to_dead_set and job.verdict != DISCARD:
-                    death.give_up(job.task, job.request, error)
-                else:
-                    death.tell(job.task, death.dead_job(job.task, job.request, error), error)
+                death.end(job.task, job.request, error, discard=job.verdict == DISCARD)
             except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
-                raise Reject(f"given back: {unsent}", requeue=True) from error
+                raise given_back(unsent) from error
+            written()
             raise

@@ -10,6 +10,9 @@
 
     class of the task: [TaskEntry, the task's own class …, SidekiqTask of the app, celery.Task]
 
+3. A worker has a tracer for each task, `__trace__`. It is guarded, so that what follows a job is sent or the
+   job comes again (`enqueue.after_run`).
+
 What is called directly, and Celery's eager mode, do not pass the chains. A class that cannot be led
 through them is refused as its task is made (`TaskClassError`).
 """
@@ -21,8 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import cached_property
-from types import new_class
+from types import FunctionType, new_class
 from typing import TYPE_CHECKING, Any, Final
 
 import redis
@@ -33,6 +35,7 @@ from celery.utils import uuid
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.imports import symbol_by_name
 
+from celery_impl.sidekiq.enqueue import after_run
 from celery_impl.sidekiq.enqueue.death import BURYING
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.lease import fast_enqueue
@@ -50,6 +53,10 @@ else:
 POSITIONAL: Final = tuple(inspect.signature(Celery.send_task).parameters)[4:]
 #: What a task class without a request class of its own has.
 CELERYS_REQUEST: Final = "celery.worker.request:Request"
+#: The attribute of a task's class that holds what somebody has wrapped around its `__call__`.
+WRAPPED: Final = "sidekiq_wrapped"
+#: The attribute of a task that holds its tracer.
+TRACER: Final = "_sidekiq_trace"
 #: How a worker takes jobs of a task class without a way of its own.
 CELERYS_STRATEGY: Final = Task.Strategy
 #: Whether this thread sends a job once more that a task class has sent before.
@@ -124,10 +131,11 @@ class Sender:
                     raise
         return self._own.send_task(app, job.name, job.args, job.kwargs, **known, **options)
 
-    @cached_property
+    @property
     def _is_celerys(self) -> bool:
         """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
-        return bool(self._own.send_task.__code__.co_filename == base.__file__)
+        send = self._own.send_task  # an object that stands for the function may have its code, too
+        return isinstance(send, FunctionType) and send.__code__.co_filename == base.__file__
 
     def _by_the_brokers_clock(self, options: dict[str, Any]) -> None:
         """Say when instead of how long: the broker decides what is due, and clocks differ."""
@@ -141,8 +149,11 @@ class Sender:
             client.client(self._app).ping()
 
 
-def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
-    """Have all jobs of the app sent through the chain: its class gets a class in front that does so."""
+def enter_client_chain(app: Celery[Any], chain: Chain, reconfigured: Callable[[], None]) -> None:
+    """Have all jobs of the app sent through the chain: its class gets a class in front that does so.
+
+    `reconfigured` is called when settings are loaded that replace the app's.
+    """
     own: Any = type(app)
 
     class Entering(own):  # type: ignore[misc] # the app's own class, Celery or one derived from it
@@ -166,9 +177,26 @@ def enter_client_chain(app: Celery[Any], chain: Chain) -> None:
             job = OutgoingJob(self, task_type, name, args, kwargs, task_id or uuid(), options, chose_id)
             return chain.last(job) if BURYING.get() else chain.call(job)
 
+        def config_from_object(self, *args: Any, **options: Any) -> Any:
+            """As the app's own; `Sidekiq(app)` then fits the new settings, or refuses them."""
+            found = super().config_from_object(*args, **options)
+            reconfigured()
+            return found
+
     Entering.__name__, Entering.__qualname__ = own.__name__, own.__qualname__
     Entering.__module__, Entering.__doc__ = own.__module__, own.__doc__
     app.__class__ = Entering
+
+
+class Wrappable(type):
+    """The class of a task's class: what is wrapped around its `__call__` is wrapped around the run itself.
+
+    Sentry and others do so when a worker makes its tracers. Outside of the chain they would see Celery's
+    Retry in place of the error.
+    """
+
+    def __setattr__(cls, name: str, value: Any) -> None:
+        super().__setattr__(WRAPPED if name == "__call__" else name, value)
 
 
 class TaskEntry(BaseTask):
@@ -189,11 +217,31 @@ class TaskEntry(BaseTask):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run a job through the server chain; called directly, the task is the function that it was."""
         request = self.request
+        wrapped = vars(request).pop(WRAPPED, None)
+        if wrapped is not None:
+            return self._sidekiq_run(wrapped)
         direct = request.called_directly or request.is_eager or not self._sidekiq_enters
         if direct or "sidekiq_chain" in vars(request):
             return super().__call__(*args, **kwargs)
         vars(request)["sidekiq_chain"] = True  # a task that calls itself is in the chain already
-        return self._sidekiq_chain.call(RunningJob(self, request, args, kwargs))
+        job, succeeded = RunningJob(self, request, args, kwargs), False
+        try:
+            result = self._sidekiq_chain.call(job)
+            succeeded = True
+        finally:
+            after_run.ended(succeeded=succeeded)
+        if request.chord and not job.is_tested:
+            after_run.wait_for_broker(job.app, f"the chord of {job}")
+        return result
+
+    @property
+    def __trace__(self) -> Any:
+        """Celery's tracer of the task, which each worker makes and sets."""
+        return vars(self).get(TRACER)
+
+    @__trace__.setter
+    def __trace__(self, trace: Any) -> None:
+        vars(self)[TRACER] = None if trace is None else after_run.guarded(self, trace)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """As that of the task's own class; Celery's where a job goes once more."""
@@ -255,7 +303,9 @@ class Adopter:
             made["_sidekiq_run"] = _run
         try:
             # Not by type(): the class may have a metaclass.
-            task.__class__ = new_class(own.__name__, bases, {}, lambda body: body.update(made))
+            task.__class__ = new_class(
+                own.__name__, bases, {"metaclass": _metaclass(own)}, lambda body: body.update(made)
+            )
         except TypeError as error:
             raise TaskClassError(
                 f"task {task.name}: Sidekiq(app) cannot put a class before its class {_named(task)} "
@@ -267,6 +317,10 @@ class Adopter:
             return self._request
         ours, theirs = symbol_by_name(self._request), symbol_by_name(own.Request)
         return theirs if issubclass(theirs, ours) else type(theirs.__name__, (ours, theirs), {})
+
+
+def _metaclass(own: type) -> Any:
+    return Wrappable if type(own) is type else type("Wrappable", (Wrappable, type(own)), {})
 
 
 def _refuse_strategy(task: Any) -> bool:
@@ -292,5 +346,9 @@ def _run(task: Any, job: RunningJob) -> Any:
 
 
 def run(job: RunningJob) -> Any:
-    """Run the task of the job: the end of the server chain."""
+    """Run the task of the job, with what is wrapped around it: the end of the server chain."""
+    wrapper = vars(type(job.task)).get(WRAPPED)
+    if wrapper is not None:
+        vars(job.request)[WRAPPED] = job
+        return wrapper(job.task, *job.args, **job.kwargs)
     return job.task._sidekiq_run(job)  # noqa: SLF001 - ours

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from celery.exceptions import Reject, Retry
+from celery.exceptions import Retry
 
+from celery_impl.sidekiq.enqueue.given_back import given_back
 from celery_impl.sidekiq.jobs.strict_arguments import as_they_came
 from celery_impl.sidekiq.limits.rate_limit import (
     PUT_OFF_HEADER,
@@ -51,6 +52,6 @@ def _put_off(job: RunningJob, over: OverLimitError, before: int) -> BaseExceptio
         with as_they_came(), past_overrides():
             again.apply_async(add_to_parent=False)
     except Exception as unsent:  # noqa: BLE001 - whatever it is, the old message is all there is
-        return Reject(f"given back: {unsent}", requeue=True)
+        return given_back(unsent)
     when: Any = math.ceil(wait_s)
     return Retry(f"put off: {over}", over, when)

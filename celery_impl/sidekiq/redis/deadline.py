@@ -26,21 +26,29 @@ _here: Final = threading.local()
 
 
 class within:  # noqa: N801 - read as a function; a generator would cost a microsecond for each job
-    """Bound what this thread asks of the broker inside; inside another bound, the earlier end counts."""
+    """Bound what this thread asks of the broker inside; inside another bound, the earlier end counts.
 
-    __slots__ = ("_before", "_seconds")
+    With `alone` a connection's own `socket_timeout`, which is for callers, does not count.
+    """
 
-    def __init__(self, seconds: float) -> None:
+    __slots__ = ("_alone", "_before", "_seconds")
+
+    def __init__(self, seconds: float, *, alone: bool = False) -> None:
         self._seconds = seconds
+        self._alone = alone
 
     def __enter__(self) -> None:
         before: float | None = getattr(_here, "until", None)
         until = time.monotonic() + self._seconds
         self._before = before
         _here.until = until if before is None or until < before else before
+        if self._alone:
+            _here.alone = True
 
     def __exit__(self, *_: object) -> None:
         _here.until = self._before
+        if self._alone:
+            _here.alone = False
 
 
 def left_s() -> float | None:
@@ -102,4 +110,4 @@ class Bounded:
 
 
 def _shorter(left: float, own: float | None) -> float:
-    return left if own is None else min(left, own)
+    return left if own is None or getattr(_here, "alone", False) else min(left, own)

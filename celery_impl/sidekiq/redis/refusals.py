@@ -11,7 +11,7 @@ from typing import Any, Final
 import redis
 
 #: What the answer of a server says that takes no writes now and may do so later.
-FOR_A_WHILE: Final = ("READONLY", "MISCONF", "MASTERDOWN", "NOREPLICAS")
+FOR_A_WHILE: Final = ("READONLY", "read only replica", "MISCONF", "MASTERDOWN", "NOREPLICAS")
 #: What it says where the user lacks a right: of a command, and of one in a script, by version of the server.
 NO_RIGHT: Final = ("NOPERM", "no permissions", "ACL failure", "can't run this command")
 #: Where the rights are listed.

@@ -5,7 +5,8 @@
 | no append-only file, no save   | a warning: what is queued is lost when the server stops            |
 | snapshots only                 | a line at level info: a crash loses what came since the last one   |
 | a maxmemory-policy that evicts | a warning: the server deletes queues when its memory is full       |
-| Redis Cluster                  | the worker does not start                                          |
+| Redis Cluster, Redis before 6.2 | the worker does not start                                         |
+| a right that the user lacks    | an error: which, and where all are listed                          |
 
 A server that does not tell (CONFIG is often forbidden) is not warned of. Where the server cannot be reached
 yet, the look follows with the first connection.
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 #: The one maxmemory-policy that deletes nothing.
 KEEPS_ALL: Final = "noeviction"
+#: The first version of Redis that has all commands: RPOP takes a count.
+OLDEST: Final = "6.2"
 #: Transport options of the look, so that a silent server does not hold the start up.
 BOUNDS: Final = {"socket_timeout": 2.0, "socket_connect_timeout": 1.0, "max_retries": 0}
 #: How the look fails where the server is away.
@@ -42,12 +45,15 @@ class UnfitServerError(RuntimeError):
 def findings(info: Mapping[str, Any], save: str | None) -> Iterator[tuple[int, str]]:
     """What is worth a line, with its level, in INFO and in the setting `save` (None: not told).
 
-    Raise UnfitServerError for a cluster.
+    Raise UnfitServerError for a cluster, and for a server that is too old.
     """
     if info.get("redis_mode") == "cluster" or info.get("cluster_enabled") == 1:
         raise UnfitServerError(
             "this broker is a node of a Redis Cluster, where no script can move a job: use one Redis server"
         )
+    version = str(info.get("redis_version", OLDEST))
+    if _number(version) < _number(OLDEST):
+        raise UnfitServerError(f"this broker is Redis {version}: Sidekiq needs {OLDEST} or newer")
     if info.get("aof_enabled") == 0 and save == "":
         yield (
             logging.WARNING,
@@ -74,10 +80,16 @@ def check_server(app: Celery) -> None:
     options = {**app.conf.broker_transport_options, **BOUNDS}
     with app.connection_for_write(transport_options=options) as connection:
         channel: Any = connection.default_channel
+        if not hasattr(channel, "sets"):
+            raise UnfitServerError(
+                "broker_url or broker_transport was changed after Sidekiq(app): set them before, or neither "
+                "sets nor leases serve this app"
+            )
         client = redis.Redis(connection_pool=channel.pool)
-        info: Any = client.info("everything")
-        for level, text in findings(info, _save(client)):
+        for level, text in findings(_info(client), _save(client)):
             logger.log(level, text)
+        for text in channel.refusals(app.amqp.queues.consume_from):
+            logger.error(text)
 
 
 class EarlyCheck(bootsteps.Step):
@@ -117,6 +129,19 @@ def _check_once(worker: Any) -> None:
     except AWAY:
         return
     worker.sidekiq_is_checked = True
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+
+
+def _info(client: redis.Redis) -> Mapping[str, Any]:
+    try:
+        found: Any = client.info("everything")
+    except redis.ResponseError:
+        return {}
+    known: Mapping[str, Any] = found
+    return known
 
 
 def _save(client: redis.Redis) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from celery_impl.sidekiq.jobs.entry_format import MARK, DeadJob, UnreadableError, split
+from celery_impl.sidekiq.jobs.entry_format import MARK, DeadJob, UnreadableError, queue_name, split
 from celery_impl.sidekiq.redis.queue_signal import SIGNAL
 from celery_impl.sidekiq.redis.server_clock import CLOCK_S, time_argument
 
@@ -94,6 +94,12 @@ class Sets:
         """Return the messages in `schedule` or `retry`, next due first, without unreadable entries."""
         members: Any = self.client.zrange(self.prefix + name, 0, -1)
         return [message for _, message in _readable(members, split)]
+
+    def waiting_for(self, queue: str, name: str) -> list[bytes]:
+        """Return the entries of `schedule` or `retry` that wait for this queue."""
+        members: Any = self.client.zscan_iter(self.prefix + name, count=1000)
+        keys = ((member, key) for member, _ in members for key, _ in _readable([member], split))
+        return [member for member, key in keys if queue_name(key) == queue]
 
     def count_death(self, job_id: str) -> int:
         """Remember that a process died of this job and return how many did in the last 72 hours."""

@@ -4,7 +4,8 @@ Stock Celery delivers an ETA message at once; the worker holds it unacknowledged
 an ETA beyond the visibility timeout runs again and again, and a million of them fill the memory.
 Here `_put`, kombu's extension point for virtual transports, diverts a message that is not yet due:
 
-1. its `eta` header is removed, so that the worker that receives it runs it at once;
+1. its `eta` header becomes a property, so that the worker that receives it runs it at once and the job
+   still sees its `request.eta`;
 2. it goes into `retry` if it has been retried, else into `schedule`, scored by its ETA;
 3. a thread of any worker (`worker.maintenance`) queues it when due by the broker's clock, in the queue and
    priority that it was sent to.
@@ -23,13 +24,15 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from queue import Empty
 from typing import Any, Final
 
 import redis as client
+from kombu.exceptions import InconsistencyError
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.json import dumps
 from redis.backoff import NoBackoff
@@ -41,10 +44,13 @@ from celery_impl.sidekiq.redis.captured_sends import Capturing
 from celery_impl.sidekiq.redis.deadline import Bounded
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks, QoS
 from celery_impl.sidekiq.redis.older_versions import OlderKombu
-from celery_impl.sidekiq.redis.refusals import Explained
+from celery_impl.sidekiq.redis.refusals import Explained, is_refusal
 from celery_impl.sidekiq.redis.server_clock import AskedClock
+from celery_impl.sidekiq.redis.set_moves import Moves, Source
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE, Sets
 
+#: The property of a message that tells when it was due.
+ETA_PROPERTY: Final = "eta"
 #: What `broker_transport` names.
 ALIAS: Final = "sidekiq"
 
@@ -86,6 +92,18 @@ class Channel(Capturing, redis.Channel, OlderKombu):
         """The time of this channel's broker."""
         return AskedClock(client.Redis(connection_pool=self.pool))
 
+    def refusals(self, queues: Iterable[str]) -> list[str]:
+        """Try what a worker of these queues does, without any effect; return what the broker refuses."""
+        tried = {what: _refusal(trial) for what, trial in self._trials(list(queues))}
+        return [f"a worker needs {what}: {text}" for what, text in tried.items() if text]
+
+    def _trials(self, queues: Sequence[str]) -> Iterator[tuple[str, Callable[[], object]]]:
+        """What a worker needs, in words, and a call that fails where it may not have it."""
+        yield "scripts, and the keys sidekiq:*", partial(self.sets.promote, 0.0)
+        for queue in queues:
+            yield f"the keys {queue}*", partial(self.client.rpop, self._q_for_pri(queue, 0), 0)
+            yield f"the keys {self.keyprefix_queue % queue}", partial(self.get_table, queue)
+
     # Private parts of kombu's channel, pinned by a test.
     _q_for_pri: Any
     connection_errors: tuple[type[Exception], ...]
@@ -123,11 +141,21 @@ class Channel(Capturing, redis.Channel, OlderKombu):
         if due is None or due <= now or queue in self._expires:
             self._put_now(queue, message, **options)
             return
-        headers["eta"] = None
+        # A copy: another queue of the exchange gets the message as well.
+        properties = {**message["properties"], ETA_PROPERTY: headers["eta"]}
+        message = {**message, "headers": {**headers, "eta": None}, "properties": properties}
         key = self._key(queue, message)
         self._zadd(
             RETRY if headers.get("retries") else SCHEDULE, {entry(key, dumps(message)): due}, **options
         )
+
+    def _purge(self, queue: str) -> int:
+        """Delete what is in the queue, and what waits in the sets for it."""
+        waiting = sum(
+            Moves(self.sets).delete(Source(name), self.sets.waiting_for(queue, name))
+            for name in (SCHEDULE, RETRY)
+        )
+        return int(super()._purge(queue)) + waiting
 
     def _put_now(self, queue: str, message: dict[str, Any], **options: Any) -> None:
         super()._put(queue, message, **options)
@@ -183,6 +211,16 @@ class Transport(redis.Transport):
     """The transport that `broker_transport = "sidekiq"` names."""
 
     Channel = Channel
+
+
+def _refusal(trial: Callable[[], object]) -> str:
+    try:
+        trial()
+    except client.ResponseError as error:
+        return str(error) if is_refusal(error) else ""
+    except InconsistencyError:  # nobody has declared the queue yet
+        return ""
+    return ""
 
 
 def due_at(message: dict[str, Any]) -> float | None:

@@ -42,7 +42,7 @@ from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.jobs.entry_format import DeadJob, entry
 from celery_impl.sidekiq.memory.capturing_producer import CapturingProducer
 from celery_impl.sidekiq.redis.set_moves import Source
-from celery_impl.sidekiq.redis.transport import due_at
+from celery_impl.sidekiq.redis.transport import ETA_PROPERTY, due_at
 from celery_impl.sidekiq.testing import fake_amqp
 
 #: Runs of one `drain` after which it is taken for endless.
@@ -132,6 +132,7 @@ class Jobs:
         due = due_at(message)
         retried = bool(message["headers"].get("retries"))
         message["properties"]["enqueued_at"] = max(time.time(), due or 0.0)
+        message["properties"][ETA_PROPERTY] = message["headers"]["eta"]
         message["headers"]["eta"] = None
         text = dumps(message)
         if retried or due is not None:
@@ -164,7 +165,7 @@ class Jobs:
             "redelivered": False,
         }
         request = {**headers, "args": args, "kwargs": kwargs, "delivery_info": delivery, "is_eager": False}
-        request |= {name: properties.get(name) for name in ("reply_to", "correlation_id")}
+        request |= {name: properties.get(name) for name in ("reply_to", "correlation_id", ETA_PROPERTY)}
         request |= {"properties": properties, "hostname": "testing", **(embed or {})}
         _raise(trace_task(task, job.id, args, kwargs, request, app=self._app)[1])
 

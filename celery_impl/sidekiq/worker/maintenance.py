@@ -14,8 +14,11 @@ from celery import bootsteps
 
 from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.jobs.broker_support import is_in_memory
+from celery_impl.sidekiq.lease.channel import Channel
+from celery_impl.sidekiq.lease.unacked import ADOPT_S, Adoption
 from celery_impl.sidekiq.redis.deferred_acks import DeferredAcks
 from celery_impl.sidekiq.redis.periodic_thread import PeriodicThread
+from celery_impl.sidekiq.worker import scheduled_jobs
 from celery_impl.sidekiq.worker.heartbeat import BEAT_S, Heartbeat
 
 #: Seconds between two looks for entries that are due; their lateness is below this plus the queue's.
@@ -37,6 +40,7 @@ class MaintenanceStep(bootsteps.StartStopStep):
         self._deferred = DeferredAcks(_running)
         self._heart = Heartbeat(consumer)
         self._reaper: Any = None
+        scheduled_jobs.show()
         super().__init__(consumer, **options)
 
     def include_if(self, parent: Any) -> bool:
@@ -79,6 +83,8 @@ class MaintenanceStep(bootsteps.StartStopStep):
             beat: BEAT_S,
         }
         work[mark] = RENEW_S
+        if isinstance(through, Channel):
+            work[Adoption(through).look] = ADOPT_S
         self._thread = PeriodicThread(work, close=own.release, name="sidekiq-maintenance")
         self._thread.start()
 

@@ -26,6 +26,7 @@ from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.lease.holder import ending, stopping
 from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.memory.store import memory_store
+from celery_impl.sidekiq.redis.transport import ETA_PROPERTY
 from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
@@ -38,7 +39,10 @@ class SidekiqRequest(Request):
     """A job in the worker's main process."""
 
     task: SidekiqTask
-    _context: Any  # private to Celery, pinned by a test
+    # Private to Celery, pinned by a test.
+    _context: Any
+    _eta: Any
+    _request_dict: dict[str, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Celery derives a faster class for each task, with an `on_success` of its own."""
@@ -54,23 +58,36 @@ class SidekiqRequest(Request):
                 raise InvalidTaskError("its arguments are no list and mapping")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+        if self._eta is None:  # it has waited in the sets; the job sees it all the same
+            self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
-        """Bury a job that the hard time limit has killed; Celery then acknowledges it."""
-        if not soft:
+        """Bury a job that the hard time limit has killed, unless `on_failure` has dealt with it."""
+        if not soft and not self._goes_back_at_timeout():
             self._bury(TimeLimitExceeded(timeout))
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Bury a job that has killed its third process; otherwise Celery's rules hold."""
+        """Bury a job that has killed its third process; otherwise Celery's rules hold.
+
+        With `acks_on_failure_or_timeout=False` a job over its hard time limit goes back to its queue; it has
+        killed a process as well.
+        """
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
         if not isinstance(error, Ignore | Reject):
             heartbeat.count_failure()
         lost = isinstance(error, WorkerLostError) and not stopping()
-        if lost and self._deaths() >= POISON_DEATHS:
+        goes_back = isinstance(error, TimeLimitExceeded) and self._goes_back_at_timeout()
+        if (lost or goes_back) and self._deaths() >= POISON_DEATHS:
             self._bury(error)
             self.acknowledge()
+        elif goes_back:  # Celery before 5.6 drops it
+            self.reject(requeue=True)
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def _goes_back_at_timeout(self) -> bool:
+        task: Any = self.task  # Celery 5.7 has an option for time-outs alone
+        return task.acks_late and not getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout)
 
     def acknowledge(self) -> None:
         """As Celery's, and to the lease at once."""

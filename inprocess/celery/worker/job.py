@@ -33,6 +33,8 @@ from inprocess.supervision.tasks.child import Child
 
 #: Seconds that a task has to end after its hard limit, or after it is terminated.
 END_S: Final = 0.5
+#: Stands for an outcome that is not there.
+_NONE: Final = object()
 #: Characters of the arguments that reports show.
 SHOWN: Final = 200
 
@@ -117,7 +119,7 @@ class Job:
         self.over = False
         self.child: JobChild | None = None
         self._accepted = False
-        self._interruptible = Interruptible()
+        self._interruptible = Interruptible(pool.app.tasks.get(self.task))
         self._tracer_run: Any = None
         self._timers: list[Any] = []
 
@@ -126,12 +128,16 @@ class Job:
         begin_thread_task()
         begin_task()
         self.pool.app.set_current()
+        outcome: Any = _NONE
         try:
             with self._interruptible:
                 self._accept()
                 outcome = self.call()
-        except Stopped:
-            return
+        except (Stopped, SoftTimeLimitExceeded) as error:
+            if outcome is _NONE and isinstance(error, Stopped):
+                return
+            if outcome is _NONE:
+                raise
         self._succeed(outcome)
 
     async def run_on_loop(self) -> None:
@@ -198,11 +204,11 @@ class Job:
     def _soft_limit(self, seconds: float) -> None:
         if self.over:
             return
-        self._tell("timeout_callback", True, seconds)
         if self._tracer_run is not None:
             self._tracer_run.interrupt()
-        else:
-            self._interruptible.interrupt(SoftTimeLimitExceeded)
+        elif not self._interruptible.interrupt(SoftTimeLimitExceeded):  # its function has ended
+            return
+        self._tell("timeout_callback", True, seconds)
 
     def _hard_limit(self, seconds: float) -> None:
         if self.over:

@@ -1,6 +1,7 @@
 """Changes to a task before it runs in-process, all on the task object, undone at the end.
 
 - Its stack of requests is kept by identity, see `request_identity`.
+- The function of a plain task is marked, see `thread_interrupt`.
 - A coroutine task, and one with `isolation = "process"`, crosses the bridge, see `greenlet_bridge`.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 from inprocess.celery.broker.broker import Lane
 from inprocess.celery.celery_internals.internals import get_ident
 from inprocess.celery.celery_internals.request_identity import follow
+from inprocess.celery.worker.thread_interrupt import mark_function, unmark_function
 
 
 def is_isolated(task: Any) -> bool:
@@ -37,6 +39,7 @@ def prepare(task: Any, *, isolate: Callable[[Any], Callable[..., Coroutine[Any, 
     """
     follow(task.request_stack)
     if lane_of(task) == "thread":
+        mark_function(task)
         return
     from inprocess.celery.worker.greenlet_bridge import bridge, is_bridged  # late, as above
 
@@ -62,4 +65,6 @@ def restore(task: Any) -> None:
         from inprocess.celery.worker.greenlet_bridge import unbridge
 
         unbridge(task)
+    else:
+        unmark_function(task)
     task.__trace__ = None

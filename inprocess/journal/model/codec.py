@@ -47,14 +47,11 @@ class Codecs:
 
     def loads(self, codec: str | None, body: bytes) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments of a row; raise CodecError."""
-        try:
-            if codec is not None:
-                body = self._codecs[codec].decode(body)
-            return arguments.loads(body)
-        except KeyError:
+        if codec is not None and codec not in self._codecs:
             known = ", ".join(self._codecs) or "none"
-            text = f"no codec {codec!r} here (known: {known}): add it to Journal(codecs=[...])"
-            raise CodecError(text) from None
+            raise CodecError(f"no codec {codec!r} here (known: {known}): add it to Journal(codecs=[...])")
+        try:
+            return arguments.loads(body if codec is None else self._codecs[codec].decode(body))
         except Exception as error:
             read_by = "JSON" if codec is None else f"the codec {codec!r}"
             raise CodecError(f"{read_by} does not read the arguments: {repr_of(error)}") from error

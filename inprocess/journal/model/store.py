@@ -25,6 +25,9 @@ class Transaction(Protocol):
     def run(self, statement: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
         """Run a statement with `?` for each parameter in it, and return its rows."""
 
+    def cure(self) -> str | None:
+        """What to change, if a transaction of the caller's that reads and then writes may be locked out."""
+
     def after_commit(self, wake: Callable[[], object]) -> bool:
         """Call `wake` after the commit. Return False if the library has no hook for that."""
 
@@ -38,7 +41,10 @@ class Store(Protocol):
 
     @property
     def look_s(self) -> float | None:
-        """Seconds between two calls of `changed` while nothing else is to do; None if it wakes by itself."""
+        """Seconds between two calls of `changed` while nothing else is to do; None if it wakes us."""
+
+    def is_there(self) -> bool:
+        """Whether the database has a journal's tables. Makes nothing; raise JournalError."""
 
     def open(self, wake: Callable[[], object]) -> None:
         """Connect; bring the schema up to date under a lock.

@@ -42,6 +42,15 @@ class SQLAlchemyTransaction:
         found = self._connection.exec_driver_sql(statement.replace("?", mark), tuple(parameters))
         return [tuple(row) for row in found] if found.returns_rows else []
 
+    def cure(self) -> str | None:
+        """See `Transaction.cure`."""
+        if self.dialect != "sqlite" or self._connection.engine.dispatch.begin:  # which executes BEGIN
+            return None
+        return (
+            "in SQLAlchemy, isolation_level=None on the driver's connection in a `connect` event, and "
+            'connection.exec_driver_sql("BEGIN IMMEDIATE") in a `begin` event'
+        )
+
     def after_commit(self, wake: Callable[[], object]) -> bool:  # noqa: ARG002 - its `commit` event comes before the commit
         """See `Transaction.after_commit`."""
         return False

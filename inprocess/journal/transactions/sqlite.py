@@ -37,6 +37,13 @@ class SQLiteTransaction:
         finally:
             cursor.close()
 
+    def cure(self) -> str | None:
+        """See `Transaction.cure`."""
+        begins = self._connection.isolation_level
+        if begins is None or begins.upper() in {"IMMEDIATE", "EXCLUSIVE"}:  # None: the caller writes BEGIN
+            return None
+        return 'sqlite3.connect(..., isolation_level="IMMEDIATE")'
+
     def after_commit(self, wake: Callable[[], object]) -> bool:  # noqa: ARG002 - sqlite3 has no such hook
         """See `Transaction.after_commit`."""
         return False

@@ -15,17 +15,34 @@ from collections.abc import Iterable
 from threading import get_ident
 from typing import Any, Final, Protocol, cast
 
+from inprocess.supervision.core.log import log
+
 #: Functions of asyncio, uvicorn and aiohttp that cancel what is left on a loop, before they close it.
 _CANCEL_ALL: Final = frozenset({"_cancel_all_tasks", "_cancel_tasks"})
 #: The file of `asyncio.Runner`, whose method tells whether the loop runs or is being closed.
 _RUNNERS: Final = asyncio.runners.__file__
 
 
-#: What a supervisor logs when its loop closes under it.
-CLOSING: Final = (
-    "its event loop is being closed, so nothing is restarted and its children are cut off: "
-    "await stop(), or drain() it, before the loop ends"
-)
+class Closing(Protocol):
+    """The part of a scheduler that `ends_with_its_loop` needs."""
+
+    def is_closing(self) -> bool:
+        """Whether the loop is being closed."""
+
+
+class EndsWithLoop(Protocol):
+    """A supervisor."""
+
+    @property
+    def name(self) -> str:
+        """The name that the log shows."""
+
+    @property
+    def scheduler(self) -> Closing:
+        """The scheduler it lives on."""
+
+    def kill(self) -> None:
+        """End it and its children now."""
 
 
 class RunsOn(Protocol):
@@ -100,6 +117,20 @@ def import_waited_for(thread: int | None) -> str | None:
     waits: Any = getattr(importlib._bootstrap, "_blocking_on", {}).get(thread)  # noqa: SLF001 - nothing else tells it
     locks = waits if isinstance(waits, list) else [] if waits is None else [waits]
     return next((str(lock.name) for lock in list(locks) if lock.owner == get_ident()), None)
+
+
+def ends_with_its_loop(supervisor: EndsWithLoop, *, is_killed: bool) -> bool:
+    """Whether its loop is being closed, so that nothing may begin; it is killed then, and says so."""
+    if not supervisor.scheduler.is_closing():
+        return False
+    if not is_killed:
+        log.error(
+            "%s: its event loop is being closed, so nothing is restarted and its children are cut off: "
+            "await stop(), or drain() it, before the loop ends",
+            supervisor.name,
+        )
+        supervisor.kill()
+    return True
 
 
 def is_being_closed() -> bool:

@@ -79,7 +79,7 @@ def whereis(name: str, kind: type[Any] | None = None) -> Any | None:
     """Return the running process with this name, or None. Any thread.
 
     With `kind` it is of that class for a type checker too, as `whereis("mails", TaskSupervisor)`. Raise
-    TypeError if it is of another.
+    TypeError if it is of another, or the name is no string.
     """
     via = None if type(name) is str else _via(name)
     if via is not None:
@@ -103,8 +103,6 @@ def register(name: str, process: NamedProcess) -> None:
     An owner whose loop is closed no longer runs and cannot free its name: it loses it here.
     """
     via = None if type(name) is str else _via(name)
-    if not isinstance(name, str):
-        raise TypeError(f"the name is {name!r}: expected a string, or `Registry.via(...)`")
     if via is not None:
         via.registry.register(via.key, process.handle, via.value)
         return
@@ -132,5 +130,10 @@ def forget_all() -> None:
 
 
 def _via(name: str) -> Via | None:
-    """Return the name as one of a registry; None for any other string, such as a member of a StrEnum."""
+    """Return the name as one of a registry; None for any other string, such as a member of a StrEnum.
+
+    Raise TypeError for what is no string.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"the name is {name!r}: expected a string, or `Registry.via(...)`")
     return cast("Via", name) if hasattr(name, "registry") else None

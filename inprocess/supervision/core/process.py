@@ -11,8 +11,9 @@ A process lives on one event loop. It is stopped in three steps:
 from __future__ import annotations
 
 import asyncio
+import dis
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, Self, TypeVar, cast
 
@@ -332,6 +333,11 @@ class BaseProcess(Ending, Process):
     scheduler: Scheduler
     started_at: float
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if not cls.__module__.startswith(_PACKAGE):
+            _check_own_names(cls)
+
     def _bind(self, name: str | None, clock: Clock | None) -> None:
         """Start to live on the running loop, as `name`; raise AlreadyStartedError if the name is taken."""
         scheduler = self.scheduler = scheduler_of(asyncio.get_running_loop(), clock)
@@ -495,6 +501,50 @@ def ancestors(process: BaseProcess) -> list[str]:
         found.append(above.name)
         above = above.parent
     return found
+
+
+#: Whose classes may use the private names of the runtime.
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+
+
+def _check_own_names(cls: type[BaseProcess]) -> None:
+    """Raise TypeError if a user's subclass takes a name of the runtime's own.
+
+    Such a name is a private one in the body of the class, or any one of ours that a method assigns to `self`:
+    the runtime would read the value in place of its own. A GenServer has its names for itself.
+    """
+    ours = {
+        name: base
+        for base in reversed(cls.__mro__)
+        if base.__module__.startswith(_PACKAGE)
+        for name in vars(base)
+        if not name.startswith("__")
+    }
+    taken = [name for name in vars(cls) if name.startswith("_") and name in ours]
+    taken += [name for made in vars(cls).values() for name in _assigned_to_self(made) if name in ours]
+    if taken:
+        name = taken[0]
+        raise TypeError(
+            f"{cls.__qualname__} uses the name {name!r}, which is the runtime's own (of "
+            f"{ours[name].__qualname__}): choose another, or keep the state in a GenServer, whose names are "
+            "the author's"
+        )
+
+
+def _assigned_to_self(made: object) -> Iterator[str]:
+    """Yield the names that a method assigns to its first argument."""
+    function = getattr(made, "__func__", made)
+    code = getattr(function, "__code__", None)
+    if code is None or not code.co_argcount:
+        return
+    first = code.co_varnames[0]
+    before: dis.Instruction | None = None
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "STORE_ATTR" and before is not None and "LOAD_FAST" in before.opname:
+            loaded = before.argval  # a pair where one instruction loads two
+            if first in (loaded[-1:] if isinstance(loaded, tuple) else (loaded,)):
+                yield instruction.argval
+        before = instruction
 
 
 _last_start = 0.0

@@ -179,7 +179,7 @@ def scrub(text: str) -> str:
 
 def _hide_named(match: re.Match[str]) -> str:
     if not is_secret(match["name"]):
-        return match[0]
+        return f"{match['name']}{match['quote']}{_NAMED.sub(_hide_named, match['value'])}"
     return f"{match['name']}{match['quote']}{HIDDEN}"
 
 

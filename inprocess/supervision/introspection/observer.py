@@ -42,6 +42,8 @@ from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 #: Children of one process that are shown; the others are only counted.
 MAX_CHILDREN: Final = 100
+#: Levels of one tree that are shown; the children below are only counted.
+MAX_LEVELS: Final = 100
 
 
 def snapshot(*roots: Process | str, max_children: int = MAX_CHILDREN, attributes: bool = False) -> Snapshot:
@@ -80,7 +82,9 @@ def _there(process: BaseProcess, node: partial[Node]) -> Node:
         return Node(process.name, type(process.handle).__name__, process.name, "no answer", about=str(error))
 
 
-def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) -> Node:
+def _node(
+    node_id: str, seen: object, *, max_children: int, attributes: bool, levels: int = MAX_LEVELS
+) -> Node:
     if isinstance(seen, Child):
         return Node(
             node_id, "task", seen.name, seen.state, uptime_s=seen.age, attempt=seen.attempt,
@@ -90,7 +94,7 @@ def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) ->
         return Node(node_id, "process", node_id, "stopped" if seen is None else str(seen))
     process = seen.__process__
     below, child_count = _below(process, max_children)
-    node = partial(_node, max_children=max_children, attributes=attributes)
+    node = partial(_node, max_children=max_children, attributes=attributes, levels=levels - 1)
     return Node(
         node_id,
         type(process.handle).__name__,
@@ -102,7 +106,7 @@ def _node(node_id: str, seen: object, *, max_children: int, attributes: bool) ->
         last_run_at=_moment(getattr(process.handle, "last_run_at", None)),
         counts=_counts(process),
         about=_attributes(process) if attributes and isinstance(process, MessageLoop) else None,
-        children=tuple(node(child_id, child) for child_id, child in below),
+        children=tuple(node(child_id, child) for child_id, child in below) if levels > 1 else (),
         child_count=child_count,
     )
 
@@ -130,6 +134,8 @@ def _state(process: BaseProcess) -> str:
         return f"ended: {process.exit}"
     if isinstance(process, BaseSupervisor | TaskSupervisor) and process._stopping:  # noqa: SLF001 - of one package
         return "stopping"
+    if isinstance(process, BaseSupervisor | TaskSupervisor) and process.is_suspended:
+        return "suspended"
     if isinstance(process, BaseSupervisor) and not process._is_ready:  # noqa: SLF001 - of one package
         return "starting"
     if isinstance(process, MessageLoop):

@@ -23,6 +23,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing import spawn
@@ -36,6 +37,8 @@ from inprocess.supervision.isolation.worker_threads import Job
 
 #: Seconds that a process gets to end by itself once it has no more work.
 LEAVE_S = 2.0
+#: Seconds between two looks at a process that ends, where the system tells nothing.
+LOOK_S = 0.01
 
 _alive: set[WorkerProcess] = set()
 
@@ -62,8 +65,10 @@ class WorkerProcess:
             theirs.close()
             os.close(listen)
         self._pidfd = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else None
-        self._gone = False
-        self._lock = threading.Lock()
+        self._lock = (
+            threading.Lock()
+        )  # held for each signal, and where it is reaped: its number is then another's
+        self._has_left = False
         _alive.add(self)
 
     @property
@@ -91,15 +96,14 @@ class WorkerProcess:
     def terminate(self) -> None:
         """Ask it to end: SIGTERM."""
         with self._lock:
-            if not self._gone:
+            if self._has_its_number():
                 with suppress(ProcessLookupError):
                     os.kill(self.pid, signal.SIGTERM)
 
     def kill(self) -> None:
         """End it, and the processes that it started: SIGKILL."""
         with self._lock:
-            if not self._gone:
-                self._kill_group()
+            self._kill_group()
 
     def close(self) -> None:
         """End it, by force if necessary, and reap it."""
@@ -126,12 +130,16 @@ class WorkerProcess:
         return WorkerDiedError(text, signal=-code)
 
     def _ends_within(self, seconds: float) -> bool:
-        timeout = None if seconds == math.inf else seconds
         if self._pidfd is not None:
-            return bool(wait([self._pidfd], timeout))
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(timeout)
-        return self._process.returncode is not None
+            return bool(wait([self._pidfd], None if seconds == math.inf else seconds))
+        end = time.monotonic() + seconds
+        while True:
+            with self._lock:
+                if self._process.poll() is not None:
+                    return True
+            if (left := end - time.monotonic()) <= 0:
+                return False
+            time.sleep(min(LOOK_S, left))
 
     def _reap(self) -> int:
         _alive.discard(self)
@@ -139,17 +147,29 @@ class WorkerProcess:
             self.kill()
             self._ends_within(math.inf)
         with self._lock:
-            if not self._gone:
-                self._gone = True
-                if self._process.returncode is None:  # not reaped, so its number is still its own
-                    self._kill_group()
+            if not self._has_left:
+                self._has_left = True
+                self._kill_group()
                 self._process.wait()
                 self.forget()
         return self._process.returncode
 
     def _kill_group(self) -> None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        if self._has_its_number():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def _has_its_number(self) -> bool:
+        """Whether nobody has reaped it: this object, other code, or the kernel where SIGCHLD is ignored."""
+        if self._process.returncode is not None:
+            return False
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        except AttributeError:  # a system without waitid
+            return True
+        return True
 
 
 class ProcessJob(Job):

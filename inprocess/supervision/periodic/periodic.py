@@ -83,6 +83,11 @@ REPEAT_S: Final = 3 * 3600.0
 #: Seconds between two looks at whether the last tick is saved.
 LOOK_S: Final = 0.01
 
+#: What is wrong with both, and with neither.
+EITHER: Final = "give either interval_s= or schedule=, and not both: they say when it is due"
+#: What few servers have: a schedule, and where the last tick is kept.
+Extras = tuple[Schedule | None, TickStore | None]
+
 #: A cache of options with nothing but the interval, by interval.
 _usual: dict[float, PeriodicOptions] = {}
 
@@ -125,17 +130,19 @@ class Periodic(TimerProcess):
         Raise ValueError for options that are out of range or do not go together, AlreadyStartedError if the
         name is taken, and what `state` raises when it is read.
         """
-        if schedule is not None or state is not None or interval_s is None or interval_s == inf:
+        extras = None
+        if schedule is not None or state is not None:
+            extras = (schedule, state)
             _check(interval_s, schedule, t0, state, name)
-            interval_s = interval_s or inf
-        if overlap is SKIP and misfire is SKIP and grace_s is inf and jitter_s == 0.0:  # the defaults
-            options = _usual.get(interval_s) or _usual_options(interval_s, is_kept=state is not None)
+            options = shared(interval_s or inf, overlap, misfire, grace_s, jitter_s, chance)
+        elif overlap is SKIP and misfire is SKIP and grace_s is inf and jitter_s == 0.0:  # the defaults
+            options = _usual.get(interval_s) or _usual_options(interval_s)  # type: ignore[arg-type]  # None is in none
         else:
-            options = shared(interval_s, overlap, misfire, grace_s, jitter_s, chance)
+            options = shared(_interval(interval_s), overlap, misfire, grace_s, jitter_s, chance)
         loop = _get_running_loop()
         if loop is None:
-            return elsewhere(partial(_made, cls, clock, spawn, options, t0, name, schedule, state))
-        return cls(spawn, options, t0, name, scheduler_of(loop, clock), schedule, state)
+            return elsewhere(partial(_made, cls, clock, spawn, options, t0, name, extras))
+        return cls(spawn, options, t0, name, scheduler_of(loop, clock), extras)
 
     def __init__(  # noqa: PLR0917 - positional, since a start is on a hot path
         self,
@@ -144,13 +151,11 @@ class Periodic(TimerProcess):
         t0: float | None,
         name: str | None,
         scheduler: Scheduler,
-        schedule: Schedule | None = None,
-        store: TickStore | None = None,
+        extras: Extras | None = None,
     ) -> None:
         # What the base classes do, without their calls, which would cost as much as everything else.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
-        self._times = None
-        self._store = store
+        self._times = self._store = None
         self.scheduler = scheduler
         self._context = copy_context() or EMPTY
         self.spawn = spawn
@@ -160,20 +165,20 @@ class Periodic(TimerProcess):
         if name is not None:
             names.register(name, self)
         self.started_at = now = scheduler.monotonic()
-        if schedule is not None or store is not None:
+        if t0 is None and options.chance is None and extras is None:
+            self._t0 = now
+            self._when = now = now + options.interval_s
+            scheduler.at(now, self)
+        elif extras is None:
+            self._t0 = now if t0 is None else t0
+            self._arm_for(self.grid.last(now) + 1)
+        else:
             try:
-                self._go_on(schedule, t0)
+                self._go_on(*extras, t0)
             except BaseException:
                 if name is not None:
                     names.unregister(name, self)
                 raise
-        elif t0 is None and options.chance is None:
-            self._t0 = now
-            self._when = now = now + options.interval_s
-            scheduler.at(now, self)
-        else:
-            self._t0 = now if t0 is None else t0
-            self._arm_for(self.grid.last(now) + 1)
 
     @property
     def grid(self) -> Grid:
@@ -217,10 +222,10 @@ class Periodic(TimerProcess):
         self._owed = 0
         super().quiet()
 
-    def _go_on(self, schedule: Schedule | None, t0: float | None) -> None:
+    def _go_on(self, schedule: Schedule | None, store: TickStore | None, t0: float | None) -> None:
         """Begin where the last tick was, if one was kept; else now."""
         now, wall = self.started_at, self.scheduler.clock.wall()
-        store, name = self._store, self.name
+        self._store, name = store, self.name
         last = None if store is None else load(store, name)
         if last is not None and last > wall + TOLERANCE_S:
             log.warning(
@@ -385,10 +390,9 @@ def _made(  # noqa: PLR0917 - the arguments of the class
     options: PeriodicOptions,
     t0: float | None,
     name: str | None,
-    schedule: Schedule | None,
-    state: TickStore | None,
+    extras: Extras | None,
 ) -> P:
-    return cls(spawn, options, t0, name, scheduler_here(clock), schedule, state)
+    return cls(spawn, options, t0, name, scheduler_here(clock), extras)
 
 
 def _check(
@@ -400,9 +404,9 @@ def _check(
 ) -> None:
     """Raise ValueError for options that do not go together."""
     if (interval_s is None) == (schedule is None):
-        raise ValueError("give either interval_s= or schedule=, and not both: they say when it is due")
-    if interval_s is not None and not 0 < interval_s < inf:
-        raise ValueError(f"the interval is {interval_s} s: expected more than 0")
+        raise ValueError(EITHER)
+    if interval_s is not None:
+        _interval(interval_s)
     if schedule is not None and t0 is not None:
         raise ValueError("t0= belongs to an interval: a schedule says itself when it is due")
     if state is not None and name is None:
@@ -419,9 +423,19 @@ def _cancel(run: Child, loop: asyncio.AbstractEventLoop) -> None:
     task.add_done_callback(_cancelling.discard)
 
 
-def _usual_options(interval_s: float, *, is_kept: bool) -> PeriodicOptions:
+def _interval(interval_s: float | None) -> float:
+    """Return the interval of a server without a schedule; raise ValueError if it is none."""
+    if interval_s is None:
+        raise ValueError(EITHER)
+    if not 0 < interval_s < inf:
+        raise ValueError(f"the interval is {interval_s} s: expected more than 0")
+    return interval_s
+
+
+def _usual_options(interval_s: float | None) -> PeriodicOptions:
+    interval_s = _interval(interval_s)
     options = PeriodicOptions(interval_s)
-    if LONG_S <= interval_s < inf and not is_kept:
+    if interval_s >= LONG_S:
         log.warning(
             "a Periodic with an interval of %g s keeps no last tick, so the interval begins anew with each "
             "start of the process: give it state=FileTickStore(path), unless the process lives longer",

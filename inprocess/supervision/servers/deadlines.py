@@ -78,7 +78,7 @@ class Deadlines:
 def deadlines(scheduler: Scheduler, seconds: float | None) -> Deadline | None:
     """Return the calls with this timeout on this scheduler; None for an infinite timeout, or None.
 
-    Raise TypeError for a timeout that is no number.
+    Raise TypeError for a timeout that is no number, and ValueError for one that is below 0 or NaN.
     """
     if seconds is None or seconds == inf:
         return None
@@ -87,5 +87,7 @@ def deadlines(scheduler: Scheduler, seconds: float | None) -> Deadline | None:
         given: object = seconds
         if not isinstance(given, int | float):
             raise TypeError(f"the timeout is {given!r}: expected seconds, or None to wait for ever")
+        if not seconds >= 0:
+            raise ValueError(f"the timeout is {seconds}: expected seconds of at least 0, or None")
         found = scheduler.deadlines[seconds] = Deadlines(scheduler, seconds)
     return found

@@ -24,7 +24,6 @@ from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import ServerDiedError, StartError
 from inprocess.supervision.core.exits import ENDS_LOOP, SHUTDOWN, Exit, Ignore, killed
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.loops import CLOSING
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, Held, ShutdownLimit
 from inprocess.supervision.core.redact import repr_of, text_of
 from inprocess.supervision.core.restarts import RestartIntensity, RestartWindow
@@ -301,15 +300,6 @@ class BaseSupervisor(BaseProcess):
             _named(self._processes()),
         )
         self._finish(SHUTDOWN)
-
-    def _is_closing(self) -> bool:
-        """Whether the loop is being closed. Then nothing may be started: kill what is left, and say so."""
-        if not self.scheduler.is_closing():
-            return False
-        if not self._killing:
-            log.error("%s: %s", self.name, CLOSING)
-            self.kill()
-        return True
 
     def _became_ready(self) -> None:
         self._is_ready = True

@@ -29,6 +29,7 @@ from inprocess.supervision.core.eager import run_eagerly
 from inprocess.supervision.core.errors import NoSuchChildError, Refused, ServerDiedError, StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, restarts
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import ends_with_its_loop
 from inprocess.supervision.core.process import (
     KILL_WAIT_S,
     BaseProcess,
@@ -280,7 +281,7 @@ class DynamicSupervisor(BaseSupervisor):
         if not self._to_restart or self._wanted is not None or self._killing or self.is_suspended:
             return
         ended, recipe = self._to_restart.popleft()
-        if self.scheduler.is_closing() and self._is_closing():
+        if ends_with_its_loop(self, is_killed=self._killing):
             return
         if self._window.allows(self.scheduler.monotonic()):
             self.restarts += 1

@@ -21,6 +21,7 @@ from inprocess.supervision.core.contexts import Origin
 from inprocess.supervision.core.errors import StartError
 from inprocess.supervision.core.exits import SHUTDOWN, Exit, restarts
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.loops import ends_with_its_loop
 from inprocess.supervision.core.process import BaseProcess, Process
 from inprocess.supervision.core.restarts import RestartIntensity
 from inprocess.supervision.supervisors.base import BaseSupervisor, raise_if_it_ends_loop
@@ -204,7 +205,7 @@ class OrderedSupervisor(BaseSupervisor):
             self._finish(SHUTDOWN)
 
     async def _restart(self, child: ChildRecord) -> None:
-        if self._is_closing():
+        if ends_with_its_loop(self, is_killed=self._killing):
             return
         if not self._window.allows(self.scheduler.monotonic()):
             self._give_up(child.spec.id)

@@ -46,8 +46,7 @@ from typing import Any, ClassVar, Final, Self, TypeVar, TypeVarTuple, Unpack, ov
 from inprocess.supervision.core.clock import Clock, Timer
 from inprocess.supervision.core.errors import LoopGoneError, Refused, TaskRefusedError
 from inprocess.supervision.core.exits import NORMAL, SHUTDOWN, Exit, Restart, restarts
-from inprocess.supervision.core.log import log
-from inprocess.supervision.core.loops import CLOSING
+from inprocess.supervision.core.loops import ends_with_its_loop
 from inprocess.supervision.core.process import KILL_WAIT_S, BaseProcess, ShutdownLimit, ended_within
 from inprocess.supervision.core.restarts import (
     MAX_RESTARTS,
@@ -479,12 +478,7 @@ class TaskSupervisor(BaseProcess):
 
     def is_closing(self) -> bool:
         """Whether its loop is being closed. Then no attempt may begin: end the children, and say so."""
-        if not self.scheduler.is_closing():
-            return False
-        if not self._killing:
-            log.error("%s: %s", self.name, CLOSING)
-            self.kill()
-        return True
+        return ends_with_its_loop(self, is_killed=self._killing)
 
     def exited(self, child: Child, ended: Exit) -> None:
         """Handle the end of an attempt. Called by the child."""

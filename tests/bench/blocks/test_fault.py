@@ -118,6 +118,19 @@ def test_a_kill_that_exposes_no_job_is_made_again_and_three_times_at_most(tmp_pa
     assert (told["at_least_once"], told["as_predicted"]) == ("unknown", ""), "nothing was put to the test"
 
 
+def test_how_many_jobs_are_under_way_says_whether_another_kill_may_find_one() -> None:
+    def events(job: str, accepted: int, done: int | None) -> list[dict[str, Any]]:
+        found = [{"event": "accepted", "scenario": "own", "job": job, "t": accepted}]
+        return found + (
+            [] if done is None else [{"event": "effect", "scenario": "own", "job": job, "t": done}]
+        )
+
+    jobs = [*events("a", 0, 50), *events("b", 40, 90), *events("c", 90, None), *events("later", 200, 300)]
+    assert fault_block.mean_under_way(jobs, 0, 100) == pytest.approx((50 + 50 + 10) / 100)
+    assert fault_block.mean_under_way(jobs, 100, 100) == 0.0
+    assert fault_block.mean_under_way([], 0, 100) < fault_block.WORTH_A_KILL
+
+
 @pytest.mark.timeout(120)
 def test_times_of_a_block_are_left_out_where_the_machine_was_too_noisy_for_a_latency_block(
     app_killed_when_busy: RunDirectory,

@@ -1,21 +1,20 @@
 """A run over two hosts: broker, services and worker in one network namespace, the run in another.
 
 Both share this machine's clock, so the names A and B are what makes them two hosts. Needs root and the
-right to make namespaces: skipped without root; on CI, whose root should have it, a failure.
+right to make namespaces, see `network_hosts`: skipped without root; on CI, whose root should have it, a
+failure.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,12 @@ from bench.measures.faults.failure import judge
 from bench.measures.latency import latency
 from bench.world.server import server_binary
 from tests import noise
+from tests.bench.cli.network_hosts import ADDRESS, A, B, inside, two_hosts
 
 #: Two blocks and the starts of three programs: the first test waits for all of them.
 pytestmark = pytest.mark.timeout(600)
 #: Seconds that anything here may take to show.
 PATIENCE_S = 150.0
-#: A namespace's name and an interface's are few characters.
-A, B = f"qot-a{os.getpid()}", f"qot-b{os.getpid()}"
-ADDRESS = "10.213.77.2"
 BROKER, WORLD = f"redis://{ADDRESS}:6379/0", f"http://{ADDRESS}:8100"
 PARTS = ["--broker-url", BROKER, "--world-url", WORLD]
 #: One command over a bare connection, the answer as it comes: to start redis-py each time takes longer.
@@ -47,47 +44,6 @@ ASK = (
     "print(asked.makefile().read().removesuffix('+OK\\n'))\n"
 )
 BENCH = [sys.executable, "-m", "bench"]
-
-
-def ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)  # noqa: S607 - root's own ip
-
-
-def missing() -> str:
-    """Why there can be no second host here, or nothing."""
-    if os.geteuid() != 0:
-        return "network namespaces need root: run the tests as root for this one"
-    if shutil.which("ip") is None:
-        return "ip is missing: apt-get install iproute2"
-    try:
-        ip("netns", "add", A)
-        ip("netns", "add", B)
-    except subprocess.CalledProcessError as error:
-        return f"this root may make no network namespace: {error.stderr.strip()}"
-    return ""
-
-
-@contextmanager
-def two_hosts() -> Iterator[None]:
-    """Two namespaces with a cable between them."""
-    if reason := missing():
-        if os.geteuid() == 0 and os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    try:
-        ip("link", "add", "cable", "netns", A, "type", "veth", "peer", "name", "cable", "netns", B)
-        for name, address in ((A, "10.213.77.1"), (B, ADDRESS)):
-            ip("-n", name, "addr", "add", f"{address}/24", "dev", "cable")
-            ip("-n", name, "link", "set", "cable", "up")
-            ip("-n", name, "link", "set", "lo", "up")
-        yield
-    finally:
-        ip("netns", "del", A)
-        ip("netns", "del", B)
-
-
-def inside(host: str, command: list[str]) -> list[str]:
-    return ["ip", "netns", "exec", host, *command]
 
 
 def env_of(label: str, folder: Path) -> dict[str, str]:

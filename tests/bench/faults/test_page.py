@@ -94,7 +94,7 @@ def table(fault: Fault) -> str:
         rows = FAILURES[(FAILURES["fault"] == fault.number) & (FAILURES["side"] == side)]
         compared = rows[rows["scenario"] == fault.scenario]["as_predicted"].dropna()
         told = f"{int((compared == 'yes').sum())} of {len(compared)}"
-        if (fault.number, side) in NOT_IN_EXAMPLE:
+        if (fault.number, side) in NOT_IN_EXAMPLE or rows.empty:
             lines.append(f"| `{side}` | {expected.text} | | not measured so in the example run |")
             continue
         lines.append(f"| `{side}` | {expected.text} | {told} | {seen(fault, side)} |")

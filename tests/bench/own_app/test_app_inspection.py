@@ -144,6 +144,17 @@ def test_a_broker_that_does_not_answer_is_told_without_its_password(project: Any
     assert "secret" not in line
 
 
+def test_the_same_of_an_app_with_sidekiq(project: Any) -> None:
+    hard = (
+        APP.replace("redis://", "lease+redis://")
+        + "    from celery_impl.sidekiq import Sidekiq\n    Sidekiq(app)\n"
+    )
+    line = told(project(shop=hard), "shop:app", reach=True)
+    assert line.startswith("the app's broker lease+redis://")
+    assert "does not answer" in line
+    assert "secret" not in line
+
+
 def test_a_task_sent_while_modules_are_imported_goes_nowhere(project: Any) -> None:
     with listening_socket() as silent:
         address = f"127.0.0.1:{port_of(silent)}"

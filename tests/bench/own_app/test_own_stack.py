@@ -150,3 +150,49 @@ def test_a_call_that_waits_is_held_in_the_queue_and_the_apps_own_servers_are_not
 
     run(own, CELERY_APP, tmp_path, work)
     assert not database.exists()
+
+
+SIDEKIQ = """
+    from celery import Celery, current_app
+    from celery_impl.sidekiq import Sidekiq
+
+    made = Celery("hard", broker="lease+redis://127.0.0.1:{port}/0")
+    made.conf.update(task_acks_late=True, worker_prefetch_multiplier=1, worker_concurrency=1)
+    Sidekiq(made)
+    made.set_default()
+    app = current_app
+
+    @app.task(name="hard.plain")
+    def plain(n): return n
+
+    @app.task(name="hard.later", bind=True)
+    def later(self, n):
+        if self.request.retries == 0:
+            raise self.retry(countdown=0.2)
+"""
+
+
+@pytest.mark.parametrize("side", ["inprocess", CELERY_APP])
+def test_an_app_with_sidekiq_behind_a_proxy_is_measured_on_both_sides_under_a_lease(
+    project: Any, side: str, tmp_path: Path
+) -> None:
+    with listening_socket() as silent:
+        folder = project(hard=SIDEKIQ.format(port=port_of(silent)))
+    workload = from_options(app="hard:app", tasks=["hard.plain", "hard.later"], args=["[1]"])
+    calls: dict[str, Sequence[Any]] = {name: [] for name in workload.names}
+    description = inspect_app("hard:app", folder, calls, interpreter=HERE, reach=False)
+    hard = OwnApp(workload=workload, folder=folder, description=description, entries={}, interpreter=HERE)
+    brokers: list[str] = []
+
+    async def work(stack: OwnStack) -> None:
+        assert await stack.until(ended, within_s=PATIENCE_S)
+        brokers.append(stack.processes.env["CELERY_BROKER_URL"])
+
+    events = run(hard, side, tmp_path, work)
+
+    assert description.broker.startswith("lease+redis://")
+    assert brokers[0].startswith("memory://" if side == "inprocess" else "lease+redis://127.0.0.1:")
+    assert sorted(event["scenario"] for event in events if event["event"] == "effect") == [
+        "hard.later",
+        "hard.plain",
+    ]

@@ -45,6 +45,7 @@ def test_every_policy_drifts_beside_the_others() -> None:
     assert [(spec.side.name, spec.policy) for spec in together] == [
         ("inprocess", "work-then-rearm"),
         ("inprocess", "anchored"),
+        ("inprocess-journal", "anchored"),
         ("celery-stock", "beat"),
         ("celery-hardened", "anchored-beat"),
     ]

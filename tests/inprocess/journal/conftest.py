@@ -16,11 +16,12 @@ PATIENCE_S = 30.0
 
 
 @pytest.fixture(autouse=True)
-def _tasks_of_a_test_are_forgotten() -> Iterator[None]:
-    before = dict(task._tasks)
+def _tasks_and_journals_of_a_test_are_forgotten() -> Iterator[None]:
+    tasks, journals = dict(task._tasks), list(task._journals)
     yield
     task._tasks.clear()
-    task._tasks.update(before)
+    task._tasks.update(tasks)
+    task._journals[:] = journals
 
 
 @pytest.fixture

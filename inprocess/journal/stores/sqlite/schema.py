@@ -17,7 +17,7 @@ VERSION: Final = 1
 #: The oldest version of this code that may write a journal of VERSION.
 OLDEST_WRITER: Final = 1
 
-#: What leads from the version before to each version.
+#: What leads from the version before to each version. Suspects are jobs with MAX_KILLS - 1 deaths.
 STEPS: Final[dict[int, str]] = {
     1: """
 create table journal_meta (
@@ -33,6 +33,7 @@ create table journal_job (
     token integer not null default 0, error text, parked_by text
 );
 create index journal_job_waiting on journal_job (queue, priority, due, n, fn) where state = 1;
+create index journal_job_suspects on journal_job (queue, priority, due, n, fn) where state = 1 and kills >= 2;
 create index journal_job_held on journal_job (holder) where state in (2, 6);
 create index journal_job_parked on journal_job (fn) where state = 5;
 create index journal_job_done on journal_job (ended) where state = 3;
@@ -47,9 +48,15 @@ create table journal_tick (name text primary key, last integer not null);
 }
 
 
+def has_tables(connection: sqlite3.Connection) -> bool:
+    """Whether the database has a journal's tables."""
+    found = connection.execute("select 1 from sqlite_master where name = 'journal_meta'").fetchone()
+    return found is not None
+
+
 def is_current(connection: sqlite3.Connection, app: str | None) -> bool:
     """Whether there is nothing to do for `migrate`. Takes no lock."""
-    if not _is_there(connection):
+    if not has_tables(connection):
         return False
     found = connection.execute("select version, oldest_writer, app from journal_meta").fetchone()
     version, oldest_writer, owner = found
@@ -70,7 +77,7 @@ def migrate(connection: sqlite3.Connection, app: str | None, where: str) -> None
     """
     version, oldest_writer, owner = (
         connection.execute("select version, oldest_writer, app from journal_meta").fetchone()
-        if _is_there(connection)
+        if has_tables(connection)
         else (0, 0, None)
     )
     if oldest_writer > VERSION:
@@ -90,8 +97,3 @@ def migrate(connection: sqlite3.Connection, app: str | None, where: str) -> None
         connection.execute("update journal_meta set version = ?, oldest_writer = ?", (VERSION, OLDEST_WRITER))
     if app is not None and owner is None:
         connection.execute("update journal_meta set app = ?", (app,))
-
-
-def _is_there(connection: sqlite3.Connection) -> bool:
-    found = connection.execute("select 1 from sqlite_master where name = 'journal_meta'").fetchone()
-    return found is not None

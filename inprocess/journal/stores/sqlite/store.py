@@ -26,9 +26,14 @@ from inprocess.journal.model.errors import HolderLostError, JournalRefusedError,
 from inprocess.journal.model.job import NewJob, Row, State
 from inprocess.journal.model.store import Transaction
 from inprocess.journal.stores.sqlite import statements as sql
-from inprocess.journal.stores.sqlite.database_file import check_place, path_of, translated
+from inprocess.journal.stores.sqlite.database_file import (
+    check_place,
+    path_of,
+    translated,
+    warn_of_version,
+)
 from inprocess.journal.stores.sqlite.holder_locks import HolderLocks, holder_locks
-from inprocess.journal.stores.sqlite.schema import is_current, may_write, migrate
+from inprocess.journal.stores.sqlite.schema import has_tables, is_current, may_write, migrate
 
 #: Seconds between two looks at what other processes have committed.
 LOOK_S: Final = 0.02
@@ -80,11 +85,23 @@ class SQLiteStore:
         """See `Store.look_s`."""
         return SOON_S if time.monotonic() < self._soon_until else LOOK_S
 
+    def is_there(self) -> bool:
+        """See `Store.is_there`."""
+        if not self.path.is_file():
+            return False
+        with translated(self.path):
+            connection = sqlite3.connect(self.path, timeout=OPEN_WAIT_S)
+            try:
+                return has_tables(connection)
+            finally:
+                connection.close()
+
     def open(self, wake: Callable[[], object]) -> None:  # noqa: ARG002 - it is looked at instead, see `look_s`
         """See `Store.open`."""
         if self._opened is not None:
             return
         check_place(self.path)
+        warn_of_version()
         with translated(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False
@@ -148,11 +165,15 @@ class SQLiteStore:
                 f"within= is a transaction in {file or 'a database in memory'}, and the journal is "
                 f"{self.path}: both must be the same file; without within= the job has its own transaction"
             )
-        if not transaction.run("select 1 from sqlite_master where name = 'journal_job'", ()):
+        try:
+            # The first statement that touches the file: a transaction that has read may not write any more.
+            found = transaction.run(sql.INSERT, (*job, State.WAITING.value, None, 0, 0))
+        except Exception as error:
+            if "no such table: journal_job" not in str(error):
+                raise
             raise TransactionError(
                 f"the journal {self.path} has no tables yet: start it, or call its open(), before that"
-            )
-        found = transaction.run(sql.INSERT, (*job, State.WAITING.value, None, 0, 0))
+            ) from error
         if found:
             return op.Inserted(found[0][0], job.id, is_new=True)
         n, job_id = transaction.run(sql.THERE, (job.id, job.key))[0]
@@ -171,6 +192,7 @@ class SQLiteStore:
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma cache_size = -16000")
         connection.execute(f"pragma synchronous = {DURABILITY[self._durability]}")
         if not is_current(connection, self._app):
             with _immediate(connection):
@@ -349,11 +371,8 @@ class SQLiteStore:
         found = self._connection.execute("select last from journal_tick where name = ?", (operation.name,))
         return next((last for (last,) in found.fetchall()), None)
 
-    def _write_tick(self, operation: op.WriteTick) -> bool:
-        if self._read_tick(op.ReadTick(operation.name)) != operation.seen:
-            return False
-        self._connection.execute(sql.TICKED, (operation.name, operation.now))
-        return True
+    def _write_tick(self, operation: op.WriteTick) -> None:
+        self._connection.execute(sql.TICKED, (operation.name, operation.last))
 
     # For people.
 

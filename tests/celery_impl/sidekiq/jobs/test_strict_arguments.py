@@ -221,7 +221,8 @@ def test_a_chain_whose_next_task_refuses_a_result_fails_and_the_worker_goes_on(l
     lab.eventually(lambda: lab.runs("done", "after"))
     assert lab.runs("start", "first")
     lab.eventually(lambda: "args[0] is of type tuple" in worker.output)
-    assert DeadSet(dying.app).size() == 0
+    [dead] = lab.eventually(lambda: list(DeadSet(dying.app)))
+    assert (dead.args, dead.error_class) == (["first"], "ArgumentsError")
     assert not worker.ended
 
 

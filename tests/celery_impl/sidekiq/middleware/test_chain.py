@@ -112,7 +112,7 @@ def names(entries: Any) -> list[str]:
 
 
 OWN_CLIENT = ["StrictArguments", "Deadline", "Unique", "LocalBuffer"]
-OWN_SERVER = ["Death", "Retry", "RateLimit", "Unique"]
+OWN_SERVER = ["Death", "Failures", "Retry", "RateLimit", "Unique"]
 
 
 def test_the_first_that_is_given_is_the_outermost_of_the_users_on_both_sides() -> None:
@@ -130,7 +130,7 @@ def test_the_first_that_is_given_is_the_outermost_of_the_users_on_both_sides() -
 def test_what_overrides_one_side_is_in_that_chain_alone() -> None:
     sample = Sample(middleware=[Client(lambda job, call_next: call_next(job))])
     assert len(sample.sidekiq.client_middleware) == 5
-    assert len(sample.sidekiq.server_middleware) == 4
+    assert len(sample.sidekiq.server_middleware) == 5
 
 
 def test_a_chain_is_changed_by_name_of_class_or_object() -> None:
@@ -140,12 +140,12 @@ def test_a_chain_is_changed_by_name_of_class_or_object() -> None:
     server.prepend(b)
     server.insert_before(Retry, c)
     server.insert_after(c, d)
-    assert names(server) == ["b", "Death", "c", "d", "Retry", "RateLimit", "Unique", "a"]
+    assert names(server) == ["b", "Death", "Failures", "c", "d", "Retry", "RateLimit", "Unique", "a"]
     assert (Retry in server, a in server, LocalBuffer in server) == (True, True, False)
     server.remove(Noted)
     server.remove(RateLimit)
-    assert names(server) == ["Death", "Retry", "Unique"]
-    assert repr(server) == "<server chain: Death, Retry, Unique>"
+    assert names(server) == ["Death", "Failures", "Retry", "Unique"]
+    assert repr(server) == "<server chain: Death, Failures, Retry, Unique>"
 
 
 def test_on_the_client_what_is_added_stays_outside_of_sidekiqs_own_and_behind_what_was_added() -> None:
@@ -177,7 +177,7 @@ def test_a_change_counts_for_the_next_job() -> None:
         ),
         (
             lambda chain: chain.insert_before(LocalBuffer, Retry()),
-            "^no LocalBuffer in the server chain: it has Death, Retry, RateLimit, Unique",
+            "^no LocalBuffer in the server chain: it has Death, Failures, Retry, RateLimit, Unique",
         ),
         (lambda chain: chain.remove(Deadline()), "^no Deadline in the server chain"),
     ],

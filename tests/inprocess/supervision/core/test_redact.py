@@ -50,6 +50,7 @@ class Broken:
         (f"postgresql://me:{SECRET}@host/db", "'postgresql://me:[hidden]@host/db'"),
         (f"/path?access_token={SECRET}&page=2", "'/path?access_token=[hidden]&page=2'"),
         (f"Authorization: Bearer {SECRET}", "'Authorization: [hidden]'"),
+        (f"it is refused: password={SECRET}", "'it is refused: password=[hidden]'"),
         (f"password={SECRET}".encode(), "b'password=[hidden]'"),
         ({"headers": {"X-Api-Key": SECRET}}, "{'headers': {'X-Api-Key': [hidden]}}"),
     ],

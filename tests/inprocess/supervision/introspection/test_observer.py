@@ -14,7 +14,7 @@ import pytest
 from inprocess.supervision.core import thread_bridge
 from inprocess.supervision.core.names import whereis
 from inprocess.supervision.core.restarts import RestartIntensity
-from inprocess.supervision.introspection.observer import snapshot
+from inprocess.supervision.introspection.observer import MAX_LEVELS, snapshot
 from inprocess.supervision.introspection.snapshot import Node, Snapshot
 from inprocess.supervision.leases.file import FileLease
 from inprocess.supervision.leases.leased import Leased
@@ -308,6 +308,8 @@ def test_whereis_returns_a_process_of_the_class_that_is_asked_for() -> None:
             with pytest.raises(TypeError, match="is a TaskSupervisor, and not a GenServer"):
                 whereis("tasks", GenServer)
             assert whereis("nobody", GenServer) is None
+            with pytest.raises(TypeError, match="the name is 7: expected a string"):
+                whereis(7)  # type: ignore[call-overload]  # that is the case
 
     asyncio.run(main())
 
@@ -338,5 +340,20 @@ def test_each_task_has_an_id_that_stays_and_its_age() -> None:
             assert {node.name for node in seen} == {"wait_for"}
             assert f"{first.id} (wait_for)  task  running  up 7.0 s" in str(snapshot("tasks"))
             event.set()
+
+    asyncio.run(main())
+
+
+def test_a_deep_tree_is_shown_down_to_a_level() -> None:
+    def nest(levels: int) -> Supervisor:
+        return Supervisor.start([ChildSpec("below", partial(nest, levels - 1))] if levels else [])
+
+    async def main() -> None:
+        async with nest(500) as top:
+            seen = snapshot(top)
+            assert len(list(seen)) == MAX_LEVELS
+            assert list(seen)[-1].child_count == 1
+            assert str(seen).endswith("and 1 more")
+            assert len(json.dumps(seen.as_dict())) > MAX_LEVELS
 
     asyncio.run(main())

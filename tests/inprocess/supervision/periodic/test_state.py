@@ -18,7 +18,6 @@ from inprocess import (
     FileTickStore,
     Misfire,
     Periodic,
-    PeriodicOptions,
     SqliteTickStore,
     TaskSupervisor,
     TickCounts,
@@ -365,19 +364,6 @@ def test_a_kill_of_the_process_keeps_the_tick(tmp_path: Path) -> None:
     saved = FileTickStore(tmp_path / "ticks.json").load("report")
     assert saved is not None
     assert saved <= moments[-1]
-
-
-def test_the_options_are_one_record_for_all_servers_that_have_the_same() -> None:
-    async def main() -> None:
-        one = Periodic.start(lambda: None, interval_s=5.0)
-        two = Periodic.start(lambda: None, interval_s=5.0, state=Memory(), name="kept")
-        assert one.options is two.options
-        assert one.options == PeriodicOptions(5.0)
-        await one.stop()
-        await two.stop()
-
-    asyncio.run(main())
-    wait_until_saved()
 
 
 @pytest.fixture(autouse=True)

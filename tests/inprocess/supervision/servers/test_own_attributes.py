@@ -23,14 +23,32 @@ from inprocess import (
     sys,
     whereis,
 )
+from inprocess.supervision.core.process import BaseProcess
+from inprocess.supervision.servers.message_loop import Extra, MessageLoop
 
-#: What the runtime keeps of a server, or shows of it, or kept on it once; and what its methods are called.
-NAMES = [
-    "_context", "_current", "_mailbox", "_monitors", "_name", "_state", "_task", "_wanted", "clock", "exit",
-    "extra", "handle", "idle", "held", "is_here", "kill", "loop", "mailbox", "mailbox_depth", "monitor",
-    "name", "parent", "process", "quiet", "ready", "scheduler", "server", "shutdown", "started_at", "state",
-    "stop", "supervisor", "task", "wait",
-]  # fmt: skip
+#: What servers were made of once.
+ONCE = {"_mailbox", "_monitors", "_state", "_task", "process", "supervisor"}
+#: What the author overrides, and what the tests themselves call.
+API = {
+    "call",
+    "cast",
+    "handle_call",
+    "handle_cast",
+    "handle_continue",
+    "handle_info",
+    "continue_with",
+    "send_after",
+}
+#: Every name that the runtime keeps of a server, or shows of it, and what its methods are called.
+NAMES = sorted(
+    {
+        name
+        for owner in (MessageLoop, Extra, BaseProcess, GenServer)
+        for name in dir(owner)
+        if not name.startswith("__") and name not in API
+    }
+    | ONCE
+)
 
 
 class Own(GenServer):

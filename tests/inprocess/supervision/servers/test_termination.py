@@ -443,6 +443,9 @@ def test_a_call_without_a_timeout_waits_and_one_with_none_that_fits_is_refused_b
         assert await server.call("charge", timeout=None) == 1
         with pytest.raises(TypeError, match="timeout"):
             await server.call("charge", timeout="5")  # type: ignore[arg-type]  # what is refused
+        for nothing in (-1.0, math.nan):  # NaN would wait for ever
+            with pytest.raises(ValueError, match="timeout is"):
+                await server.call("charge", timeout=nothing)
         await asyncio.sleep(0.03)
         assert server.calls == 1
         assert await sys.get_state(server, timeout=None) == {"calls": 1}  # type: ignore[arg-type]  # as call's

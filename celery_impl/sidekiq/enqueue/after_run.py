@@ -1,0 +1,142 @@
+"""What follows a job is sent, or the job runs again: the next step of a chain, its links, a chord's callback.
+
+`delay` gives its caller an answer within a second. What a worker sends once a job's own code has ended has no
+caller who could try again, and Celery makes a failed job of one whose next step it cannot send. So
+
+1. what is sent then is sent again and again, for PATIENCE_S seconds (`patiently`);
+2. if that was in vain, the job is not acknowledged: it goes back to its queue, runs again and goes on.
+   FollowUpError leaves Celery's tracer for that, which handles every Exception itself;
+3. what cannot be sent at all, such as a result that strict arguments refuse, fails the job, and the job goes
+   to the dead set, where it can be run again from.
+
+A chord counts its parts in the result backend and takes its counter away once it has tried to send the
+callback. So a part asks the broker first whether it is there (`wait_for_broker`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+import redis
+from billiard.einfo import ExceptionInfo
+from celery import states
+from celery.app.task import Context
+from celery.app.trace import TraceInfo, trace_ok_t
+from celery.exceptions import Reject, SoftTimeLimitExceeded
+from kombu.exceptions import OperationalError
+
+from celery_impl.sidekiq.enqueue import death
+from celery_impl.sidekiq.lease.holder import stopping
+from celery_impl.sidekiq.redis.deadline import within
+
+#: Seconds for which a worker tries to send what follows a job.
+PATIENCE_S: Final = 60.0
+#: Seconds that one attempt may take: a broker that is silent for less gets each message once.
+ATTEMPT_S: Final = 10.0
+#: Seconds between two attempts, at first and at most.
+FIRST_WAIT_S: Final = 0.1
+LONGEST_WAIT_S: Final = 2.0
+#: How a broker does not take a message.
+REFUSALS: Final = (OperationalError, redis.RedisError, OSError)
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Tracer = Callable[..., Any]
+
+
+class FollowUpError(BaseException):
+    """What follows a job cannot be sent. No Exception: Celery's `except Exception` would lose the rest."""
+
+
+class _Run:
+    """A job in Celery's tracer: whether its own code has ended, and without an error."""
+
+    __slots__ = ("ended", "succeeded")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self.succeeded = False
+
+
+_run: Final[ContextVar[_Run | None]] = ContextVar("sidekiq_run", default=None)
+
+
+def ended(*, succeeded: bool) -> None:
+    """Note that the code of this thread's job has ended: what is sent from now on follows it."""
+    run = _run.get()
+    if run is not None:
+        run.ended, run.succeeded = True, succeeded
+
+
+def is_follow_up() -> bool:
+    """Return whether this thread sends what follows a job."""
+    run = _run.get()
+    return run is not None and run.ended
+
+
+def patiently(send: Callable[[], T], what: object) -> T:
+    """Call `send` until the broker takes it and return its result; raise FollowUpError if it never does.
+
+    A soft time limit is for a job's own code and ends nothing here.
+    """
+    until, wait_s = time.monotonic() + PATIENCE_S, 0.0
+    while True:
+        try:
+            time.sleep(wait_s)
+            with within(ATTEMPT_S, alone=True):
+                return send()
+        except SoftTimeLimitExceeded:
+            continue
+        except REFUSALS as error:
+            if stopping() or time.monotonic() > until:
+                raise FollowUpError(f"{what}: {error}") from error
+            if not wait_s:
+                logger.warning("%s waits for the broker, for up to %g s: %s", what, PATIENCE_S, error)
+            wait_s = min(max(2 * wait_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+
+
+def wait_for_broker(app: Any, what: object) -> None:
+    """Return as soon as the broker answers; raise FollowUpError if it never does."""
+    patiently(lambda: _ask(app), what)
+
+
+def guarded(task: Any, trace: Tracer) -> Tracer:
+    """Return Celery's tracer of a task, but a job whose next step cannot be sent is given back or buried."""
+
+    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        run = _Run()
+        token = _run.set(run)
+        try:
+            outcome = trace(uuid, args, kwargs, request)
+            if run.succeeded and outcome.info is not None and outcome.info.state == states.FAILURE:
+                context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
+                error = outcome.info.retval
+                patiently(lambda: death.end(task, context, error), f"the burial of job {uuid}")
+        except (FollowUpError, *REFUSALS) as error:
+            logger.warning("job %s goes back to its queue: %s", uuid, error)
+            return _given_back(error)
+        else:
+            return outcome
+        finally:
+            _run.reset(token)
+
+    return trace_task
+
+
+def _ask(app: Any) -> None:
+    with app.producer_or_acquire() as producer:
+        sets = getattr(producer.channel, "sets", None)
+        if sets is not None:
+            sets.client.ping()
+
+
+def _given_back(error: BaseException) -> Any:
+    """Return what a tracer returns of a job that goes back."""
+    reject = Reject(f"given back: {error}", requeue=True)
+    einfo = ExceptionInfo((Reject, reject, error.__traceback__), internal=True)
+    return trace_ok_t(einfo, TraceInfo(states.REJECTED, reject), 0.0, None)

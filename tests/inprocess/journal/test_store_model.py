@@ -1,0 +1,341 @@
+"""The store of a journal against a model: any sequence of operations leaves the rows that the model has."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+
+from inprocess.journal.model import operations as op
+from inprocess.journal.model.job import MAX_KILLS, NewJob, Row, State
+from inprocess.journal.stores.sqlite.store import SQLiteStore
+
+FUNCTIONS = ("known", "other")
+#: What the holders know: `other` is known to nobody.
+KNOWN = {"known": "f1"}
+LIVE_KEY = (State.WAITING, State.RUNNING, State.PARKED, State.MOVING)
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """A job, as the model has it."""
+
+    n: int
+    id: str
+    fn: str
+    priority: int
+    key: str | None
+    max_attempts: int
+    due: int
+    created: int
+    state: State = State.WAITING
+    attempt: int = 0
+    kills: int = 0
+    token: int = 0
+    holder: int | None = None
+    ended: int | None = None
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Holders come, die and leave; jobs are enqueued, claimed, finished and acted on, at times that go on."""
+
+    holders = Bundle("holders")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory(prefix="journal-")
+        url = f"sqlite:///{self._folder.name}/app.db"
+        self.store = SQLiteStore(url, app=None, durability="normal")
+        self.store.open(lambda: None)
+        self.now = 1_000_000
+        self.jobs: dict[int, Modelled] = {}
+        self.alive: set[int] = set()
+        self.ids = 0
+        self.ticks: dict[str, int] = {}
+
+    def teardown(self) -> None:
+        for holder in self.alive:
+            self.store._holder_locks.release(holder)
+        self.store.close()
+        self._folder.cleanup()
+
+    def apply(self, *operations: op.AnyOperation) -> list[object]:
+        """Apply operations; half of the machines' steps have their own group anyhow."""
+        return self.store.apply(operations)
+
+    def change(self, n: int, **changes: object) -> None:
+        self.jobs[n] = replace(self.jobs[n], **changes)  # type: ignore[arg-type]
+
+    def held(self, holder: int) -> list[Modelled]:
+        return [job for job in self.jobs.values() if job.holder == holder and job.state == State.RUNNING]
+
+    @rule(seconds=st.integers(1, 100))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds * 1000
+
+    @rule(target=holders)
+    def a_holder_registers(self) -> int:
+        (holder,) = self.apply(op.Register(KNOWN, self.now))
+        assert isinstance(holder, int)
+        self.alive.add(holder)
+        return holder
+
+    @rule(
+        fn=st.sampled_from(FUNCTIONS),
+        priority=st.sampled_from([0, 5]),
+        key=st.sampled_from([None, None, "a", "b"]),
+        delay=st.sampled_from([0, 0, 50_000]),
+        max_attempts=st.sampled_from([1, 3, 25]),
+    )
+    def a_job_is_enqueued(
+        self, fn: str, priority: int, key: str | None, delay: int, max_attempts: int
+    ) -> None:
+        self._enqueue(fn, priority, key, delay, max_attempts, None)
+
+    @rule(holder=holders, key=st.sampled_from([None, "a"]))
+    def a_job_is_claimed_as_it_is_enqueued(self, holder: int, key: str | None) -> None:
+        self._enqueue("known", 0, key, 0, 3, holder)
+
+    def _enqueue(  # noqa: PLR0917 - as drawn
+        self, fn: str, priority: int, key: str | None, delay: int, max_attempts: int, holder: int | None
+    ) -> None:
+        self.ids += 1
+        due = self.now + delay
+        job = NewJob(str(self.ids), fn, "default", priority, None, b"[[]]", key, max_attempts, due, self.now)
+        (inserted,) = self.apply(op.Enqueue(job, holder))
+        assert isinstance(inserted, op.Inserted)
+        same = [each for each in self.jobs.values() if key and each.key == key and each.state in LIVE_KEY]
+        if same:
+            assert (inserted.n, inserted.is_new, inserted.row) == (same[0].n, False, None)
+            return
+        assert inserted.is_new
+        made = Modelled(inserted.n, job.id, fn, priority, key, max_attempts, due, self.now)
+        if holder in self.alive:
+            made = replace(made, state=State.RUNNING, attempt=1, token=1, holder=holder)
+        assert (inserted.row is not None) == (holder in self.alive)
+        self.jobs[inserted.n] = made
+
+    @rule(holder=holders, room=st.integers(1, 4), suspects=st.integers(0, 1))
+    def a_holder_claims(self, holder: int, room: int, suspects: int) -> None:
+        if holder not in self.alive:
+            return
+        (claimed,) = self.apply(op.Claim(holder, tuple(KNOWN), None, room, suspects, self.now))
+        assert isinstance(claimed, op.Claimed)
+        waiting = [job for job in self.jobs.values() if job.state == State.WAITING]
+        due = [job for job in waiting if job.due <= self.now and job.fn in KNOWN]
+        expected: list[int] = []
+        for priority in (5, 0):
+            mine = sorted((job for job in due if job.priority == priority), key=lambda job: (job.due, job.n))
+            suspected = [job.n for job in mine if job.kills >= MAX_KILLS - 1][
+                : min(suspects, room - len(expected))
+            ]
+            suspects -= len(suspected)
+            expected += suspected
+            rest = [job.n for job in mine if job.kills < MAX_KILLS - 1]
+            expected += rest[: room - len(expected)]
+        assert [row.n for row in claimed.rows] == expected
+        assert claimed.more == (len(expected) == room)
+        if not claimed.more:
+            later = [job.due for job in waiting if job.due > self.now]
+            assert claimed.next_due == min(later, default=None)
+        for n in expected:
+            job = self.jobs[n]
+            self.change(n, state=State.RUNNING, attempt=job.attempt + 1, token=job.token + 1, holder=holder)
+
+    @rule(holder=holders, keep=st.booleans(), stale=st.booleans())
+    def a_holder_finishes_what_it_runs(self, holder: int, keep: bool, stale: bool) -> None:  # noqa: FBT001 - drawn
+        held = self.held(holder)
+        tokens = [
+            (job.n, job.token - 1 if stale and place == 0 else job.token) for place, job in enumerate(held)
+        ]
+        (fenced,) = self.apply(op.Finish(tokens, self.now, keep))
+        assert fenced == [job.n for job in held[:1] if stale]
+        for job in held[1:] if stale else held:
+            if keep:
+                self.change(job.n, state=State.DONE, holder=None, ended=self.now)
+            else:
+                del self.jobs[job.n]
+
+    @rule(holder=holders, delay=st.sampled_from([None, 0, 20_000]))
+    def a_job_fails(self, holder: int, delay: int | None) -> None:
+        for job in self.held(holder)[:1]:
+            due = None if delay is None else self.now + delay
+            (fenced,) = self.apply(op.Fail(job.n, job.token, due, "error", self.now))
+            assert not fenced
+            if due is None or job.attempt >= job.max_attempts:
+                self.change(
+                    job.n, state=State.DEAD, holder=None, ended=self.now, due=job.due if due is None else due
+                )
+            else:
+                self.change(job.n, state=State.WAITING, holder=None, due=due)
+
+    @rule(holder=holders)
+    def a_holder_gives_back(self, holder: int) -> None:
+        held = self.held(holder)
+        (fenced,) = self.apply(op.GiveBack([(job.n, job.token) for job in held], self.now))
+        assert fenced == []
+        self._wait_again(held)
+
+    @rule(holder=holders)
+    def a_commit_in_doubt_is_recovered(self, holder: int) -> None:
+        held = self.held(holder)
+        (count,) = self.apply(op.Recover(holder, [job.n for job in held[:1]], self.now))
+        assert count == len(held[1:])
+        self._wait_again(held[1:])
+
+    def _wait_again(self, jobs: list[Modelled]) -> None:
+        for job in jobs:
+            due = min(job.due, self.now)
+            self.change(job.n, state=State.WAITING, holder=None, due=due, attempt=job.attempt - 1)
+
+    @rule(holder=holders)
+    def a_job_is_parked(self, holder: int) -> None:
+        for job in self.held(holder)[:1]:
+            (fenced,) = self.apply(op.Park(job.n, job.token, "changed", "f1"))
+            assert not fenced
+            self.change(job.n, state=State.PARKED, holder=None, attempt=job.attempt - 1)
+
+    @rule(fingerprint=st.sampled_from(["f1", "f2"]))
+    def code_comes_that_may_know_what_is_parked(self, fingerprint: str) -> None:
+        (count,) = self.apply(op.Unpark({"known": fingerprint}))
+        parked = [job for job in self.jobs.values() if job.state == State.PARKED and job.fn == "known"]
+        assert count == (len(parked) if fingerprint == "f2" else 0)
+        for job in parked if fingerprint == "f2" else []:
+            self.change(job.n, state=State.WAITING)
+
+    @precondition(lambda self: self.alive)
+    @rule()
+    def what_nobody_knows_is_parked(self) -> None:
+        before = self.now - 30_000
+        (count,) = self.apply(op.ParkUnknown(before))
+        unknown = [
+            job for job in self.jobs.values()
+            if job.state == State.WAITING and job.fn not in KNOWN and job.due <= before
+        ]  # fmt: skip
+        assert count == len(unknown)
+        for job in unknown:
+            self.change(job.n, state=State.PARKED)
+
+    @rule(holder=consumes(holders), how=st.sampled_from(["killed", "forsaken", "drained"]))
+    def a_holder_ends_and_is_reaped(self, holder: int, how: str) -> None:
+        if holder not in self.alive:
+            return
+        self.alive.discard(holder)
+        if how == "drained":
+            self.apply(op.Leave(holder, runs=True))
+        if how == "forsaken":
+            self.store._holder_locks.forsake(holder)
+        else:  # as the kernel does for a process that has ended
+            self.store._holder_locks.release(holder)
+        (reaped,) = self.apply(op.Reap(holder, self.now))
+        assert isinstance(reaped, op.Reaped)
+        blame = how == "killed"
+        held = self.held(holder)
+        for job in held:
+            is_dead = blame and (job.kills >= MAX_KILLS - 1 or job.attempt >= job.max_attempts)
+            self.change(
+                job.n, state=State.DEAD if is_dead else State.WAITING, ended=self.now if is_dead else None,
+                kills=job.kills + blame, attempt=job.attempt if blame else job.attempt - 1,
+                due=min(job.due, self.now), holder=None,
+            )  # fmt: skip
+        died = [self.jobs[job.n] for job in held if self.jobs[job.n].state == State.DEAD]
+        assert sorted(row.n for row in reaped.dead) == sorted(job.n for job in died)
+        assert reaped.waiting == len(held) - len(died)
+        if how == "forsaken":
+            self.store._holder_locks.release(holder)
+
+    @rule(holder=holders)
+    def a_living_holder_is_not_reaped(self, holder: int) -> None:
+        if holder in self.alive:
+            assert self.apply(op.Reap(holder, self.now)) == [op.Reaped(0, [])]
+
+    @rule(
+        action=st.sampled_from(["retry", "kill", "delete"]),
+        name=st.sampled_from(["dead", "parked", "scheduled", "retries", "waiting"]),
+    )
+    def a_person_acts(self, action: op.Action, name: op.SetName) -> None:
+        if (action, name) == ("kill", "dead"):
+            return
+        there = [job for job in self.jobs.values() if self.is_in(job, name)]
+        (changed,) = self.apply(op.Act(action, name, [*self.jobs], self.now))
+        expected = []
+        for job in there:
+            if action == "delete":
+                del self.jobs[job.n]
+            elif action == "kill":
+                self.change(job.n, state=State.DEAD, ended=self.now)
+            else:
+                is_waiting = job.state == State.WAITING
+                others = (each for each in self.jobs.values() if each.n != job.n and each.key == job.key)
+                if name == "dead" and job.key and any(each.state in LIVE_KEY for each in others):
+                    continue
+                fresh = {} if is_waiting else {"attempt": 0, "kills": 0}
+                self.change(job.n, state=State.WAITING, due=self.now, ended=None, **fresh)
+            expected.append(job.n)
+        assert sorted(changed) == sorted(expected)  # type: ignore[call-overload]
+
+    @rule(limit=st.integers(1, 5))
+    def what_is_old_is_pruned(self, limit: int) -> None:
+        before = self.now - 40_000
+        (count,) = self.apply(op.Prune(before, before, limit))
+        old = [job for job in self.jobs.values() if job.ended is not None and job.ended < before]
+        assert count == min(limit, len(old))
+        left = {row.n for name in ("done", "dead") for row in self.rows(name)}
+        for job in old:
+            if job.n not in left:
+                del self.jobs[job.n]
+
+    @rule(back=st.integers(1, 100))
+    def the_clock_is_set_back(self, back: int) -> None:
+        self.now = max(1, self.now - back * 1000)
+        (count,) = self.apply(op.PutRight(self.now))
+        late = [
+            job for job in self.jobs.values()
+            if job.state == State.WAITING and job.due > self.now and job.due == job.created
+        ]  # fmt: skip
+        assert count == len(late)
+        for job in late:
+            self.change(job.n, due=self.now)
+
+    @rule(name=st.sampled_from(["a", "b"]))
+    def a_tick_is_written(self, name: str) -> None:
+        self.apply(op.WriteTick(name, self.now))
+        self.ticks[name] = self.now
+        assert [self.apply(op.ReadTick(each)) for each in "ab"] == [[self.ticks.get(each)] for each in "ab"]
+
+    def is_in(self, job: Modelled, name: op.SetName) -> bool:
+        of = op.SETS[name]
+        return (
+            job.state == of.state
+            and of.is_due in {None, job.due <= self.now}
+            and of.has_run in {None, job.attempt > 0}
+        )
+
+    def rows(self, name: op.SetName) -> list[Row]:
+        (rows,) = self.apply(op.Page(name, self.now, None, 1000))
+        return rows  # type: ignore[return-value]
+
+    @invariant()
+    def the_rows_are_those_of_the_model(self) -> None:
+        rows = [row for name in op.SETS for row in self.rows(name)]  # type: ignore[arg-type]  # its keys
+        found = {
+            row.n: Modelled(
+                row.n, row.id, row.fn, row.priority, row.key, row.max_attempts, row.due, row.created,
+                State(row.state), row.attempt, row.kills, row.token, row.holder, row.ended,
+            )
+            for row in rows
+        }  # fmt: skip
+        assert found == self.jobs
+        assert len(found) == len(rows)
+        for name in op.SETS:
+            there = [job for job in self.jobs.values() if self.is_in(job, name)]  # type: ignore[arg-type]
+            assert self.apply(op.Count(name, self.now)) == [len(there)]  # type: ignore[arg-type]
+
+
+StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+
+TestStore = StoreMachine.TestCase
