@@ -82,7 +82,7 @@ smoke: ## Measure for under a minute: does every stage work?
 
 bench-micro: $(STAMP) ## Time small steps of the runtime, as ratios within one run
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
+	$(BIN)/python -m pytest bench/micro -o addopts= -p no:asyncio --import-mode=importlib --benchmark-only $(ARGS)
 
 verify-instrument: $(STAMP) ## Put known errors through the harness, and see that it reports them (six minutes)
 	@mkdir -p $(TMPDIR)
