@@ -70,7 +70,7 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (it says first how long: about two hours; `make resume` continues it)
+bench-full: ## Measure what may be quoted (it says first how long: about two and a half hours; `make resume` continues it)
 	@$(MAKE) bench PROFILE=full
 
 resume: $(STAMP) ## Continue a run that was interrupted (RUN=results/latest)
@@ -82,7 +82,7 @@ smoke: ## Measure for under a minute: does every stage work?
 
 bench-micro: $(STAMP) ## Time small steps of the runtime, as ratios within one run
 	@mkdir -p $(TMPDIR)
-	$(BIN)/python -m pytest bench/micro -o addopts= --import-mode=importlib --benchmark-only $(ARGS)
+	$(BIN)/python -m pytest bench/micro -o addopts= -p no:asyncio --import-mode=importlib --benchmark-only $(ARGS)
 
 verify-instrument: $(STAMP) ## Put known errors through the harness, and see that it reports them (six minutes)
 	@mkdir -p $(TMPDIR)

@@ -81,6 +81,7 @@ MINIMUM_SAMPLES: Mapping[float, int] = MappingProxyType({0.5: 6, 0.9: 36, 0.95: 
 SIDE_LABELS: Mapping[str, str] = MappingProxyType(
     {
         "inprocess": "in-process",
+        "inprocess-journal": "in-process, journalled",
         "celery-stock": "stock Celery",
         "celery-hardened": "hardened Celery",
         "celery-app": "your Celery settings",

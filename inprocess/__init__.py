@@ -16,11 +16,12 @@ of several replicas, by a file, Redis or PostgreSQL.
 callers that have none, `asgi` ties a tree to an ASGI app; `around_every_job` and
 `inprocess.integrations` give jobs what Flask and Django set up around requests.
 
-**Find and watch.** `whereis`, `Registry`; `sys` inspects any server, `snapshot` the whole tree;
+**Find and watch.** `whereis`, `Registry`; `sys` inspects any server or supervisor, `snapshot` the whole tree;
 `telemetry` reports events; `redact` keeps secrets out of crash logs. A watchdog names what blocks the
 loop for longer than 2 s (`set_watchdog`).
 
-Nothing here survives the process: work in memory is lost when it is killed. Importing this
+Nothing here survives the process: work in memory is lost when it is killed. `inprocess.journal`,
+imported on demand, keeps jobs in a database, and loses none. Importing this
 package loads no third-party module; the three scenarios (`inprocess.account_setup`,
 `inprocess.account_sync`, `inprocess.welcome_email`) and `inprocess.testing` are imported on
 demand. `docs/runtime.md` teaches all of it in an hour.

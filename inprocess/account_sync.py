@@ -22,6 +22,7 @@ from typing import get_args
 
 from inprocess import application
 from inprocess.scenario_children import INTERVAL_S, RUNS, SERVERS, SYNC, AccountSync, Policy
+from inprocess.supervision.core.process import Process
 from scenarios import balances
 from scenarios.balances import Balance
 from scenarios.contract import RefusedError
@@ -37,23 +38,31 @@ def start(owner: str, policy: Policy | None = None) -> None:
 
     Raise ValueError for an unknown policy and RefusedError while the app is draining.
     """
+    ask_to_start(application.process(SYNC), owner, policy)
+
+
+def stop(owner: str) -> None:
+    """Stop syncing the owner; see `scenarios.contract.AccountSync`."""
+    ask_to_stop(application.process(SYNC), owner)
+
+
+def state(owner: str) -> Balance | None:
+    """Return the last stored balance; see `scenarios.contract.AccountSync`. Reads the database."""
+    return balances.get(owner)
+
+
+def ask_to_start(server: Process, owner: str, policy: Policy | None) -> None:
+    """Ask the process SYNC to sync an owner; raise as `start`."""
     chosen = policy or os.environ.get(POLICY_VARIABLE) or "anchored"
     if chosen not in get_args(Policy):
         raise ValueError(f"the sync policy is {chosen!r}: expected one of {', '.join(get_args(Policy))}")
-    server = application.process(SYNC)
     assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
     if server.is_quiet:
         raise RefusedError(f"sync of {owner}: the app is shutting down and takes no new work")
     server.cast(("start", owner, chosen))
 
 
-def stop(owner: str) -> None:
-    """Stop syncing the owner; see `scenarios.contract.AccountSync`."""
-    server = application.process(SYNC)
+def ask_to_stop(server: Process, owner: str) -> None:
+    """Ask the process SYNC to sync an owner no longer."""
     assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
     server.cast(("stop", owner, ""))
-
-
-def state(owner: str) -> Balance | None:
-    """Return the last stored balance; see `scenarios.contract.AccountSync`. Reads the database."""
-    return balances.get(owner)

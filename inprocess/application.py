@@ -6,122 +6,16 @@
     ├── account_sync.servers      Supervisor: one periodic server an owner
     └── account_sync              GenServer: starts and stops those servers, in order
 
-An async app enters `lifespan()`, and the tree lives on the app's loop. Without a lifespan, the first call
-of a scenario starts the tree on a background thread; it is drained when the interpreter ends, or by
-`stop()`.
+`application_host` says how it is hosted.
 """
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-
 from inprocess import scenario_children
-from inprocess.supervision.core.log import log
-from inprocess.supervision.core.names import whereis
-from inprocess.supervision.core.process import KILL_WAIT_S, Process
-from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, cut_off, drain
-from inprocess.supervision.lifecycle.runtime import Runtime, attach
-from inprocess.supervision.supervisors.supervisor import Supervisor
-from inprocess.supervision.tasks.task import unlinked
-from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
-from scenarios import jobs, ledger
-from scenarios.contract import RefusedError
+from inprocess.application_host import ApplicationHost
 
-_SCENARIOS = {"crm": jobs.ACCOUNT_SETUP, "fulfillment": jobs.ACCOUNT_SETUP, "sync": jobs.ACCOUNT_SYNC}
+__all__ = ["home", "lifespan", "pending_jobs", "process", "stop"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Application:
-    tree: Supervisor
-    tasks: TaskSupervisor  # those of Task.start
-    loop: asyncio.AbstractEventLoop
-
-
-_running: list[_Application] = []
-_starting = threading.Lock()
-
-
-@asynccontextmanager
-async def lifespan(grace_s: float = GRACE_S) -> AsyncIterator[Supervisor]:
-    """Run the tree on the running loop; at the end drain it for `grace_s` and log what was cut off.
-
-    Tasks of `Task.start` are not waited for: those that still run after the drain are cut off. Raise
-    StartError if the tree runs already in this process.
-    """
-    loop = asyncio.get_running_loop()
-    tree = Supervisor.start(scenario_children.child_specs(), name="inprocess")
-    await tree.ready()
-    application = _Application(tree, unlinked(loop), loop)
-    _running.append(application)
-    try:
-        with attach(loop):
-            yield tree
-    finally:
-        try:
-            await _drain(application, grace_s)
-        finally:
-            _running.remove(application)
-
-
-def process(name: str) -> Process:
-    """Return the process with this name; start the tree in the background if it does not run.
-
-    Raise RefusedError while that process is being restarted.
-    """
-    home()
-    found = whereis(name)
-    if found is None:
-        raise RefusedError(f"{name} is being restarted by its supervisor: try again in a moment")
-    assert isinstance(found, Process)  # noqa: S101 - what has a name
-    return found
-
-
-def home() -> asyncio.AbstractEventLoop:
-    """Return the loop of the tree; start the tree in the background if it does not run."""
-    if not _running:
-        with _starting:
-            if not _running:
-                _background.start()
-    return _running[-1].loop
-
-
-def pending_jobs() -> list[str]:
-    """Return the jobs that exist only in memory now: waiting, running or backing off."""
-    return [work.name for running in list(_running) for work in (*running.tree.held(), *running.tasks.held())]
-
-
-def stop() -> None:
-    """Drain and end the tree in the background, if it runs."""
-    _background.stop()
-
-
-async def _drain(application: _Application, grace_s: float) -> None:
-    application.tasks.quiet()
-    report = await drain(application.tree, grace_s=grace_s)
-    tasks = application.tasks.held()
-    states = [task.state for task in tasks]
-    await application.tasks.stop(KILL_WAIT_S)
-    report = DrainReport(report.ended, report.cut_off + cut_off(tasks, states))
-    if tasks:
-        log.error("unlinked tasks, %s", DrainReport(0, cut_off(tasks, states)))
-    _record(report)
-
-
-def _record(report: DrainReport) -> None:
-    """Record cut-off work as given up. A running attempt has recorded its own cancellation."""
-    for work in report.cut_off:
-        scenario = _SCENARIOS.get(work.name.rpartition("/")[2])
-        if scenario is None:
-            continue
-        if work.state != "running":
-            ledger.record("cancelled", scenario=scenario, job=work.name, attempt=work.attempt)
-        ledger.failed(scenario, work.name, where="log", error="cut off when the app ended")
-
-
-_background: Runtime = Runtime(lifespan, name="inprocess")
-os.register_at_fork(after_in_child=_running.clear)  # the tree is the original's; the fork starts its own
+_host = ApplicationHost(scenario_children.child_specs, name="inprocess")
+lifespan, process, home = _host.lifespan, _host.process, _host.home
+pending_jobs, stop = _host.pending_jobs, _host.stop

@@ -64,12 +64,20 @@ _ANCHORED: Final[Mapping[str, _Options]] = {
 def child_specs() -> list[ChildSpec]:
     """Return the specs of the processes, in the order of their start."""
     setup = ChildSpec(SETUP, partial(TaskSupervisor.start, name=SETUP, max_children=MAX_CHILDREN))
+    return [setup, *sync_specs()]
+
+
+def sync_specs(lease: str | None = None, ticking: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
+    """Return the specs of the processes of account sync, in the order of their start.
+
+    `lease` names the lock file where LEASE_VARIABLE does not; `ticking` are further children of what ticks.
+    """
     policies: dict[str, str] = {}
     sync = ChildSpec(SYNC, partial(AccountSync.start, policies, name=SYNC))
-    if path := os.environ.get(LEASE_VARIABLE):
-        start = partial(Leased.start, partial(_start_leased, policies), FileLease(path), name=LEASED)
-        return [setup, ChildSpec(LEASED, start), sync]
-    return [setup, *_ticking(), sync]
+    if path := os.environ.get(LEASE_VARIABLE) or lease:
+        tick = partial(_start_leased, policies, ticking)
+        return [ChildSpec(LEASED, partial(Leased.start, tick, FileLease(path), name=LEASED)), sync]
+    return [*_ticking(), *ticking, sync]
 
 
 def _ticking(servers: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
@@ -79,9 +87,10 @@ def _ticking(servers: Sequence[ChildSpec] = ()) -> list[ChildSpec]:
     ]
 
 
-def _start_leased(policies: Mapping[str, str], _token: int) -> Supervisor:
+def _start_leased(policies: Mapping[str, str], ticking: Sequence[ChildSpec], _token: int) -> Supervisor:
     """Tick for every owner that this replica was asked for, now that it holds the lease."""
-    return Supervisor.start(_ticking([_spec(owner, policy) for owner, policy in policies.items()]))
+    servers = [_spec(owner, policy) for owner, policy in policies.items()]
+    return Supervisor.start([*_ticking(servers), *ticking])
 
 
 class AccountSync(GenServer):
@@ -101,7 +110,7 @@ class AccountSync(GenServer):
         """Start or stop the sync of an owner. A failure is logged, and the next request is handled."""
         action, owner, policy = message
         servers = whereis(SERVERS)
-        assert isinstance(servers, Supervisor) or LEASE_VARIABLE in os.environ  # noqa: S101 - the tree says so
+        assert isinstance(servers, Supervisor) or whereis(LEASED) is not None  # noqa: S101 - the tree says so
         try:
             if action == "start":
                 self._policies.setdefault(owner, policy)

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     create_engine,
     event,
+    exc,
 )
 
 from scenarios import settings
@@ -58,8 +59,11 @@ def engine() -> Engine:
 
 
 def create_tables() -> None:
-    """Create the tables that are missing; existing rows stay."""
-    metadata.create_all(engine())
+    """Create the tables that are missing; existing rows stay. Several processes may do so at once."""
+    try:
+        metadata.create_all(engine())
+    except exc.DBAPIError:  # another process has made one between the look and the statement
+        metadata.create_all(engine())
 
 
 @cache

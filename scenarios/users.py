@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from sqlalchemy import exc, insert, select, update
+from sqlalchemy import Connection, exc, insert, select, update
 
 from scenarios.database import engine, users
 
@@ -62,13 +62,18 @@ def validate(params: Mapping[str, Any]) -> User:
     return User(id=user_id, birthday=birthday, **texts)
 
 
-def create(params: Mapping[str, Any]) -> User:
-    """Validate, insert and commit a user; raise ValidationError for a bad or taken field."""
+def create(params: Mapping[str, Any], also: Callable[[Connection, User], object] | None = None) -> User:
+    """Validate, insert and commit a user; raise ValidationError for a bad or taken field.
+
+    `also` is called in the same transaction, after the insert: what it writes is there if the user is.
+    """
     user = validate(params)
     values = {column: getattr(user, column) for column in users.columns.keys()}  # noqa: SIM118 - not a dict
     try:
         with engine().begin() as connection:
             connection.execute(insert(users).values(values))
+            if also is not None:
+                also(connection, user)
     except exc.IntegrityError as error:
         field = "id" if "users.id" in str(error.orig) or "users_pkey" in str(error.orig) else "email"
         raise ValidationError({field: ["has already been taken"]}) from error

@@ -54,6 +54,7 @@ FLOORS = {
     "inprocess": (
         ("supervision",),
         ("celery", "journal", "testing", "integrations", "."),
+        ("journalled",),
     ),
     "inprocess/journal": (
         ("model",),

@@ -20,6 +20,7 @@ IN_MEMORY = "memory"
 #: The package of each side.
 PACKAGES = {
     "inprocess": "inprocess",
+    "inprocess-journal": "inprocess.journalled",
     "celery-stock": "celery_impl",
     "celery-hardened": "celery_impl",
     "inline": inline.__name__,
@@ -51,6 +52,7 @@ def load(side: str) -> Build:
     }
     hosts = {
         "inprocess": _inprocess,
+        "inprocess.journalled": _journalled,
         "celery_impl": _celery,
         inline.__name__: _inline,
         planted.__name__: _known,
@@ -65,10 +67,20 @@ _Host = tuple[Callable[[], AbstractAsyncContextManager[object]], Callable[[], Ma
 def _inprocess() -> _Host:
     from inprocess import application  # late: each side imports its own build alone
 
-    if os.environ.get(HOST_VARIABLE):
-        application.home()  # the tree on a runtime, from the import of the app on
-    lifespan = _nothing if os.environ.get(HOST_VARIABLE) else application.lifespan
-    return lifespan, lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
+    return _hosted(application), lambda: dict.fromkeys(application.pending_jobs(), IN_MEMORY)
+
+
+def _hosted(application: Any) -> Callable[[], AbstractAsyncContextManager[object]]:
+    if not os.environ.get(HOST_VARIABLE):
+        return cast("Callable[[], AbstractAsyncContextManager[object]]", application.lifespan)
+    application.home()  # the tree on a runtime, from the import of the app on
+    return _nothing
+
+
+def _journalled() -> _Host:
+    from inprocess.journalled import application  # late: as above
+
+    return _hosted(application), application.pending_jobs
 
 
 def _celery() -> _Host:

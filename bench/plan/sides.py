@@ -38,6 +38,11 @@ SIDES = {
             further_policies=("anchored-spawn", "anchored-catch-up"),
         ),
         Side(
+            name="inprocess-journal",
+            policies=("anchored",),
+            further_policies=("anchored-spawn", "anchored-catch-up", "work-then-rearm"),
+        ),
+        Side(
             name="celery-stock",
             parts=QUEUE_PARTS,
             policies=("beat",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,6 +23,8 @@ from scenarios import jobs
 BYSTANDER_RATE = 1.0
 #: Seconds between two syncs of an owner.
 SYNC_INTERVAL_S = 1.0
+#: The packages of the sides that live in the app.
+IN_PROCESS = {"inprocess": "inprocess", "inprocess-journal": "inprocess.journalled"}
 #: The variable that names the sync policy.
 POLICY_VARIABLE = "QUEUE_OR_TASK_SYNC_POLICY"
 
@@ -98,10 +101,9 @@ class ScenarioSubject:
             from celery_impl import profiles  # late: the harness starts without Celery
 
             return profiles.PROFILES[side.env["QUEUE_OR_TASK_PROFILE"]].lines
-        if side.name == "inprocess":
-            from inprocess import account_setup, account_sync, application  # late: as above
-
-            modules = (account_setup, account_sync, application)
+        if side.name in IN_PROCESS:
+            names = ("account_setup", "account_sync", "application")
+            modules = [import_module(f"{IN_PROCESS[side.name]}.{name}") for name in names]  # late: as above
             return sum(len(_constants(module)) for module in modules)
         return 0
 

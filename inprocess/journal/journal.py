@@ -37,6 +37,7 @@ from inprocess.journal.runner import CONCURRENCY, Runner
 from inprocess.journal.sets import JobSet, Stats
 from inprocess.journal.stores import make_store
 from inprocess.journal.task import DurableTask
+from inprocess.journal.ticks import JournalTicks
 from inprocess.journal.transactions import transaction_of
 from inprocess.journal.transactions.django import cure_at_start
 from inprocess.journal.writer import BUSY_S, WAIT_S, Writer
@@ -100,6 +101,7 @@ class Journal:
         self._make_store: Callable[[], Store] = partial(make_store, url, app=app, durability=durability)
         self._for_callers = self._make_store()  # writes through callers' connections, and opens none
         self._warned: set[str] = set()
+        self._ticks = JournalTicks(self)
         self._begin_anew()
         registry.made(self)
         _made.add(self)
@@ -208,6 +210,11 @@ class Journal:
     def done(self) -> JobSet:
         """Jobs that are done, as long as they are kept."""
         return JobSet(self, "done")
+
+    @property
+    def ticks(self) -> JournalTicks:
+        """Where periodic servers keep their last ticks: `Periodic.start(..., state=journal.ticks)`."""
+        return self._ticks
 
     def stats(self) -> Stats:
         """Return the sizes of all sets, and how long the oldest due job waits."""

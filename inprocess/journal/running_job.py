@@ -132,8 +132,10 @@ class RunningJob:
             task.signature.bind(*args, **kwargs)
         except TypeError as error:
             raise _MisfitError(f"{self.row.fn}{task.signature} has changed: {error}") from error
+        # Between processes the task goes by its name: that of its function names the task, not the function.
+        function = task if task.isolation == "process" else task.function
         await isolation.run(
-            partial(task.function, *args, **kwargs), (), task.isolation, name=self.name,
+            partial(function, *args, **kwargs), (), task.isolation, name=self.name,
             attempt=self.row.attempt, shutdown=task.shutdown, lost=self._lose,
         )  # fmt: skip
 

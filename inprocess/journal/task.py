@@ -119,6 +119,10 @@ class DurableTask(Generic[P, T]):
     def __repr__(self) -> str:
         return f"<durable task {self.name}>"
 
+    def __reduce__(self) -> str:
+        """Pickle by name, as a function does."""
+        return self.function.__qualname__
+
     @cached_property
     def signature(self) -> inspect.Signature:
         """The function's signature."""

@@ -20,6 +20,8 @@ from reports.data.run import Run
 QUEUES = ("celery-hardened", "celery-stock", "celery-app")
 #: The side without a queue.
 TASK = "inprocess"
+#: The side without a queue whose jobs are rows of the app's database.
+JOURNALLED = "inprocess-journal"
 
 #: The widest interval, upper end over lower end, from which a size is given (docs/method.md).
 WIDEST = 1.5

@@ -41,6 +41,7 @@ _SIDES = {
     "celery-hardened": "#000013",
     "inline": "#000014",
     "celery-app": "#000015",
+    "inprocess-journal": "#000016",
 }
 _VARIABLES = {
     INK: "var(--ink)",
@@ -50,8 +51,22 @@ _VARIABLES = {
     PAPER: "var(--paper)",
     **{stand_in: f"var(--side-{name})" for name, stand_in in _SIDES.items()},
 }
-_MARKERS = {"inprocess": "o", "celery-stock": "s", "celery-hardened": "D", "celery-app": "D", "inline": "^"}
-_DASHES = {"inprocess": "-", "celery-stock": ":", "celery-hardened": "--", "celery-app": "--", "inline": "-."}
+_MARKERS = {
+    "inprocess": "o",
+    "inprocess-journal": "P",
+    "celery-stock": "s",
+    "celery-hardened": "D",
+    "celery-app": "D",
+    "inline": "^",
+}
+_DASHES: dict[str, str | tuple[int, tuple[int, ...]]] = {
+    "inprocess": "-",
+    "inprocess-journal": (0, (7, 2)),
+    "celery-stock": ":",
+    "celery-hardened": "--",
+    "celery-app": "--",
+    "inline": "-.",
+}
 
 _STYLE: dict[Any, Any] = {
     "axes.edgecolor": LINE,
@@ -184,7 +199,7 @@ def marker(side: str) -> str:
     return _MARKERS.get(side, "v")
 
 
-def dashes(side: str) -> str:
+def dashes(side: str) -> str | tuple[int, tuple[int, ...]]:
     """A side's line style, for the same reason."""
     return _DASHES.get(side, "-")
 

@@ -20,7 +20,7 @@ BENEATH = {
     "account_sync": {"age_p99": "age p99"},
     "welcome_email": {"caller_p50": "caller cost"},
 }
-_CHOICES = {"no queue": "no queue needed", "neither": "neither is enough"}
+_CHOICES = {"no queue": "no queue needed", "journal": "a journalled task", "neither": "neither is enough"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,7 @@ def _listed(names: Sequence[str]) -> str:
 
 _ANSWERS = {
     "queue": "Take {queue} for",
+    "journal": "Take a journalled task for",
     "no queue": "A supervised task in the app is enough for",
     "neither": "Neither keeps every accepted job",
     "unsettled": "The figures leave it open",

@@ -17,11 +17,12 @@
 | blocks        | `total`, and how many were left out as `invalid`                                   |
 | measured      | how many blocks of each measure count; `micro`: how many call costs                |
 | answer        | the headline: each choice with its scenarios and their conditions                  |
-| verdicts      | scenario, choice (no queue, queue, neither, unsettled, not measured), take (the    |
-|               | choice with its queue, as "a hardened queue"), condition, queue_note (what that    |
-|               | queue is), sentence, question, numbers (label, value, detail), caveat, marks (for  |
-|               | each side: state held, broken or unknown, text, at, also), but (the worst fault of |
-|               | a side that is good enough, as a mark), reason (what the marks compare)            |
+| verdicts      | scenario, choice (no queue, journal, queue, neither, unsettled, not measured),     |
+|               | take (the choice with its queue, as "a hardened queue"), condition, queue_note     |
+|               | (what that queue is), sentence, question, numbers (label, value, detail), caveat,  |
+|               | marks (for each side: state held, broken or unknown, text, at, also), but (the     |
+|               | worst fault of a side that is good enough, as a mark), reason (what the marks      |
+|               | compare)                                                                           |
 | figures       | key, scenario, side, policy, unit, value, low, high, n: `reports.summary.figures`  |
 | comparisons   | a metric's quantile of side over baseline: pairs, ratio with low and high (95 %),  |
 |               | difference_ms, words, why                                                          |

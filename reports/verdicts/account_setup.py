@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import QUEUES, TASK, Comparison, Losses
+from reports.data.evidence import JOURNALLED, QUEUES, TASK, Comparison, Losses
 from reports.data.run import Run
 from reports.verdicts.kinds import (
+    JOURNAL_NOTE,
     QUEUE_NOTES,
     Choice,
     Gap,
@@ -29,23 +30,26 @@ SCENARIO = "account_setup"
 STOPPED = 13
 ENDINGS = (10, 12, STOPPED)
 #: The endings that must have been measured before a side is said to lose nothing.
-NEEDED = {TASK: (10,), **dict.fromkeys(QUEUES, (10, 12))}
+NEEDED = {TASK: (10,), JOURNALLED: (10,), **dict.fromkeys(QUEUES, (10, 12))}
 
 
 def judge(run: Run) -> Verdict:
     """The verdict on account set-up."""
     queue = queue_in(run.table("failures"), SCENARIO)
-    sides = (TASK, *(side for side in QUEUES if side == queue or endings(run, side)))
+    sides = (TASK, *(side for side in (JOURNALLED, *QUEUES) if side == queue or endings(run, side)))
     by_side = {side: endings(run, side) for side in sides}
     task_ends, queue_ends = by_side[TASK], by_side[queue]
-    choice = choose(durability(task_ends, TASK), durability(queue_ends, queue))
-    holding = [side for side in sides[1:] if durability(by_side[side], side) == "held"]
-    counted = _headline_losses(task_ends, queue_ends)
+    journal_ends = by_side.get(JOURNALLED, [])
+    kept = {side: durability(ends, side) for side, ends in by_side.items()}
+    lasting = [*journal_ends, *queue_ends]
+    choice = choose(kept[TASK], kept[queue], kept.get(JOURNALLED))
+    holding = [side for side in QUEUES if kept.get(side) == "held"]
+    counted = _headline_losses(task_ends, lasting)
     shown = {losses.fault for losses in counted}
     others = [
         losses
         for side in sides[1:]
-        if side != queue
+        if side not in {queue, JOURNALLED}
         for losses in by_side[side]
         if losses.fault in shown or losses.lost
     ]
@@ -58,7 +62,7 @@ def judge(run: Run) -> Verdict:
         choice=choice,
         queue=name,
         condition=condition,
-        sentence=_sentence(choice, name, condition, task_ends, queue_ends) + _except(against),
+        sentence=_sentence(choice, name, condition, task_ends, lasting) + _except(against),
         question="May an account set-up that was accepted be lost when a process dies?",
         numbers=tuple(loss_number(losses, "jobs") for losses in (*counted, *others)),
         beside=measured(
@@ -68,10 +72,14 @@ def judge(run: Run) -> Verdict:
             cost_number(run, queue),
         ),
         caveat=formatting.room_left(losses.strikes for losses in counted if losses.state == "held"),
-        queue_note=QUEUE_NOTES.get(queue, "") if queue_ends else "",
+        queue_note=" ".join(
+            note
+            for note, ends in ((JOURNAL_NOTE, journal_ends), (QUEUE_NOTES.get(queue, ""), queue_ends))
+            if ends and note
+        ),
         marks=marks,
         but=against,
-        flips=_flips(choice, response, task_ends),
+        flips=_flips(choice, name, response, task_ends),
         gaps=_gaps(run, task_ends, queue_ends, response),
     )
 
@@ -92,12 +100,14 @@ def durability(ends: Sequence[Losses], side: str) -> State | None:
     return "unknown" if "unknown" in states else "held"
 
 
-def choose(task: State | None, queue: State | None) -> Choice:
-    """The verdict from the durability of both sides."""
-    if task is None and queue is None:
+def choose(task: State | None, queue: State | None, journal: State | None = None) -> Choice:
+    """The verdict from the durability of the sides: the lightest of those that kept every job."""
+    if task is None and queue is None and journal is None:
         return "not measured"
     if task == "held":
         return "no queue"
+    if task == "broken" and journal == "held":
+        return "journal"
     if task == "broken" and queue == "held":
         return "queue"
     if task == "broken" and queue == "broken":
@@ -109,6 +119,7 @@ def condition_of(choice: Choice, noun: str) -> str:
     """When such a verdict holds; empty where it has no condition."""
     conditions = {
         "queue": f"when no accepted {noun} may be lost",
+        "journal": f"when no accepted {noun} may be lost",
         "no queue": "if your processes end as they did here",
     }
     return conditions.get(choice, "")
@@ -196,6 +207,7 @@ def _sentence(
         return f"Not measured: {name} is decided by what a killed process loses{why}."
     beginnings = {
         "queue": f"Take {queue} for {name} {condition}",
+        "journal": f"Take a journalled task for {name} {condition}",
         "no queue": f"You do not need a queue for {name} {condition}",
         "neither": f"Neither a task in the app nor {queue} keeps every accepted {name}",
     }
@@ -260,7 +272,16 @@ def _except(against: Sequence[SideMark]) -> str:
     return "".join(f" But {formatting.side(one.side)} {one.text} at {one.at}." for one in against)
 
 
-def _flips(choice: Choice, response: Comparison | None, task: Sequence[Losses]) -> tuple[str, ...]:
+def _flips(
+    choice: Choice, queue: str, response: Comparison | None, task: Sequence[Losses]
+) -> tuple[str, ...]:
+    if choice == "journal":
+        return (
+            f"Jobs that must run on other machines than the app, or off its processor: {queue}.",
+            "A database that cannot take two or three more writes for each job, or none that the app has.",
+            "A loss you can live with: a task in the app without a journal is enough.",
+            f"Processes that only ever end by SIGTERM: {_stopped(task)}.",
+        )
     if choice in {"queue", "neither"}:
         sweep = "where a sweep over users without ids, or a person, sets the account up again"
         return (

@@ -14,7 +14,7 @@ from reports.data import evidence, formatting
 from reports.data.evidence import QUEUES, TASK, Comparison
 from reports.data.run import Run
 
-Choice = Literal["no queue", "queue", "neither", "unsettled", "not measured"]
+Choice = Literal["no queue", "journal", "queue", "neither", "unsettled", "not measured"]
 
 #: What a queue is, for a reader who has not seen the project.
 QUEUE_NOTES = {
@@ -24,6 +24,11 @@ QUEUE_NOTES = {
     "celery-stock": "Stock is Celery with its defaults untouched.",
     "celery-app": "The queue is your Celery app with its own settings.",
 }
+#: The same for a journalled task.
+JOURNAL_NOTE = (
+    "A journalled task is a supervised task in the app whose job is a row of the app's own database, by this "
+    "project's inprocess.journal: no broker, no worker, and after a kill the next process of the app runs it."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +91,13 @@ class Verdict:
 
     @property
     def take(self) -> str:
-        """What to take: "a hardened queue", "a task in the app", or why neither."""
-        named = {"queue": self.queue, "no queue": "a task in the app", "neither": "neither is enough"}
+        """What to take: "a hardened queue", "a journalled task", "a task in the app", or why none."""
+        named = {
+            "queue": self.queue,
+            "journal": "a journalled task",
+            "no queue": "a task in the app",
+            "neither": "neither is enough",
+        }
         return named.get(self.choice, {"unsettled": "not settled"}.get(self.choice, self.choice))
 
 

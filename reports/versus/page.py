@@ -12,7 +12,7 @@ from reports.versus import differences, tables
 from reports.versus.two_runs import Pair
 
 #: What the verdicts' choices are called on every page.
-_CHOICES = {"no queue": "no queue needed", "neither": "neither is enough"}
+_CHOICES = {"no queue": "no queue needed", "journal": "a journalled task", "neither": "neither is enough"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,14 +71,14 @@ class Caller:
         assert self._process.returncode == 0
 
 
-@pytest.fixture(scope="module", params=["inprocess", "celery-hardened", "celery-stock"])
+@pytest.fixture(scope="module", params=["inprocess", "inprocess-journal", "celery-hardened", "celery-stock"])
 def stand(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, open_lab: Callable[[Path], Any]
 ) -> Iterator[Stand]:
     with open_lab(tmp_path_factory.mktemp(request.param)) as lab:
         lab.env |= {"QUEUE_OR_TASK_SIDE": request.param, "SIDEKIQ_RETRY_SCALE": "0.02"}
         lab.start_world("--latency-ms", "5")
-        if request.param == "inprocess":
+        if request.param.startswith("inprocess"):
             yield Stand(lab, request.param)
             return
         lab.env["QUEUE_OR_TASK_PROFILE"] = request.param.removeprefix("celery-")

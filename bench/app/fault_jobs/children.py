@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any
 
 from bench.app.fault_jobs import work
-from inprocess import account_setup, application
+from inprocess import account_setup, application, scenario_children
 from inprocess.supervision.core.errors import Refused
+from inprocess.supervision.core.names import whereis
 from inprocess.supervision.isolation.isolation import Isolation
 from inprocess.supervision.supervisors.supervisor import Supervisor
 from inprocess.supervision.tasks.child import current_attempt
@@ -49,9 +50,7 @@ def _run(place: Isolation, key: str, kind: str, options: dict[str, Any], payload
 
 def kill_scheduler(owner: str) -> None:
     """Kill the process that ticks for an owner; its supervisor starts the next."""
-    from inprocess import account_sync  # late: as the tree does
-
-    servers = application.process(account_sync.SERVERS)
+    servers = whereis(scenario_children.SERVERS)  # of whichever in-process build runs here
     assert isinstance(servers, Supervisor)  # noqa: S101 - the tree says so
     process = servers._child(owner).process  # noqa: SLF001 - a fault comes uninvited
     assert process is not None  # noqa: S101 - it ticks

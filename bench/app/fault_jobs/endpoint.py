@@ -14,6 +14,7 @@ The kind `kill-scheduler` is no job: it kills the process that schedules the own
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import insert
@@ -37,6 +38,8 @@ class RolledBackError(RuntimeError):
 
 def routes(side: str) -> list[Route]:
     """The endpoint, for a side with fault jobs."""
+    if side == "inprocess-journal":
+        _submit(side)  # its tasks must be known before their jobs of an earlier process can run
 
     async def fault_job(request: Request) -> Response:
         body = await request.json()
@@ -76,12 +79,7 @@ def _roll_back(side: str, key: str, kind: str, options: dict[str, Any]) -> None:
         user = work.customer(key)
         values = {name: getattr(user, name) for name in ("id", "name", "email", "birthday", "address")}
         session.execute(insert(database.users).values(values))
-        if side == "inprocess":
-            _submit(side)(key, kind, options, None)
-        else:
-            from bench.app.fault_jobs.tasks import submit_within  # late: as `_submit`
-
-            submit_within(session, key, kind, options, None)
+        _submit_within(side, session)(key, kind, options, None)
         session.rollback()
     ledger.record("refused", scenario=SCENARIO, job=jobs.crm(key), error="rolled back")
     raise RolledBackError(f"{key}: the transaction was rolled back")
@@ -93,6 +91,23 @@ def _submit(side: str) -> Callable[[str, str, dict[str, Any], Any], None]:
         from bench.app.fault_jobs import children
 
         return children.submit
+    if side == "inprocess-journal":
+        from bench.app.fault_jobs import durable_job
+
+        return durable_job.submit
     from bench.app.fault_jobs import tasks
 
     return tasks.submit
+
+
+def _submit_within(side: str, session: Session) -> Callable[[str, str, dict[str, Any], Any], None]:
+    """The side's function that submits a fault job within a transaction, where it knows one."""
+    if side == "inprocess":
+        return _submit(side)
+    if side == "inprocess-journal":
+        from bench.app.fault_jobs import durable_job  # late: as `_submit`
+
+        return partial(durable_job.submit_within, session)
+    from bench.app.fault_jobs import tasks  # late: as `_submit`
+
+    return partial(tasks.submit_within, session)

@@ -7,6 +7,8 @@ from bench.faults.target import Target
 
 #: Retries after which the hardened queue gives up here; its default of 25 would take 20 days.
 RETRY_LIMIT = "2"
+#: Attempts after which the journal gives up here; its default of 25 would take 12 hours.
+ATTEMPTS = "3"
 
 
 async def prepare(target: Target) -> None:
@@ -26,6 +28,12 @@ FAULT = Fault(
             text="capped, a record in the log; siblings are done",
             holds=lambda row: row["failed_visibly"] > 0 and row["lost"] == row["stuck"] == 0,
             drain_s=60.0,
+        ),
+        "inprocess-journal": Expected(
+            text="in the journal's dead set; siblings are done",
+            holds=lambda row: row["failed_visibly"] > 0 and row["lost"] == row["stuck"] == 0,
+            note=f"{ATTEMPTS} attempts instead of 25",
+            env={"QUEUE_OR_TASK_JOURNAL_ATTEMPTS": ATTEMPTS},
         ),
         "celery-stock": Expected(
             text="a line in the log; siblings are done",

@@ -25,6 +25,7 @@ FAULT = Fault(
         "inprocess": Expected(
             text="bounded: the rest waits or is refused visibly", holds=nothing_lost, drain_s=60.0
         ),
+        "inprocess-journal": Expected(text="rows that wait; none is lost", holds=nothing_lost, drain_s=60.0),
         "celery-stock": QUEUE,
         "celery-hardened": QUEUE,
     },

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.faults.jobs.always_raises import RETRY_LIMIT
+from bench.faults.jobs.always_raises import ATTEMPTS, RETRY_LIMIT
 from bench.faults.spec import CheckInput, Expected, Fault, nothing_lost
 from bench.faults.target import Target
 from bench.ledger.job_names import MARK
@@ -39,6 +39,12 @@ FAULT = Fault(
             text="a restart budget, then escalation; never a spin",
             holds=lambda row: nothing_lost(row) and 0 < row["runs"] <= SPIN and not row["app_died"],
             drain_s=20.0,
+        ),
+        "inprocess-journal": Expected(
+            text="capped, then in the journal's dead set",
+            holds=lambda row: nothing_lost(row) and 0 < row["runs"] <= SPIN and not row["app_died"],
+            note=f"{ATTEMPTS} attempts instead of 25",
+            env={"QUEUE_OR_TASK_JOURNAL_ATTEMPTS": ATTEMPTS},
         ),
         "celery-stock": Expected(
             text="a loop of redeliveries: nothing caps it", holds=lambda row: row["runs"] > SPIN

@@ -60,6 +60,11 @@ FAULT = Fault(
             holds=lambda row: row["share"] >= HERD,
             note=f"{USERS} users instead of 10,000",
         ),
+        "inprocess-journal": Expected(
+            text="hammers the service: all at once",
+            holds=lambda row: row["share"] >= HERD,
+            note=f"{USERS} users instead of 10,000",
+        ),
         "celery-stock": QUEUE,
         "celery-hardened": QUEUE,
     },

@@ -42,6 +42,7 @@ FAULT = Fault(
             note="the job wrote to the CRM under the changed key: its own key counts as lost, "
             "the changed one as unexpected",
         ),
+        "inprocess-journal": SNAPSHOT,
         "celery-stock": SNAPSHOT,
         "celery-hardened": SNAPSHOT,
     },

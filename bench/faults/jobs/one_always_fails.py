@@ -33,5 +33,10 @@ FAULT = Fault(
             holds=lambda row: nothing_lost(row) and row["failed_visibly"] == 1 and not row["app_died"],
             drain_s=30.0,
         ),
+        "inprocess-journal": Expected(
+            text="that job alone fails and waits for hours; its siblings are done",
+            holds=lambda row: row["lost"] == 0 and row["stuck"] == 1 and not row["app_died"],
+            drain_s=30.0,
+        ),
     },
 )

@@ -15,15 +15,16 @@ DEATH_S = 10.0
 
 
 async def strike(target: Target) -> None:
-    """Hand over the poison while other jobs run; start the app again where it died of it."""
+    """Hand over the poison while other jobs run; start the app again as often as it dies of it."""
     await wait_for_running_job(target)
     app = target.processes.parts["app"]
     await target.client.fault_job("poison", "poison")
     if await target.until(_poison_started, within_s=DEATH_S):
         await target.stamp_kill(poison_start_ns(target.events()))
-    if not target.queued and await app.ended(within_s=DEATH_S):
+    while not target.queued and await app.ended(within_s=DEATH_S):
         await asyncio.sleep(DOWN_S)
         await target.processes.restart_app()
+        app = target.processes.parts["app"]
 
 
 def poison_start_ns(events: Events) -> int | None:
@@ -51,6 +52,11 @@ FAULT = Fault(
             text="the whole app and its jobs die",
             holds=lambda row: row["app_died"] and row["lost"] + row["unknown"] > 1,
             drain_s=10.0,
+        ),
+        "inprocess-journal": Expected(
+            text="the app dies three times, then the job is in the journal's dead set; the others are done",
+            holds=lambda row: nothing_lost(row) and row["failed_visibly"] == 1 and row["app_died"],
+            drain_s=40.0,
         ),
         "celery-stock": Expected(
             text="the job is lost, the child is replaced; the others are done",

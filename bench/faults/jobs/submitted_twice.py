@@ -25,6 +25,10 @@ FAULT = Fault(
     load_s=4.0,
     expected={
         "inprocess": TWICE,
+        "inprocess-journal": Expected(
+            text="a key refuses the second visibly",
+            holds=lambda row: row["duplicated"] == 0 and row["status"] == 503,  # noqa: PLR2004 - refused
+        ),
         "celery-stock": TWICE,
         "celery-hardened": Expected(
             text="a unique job refuses the second visibly",

@@ -29,6 +29,7 @@ FAULT = Fault(
             text="works, by reference",
             holds=lambda row: row["status"] == 202 and nothing_lost(row),  # noqa: PLR2004 - Accepted
         ),
+        "inprocess-journal": REFUSED,
         "celery-stock": REFUSED,
         "celery-hardened": REFUSED,
     },

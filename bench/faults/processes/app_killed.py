@@ -37,6 +37,11 @@ FAULT = Fault(
         "inprocess": Expected(
             text="everything in memory is lost", holds=lambda row: row["lost"] > 0, drain_s=10.0
         ),
+        "inprocess-journal": Expected(
+            text="every accepted job runs in the next process",
+            holds=lambda row: row["lost"] == row["stuck"] == 0,
+            drain_s=25.0,
+        ),
         "celery-stock": QUEUE,
         "celery-hardened": QUEUE,
         "inline": Expected(

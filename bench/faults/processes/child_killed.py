@@ -60,6 +60,11 @@ FAULT = Fault(
             holds=lambda row: nothing_lost(row) and not row["app_died"],
             note="one job with isolation='process'",
         ),
+        "inprocess-journal": Expected(
+            text="with process isolation: that child's job runs again",
+            holds=lambda row: nothing_lost(row) and not row["app_died"],
+            note="one job with isolation='process'",
+        ),
         "celery-stock": Expected(text="the running job is lost", holds=lambda row: row["lost"] > 0),
         "celery-hardened": Expected(
             text="the running job runs again",

@@ -50,6 +50,11 @@ FAULT = Fault(
             text="drained within the grace; what is cut off is reported by name",
             holds=lambda row: row["lost"] == 0,
         ),
+        "inprocess-journal": Expected(
+            text="what is cut off runs in the next process; none is lost",
+            holds=lambda row: row["lost"] == row["stuck"] == 0,
+            drain_s=DRAIN_S,
+        ),
         "celery-stock": QUEUE,
         "celery-hardened": QUEUE,
     },

@@ -44,5 +44,10 @@ FAULT = Fault(
             text="drained within the grace; what is cut off is reported by name",
             holds=lambda row: row["lost"] == row["stuck"] == 0 and row["ended_in_time"] == "yes",
         ),
+        "inprocess-journal": Expected(
+            text="what is cut off runs in the next process; none is lost",
+            holds=lambda row: row["lost"] == row["stuck"] == 0 and row["ended_in_time"] == "yes",
+            drain_s=25.0,
+        ),
     },
 )

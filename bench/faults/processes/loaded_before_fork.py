@@ -44,5 +44,9 @@ FAULT = Fault(
             text="each worker has a runtime of its own, and none is lost",
             holds=lambda row: nothing_lost(row) and row["accepted"] > 0 and row["workers"] > 1,
         ),
+        "inprocess-journal": Expected(
+            text="each worker has a runtime and a journal of its own, and none is lost",
+            holds=lambda row: nothing_lost(row) and row["accepted"] > 0 and row["workers"] > 1,
+        ),
     },
 )

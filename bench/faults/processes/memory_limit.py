@@ -64,6 +64,11 @@ FAULT = Fault(
             holds=lambda row: row["app_died"] and row["lost"] + row["unknown"] > 0,
             drain_s=10.0,
         ),
+        "inprocess-journal": Expected(
+            text="the app dies; its jobs run in the next process",
+            holds=lambda row: row["app_died"] and nothing_lost(row),
+            drain_s=40.0,
+        ),
         "celery-stock": Expected(
             text="the child dies and its job is lost; the app is fine",
             holds=lambda row: row["lost"] == 1 and not row["app_died"],

@@ -46,6 +46,10 @@ FAULT = Fault(
             text="restarted by its supervisor, the grid is kept, misses are counted",
             holds=lambda row: row["missed"] <= MISSED * 2 and abs(row["step_ms"]) < REPAID_MS,
         ),
+        "inprocess-journal": Expected(
+            text="restarted by its supervisor, the grid is kept, misses are counted",
+            holds=lambda row: row["missed"] <= MISSED * 2 and abs(row["step_ms"]) < REPAID_MS,
+        ),
         "celery-stock": Expected(
             text="the grid is lost, nothing is caught up",
             holds=lambda row: row["missed"] > 0 and abs(row["step_ms"]) >= REPAID_MS,

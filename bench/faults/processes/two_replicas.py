@@ -55,6 +55,11 @@ FAULT = Fault(
             holds=lambda row: row["bursts"] == 0,
             note="the sync is `Leased` with a file's lock, which holds on one host",
         ),
+        "inprocess-journal": Expected(
+            text=TEXT,
+            holds=lambda row: row["bursts"] == 0,
+            note="a lease on a file beside the database, which holds on one host",
+        ),
         "celery-stock": Expected(
             text="each ticks: the owner is synced twice", holds=lambda row: row["bursts"] > 0
         ),

@@ -46,6 +46,11 @@ FAULT = Fault(
             holds=lambda row: nothing_lost(row) and row["lag_max_ms"] < STOPPED_MS,
             drain_s=25.0,
         ),
+        "inprocess-journal": Expected(
+            text="the caller waits or is refused; none is lost, the loop goes on",
+            holds=lambda row: nothing_lost(row) and row["lag_max_ms"] < STOPPED_MS,
+            drain_s=25.0,
+        ),
         "celery-stock": QUEUE,
         "celery-hardened": QUEUE,
     },

@@ -39,6 +39,9 @@ FAULT = Fault(
         "inprocess": Expected(
             text="the attempt times out and is tried again", holds=nothing_lost, drain_s=20.0, note=NOTE
         ),
+        "inprocess-journal": Expected(
+            text="the attempt times out and is tried again", holds=nothing_lost, drain_s=20.0, note=NOTE
+        ),
         "celery-stock": Expected(
             text="each child is held for ever", holds=lambda row: row["stuck"] > 0, drain_s=15.0, note=NOTE
         ),

@@ -30,6 +30,7 @@ FAULT = Fault(
     rate=4.0,
     expected={
         "inprocess": RETRIED,
+        "inprocess-journal": RETRIED,
         "celery-stock": Expected(
             text="the second fails with a line in the log; the first is not repeated",
             holds=lambda row: row["duplicated"] == 0 and row["failed_visibly"] > 0 and row["lost"] == 0,

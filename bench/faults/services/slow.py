@@ -34,6 +34,9 @@ FAULT = Fault(
         "inprocess": Expected(
             text="all run at once below the bound; none is lost", holds=nothing_lost, drain_s=20.0
         ),
+        "inprocess-journal": Expected(
+            text="all run at once below the bound; none is lost", holds=nothing_lost, drain_s=20.0
+        ),
         "celery-stock": QUEUE,
         "celery-hardened": QUEUE,
     },

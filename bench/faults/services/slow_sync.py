@@ -30,6 +30,9 @@ FAULT = Fault(
     load_s=14.0,
     expected={
         "inprocess": Expected(text=NO_OVERLAP, holds=lambda row: row["overlaps"] == 0 and row["missed"] > 0),
+        "inprocess-journal": Expected(
+            text=NO_OVERLAP, holds=lambda row: row["overlaps"] == 0 and row["missed"] > 0
+        ),
         "celery-stock": Expected(text="runs overlap", holds=lambda row: row["overlaps"] > 0),
         "celery-hardened": Expected(
             text=NO_OVERLAP, holds=lambda row: row["overlaps"] == 0 and row["missed"] > 0

@@ -26,6 +26,10 @@ FAULT = Fault(
             text="retried, done once, late",
             holds=lambda row: row["done_once"] == row["accepted"] and row["lost"] == 0,
         ),
+        "inprocess-journal": Expected(
+            text="retried, done once, late",
+            holds=lambda row: row["done_once"] == row["accepted"] and row["lost"] == 0,
+        ),
         "celery-stock": Expected(
             text="no retry: failed, with a line in the log",
             holds=lambda row: row["failed_visibly"] > 0 and row["lost"] == 0,

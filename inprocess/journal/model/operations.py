@@ -215,28 +215,22 @@ class Prune(Operation[int]):
 # Periodic work.
 
 
-class Tick(NamedTuple):
-    """The state of a periodic server: `last` is the tick that ran last, µs."""
-
-    name: str
-    last: int
-
-
 @dataclass(slots=True)
 class ReadTick(Operation[int | None]):
     """Return the last tick of this name, µs; None if there was none."""
 
     name: str
     writes: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
 
 
 @dataclass(slots=True)
-class WriteTick(Operation[bool]):
-    """Note that the tick at `now` runs, unless `seen` is no longer the last one; return whether it was."""
+class WriteTick(Operation[None]):
+    """Note the last tick of this name, µs."""
 
     name: str
-    seen: int | None
-    now: int
+    last: int
+    waits: ClassVar[bool] = False
 
 
 # Looking and acting, for people.

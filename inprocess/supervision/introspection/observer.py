@@ -134,6 +134,8 @@ def _state(process: BaseProcess) -> str:
         return f"ended: {process.exit}"
     if isinstance(process, BaseSupervisor | TaskSupervisor) and process._stopping:  # noqa: SLF001 - of one package
         return "stopping"
+    if isinstance(process, BaseSupervisor | TaskSupervisor) and process.is_suspended:
+        return "suspended"
     if isinstance(process, BaseSupervisor) and not process._is_ready:  # noqa: SLF001 - of one package
         return "starting"
     if isinstance(process, MessageLoop):

@@ -103,6 +103,22 @@ def test_a_journal_on_a_network_file_system_does_not_open(url: str, monkeypatch:
         Journal(url).open()
 
 
+@pytest.mark.parametrize(
+    ("version", "may"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 53, 0), False),
+    ],
+)
+def test_a_version_of_sqlite_that_may_damage_a_file_is_known(version: tuple[int, ...], may: bool) -> None:  # noqa: FBT001 - as expected
+    assert database_file.may_damage(version) == may
+
+
 # The schema and the owner.
 
 

@@ -109,7 +109,10 @@ def test_a_job_in_a_process_needs_systemds_kill_mode_mixed(mode: str, tmp_path: 
         assert ("sent" in server.output) == (mode == "mixed"), server.output
 
 
+@pytest.mark.slow
 def test_one_of_three_workers_ticks_and_another_goes_on_when_it_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("starlette")
     write(LEASED, tmp_path)
     (command,) = commands(LEASED)
     with serving(command, tmp_path) as server:

@@ -13,7 +13,7 @@ from reports.verdicts import Verdict, account_setup, verdicts, welcome_email
 from reports.verdicts.kinds import Choice
 from tests.reports.synthetic_run import manifest, plant, strike
 
-TASK, QUEUE = "inprocess", "celery-hardened"
+TASK, JOURNAL, QUEUE = "inprocess", "inprocess-journal", "celery-hardened"
 TASK_LABEL, QUEUE_LABEL = "in-process", "hardened Celery"
 
 
@@ -42,6 +42,23 @@ def test_a_task_that_loses_jobs_where_the_queue_keeps_them_asks_for_a_queue(bare
     assert "in-process lost 40 of 50 accepted jobs at kill -9 of the app" in verdict.sentence
     assert "hardened Celery lost 0 of 50" in verdict.sentence
     assert "A loss you can live with" in verdict.flips[0]
+
+
+def test_a_journalled_task_that_keeps_every_job_is_taken_before_a_queue(bare: Path) -> None:
+    lost = {(TASK, 10): 8, (JOURNAL, 10): 0, (QUEUE, 10): 0, (QUEUE, 12): 0}
+    plant(bare, "failures", list(strikes(lost)))
+    verdict = judged(bare, "account_setup")
+    assert (verdict.choice, verdict.take) == ("journal", "a journalled task")
+    assert "in-process, journalled lost 0 of 50" in verdict.sentence
+    assert [mark.side for mark in verdict.marks] == [TASK, JOURNAL, QUEUE]
+    assert "other machines than the app" in verdict.flips[0]
+    assert "inprocess.journal" in verdict.queue_note
+
+
+def test_a_journalled_task_that_loses_a_job_leaves_the_queue(bare: Path) -> None:
+    lost = {(TASK, 10): 8, (JOURNAL, 10): 1, (QUEUE, 10): 0, (QUEUE, 12): 0}
+    plant(bare, "failures", list(strikes(lost)))
+    assert judged(bare, "account_setup").choice == "queue"
 
 
 def test_losses_are_told_per_job_that_was_exposed(bare: Path) -> None:
@@ -265,6 +282,7 @@ def test_invalid_blocks_do_not_decide(bare: Path) -> None:
     [
         ((1030, 1040), (1035, 1045), "no queue"),
         ((1030, 1040), (5000, 5100), "no queue"),
+        pytest.param((1120, 1130), (1035, 1045), "no queue", id="older by less than a tenth"),
         ((3000, 3100), (1030, 1040), "queue"),
         ((1030, 3100), (1030, 1500), "unsettled"),
         ((float("inf"), float("inf")), (float("inf"),), "unsettled"),

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -18,9 +19,13 @@ from inprocess.journal.model.errors import (
     JournalReadOnlyError,
     JournalRefusedError,
 )
+from inprocess.supervision.core.log import log
 
 #: The first SQLite with RETURNING.
 OLDEST: Final = (3, 35, 0)
+#: The first SQLite without the WAL-reset bug, and older lines with its repair.
+REPAIRED: Final = (3, 51, 3)
+REPAIRED_LINES: Final = ((3, 50, 7), (3, 44, 6))
 #: File systems over a network, whose locks and shared memory SQLite's WAL cannot rely on.
 NETWORK: Final = frozenset({
     "9p", "afs", "beegfs", "ceph", "cifs", "coda", "fuse.ceph", "fuse.glusterfs", "fuse.s3fs", "fuse.sshfs",
@@ -70,6 +75,25 @@ def check_place(path: Path) -> None:
         raise JournalRefusedError(
             f"the journal {path} lies on a network file system ({kind}), where SQLite's locks do not hold "
             "and the file is damaged sooner or later: put it on a local disk, or use PostgreSQL"
+        )
+
+
+def may_damage(version: tuple[int, ...]) -> bool:
+    """Whether this SQLite has the WAL-reset bug: two checkpoints and a commit at once may damage a file.
+
+    See https://sqlite.org/wal.html#walresetbug.
+    """
+    return version < REPAIRED and not any(line <= version < (*line[:2], 1000) for line in REPAIRED_LINES)
+
+
+@cache
+def warn_of_version() -> None:
+    """Log once in this process that its SQLite has that bug, and what to do."""
+    if may_damage(sqlite3.sqlite_version_info):
+        log.warning(
+            "this Python has SQLite %s, in which several writers may, very rarely, damage a file in WAL mode "
+            "(sqlite.org/wal.html#walresetbug): use a Python with 3.51.3 or newer",
+            sqlite3.sqlite_version,
         )
 
 

@@ -17,7 +17,7 @@ VERSION: Final = 1
 #: The oldest version of this code that may write a journal of VERSION.
 OLDEST_WRITER: Final = 1
 
-#: What leads from the version before to each version.
+#: What leads from the version before to each version. Suspects are jobs with MAX_KILLS - 1 deaths.
 STEPS: Final[dict[int, str]] = {
     1: """
 create table journal_meta (
@@ -33,6 +33,7 @@ create table journal_job (
     token integer not null default 0, error text, parked_by text
 );
 create index journal_job_waiting on journal_job (queue, priority, due, n, fn) where state = 1;
+create index journal_job_suspects on journal_job (queue, priority, due, n, fn) where state = 1 and kills >= 2;
 create index journal_job_held on journal_job (holder) where state in (2, 6);
 create index journal_job_parked on journal_job (fn) where state = 5;
 create index journal_job_done on journal_job (ended) where state = 3;

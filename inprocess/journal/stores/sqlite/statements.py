@@ -1,6 +1,6 @@
 """The SQL of a journal's rows in SQLite. What each does, and what it is for, `model.operations` says.
 
-Conditions on `state` are literals, since a partial index serves no parameter.
+Conditions on `state` and `kills` are literals, since a partial index serves no parameter.
 """
 
 from __future__ import annotations
@@ -104,11 +104,12 @@ update journal_job set state = 4, ended = :now, parked_by = null,
 
 def claim(functions: int, *, suspects: bool) -> str:
     """The claim of jobs of so many functions: of those whose process has died often, or of the others."""
+    index, kills = ("suspects", ">=") if suspects else ("waiting", "<")
     return f"""
 update journal_job set state = 2, holder = ?, token = token + 1, attempt = attempt + 1 where n in (
-    select n from journal_job where state = 1 and queue = ? and priority = ? and due <= ?
-    and kills {">=" if suspects else "<"} {MAX_KILLS - 1} and fn in ({", ".join("?" * functions)})
-    order by due, n limit ?
+    select n from journal_job indexed by journal_job_{index}
+    where state = 1 and queue = ? and priority = ? and due <= ? and kills {kills} {MAX_KILLS - 1}
+    and fn in ({", ".join("?" * functions)}) order by due, n limit ?
 ) returning {COLUMNS}
 """
 

@@ -26,7 +26,12 @@ from inprocess.journal.model.errors import HolderLostError, JournalRefusedError,
 from inprocess.journal.model.job import NewJob, Row, State
 from inprocess.journal.model.store import Transaction
 from inprocess.journal.stores.sqlite import statements as sql
-from inprocess.journal.stores.sqlite.database_file import check_place, path_of, translated
+from inprocess.journal.stores.sqlite.database_file import (
+    check_place,
+    path_of,
+    translated,
+    warn_of_version,
+)
 from inprocess.journal.stores.sqlite.holder_locks import HolderLocks, holder_locks
 from inprocess.journal.stores.sqlite.schema import has_tables, is_current, may_write, migrate
 
@@ -96,6 +101,7 @@ class SQLiteStore:
         if self._opened is not None:
             return
         check_place(self.path)
+        warn_of_version()
         with translated(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False
@@ -186,6 +192,7 @@ class SQLiteStore:
 
     def _set_up(self, connection: sqlite3.Connection) -> None:
         connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma cache_size = -16000")
         connection.execute(f"pragma synchronous = {DURABILITY[self._durability]}")
         if not is_current(connection, self._app):
             with _immediate(connection):
@@ -364,11 +371,8 @@ class SQLiteStore:
         found = self._connection.execute("select last from journal_tick where name = ?", (operation.name,))
         return next((last for (last,) in found.fetchall()), None)
 
-    def _write_tick(self, operation: op.WriteTick) -> bool:
-        if self._read_tick(op.ReadTick(operation.name)) != operation.seen:
-            return False
-        self._connection.execute(sql.TICKED, (operation.name, operation.now))
-        return True
+    def _write_tick(self, operation: op.WriteTick) -> None:
+        self._connection.execute(sql.TICKED, (operation.name, operation.last))
 
     # For people.
 

@@ -20,6 +20,7 @@ from inprocess import (
     ServerDiedError,
     Supervisor,
     TaskSupervisor,
+    snapshot,
     sys,
     whereis,
 )
@@ -54,6 +55,7 @@ def test_a_suspended_supervisor_restarts_nothing_and_answers_nobody_until_it_is_
             assert (whereis("item"), starting.done(), app.restarts) == (None, False, 0)
             status = await sys.get_status(app)
             assert (status.status, status.mailbox_depth, status.kind) == ("suspended", 2, "Supervisor")
+            assert snapshot(app).roots[0].state == "suspended"
             await sys.resume(app)
             await starting
             assert whereis("item", Item) not in {None, item}

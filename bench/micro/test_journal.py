@@ -1,0 +1,382 @@
+"""The journal beside a bare commit, and beside huey and DBOS on SQLite: the ratios are what counts.
+
+    .venv/bin/python -m pytest bench/micro/test_journal.py --benchmark-enable
+
+One run, in turns, in one folder, with a sync at each commit. A turn is one of each way; medians are over the
+turns. huey and DBOS are measured where they are installed, in `.cache/peers` or beside us (`pip install
+--target .cache/peers huey==3.5.4 dbos==3.4.0`), each as its own documentation sets it up, on jobs that do
+nothing; the journal has a codec and telemetry on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import logging
+import sqlite3
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from inprocess import telemetry
+from inprocess.journal import Journal, durable
+from inprocess.journal.model import operations as op
+
+#: Turns of single commits, and of bursts.
+TURNS, BURSTS = 300, 15
+#: Enqueues at once in a burst.
+BURST = 32
+#: Jobs that are drained in a turn, turns, and jobs for DBOS, which takes long.
+DRAINED, DRAINS, DRAINED_SLOWLY = 10_000, 3, 200
+#: Seconds that another process may take.
+PATIENCE_S = 60.0
+PEERS = Path(__file__).parents[2] / ".cache" / "peers"
+
+Samples = Mapping[str, Sequence[float]]
+_numbers = count()
+
+
+class Reversed:
+    """A codec that costs little, as an encryption would stand in its place."""
+
+    name = "reversed"
+
+    def encode(self, body: bytes) -> bytes:
+        return body[::-1]
+
+    def decode(self, body: bytes) -> bytes:
+        return body[::-1]
+
+
+ran: list[float] = []
+
+
+@durable(name="bench.note")
+async def note(_number: int) -> None:
+    ran.append(time.monotonic())
+
+
+@durable(name="bench.nothing")
+async def nothing(_number: int) -> None: ...
+
+
+def fresh(folder: Path) -> str:
+    return f"sqlite:///{folder}/{next(_numbers)}.db"
+
+
+def bare_connection(folder: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(folder / f"{next(_numbers)}.db", isolation_level=None)
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = full")
+    connection.execute("create table job (n integer primary key, args blob)")
+    return connection
+
+
+def bare_commit(connection: sqlite3.Connection) -> float:
+    begin = time.perf_counter()
+    connection.execute("begin immediate")
+    connection.execute("insert into job (args) values (?)", (b"[[1]]",))
+    connection.execute("commit")
+    return time.perf_counter() - begin
+
+
+def replay(benchmark: BenchmarkFixture, samples: Sequence[float]) -> None:
+    """Report what was measured in turns as rounds of pytest-benchmark."""
+    spent = 0.0
+    left = iter(samples)
+
+    def clock() -> float:
+        return spent
+
+    def once() -> None:
+        nonlocal spent
+        spent += next(left)
+
+    benchmark._timer = clock  # noqa: SLF001 - the rounds are over
+    benchmark.pedantic(once, rounds=len(samples))  # type: ignore[no-untyped-call] # no types
+
+
+# Enqueue beside one bare commit.
+
+
+@pytest.fixture(scope="module")
+def enqueues(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    folder = tmp_path_factory.mktemp("enqueue")
+    samples: dict[str, list[float]] = defaultdict(list)
+
+    async def main() -> None:
+        bare = bare_connection(folder)
+        async with Journal(fresh(folder)) as journal:
+            for number in range(TURNS):
+                samples["bare commit"].append(bare_commit(bare))
+                begin = time.perf_counter()
+                await nothing.enqueue(number, journal=journal)
+                samples["enqueue"].append(time.perf_counter() - begin)
+                await asyncio.sleep(0.002)  # the job is done, and written
+            for _ in range(BURSTS):
+                begin = time.perf_counter()
+                for number in range(BURST):
+                    await nothing.enqueue(number, journal=journal)
+                samples["one by one"].append((time.perf_counter() - begin) / BURST)
+                begin = time.perf_counter()
+                await asyncio.gather(*(nothing.enqueue(number, journal=journal) for number in range(BURST)))
+                samples["at once"].append((time.perf_counter() - begin) / BURST)
+        bare.close()
+
+    asyncio.run(main())
+    return samples
+
+
+@pytest.mark.benchmark(group="enqueue one job, until it is on disk")
+@pytest.mark.parametrize("way", ["bare commit", "enqueue"])
+def test_enqueue(benchmark: BenchmarkFixture, enqueues: Samples, way: str) -> None:
+    replay(benchmark, enqueues[way])
+
+
+@pytest.mark.benchmark(group=f"enqueue a job among {BURST}, until all are on disk")
+@pytest.mark.parametrize("way", ["one by one", "at once"])
+def test_enqueue_at_once(benchmark: BenchmarkFixture, enqueues: Samples, way: str) -> None:
+    replay(benchmark, enqueues[way])
+
+
+# From the commit to the start.
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    folder = tmp_path_factory.mktemp("starts")
+    samples: dict[str, list[float]] = defaultdict(list)
+
+    async def main() -> None:
+        url = fresh(folder)
+        committed = 0.0
+        journal = Journal(url)
+        make_store = journal._make_store  # noqa: SLF001 - to see the commit
+
+        def watched() -> Any:
+            store = make_store()
+            apply = store.apply
+
+            def applied(operations: Sequence[op.AnyOperation]) -> list[Any]:
+                nonlocal committed
+                results = apply(operations)
+                if any(isinstance(one, op.Enqueue) for one in operations):
+                    committed = time.monotonic()
+                return results
+
+            store.apply = applied  # type: ignore[method-assign]  # of this object
+            return store
+
+        journal._make_store = watched  # noqa: SLF001 - as above
+        async with journal:
+            connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
+            for number in range(TURNS):
+                ran.clear()
+                await note.enqueue(number, journal=journal)
+                await _until(lambda: bool(ran))
+                samples["enqueue here"].append(ran[0] - committed)
+                await asyncio.sleep(0.005)
+                ran.clear()
+                connection.execute("begin immediate")
+                note.enqueue(number, within=connection, journal=journal)
+                connection.execute("commit")
+                committed = time.monotonic()
+                await _until(lambda: bool(ran))
+                samples["within= here"].append(ran[0] - committed)
+                await asyncio.sleep(0.005)
+            connection.close()
+
+    asyncio.run(main())
+    samples["another process"] = _starts_elsewhere(fresh(folder))
+    return samples
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - an event would be one more wake-up
+        await asyncio.sleep(0.0005)
+
+
+OTHER = """
+import asyncio, sys, time
+from inprocess.journal import Journal, durable
+
+@durable(name="bench.note")
+async def note(number):
+    print(time.monotonic(), flush=True)
+
+async def main():
+    async with Journal(sys.argv[1]):
+        print("ready", flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+def _starts_elsewhere(url: str) -> list[float]:
+    """Seconds from the commit of an enqueue in this process to the start in another one."""
+    journal = Journal(url)
+    command = [sys.executable, "-c", OTHER, url]
+    samples = []
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for number in range(TURNS):
+            note.enqueue_from_thread(number, journal=journal)
+            committed = time.monotonic()
+            samples.append(float(process.stdout.readline()) - committed)
+            time.sleep(0.003 + 0.0001 * (number % 200))  # at any moment between two looks
+        process.stdin.close()
+        process.wait(PATIENCE_S)
+    journal.close()
+    return samples
+
+
+@pytest.mark.benchmark(group="from the commit to the start of the job")
+@pytest.mark.parametrize("way", ["enqueue here", "within= here", "another process"])
+def test_start(benchmark: BenchmarkFixture, starts: Samples, way: str) -> None:
+    replay(benchmark, [max(0.0, seconds) for seconds in starts[way]])
+
+
+# Drain.
+
+
+async def drain_journal(folder: Path, held: list[float]) -> float:
+    """Seconds for DRAINED jobs, from the start of the process to the last one; what held the loop, CPU s."""
+    url = fresh(folder)
+    journal = Journal(url, codecs=[Reversed()])
+    journal.open()
+    with sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None) as connection:
+        connection.execute("begin immediate")
+        for number in range(DRAINED):
+            note.enqueue(number, within=connection, journal=journal)
+        connection.execute("commit")
+    connection.close()
+    ran.clear()
+    telemetry.attach("bench", [("journal", "start"), ("journal", "stop")], lambda *_: None)
+    try:
+        with _holding(held):
+            begin = time.perf_counter()
+            async with journal:
+                await _until(lambda: len(ran) >= DRAINED)
+                return time.perf_counter() - begin
+    finally:
+        telemetry.detach("bench")
+
+
+@contextmanager
+def _holding(held: list[float]) -> Iterator[None]:
+    """Note the CPU seconds of each callback of the loop."""
+    run = asyncio.Handle._run  # noqa: SLF001 - what holds the loop
+
+    def timed(self: asyncio.Handle) -> None:
+        begin = time.thread_time()
+        run(self)
+        held.append(time.thread_time() - begin)
+
+    asyncio.Handle._run = timed  # type: ignore[method-assign]  # noqa: SLF001 - as above
+    try:
+        yield
+    finally:
+        asyncio.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001 - as above
+
+
+def drain_huey(folder: Path, workers: int) -> float:
+    """Seconds for a tenth of DRAINED jobs on SqliteHuey, times ten."""
+    from huey import SqliteHuey  # type: ignore[import-not-found]  # late: may not be installed
+
+    jobs = DRAINED // 10
+    huey = SqliteHuey(filename=str(folder / f"{next(_numbers)}.db"))
+    logging.getLogger("huey").setLevel(logging.WARNING)
+    done = []
+    task = huey.task()(lambda number: done.append(number))  # noqa: PLW0108 - a method has no module
+    for number in range(jobs):
+        task(number)
+    consumer = huey.create_consumer(workers=workers, periodic=False, initial_delay=0.01)
+    begin = time.perf_counter()
+    consumer.start()
+    while len(done) < jobs:
+        time.sleep(0.001)
+    seconds = time.perf_counter() - begin
+    consumer.stop(graceful=True)
+    return seconds * DRAINED / jobs
+
+
+DBOS = """
+import sys, time
+sys.path.append(sys.argv[3])
+from dbos import DBOS
+
+config = {"name": "drain", "system_database_url": sys.argv[1], "run_admin_server": False}
+DBOS(config=config | {"log_level": "ERROR"})
+done = []
+
+@DBOS.workflow()
+def job(number):
+    done.append(number)
+
+DBOS.launch()
+DBOS.register_queue("drain")
+jobs = int(sys.argv[2])
+handles = [DBOS.enqueue_workflow("drain", job, number) for number in range(jobs)]
+left, begin = jobs - len(done), time.perf_counter()
+while len(done) < jobs:
+    time.sleep(0.001)
+handles[-1].get_result()
+print((time.perf_counter() - begin) / max(1, left), flush=True)
+DBOS.destroy()
+"""
+
+
+def drain_dbos(folder: Path) -> float:
+    """Seconds for DRAINED_SLOWLY jobs on DBOS, in proportion for DRAINED."""
+    url = f"sqlite:///{folder / f'{next(_numbers)}.db'}"
+    command = [sys.executable, "-c", DBOS, url, str(DRAINED_SLOWLY), str(PEERS)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1]) * DRAINED
+
+
+@pytest.fixture(scope="module")
+def drains(tmp_path_factory: pytest.TempPathFactory) -> Samples:
+    folder = tmp_path_factory.mktemp("drain")
+    samples: dict[str, list[float]] = defaultdict(list)
+    held: list[float] = []
+    ways: dict[str, Callable[[], float]] = {
+        "journal": lambda: asyncio.run(_measured(drain_journal(folder, held)))
+    }
+    if PEERS.is_dir():
+        sys.path.append(str(PEERS))
+    if importlib.util.find_spec("huey"):
+        ways |= {f"huey, {n} workers": lambda n=n: drain_huey(folder, n) for n in (1, 4)}  # type: ignore[misc]
+    if importlib.util.find_spec("dbos"):
+        ways["DBOS"] = lambda: drain_dbos(folder)
+    for _ in range(DRAINS):
+        for way, drain in ways.items():
+            samples[way].append(drain())
+    samples["held"] = sorted(held)
+    return samples
+
+
+async def _measured(work: Coroutine[Any, Any, float]) -> float:
+    return await work
+
+
+@pytest.mark.benchmark(group=f"drain {DRAINED} jobs that do nothing")
+@pytest.mark.parametrize("way", ["journal", "huey, 1 workers", "huey, 4 workers", "DBOS"])
+def test_drain(benchmark: BenchmarkFixture, drains: Samples, way: str) -> None:
+    if way not in drains:
+        pytest.skip("not installed: pip install --target .cache/peers huey==3.5.4 dbos==3.4.0")
+    benchmark.extra_info["longest callback, ms of CPU"] = drains["held"][-1] * 1e3
+    benchmark.extra_info["jobs a second"] = DRAINED / median(drains[way])
+    replay(benchmark, drains[way])
