@@ -127,7 +127,8 @@ def test_steps_are_ordered_and_named_as_ours_expect() -> None:
 
 def test_a_worker_that_celery_has_set_up_is_known_by_its_tracer() -> None:
     assert "app.use_fast_trace_task = True" in inspect.getsource(celery.app.trace.setup_worker_optimizations)
-    assert Celery(set_as_current=False).use_fast_trace_task is False
+    app: Any = Celery(set_as_current=False)
+    assert app.use_fast_trace_task is False
 
 
 def test_kombu_loads_what_names_a_serializer_when_it_is_imported() -> None:
