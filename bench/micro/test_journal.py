@@ -42,6 +42,7 @@ DRAINED, DRAINS, DRAINED_SLOWLY = 10_000, 3, 200
 PATIENCE_S = 60.0
 PEERS = Path(__file__).parents[2] / ".cache" / "peers"
 
+pytestmark = pytest.mark.timeout(900)
 Samples = Mapping[str, Sequence[float]]
 _numbers = count()
 
