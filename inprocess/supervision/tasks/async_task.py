@@ -33,7 +33,7 @@ from inprocess.supervision.core.errors import TaskExitError
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.process import SHUTDOWN_S, ShutdownLimit, ended_within
 from inprocess.supervision.core.serving import Serving
-from inprocess.supervision.core.thread_bridge import hop
+from inprocess.supervision.core.thread_bridge import across, hop
 from inprocess.supervision.tasks.child import Child
 
 #: Seconds that `poll` waits. OTP's default.
@@ -119,8 +119,10 @@ class AsyncTask(Generic[T]):
     async def poll(self, seconds: float = POLL_S) -> Ok[T] | Exited | None:
         """Wait for the end, at most `seconds`; return None if it does not come. The task goes on.
 
-        As OTP's `Task.yield`. Does not raise the task's error.
+        As OTP's `Task.yield`. Does not raise the task's error. Any loop.
         """
+        if asyncio.get_running_loop() is not self.child.loop:
+            return await across(self.child.loop, partial(self.poll, seconds))
         self._awaiting += 1
         try:
             await ended_within(self.child.supervisor.clock, self.child, seconds)
@@ -218,9 +220,11 @@ async def await_many(tasks: Iterable[AsyncTask[T]], *, timeout: float = POLL_S) 
 
     Raise the error of the first that ends without a result, as soon as it does, and TimeoutError after
     `timeout` seconds; math.inf is no limit. The other tasks go on, unless they are linked to a caller whom
-    the error ends. On the supervisor's loop.
+    the error ends. Raise ValueError for tasks of several loops. Any loop.
     """
     many = list(tasks)
+    if (loop := _other_loop(many)) is not None:
+        return await across(loop, partial(await_many, many, timeout=timeout))
     if not await _ended(many, timeout, len(many), until_exit=True):
         late = [task.name for task in many if not task.done]
         text = f"{len(late)} of {len(many)} tasks did not end within {timeout:g} s, {late[0]} is one"
@@ -243,13 +247,16 @@ async def yield_many(
     Return each task with its outcome, in their order; None if it has not ended. Does not raise the tasks'
     errors. If the time is over, the tasks that have not ended go on ("nothing", the default), go on unlinked
     ("ignore"), or are killed ("kill_task"). As Elixir's `Task.yield_many`. Raise ValueError for options out
-    of range. On the supervisor's loop.
+    of range, and for tasks of several loops. Any loop.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit is {limit}: expected at least 1, or None for all")
     if on_timeout not in {"nothing", "ignore", "kill_task"}:
         raise ValueError(f"on_timeout is {on_timeout!r}: expected 'nothing', 'ignore' or 'kill_task'")
     many = list(tasks)
+    if (loop := _other_loop(many)) is not None:
+        there = partial(yield_many, many, timeout=timeout, limit=limit, on_timeout=on_timeout)
+        return await across(loop, there)
     in_time = await _ended(many, timeout, len(many) if limit is None else min(limit, len(many)))
     late = [] if in_time else [task for task in many if not task.done]
     if on_timeout == "kill_task":
@@ -260,6 +267,14 @@ async def yield_many(
         for task in late:
             task.ignore()
     return [(task, task.outcome) for task in many]
+
+
+def _other_loop(tasks: Sequence[AsyncTask[Any]]) -> asyncio.AbstractEventLoop | None:
+    """Return the loop that the tasks live on, unless it is the running one."""
+    loops = {task.child.loop for task in tasks}
+    if len(loops) > 1:
+        raise ValueError(f"the tasks live on {len(loops)} event loops: wait for those of one loop at a time")
+    return None if loops <= {asyncio.get_running_loop()} else loops.pop()
 
 
 async def _ended(

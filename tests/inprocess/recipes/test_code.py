@@ -35,7 +35,9 @@ def test_every_recipe_has_a_block_that_is_tested() -> None:
 def test_sqlalchemys_jobs_start_after_the_commit_and_not_after_a_rollback(tmp_path: Path) -> None:
     pytest.importorskip("sqlalchemy")
     ended = run(COMMIT, tmp_path)
-    assert sorted(ended.stdout.split("\n")) == ["", "sent ada", "sent bob"], ended.stderr
+    assert "sent ada" in ended.stdout, ended.stderr
+    assert "sent bob" in ended.stdout, ended.stderr
+    assert ended.stdout.count("sent") == 2
     assert ended.returncode == 0
     assert "crashed" not in ended.stderr
 

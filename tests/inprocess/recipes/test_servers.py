@@ -21,6 +21,12 @@ SERVED = [
 ]
 
 
+#: What a server says once each time that it starts under a reloader.
+STARTED = {
+    UVICORN: "startup complete",
+    FLASK: "the tree is started",
+    DJANGO: "Watching for file changes with",
+}
 #: One command of each server. The others are `slow`, since each takes some seconds.
 FIRST = ("uvicorn app:app --port 8000 --workers 2", "--preload", "flask run --debug --port 8000")
 
@@ -86,10 +92,10 @@ def test_a_reload_finishes_what_was_begun_and_starts_one_tree(
             assert server.post(f"sign-up/a{number}") == 200, server.output
         touch(watched)
         server.until("sent a", 2)
-        assert server.post("sign-up/a2") == 200
+        server.until(STARTED[heading], 2)  # before the reload and after it
+        assert server.post("sign-up/a2") == 200, server.output
         server.until("sent a2")
-        if heading == FLASK:
-            assert server.output.count("the tree is started") == 2  # before the reload and after it
+        assert server.output.count(STARTED[heading]) == 2
         assert "AlreadyStarted" not in server.output
         assert "cut off" not in server.output
 

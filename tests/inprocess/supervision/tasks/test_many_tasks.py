@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from inprocess import Exited, Ok, TaskSupervisor, await_many, yield_many
+from inprocess import Exited, Ok, Runtime, TaskSupervisor, await_many, yield_many
 from inprocess.testing import FakeClock, settle
 
 
@@ -136,6 +136,21 @@ def test_yield_many_refuses_options_that_mean_nothing() -> None:
         await task
 
     run(test)
+
+
+def test_tasks_of_another_loop_are_waited_for_there() -> None:
+    async def main() -> None:
+        async with TaskSupervisor.start() as here:
+            many = [elsewhere.async_nolink(double, number) for number in (1, 2)]
+            assert await await_many(many) == [2, 4]
+            assert [outcome for _, outcome in await yield_many(many)] == [Ok(2), Ok(4)]
+            assert await many[0].poll() == Ok(2)
+            with pytest.raises(ValueError, match="2 event loops"):
+                await await_many([*many, here.async_(double, 3)])
+
+    with Runtime() as runtime:
+        elsewhere = runtime.call(TaskSupervisor.start)
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("ordered", [True, False])
