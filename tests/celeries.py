@@ -36,9 +36,11 @@ PACKAGES: Final = ("pytest", "pytest-timeout", "hypothesis", "psutil", "valkeyli
 #: Enqueue, retry, death, lease, unique jobs and schedule of `Sidekiq(app)`; tasks and beat in-process.
 SUITE: Final = (
     "tests/celery_impl/sidekiq/enqueue/test_enqueue.py",
+    "tests/celery_impl/sidekiq/enqueue/test_after_run.py",
     "tests/celery_impl/sidekiq/enqueue/test_death.py",
     "tests/celery_impl/sidekiq/lease/test_fast_enqueue.py",
     "tests/celery_impl/sidekiq/lease/test_transport.py",
+    "tests/celery_impl/sidekiq/middleware/test_failures.py",
     "tests/celery_impl/sidekiq/limits/test_unique.py",
     "tests/celery_impl/sidekiq/beat/test_beat.py",
     "tests/celery_impl/sidekiq/worker/test_jobs_survive.py",

@@ -29,6 +29,7 @@ PACKAGES: Final = ("pytest", "pytest-timeout", "hypothesis", "psutil")
 #: Tests that cannot be imported without another package.
 LEFT_OUT: Final = (
     "tests/inprocess/celery",
+    "tests/inprocess/test_cron.py",
     "tests/inprocess/test_application.py",
     "tests/inprocess/supervision/test_asgi.py",
     "tests/inprocess/supervision/leases/test_lease_backends.py",

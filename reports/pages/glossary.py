@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from markupsafe import Markup, escape
 
+from reports.pages.templating import keep_together
+
 #: Each term with its definition, in the order of the page's list.
 DEFINITIONS = {
     "Run": "everything that one `queue-or-task run` measures; a directory under `results/`.",
@@ -143,7 +145,7 @@ class Linker:
 
     def __call__(self, text: object, part: str = "") -> Markup:
         """Return `text` escaped, with a link at the first use of each term within `part`."""
-        found = str(text)
+        found = str(keep_together(text))
         pieces: list[Markup] = []
         end = 0
         for match in _WORDS.finditer(found):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 #: Seconds that a program may take.
 PROGRAM_S = 60.0
 
@@ -20,4 +22,5 @@ def run_program(code: str, *arguments: str, cwd: Path | None = None) -> subproce
         check=False,
         timeout=PROGRAM_S,
         cwd=cwd,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
     )

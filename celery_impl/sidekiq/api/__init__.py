@@ -15,6 +15,7 @@ from celery_impl.sidekiq.api.job import Job
 from celery_impl.sidekiq.api.queues import Queue
 from celery_impl.sidekiq.api.sets import DeadSet, JobSet, RetrySet, ScheduledSet
 from celery_impl.sidekiq.api.stats import Stats, stats_json
+from celery_impl.sidekiq.api.unacked import adopt_unacked, unacked_jobs
 from celery_impl.sidekiq.api.workers import Workers
 from celery_impl.sidekiq.jobs.entry_format import UnreadableError
 from celery_impl.sidekiq.redis.store import NoSidekiqError
@@ -30,7 +31,9 @@ __all__ = [
     "Stats",
     "UnreadableError",
     "Workers",
+    "adopt_unacked",
     "due_jobs",
     "promote_due_jobs",
     "stats_json",
+    "unacked_jobs",
 ]

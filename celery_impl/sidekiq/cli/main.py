@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from celery_impl.sidekiq.cli import actions, due, lists, periodic, queues
+from celery_impl.sidekiq.cli import actions, due, lists, periodic, queues, unacked
 from celery_impl.sidekiq.worker import pool_names
 
 pool_names.register()
@@ -18,5 +18,6 @@ def sidekiq() -> None:
     """
 
 
-for command in (*lists.COMMANDS, *actions.COMMANDS, *queues.COMMANDS, *due.COMMANDS, *periodic.COMMANDS):
-    sidekiq.add_command(command)
+for module in (lists, actions, queues, due, periodic, unacked):
+    for command in module.COMMANDS:
+        sidekiq.add_command(command)

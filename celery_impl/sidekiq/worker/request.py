@@ -62,31 +62,32 @@ class SidekiqRequest(Request):
             self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)
 
     def on_timeout(self, soft: bool, timeout: float) -> None:  # noqa: FBT001 - Celery's signature
-        """Bury a job that the hard time limit has killed; Celery then acknowledges it.
-
-        With `acks_on_failure_or_timeout=False` Celery gives it back, so it is buried only when it has cost
-        its third process.
-        """
-        if not soft and (self._is_acknowledged_at_timeout() or self._deaths() >= POISON_DEATHS):
+        """Bury a job that the hard time limit has killed, unless `on_failure` has dealt with it."""
+        if not soft and not self._goes_back_at_timeout():
             self._bury(TimeLimitExceeded(timeout))
-            if not self._is_acknowledged_at_timeout():
-                self.acknowledge()
         super().on_timeout(soft, timeout)
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Bury a job that has killed its third process; otherwise Celery's rules hold."""
+        """Bury a job that has killed its third process; otherwise Celery's rules hold.
+
+        With `acks_on_failure_or_timeout=False` a job over its hard time limit goes back to its queue; it has
+        killed a process as well.
+        """
         error = getattr(exc_info.exception, "exc", exc_info.exception)  # billiard wraps it with its traceback
         if not isinstance(error, Ignore | Reject):
             heartbeat.count_failure()
         lost = isinstance(error, WorkerLostError) and not stopping()
-        if lost and self._deaths() >= POISON_DEATHS:
+        goes_back = isinstance(error, TimeLimitExceeded) and self._goes_back_at_timeout()
+        if (lost or goes_back) and self._deaths() >= POISON_DEATHS:
             self._bury(error)
             self.acknowledge()
+        elif goes_back:  # Celery before 5.6 drops it
+            self.reject(requeue=True)
         return super().on_failure(exc_info, *args, **kwargs)
 
-    def _is_acknowledged_at_timeout(self) -> bool:
+    def _goes_back_at_timeout(self) -> bool:
         task: Any = self.task  # Celery 5.7 has an option for time-outs alone
-        return bool(getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout))
+        return task.acks_late and not getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout)
 
     def acknowledge(self) -> None:
         """As Celery's, and to the lease at once."""

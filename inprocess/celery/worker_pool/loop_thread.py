@@ -16,6 +16,7 @@ from contextvars import Context
 from typing import Any, Final
 
 from inprocess.supervision.core.log import log
+from inprocess.supervision.core.scheduler import scheduler_of
 
 #: What a call on the loop's thread or the worker's thread is.
 Call = Callable[[], object]
@@ -113,6 +114,7 @@ class LoopThread:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
+        self.loop.call_soon(scheduler_of, self.loop)  # from then on the watchdog looks after it
         try:
             self.loop.run_forever()
             left = asyncio.all_tasks(self.loop)

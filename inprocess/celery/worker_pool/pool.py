@@ -187,4 +187,5 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
 
 def _is_stopping() -> bool:
     """Whether the worker was told to stop: what has not begun goes back to the broker."""
-    return worker_state.should_stop not in (None, False)
+    asked = worker_state.should_stop  # an exit code, 0 too
+    return asked is not None and asked is not False

@@ -14,6 +14,7 @@ none of them: it gets the function and its arguments alone.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import (
     AbstractAsyncContextManager,
@@ -26,12 +27,15 @@ from contextlib import (
 from typing import Final, cast
 from weakref import WeakKeyDictionary
 
+from inprocess.supervision.core.log import log
+
 #: Returns the context manager that one attempt runs in.
 Around = Callable[[], AbstractContextManager[object] | AbstractAsyncContextManager[object]]
 
 #: Not empty once this process has had a hook. Hot paths look here first.
 in_use: Final[list[bool]] = []
 
+_told: Final[set[str]] = set()
 _of_process: Final[list[Around]] = []
 _of_loop: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, Around]] = WeakKeyDictionary()
 
@@ -73,6 +77,43 @@ def hooks_for(own: Around | None, loop: asyncio.AbstractEventLoop) -> Sequence[A
     """Return the hooks of a job of a supervisor on this loop, the outermost first."""
     of_loop = _of_loop.get(loop)
     return (*_of_process, *(hook for hook in (of_loop, own) if hook is not None))
+
+
+def tell_of_borrowed_session() -> None:
+    """Say once that a job without a hook shares the Flask-SQLAlchemy session of who started it."""
+    if "flask_sqlalchemy" not in sys.modules:
+        return
+    has_app_context = getattr(sys.modules.get("flask"), "has_app_context", bool)  # it may be half imported
+    if not has_app_context():
+        return
+    _tell(
+        "a job runs in the application context of the request that started it, and shares its "
+        "Flask-SQLAlchemy session: a commit of either commits what the other has half done. Call "
+        "inprocess.integrations.flask.init_app(app), or pass around=app.app_context"
+    )
+
+
+def tell_of_open_connections() -> None:
+    """Say once that a job without a hook has left a database connection of Django's open."""
+    connections = getattr(sys.modules.get("django.db"), "connections", None)
+    if connections is None:
+        return
+    try:
+        is_open = any(one.connection is not None for one in connections.all(initialized_only=True))
+    except Exception:  # noqa: BLE001 - Django is there, and not set up
+        return
+    if not is_open:
+        return
+    _tell(
+        "a job has left its database connection open, as Django closes those of requests alone: put "
+        '"inprocess.integrations.django" into INSTALLED_APPS'
+    )
+
+
+def _tell(what: str) -> None:
+    if what not in _told:
+        _told.add(what)
+        log.warning("%s (this is said once)", what)
 
 
 @contextmanager

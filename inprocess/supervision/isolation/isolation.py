@@ -39,7 +39,13 @@ from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import KILL_WAIT_S, SHUTDOWN_S, ShutdownLimit
 from inprocess.supervision.core.redact import function_name, redact, repr_of
 from inprocess.supervision.core.thread_bridge import is_async
-from inprocess.supervision.isolation.around import Around, entered, entered_async
+from inprocess.supervision.isolation.around import (
+    Around,
+    entered,
+    entered_async,
+    tell_of_borrowed_session,
+    tell_of_open_connections,
+)
 from inprocess.supervision.isolation.worker_threads import DaemonThreadPool, Job
 
 Isolation = Literal["loop", "thread", "process"]
@@ -89,6 +95,8 @@ async def run(
     if where == "loop":
         return await _here(function, args, hooks)
     if where == "thread":
+        if not hooks:
+            tell_of_borrowed_session()
         context = contextvars.copy_context()
         job = Job(name, partial(context.run, _call, function, args, isolation, hooks))
         context.run(_job.set, job)
@@ -206,8 +214,12 @@ def _call(
     try:
         if isolation is not None and is_async(function):
             return asyncio.run(_here(function, args, hooks))
-        with entered(hooks) if hooks else _NO_HOOKS:
+        if hooks:
+            with entered(hooks):
+                result = function(*args)
+        else:
             result = function(*args)
+            tell_of_open_connections()
     except (SystemExit, KeyboardInterrupt) as error:
         raise WorkerDiedError(
             f"{repr_of(error)} was raised in a thread, where it ends nothing but the call"

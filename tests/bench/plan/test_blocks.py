@@ -11,9 +11,11 @@ import pytest
 from bench import faults
 from bench.errors import BenchError
 from bench.load.load_plan import MAX_PREFIX
-from bench.plan import blocks, extra_blocks, sides
+from bench.plan import blocks, extra_blocks, sides, strikes
 from bench.plan.profiles import PROFILES
+from bench.stack.scenario_subject import ScenarioSubject
 from inprocess import account_sync
+from scenarios.jobs import ACCOUNT_SETUP, WELCOME_EMAIL
 
 ALL = list(sides.SIDES.values())
 
@@ -89,6 +91,18 @@ def test_a_fault_that_is_checked_for_a_time_is_struck_once_with_nothing_beside_i
     assert {number for number, _ in alone} == timed
     assert set(alone.values()) == {1}
     assert not any(spec.control for spec in made if spec.alone)
+    assert "inline" not in {side for _, side in alone}, "no verdict compares the control"
+
+
+def test_a_strike_that_is_made_again_has_the_same_load_and_another_moment() -> None:
+    (spec, *_) = blocks.fault_blocks(ALL, faults.select_faults([10]), PROFILES["smoke"])
+    subject = ScenarioSubject([ACCOUNT_SETUP, WELCOME_EMAIL])
+    plans = [strikes.strike_plan(spec, 1, subject, retry=retry) for retry in range(3)]
+    assert len({plan.plan.to_json() for plan in plans}) == 1
+    assert len({plan.strike_ns for plan in plans}) == 3
+    assert spec.fault is not None
+    first, last = (share * spec.fault.load_s * 1e9 for share in strikes.STRIKE_BETWEEN)
+    assert all(first <= plan.strike_ns <= last for plan in plans)
 
 
 def test_a_full_run_has_three_ramps_a_side() -> None:

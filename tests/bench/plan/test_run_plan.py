@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.faults import FAULTS
 from bench.plan.profiles import PROFILES
 from bench.plan.run_plan import STRIKE_S, RunPlan, make_run_plan
 from bench.plan.run_request import make_run_request
@@ -29,7 +30,7 @@ def plan(profile: str, *faults: int) -> RunPlan:
 
 @pytest.mark.parametrize(
     ("profile", "begins"),
-    [("full", "takes about 2 h 2"), ("quick", "takes about 4."), ("smoke", "takes about 0.")],
+    [("full", "takes about 2 h"), ("quick", "takes about 4."), ("smoke", "takes about 0.")],
 )
 def test_a_run_says_beforehand_how_long_it_takes_and_what_each_part_takes(profile: str, begins: str) -> None:
     made, lanes = plan(profile), PROFILES[profile].lanes
@@ -46,6 +47,14 @@ def test_strikes_that_run_alone_take_their_whole_time_and_the_others_share_it() 
     assert alone_s > 0
     least_s = alone_s + max(STRIKE_S * len(beside), sum(spec.guess_s for spec in beside) / lanes)
     assert made.guesses_s(lanes) == {"fault": least_s}
+
+
+@pytest.mark.parametrize("number", [2, 29])
+def test_a_named_fault_that_is_not_checked_for_a_time_is_struck_once_by_itself_too(number: int) -> None:
+    alone = [spec for spec in plan("quick", number).faults if spec.alone]
+    assert {spec.side.name for spec in alone} == set(FAULTS[number].expected)
+    assert {spec.repetition for spec in alone} == {0}
+    assert not any(spec.control for spec in alone)
 
 
 def test_a_fault_that_is_asked_for_by_its_number_is_struck_once_by_itself() -> None:

@@ -276,7 +276,7 @@ def measured_again(directory: RunDirectory, block: str) -> list[Row]:
     return checks.stall(
         directory.table("failures"),
         frame[frame["job"].isin(own["job"])],
-        stalls_ns=verify.planted_stalls_ns(directory, [block, "f00-truth-stall", "f01-truth-stall"]),
+        stalls_ns=verify.planted_stalls_ns(directory, [block, "f00-truth-stall"]),
         base_ms=float(jobs[jobs["block"] == "l00-truth-base"]["response_ms"].median()),
     )
 

@@ -72,6 +72,33 @@ def test_no_connection_stays_open_after_the_jobs(app: str, max_age: str, left: s
     assert site_program(program, app, max_age, cwd=tmp_path) == f"True {left}\n"
 
 
+@pytest.mark.parametrize(("app", "lines"), [("", 1), (APP, 0)])
+def test_a_connection_that_stays_open_is_told_once_with_what_to_do(
+    app: str, lines: int, tmp_path: Path
+) -> None:
+    program = """
+        async def main():
+            async with TaskSupervisor.start() as tasks:
+                for _ in range(5):
+                    await tasks.async_nolink(query)
+        asyncio.run(main())
+    """
+    ended = run_program(SITE + textwrap.dedent(program), app, cwd=tmp_path)
+    told = ended.stderr.splitlines()
+    assert len(told) == lines
+    assert all('put "inprocess.integrations.django" into INSTALLED_APPS' in line for line in told)
+
+
+def test_an_app_that_imports_django_and_does_not_set_it_up_is_told_nothing() -> None:
+    ended = run_program("""
+        import django.db
+        from inprocess import TaskSupervisor
+        from inprocess.supervision.lifecycle.runtime import on_loop
+        print(on_loop(TaskSupervisor.start().start_child(int).wait))
+    """)
+    assert (ended.stdout, ended.stderr) == ("normal\n", "")
+
+
 @IN_PROC
 def test_the_hook_can_be_one_supervisors(tmp_path: Path) -> None:
     program = """

@@ -64,9 +64,10 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 @pytest.mark.parametrize("glue", ["init_app", "around", "none"])
 @pytest.mark.parametrize("kind", ["plain", "async"])
 def test_a_commit_of_the_view_does_not_commit_the_jobs_half_done_work(
-    shop: Shop, glue: str, kind: str
+    shop: Shop, glue: str, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Without the glue it does: what the test is about, and that it can fail."""
+    around._told.clear()
     db, app = shop.db, shop.app
     flushed, committed = threading.Event(), threading.Event()
     found: dict[str, Any] = {}
@@ -106,6 +107,8 @@ def test_a_commit_of_the_view_does_not_commit_the_jobs_half_done_work(
         tasks = TaskSupervisor.start(around=app.app_context if glue == "around" else None)
         assert app.test_client().get("/").data == b"ok"
         on_loop(found["child"].wait)
+    told = [record.message for record in caplog.records if "Flask-SQLAlchemy session" in record.message]
+    assert len(told) == (glue == "none" and kind == "plain")
     if glue == "none":
         assert found["job"] is found["view"]
         assert shop.names() == ["of the job, half done"]

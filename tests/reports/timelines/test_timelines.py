@@ -307,7 +307,8 @@ def test_events_with_any_fields_are_drawn_or_not_but_never_raise(
 
 
 def test_late_is_what_comes_after_the_deadline_that_the_workload_sets(tmp_path: Path) -> None:
-    tasks = [{"name": "shop.pay", "deadline_s": 2.0}, {"name": "shop.mail", "deadline_s": 9.0}]
+    every = (("shop.pay", 2.0), ("shop.mail", 9.0), ("shop.pay", 4.0))
+    tasks = [{"name": name, "deadline_s": seconds} for name, seconds in every]
     manifest(tmp_path, own_app={"app": "shop:app", "tasks": tasks})
     run = read(tmp_path)
     assert [deadline_ms(run, name) for name in ("shop.pay", "shop.mail", "other")] == [2000, 9000, 5000]

@@ -282,6 +282,7 @@ def test_invalid_blocks_do_not_decide(bare: Path) -> None:
     [
         ((1030, 1040), (1035, 1045), "no queue"),
         ((1030, 1040), (5000, 5100), "no queue"),
+        pytest.param((1120, 1130), (1035, 1045), "no queue", id="older by less than a tenth"),
         ((3000, 3100), (1030, 1040), "queue"),
         ((1030, 3100), (1030, 1500), "unsettled"),
         ((float("inf"), float("inf")), (float("inf"),), "unsettled"),

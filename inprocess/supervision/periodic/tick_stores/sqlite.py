@@ -40,5 +40,11 @@ class SqliteTickStore:
         import sqlite3  # late: most programs keep no ticks in a database
 
         database = sqlite3.connect(self.path, timeout=BUSY_S)
-        database.execute(f"CREATE TABLE IF NOT EXISTS {TABLE} (name TEXT PRIMARY KEY, moment REAL NOT NULL)")
+        try:
+            database.execute(
+                f"CREATE TABLE IF NOT EXISTS {TABLE} (name TEXT PRIMARY KEY, moment REAL NOT NULL)"
+            )
+        except BaseException:
+            database.close()
+            raise
         return database

@@ -237,5 +237,7 @@ def test_a_job_over_its_time_that_celery_gives_back_is_buried_at_its_third_time(
     [dead] = lab.eventually(lambda: list(DeadSet(follows.app)))
 
     assert dead.error_class == "TimeLimitExceeded"
+    follows.first.delay("after")
+    lab.eventually(lambda: lab.runs("done", "after"))
     assert len(lab.runs("start", "a")) == 3
-    lab.eventually(lambda: lab.redis.llen("celery") == 0)
+    assert len(list(DeadSet(follows.app))) == 1

@@ -43,7 +43,8 @@ def test_purge_empties_a_queue_with_what_waits_for_it(follows: Any, lab: Any) ->
         follows.first.apply_async(("again",), queue=queue, countdown=3600, retries=1)
     assert (len(ScheduledSet(app)), len(RetrySet(app))) == (2, 2)
 
-    assert app.control.purge() == 3
+    with app.connection() as connection:
+        assert app.amqp.TaskConsumer(connection, queues=[app.amqp.queues["celery"]]).purge() == 3
 
     assert [(job.queue, job.args) for found in (ScheduledSet(app), RetrySet(app)) for job in found] == [
         ("other", ["later"]),

@@ -197,6 +197,17 @@ def test_a_task_that_calls_sys_exit_fails_and_the_worker_goes_on(aio_lab: AioLab
     assert not worker.ended
 
 
+def test_a_coroutine_that_blocks_the_loop_is_named(aio_lab: AioLab) -> None:
+    aio = aio_lab.on("redis")
+    worker = aio_lab.aio()
+    blocking = aio.block_the_loop.delay("blocks")
+    aio_lab.began("blocks")
+    aio_lab.eventually(lambda: f"by aio_app.block_the_loop[{blocking.id}]" in worker.output)
+    assert "time.sleep(0.02)" in worker.output
+    aio_lab.open("blocks")
+    assert got(aio.add.delay(1, 1)) == 2
+
+
 def test_on_rabbitmq(aio_lab: AioLab, rabbitmq: Any) -> None:
     aio = aio_lab.sample(AIO_BROKER=rabbitmq.url, AIO_RESULTS=aio_lab.broker.url)
     worker = aio_lab.aio("-c", "20")
