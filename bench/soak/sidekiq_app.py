@@ -11,12 +11,24 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from celery import Celery
+from celery.backends.redis import RedisBackend
 
 from celery_impl import profiles
 from celery_impl.app import make
 
 #: The environment variable with the path of the jobs' log; without it this module makes no app.
 LOG: Final = "SIDEKIQ_SOAK_LOG"
+
+
+class Unwatched(RedisBackend):
+    """Celery's, but nobody subscribes to a result, for the brokers here are killed."""
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Do nothing."""
+
+    def remove_pending_result(self, result: Any) -> Any:
+        """Return the result."""
+        return result
 
 
 class Soaked(NamedTuple):
@@ -30,7 +42,7 @@ class Soaked(NamedTuple):
 def build(env: Mapping[str, str]) -> Soaked:
     """Return the hardened app with the broker of `env`, and its tasks."""
     made = make(profiles.HARDENED, dict(env))
-    made.conf.update(result_backend=made.conf.broker_url)
+    made.conf.update(result_backend=f"{__name__}:Unwatched+{made.conf.broker_url}")
     plain = made.task(name="soak.job", ignore_result=True)(job)
     return Soaked(made, plain, made.task(name="soak.part", ignore_result=False)(job))
 

@@ -1,7 +1,7 @@
 """What became of each job of a soak: its runs, and the repeated runs that no kill explains. Pure.
 
 What follows a job (the next step of a chain, a link, a chord's callback) is a job of its own: it must be done
-as well. Where the job before it ran twice, it may too.
+as well. Where the job before it ran twice, or a kill met it, it may be sent and run twice too.
 """
 
 from __future__ import annotations
@@ -43,19 +43,24 @@ class Result:
 
     @property
     def repeated_runs(self) -> list[Run]:
-        """Each run after which its job ran again, but of jobs that follow one that did."""
+        """Each run after which its job ran again, but of what follows a job that a kill met or that did."""
         return [run for job in self.runs if not self._follows_repeated(job) for run in self._repeats(job)]
 
     @property
     def repeated_after(self) -> int:
-        """Repeats of what follows a job that ran again."""
+        """Repeats of what follows a job that ran again, or that a kill met."""
         return sum(len(self._repeats(job)) for job in self.runs if self._follows_repeated(job))
 
     def _repeats(self, job: str) -> list[Run]:
         return sorted(self.runs.get(job, ()), key=lambda run: run.began)[:-1]
 
     def _follows_repeated(self, job: str) -> bool:
-        return any(self._repeats(before) for before in self.follows.get(job, ()))
+        """Whether a job before it ran again, or a kill met its run: sent twice where the answer was lost."""
+        return any(
+            self._repeats(before)
+            or any(run.overlaps_kill(self.kills, GRACE_S) for run in self.runs.get(before, ()))
+            for before in self.follows.get(job, ())
+        )
 
     @property
     def repeated_at_kill(self) -> int:
@@ -88,7 +93,7 @@ class Result:
             f"{self.refused:,} refused in {self.seconds:,.0f} s: "
             f"{len(self.missing)} lost ({len(after)} that follow), "
             f"repeated: {self.repeated_at_kill} at a kill, {self.repeated_near_kill} near one, "
-            f"{self.repeated_after} after a job that was, {self.unexplained} unexplained; "
+            f"{self.repeated_after} after a job that was or that a kill met, {self.unexplained} unexplained; "
             f"{self.buried} given up: {verdict}"
         )
 
