@@ -92,6 +92,7 @@ async def _strike_once(
         fault_jobs=fault.fault_jobs,
         beat=fault.owners > 0,  # without an owner there is nothing to schedule
         rabbitmq=fault.rabbitmq,
+        broker_env=fault.broker_environment(context.folder(spec)),
     )
     stack = context.make_stack(spec, options)
     stack.fault = fault.number

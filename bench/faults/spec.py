@@ -142,6 +142,8 @@ class Fault:
     unavailable: Callable[[], str] = always_available
     #: Variables of every process of the block, made when it starts (`folder` is the block's own).
     environment: Callable[[Path], Mapping[str, str]] = no_environment
+    #: Variables of the broker's process, made when it starts.
+    broker_environment: Callable[[Path], Mapping[str, str]] = no_environment
     #: Seconds that the drain lasts even where every job is done: a duplicate may still come.
     linger_s: float = 1.5
 

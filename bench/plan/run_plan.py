@@ -50,7 +50,8 @@ class RunPlan:
         """The same for a person: the whole, and each measure's part."""
         parts = ", ".join(f"{measure} {s / 60:.1f}" for measure, s in self.guesses_s(lanes).items())
         minutes = self.guess_s(lanes) / 60
-        hours = f"{minutes // 60:.0f} h {minutes % 60:.0f} min" if minutes >= 60 else f"{minutes:.1f} min"  # noqa: PLR2004 - of an hour
+        whole = round(minutes)
+        hours = f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{minutes:.1f} min"  # noqa: PLR2004 - of an hour
         return f"takes about {hours} (in minutes: {parts})"
 
 

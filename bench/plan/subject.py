@@ -78,6 +78,8 @@ class SideOptions:
     celery_app: str = "celery_impl.app"
     #: The broker is a RabbitMQ node.
     rabbitmq: bool = False
+    #: Variables of the broker, where it is the run's own: what it preloads.
+    broker_env: Mapping[str, str] = field(default_factory=dict)
     #: The part of its real time at which the retry schedule runs; None for all of it.
     retry_scale: float | None = None
 

@@ -55,6 +55,11 @@ class Process:
             self._used_s = max(self._used_s, family_cpu_s(self.pid))
         return self._used_s
 
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all that it started, as a service manager does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the leader alone; nothing happens where it has ended."""
         if self.exit_code() is None:

@@ -1,11 +1,14 @@
-"""The Celery app of `sidekiq_soak`: one job, which logs its start and its end."""
+"""The Celery app of `sidekiq_soak`: a job, which logs its start and its end, and what may follow it.
+
+Parts of a chord have results, which are kept in the broker; the others have none.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from celery import Celery
 
@@ -16,11 +19,20 @@ from celery_impl.app import make
 LOG: Final = "SIDEKIQ_SOAK_LOG"
 
 
-def build(env: Mapping[str, str]) -> tuple[Celery, Any]:
-    """Return the hardened app with the broker of `env`, and its job."""
+class Soaked(NamedTuple):
+    """The app, its job, and the same as a part of a chord."""
+
+    app: Celery
+    job: Any
+    part: Any
+
+
+def build(env: Mapping[str, str]) -> Soaked:
+    """Return the hardened app with the broker of `env`, and its tasks."""
     made = make(profiles.HARDENED, dict(env))
-    made.conf.task_ignore_result = True
-    return made, made.task(name="soak.job")(job)
+    made.conf.update(result_backend=made.conf.broker_url)
+    plain = made.task(name="soak.job", ignore_result=True)(job)
+    return Soaked(made, plain, made.task(name="soak.part", ignore_result=False)(job))
 
 
 def job(name: str, seconds: float) -> None:
@@ -38,4 +50,4 @@ def _write(event: str, name: str) -> None:
 
 
 if LOG in os.environ:
-    app, _ = build(os.environ)
+    app = build(os.environ).app

@@ -1,4 +1,8 @@
-"""What became of each job of a soak: its runs, and the repeated runs that no kill explains. Pure."""
+"""What became of each job of a soak: its runs, and the repeated runs that no kill explains. Pure.
+
+What follows a job (the next step of a chain, a link, a chord's callback) is a job of its own: it must be done
+as well. Where the job before it ran twice, it may too.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,8 @@ class Result:
     accepted: set[str] = field(default_factory=set)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     kills: list[float] = field(default_factory=list)
+    #: What follows other jobs, with the jobs before it.
+    follows: dict[str, tuple[str, ...]] = field(default_factory=dict)
     refused: int = 0
     buried: int = 0
     seconds: float = 0.0
@@ -37,8 +43,19 @@ class Result:
 
     @property
     def repeated_runs(self) -> list[Run]:
-        """Each run after which its job ran again."""
-        return [run for runs in self.runs.values() for run in sorted(runs, key=lambda run: run.began)[:-1]]
+        """Each run after which its job ran again, but of jobs that follow one that did."""
+        return [run for job in self.runs if not self._follows_repeated(job) for run in self._repeats(job)]
+
+    @property
+    def repeated_after(self) -> int:
+        """Repeats of what follows a job that ran again."""
+        return sum(len(self._repeats(job)) for job in self.runs if self._follows_repeated(job))
+
+    def _repeats(self, job: str) -> list[Run]:
+        return sorted(self.runs.get(job, ()), key=lambda run: run.began)[:-1]
+
+    def _follows_repeated(self, job: str) -> bool:
+        return any(self._repeats(before) for before in self.follows.get(job, ()))
 
     @property
     def repeated_at_kill(self) -> int:
@@ -64,11 +81,15 @@ class Result:
     def __str__(self) -> str:
         """The result in a line."""
         verdict = "clean" if self.is_clean else "JOBS LOST OR REPEATED"
+        after = self.missing & self.follows.keys()
         return (
-            f"{self.kind}: {len(self.kills)} kills, {len(self.accepted):,} jobs accepted and "
-            f"{self.refused:,} refused in {self.seconds:,.0f} s: {len(self.missing)} lost, "
+            f"{self.kind}: {len(self.kills)} kills, {len(self.accepted):,} jobs accepted "
+            f"({len(self.follows):,} follow others) and "
+            f"{self.refused:,} refused in {self.seconds:,.0f} s: "
+            f"{len(self.missing)} lost ({len(after)} that follow), "
             f"repeated: {self.repeated_at_kill} at a kill, {self.repeated_near_kill} near one, "
-            f"{self.unexplained} unexplained; {self.buried} given up: {verdict}"
+            f"{self.repeated_after} after a job that was, {self.unexplained} unexplained; "
+            f"{self.buried} given up: {verdict}"
         )
 
 

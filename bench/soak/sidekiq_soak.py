@@ -11,6 +11,9 @@ accepted (`delay` returned):
 2. it ran once, or a kill explains the repeat: the kill came during the run, or within GRACE_S of it,
    when a dead process may still have held the job. Any other repeat is unexplained.
 
+One job in five has another that follows it: the next step of a chain, a link, a chord's callback. That counts
+as a job of its own, and may repeat where the job before it did.
+
 Exit with 1 where a job is lost or a repeat is unexplained. A job that was refused (`delay` raised) may run.
 """
 

@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import redis
+from celery import chord
 from kombu.exceptions import OperationalError
 
 from bench.soak.sidekiq_app import LOG, build
@@ -24,6 +25,8 @@ from celery_impl.sidekiq import Sets
 
 #: Jobs that wait at any moment.
 BACKLOG: Final = 60
+#: Of so many jobs one has another that follows it.
+CANVAS_EACH: Final = 5
 #: The longest job, seconds.
 JOB_S: Final = 0.06
 #: The longest pause between two kills, seconds.
@@ -56,10 +59,11 @@ class Soak:
         own = {"PATH": os.environ["PATH"]}
         self.broker = Broker.start(folder / "broker", persistence=True, env=own)
         self._env = {"REDIS_URL": f"lease+{self.broker.url}", "QUEUE_OR_TASK_PROFILE": "hardened"}
-        self._app, self._job = build(self._env)
+        self._app, self._job, self._part = build(self._env)
         self._started: list[subprocess.Popen[bytes]] = []
         self.workers = [self.start_worker() for _ in range(WORKERS)]
         self.accepted: set[str] = set()
+        self.follows: dict[str, tuple[str, ...]] = {}
         self.refused = 0
         self._stopped = threading.Event()
         self._producer = threading.Thread(target=self._produce, daemon=True)
@@ -112,7 +116,7 @@ class Soak:
         """Wait until every accepted job has ended, or none has for `QUIET_S`; then fill in the result."""
         self._stopped.set()
         self._producer.join()
-        result.accepted, result.refused = self.accepted, self.refused
+        result.accepted, result.refused, result.follows = self.accepted, self.refused, self.follows
         seen, since = -1, time.monotonic()
         while missing := self._missing(result):
             if len(missing) != seen:
@@ -163,12 +167,36 @@ class Soak:
                 room = BACKLOG - int(client.llen("celery"))
                 for _ in range(room):
                     number += 1
-                    self._job.delay(f"job{number}", self._lengths.uniform(0, JOB_S))
-                    self.accepted.add(f"job{number}")
+                    self._send(number)
             except (OperationalError, redis.RedisError, OSError):
                 self.refused += 1
             self._stopped.wait(0.05)
         client.close()
+
+    def _send(self, number: int) -> None:
+        """Send a job, or one in CANVAS_EACH times a chain, a job with a link, a chord."""
+        name, after = f"job{number}", f"job{number}.after"
+        kind, left = divmod(number % (3 * CANVAS_EACH), CANVAS_EACH)
+        before: tuple[str, ...] = (name,)
+        if left:
+            self._job.delay(name, self._length())
+            self.accepted.add(name)
+            return
+        if kind == 0:
+            (self._one(name) | self._one(after)).delay()
+        elif kind == 1:
+            self._one(name).apply_async(link=self._one(after))
+        else:
+            before = (f"{name}.left", f"{name}.right")
+            chord([self._part.si(part, self._length()) for part in before])(self._one(after))
+        self.follows[after] = before
+        self.accepted.update(before, (after,))
+
+    def _one(self, name: str) -> Any:
+        return self._job.si(name, self._length())
+
+    def _length(self) -> float:
+        return self._lengths.uniform(0, JOB_S)
 
     def _worker_log(self, number: int) -> Path:
         return self._folder / f"worker{number}.log"

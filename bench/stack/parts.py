@@ -52,6 +52,7 @@ class SideProcesses:
         self._table = workspace.table
         self._celery_app = options.celery_app
         self._rabbitmq = options.rabbitmq
+        self._broker_variables = options.broker_env
         self._deployment = workspace.deployment
         self._worker_options = ("--include", "bench.app.fault_jobs.tasks") if options.fault_jobs else ()
         #: The variables of every process that is started from now on.
@@ -156,6 +157,7 @@ class SideProcesses:
                     URL_VARIABLE: self._deployment.broker_url or os.environ.get(URL_VARIABLE, ""),
                 },
                 key_prefix=self._deployment.key_prefix(self.side),
+                variables=self._broker_variables,
             )
         node = Node(folder, self._table)
         node.launch()

@@ -261,19 +261,29 @@ def _use_transport(app: Celery, wanted: bool | None) -> None:  # noqa: FBT001 - 
             raise SidekiqError(
                 f"lease=False with {scheme}://: write {scheme.removeprefix('lease+')}://, or no lease="
             )
-        lease_transport.register()
+        _lease(app, scheme.removeprefix("lease+"), rest)
         return
     if scheme not in SCHEMES:
         raise SidekiqError(_refusal(scheme, app))
     if wanted if wanted is not None else lease_option(app):
-        lease_transport.register()
-        if scheme == "redis+socket":
-            app.conf.update(broker_url=f"lease+socket://{rest}")
-        else:  # what others read stays as it is
-            app.conf.broker_transport = lease_transport.ALIAS
+        _lease(app, scheme.removeprefix("redis+"), rest)
         return
     transport.register()
     app.conf.update(broker_url=f"{SCHEMES[scheme]}://{rest}", broker_transport=transport.ALIAS)
+    _check_certificate(app, scheme)
+
+
+def _lease(app: Celery, scheme: str, rest: str) -> None:
+    """Use the lease transport, with a URL that others know, who read `broker_url` and a connection's info."""
+    lease_transport.register()
+    if scheme == "socket":
+        app.conf.update(broker_url=f"lease+socket://{rest}")
+        return
+    app.conf.update(broker_url=f"{scheme}://{rest}", broker_transport=lease_transport.PLAIN[scheme])
+    _check_certificate(app, scheme)
+
+
+def _check_certificate(app: Celery, scheme: str) -> None:
     if scheme == "rediss" and not app.conf.broker_use_ssl:
         app.conf.broker_use_ssl = {"ssl_cert_reqs": "required"}
 

@@ -307,9 +307,9 @@ class Journal:
         self, job: NewJob, loop: asyncio.AbstractEventLoop | None, settle: Callable[..., object]
     ) -> None:
         runner = self._runner
-        holder = runner.holder if runner is not None and runner.takes(job) else None
-        if holder is None and runner is not None and not runner.loop.is_running():
+        if runner is not None and not runner.loop.is_running():  # it ended without a stop
             runner = None
+        holder = runner.holder if runner is not None and runner.takes(job) else None
         operation = op.Enqueue(job, holder)
         answer = partial(_inserted, operation, runner, settle)
         to = loop if runner is None else runner.loop

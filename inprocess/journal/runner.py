@@ -39,6 +39,7 @@ from inprocess.supervision.core.log import log
 from inprocess.supervision.core.process import BaseProcess, Held, Process, ShutdownLimit
 from inprocess.supervision.core.redact import text_of
 from inprocess.supervision.core.telemetry import attached
+from inprocess.supervision.tasks.child import Child
 from inprocess.supervision.tasks.task_supervisor import TaskSupervisor
 
 #: Jobs that a process runs at once.
@@ -267,12 +268,16 @@ class Runner(BaseProcess):
             self._submit(operation, answered)
         if self._is_closed:
             self._leave_when_written()
-        elif self.holder is not None and not self._is_quiet and not self._is_stopping:
+        elif self.holder is not None and self._may_begin():
             self._claim(now)
         if not self._running and not self._in_flight:
             idle, self._idle = self._idle, []
             for waiting in idle:
                 settle(waiting)
+
+    def _may_begin(self) -> bool:
+        """Whether jobs may begin: not while it ends, nor while its loop is being closed."""
+        return not (self._is_quiet or self._is_stopping or self.scheduler.is_closing())
 
     def _claim(self, now: int) -> None:
         if self._is_in_doubt:
@@ -305,7 +310,7 @@ class Runner(BaseProcess):
 
     def _start_job(self, row: Row) -> None:
         task = self._known.get(row.fn)
-        if self._is_quiet or self._is_stopping or task is None:
+        if task is None or not self._may_begin():
             self.slots.give()
             self._write(op.GiveBack([(row.n, row.token)], now_us()), self._were_given_back)
             return
@@ -313,7 +318,7 @@ class Runner(BaseProcess):
         job = RunningJob(row, task, self._home.codecs, is_suspect=is_suspect)
         self._suspects += is_suspect
         self._running[row.n] = job
-        child = self.tasks.start_child(job.run, name=row.fn, shutdown=task.shutdown)
+        child = self.tasks.take(job.run, (), task.child_options, Child)
         if isinstance(child, Refused):
             self._has_ended(job, SHUTDOWN)
             return

@@ -89,10 +89,6 @@ class JobSet:
         """As `size`."""
         return self.size()
 
-    def __bool__(self) -> bool:
-        """A set is true, empty or not."""
-        return True
-
     def size(self) -> int:
         """Return how many jobs are in the set."""
         return self._journal.ask(op.Count(self.name, now_us(), self._only))

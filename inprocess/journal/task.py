@@ -34,6 +34,7 @@ from inprocess.supervision.core.redact import function_name
 from inprocess.supervision.core.restarts import Backoff
 from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation.isolation import Isolation, check_function
+from inprocess.supervision.tasks.child_options import options_of
 
 #: Waits of 1, 2, 4 s … up to an hour: with MAX_ATTEMPTS over about 13 hours.
 RETRY: Final = Backoff(initial_s=1.0, factor=2.0, max_s=3600.0, jitter=0.1)
@@ -101,6 +102,8 @@ class DurableTask(Generic[P, T]):
         self.isolation: Isolation | None = isolation
         #: Seconds that a running job has to end at the end of the app.
         self.shutdown: ShutdownLimit = shutdown
+        #: Of the children that run its jobs, shared by all of them.
+        self.child_options = options_of("temporary", {"name": self.name, "shutdown": shutdown})
         self.journal = journal
         #: Whether it runs on the loop as it is.
         self.is_on_loop = is_async(function) and isolation is None

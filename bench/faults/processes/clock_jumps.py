@@ -1,43 +1,21 @@
 """Fault 27: the wall clock jumps by 60 s forwards, then 60 s backwards of the truth, then back.
 
-Only the processes of the side and the services jump, by a preloaded library (`clock_shift.c`) that
-the machine's C compiler makes: no root, no other process. The broker keeps the true time.
+Only the processes of the side and the services jump (`clock_shift`). The broker keeps the true time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import struct
-import subprocess
-from collections.abc import Mapping
-from pathlib import Path
 
+from bench.faults.clock_shift import SHIFT, preloaded, shift_clock, unavailable
 from bench.faults.spec import Expected, Fault
 from bench.faults.target import Target
 from bench.faults.tick_checker import ticks
 from scenarios import jobs
 
-SOURCE = Path(__file__).with_name("clock_shift.c")
 #: Seconds of each jump, and until the next.
 JUMPS_S = (60, -60, 0)
 STAYS_S = 3.0
-#: The file with the shift, in the block's folder.
-SHIFT = "clock-shift"
-
-
-def unavailable() -> str:
-    """Why the library cannot be made here."""
-    return "" if shutil.which("cc") else "needs a C compiler: apt-get install -y gcc"
-
-
-def preloaded(folder: Path) -> Mapping[str, str]:
-    """Make the library and the file with the shift; the variables that load them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    library, shift = folder / "clock-shift.so", folder / SHIFT
-    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, SOURCE, "-ldl"], check=True)  # noqa: S607 - found above
-    shift_clock(shift, 0)
-    return {"LD_PRELOAD": str(library), "CLOCK_SHIFT_FILE": str(shift)}
 
 
 async def strike(target: Target) -> None:
@@ -45,13 +23,6 @@ async def strike(target: Target) -> None:
     for jump_s in JUMPS_S:
         shift_clock(target.folder / SHIFT, jump_s)
         await asyncio.sleep(STAYS_S)
-
-
-def shift_clock(path: Path, seconds: int) -> None:
-    """Shift the clock of all that have preloaded the library with this file, which each of them maps."""
-    path.touch()
-    with path.open("r+b") as file:
-        file.write(struct.pack("=q", seconds))
 
 
 QUEUE = Expected(

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from celery.app.backends import BACKEND_ALIASES
+from kombu.connection import resolve_aliases  # type: ignore[attr-defined] # not in the stubs
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.url import parse_url
 
@@ -26,20 +27,30 @@ from celery_impl.sidekiq.redis.queue_signal import SEPARATOR
 #: What kombu knows the transport by: what stands before the plus, or, of an alternate, before the colon.
 ALIAS: Final = "lease"
 ALIASES: Final = (ALIAS, "lease+redis", "lease+rediss")
+#: What `broker_transport` names for a URL with one of these schemes.
+PLAIN: Final = {"redis": "sidekiq-lease", "rediss": "sidekiq-lease-tls"}
 
 
 class Transport(redis.Transport):
-    """The transport of `lease+redis://`."""
+    """The transport of a `redis://` URL whose app asks for the lease; kombu reads the URL."""
 
     Channel = Channel
-    can_parse_url = True
+    #: What the URL says, in kombu's words, where kombu has left it to us.
+    address: Any = None
 
     def __init__(self, client: Any, **options: Any) -> None:
         chosen = client.transport_options
         if not chosen.get("ack_emulation", True) or chosen.get("sep", SEPARATOR) != SEPARATOR:
             raise ValueError("lease+redis:// needs kombu's own ack_emulation and sep: remove these options")
-        #: What the URL says, in kombu's words, where kombu has left it to us.
-        self.address = None
+        super().__init__(client, **options)
+
+
+class AliasTransport(Transport):
+    """The transport of `lease+redis://`, of whose URL kombu reads nothing."""
+
+    can_parse_url = True
+
+    def __init__(self, client: Any, **options: Any) -> None:
         scheme, cut, _ = (client.hostname or "").partition("://")
         if cut and scheme != "socket":  # which kombu's channel reads
             self.address = parse_url(client.hostname)
@@ -50,5 +61,8 @@ def register() -> None:
     """Make the aliases known to kombu."""
     # A result backend that is the broker's URL: Celery leaves the rest of it to this backend.
     BACKEND_ALIASES["lease"] = BACKEND_ALIASES["redis"]
+    for scheme, plain in PLAIN.items():
+        TRANSPORT_ALIASES[plain] = f"{__name__}:Transport"
+        resolve_aliases[plain] = scheme  # what others read in a connection's info
     for alias in ALIASES:
-        TRANSPORT_ALIASES[alias] = f"{__name__}:Transport"
+        TRANSPORT_ALIASES[alias] = f"{__name__}:AliasTransport"

@@ -32,6 +32,7 @@ from queue import Empty
 from typing import Any, Final
 
 import redis as client
+from kombu.connection import resolve_aliases  # type: ignore[attr-defined] # not in the stubs
 from kombu.exceptions import InconsistencyError
 from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.json import dumps
@@ -235,3 +236,4 @@ def due_at(message: dict[str, Any]) -> float | None:
 def register() -> None:
     """Make the alias known to kombu."""
     TRANSPORT_ALIASES[ALIAS] = f"{__name__}:Transport"
+    resolve_aliases[ALIAS] = "redis"  # what others read in a connection's info

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.faults import clock_shift
 from bench.faults.processes import clock_jumps
 
 #: Tells the wall clock three ways and the monotonic one, a line for each line that it reads.
@@ -22,11 +23,11 @@ for _ in sys.stdin:
 @pytest.fixture
 def clock(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """A program whose wall clock the fault can move."""
-    if missing := clock_jumps.unavailable():
+    if missing := clock_shift.unavailable():
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(missing)
         pytest.skip(missing)
-    env = {**os.environ, **clock_jumps.preloaded(tmp_path)}
+    env = {**os.environ, **clock_shift.preloaded(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True
     ) as process:
@@ -47,7 +48,7 @@ def test_the_wall_clock_jumps_and_the_monotonic_one_does_not(
 ) -> None:
     before = told(clock)
     for jump_s in clock_jumps.JUMPS_S:
-        clock_jumps.shift_clock(tmp_path / clock_jumps.SHIFT, jump_s)
+        clock_shift.shift_clock(tmp_path / clock_shift.SHIFT, jump_s)
         now = told(clock)
         passed = now[3] - before[3]
         assert 0 <= passed < 30

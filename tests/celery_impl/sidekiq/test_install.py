@@ -9,6 +9,7 @@ import pytest
 from celery import Celery
 
 from celery_impl.sidekiq import Sidekiq, SidekiqError
+from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.redis import transport as stored
 from celery_impl.sidekiq.worker.consumer import SidekiqConsumer
 
@@ -94,3 +95,17 @@ def test_a_result_backend_may_be_the_brokers_url(lab: Any, lease: bool) -> None:
     assert app.AsyncResult("a").get() == 1
     lab.redis.delete(b"celery-task-meta-a")
     app.close()
+
+
+@pytest.mark.parametrize("url", ["lease+redis://:secret@127.0.0.1:2/3", "redis://:secret@127.0.0.1:2/3"])
+def test_others_read_the_address_of_the_broker_as_ever_and_no_password_in_its_place(url: str) -> None:
+    """As Flower, redbeat and `celery inspect stats` do: by the setting, and by the connection's info."""
+    app = Celery("made", broker=url, set_as_current=False)
+    Sidekiq(app, lease=True)
+
+    assert app.conf.broker_url == "redis://:secret@127.0.0.1:2/3"
+    connection: Any = app.connection()
+    assert connection.as_uri() == "redis://:**@127.0.0.1:2/3"
+    info = connection.info()
+    assert (info["hostname"], info["port"], info["virtual_host"]) == ("127.0.0.1", 2, "3")
+    assert issubclass(connection.transport.Channel, Channel)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.faults.processes.clock_jumps import SHIFT, preloaded, shift_clock, unavailable
+from bench.faults.clock_shift import SHIFT, preloaded, shift_clock, unavailable
 from bench.world.broker import Broker
 from celery_impl.sidekiq.lease.lease_store import LEASES
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE

@@ -27,6 +27,7 @@ def test_no_kill_loses_a_job_or_doubles_one_that_it_did_not_meet(tmp_path: Path,
 
     assert len(result.kills) == KILLS
     assert result.accepted
+    assert result.follows
     assert result.is_clean, str(result)
 
 
@@ -41,6 +42,12 @@ def test_a_job_that_is_missing_or_ran_twice_without_a_kill_is_found() -> None:
     assert repeats(edge) == (0, 1, 0, True)
     unexplained = Result("child", kills=[5.0], runs={"a": [Run(1.0, 2.0), Run(5.1, 5.2)]})
     assert repeats(unexplained) == (0, 0, 1, False)
+    after = Result(
+        "child", kills=[5.0], runs={"a": [Run(4.9, None), Run(5.1, 5.2)], "b": [Run(8.0, 8.1), Run(9.0, 9.1)]}
+    )
+    assert repeats(after)[2:] == (1, False)
+    after.follows = {"b": ("a",)}
+    assert (*repeats(after), after.repeated_after) == (1, 0, 0, True, 1)
     lost = Result("child", missing={"a"})
     assert not lost.is_clean
     assert "1 lost" in str(lost)
