@@ -44,7 +44,7 @@ done; exit $$ended
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-journal soak-sidekiq celery-suite report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
+.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-journal soak-sidekiq celery-suite celery-plugins report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,10 @@ soak-sidekiq: $(STAMP) ## Kill a child, the worker or the broker 150 times under
 celery-suite: $(STAMP) ## Run Celery's integration suite in-process, and with Redis and a worker (twenty minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.celery_suite $(ARGS)
+
+celery-plugins: $(STAMP) ## Run the own suites of six plug-ins of Celery on stock, in-process and Sidekiq(app) (ten minutes)
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m bench.celery_suite.plugins $(ARGS)
 
 recompute: $(STAMP) ## Compute the figures of RUN again from its event logs, by other code, and print what differs
 	$(BIN)/python -m bench.recompute $(RUN)

@@ -60,6 +60,7 @@ def run_in_process(
     memory_results: bool = True,
     beat: bool = True,
     beat_state: TickStore | None = None,
+    hostname: str | None = None,
     name: str | None = None,
 ) -> InProcess:
     """Create a run of the app; start it with `with`, `async with`, `await`, `start` or `lifespan`.
@@ -72,6 +73,8 @@ def run_in_process(
     - `beat_state`: where it keeps its last runs over restarts, such as `FileTickStore("beat.json")`; without
       one, an interval that is longer than the process lives never ends. A `beat_scheduler` of the app's own
       keeps what it keeps.
+    - `hostname`: the worker's name in requests, results and remote control; `celery@` and the host's by
+    default.
     - `name`: name of the tree, for the observer; `celery:` and the app's name by default, with a number where
       another run has that name.
 
@@ -83,7 +86,14 @@ def run_in_process(
         raise ValueError(
             f"concurrency is {concurrency} and grace_s {grace_s:g}: they must be at least 1 and 0"
         )
-    tree = Tree(app, concurrency=concurrency, grace_s=grace_s, beat=beat, beat_state=beat_state)
+    tree = Tree(
+        app,
+        concurrency=concurrency,
+        grace_s=grace_s,
+        beat=beat,
+        beat_state=beat_state,
+        hostname=hostname,
+    )
     store = Store() if memory_results else None
     return InProcess(app, tree, strict=strict, store=store, name=name)
 

@@ -55,7 +55,8 @@ def look_at(app: Any) -> None:
     make_backend = app._get_backend  # noqa: SLF001 - pinned
 
     def backend() -> Any:
-        return app.backend if _stands_by(app) else make_backend()
+        kept = app.__dict__.get("_backend_cache") if _stands_by(app) else None
+        return make_backend() if kept is None else kept  # a run with `memory_results=False` keeps none
 
     app._get_backend = backend  # noqa: SLF001 - pinned
 

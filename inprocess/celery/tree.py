@@ -30,12 +30,20 @@ class Tree:
     worker: Worker
 
     def __init__(
-        self, app: Any, *, concurrency: int, grace_s: float, beat: bool, beat_state: TickStore | None
+        self,
+        app: Any,
+        *,
+        concurrency: int,
+        grace_s: float,
+        beat: bool,
+        beat_state: TickStore | None,
+        hostname: str | None,
     ) -> None:
         self.app = app
         self.grace_s = grace_s
         self.broker = Broker(self._lane_of)
         self._concurrency = concurrency
+        self._hostname = hostname
         self._beat = beat
         self._beat_state = beat_state
         self._scheduler: BeatScheduler | None = None
@@ -68,7 +76,9 @@ class Tree:
         return self.tasks
 
     def _start_worker(self) -> Process:
-        self.worker = Worker.start(self.app, self.broker, self.tasks, self._concurrency, self.grace_s)
+        self.worker = Worker.start(
+            self.app, self.broker, self.tasks, self._concurrency, self.grace_s, hostname=self._hostname
+        )
         return self.worker
 
     def _start_beat(self) -> Process:

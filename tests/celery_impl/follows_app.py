@@ -13,13 +13,16 @@ from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from celery_impl import profiles
 from celery_impl.sidekiq import Schedule, Sidekiq
-from celery_impl.sidekiq.enqueue import after_run
+from celery_impl.sidekiq.enqueue import after_run, lost_chords
 from celery_impl.sidekiq.middleware import RunningJob
 
 app: Celery[Any] = Celery("follows")
 app.conf.update(profiles.celery_settings(profiles.HARDENED, os.environ))
 app.conf.update(result_backend=os.environ.get("FOLLOWS_RESULTS"), task_ignore_result=False)
 after_run.PATIENCE_S = float(os.environ.get("FOLLOWS_PATIENCE_S", "60"))  # type: ignore[misc] # a test cannot wait a minute
+
+lost_chords.GRACE_S = 0.5  # type: ignore[misc] # as above
+lost_chords.LOOK_S = 0.2  # type: ignore[misc] # as above
 
 
 def write(event: str, job: str) -> None:
@@ -67,6 +70,12 @@ def begin() -> None:
     chain(first.s("a", "gate"), then.s("second")).apply_async()
     first.apply_async(("b", "gate"), link=then.s("linked"))
     chord([first.s("c", "gate"), first.s("d", "gate")])(then.s("called"))
+
+
+@app.task(name="begin_failing", shared=False)
+def begin_failing() -> None:
+    """Start a chord of which a part fails."""
+    chord([first.s("e"), limited.s("part"), first.s("f")])(then.s("never"))
 
 
 @app.task(name="gives_tuple", shared=False)

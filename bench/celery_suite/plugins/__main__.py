@@ -124,7 +124,8 @@ def _run(suite: Suite, side: str, source: Path) -> Outcome:
             sys.executable, "-m", "pytest", "-p", "no:cacheprovider",
             "-p", "bench.celery_suite.plugins.sides",
             f"--timeout={TEST_TIMEOUT_S}", "--timeout-method=signal", "-q",
-            "-rfE", "-p", "no:xdist", *_own_configuration(source), *suite.tests,
+            "-rfE", "--continue-on-collection-errors", "-p", "no:xdist",
+            *_own_configuration(source), *suite.tests,
         ]  # fmt: skip
         try:
             subprocess.run(

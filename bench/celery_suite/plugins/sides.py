@@ -11,6 +11,7 @@ import importlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import celery.contrib.testing.worker
@@ -26,10 +27,10 @@ _celery: Any = Celery
 class RunInPlaceOfWorker:
     """What a test takes for the worker that `app.Worker` makes: it begins when it is made."""
 
-    def __init__(self, app: Any, **_: Any) -> None:
+    def __init__(self, app: Any, hostname: str | None = None, **_: Any) -> None:
         from inprocess.celery import run_in_process  # late: of one side alone
 
-        self._run = run_in_process(app).start()
+        self._run = run_in_process(app, hostname=hostname).start()
 
     def start(self) -> None:
         """Nothing: it has begun."""
@@ -58,8 +59,11 @@ def add_sidekiq(app: Any) -> None:
 
 
 if SIDE == "in-process":
-    import inprocess.celery  # noqa: F401 - apps whose broker is this process stand by
+    from inprocess.celery import run_in_process
 
+    standby: Any = importlib.import_module("inprocess.celery.standby")  # apps with `inprocess://` stand by
+    # The result backend may be what the suite is about.
+    standby.run_in_process = partial(run_in_process, memory_results=False)
     _workers.start_worker = start_run
     _celery.Worker = property(lambda app: lambda **options: RunInPlaceOfWorker(**{**options, "app": app}))
 elif SIDE == "sidekiq":

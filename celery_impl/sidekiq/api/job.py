@@ -21,6 +21,9 @@ from celery_impl.sidekiq.jobs.entry_format import (
 from celery_impl.sidekiq.jobs.job_repr import ARGUMENT_CHARACTERS
 from celery_impl.sidekiq.redis.set_moves import Source
 
+#: Characters of an error that the representation of a job shows.
+ERROR_CHARACTERS = 200
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Job:
@@ -59,7 +62,11 @@ class Job:
         ]
         shown = "…" if self.args is None else ", ".join(args)
         retries = f", {self.count} {'retry' if self.count == 1 else 'retries'}" if self.count else ""
-        error = f", {self.error_class}: {self.error_message}" if self.error_class else ""
+        error = (
+            f", {self.error_class}: {(self.error_message or '')[:ERROR_CHARACTERS]}"
+            if self.error_class
+            else ""
+        )
         return f"<Job {self.task}({shown}) [{self.id}] of queue {self.queue}{retries}{error}>"
 
     def summary(self) -> dict[str, Any]:

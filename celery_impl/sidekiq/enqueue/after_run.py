@@ -29,7 +29,7 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Reject, SoftTimeLimitExceeded
 from kombu.exceptions import OperationalError
 
-from celery_impl.sidekiq.enqueue import death
+from celery_impl.sidekiq.enqueue import death, lost_chords
 from celery_impl.sidekiq.lease.holder import stopping
 from celery_impl.sidekiq.redis.deadline import within
 
@@ -54,11 +54,15 @@ class FollowUpError(BaseException):
 
 
 class _Run:
-    """A job in Celery's tracer: whether its own code has ended, and without an error."""
+    """A job in Celery's tracer: whether its own code has ended, and without an error.
 
-    __slots__ = ("ended", "succeeded")
+    `callback` is the id of its chord's callback, None once that was sent.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("callback", "ended", "succeeded")
+
+    def __init__(self, callback: str | None) -> None:
+        self.callback = callback
         self.ended = False
         self.succeeded = False
 
@@ -71,6 +75,13 @@ def ended(*, succeeded: bool) -> None:
     run = _run.get()
     if run is not None:
         run.ended, run.succeeded = True, succeeded
+
+
+def sent(job_id: str) -> None:
+    """Note that this job, which follows that of this thread, was sent."""
+    run = _run.get()
+    if run is not None and run.callback == job_id:
+        run.callback = None
 
 
 def is_follow_up() -> bool:
@@ -109,14 +120,17 @@ def guarded(task: Any, trace: Tracer) -> Tracer:
     """Return Celery's tracer of a task, but a job whose next step cannot be sent is given back or buried."""
 
     def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-        run = _Run()
+        callback = lost_chords.callback_id(request or {})
+        run = _Run(callback)
         token = _run.set(run)
         try:
             outcome = trace(uuid, args, kwargs, request)
-            if run.succeeded and outcome.info is not None and outcome.info.state == states.FAILURE:
+            if run.succeeded and _state(outcome) == states.FAILURE:
                 context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
                 error = outcome.info.retval
                 patiently(lambda: death.end(task, context, error), f"the burial of job {uuid}")
+            if callback is not None and _state(outcome) in (states.SUCCESS, states.FAILURE):
+                lost_chords.note(task.app, request, sent=run.callback is None)
         except (FollowUpError, *REFUSALS) as error:
             logger.warning("job %s goes back to its queue: %s", uuid, error)
             return _given_back(error)
@@ -126,6 +140,10 @@ def guarded(task: Any, trace: Tracer) -> Tracer:
             _run.reset(token)
 
     return trace_task
+
+
+def _state(outcome: Any) -> str:
+    return states.SUCCESS if outcome.info is None else outcome.info.state
 
 
 def _ask(app: Any) -> None:

@@ -22,7 +22,9 @@ class Deadline(Middleware):
         """Send in bounded time; raise kombu's OperationalError where the broker does not take the job."""
         if after_run.is_follow_up():
             job.options["retry"] = False
-            return after_run.patiently(lambda: call_next(job.copy()), job)
+            result = after_run.patiently(lambda: call_next(job.copy()), job)
+            after_run.sent(job.id)
+            return result
         if job.task is None:
             return call_next(job)
         job.options.setdefault("retry", False)

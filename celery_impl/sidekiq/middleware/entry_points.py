@@ -41,6 +41,7 @@ from celery_impl.sidekiq.enqueue.task import SidekiqTask
 from celery_impl.sidekiq.lease import fast_enqueue
 from celery_impl.sidekiq.limits import client
 from celery_impl.sidekiq.memory.store import MemoryStore, memory_store
+from celery_impl.sidekiq.middleware import chord_claim
 from celery_impl.sidekiq.middleware.base import OutgoingJob, RunningJob
 from celery_impl.sidekiq.middleware.chain import Chain
 
@@ -225,6 +226,7 @@ class TaskEntry(BaseTask):
             return super().__call__(*args, **kwargs)
         vars(request)["sidekiq_chain"] = True  # a task that calls itself is in the chain already
         job, succeeded = RunningJob(self, request, args, kwargs), False
+        chord_claim.take_away(self, request)
         try:
             result = self._sidekiq_chain.call(job)
             succeeded = True

@@ -13,6 +13,7 @@ from typing import Any, Final
 from celery import bootsteps
 
 from celery_impl.sidekiq.beat import runs
+from celery_impl.sidekiq.enqueue import lost_chords
 from celery_impl.sidekiq.jobs.broker_support import is_in_memory
 from celery_impl.sidekiq.lease.channel import Channel
 from celery_impl.sidekiq.lease.unacked import ADOPT_S, Adoption
@@ -83,6 +84,7 @@ class MaintenanceStep(bootsteps.StartStopStep):
             beat: BEAT_S,
         }
         work[mark] = RENEW_S
+        work[lambda: lost_chords.bury_lost(consumer.app, sets)] = lost_chords.LOOK_S
         if isinstance(through, Channel):
             work[Adoption(through).look] = ADOPT_S
         self._thread = PeriodicThread(work, close=own.release, name="sidekiq-maintenance")

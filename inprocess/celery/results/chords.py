@@ -124,5 +124,11 @@ class Chords:
 
     def _keep(self, group_id: str, chord: _Chord) -> _Chord:
         backend = self._backend
-        backend.store.set(backend.get_key_for_chord(group_id), chord, backend.chord_expires)
+        backend.store.set(backend.get_key_for_chord(group_id), chord, _expires(backend))
         return chord
+
+
+def _expires(backend: Any) -> float | None:
+    """Return the seconds for which a chord is kept; Celery has a setting for it from 5.5 on."""
+    seconds: float | None = getattr(backend, "chord_expires", backend.expires)
+    return seconds

@@ -42,9 +42,16 @@ class Controller(WorkController):  # type: ignore[misc]  # see internals
     """Celery's, with our pool, consumer and timer. Loop's thread only."""
 
     def __init__(
-        self, app: Any, server: Worker, *, supervisor: Tasks, broker: Broker, concurrency: int
+        self,
+        app: Any,
+        server: Worker,
+        *,
+        supervisor: Tasks,
+        broker: Broker,
+        concurrency: int,
+        hostname: str | None,
     ) -> None:
-        name = default_nodename("")
+        name = default_nodename(hostname or "")
         super().__init__(
             app=app,
             hostname=name,
@@ -93,13 +100,24 @@ class Worker(GenServer):
 
     __slots__ = ("_home", "_pumping", "app", "broker", "controller", "grace_s", "supervisor")
 
-    def init(self, app: Any, broker: Broker, supervisor: Tasks, concurrency: int, grace_s: float) -> None:
+    def init(
+        self,
+        app: Any,
+        broker: Broker,
+        supervisor: Tasks,
+        concurrency: int,
+        grace_s: float,
+        *,
+        hostname: str | None = None,
+    ) -> None:
         """Start Celery's worker, and take back the messages that an earlier one had not finished."""
         self.app, self.broker, self.supervisor, self.grace_s = app, broker, supervisor, grace_s
         self._pumping = False
         self._home = copy_context()  # not that of whoever sends a task
         broker.restore()
-        self.controller = Controller(app, self, supervisor=supervisor, broker=broker, concurrency=concurrency)
+        self.controller = Controller(
+            app, self, supervisor=supervisor, broker=broker, concurrency=concurrency, hostname=hostname
+        )
         self.controller.blueprint.start(self.controller)
         broker.wake = self.wake
         self.wake()

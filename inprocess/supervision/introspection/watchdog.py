@@ -38,7 +38,7 @@ from inprocess.supervision.periodic.timer_process import clocks_moved
 BLOCKED_AFTER_S: Final = 2.0
 #: Signs of life that are asked for within that time.
 LOOKS: Final = 2
-#: Seconds between two looks at the clocks while the watchdog is off.
+#: Seconds between two looks at the clocks, at most.
 CLOCKS_S: Final = 5.0
 #: Seconds by which a clock must have moved beside another to count; less is how they are read.
 MOVED_S: Final = 0.5
@@ -163,7 +163,7 @@ class _Watchdog:
 
     def _run(self) -> None:
         me, bound_s = threading.current_thread(), self._bound_s
-        wait_s = CLOCKS_S if bound_s is None else bound_s / LOOKS
+        wait_s = CLOCKS_S if bound_s is None else min(CLOCKS_S, bound_s / LOOKS)
         while True:
             began, used_before = time.monotonic(), time.process_time()
             with self._changed:

@@ -22,6 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextvars import Context, ContextVar
+from inspect import CO_COROUTINE
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from inprocess.supervision.core import telemetry
@@ -32,7 +33,7 @@ from inprocess.supervision.core.redact import function_name, redact_call
 from inprocess.supervision.core.restarts import Backoff, RestartIntensity, RestartWindow
 from inprocess.supervision.core.scheduler import Scheduler
 from inprocess.supervision.core.telemetry import attached
-from inprocess.supervision.core.thread_bridge import is_async, is_coroutine_function
+from inprocess.supervision.core.thread_bridge import is_async
 from inprocess.supervision.isolation import current_call, isolation
 from inprocess.supervision.isolation.around import Around, hooks_for, in_use
 from inprocess.supervision.isolation.worker_threads import Job
@@ -264,10 +265,12 @@ class Child(Ending):
         if attached or options.backoff is not None:
             self._note_start()
         self.task = _BEGINNING
+        code = getattr(function, "__code__", None)  # as `is_coroutine_function`, without the call
         try:
             if (
-                options.isolation is None
-                and is_coroutine_function(function)
+                code is not None
+                and code.co_flags & CO_COROUTINE
+                and options.isolation is None
                 and not (in_use and self._hooks())
             ):
                 coroutine: Any = function(*self.args)

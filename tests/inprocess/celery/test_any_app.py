@@ -77,6 +77,11 @@ def test_a_request_knows_the_worker_by_its_whole_name(app: Any, run: InProcess, 
     assert run.worker.hostname.startswith("celery@")
 
 
+def test_a_worker_may_have_a_name_of_its_own(app: Any) -> None:
+    with run_in_process(app, hostname="mail@here"):
+        assert app.control.ping() == [{"mail@here": {"ok": "pong"}}]
+
+
 def test_protocol_1_runs_waits_and_refuses_as_protocol_2(app: Any, make: Make, got: Got) -> None:
     app.conf.task_protocol = 1
     add = make(lambda a, b=1: a + b, name="add")

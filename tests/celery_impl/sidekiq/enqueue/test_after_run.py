@@ -113,3 +113,34 @@ def test_a_step_whose_result_the_next_one_refuses_is_in_the_dead_set(
     assert len(lab.runs("start", "a")) == 1
     assert DeadSet(follows.app).retry(dead) == 1, "a person can run it again, with what follows it"
     lab.eventually(lambda: len(lab.runs("start", "a")) == 2)
+
+
+def test_a_chord_whose_results_are_lost_has_its_callback_in_the_dead_set(
+    follows: Any, lab: Any, results: Broker
+) -> None:
+    lab.worker("--concurrency", "4")
+    begin(follows, lab)
+    with redis.Redis.from_url(results.url) as client:
+        client.flushall()
+    end_first_jobs(lab)
+
+    [dead] = lab.eventually(lambda: list(DeadSet(follows.app)))
+
+    assert (dead.task, dead.args, dead.error_class) == ("then", ["called"], "ChordError")
+    assert "send the chord again" in str(dead.error_message)
+    lab.eventually(lambda: lab.runs("start", "second") and lab.runs("start", "linked"))
+    assert not lab.runs("start", "called")
+
+
+def test_a_chord_that_went_well_or_failed_is_not_lost(follows: Any, lab: Any) -> None:
+    lab.worker("--concurrency", "4")
+    begin(follows, lab)
+    follows.begin_failing.delay()
+    end_first_jobs(lab)
+
+    lab.eventually(lambda: lab.runs("start", "called"))
+    lab.eventually(lambda: len(lab.runs("start", "part")) == 2)
+    [dead] = lab.eventually(lambda: list(DeadSet(follows.app)))
+    assert dead.args == ["part"]
+    lab.eventually(lambda: not lab.redis.zcard("sidekiq:chords"))
+    assert len(list(DeadSet(follows.app))) == 1

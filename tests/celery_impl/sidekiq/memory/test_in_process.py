@@ -100,6 +100,18 @@ def test_a_person_acts_on_the_sets() -> None:
         eventually(lambda: sample.runs == ["retried", "killed"])
 
 
+def test_a_list_of_jobs_shows_jobs_and_not_messages() -> None:
+    sample = Sample(URLS[0], schedule=Schedule(limit=1, scale=0.01))
+    with run_in_process(sample.app, grace_s=0.2):
+        job = sample.fail.delay("x" * 1000)
+        [dead] = eventually(lambda: list(DeadSet(sample.app)))
+        shown = repr([dead])
+        assert shown.startswith("[<Job fail('xxx")
+        assert f"[{job.id}] of queue celery, 1 retry, ValueError: xxx" in shown
+        assert "content-type" not in shown
+        assert len(shown) < 400
+
+
 def test_what_waits_when_the_run_ends_is_named_and_what_is_due_within_the_grace_runs() -> None:
     sample = Sample(URLS[0])
     with run_in_process(sample.app, grace_s=5.0) as run:

@@ -20,6 +20,7 @@ from inprocess.celery import standby
 from inprocess.celery.attach import settings_cache
 from inprocess.celery.celery_internals import internals, join_flag
 from inprocess.celery.sending.fast_send import USUAL
+from inprocess.celery.worker import steps
 
 #: Their stubs leave out what is looked at here.
 celery: Any = typed_celery
@@ -107,6 +108,32 @@ def test_a_request_asks_the_pool_as_ours_expects() -> None:
     ):
         assert f"{option}=" in asked
     assert "args=(self.type, task_id, self.request_dict, self.body," in asked
+
+
+def test_the_pools_own_tracer_does_what_celerys_does_but_for_the_hosts_name() -> None:
+    source = inspect.getsource(celery.app.trace.trace_task_ret)
+    assert "hostname = gethostname()" in source
+    assert "'hostname': hostname, 'is_eager': False," in source
+    assert "return (1, R, T) if I else (0, Rstr, T)" in source
+    assert "trace_task_ret" in inspect.getsource(celery.worker.request)
+
+
+def test_steps_are_ordered_and_named_as_ours_expect() -> None:
+    assert parameters(internals.Blueprint._finalize_steps) == ["self", "steps"]
+    assert "for S in self._finalize_steps(steps):" in inspect.getsource(internals.Blueprint.apply)
+    assert celery.worker.consumer.connection.Connection.name == steps.Connection.name
+    assert celery.worker.consumer.tasks.Tasks.name == steps.Tasks.name
+
+
+def test_a_worker_that_celery_has_set_up_is_known_by_its_tracer() -> None:
+    assert "app.use_fast_trace_task = True" in inspect.getsource(celery.app.trace.setup_worker_optimizations)
+    app: Any = Celery(set_as_current=False)
+    assert app.use_fast_trace_task is False
+
+
+def test_kombu_loads_what_names_a_serializer_when_it_is_imported() -> None:
+    assert "for ep, args in entrypoints('kombu.serializers')" in inspect.getsource(kombu.serialization)
+    assert "inprocess" in kombu.transport.TRANSPORT_ALIASES
 
 
 def test_a_tracer_takes_a_body_without_a_content_type_as_it_is() -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from inprocess import GenServer, Periodic, Runtime, Task, TaskSupervisor, set_watchdog, telemetry
 from inprocess.supervision.introspection import watchdog
+from tests.inprocess.conftest import BLOCKED_AFTER_S
 from tests.inprocess.programs import run_program
 
 #: Seconds until a loop counts as blocked here, and for which it is blocked.
@@ -23,7 +24,7 @@ BOUND_S, BLOCKED_S = 0.2, 0.8
 def _bound() -> Iterator[None]:
     set_watchdog(blocked_after_s=BOUND_S)
     yield
-    set_watchdog(blocked_after_s=watchdog.BLOCKED_AFTER_S)
+    set_watchdog(blocked_after_s=BLOCKED_AFTER_S)
 
 
 async def sleep_deep_inside() -> None:
