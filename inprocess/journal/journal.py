@@ -391,11 +391,27 @@ def _nothing() -> None:
 _made: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 
+def _before_fork() -> None:
+    """Wait until no thread of ours is in a database library, whose locks a fork would inherit."""
+    for journal in list(_made):
+        writer = journal._writer  # noqa: SLF001 - of this module
+        for lock in (journal._looking, *(() if writer is None else (writer.in_store,))):  # noqa: SLF001 - as above
+            lock.acquire()
+            _held.append(lock)
+
+
+def _after_fork_here() -> None:
+    while _held:
+        _held.pop().release()
+
+
 def _after_fork() -> None:
+    _held.clear()
     for journal in _made:
         _inherited.append(vars(journal).copy())  # so that nothing of it is closed here
         journal._begin_anew()  # noqa: SLF001 - of this module
 
 
+_held: list[threading.Lock] = []
 _inherited: list[dict[str, Any]] = []
-os.register_at_fork(after_in_child=_after_fork)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_here, after_in_child=_after_fork)

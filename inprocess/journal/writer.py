@@ -90,6 +90,9 @@ class Writer:
         self._trouble_at = -TROUBLE_S
         self._is_in_doubt = self._is_stopping = False
         self._ending = threading.Lock()
+        #: Held while the thread is in the store: a fork waits for it, since a lock of the database library
+        #: that a thread holds at a fork is held for ever there.
+        self.in_store = threading.Lock()
         #: The process that runs jobs; None if none runs.
         self.listener: Listener | None = None
         #: Why it has ended; None while it works.
@@ -128,7 +131,8 @@ class Writer:
     def _run(self) -> None:
         error: BaseException = JournalError("the journal is closed")
         try:
-            self.store.open(self._woken)
+            with self.in_store:
+                self.store.open(self._woken)
             while True:
                 group = self._next_group()
                 if group:
@@ -141,7 +145,7 @@ class Writer:
             with self._ending:
                 self.error = error
             self._tell_end(error)
-            with suppress(JournalError):
+            with self.in_store, suppress(JournalError):
                 self.store.close()
 
     def _ends_now(self, error: BaseException) -> bool:
@@ -190,7 +194,9 @@ class Writer:
         now = time.monotonic()
         if now - self._looked_at >= look_s * 0.9:
             self._looked_at = now
-            if self.store.changed():
+            with self.in_store:
+                is_changed = self.store.changed()
+            if is_changed:
                 listener.changed()
 
     def _woken(self) -> None:
@@ -200,7 +206,8 @@ class Writer:
 
     def _apply(self, group: Sequence[Request]) -> None:
         try:
-            results = self.store.apply([request.operation for request in group])
+            with self.in_store:
+                results = self.store.apply([request.operation for request in group])
         except _TROUBLES as error:
             self._keep(group, error)
         except _ENDS as error:

@@ -127,16 +127,18 @@ class Broker:
 
     def ack(self, tag: int) -> None:
         """Release a taken message."""
-        self._taken.pop(tag, None)
+        with self._lock:  # else `restore` could put it back meanwhile, and it would run again
+            self._taken.pop(tag, None)
 
     def reject(self, tag: int, *, requeue: bool) -> None:
         """Release a taken message, or put it back in its place, marked as redelivered."""
-        envelope = self._taken.pop(tag, None)
-        if requeue and envelope is not None:
+        with self._lock:
+            envelope = self._taken.pop(tag, None)
+            if not requeue or envelope is None:
+                return
             envelope.redelivered = True
-            with self._lock:
-                self._put(envelope)
-            self.wake()
+            self._put(envelope)
+        self.wake()
 
     def restore(self) -> int:
         """Put back all taken messages without acknowledgement, in their old order; return their number."""
@@ -166,7 +168,8 @@ class Broker:
 
     def consumed(self) -> list[str]:
         """Return the names of the queues that the worker takes from."""
-        return sorted(name for name in self._turn if name not in self.paused)
+        with self._lock:
+            return sorted(name for name in self._turn if name not in self.paused)
 
     def has(self, queue: str) -> bool:
         """Whether there is a queue of this name."""
@@ -204,7 +207,8 @@ class Broker:
 
     def taken(self) -> list[Envelope]:
         """Return the taken messages without acknowledgement."""
-        return list(self._taken.values())
+        with self._lock:
+            return list(self._taken.values())
 
     def _hold(self, envelope: Envelope) -> Envelope:
         envelope.tag = next(self._numbers)

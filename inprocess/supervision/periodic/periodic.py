@@ -211,8 +211,12 @@ class Periodic(TimerProcess):
                 times = self._times = DueTimes(times.schedule, wall)
             self._arm_by_wall(times)
         elif suspended_s:
+            interval_s = self._options.interval_s
+            k = last_tick(self._t0, interval_s, self._when)
+            delay_s = max(0.0, self._when - self._t0 - k * interval_s) if self._options.jitter_s else 0.0
             self._t0 -= suspended_s
-            self._arm(self._when - suspended_s)
+            # as `_tick` computes it, which has to find this k
+            self._arm(self._t0 + k * interval_s + delay_s)
         else:
             return
         self.scheduler.forget()  # the moment that it waited for

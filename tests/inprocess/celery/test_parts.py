@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from typing import Any
 
 import kombu
@@ -237,6 +238,39 @@ def test_remembered_settings_notice_changes() -> None:
         with pytest.raises(AttributeError):
             _ = conf.no_such_setting
     assert "task_protocol" not in conf.__dict__
+
+
+def test_a_message_that_is_acknowledged_while_others_are_put_back_stays_gone() -> None:
+    begun, looking, gone = threading.Event(), threading.Event(), threading.Event()
+
+    class Held(dict[int, Envelope]):
+        """Brings about the moment: one thread removes a message while another goes through them."""
+
+        def pop(self, *args: Any) -> Any:
+            begun.set()
+            looking.wait(0.2)
+            found = super().pop(*args)
+            gone.set()
+            return found
+
+        def values(self) -> Any:
+            for envelope in super().values():
+                yield envelope
+                looking.set()
+                gone.wait(0.2)
+
+    broker = Broker()
+    for number in range(3):
+        broker.put(Envelope("q", None, None, None, {"task": "t", "id": str(number)}, {}))
+    taken = [broker.take("thread") for _ in range(3)]
+    assert taken[1] is not None
+    broker._taken = Held(broker._taken)
+    acknowledging = threading.Thread(target=broker.ack, args=(taken[1].tag,))
+    acknowledging.start()
+    assert begun.wait(10)
+    assert broker.restore() == 2
+    acknowledging.join()
+    assert [envelope.headers["id"] for envelope in broker.waiting()] == ["0", "2"]
 
 
 def test_a_broker_that_takes_the_place_of_an_ended_one_in_memory_has_a_url_of_its_own() -> None:

@@ -197,6 +197,35 @@ def test_who_hears_of_each_job_does_so_still(lab: Any, line: list[bool]) -> None
     assert line == [False]
 
 
+@pytest.mark.parametrize(
+    ("owner", "name"), [(Task, "apply_async"), (Celery, "send_task"), (Producer, "publish")]
+)
+def test_what_somebody_wraps_later_sees_each_job(
+    lab: Any, line: list[bool], monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
+) -> None:
+    """As Sentry, Datadog and OpenTelemetry do, also with an object that has the function's code."""
+    app, seen = make(lab), []
+    app.tasks["bare"].delay()
+    around = getattr(owner, name)
+
+    class Wrapped:
+        __code__ = around.__code__
+
+        def __get__(self, own: Any, _: Any = None) -> Any:
+            return self if own is None else lambda *args, **options: self(own, *args, **options)
+
+        def __call__(self, *args: Any, **options: Any) -> Any:
+            seen.append(name)
+            return around(*args, **options)
+
+    monkeypatch.setattr(owner, name, Wrapped())
+    app.tasks["bare"].delay()
+
+    assert seen == [name]
+    assert line[0], "the first went the short way"
+    assert lab.redis.llen("celery") == 2
+
+
 def test_a_kept_result_and_a_producer_of_the_callers_go_the_long_way(lab: Any, line: list[bool]) -> None:
     app = make(lab)
     app.conf.result_backend = "cache+memory://"
