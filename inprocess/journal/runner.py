@@ -456,7 +456,10 @@ class Runner(BaseProcess):
                 self.name, holder, reaped.waiting, len(reaped.dead),
             )  # fmt: skip
         for row in reaped.dead:
-            log.error("%s: %s[%s] is dead: %s", self.name, row.fn, row.id, row.error)
+            log.error(
+                "%s: %s[%s] is dead: %s; run it again by `queue-or-task journal retry %s`",
+                self.name, row.fn, row.id, row.error, row.id,
+            )  # fmt: skip
             if attached:
                 telemetry.execute(("journal", "dead"), {"kills": row.kills}, {"task": row.fn, "id": row.id})
         self.look()

@@ -6,6 +6,7 @@ before you move or rename a function, so that jobs written before still find it.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import os
 import sys
@@ -182,7 +183,15 @@ class DurableTask(Generic[P, T]):
         return destination.write(job, repeats=repeats)
 
     def enqueue_from_thread(self, *args: Any, journal: Destination | None = None, **given: Any) -> Enqueued:
-        """Like `enqueue` without `within=`, from a thread, which waits until the job is on disk."""
+        """Like `enqueue` without `within=`, from a thread, which waits until the job is on disk.
+
+        Raise RuntimeError in a thread whose event loop runs: the loop would wait for itself.
+        """
+        if asyncio._get_running_loop() is not None:  # noqa: SLF001 - documented under this name
+            raise RuntimeError(
+                f"{self.name}: enqueue_from_thread() would block the event loop of this thread: "
+                "await enqueue() here, or call this by asyncio.to_thread"
+            )
         destination = journal or self.journal or the_journal()
         job = self.new_job(destination.codecs, args, **given)
         return destination.write_from_thread(job, repeats=given.get("job_id") is not None)

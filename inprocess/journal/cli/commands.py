@@ -148,7 +148,8 @@ def _action_command(action: str) -> click.Command:
         of = _opened(context)
         if every:
             wanted = _set(of, every, task, queue)
-            _ask(f"{action} {jobs(wanted.size())} of {every}", yes=yes or action == "retry")
+            size = wanted.size()
+            _ask(f"{action} {jobs(size)} of {every}", yes=yes or action == "retry" or not size)
             act_on_all = {"retry": wanted.retry_all, "kill": wanted.kill_all, "delete": wanted.clear}
             _done(action, act_on_all[action](), as_json=as_json)
             return
@@ -171,7 +172,8 @@ def _action_command(action: str) -> click.Command:
 def clear(context: click.Context, name: str, *, yes: bool, as_json: bool) -> None:
     """Delete all jobs of a set for good."""
     wanted = _set(_opened(context), name)
-    _ask(f"delete {jobs(wanted.size())} of {name}", yes=yes)
+    size = wanted.size()
+    _ask(f"delete {jobs(size)} of {name}", yes=yes or not size)
     _done("delete", wanted.clear(), as_json=as_json)
 
 

@@ -13,6 +13,8 @@ from inprocess.journal.stores.sqlite.store import SQLiteStore
 
 def make_store(url: str, *, app: str | None, durability: str) -> Store:
     """Return a store for this URL, not yet open; raise JournalRefusedError for one that is none."""
+    if not isinstance(url, str):  # what os.environ.get returns for a variable that is not set
+        raise JournalRefusedError(f"the journal's URL is {url!r}: expected a text, as in sqlite:///app.db")
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme == "sqlite":
         return SQLiteStore(url, app=app, durability=durability)

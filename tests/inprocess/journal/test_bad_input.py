@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,12 @@ def execute(url: str, statement: str) -> list[tuple[object, ...]]:
 def test_a_wrong_url_is_refused(url: str, said: str) -> None:
     with pytest.raises(JournalRefusedError, match=said):
         Journal(url)
+
+
+def test_a_url_that_is_not_set_is_refused() -> None:
+    unset: Any = os.environ.get("QUEUE_OR_TASK_NO_SUCH_VARIABLE")
+    with pytest.raises(JournalRefusedError, match="the journal's URL is None: expected a text"):
+        Journal(unset)
 
 
 def test_a_url_of_sqlalchemy_names_the_same_file(tmp_path: Path) -> None:
@@ -201,7 +208,7 @@ def test_a_file_that_is_no_database_is_called_damaged(make_journal: MakeJournal,
     (tmp_path / "app.db").write_bytes(b"this is a text, and a long one " * 100)
 
     async def main() -> None:
-        with pytest.raises(StartError, match="is damaged, or its disk fails"):
+        with pytest.raises(StartError, match=r"is not a database of SQLite, or is damaged: is the path right\?"):
             await make_journal().start().ready()
 
     run(main())
@@ -348,7 +355,7 @@ def test_what_is_locked_for_too_long_fails_an_enqueue_before_it_is_written(
     async def main() -> None:
         async with make_journal() as journal:
             with locked(url):
-                with pytest.raises(JournalBusyError, match="is locked by another process"):
+                with pytest.raises(JournalBusyError, match="is locked by another connection"):
                     await empty.enqueue(journal=journal)
                 with pytest.raises(JournalBusyError):
                     journal.dead.retry(job_of(ROW, journal.codecs))

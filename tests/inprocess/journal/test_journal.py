@@ -81,6 +81,20 @@ def test_a_job_is_on_disk_when_enqueue_returns(make_journal: MakeJournal, tmp_pa
     run(main())
 
 
+def test_an_enqueue_that_would_block_the_loop_is_refused(make_journal: MakeJournal) -> None:
+    @durable
+    async def nothing() -> None: ...
+
+    async def main() -> None:
+        async with make_journal() as journal:
+            with pytest.raises(RuntimeError, match=r"await enqueue\(\) here"):
+                nothing.enqueue_from_thread()
+            enqueued = await asyncio.to_thread(nothing.enqueue_from_thread)
+            await until(lambda: journal.done.find(enqueued.id) is not None)
+
+    run(main())
+
+
 def test_a_job_that_was_enqueued_before_the_start_runs_after_it(make_journal: MakeJournal) -> None:
     seen = []
 

@@ -47,9 +47,9 @@ def filled(make_journal: MakeJournal) -> Journal:
             await note.enqueue("now")
             await note.enqueue("later", delay_s=3600)
             await until(lambda: journal.dead.size() == 2 and journal.retries.size() and journal.done.size())
-        note.enqueue_from_thread("waits", journal=journal)
 
     run(main())
+    note.enqueue_from_thread("waits", journal=journal)
     return journal
 
 
@@ -188,6 +188,8 @@ def test_a_set_is_acted_on_after_a_question(filled: Journal) -> None:
     assert filled.dead.size() == 2
     assert invoke(filled, "retry", "--all", "dead", "--task", "shop.pay").output == "2 jobs due now\n"
     assert invoke(filled, "clear", "scheduled", "--yes").output == "1 job deleted\n"
+    assert invoke(filled, "clear", "scheduled").output == "0 jobs deleted\n"
+    assert invoke(filled, "kill", "--all", "scheduled").output == "0 jobs killed\n"
 
 
 def test_a_command_without_jobs_or_with_too_many_is_refused(filled: Journal) -> None:

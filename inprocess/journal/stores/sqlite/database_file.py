@@ -34,7 +34,7 @@ NETWORK: Final = frozenset({
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 _BUSY: Final = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
-_DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR"})
+_DAMAGED: Final = frozenset({"SQLITE_CORRUPT", "SQLITE_IOERR"})
 
 
 def path_of(url: str) -> Path:
@@ -48,7 +48,9 @@ def path_of(url: str) -> Path:
             f"the journal's URL is {url!r}: a path has three slashes before it, as in sqlite:///app.db"
         )
     if parts.query or parts.fragment:
-        raise JournalRefusedError(f"the journal's URL is {url!r}: it takes no options after the path")
+        raise JournalRefusedError(
+            f"the journal's URL is {url!r}: it takes no options after the path; leave them out"
+        )
     name = unquote(parts.path[1:])
     if not name or name == ":memory:":
         raise JournalRefusedError(
@@ -91,7 +93,7 @@ def warn_of_version() -> None:
     """Log once in this process that its SQLite has that bug, and what to do."""
     if may_damage(sqlite3.sqlite_version_info):
         log.warning(
-            "this Python has SQLite %s, in which several writers may, very rarely, damage a file in WAL mode "
+            "journal: this Python has SQLite %s, in which several writers may, very rarely, damage a file in WAL mode "
             "(sqlite.org/wal.html#walresetbug): use a Python with 3.51.3 or newer",
             sqlite3.sqlite_version,
         )
@@ -129,7 +131,8 @@ def meaning(error: sqlite3.Error, path: Path) -> JournalError:
     kind = "_".join(name.split("_")[:2])
     if kind in _BUSY:
         return JournalBusyError(
-            f"the journal {path} is locked by another process: one of its transactions is open for too long"
+            f"the journal {path} is locked by another connection, of this process or of another: one of its "
+            "transactions is open for too long; commit it or roll it back"
         )
     if kind == "SQLITE_FULL":
         return JournalFullError(f"the journal {path}: no space left on its disk; make room, and it goes on")
@@ -137,6 +140,11 @@ def meaning(error: sqlite3.Error, path: Path) -> JournalError:
         return JournalReadOnlyError(
             f"the journal {path} cannot be written ({error}): this process needs to write the file, and its "
             f"folder {path.parent}"
+        )
+    if kind == "SQLITE_NOTADB":
+        return JournalDamagedError(
+            f"the journal {path} is not a database of SQLite, or is damaged: is the path right? If it is, stop "
+            f"the app, then take a backup, or `sqlite3 {path} .recover` into a new file"
         )
     if kind in _DAMAGED:
         return JournalDamagedError(
