@@ -594,14 +594,6 @@ class Runner(BaseProcess):
         for waiting in self._idle:
             settle(waiting)
 
-    def _abandon(self) -> None:
-        log.error(
-            "%s could not write what became of %d jobs before its end: they run again",
-            self.name,
-            self._in_flight,
-        )
-        self._close(SHUTDOWN)
-
     # The writer.
 
     def _write(self, operation: op.Operation[T], answered: Callable[[T], object]) -> None:

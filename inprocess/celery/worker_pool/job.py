@@ -90,8 +90,7 @@ class PoolJob:
     def end(self) -> None:
         """End it: cancel it, and abandon it if that does not help. Worker's thread."""
         self._is_over = True
-        if not self._pool.threads.loop.is_closed():  # a cold shutdown has cancelled it already
-            self._pool.threads.on_loop(self._cancel)
+        self._pool.threads.on_loop(self._cancel)
 
     def _accept(self) -> None:
         pid = PoolJobId(os.getpid())

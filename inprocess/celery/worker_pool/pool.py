@@ -64,6 +64,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         self._running: set[PoolJob] = set()
         self._line: deque[Callable[[], None]] = deque()
         self._serves_line = False
+        self._has_ended = False
         self._coroutines: dict[str, bool] = {}
 
     def on_start(self) -> None:
@@ -126,6 +127,9 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         self._end()
 
     def _end(self) -> None:
+        if self._has_ended:  # a cold shutdown stops the pool, then terminates it
+            return
+        self._has_ended = True
         self._executor.shutdown(wait=False, cancel_futures=True)
         if not self.threads.stop(COLD_S):
             logger.warning("-P aio: a coroutine blocks the event loop and is abandoned")

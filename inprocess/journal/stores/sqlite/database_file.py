@@ -76,7 +76,7 @@ def check_place(path: Path) -> None:
     if kind in NETWORK:
         raise JournalRefusedError(
             f"the journal {path} lies on a network file system ({kind}), where SQLite's locks do not hold "
-            "and the file is damaged sooner or later: put it on a local disk, or use PostgreSQL"
+            "and the file is damaged sooner or later: put it on a local disk"
         )
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from celery.exceptions import SoftTimeLimitExceeded
 
 app: Any = Celery("aio_app", broker=os.environ["AIO_BROKER"], backend=os.environ["AIO_RESULTS"])
@@ -30,6 +30,11 @@ def write(event: str, job: str) -> None:
     line = f"{event} {job} {os.getpid()} {time.monotonic()}\n"
     with open(os.environ["SAMPLE_LOG"], "a", encoding="utf-8", buffering=1) as log:  # noqa: PTH123 - O_APPEND
         log.write(line)
+
+
+@signals.worker_process_shutdown.connect
+def note_end(**_: Any) -> None:
+    write("ended", "pool")
 
 
 def is_open(job: str) -> bool:

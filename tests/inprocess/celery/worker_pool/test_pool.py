@@ -147,6 +147,7 @@ def test_a_cold_shutdown_cancels_what_runs_and_the_job_runs_again(aio_lab: AioLa
     worker.quit()
     aio_lab.eventually(lambda: worker.ended)
     assert aio_lab.runs("cancelled", "running")
+    assert len(aio_lab.runs("ended", "pool")) == 1
     assert "was not run" not in worker.output
     aio_lab.open("running")
     aio_lab.aio()
