@@ -93,8 +93,8 @@ def warn_of_version() -> None:
     """Log once in this process that its SQLite has that bug, and what to do."""
     if may_damage(sqlite3.sqlite_version_info):
         log.warning(
-            "journal: this Python has SQLite %s, in which several writers may, very rarely, damage a file in WAL mode "
-            "(sqlite.org/wal.html#walresetbug): use a Python with 3.51.3 or newer",
+            "journal: this Python has SQLite %s, in which several writers may, very rarely, damage a file in "
+            "WAL mode (sqlite.org/wal.html#walresetbug): use a Python with 3.51.3 or newer",
             sqlite3.sqlite_version,
         )
 
@@ -143,8 +143,8 @@ def meaning(error: sqlite3.Error, path: Path) -> JournalError:
         )
     if kind == "SQLITE_NOTADB":
         return JournalDamagedError(
-            f"the journal {path} is not a database of SQLite, or is damaged: is the path right? If it is, stop "
-            f"the app, then take a backup, or `sqlite3 {path} .recover` into a new file"
+            f"the journal {path} is not a database of SQLite, or is damaged: is the path right? If it is, "
+            f"stop the app, then take a backup, or `sqlite3 {path} .recover` into a new file"
         )
     if kind in _DAMAGED:
         return JournalDamagedError(
