@@ -156,7 +156,7 @@ class Journal:
         if runner is not None:
             await runner.stop()
         deadline = time.monotonic() + CLOSE_S
-        while writer is not None and not writer.join(0.0):  # noqa: ASYNC110 - a thread sets no Event
+        while writer is not None and not writer.join(0.0):
             if time.monotonic() > deadline:
                 break
             await asyncio.sleep(ENDING_LOOK_S)
