@@ -218,7 +218,7 @@ def test_a_quiet_worker_stays_quiet_when_its_broker_comes_back(lab: Any) -> None
     lab.broker.kill()
     lab.eventually(lambda: "Connection to broker lost" in quieted.output)
     lab.broker.restart()
-    lab.eventually(lambda: quieted.output.count("Connected to lease") == 2)
+    lab.eventually(lambda: quieted.output.count("Connected to redis") == 2)
     lab.eventually(lambda: [worker["queues"] for worker in run.json("workers")] == [[]])
     run.sample.note.delay("a")
     lab.worker()

@@ -184,8 +184,10 @@ def test_an_app_is_imported_under_a_broker_in_memory_with_the_same_chains(url: s
     assert Retry in sample.sidekiq.server_middleware
 
 
-def test_with_a_worker_on_a_broker_in_memory_the_sets_are_there_too() -> None:
+def test_with_a_worker_on_a_broker_in_memory_the_sets_are_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
     sample = Sample("memory://", schedule=Schedule(limit=1, scale=0.01))
+    # Else the root logger stays at level error, and later tests in this process see no warning.
+    monkeypatch.setattr(sample.app.log, "setup", lambda **_: None)
     with start_worker(sample.app, perform_ping_check=False, shutdown_timeout=PATIENCE_S):
         sample.note.apply_async(("soon",), countdown=0.2)
         sample.fail.delay("twice")
