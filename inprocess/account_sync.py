@@ -38,7 +38,8 @@ def start(owner: str, policy: Policy | None = None) -> None:
 
     Raise ValueError for an unknown policy and RefusedError while the app is draining.
     """
-    ask_to_start(application.process(SYNC), owner, policy)
+    chosen = checked(policy)
+    ask_to_start(application.process(SYNC), owner, chosen)
 
 
 def stop(owner: str) -> None:
@@ -51,15 +52,20 @@ def state(owner: str) -> Balance | None:
     return balances.get(owner)
 
 
-def ask_to_start(server: Process, owner: str, policy: Policy | None) -> None:
-    """Ask the process SYNC to sync an owner; raise as `start`."""
+def checked(policy: Policy | None) -> str:
+    """Return the policy, or the default; raise ValueError for an unknown one."""
     chosen = policy or os.environ.get(POLICY_VARIABLE) or "anchored"
     if chosen not in get_args(Policy):
         raise ValueError(f"the sync policy is {chosen!r}: expected one of {', '.join(get_args(Policy))}")
+    return chosen
+
+
+def ask_to_start(server: Process, owner: str, policy: str) -> None:
+    """Ask the process SYNC to sync an owner; raise RefusedError while the app is draining."""
     assert isinstance(server, AccountSync)  # noqa: S101 - the tree says so
     if server.is_quiet:
         raise RefusedError(f"sync of {owner}: the app is shutting down and takes no new work")
-    server.cast(("start", owner, chosen))
+    server.cast(("start", owner, policy))
 
 
 def ask_to_stop(server: Process, owner: str) -> None:

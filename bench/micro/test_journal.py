@@ -63,12 +63,12 @@ class Reversed:
 ran: list[float] = []
 
 
-@durable(name="bench.note")
+@durable(name="micro note")
 async def note(_number: int) -> None:
     ran.append(time.monotonic())
 
 
-@durable(name="bench.nothing")
+@durable(name="micro nothing")
 async def nothing(_number: int) -> None: ...
 
 
@@ -212,7 +212,7 @@ OTHER = """
 import asyncio, sys, time
 from inprocess.journal import Journal, durable
 
-@durable(name="bench.note")
+@durable(name="micro note")
 async def note(number):
     print(time.monotonic(), flush=True)
 

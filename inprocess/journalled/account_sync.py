@@ -7,7 +7,15 @@ host, the one that holds the lease ticks for all; another takes over when it end
 
 from __future__ import annotations
 
-from inprocess.account_sync import INTERVAL_S, POLICY_VARIABLE, Policy, ask_to_start, ask_to_stop, state
+from inprocess.account_sync import (
+    INTERVAL_S,
+    POLICY_VARIABLE,
+    Policy,
+    ask_to_start,
+    ask_to_stop,
+    checked,
+    state,
+)
 from inprocess.journalled import application
 from inprocess.scenario_children import RUNS, SERVERS, SYNC
 from scenarios import balances
@@ -20,9 +28,10 @@ def start(owner: str, policy: Policy | None = None) -> None:
 
     Raise ValueError for an unknown policy and RefusedError while the app is draining.
     """
+    chosen = checked(policy)
     server = application.process(SYNC)
     balances.activate(owner)
-    ask_to_start(server, owner, policy)
+    ask_to_start(server, owner, chosen)
 
 
 def stop(owner: str) -> None:

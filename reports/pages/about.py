@@ -16,8 +16,8 @@ _SCENARIOS = {
 _SIDES = {
     "inprocess": "Supervised tasks in the web app's own process, on this project's asyncio runtime. Nothing "
     "beside the app, nothing on disk.",
-    "inprocess-journal": "Supervised tasks in the app's own process whose jobs are rows of the app's own "
-    "database (this project's inprocess.journal). Nothing beside the app.",
+    "inprocess-journal": "Supervised tasks in the app whose jobs are rows of its own database, by this "
+    "project's inprocess.journal.",
     "celery-stock": "Celery with its defaults: a broker, a worker and beat beside the app. A message is "
     "acknowledged before its job runs.",
     "celery-hardened": "Celery with this project's celery_impl.sidekiq: leases on jobs, retries and a dead "

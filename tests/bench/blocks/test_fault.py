@@ -105,7 +105,7 @@ def test_a_kill_that_exposes_no_job_is_made_again_and_three_times_at_most(tmp_pa
         target.processes.parts["app"].kill()
         await target.processes.restart_app()
 
-    brief = replace(FAULTS[10], after_load=True, load_s=1.5, latency_ms=20.0, linger_s=0.0)
+    brief = replace(FAULTS[10], after_load=True, load_s=1.5, latency_ms=200.0, linger_s=0.0)
     idle = replace(brief, strike=kill_when_all_is_done)
     directory = strike(idle, "inprocess", tmp_path)
 

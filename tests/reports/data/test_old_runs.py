@@ -109,7 +109,7 @@ def test_a_run_of_an_earlier_version_renders_to_the_same_page(run: Path) -> None
     text = today[0].decode()
     assert "in-process: 12 ticks twice within half an interval" in text
     assert "1 control run left out: could not be made; 1 strike left out: could not be made" in text
-    assert "1.06 \N{MULTIPLICATION SIGN} in the median response of account set-up" in text
+    assert "1.06\N{NO-BREAK SPACE}\N{MULTIPLICATION SIGN} in the median response of account set-up" in text
 
 
 @pytest.mark.parametrize(

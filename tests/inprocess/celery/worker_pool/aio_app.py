@@ -1,4 +1,4 @@
-"""A Celery app with coroutine tasks and plain ones, for real workers with `-P aio`."""
+"""A Celery app with coroutine tasks and plain ones, for real workers with the pool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app: Any = Celery("aio_app", broker=os.environ["AIO_BROKER"], backend=os.environ
 app.conf.update(
     task_acks_late=True,
     worker_prefetch_multiplier=int(os.environ.get("AIO_MULTIPLIER", "4")),
-    worker_pool=os.environ.get("AIO_POOL", "prefork"),
+    worker_pool=os.environ.get("AIO_POOL", "inprocess.celery.worker_pool.pool:TaskPool"),
     broker_connection_retry_on_startup=True,
     broker_transport_options={"visibility_timeout": 3600},
     result_expires=600,

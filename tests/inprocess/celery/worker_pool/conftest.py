@@ -34,8 +34,8 @@ class AioLab(Lab):
         return self.sample(AIO_BROKER=url.replace("redis", transport, 1), AIO_RESULTS=url, **env)
 
     def aio(self, *arguments: str) -> Worker:
-        """A worker with the pool, ready."""
-        return self.worker("-P", "aio", *(arguments or ("-c", "10")))
+        """A worker with the pool, which the app's settings name: `-P aio` needs our entry point."""
+        return self.worker(*(arguments or ("-c", "10")))
 
     def open(self, job: str) -> None:
         """Let a job that waits for its file end."""

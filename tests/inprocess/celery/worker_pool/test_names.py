@@ -43,10 +43,12 @@ def test_celerys_own_way_of_naming_a_pool_works() -> None:
     assert "Error: -P aio needs a broker" in refused.stderr
 
 
-@pytest.mark.parametrize("named", ["aio", POOL])
-def test_the_pool_is_named_by_a_setting(aio_lab: AioLab, named: str) -> None:
+@pytest.mark.parametrize(("named", "options"), [("aio", ()), (POOL, ()), ("prefork", ("-P", "aio"))])
+def test_the_pool_is_named_by_a_setting_or_an_option(
+    aio_lab: AioLab, named: str, options: tuple[str, ...]
+) -> None:
     aio = aio_lab.on("lease+redis", AIO_POOL=named)
-    aio_lab.worker("-c", "3")
+    aio_lab.worker(*options, "-c", "3")
     assert aio.add.delay(1, 2).get(timeout=PATIENCE_S) == 3
     stats = aio.app.control.inspect(timeout=PATIENCE_S, limit=1).stats()
     assert [worker["pool"]["implementation"] for worker in stats.values()] == [POOL]
