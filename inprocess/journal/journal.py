@@ -155,7 +155,10 @@ class Journal:
         runner, writer = self._runner, self._writer
         if runner is not None:
             await runner.stop()
-        while writer is not None and not writer.join(0.0):  # noqa: ASYNC110 - a thread sets no Event
+        deadline = time.monotonic() + CLOSE_S
+        while writer is not None and not writer.join(0.0):
+            if time.monotonic() > deadline:
+                break
             await asyncio.sleep(ENDING_LOOK_S)
         self.close()
 

@@ -30,7 +30,7 @@ from inprocess.journal.model.errors import JournalError
 from inprocess.journal.model.job import MAX_KILLS, SECOND, NewJob, Row, now_us
 from inprocess.journal.running_job import DONE, RunningJob
 from inprocess.journal.task import DurableTask
-from inprocess.journal.writer import Writer
+from inprocess.journal.writer import WAIT_S, Writer
 from inprocess.supervision.core import telemetry
 from inprocess.supervision.core.clock import Clock, Timer, settle
 from inprocess.supervision.core.errors import Refused, StartError
@@ -50,6 +50,8 @@ BEAT_S: Final = 1.0
 UPKEEP_S: Final = 30.0
 #: Seconds for which a due job whose function nobody knows waits before it is parked.
 UNKNOWN_S: Final = 60.0
+#: Seconds that the end waits, after the last job, for a database that takes no writes.
+END_S: Final = WAIT_S
 #: Seconds between two prunings, and rows that one transaction deletes at most.
 PRUNE_S: Final = 60.0
 PRUNED: Final = 500
@@ -210,7 +212,7 @@ class Runner(BaseProcess):
         """Handle the end of the jobs' supervisor."""
         if not self._is_stopping:
             self._crash(JournalError(f"{self.name}: the supervisor of its jobs has ended"))
-        self._is_closed = True
+        self._jobs_have_ended()
         self._wake()
 
     # For its journal.
@@ -541,13 +543,28 @@ class Runner(BaseProcess):
         self._is_stopping = True
         for timer in self._timers.values():
             timer.cancel()
+        self._timers.clear()
         if self.tasks.exit is not None:
-            self._is_closed = True
+            self._jobs_have_ended()
         elif brutally:
             self.tasks.kill()
         else:
             self.tasks.shutdown()
         self._wake()
+
+    def _jobs_have_ended(self) -> None:
+        self._is_closed = True
+        if self.exit is None and "end" not in self._timers:
+            self._timers["end"] = self.scheduler.call_later(END_S, self._abandon)
+
+    def _abandon(self) -> None:
+        """End without the last writes, as a kill would: others run again the jobs that they were about."""
+        log.error(
+            "%s ends after %g s in which its database took no writes: jobs that it could not mark run again",
+            self.name, END_S,
+        )  # fmt: skip
+        self.forsake()
+        self._close(SHUTDOWN)
 
     def _leave_when_written(self) -> None:
         """End, once all children have ended and all is written."""

@@ -31,6 +31,7 @@ from inprocess.journal import (
 from inprocess.journal import (
     journal as journal_module,
 )
+from inprocess.journal import runner as runner_module
 from inprocess.journal import task as registry
 from inprocess.journal.model import job
 from inprocess.journal.model.arguments import dumps, loads
@@ -40,7 +41,7 @@ from inprocess.journal.runner import Runner
 from inprocess.journal.sets import job_of
 from inprocess.journal.stores.sqlite import database_file, schema
 from inprocess.journal.stores.sqlite.holder_locks import holder_locks
-from tests.inprocess.journal.conftest import run, until
+from tests.inprocess.journal.conftest import PATIENCE_S, run, until
 from tests.inprocess.programs import run_program
 
 MakeJournal = Callable[..., Journal]
@@ -362,6 +363,35 @@ def test_what_is_locked_for_too_long_fails_an_enqueue_before_it_is_written(
             assert journal.waiting.size() == 0
 
     run(main())
+
+
+def test_a_database_that_stays_locked_does_not_keep_the_app_from_ending(
+    make_journal: MakeJournal, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runner_module, "END_S", 0.2)
+    monkeypatch.setattr(journal_module, "CLOSE_S", 0.2)
+    runs = []
+
+    @durable
+    async def waits() -> None:
+        runs.append(1)
+        if len(runs) == 1:
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        first = make_journal()
+        async with asyncio.timeout(PATIENCE_S):
+            await first.start().ready()
+            await waits.enqueue(journal=first)
+            await until(lambda: runs)
+            with locked(url):
+                await first.__aexit__()
+        async with make_journal() as second:
+            await until(lambda: second.done.size() == 1)
+
+    run(main())
+    assert len(runs) == 2
+    assert "ends after 0.2 s in which its database took no writes" in caplog.text
 
 
 ROW = job.Row(1, "x", "f", "q", 0, 4, None, b"[[]]", None, 0, 1, 0, 0, 0, None, None, 0, None)
