@@ -172,6 +172,9 @@ class Soak:
                 self.refused += 1
             self._stopped.wait(0.05)
         client.close()
+        # Celery has a backend per thread, and closes none.
+        backend: Any = self._app.backend
+        backend.client.connection_pool.disconnect()
 
     def _send(self, number: int) -> None:
         """Send a job, or one in CANVAS_EACH times a chain, a job with a link, a chord."""
