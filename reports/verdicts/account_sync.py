@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import QUEUES, TASK, Freshness
+from reports.data.evidence import JOURNALLED, QUEUES, TASK, Freshness
 from reports.data.run import Run
 from reports.verdicts.kinds import QUEUE_NOTES, Choice, Gap, Number, SideMark, Verdict, in_order, measured
 
@@ -30,10 +30,11 @@ def judge(run: Run) -> Verdict:
     """The verdict on the periodic sync."""
     found = evidence.freshness(run.table("drift"))
     task = freshest(found, TASK)
+    journalled = freshest(found, JOURNALLED)
     queues = [best for side in QUEUES if (best := freshest(found, side)) is not None]
     queue = queues[0] if queues else None
     choice = choose(task, queue)
-    shown = [item for item in (task, *queues) if item is not None]
+    shown = [item for item in (task, journalled, *queues) if item is not None]
     queue_side = queue.side if queue else QUEUES[0]
     condition = _CONDITIONS.get(choice, "")
     marked = marks(shown, f"interval {INTERVAL_S} s")
@@ -44,7 +45,7 @@ def judge(run: Run) -> Verdict:
         condition=condition,
         sentence=_sentence(choice, condition, task, queue),
         question="How old may the balance be that a reader sees?",
-        numbers=measured(_age(task), *map(_age, queues)),
+        numbers=measured(_age(task), _age(journalled), *map(_age, queues)),
         beside=measured(_drift(found)),
         queue_note=QUEUE_NOTES.get(queue_side, "") if choice == "queue" else "",
         marks=marked,

@@ -300,6 +300,19 @@ def test_the_age_of_the_balance_decides_the_sync_either_way(
     assert judged(bare, "account_sync").choice == choice
 
 
+def test_a_journalled_task_that_was_measured_stands_beside_the_others_of_the_sync(bare: Path) -> None:
+    ages = {TASK: 1030, JOURNAL: 1032, QUEUE: 1040}
+    plant(bare, "drift", [{"side": side, "policy": "p", "age_p99_ms": age} for side, age in ages.items()])
+    verdict = judged(bare, "account_sync")
+    assert verdict.choice == "no queue"
+    assert [(mark.side, mark.state) for mark in verdict.marks] == [
+        (TASK, "held"), (JOURNAL, "held"), (QUEUE, "held"),
+    ]  # fmt: skip
+    assert [number.label.partition(",")[0] for number in verdict.numbers] == [
+        "in-process", "in-process", "hardened Celery",
+    ]  # fmt: skip
+
+
 def test_the_freshest_policy_speaks_for_the_task_and_the_strongest_drift_is_told(bare: Path) -> None:
     plant(
         bare,
