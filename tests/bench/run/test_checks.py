@@ -24,10 +24,13 @@ Start = Callable[..., str]
 @contextmanager
 def served(folder: Path, *options: str) -> Iterator[str]:
     """A server with these options; yields its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", *options]
+    with socket.socket() as first, socket.socket() as second:
+        for probe in (first, second):
+            probe.bind(("127.0.0.1", 0))
+        port, bus = (probe.getsockname()[1] for probe in (first, second))
+    # By default the cluster's own port is 10,000 higher, and there may be none.
+    ports = ["--port", str(port), "--cluster-port", str(bus)]
+    command = [server_binary(), *ports, "--bind", "127.0.0.1", "--save", "", *options]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
         try:
             _await(port)

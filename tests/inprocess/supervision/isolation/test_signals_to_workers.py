@@ -13,6 +13,7 @@ PROGRAM = """
     import asyncio, os, signal, sys, threading, time
     import inprocess
     from inprocess import Child, TaskSupervisor
+    from inprocess.supervision.isolation.worker_process import WorkerProcess
 
     HOW = sys.argv[1:]
     if "no pidfd" in HOW:
@@ -33,13 +34,26 @@ PROGRAM = """
 
     kill, os.kill, os.killpg = os.kill, watched(os.kill), watched(os.killpg)
 
+    # Between the look at a number and the signal to it nobody reaps here: no program can close that moment.
+    between = threading.Lock()
+
+    def alone(method):
+        def run(self):
+            with between:
+                return method(self)
+        return run
+
+    WorkerProcess._kill_group = alone(WorkerProcess._kill_group)
+    WorkerProcess.terminate = alone(WorkerProcess.terminate)
+
     def reap():
         "Another part of the app that waits for any child, as some do."
         while reaping:
-            try:
-                os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                pass
+            with between:
+                try:
+                    os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    pass
             time.sleep(0.001)
 
     reaping = ["another reaps"] if "another reaps" in HOW else []
