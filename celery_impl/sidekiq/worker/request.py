@@ -5,6 +5,9 @@ the dead set; a job whose process was lost goes back to the queue, until it has 
 ends because its worker was told to stop was not killed by its job: systemd and others send TERM to all
 processes of a service.
 
+Celery 5.7 acknowledges a job whose process was lost after it had stored its result. The part of a chord is
+counted only then, and the last one sends the callback: such a part runs again where a lost job does.
+
 Celery acknowledges a job by its event loop, which stands still while the worker connects again. A job that
 ends meanwhile in a thread of the worker is told to its lease at once, or it would be given back as one that
 nobody runs.
@@ -84,6 +87,13 @@ class SidekiqRequest(Request):
         elif goes_back:  # Celery before 5.6 drops it
             self.reject(requeue=True)
         return super().on_failure(exc_info, *args, **kwargs)
+
+    def _success_was_stored(self) -> Any:
+        """As Celery's, but a part of a chord that may not have been counted yet is not done."""
+        task: Any = self.task
+        if self.chord and task.acks_late and task.reject_on_worker_lost:
+            return False
+        return super()._success_was_stored()  # type: ignore[misc] # Celery 5.7's, pinned by a test
 
     def _goes_back_at_timeout(self) -> bool:
         task: Any = self.task  # Celery 5.7 has an option for time-outs alone

@@ -1,4 +1,4 @@
-"""A chord whose last part died before it sent the callback."""
+"""A chord one of whose parts died before it was counted, or before it sent the callback."""
 
 from __future__ import annotations
 
@@ -29,4 +29,27 @@ def test_a_claim_that_a_dead_process_left_does_not_keep_the_callback_back(lab: A
     lab.worker("--concurrency", "1")
 
     lab.eventually(lambda: lab.runs("done", "after"))
+    soaked.app.close()
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param("on_chord_part_return", id="before the count"),
+        pytest.param("_chord_publish_claim_expires", id="with the claim"),
+    ],
+)
+def test_the_callback_comes_though_a_part_died_when_its_result_was_stored(lab: Any, method: str) -> None:
+    env = {"REDIS_URL": f"lease+{lab.broker.url}", "QUEUE_OR_TASK_PROFILE": "hardened"}
+    lab.app = "chord_dying_app"
+    lab.env |= {**env, LOG: str(lab.folder / "runs"), "CHORD_DIES_IN": method}
+    soaked = build(env)
+    chord([soaked.part.si(name, 0.0) for name in ("left", "right")])(soaked.job.si("after", 0.0))
+
+    lab.worker("--concurrency", "1")
+
+    lab.eventually(lambda: lab.runs("done", "after"))
+    assert (lab.folder / "died").exists()
+    assert sorted(len(lab.runs("done", name)) for name in ("left", "right", "after")) == [1, 1, 2]
     soaked.app.close()
