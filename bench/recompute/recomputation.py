@@ -279,9 +279,10 @@ class Recomputation:
         pairs |= {(one["late"], one["accepted"]) for one in sums}
         ages = {(rounded(median(values), 4),) for values in self.ages.values()}
         costs = [
-            median([value for blocks in rounds.values() for value in blocks])
+            median(counted)
             for metric in ("caller", "response")
             for rounds in self.values[scenario, metric, "0.5"].values()
+            if (counted := [value for blocks in rounds.values() for value in blocks])
         ]
         ratios = [one["ratio"] for one in self.ratios if one["ratio"] > 0]
         expected = (
