@@ -14,7 +14,7 @@ app.conf.update(task_acks_late=True, broker_transport_options={"lease": True}, w
 Sidekiq(app)
 
 
-@app.task(name="work", ignore_result=True)
+@app.task(name="work", shared=False, ignore_result=True)
 def work(job: str) -> None:
     line = f"done {job} {os.getpid()} {time.monotonic()}\n"
     with open(os.environ["SAMPLE_LOG"], "a", encoding="utf-8", buffering=1) as log:  # noqa: PTH123 - O_APPEND

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from celery import Celery, signals
 from celery.exceptions import SoftTimeLimitExceeded
 
 app: Any = Celery("aio_app", broker=os.environ["AIO_BROKER"], backend=os.environ["AIO_RESULTS"])
+app.task = partial(app.task, shared=False)  # the tests' process makes it again and again, beside other apps
 app.conf.update(
     task_acks_late=True,
     worker_prefetch_multiplier=int(os.environ.get("AIO_MULTIPLIER", "4")),
