@@ -35,7 +35,7 @@ class TracerRun:
     """One run of the tracer for a coroutine task. Await it once."""
 
     def __init__(self) -> None:
-        self._is_late = False
+        self._soft_limit = SoftLimit()
         self._task: asyncio.Task[Any] | None = None
 
     async def run(self, tracer: Callable[[], Any]) -> Any:
@@ -46,7 +46,7 @@ class TracerRun:
         yielded = inside.switch()
         while not inside.dead:
             try:
-                value = await CoroutineDriver(yielded, self._replace_error)
+                value = await CoroutineDriver(yielded, self._soft_limit.replace_error)
             except BaseException:  # noqa: BLE001 - the tracer's to deal with, whatever it is
                 inside.awaits_coroutine = False
                 yielded = inside.throw(*sys.exc_info())
@@ -58,17 +58,32 @@ class TracerRun:
     def interrupt(self) -> None:
         """Raise SoftTimeLimitExceeded where the coroutine waits. Loop's thread only."""
         if self._task is not None:
-            self._is_late = True
-            self._task.cancel()
+            self._soft_limit.reach(self._task)
 
-    def _replace_error(self, error: BaseException) -> BaseException:
+
+class SoftLimit:
+    """Cancels a task at its soft time limit, and makes SoftTimeLimitExceeded of that cancellation."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[Any] | None = None
+
+    def reach(self, task: asyncio.Task[Any]) -> None:
+        """Cancel the task: its limit is over. Loop's thread only."""
+        self._task = task
+        task.cancel()
+
+    def forget(self) -> None:
+        """Let a cancellation that has not arrived be one: the task is to end."""
+        self._task = None
+
+    def replace_error(self, error: BaseException) -> BaseException:
         """Return the error that the coroutine gets instead of one that is thrown into it."""
-        if self._is_late and isinstance(error, asyncio.CancelledError):
-            self._is_late = False
-            if self._task is not None:
-                self._task.uncancel()
-            return SoftTimeLimitExceeded()
-        return error
+        task = self._task
+        if task is None or not isinstance(error, asyncio.CancelledError):
+            return error
+        self._task = None
+        task.uncancel()
+        return SoftTimeLimitExceeded()
 
 
 class CoroutineDriver:

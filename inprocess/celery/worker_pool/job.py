@@ -28,7 +28,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from greenlet import GreenletExit  # type: ignore[import-untyped]  # as it says
 
 from inprocess.celery.celery_internals.request_identity import begin_coroutine_task
-from inprocess.celery.worker.greenlet_bridge import CoroutineDriver, TracerGreenlet
+from inprocess.celery.worker.greenlet_bridge import CoroutineDriver, SoftLimit, TracerGreenlet
 from inprocess.celery.worker.job import END_S, lost
 from inprocess.celery.worker.thread_interrupt import Interruptible, Stopped
 from inprocess.celery.worker_pool.loop_thread import LoopThread
@@ -65,7 +65,7 @@ class PoolJob:
         #: Its slot has been given back.
         self._has_left = False
         self._has_limits = False
-        self._is_late = False
+        self._soft = SoftLimit()
         self._task: asyncio.Task[Any] | None = None
         self._interruptible = Interruptible()
         self._timers: list[asyncio.TimerHandle] = []
@@ -194,21 +194,12 @@ class PoolJob:
 
     async def _drive(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
-            value = await CoroutineDriver(coroutine, self._replace_error)
+            value = await CoroutineDriver(coroutine, self._soft.replace_error)
         except BaseException as error:  # noqa: BLE001 - the tracer's to deal with, whatever it is
             step = partial(self._resume, error, failed=True)
         else:
             step = partial(self._resume, value, failed=False)
         self._pool.threads.on_worker(step)
-
-    def _replace_error(self, error: BaseException) -> BaseException:
-        """Return the error that the coroutine gets instead of one that is thrown into it."""
-        if self._is_late and isinstance(error, asyncio.CancelledError):
-            self._is_late = False
-            if self._task is not None:
-                self._task.uncancel()
-            return SoftTimeLimitExceeded()
-        return error
 
     def _arm(self, soft: float | None, hard: float | None) -> None:
         if self._is_over:
@@ -226,8 +217,7 @@ class PoolJob:
             return
         self._pool.threads.on_worker(partial(self._report_soft_limit, seconds))
         if self._task is not None:
-            self._is_late = True
-            self._task.cancel()
+            self._soft.reach(self._task)
         else:
             self._interruptible.interrupt(SoftTimeLimitExceeded)
 
@@ -241,7 +231,7 @@ class PoolJob:
         """Cancel the run, and abandon it in END_S."""
         self._disarm()
         if self._task is not None:
-            self._is_late = False
+            self._soft.forget()
             self._task.cancel()
         else:
             self._interruptible.interrupt(Stopped)
