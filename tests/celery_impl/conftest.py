@@ -26,6 +26,18 @@ ROOT = HERE.parent.parent
 PATIENCE_S = 60.0
 
 
+def stop_results(app: Any) -> None:
+    """End the app's subscription to results in Redis, which a result otherwise ends when it is collected.
+
+    One that is collected together with its app subscribes anew for that, on a connection whose finalizer has
+    run: the socket stays open, and the warning fails the test of that moment (seen with redis-py 4).
+    """
+    consumer = getattr(app.backend, "result_consumer", None)
+    if getattr(consumer, "_pubsub", None) is not None:
+        consumer.stop()
+        consumer._pubsub = None
+
+
 class Worker:
     """One real `celery worker` in a process group of its own, killed with its test."""
 
@@ -124,6 +136,7 @@ class Lab:
         }
         self._monkeypatch = monkeypatch
         self._workers: list[Worker] = []
+        self._apps: list[Any] = []
 
     def sample(self, profile: str = "hardened", **env: str) -> Any:
         """The sample app's module, made anew for the profile; workers started later use it too."""
@@ -135,6 +148,7 @@ class Lab:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        self._apps.append(module.app)
         return module
 
     def worker(self, *arguments: str) -> Worker:
@@ -194,6 +208,8 @@ class Lab:
     def close(self) -> None:
         for worker in self._workers:
             worker.kill()
+        for app in self._apps:
+            stop_results(app)
         self.redis.close()
 
     def _outputs(self) -> str:
