@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 import redis
+from celery._state import _get_active_apps
+from celery.backends.redis import RedisBackend
 from kombu import pools
 
 from bench.world.broker import Broker, BrokerError, server_binary
 from celery_impl.sidekiq import Sets
+from celery_impl.sidekiq.redis import store
 from scenarios.ledger import whole_lines
 from tests.celery_impl.rabbit import _node, _rabbitmq_at_hand, rabbit_lab, rabbitmq  # noqa: F401 - fixtures
 from tests.fork_server import CELERY, ForkServer, Program
@@ -26,16 +29,24 @@ ROOT = HERE.parent.parent
 PATIENCE_S = 60.0
 
 
-def stop_results(app: Any) -> None:
-    """End the app's subscription to results in Redis, which a result otherwise ends when it is collected.
+def close_connections(app: Any) -> None:
+    """Close what the app has opened in this process; it opens it again where it is used again.
 
-    One that is collected together with its app subscribes anew for that, on a connection whose finalizer has
-    run: the socket stays open, and the warning fails the test of that moment (seen with redis-py 4).
+    The garbage collector closes what is left in no certain order: a socket that goes before its connection
+    warns that it was open, and fails the test of that moment. So does one that it opens: a result that is
+    collected with its app unsubscribes, over a connection whose finalizer has run.
     """
-    consumer = getattr(app.backend, "result_consumer", None)
-    if getattr(consumer, "_pubsub", None) is not None:
-        consumer.stop()
-        consumer._pubsub = None
+    fast = vars(vars(app).get("amqp", app)).get("sidekiq_fast_enqueue")
+    if fast is not None:
+        fast._connection.release()
+        fast._begin()
+    if app in store._stores:
+        store._stores.pop(app).close()
+    backend = getattr(app, "_backend_cache", None) or getattr(app._local, "backend", None)
+    if isinstance(backend, RedisBackend) and "client" in vars(backend):
+        backend.result_consumer.stop()
+        backend.result_consumer._pubsub = None
+        backend.client.connection_pool.disconnect()
 
 
 class Worker:
@@ -136,7 +147,7 @@ class Lab:
         }
         self._monkeypatch = monkeypatch
         self._workers: list[Worker] = []
-        self._apps: list[Any] = []
+        self._samples: list[Any] = []  # held, so that none is collected within a test
 
     def sample(self, profile: str = "hardened", **env: str) -> Any:
         """The sample app's module, made anew for the profile; workers started later use it too."""
@@ -148,7 +159,7 @@ class Lab:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        self._apps.append(module.app)
+        self._samples.append(module)
         return module
 
     def worker(self, *arguments: str) -> Worker:
@@ -208,8 +219,6 @@ class Lab:
     def close(self) -> None:
         for worker in self._workers:
             worker.kill()
-        for app in self._apps:
-            stop_results(app)
         self.redis.close()
 
     def _outputs(self) -> str:
@@ -234,7 +243,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory, _broker_at_hand: None) -> 
 
 
 @pytest.fixture
-def broker(_server: Broker) -> Broker:
+def broker(_server: Broker) -> Iterator[Broker]:
     """The session's broker, running and empty whatever the test before did to it."""
     try:
         _server.resume()
@@ -243,8 +252,10 @@ def broker(_server: Broker) -> Broker:
     with redis.Redis.from_url(_server.url) as client:
         client.flushall()
         client.script_flush()
-    pools.reset()  # they are the process's: connections that the broker may have closed in the test before
-    return _server
+    yield _server
+    pools.reset()  # they are the process's: connections that the broker may have closed in this test
+    for app in tuple(_get_active_apps()):
+        close_connections(app)
 
 
 @pytest.fixture(scope="session")

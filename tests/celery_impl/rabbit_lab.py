@@ -28,7 +28,7 @@ class RabbitLab(Lab):
         }
         self._monkeypatch = monkeypatch
         self._workers: list[Worker] = []
-        self._apps: list[Any] = []
+        self._samples: list[Any] = []
 
     def close(self) -> None:
         """End the workers; the node stays."""

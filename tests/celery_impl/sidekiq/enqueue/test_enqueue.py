@@ -23,7 +23,6 @@ from kombu.exceptions import OperationalError
 from celery_impl import profiles
 from celery_impl.sidekiq import Sidekiq
 from celery_impl.sidekiq.redis.deadline import left_s, within
-from tests.celery_impl.conftest import stop_results
 
 #: Seconds that the constants of the hardened profile allow an enqueue, all told.
 BOUND_S = profiles.POOL_TIMEOUT_S + profiles.CONNECT_TIMEOUT_S + profiles.SOCKET_TIMEOUT_S
@@ -199,7 +198,6 @@ def test_a_silent_broker_that_keeps_the_results_too_does_not_hold_the_caller(lab
         with pytest.raises(OperationalError):
             task.delay()
     lab.broker.resume()
-    stop_results(app)
 
 
 @TRANSPORTS
