@@ -110,11 +110,11 @@ class JobSet:
         return self._act("retry", jobs)
 
     def kill(self, *jobs: Job) -> int:
-        """Make these jobs dead; return how many were in the set. Raise JournalError for those that run or move."""
+        """Make these jobs dead; return how many were in the set. Not for the running set."""
         return self._act("kill", jobs)
 
     def delete(self, *jobs: Job) -> int:
-        """Delete these for good; return how many were in the set. Raise JournalError for those that run or move."""
+        """Delete these for good; return how many were in the set. Not for the running set."""
         return self._act("delete", jobs)
 
     def retry_all(self) -> int:

@@ -284,7 +284,7 @@ class ReadResult(Operation[Result | None]):
 
 @dataclass(slots=True)
 class WriteResult(Operation[bool]):
-    """Write a value, which expires at `expires`; with `only_new` unless one is there. Return whether it was."""
+    """Write a value, which expires at `expires`, with `only_new` unless one is there; return whether."""
 
     key: str
     result: Result
