@@ -11,8 +11,8 @@ from reports.data.run import Run
 from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
-#: What the figures of this run say for a choice; `open` if they do not decide. `journal`: a journalled task is
-#: enough, and a task in memory is not. `no-journal`: that it is not a journalled task.
+#: What the figures of this run say for a choice; `open` if they do not decide. `journal`: a journalled task
+#: is enough, and one in memory is not. `no-journal`: that it is not a journalled task.
 Points = Literal["queue", "journal", "task", "either", "lease", "neither", "no-journal", "open"]
 
 

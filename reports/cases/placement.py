@@ -1,4 +1,4 @@
-"""Questions that separate a journalled task from a queue: one machine or many, and the load on the database."""
+"""Questions that separate a journalled task from a queue: one machine or many, load on the database."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ def machines(run: Run) -> tuple[Question, ...]:
                     label="yes",
                     short="jobs must run on other machines",
                     points="queue",
-                    implies="A task runs in the app's own process, journalled or not. A journal in SQLite is a file, "
-                    "which the processes of one machine share; a queue's workers may run anywhere. By how they are "
-                    "built, not by a figure: each side of this run had one machine.",
+                    implies="A task runs in the app's own process, journalled or not. A journal in SQLite is "
+                    "a file, which the processes of one machine share; a queue's workers may run anywhere. By "
+                    "how they are built, not by a figure: each side of this run had one machine.",
                 ),
                 Choice(
                     key="no",
                     label="no, the app's will do",
                     short="the app's machine will do",
                     points="either",
-                    implies="Several processes of the app on one machine share a journal; nothing here asks for a queue.",
+                    implies="Several processes of the app on one machine share a journal; nothing here "
+                    "asks for a queue.",
                 ),
             ),
         ),
@@ -59,8 +60,8 @@ def database(run: Run) -> tuple[Question, ...]:
                     label="yes",
                     short="its database takes the writes",
                     points="either",
-                    implies="A journalled task stays possible. Its price is paid by whoever hands the job over, and by "
-                    "everybody else who writes to that database.",
+                    implies="A journalled task stays possible. Its price is paid by whoever hands the job "
+                    "over, and by everybody else who writes to that database.",
                     evidence=_price(run),
                 ),
                 Choice(
@@ -68,8 +69,8 @@ def database(run: Run) -> tuple[Question, ...]:
                     label="no",
                     short="no database takes its writes",
                     points="no-journal",
-                    implies="A journal is rows of the app's database: what must survive then needs a queue with a "
-                    "broker of its own.",
+                    implies="A journal is rows of the app's database: what must survive then needs a "
+                    "queue, with a broker of its own.",
                 ),
             ),
         ),

@@ -30,8 +30,8 @@ def restart(run: Run) -> Question:
     points = weigh(_state(task, KILLED), kept, _state(journal, KILLED))
     because = {
         "queue": "What waits in the app's memory ended with the app here; the queue kept every accepted job.",
-        "journal": "What waits in the app's memory ended with the app here; a journalled task kept every accepted "
-        f"job, since each is a row of the app's database{_AND_THE_QUEUE.get(kept, '')}.",
+        "journal": "What waits in the app's memory ended with the app here; a journalled task kept every "
+        f"accepted job, since each is a row of the app's database{_AND_THE_QUEUE.get(kept, '')}.",
         "task": "The app's side lost nothing here, the queue did.",
         "either": "Neither side lost an accepted job here.",
         "neither": "Both sides lost accepted jobs when the app ended.",
@@ -57,7 +57,8 @@ def restart(run: Run) -> Question:
                 label="no, losing one is acceptable",
                 short="losing one is acceptable",
                 points="either",
-                implies="The strongest reason for a queue or a journal falls away: what decides is cost and response.",
+                implies="The strongest reason for a queue or a journal falls away: what decides is cost and "
+                "response.",
                 scenario=MAIL,
             ),
         ),
@@ -156,8 +157,9 @@ def retries(run: Run) -> Question:
     kept = _state(queue, KILLED)
     points = weigh(_state(task, KILLED), kept, _state(journal, KILLED))
     because = {
-        "journal": "A retry that waits in the app's memory ends with the app, and within hours apps are deployed; "
-        f"a journalled task's retry is a row with its time, and kept{_AND_THE_QUEUE.get(kept, '')}.",
+        "journal": "A retry that waits in the app's memory ends with the app, and within hours apps are "
+        "deployed; a journalled task's retry is a row with its time, and "
+        f"kept{_AND_THE_QUEUE.get(kept, '')}.",
         "queue": "A retry that waits in the app's memory ends with the app, and within hours apps are "
         "deployed; the queue kept what waited.",
         "task": "What waited in the app was kept here, what waited in the queue was not.",

@@ -7,6 +7,6 @@ from inprocess.journalled import account_setup
 
 _old = account_setup.create_contact
 del task._tasks[_old.name]  # noqa: SLF001 - a deploy would not have it, and nothing takes a task back
-account_setup.create_contact = durable(  # type: ignore[misc]  # the module reads it at each call
+account_setup.create_contact = durable(  # the module reads it at each call
     name="account_setup.create_crm_contact", retry=_old.retry, max_attempts=_old.max_attempts
 )(_old.function)

@@ -221,7 +221,8 @@ def test_a_side_without_a_counted_block_has_no_cost_on_the_first_screen(run: Pat
         for metric in ("caller", "response")
         for side in ("celery-hardened", "inline")
     ]
-    told = {"scenario": SCENARIO, "sentence": "in-process lost 2 of 2 exposed jobs", "marks": []}
+    sentence = "in-process lost 2 of 2 exposed jobs"
+    told: dict[str, Any] = {"scenario": SCENARIO, "sentence": sentence, "marks": []}
     summary: dict[str, Any] = {"figures": medians, "faults": [], "verdicts": [told]}
     (run / "summary.json").write_text(json.dumps(summary))
     assert recomputed(run).disagreements == []

@@ -134,7 +134,7 @@ def test_an_unknown_side_leaves_a_promise_open(task: State | None, queue: State 
 )
 @pytest.mark.parametrize("journal", [0, None])
 def test_what_helps_two_schedules_is_a_lease_and_not_a_queue(
-    run: Path, task: int | None, stock: int | None, hardened: int | None, points: str, journal: int | None
+    run: Path, task: int | None, stock: int | None, hardened: int | None, points: str, *, journal: int | None
 ) -> None:
     rows = [
         strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)

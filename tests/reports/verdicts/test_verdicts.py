@@ -456,7 +456,8 @@ def test_the_mails_card_has_the_journalled_task_with_its_price_and_what_it_kept(
     assert any("in-process, journalled over in-process" in number.label for number in verdict.beside)
     assert "in-process, journalled lost 0 of 50" in verdict.flips[0]
     assert verdict.flips[0].endswith(
-        "A journalled task is the lightest that kept each, and costs the caller 3.00 ms more than one in memory."
+        "A journalled task is the lightest that kept each, and costs the caller 3.00 ms more than one in "
+        "memory."
     )
 
 
