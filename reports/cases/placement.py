@@ -30,8 +30,8 @@ def machines(run: Run) -> tuple[Question, ...]:
                     short="jobs must run on other machines",
                     points="queue",
                     implies="A task runs in the app's own process, journalled or not. A journal in SQLite is "
-                    "a file, which the processes of one machine share; a queue's workers may run anywhere. By "
-                    "how they are built, not by a figure: each side of this run had one machine.",
+                    "a file, which the processes of one machine share; a queue's workers may run anywhere. "
+                    "By how they are built, not by a figure: each side of this run had one machine.",
                 ),
                 Choice(
                     key="no",
