@@ -215,6 +215,24 @@ def test_a_number_of_the_first_screen_that_no_event_bears_out_is_found(run: Path
     ]
 
 
+def test_a_side_without_a_counted_block_has_no_cost_on_the_first_screen(run: Path) -> None:
+    medians = [
+        {"key": f"{metric}_p50", "scenario": SCENARIO, "side": side, "policy": "", "value": None, "n": 0}
+        for metric in ("caller", "response")
+        for side in ("celery-hardened", "inline")
+    ]
+    sentence = "in-process lost 2 of 2 exposed jobs"
+    told: dict[str, Any] = {"scenario": SCENARIO, "sentence": sentence, "marks": []}
+    summary: dict[str, Any] = {"figures": medians, "faults": [], "verdicts": [told]}
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert recomputed(run).disagreements == []
+    told["marks"] = [{"text": "median response 4321 ms"}]
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert recomputed(run).disagreements == [
+        "first screen, account_setup: 'response 4321 ms' is no figure recomputed"
+    ]
+
+
 def test_a_run_without_its_events_says_what_is_not_computed(run: Path) -> None:
     for path in run.glob("events-*.jsonl"):
         path.unlink()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from inprocess.journal import Journal, task
+from inprocess.journal import DurableTask, Journal, task
 
 #: Seconds that anything awaited may take.
 PATIENCE_S = 30.0
@@ -58,3 +58,16 @@ def run(work: Awaitable[object]) -> None:
         await work
 
     asyncio.run(here())
+
+
+def run_one(
+    make_journal: Callable[..., Journal], task: DurableTask[Any, Any], *args: object, into: str = "done"
+) -> None:
+    """Enqueue one job in a journal that runs, and wait until it is in this set."""
+
+    async def main() -> None:
+        async with make_journal() as journal:
+            await task.enqueue(*args, journal=journal)
+            await until(getattr(journal, into).size)
+
+    run(main())
