@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import redis
-from celery._state import _get_active_apps
+from celery._state import _get_active_apps  # type: ignore[attr-defined]  # private
 from celery.backends.redis import RedisBackend
 from kombu import pools
 
@@ -42,10 +42,11 @@ def close_connections(app: Any) -> None:
         fast._begin()
     if app in store._stores:
         store._stores.pop(app).close()
-    backend = getattr(app, "_backend_cache", None) or getattr(app._local, "backend", None)
+    backend: Any = getattr(app, "_backend_cache", None) or getattr(app._local, "backend", None)
     if isinstance(backend, RedisBackend) and "client" in vars(backend):
-        backend.result_consumer.stop()
-        backend.result_consumer._pubsub = None
+        results: Any = vars(backend)["result_consumer"]
+        results.stop()
+        results._pubsub = None
         backend.client.connection_pool.disconnect()
 
 
