@@ -2,11 +2,15 @@
 
 A holder outlives its channel. Where a connection is lost, the jobs that run go on, stay held, and are
 acknowledged through the holder; all else is given back, as soon as the broker answers.
+
+An acknowledgement is sent at once, or it is noted and goes with the next fetch (`inbox`).
 """
 
 from __future__ import annotations
 
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -66,8 +70,12 @@ class Holder:
         self.retired = False
         self._acks = acks
         self._running = running
-        self._key = leases.held_key(self.id)
+        #: The key of what it holds.
+        self.key = leases.held_key(self.id)
+        #: What is acknowledged; what of that was not sent yet, and since when there is any.
         self._unconfirmed: set[int] = set()
+        self._noted: deque[int] = deque()
+        self._noted_since = 0.0
         self._to_give_back: dict[int, None] = {}  # in this order
 
     def tag(self, number: int) -> str:
@@ -83,15 +91,55 @@ class Holder:
         number = _number(tag)
         if number not in self._unconfirmed:
             self._unconfirmed.add(number)
-            self._acks.send(self._key, number)
+            self._acks.send(self.key, number)
 
-    def give_back(self, tag: str) -> None:
-        """Put the job in front of its queue, now or as soon as the broker answers."""
+    def note(self, tag: str) -> None:
+        """Acknowledge a job that is done, with the next command that goes to the broker anyway."""
         number = _number(tag)
+        if number not in self._unconfirmed:
+            self._unconfirmed.add(number)
+            if not self._noted:
+                self._noted_since = time.monotonic()
+            self._noted.append(number)
+
+    @property
+    def noted(self) -> int:
+        """How many acknowledgements are noted and not sent."""
+        return len(self._noted)
+
+    def noted_for_s(self) -> float:
+        """For how many seconds the oldest of them has been."""
+        return time.monotonic() - self._noted_since if self._noted else 0.0
+
+    def take_noted(self) -> tuple[int, ...]:
+        """Return the numbers that are noted; who takes them sends them, or leaves it to `confirm`."""
+        taken = []
+        while self._noted:
+            try:
+                taken.append(self._noted.popleft())
+            except IndexError:  # another thread has taken the last
+                break
+        return tuple(taken)
+
+    def send_noted(self) -> None:
+        """Send what is noted; it does not wait for the broker and does not raise its errors."""
+        if taken := self.take_noted():
+            self._acks.send(self.key, *taken)
+
+    def confirmed(self, numbers: Iterable[int]) -> None:
+        """Forget acknowledgements that the broker has answered."""
+        self._unconfirmed.difference_update(numbers)
+
+    def give_back(self, *tags: str, begun: bool = True) -> None:
+        """Put these jobs in front of their queues, now or as soon as the broker answers.
+
+        Unless they have `begun`, they go back as they came; where that must wait, as redelivered.
+        """
+        numbers = [_number(tag) for tag in tags]
         try:
-            self.leases.give_back(self.id, [number])
-        except AWAY:
-            self._to_give_back[number] = None
+            self.leases.give_back(self.id, numbers, begun=begun)
+        except (redis.RedisError, OSError):
+            self._to_give_back.update(dict.fromkeys(numbers))
 
     def recover(self) -> bool:
         """Give back all but what runs; return whether it still holds any."""
@@ -105,7 +153,7 @@ class Holder:
         # Others add meanwhile, and another thread may confirm the same: each removes what it has told itself.
         done, back = tuple(self._unconfirmed), list(self._to_give_back)
         self.leases.acknowledge(self.id, done)
-        self._unconfirmed.difference_update(done)
+        self.confirmed(done)
         if back:
             self.leases.give_back(self.id, back)
             for number in back:
