@@ -7,20 +7,23 @@ With `runs_jobs_in_turn` a read delivers more than one answer brought (`inbox`).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from queue import Empty
 from time import monotonic
 from typing import Any, Final
 
 import redis
+from kombu.serialization import registry  # type: ignore[attr-defined] # not in the stubs
 from kombu.transport import virtual
 from kombu.transport.redis import DEFAULT_PORT
 from kombu.utils.json import JSONEncoder, dumps
+from kombu.utils.json import loads as loads_typed
 
 from celery_impl.sidekiq.jobs import malformed
-from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
+from celery_impl.sidekiq.lease.fetch import BATCH, TYPED, Fetch, Job
 from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
 from celery_impl.sidekiq.lease.inbox import ACK_BATCH, TURN_S, Inbox
 from celery_impl.sidekiq.lease.lease_store import LEASE_S, LeaseStore
@@ -60,10 +63,29 @@ class QoS(virtual.QoS):
         """Nothing: `renewal` does it."""
 
 
+class Message(virtual.Message):
+    """A message; plain JSON in its body is decoded without kombu's way through its registry."""
+
+    accept: Any
+    body: Any
+
+    def _decode(self) -> Any:
+        if (
+            self.content_type in (self.accept or ())
+            and registry._decoders.get(self.content_type) is loads_typed  # noqa: SLF001 - pinned by a test
+            and self.content_encoding == "utf-8"
+            and TYPED not in self.body
+        ):
+            with suppress(ValueError):  # kombu's own error says more
+                return json.loads(self.body.decode())
+        return super()._decode()
+
+
 class Channel(transport.Channel):
     """Takes jobs under a lease, once it has a consumer that acknowledges."""
 
     QoS: Any = QoS
+    Message: Any = Message
     connection: Any
     lease_s = LEASE_S
     ack_batch = ACK_BATCH
@@ -206,8 +228,7 @@ class Channel(transport.Channel):
             return False
         self._in_poll = connection = self.client.connection
         self._brpop_sent_at = monotonic()
-        keys = [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
-        self._fetch.send(connection, queues, keys, room=self._room(), wait_s=wait)
+        self._fetch.send(connection, queues, self._in_order, room=self._room(), wait_s=wait)
         return True
 
     def _read(self) -> list[Job]:
@@ -269,9 +290,12 @@ class Channel(transport.Channel):
                 raise
             self.acknowledge(tag)
 
+    def _in_order(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The keys of these queues with their names, in the order to look: by priority, then as they come."""
+        return [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
+
     def _keys(self) -> list[str]:
-        """The keys of the queues that are consumed, in every priority."""
-        return [self._q_for_pri(queue, step) for step in self.priority_steps for queue in self._active_queues]
+        return [key for key, _ in self._in_order(self._active_queues)]
 
     def _bury(self, entry: bytes, error: Exception) -> None:
         key, item = _split(entry)

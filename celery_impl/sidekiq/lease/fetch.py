@@ -7,7 +7,7 @@
 3. One worker gets the signal and may die then, and not every sender sets it (stock Celery does not): so no
    worker waits for longer than the transport's `polling_interval`, by default 1 s.
 
-Acknowledgements that are noted go before either command, in the same packet, and are answered with it.
+Acknowledgements that are noted go before FETCH, in the same packet, and are answered with it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ from kombu.utils.json import loads as loads_typed
 
 from celery_impl.sidekiq.lease import scripts
 from celery_impl.sidekiq.lease.holder import Holder
-from celery_impl.sidekiq.lease.pipelined_commands import packed
+from celery_impl.sidekiq.lease.pipelined_commands import packed, packed_parts
 from celery_impl.sidekiq.redis.queue_signal import SEPARATOR, signal_key
 
 #: Jobs of one fetch where the window has no limit.
 BATCH: Final = 100
-#: What stands in a message with values of kombu's own types, which no plain JSON has.
-_TYPED: Final = b'"__type__"'
+#: Orders of the queues for which the command is kept.
+ORDERS: Final = 100
+#: What stands in JSON with values of kombu's own types, which the decoder of Python does not know.
+TYPED: Final = b'"__type__"'
 
 
 class Job(NamedTuple):
@@ -47,28 +49,52 @@ class Fetch:
         #: Whether the next command waits, or the last one has while its answer is not read.
         self.listens = False
         self._known = False
+        self._halves: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
         self._riding: tuple[int, ...] = ()
 
     def send(
         self,
         connection: Any,
         queues: Sequence[str],
-        keys: Sequence[tuple[str, str]],
+        keys: Callable[[Sequence[str]], Sequence[tuple[str, str]]],
         *,
         room: int,
         wait_s: float,
     ) -> None:
-        """Send the next command; `keys` are pairs of key and queue's name in the order to look."""
+        """Send the next command; `keys` returns pairs of key and queue's name in the order to look."""
         holder = self._holder
-        prefix = holder.leases.prefix
         if self.listens:
-            command = ("BZPOPMIN", *(signal_key(prefix + queue) for queue in queues), wait_s)
+            prefix = holder.leases.prefix
+            packet = packed([("BZPOPMIN", *(signal_key(prefix + queue) for queue in queues), wait_s)])
+            holder.send_noted()  # an answer to it would be read, and the wait's with it
         else:
-            call = ("EVALSHA", scripts.FETCH.sha) if self._known else ("EVAL", scripts.FETCH.text)
-            command = (*call, *holder.leases.fetch_arguments(holder.id, holder.next, room, keys))
-        self._riding = holder.take_noted()
-        acks = [("HDEL", holder.key, *self._riding)] if self._riding else []
-        connection.send_packed_command([packed([*acks, command])])
+            packet = self._packet(tuple(queues), keys, room)
+            self._riding = holder.take_noted()
+            if self._riding:
+                packet = packed([("HDEL", holder.key, *self._riding)]) + packet
+        connection.send_packed_command([packet])
+
+    def _packet(
+        self,
+        queues: tuple[str, ...],
+        keys: Callable[[Sequence[str]], Sequence[tuple[str, str]]],
+        room: int,
+    ) -> bytes:
+        """FETCH, in which only the next number and the room change from one to the next."""
+        holder = self._holder
+        if not self._known:
+            arguments = holder.leases.fetch_arguments(holder.id, holder.next, room, keys(queues))
+            return packed([("EVAL", scripts.FETCH.text, *arguments)])
+        if queues not in self._halves:
+            pairs = keys(queues)
+            command = ("EVALSHA", scripts.FETCH.sha, *holder.leases.fetch_arguments(holder.id, 0, 0, pairs))
+            names = len(pairs)
+            before = b"*%d\r\n%b" % (len(command), packed_parts(command[: -names - 2]))
+            if len(self._halves) >= ORDERS:
+                self._halves.clear()
+            self._halves[queues] = before, packed_parts(command[-names:])
+        before, after = self._halves[queues]
+        return before + packed_parts((holder.next, room)) + after
 
     def read(self, connection: Any) -> list[Job]:
         """Return the jobs in the answer to the last command; raise redis-py's errors."""
@@ -111,7 +137,7 @@ class Fetch:
     def _job(self, number: int, entry: bytes) -> Job | None:
         key, _, text = entry.partition(b"\n")
         try:
-            message = (loads_typed if _TYPED in text else json.loads)(text.decode())
+            message = (loads_typed if TYPED in text else json.loads)(text.decode())
             message["properties"]["delivery_tag"] = self._holder.tag(number)
             _ = message["headers"].get, message["properties"]["delivery_info"]["exchange"]
         except Exception as error:  # noqa: BLE001 - whatever stands in a queue, it must not stop the worker
