@@ -2,15 +2,20 @@
 
 Each is set up as its documentation advises where no job may be lost: Celery acknowledges late, taskiq has its
 stream (`RedisStreamBroker`) and a coroutine, dramatiq acknowledges after the run by itself. No results.
+Sidekiq has no acknowledgement: it loses what runs when it is killed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
+import uuid
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
+
+import redis
 
 #: Variables of a worker's process: which peer, its broker, and the file that takes each job's delay in s.
 PEER, URL, DELAYS = "YARDSTICK_PEER", "YARDSTICK_URL", "YARDSTICK_DELAYS"
@@ -78,6 +83,24 @@ def make_taskiq(url: str) -> Made:
         loop.close()
 
     return Made(made, lambda sent: loop.run_until_complete(job.kiq(sent)), close)
+
+
+def make_sidekiq(url: str) -> Made:
+    """What queues a job for Sidekiq, as its client does; the worker's app is `nothing.rb`."""
+    client = redis.Redis.from_url(url)
+
+    def send(sent: float) -> None:
+        now = time.time()
+        job = {
+            "class": "Nothing",
+            "args": [sent],
+            "queue": "default",
+            "retry": True,
+            "jid": uuid.uuid4().hex[:24],
+        }
+        client.lpush("queue:default", json.dumps({**job, "created_at": now, "enqueued_at": now}))
+
+    return Made(client, send, client.close)
 
 
 if URL in os.environ:

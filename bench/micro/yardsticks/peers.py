@@ -7,9 +7,12 @@ in one step, so that neither a worker's start nor the sending is timed.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -50,12 +53,15 @@ class Peer:
 
     def missing(self) -> str:
         """Why it cannot be measured here, and the line that helps; empty where it can."""
+        if self.kind == "sidekiq":
+            return "" if _has_sidekiq() else f"{self.name} is not installed: apt-get install ruby-sidekiq"
         module = {"dramatiq": "dramatiq", "taskiq": "taskiq_redis"}.get(self.kind, "celery")
         return "" if find_spec(module) else f"{self.name} is not installed: pip install -e '.[dev]'"
 
     def environment(self, url: str, delays: Path) -> Mapping[str, str]:
         """The variables of its worker."""
         own = {apps.PEER: self.kind, apps.URL: self.scheme + url, apps.DELAYS: str(delays)}
+        own["REDIS_URL"] = url  # Sidekiq's
         return {**os.environ, **own, "PYTHONPATH": f"{FOLDER.parent.parent.parent}:{FOLDER}"}
 
     def put_aside(self, client: redis.Redis) -> None:
@@ -84,10 +90,23 @@ class Peer:
         if self.kind == "taskiq":
             [group] = client.xinfo_groups(STREAM)
             return bool(group["pending"] == 0 and group["lag"] == 0)
-        if self.kind == "dramatiq":
+        if self.kind in ("dramatiq", "sidekiq"):  # of Sidekiq's, ten may still run
             return not client.exists(*self.keys)
         left = client.llen("celery") + client.hlen("unacked")
         return not left and not any(client.hlen(key) for key in client.scan_iter(f"{HELD}*"))
+
+
+@cache
+def _has_sidekiq() -> bool:
+    ruby = shutil.which("ruby")
+    look = ("-e", "require 'sidekiq'")
+    return ruby is not None and not subprocess.run([ruby, *look], capture_output=True, check=False).returncode
+
+
+def _sidekiq(first: str) -> tuple[str, ...]:
+    """The command of a worker that does this first; without a gem's script on PATH."""
+    text = f"require 'sidekiq/cli'; {first}; cli = Sidekiq::CLI.instance; cli.parse(ARGV); cli.run"
+    return ("ruby", "-e", text, "--", "-r", "./nothing.rb")
 
 
 def _celery(name: str, scheme: str, multiplier: int) -> Peer:
@@ -105,6 +124,14 @@ PEERS: Final = (
     _celery("stock", "", 10),
     Peer("dramatiq", "dramatiq", apps.make_dramatiq, (*_DRAMATIQ, "-v"), _DRAMATIQ, _MESSAGES),
     Peer("taskiq", "taskiq", apps.make_taskiq, (*_TASKIQ, "INFO"), (*_TASKIQ, "WARNING"), (STREAM,)),
+    Peer(
+        "sidekiq",
+        "sidekiq",
+        apps.make_sidekiq,
+        _sidekiq("Sidekiq.logger.level = Logger::INFO"),
+        _sidekiq("Sidekiq.logger.level = Logger::WARN"),
+        ("queue:default",),
+    ),
     _celery("ours, 1 held", "lease+", 1),
     _celery("ours, 10 held", "lease+", 10),
 )

@@ -127,7 +127,7 @@ def line(each: Running, peers: list[Running]) -> str:
     against = [
         f"{rate / median(other.rates):.2f} x {other.peer.name}"
         for other in peers
-        if other.peer.name in ("stock", "taskiq")
+        if other.peer.name in ("stock", "taskiq", "sidekiq")
     ]
     spread = f"{min(each.rates):.0f} to {max(each.rates):.0f}"
     cpu = f"{median(each.cpu_us):.0f} us of CPU each"

@@ -45,7 +45,7 @@ class SidekiqConsumer(Consumer):
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """As Celery's; a job of the pool solo is acknowledged without a turn of the event loop."""
         celerys: Any = super().create_task_handler(*args, **options)
-        channel = self.task_consumer.channel
+        channel = getattr(self.task_consumer, "channel", None)  # in-process there is none
         if not (isinstance(channel, Channel) and channel.runs_jobs_in_turn):
             return celerys
         strategies, callbacks = self.strategies, self.on_task_message

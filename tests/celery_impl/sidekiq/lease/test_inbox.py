@@ -53,14 +53,17 @@ def test_jobs_behind_a_long_one_go_to_an_idle_worker_as_they_came(lab: Any) -> N
     (lab.folder / "go-first").touch()
     lab.eventually(lambda: lab.runs("start", "long"))
     [held] = lab.redis.scan_iter("sidekiq:lease:held:*")
-    lab.eventually(lambda: lab.redis.hlen(held) == len(SHORT) + 1)  # the first does not wait for the long one
+    lab.eventually(  # the acknowledgement of the first does not wait for the long one
+        lambda: lab.redis.hlen(held) + lab.redis.llen("celery") == len(SHORT) + 2
+    )
 
     lab.worker("--pool", "solo", "--concurrency", "1", "--prefetch-multiplier", "1")
     (lab.folder / "go-more").touch()
     [(other, _)] = lab.eventually(lambda: lab.runs("start", SHORT[0]))
     assert other != pid
     waiting = [json.loads(text) for text in lab.redis.lrange("celery", 0, -1)]
-    assert [message.get("redelivered") for message in waiting] == [None] * (len(SHORT) - 1)
+    assert len(waiting) >= len(SHORT) - 1
+    assert {message.get("redelivered") for message in waiting} == {None}
     for job in (*SHORT, "long"):
         (lab.folder / f"go-{job}").touch()
 
