@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Protocol
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
 
 from inprocess.journal.model import operations as op
 from inprocess.journal.model.job import MAX_KILLS, NewJob, Row, State
-from inprocess.journal.stores.sqlite.store import SQLiteStore
+from inprocess.journal.model.store import Store
+from inprocess.journal.stores import make_store
+from tests.inprocess.journal.conftest import STORES, execute, new_url, the_server
 
 FUNCTIONS = ("known", "other")
 #: What the holders know: `other` is known to nobody.
@@ -39,32 +44,131 @@ class Modelled:
     ended: int | None = None
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """Holders come, die and leave; jobs are enqueued, claimed, finished and acted on, at times that go on."""
+class Database(Protocol):
+    """A database with a journal, and what its server and the kernel do."""
 
-    holders = Bundle("holders")
+    store: Store
+
+    def tell_time(self, now: int, /) -> None:
+        """Let the clock of the database show a time, if it has one."""
+
+    def renew(self) -> None:
+        """Renew the leases of this process, as its session does by itself, if it has one."""
+
+    def free(self, holder: int, /) -> None:
+        """Do what happens when the process of a holder has ended."""
+
+    def forsake(self, holder: int, /) -> None:
+        """Let a holder be dead though its process lives, and wait until that is done."""
+
+    def close(self) -> None:
+        """Delete it."""
+
+
+class SQLite:
+    """A file, whose locks the kernel frees at once."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="journal-")
-        url = f"sqlite:///{self._folder.name}/app.db"
-        self.store = SQLiteStore(url, app=None, durability="normal")
+        self._forsaken: list[int] = []
+        self.store: Any = make_store(f"sqlite:///{self._folder.name}/app.db", app=None, durability="normal")
         self.store.open(lambda: None)
-        self.now = 1_000_000
-        self.jobs: dict[int, Modelled] = {}
-        self.alive: set[int] = set()
-        self.ids = 0
-        self.ticks: dict[str, int] = {}
 
-    def teardown(self) -> None:
-        for holder in self.alive:
+    def tell_time(self, now: int) -> None:
+        """It has none."""
+
+    def renew(self) -> None:
+        """There are none."""
+
+    def free(self, holder: int) -> None:
+        self.store._holder_locks.release(holder)
+
+    def forsake(self, holder: int) -> None:
+        self.store.forsake(holder)
+        self._forsaken.append(holder)
+
+    def close(self) -> None:
+        for holder in self._forsaken:
             self.store._holder_locks.release(holder)
         self.store.close()
         self._folder.cleanup()
 
+
+class PostgreSQL:
+    """A schema, with a clock in it that stands before that of the server."""
+
+    def __init__(self) -> None:
+        url = new_url("postgresql", None)
+        self._schema = url.partition("?schema=")[2]
+        self._server = the_server().url()
+        execute(self._server + "?schema=public", f"create schema {self._schema}")
+        execute(url, "create table moment (us bigint not null); insert into moment values (0)")
+        execute(
+            url,
+            f"create function {self._schema}.clock_timestamp() returns timestamptz language sql volatile as "
+            f"'select timestamptz ''epoch'' + us * interval ''1 microsecond'' from {self._schema}.moment'",  # noqa: S608 - our own
+        )
+        path = f"options=-csearch_path%3D{self._schema}%2Cpg_catalog"
+        self.store: Any = make_store(f"{url}&{path}", app=None, durability="normal")
+        self.store.open(lambda: None)
+
+    def tell_time(self, now: int) -> None:
+        self.store._rows("update {s}.moment set us = ? returning us", (now,))
+
+    def renew(self) -> None:
+        self.store._session.renew()
+
+    def free(self, holder: int) -> None:
+        session = self.store._session
+        session._ask(lambda connection: session._free(connection, holder))
+
+    def forsake(self, holder: int) -> None:
+        self.store._session.forsake(holder).result(30)
+
+    def close(self) -> None:
+        for holder in self.store._session.holders:
+            self.free(holder)
+        self.store.close()
+        execute(self._server + "?schema=public", f"drop schema {self._schema} cascade")
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Holders come, die and leave; jobs are enqueued, claimed, finished and acted on, at times that go on."""
+
+    database_of: ClassVar[Callable[[], Database]]
+    holders = Bundle("holders")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.database = type(self).database_of()
+        self.now = 1_000_000
+        self.told = 0
+        self.jobs: dict[int, Modelled] = {}
+        self.alive: set[int] = set()
+        self.ids = 0
+        self.ticks: dict[str, int] = {}
+        #: A holder that looks for dead ones, and claims nothing.
+        self.watcher: Any = self.apply(op.Register(KNOWN, self.now))[0]
+
+    def teardown(self) -> None:
+        for holder in (self.watcher, *self.alive):
+            self.database.free(holder)
+        self.database.close()
+
     def apply(self, *operations: op.AnyOperation) -> list[object]:
         """Apply operations; half of the machines' steps have their own group anyhow."""
-        return self.store.apply(operations)
+        if self.told != self.now:
+            self.told = self.now
+            self.database.tell_time(self.now)
+        return self.database.store.apply(operations)
+
+    def watch(self) -> None:
+        """Look twice for dead holders, with a second between."""
+        for _ in range(2):
+            self.now += 500_000
+            self.apply(op.PutRight(self.now))
+            self.database.renew()
+            self.apply(op.Beats(self.watcher))
 
     def change(self, n: int, **changes: object) -> None:
         self.jobs[n] = replace(self.jobs[n], **changes)  # type: ignore[arg-type]
@@ -227,9 +331,10 @@ class StoreMachine(RuleBasedStateMachine):
         if how == "drained":
             self.apply(op.Leave(holder, runs=True))
         if how == "forsaken":
-            self.store._holder_locks.forsake(holder)
-        else:  # as the kernel does for a process that has ended
-            self.store._holder_locks.release(holder)
+            self.database.forsake(holder)
+        else:
+            self.database.free(holder)
+        self.watch()
         (reaped,) = self.apply(op.Reap(holder, self.now))
         assert isinstance(reaped, op.Reaped)
         blame = how == "killed"
@@ -244,8 +349,6 @@ class StoreMachine(RuleBasedStateMachine):
         died = [self.jobs[job.n] for job in held if self.jobs[job.n].state == State.DEAD]
         assert sorted(row.n for row in reaped.dead) == sorted(job.n for job in died)
         assert reaped.waiting == len(held) - len(died)
-        if how == "forsaken":
-            self.store._holder_locks.release(holder)
 
     @rule(holder=holders)
     def a_living_holder_is_not_reaped(self, holder: int) -> None:
@@ -320,7 +423,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_rows_are_those_of_the_model(self) -> None:
-        rows = [row for name in op.SETS for row in self.rows(name)]  # type: ignore[arg-type]  # its keys
+        names: list[Any] = [*op.SETS]
+        looks = [op.Page(name, self.now, None, 1000) for name in names]
+        counts = [op.Count(name, self.now) for name in names]
+        found_in: list[Any] = self.apply(*looks, *counts)
+        rows = [row for page in found_in[: len(names)] for row in page]
         found = {
             row.n: Modelled(
                 row.n, row.id, row.fn, row.priority, row.key, row.max_attempts, row.due, row.created,
@@ -330,12 +437,22 @@ class StoreMachine(RuleBasedStateMachine):
         }  # fmt: skip
         assert found == self.jobs
         assert len(found) == len(rows)
-        for name in op.SETS:
-            there = [job for job in self.jobs.values() if self.is_in(job, name)]  # type: ignore[arg-type]
-            assert self.apply(op.Count(name, self.now)) == [len(there)]  # type: ignore[arg-type]
+        for name, count in zip(names, found_in[len(names) :], strict=True):
+            assert count == sum(self.is_in(job, name) for job in self.jobs.values())
 
 
-StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+class SQLiteStoreMachine(StoreMachine):
+    database_of = SQLite
 
 
-TestStore = StoreMachine.TestCase
+class PostgreSQLStoreMachine(StoreMachine):
+    database_of = PostgreSQL
+
+
+SQLiteStoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+PostgreSQLStoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+TestSQLiteStore = SQLiteStoreMachine.TestCase
+TestPostgreSQLStore = pytest.mark.skipif("postgresql" not in STORES, reason="psycopg is not installed")(
+    PostgreSQLStoreMachine.TestCase
+)
