@@ -157,16 +157,20 @@ class StoreMachine(RuleBasedStateMachine):
 
     def apply(self, *operations: op.AnyOperation) -> list[object]:
         """Apply operations; half of the machines' steps have their own group anyhow."""
+        self.tell_time()
+        return self.database.store.apply(operations)
+
+    def tell_time(self) -> None:
+        """Let the database's clock show the time of the model."""
         if self.told != self.now:
             self.told = self.now
             self.database.tell_time(self.now)
-        return self.database.store.apply(operations)
 
     def watch(self) -> None:
         """Look twice for dead holders, with a second between."""
         for _ in range(2):
             self.now += 500_000
-            self.apply(op.PutRight(self.now))
+            self.tell_time()
             self.database.renew()
             self.apply(op.Beats(self.watcher))
 
