@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
 
 from inprocess.journal.model import operations as op
 from inprocess.journal.model.job import MAX_KILLS, NewJob, Row, State
@@ -18,7 +18,6 @@ from inprocess.journal.model.store import Store
 from inprocess.journal.stores import make_store
 from tests.inprocess.journal.conftest import STORES, execute, new_url, the_server
 
-FUNCTIONS = ("known", "other")
 #: What the holders know: `other` is known to nobody.
 KNOWN = {"known": "f1"}
 LIVE_KEY = (State.WAITING, State.RUNNING, State.PARKED, State.MOVING)
@@ -42,6 +41,23 @@ class Modelled:
     token: int = 0
     holder: int | None = None
     ended: int | None = None
+
+
+class Drawn(NamedTuple):
+    """What is drawn for a new job."""
+
+    fn: str
+    priority: int
+    key: str | None
+    delay: int
+    max_attempts: int
+
+
+JOBS = st.builds(
+    Drawn, st.sampled_from(["known", "known", "other"]), st.sampled_from([0, 5]),
+    st.sampled_from([None, None, None, "a", "b"]), st.sampled_from([0, 0, 0, 50_000]),
+    st.sampled_from([25, 3, 1]),
+)  # fmt: skip
 
 
 class Database(Protocol):
@@ -191,42 +207,47 @@ class StoreMachine(RuleBasedStateMachine):
         self.alive.add(holder)
         return holder
 
-    @rule(
-        fn=st.sampled_from(FUNCTIONS),
-        priority=st.sampled_from([0, 5]),
-        key=st.sampled_from([None, None, "a", "b"]),
-        delay=st.sampled_from([0, 0, 50_000]),
-        max_attempts=st.sampled_from([1, 3, 25]),
-    )
-    def a_job_is_enqueued(
-        self, fn: str, priority: int, key: str | None, delay: int, max_attempts: int
-    ) -> None:
-        self._enqueue(fn, priority, key, delay, max_attempts, None)
+    @initialize(target=holders, jobs=st.lists(JOBS, min_size=4, max_size=8))
+    def jobs_are_there_when_a_holder_comes(self, jobs: list[Drawn]) -> int:
+        self.jobs_are_enqueued(jobs)
+        return self.a_holder_registers()
 
-    @rule(holder=holders, key=st.sampled_from([None, "a"]))
-    def a_job_is_claimed_as_it_is_enqueued(self, holder: int, key: str | None) -> None:
-        self._enqueue("known", 0, key, 0, 3, holder)
+    @rule(jobs=st.lists(JOBS, min_size=1, max_size=4))
+    def jobs_are_enqueued(self, jobs: list[Drawn]) -> None:
+        self._enqueue(jobs, None)
 
-    def _enqueue(  # noqa: PLR0917 - as drawn
-        self, fn: str, priority: int, key: str | None, delay: int, max_attempts: int, holder: int | None
-    ) -> None:
-        self.ids += 1
-        due = self.now + delay
-        job = NewJob(str(self.ids), fn, "default", priority, None, b"[[]]", key, max_attempts, due, self.now)
-        (inserted,) = self.apply(op.Enqueue(job, holder))
-        assert isinstance(inserted, op.Inserted)
-        same = [each for each in self.jobs.values() if key and each.key == key and each.state in LIVE_KEY]
-        if same:
+    @rule(holder=holders, keys=st.lists(st.sampled_from([None, "a"]), min_size=1, max_size=2))
+    def jobs_are_claimed_as_they_are_enqueued(self, holder: int, keys: list[str | None]) -> None:
+        self._enqueue([Drawn("known", 0, key, 0, 3) for key in keys], holder)
+
+    def _enqueue(self, drawn: list[Drawn], holder: int | None) -> None:
+        jobs = []
+        for each in drawn:
+            self.ids += 1
+            due = self.now + each.delay
+            jobs.append(NewJob(
+                str(self.ids), each.fn, "default", each.priority, None, b"[[]]", each.key, each.max_attempts,
+                due, self.now,
+            ))  # fmt: skip
+        for job, inserted in zip(jobs, self.apply(*(op.Enqueue(job, holder) for job in jobs)), strict=True):
+            assert isinstance(inserted, op.Inserted)
+            self._was_enqueued(job, inserted, holder)
+
+    def _was_enqueued(self, job: NewJob, inserted: op.Inserted, holder: int | None) -> None:
+        same = [each for each in self.jobs.values() if job.key == each.key and each.state in LIVE_KEY]
+        if job.key and same:
             assert (inserted.n, inserted.is_new, inserted.row) == (same[0].n, False, None)
             return
         assert inserted.is_new
-        made = Modelled(inserted.n, job.id, fn, priority, key, max_attempts, due, self.now)
+        made = Modelled(
+            inserted.n, job.id, job.fn, job.priority, job.key, job.max_attempts, job.due, self.now
+        )
         if holder in self.alive:
             made = replace(made, state=State.RUNNING, attempt=1, token=1, holder=holder)
         assert (inserted.row is not None) == (holder in self.alive)
         self.jobs[inserted.n] = made
 
-    @rule(holder=holders, room=st.integers(1, 4), suspects=st.integers(0, 1))
+    @rule(holder=holders, room=st.sampled_from([4, 2, 1]), suspects=st.integers(0, 1))
     def a_holder_claims(self, holder: int, room: int, suspects: int) -> None:
         if holder not in self.alive:
             return
