@@ -103,6 +103,8 @@ class PostgreSQLStore:
         self._liveness = Liveness()
         self._is_alone = False
         self._turn = 0
+        #: Holders that live on after `close`; those of the group under way that come and go.
+        self._living: set[int] = set()
         self._taken: list[int] = []
         self._left: list[int] = []
         #: What an operation is, as one statement.
@@ -153,13 +155,14 @@ class PostgreSQLStore:
             connection.close()
         session, self._session = self._session, None
         if session is not None:
-            if session.holders:  # something runs on, until the process ends
+            if self._living:  # something runs on, until the process ends
                 _running_on.append(session)
             else:
                 session.close()
 
     def forsake(self, holder: int) -> None:
         """See `Store.forsake`."""
+        self._living.discard(holder)
         for session in (self._session, *_running_on):
             if session is not None and holder in session.holders:
                 session.forsake(holder)
@@ -301,6 +304,7 @@ class PostgreSQLStore:
                 for holder in self._taken:  # its row is not there, or belongs to nobody
                     self._free(holder)
                 raise
+            self._living.update(self._taken)
             for holder in self._left:
                 self._free(holder)
             return results
@@ -454,6 +458,7 @@ class PostgreSQLStore:
         self._session = session
 
     def _free(self, holder: int) -> None:
+        self._living.discard(holder)
         if self._session is not None:
             self._session.release(holder)
 
