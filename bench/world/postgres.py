@@ -79,7 +79,9 @@ class PostgresServer:
         for setting in (*settings, *self._settings):
             command += ["-c", setting]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(command, user=self._user, cwd=self._folder, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, user=self._user, cwd=self._folder, stdout=log, stderr=log
+            )
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:

@@ -215,21 +215,17 @@ class Writer:
         try:
             with self.in_store:
                 results = self.store.apply([request.operation for request in group])
-        except JournalKeyHeldError as error:
-            if len(group) > 1:
-                for request in group:
-                    self._apply([request])
-            else:
-                self._put_aside(group[0], error)
-        except _TROUBLES as error:
-            self._keep(group, error)
         except _ENDS as error:
             _answer_all([(request, None, error) for request in group])
             raise
         except Exception as error:  # noqa: BLE001 - belongs to the request
-            if len(group) > 1:
+            if isinstance(error, _TROUBLES) and not isinstance(error, JournalKeyHeldError):
+                self._keep(group, error)
+            elif len(group) > 1:
                 for request in group:
                     self._apply([request])
+            elif isinstance(error, JournalKeyHeldError):
+                self._put_aside(group[0], error)
             else:
                 _answer_all([(group[0], None, error)])
         else:

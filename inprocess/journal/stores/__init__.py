@@ -21,8 +21,8 @@ def make_store(url: str, *, app: str | None, durability: str) -> Store:
     if scheme in {"postgresql", "postgres"}:
         return _postgresql(url, app=app, durability=durability)
     raise JournalRefusedError(
-        f"the journal's URL begins with {scheme!r}: expected sqlite:///app.db, sqlite:////var/lib/app.db for an "
-        "absolute path, or postgresql://user@host/name"
+        f"the journal's URL begins with {scheme!r}: expected sqlite:///app.db, sqlite:////var/lib/app.db for "
+        "an absolute path, or postgresql://user@host/name"
     )
 
 

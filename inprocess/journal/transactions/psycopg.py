@@ -22,12 +22,13 @@ class PsycopgTransaction:
 
         if isinstance(connection, AsyncConnection):
             raise TransactionError(
-                "within= is an async connection, on which nothing can be written without an await: write the job "
-                "on a connection of psycopg.connect, or in a session of SQLAlchemy by its run_sync"
+                "within= is an async connection, on which nothing can be written without an await: write the "
+                "job on a connection of psycopg.connect, or in a session of SQLAlchemy by its run_sync"
             )
         if not isinstance(connection, Connection):
             raise TransactionError(
-                f"within= is of type {type(connection).__qualname__}: give the connection that has the transaction"
+                f"within= is of type {type(connection).__qualname__}: give the connection that has the "
+                "transaction"
             )
         status = connection.info.transaction_status
         if status == pq.TransactionStatus.IDLE and connection.autocommit:

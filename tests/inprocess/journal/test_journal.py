@@ -568,9 +568,7 @@ def test_what_ended_the_loop_is_a_failure_and_a_new_loop_goes_on(url: str) -> No
     assert done.stdout.split("\n")[:3] == ["attempt 1", "left 3", "attempt 2"], done.stderr
 
 
-def test_an_old_run_is_fenced(
-    make_journal: MakeJournal, url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_old_run_is_fenced(make_journal: MakeJournal, url: str, caplog: pytest.LogCaptureFixture) -> None:
     go = asyncio.Event()
     begun = []
 

@@ -1,11 +1,11 @@
 """The session of a process that runs jobs: how others see that it lives, and how they wake it.
 
-1. A thread owns a connection of its own. It holds an advisory lock for each holder of this process, which the
-   server frees as soon as the connection of a killed process closes. It is taken before the holder's row is
-   committed, so that nobody sees the row without the lock.
-2. Each RENEW_S the thread moves on `until` in the holder's row, by the server's clock, whatever the event loop
-   does: LEASE_S without that, and others take the process for dead, though its lock is held, as by a machine
-   that the network has lost.
+1. A thread owns a connection of its own. It holds an advisory lock for each holder of this process, which
+   the server frees as soon as the connection of a killed process closes. It is taken before the holder's row
+   is committed, so that nobody sees the row without the lock.
+2. Each RENEW_S the thread moves on `until` in the holder's row, by the server's clock, whatever the event
+   loop does: LEASE without that, and others take the process for dead, though its lock is held, as by a
+   machine that the network has lost.
 3. It listens for the journal's channel. A connection that was lost is made again at once, and takes its locks
    anew; then there may be work that nobody told of.
 4. Behind a pooler that gives each transaction any session, a lock outlives its process and no notification
@@ -59,7 +59,9 @@ class HolderSession:
         self._wake = wake
         #: Holders of this process; whether each has its lock on this connection.
         self._holders: dict[int, bool] = {}
-        self._commands: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]]] = queue.SimpleQueue()
+        self._commands: queue.SimpleQueue[tuple[Callable[[Connection], Any], Future[Any]]] = (
+            queue.SimpleQueue()
+        )
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
         self._is_closing = False
@@ -87,9 +89,9 @@ class HolderSession:
             raise
         if not self._probed.wait(PROBE_S):
             log.warning(
-                "the journal %s: its connection is not the server's own, as behind a pooler in transaction mode: "
-                "jobs of other processes are looked for each second, and those of a dead process run elsewhere "
-                "after about 5 s; give it the server itself, or a pool in session mode",
+                "the journal %s: its connection is not the server's own, as behind a pooler in transaction "
+                "mode: jobs of other processes are looked for each second, and those of a dead process run "
+                "elsewhere after about 5 s; give it the server itself, or a pool in session mode",
                 self._address.url,
             )
             return
@@ -150,7 +152,9 @@ class HolderSession:
         connection = connect(self._address, prepares=False)
         try:
             connection.execute(f'listen "{self._channel}"'.encode())
-            if self.server is not None:  # it was lost: whoever looks meanwhile must see which server it is on now
+            if (
+                self.server is not None
+            ):  # it was lost: whoever looks meanwhile must see which server it is on now
                 self._trust(connection)
                 self._take_back(connection)
             self._renewed_at = 0.0
@@ -296,6 +300,4 @@ def _after_fork_there() -> None:
 
 
 _inherited: list[HolderSession] = []
-os.register_at_fork(
-    before=_before_fork, after_in_parent=_after_fork_here, after_in_child=_after_fork_there
-)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_here, after_in_child=_after_fork_there)

@@ -1,8 +1,8 @@
 """Who of the holders is dead, from what the server says of their leases and locks. No SQL, no clock of ours.
 
-1. A lock that is free in two looks, FREE_US apart: the process has ended, or its connection was cut and it has
-   not made another in that time. This counts where the holder's last connection was to the server as it runs
-   now: a restart or a failover frees the locks of all at once.
+1. A lock that is free in two looks, FREE_US apart: the process has ended, or its connection was cut and it
+   has not made another in that time. This counts where the holder's last connection was to the server as it
+   runs now: a restart or a failover frees the locks of all at once.
 2. A lease that has run out, though the lock is held or counts for nothing. Whoever looks must have been
    connected for CONNECTED_US: after an outage the others renew theirs in that time.
 """
@@ -36,7 +36,7 @@ class Holder(NamedTuple):
         return self.server == self.server_now and not self.is_locked
 
     def is_to_blame(self, host: str, boot: str) -> bool:
-        """Whether its death may be its jobs' doing: not after a drain or a reboot, nor where it may live on."""
+        """Whether its death may be its jobs' doing: not after a drain or a reboot, nor if it may live on."""
         return not self.drained and not self.is_locked and (self.host != host or self.boot == boot)
 
 
@@ -62,4 +62,3 @@ class Liveness:
             return True
         since = holder.now if self._connected_at is None else self._connected_at
         return holder.is_expired and holder.now - since >= CONNECTED_US
-

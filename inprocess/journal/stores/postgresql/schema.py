@@ -94,7 +94,8 @@ begin
                 where j.state = 1 and (j.queue, j.priority) > (p.queue, p.priority)
                 order by j.queue, j.priority limit 1) following)
         ), mine as (
-            select p.*, row_number() over (order by p.queue, p.priority) - 1 as place, count(*) over () as total
+            select p.*, row_number() over (order by p.queue, p.priority) - 1 as place,
+                count(*) over () as total
             from p where queues is null or p.queue = any(queues)
         ), turned as (select mine.*, (place + total - turn % total) % total as shifted from mine)
         select turned.queue, turned.priority,
@@ -108,7 +109,8 @@ begin
         last.due := least(last.due, at);
         continue when room <= 0;
         perform 1 from {{s}}.journal_job j
-            where j.state = 1 and j.queue = pair.queue and j.priority = pair.priority and j.due <= clock limit 1;
+            where j.state = 1 and j.queue = pair.queue and j.priority = pair.priority and j.due <= clock
+            limit 1;
         continue when not found;
         if not is_held then
             perform 1 from {{s}}.journal_holder h where h.n = me for key share;
@@ -139,7 +141,8 @@ begin
                 and j.fn = any(functions)
             order by j.due, j.n limit (room + pair.alike - 1) / pair.alike for update skip locked
         ), changed as (
-            update {{s}}.journal_job j set state = 2, holder = me, token = j.token + 1, attempt = j.attempt + 1
+            update {{s}}.journal_job j set state = 2, holder = me, token = j.token + 1,
+                attempt = j.attempt + 1
             from chosen where j.n = chosen.n returning j.*
         ) select * from changed order by changed.due, changed.n;
         get diagnostics taken = row_count;
@@ -240,8 +243,8 @@ def migrate(connection: Connection, schema: str, app: str | None, where: str) ->
         )
     if app is not None and owner is not None and app != owner:
         raise JournalRefusedError(
-            f"the journal {where} belongs to the app {owner!r}, not to {app!r}: give each app a schema of its "
-            "own, as in ?schema=shop"
+            f"the journal {where} belongs to the app {owner!r}, not to {app!r}: give each app a schema of "
+            "its own, as in ?schema=shop"
         )
     for step in range(version + 1, VERSION + 1):
         connection.execute(STEPS[step].replace("{s}", quoted(schema)).encode())

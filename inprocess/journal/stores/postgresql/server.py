@@ -30,7 +30,8 @@ SCHEMA: Final = "schema"
 #: What libpq is told unless the URL says otherwise: seconds to connect; milliseconds after which a server
 #: that acknowledges nothing is given up, so that a cut network is noticed.
 DEFAULTS: Final[dict[str, str]] = {
-    "connect_timeout": "10", "tcp_user_timeout": "10000", "fallback_application_name": "queue-or-task journal",
+    "connect_timeout": "10", "tcp_user_timeout": "10000",
+    "fallback_application_name": "queue-or-task journal",
 }  # fmt: skip
 
 _BUSY: Final = frozenset({"40001", "40P01", "57014", "23505", "26000", "42P05"})
@@ -46,7 +47,7 @@ _MISTAKEN: Final = re.compile(
 
 
 class Address(NamedTuple):
-    """Where a journal is: what libpq is given, the schema if the URL names one, the URL without a password."""
+    """Where a journal is: what libpq is given, the schema if one is named, the URL without a password."""
 
     conninfo: str
     schema: str | None
@@ -56,7 +57,8 @@ class Address(NamedTuple):
 def address_of(url: str) -> Address:
     """Return what `postgresql://user:password@host:port/name?schema=shop` says.
 
-    A driver in it, as SQLAlchemy has them, is left out. Raise JournalRefusedError for what libpq does not take.
+    A driver in it, as SQLAlchemy has them, is left out. Raise JournalRefusedError for what libpq does not
+    take.
     """
     parts = urlsplit(url)
     options = parse_qsl(parts.query, keep_blank_values=True)
@@ -72,7 +74,9 @@ def address_of(url: str) -> Address:
             "postgresql://user:password@host:5432/name"
         ) from None
     if schema == "":
-        raise JournalRefusedError("the journal's URL names no schema after schema=: give one, or leave it out")
+        raise JournalRefusedError(
+            "the journal's URL names no schema after schema=: give one, or leave it out"
+        )
     given += [(name, value) for name, value in DEFAULTS.items() if name not in known]
     conninfo = f"{place}?{urlencode(given, quote_via=quote)}"
     shown = urlencode([(name, value) for name, value in options if name != "password"], quote_via=quote)
@@ -95,14 +99,13 @@ def connect(address: Address, *, prepares: bool) -> psycopg.Connection[TupleRow]
                 f"the journal {address.url} does not open: {text}: look at the URL, and at what the server "
                 "allows"
             ) from None
-        raise JournalUnavailableError(
-            f"the journal {address.url} does not answer: {text}"
-        ) from None
+        raise JournalUnavailableError(f"the journal {address.url} does not answer: {text}") from None
     if connection.info.server_version < OLDEST:
         version = connection.info.server_version // 10000
         connection.close()
         raise JournalRefusedError(
-            f"the journal {address.url}: its server is PostgreSQL {version}, {OLDEST // 10000} or newer is needed"
+            f"the journal {address.url}: its server is PostgreSQL {version}: {OLDEST // 10000} or newer is "
+            "needed"
         )
     return connection
 
@@ -116,27 +119,27 @@ def translated(url: str) -> Iterator[None]:
         raise meaning(error, url) from error
 
 
-def meaning(error: psycopg.Error, url: str) -> JournalError:
+def meaning(error: psycopg.Error, url: str) -> JournalError:  # noqa: PLR0911 - a table
     """Return the error of a journal that an error of psycopg means."""
     state, text = error.sqlstate or "", one_line(error)
     if state == "55P03":
         return JournalKeyHeldError(
-            f"the journal {url} waits for another transaction, which has a job of the same key ({text}): it is "
-            "open for too long; commit it or roll it back"
+            f"the journal {url} waits for a transaction that has a job of the same key ({text}): it is open "
+            "for too long; commit it or roll it back"
         )
     if state in _BUSY:
         return JournalBusyError(f"the journal {url} is busy ({text})")
     if state == "53100":
-        return JournalFullError(f"the journal {url}: no space left on its server ({text}); make room there")
+        return JournalFullError(f"the journal {url}: no space left on its server ({text})")
     if state in {"25006", "42501"}:
         return JournalReadOnlyError(
-            f"the journal {url} cannot be written ({text}): its role needs to read and write the tables of the "
-            "journal, on a server that takes writes"
+            f"the journal {url} cannot be written ({text}): its role needs to read and write the journal's "
+            "tables, on a server that takes writes"
         )
     if state in _NO_TABLES:
-        return JournalRefusedError(f"the journal {url} has no tables ({text}): start it, or call its open()")
+        return JournalRefusedError(f"the journal {url} has no tables ({text}): start it anew")
     if state in _DAMAGED:
-        return JournalDamagedError(f"the journal {url} is damaged ({text}): stop the app, then take a backup")
+        return JournalDamagedError(f"the journal {url} is damaged ({text}): take a backup")
     is_cut = not state and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     if is_cut or state[:2] in {"08", "53", "57"} or state == "25P03":
         return JournalUnavailableError(f"the journal {url} does not answer: {text}")

@@ -36,8 +36,8 @@ with given as (
 ), living as materialized (
     select n from {s}.journal_holder where n in (select holder from given) for key share
 ), new as (
-    insert into {s}.journal_job (id, fn, queue, priority, codec, args, ukey, max_attempts, due, created, state,
-        holder, token, attempt)
+    insert into {s}.journal_job (id, fn, queue, priority, codec, args, ukey, max_attempts, due, created,
+        state, holder, token, attempt)
     select g.id, g.fn, g.queue, g.priority, g.codec, g.args, g.ukey, g.max_attempts,
         case when g.due <= g.created then clock.now else g.due end,
         case when g.due <= g.created then clock.now else least(clock.now, g.due) end,
@@ -124,9 +124,11 @@ with changed as (
 """
 PRUNED: Final = """
 with old as (
-    (select n from {s}.journal_job where state = 3 and ended < ? order by ended limit ? for update skip locked)
+    select n from {s}.journal_job where state = 3 and ended < ? order by ended limit ?
+    for update skip locked
 ), older as (
-    (select n from {s}.journal_job where state = 4 and ended < ? order by ended limit ? for update skip locked)
+    select n from {s}.journal_job where state = 4 and ended < ? order by ended limit ?
+    for update skip locked
 ), changed as (
     delete from {s}.journal_job where n in (
         select n from (select n from old union all select n from older) as both_of limit ?) returning 1

@@ -1,15 +1,15 @@
 """PostgreSQLStore: a journal's rows in PostgreSQL, through one connection of the writer's thread.
 
-1. A group of operations is one transaction, and as a rule one message to the server; an operation alone is one
-   statement. All enqueues of a group are one INSERT.
-2. Rows are claimed with SKIP LOCKED, so that processes do not wait for each other; NOTIFY wakes those that have
-   free slots, once for a group, in its transaction.
+1. A group of operations is one transaction, its neighbours one message to the server; an operation alone is
+   one statement. All enqueues of a group are one INSERT.
+2. Rows are claimed with SKIP LOCKED, so that processes do not wait for each other; NOTIFY wakes those that
+   have free slots, once for a group, in its transaction.
 3. The server's clock says what is due. Of what the caller's clock says, only distances count, but for a
    `run_at`, which is a time of day.
 4. Whether a holder lives, its session tells (`holder_session`, `liveness`).
 5. A connection that is lost is made again with the next group; the commit that was under way is in doubt.
-6. `durability` "full" waits at each commit for the disk, as the server is set up to do, and "normal" does not:
-   a crash of the server takes the last commits. A kill of the process takes nothing in either.
+6. `durability` "full" waits at each commit for the disk, as the server is set up to do, and "normal" does
+   not: a crash of the server takes the last commits. A kill of the process takes nothing in either.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from inprocess.journal.stores.postgresql.server import (
     translated,
 )
 
-#: Values of `durability`, and the settings of the server that each overrides: none where a commit waits anyway.
+#: Values of `durability`, and `synchronous_commit` for each, where the server has it otherwise.
 DURABILITY: Final = {"full": "on", "normal": "off"}
 #: Seconds for which opening waits for the schema's lock.
 SCHEMA_WAIT_S: Final = 30
@@ -193,8 +193,8 @@ class PostgreSQLStore:
         """See `Store.insert_within`."""
         if transaction.dialect != "postgresql":
             raise TransactionError(
-                f"within= is a transaction of {transaction.dialect}, and the journal is {self.url}: both must be "
-                "the same database"
+                f"within= is a transaction of {transaction.dialect}, and the journal is {self.url}: both "
+                "must be the same database"
             )
         home = self._home_of_callers()
         insert = sql.INSERT.replace("{s}", tables.quoted(home.schema)).replace("NOW", tables.NOW)
@@ -240,8 +240,8 @@ class PostgreSQLStore:
                 role = connection.info.user
                 raise JournalRefusedError(
                     f"the journal {self.url}: its role may not make the tables ({one_line(error)}): as their "
-                    f"owner, `grant create on schema {tables.quoted(name)} to {tables.quoted(role)}`, or give it "
-                    "a schema of its own, as in ?schema=journal"
+                    f"owner, `grant create on schema {tables.quoted(name)} to {tables.quoted(role)}`, or "
+                    "give it a schema of its own, as in ?schema=journal"
                 ) from None
         journal = tables.identity(connection, name)
         assert journal is not None  # noqa: S101 - it has just been made
@@ -259,7 +259,7 @@ class PostgreSQLStore:
                     journal = tables.identity(connection, name)
                     if journal is None:
                         raise TransactionError(
-                            f"the journal {self.url} has no tables yet: start it, or call its open(), before that"
+                            f"the journal {self.url} has no tables yet: start it, or call its open(), before"
                         )
                     _homes[self._address] = Home(name, journal, connection.info.dbname)
         return self._home
@@ -267,9 +267,9 @@ class PostgreSQLStore:
     def _elsewhere(self) -> str:
         home = self._home
         return (
-            f"within= is a transaction in another database than the journal {self.url}, whose tables are in the "
-            f"schema {home.schema!r} of {home.database!r}: both must be the same; without within= the job has its "
-            "own transaction"
+            f"within= is a transaction in another database than the journal {self.url}, whose tables are in "
+            f"the schema {home.schema!r} of {home.database!r}: both must be the same; without within= the "
+            "job has its own transaction"
         )
 
     @contextmanager
@@ -406,7 +406,7 @@ class PostgreSQLStore:
             for name, value in (("id", job.id), ("function", job.fn), ("queue", job.queue), ("key", job.key)):
                 if value is not None and not _is_text(value):
                     raise ArgumentsError(
-                        f"{job.fn!r}: the {name} is {value!r}: PostgreSQL's text takes no NUL and no surrogate"
+                        f"{job.fn!r}: the {name} is {value!r}: a text of PostgreSQL has no NUL or surrogate"
                     )
         columns = [list(column) for column in zip(*jobs, strict=True)]
         holders = [operation.holder for operation in operations]
@@ -471,7 +471,14 @@ class PostgreSQLStore:
         ((n,),) = self._rows(sql.NEXT_HOLDER)
         session.take(n)  # before the commit: nobody sees the row without the lock
         self._taken.append(n)
-        about = (n, os.getpid(), socket.gethostname(), _boot(), json.dumps(operation.functions), session.server)
+        about = (
+            n,
+            os.getpid(),
+            socket.gethostname(),
+            _boot(),
+            json.dumps(operation.functions),
+            session.server,
+        )
         self._cursor(sql.REGISTERED, about)
         return int(n)
 
