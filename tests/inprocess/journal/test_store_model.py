@@ -147,8 +147,7 @@ class PostgreSQL:
         self.store._session.forsake(holder).result(30)
 
     def close(self) -> None:
-        for holder in self.store._session.holders:
-            self.free(holder)
+        self.store._living.clear()
         self.store.close()
         execute(self._server + "?schema=public", f"drop schema {self._schema} cascade")
 

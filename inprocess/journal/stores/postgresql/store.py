@@ -142,9 +142,13 @@ class PostgreSQLStore:
         """See `Store.open`."""
         self._wake = wake
         if not self._is_open:
-            with self._translated():
-                self._connect()
-                self._set_up()
+            try:
+                with self._translated():
+                    self._connect()
+                    self._set_up()
+            except BaseException:
+                self.close()
+                raise
             self._is_open = True
 
     def close(self) -> None:
