@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +19,7 @@ import celery
 import click
 
 from bench.celery_suite.outcome import CANNOT_APPLY, Outcome, beyond, is_enough, read
+from bench.celery_suite.releases import SuiteError, pip, unpacked
 from bench.world.broker import Broker, BrokerError
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -31,10 +31,6 @@ NEEDS: Final = ("pydantic",)
 #: Seconds that one test may take: the longest waits for two minutes by itself.
 TEST_TIMEOUT_S: Final = 900
 SIDES: Final = ("redis", "in-process")
-
-
-class SuiteError(Exception):
-    """The suite is not available; one line says why."""
 
 
 def main(arguments: list[str]) -> int:
@@ -67,20 +63,10 @@ def _why(test: str, redis: Outcome) -> str:
 def _source() -> Path:
     """The unpacked source release of the installed version."""
     given = os.environ.get("CELERY_SOURCE")
-    folder = Path(given) if given else CACHE / f"celery-{celery.__version__}"
-    if not given and not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        _pip(
-            "download",
-            "--no-binary",
-            "celery",
-            "--no-deps",
-            "--dest",
-            str(CACHE),
-            f"celery=={celery.__version__}",
-        )
-        with tarfile.open(f"{folder}.tar.gz") as archive:
-            archive.extractall(CACHE, filter="data")
+    try:
+        folder = Path(given) if given else unpacked("celery", celery.__version__, CACHE)
+    except SuiteError as error:
+        raise SuiteError(f"{error}; or set CELERY_SOURCE to an unpacked source release") from error
     if not (folder / FILES[0]).exists():
         raise SuiteError(f"{folder} holds no {FILES[0]}: set CELERY_SOURCE to an unpacked source release")
     return folder
@@ -88,13 +74,7 @@ def _source() -> Path:
 
 def _needs() -> None:
     if not (CACHE / "lib").exists():
-        _pip("install", "--target", str(CACHE / "lib"), *NEEDS)
-
-
-def _pip(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments, "--quiet"], check=False)
-    if done.returncode:
-        raise SuiteError(f"pip {arguments[0]} failed: set CELERY_SOURCE to an unpacked source release")
+        pip("install", "--target", str(CACHE / "lib"), *NEEDS)
 
 
 def _run(source: Path, arguments: list[str]) -> dict[str, Outcome]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from inprocess.journal import Journal, task
+from inprocess.journal import DurableTask, Journal, task
 
 if TYPE_CHECKING:
     from bench.world.postgres import PostgresServer
@@ -126,3 +126,16 @@ def run(work: Awaitable[object]) -> None:
         await work
 
     asyncio.run(here())
+
+
+def run_one(
+    make_journal: Callable[..., Journal], task: DurableTask[Any, Any], *args: object, into: str = "done"
+) -> None:
+    """Enqueue one job in a journal that runs, and wait until it is in this set."""
+
+    async def main() -> None:
+        async with make_journal() as journal:
+            await task.enqueue(*args, journal=journal)
+            await until(getattr(journal, into).size)
+
+    run(main())

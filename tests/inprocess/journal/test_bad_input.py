@@ -41,7 +41,7 @@ from inprocess.journal.runner import Runner
 from inprocess.journal.sets import job_of
 from inprocess.journal.stores.sqlite import database_file, schema
 from inprocess.journal.stores.sqlite.holder_locks import holder_locks
-from tests.inprocess.journal.conftest import PATIENCE_S, execute, run, until
+from tests.inprocess.journal.conftest import PATIENCE_S, execute, run, run_one, until
 from tests.inprocess.programs import run_program
 
 MakeJournal = Callable[..., Journal]
@@ -154,12 +154,7 @@ def test_a_newer_schema_that_this_code_may_write_is_used(make_journal: MakeJourn
     execute(url, "update journal_meta set version = 99")
     empty = durable(nothing)
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await empty.enqueue(journal=journal)
-            await until(journal.done.size)
-
-    run(main())
+    run_one(make_journal, empty)
     assert execute(url, "select version from journal_meta") == [(99,)]
 
 
@@ -562,12 +557,7 @@ def test_a_type_error_of_the_function_itself_is_a_failure(make_journal: MakeJour
     async def broken() -> None:
         raise TypeError("inside")
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await broken.enqueue()
-            await until(journal.dead.size)
-
-    run(main())
+    run_one(make_journal, broken, into="dead")
 
 
 def test_a_function_that_nobody_knows_is_parked_after_a_while(

@@ -22,7 +22,7 @@ from inprocess.journal import (
     durable,
 )
 from inprocess.journal.model.job import CurrentJob
-from tests.inprocess.journal.conftest import execute, run, until
+from tests.inprocess.journal.conftest import execute, run, run_one, until
 from tests.inprocess.programs import run_program
 
 AT_ONCE = Backoff(initial_s=0.0, max_s=0.0)
@@ -56,12 +56,7 @@ def test_a_plain_function_runs_in_a_thread(make_journal: MakeJournal) -> None:
         assert job is not None
         seen.append((what, threading.current_thread() is threading.main_thread(), job.attempt))
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await note.enqueue("here")
-            await until(journal.done.size)
-
-    run(main())
+    run_one(make_journal, note, "here")
     assert seen == [("here", False, 1)]
 
 
@@ -129,12 +124,7 @@ def test_a_failed_job_runs_again_with_the_next_attempt(make_journal: MakeJournal
         if len(seen) < 3:
             raise ValueError("not yet")
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await flaky.enqueue()
-            await until(journal.done.size)
-
-    run(main())
+    run_one(make_journal, flaky)
     assert [job.attempt for job in seen if job] == [1, 2, 3]
     assert [job.token for job in seen if job] == [1, 2, 3]
     assert len({job.id for job in seen if job}) == 1

@@ -198,17 +198,25 @@ def test_a_frozen_process_keeps_its_jobs(journal: Journal, service: Service, sta
     assert len(service.of("run")) == 1
 
 
-def test_an_orderly_end_gives_back_at_once_and_without_blame(
-    journal: Journal, service: Service, start: Start
-) -> None:
+def ended_while_another_runs(
+    kind: str, journal: Journal, service: Service, start: Start
+) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """End a process in good order during its job, and wait until a second one runs that job."""
     first = start()
-    enqueue(journal, "long", "a")
+    enqueue(journal, kind, "a")
     wait(lambda: service.of("run"))
     second = start()
     assert first.stdin is not None
     first.stdin.close()
     first.wait(PATIENCE_S)
     wait(lambda: len(service.of("run")) == 2)
+    return first, second
+
+
+def test_an_orderly_end_gives_back_at_once_and_without_blame(
+    journal: Journal, service: Service, start: Start
+) -> None:
+    first, second = ended_while_another_runs("long", journal, service, start)
     assert [(call.pid, call.attempt) for call in service.of("run")] == [(first.pid, 1), (second.pid, 1)]
     assert [job.kills for job in journal.running] == [0]
 
@@ -217,14 +225,8 @@ def test_an_orderly_end_gives_back_at_once_and_without_blame(
 def test_a_thread_that_cannot_be_stopped_keeps_its_row_until_the_process_has_ended(
     journal: Journal, service: Service, start: Start
 ) -> None:
-    first = start()
-    enqueue(journal, "stubborn", "a")
-    wait(lambda: service.of("run"))
-    second = start()
-    assert first.stdin is not None
-    first.stdin.close()
-    first.wait(PATIENCE_S)  # the interpreter waits for the thread, for a time
-    wait(lambda: len(service.of("run")) == 2)
+    # the interpreter of the first waits for the thread, for a time
+    _, second = ended_while_another_runs("stubborn", journal, service, start)
     assert service.of("run")[1].pid == second.pid
     assert [job.kills for job in journal.running] == [0]
 

@@ -152,6 +152,14 @@ class PostgreSQL:
         execute(self._server + "?schema=public", f"drop schema {self._schema} cascade")
 
 
+@pytest.mark.parametrize("store", STORES)
+def test_a_store_knows_every_operation(store: str) -> None:
+    url = "sqlite:///never-opened.db" if store == "sqlite" else "postgresql://nobody@127.0.0.1:1/none"
+    made: Any = make_store(url, app=None, durability="normal")
+    known = made._do.keys() if store == "sqlite" else made._one.keys() | made._several.keys() | {op.Enqueue}
+    assert known == set(op.Operation.__subclasses__())
+
+
 class StoreMachine(RuleBasedStateMachine):
     """Holders come, die and leave; jobs are enqueued, claimed, finished and acted on, at times that go on."""
 
@@ -167,6 +175,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.alive: set[int] = set()
         self.ids = 0
         self.ticks: dict[str, int] = {}
+        self.results: dict[str, tuple[bytes, int | None]] = {}
         #: A holder that looks for dead ones, and claims nothing.
         self.watcher: Any = self.apply(op.Register(KNOWN, self.now))[0]
 
@@ -381,6 +390,39 @@ class StoreMachine(RuleBasedStateMachine):
         died = [self.jobs[job.n] for job in held if self.jobs[job.n].state == State.DEAD]
         assert sorted(row.n for row in reaped.dead) == sorted(job.n for job in died)
         assert reaped.waiting == len(held) - len(died)
+        self._return(holder)
+
+    @rule(holder=holders, limit=st.integers(1, 3))
+    def a_holder_takes_jobs_to_move_them(self, holder: int, limit: int) -> None:
+        if holder not in self.alive:
+            return
+        (rows,) = self.apply(op.Take(holder, ("known",), limit))
+        waiting = [job for job in self.jobs.values() if job.state == State.WAITING and job.fn == "known"]
+        expected = sorted(job.n for job in waiting)[:limit]
+        assert [row.n for row in rows] == expected  # type: ignore[attr-defined]
+        for n in expected:
+            self.change(n, state=State.MOVING, holder=holder, token=self.jobs[n].token + 1)
+
+    @rule(holder=holders, stale=st.booleans())
+    def the_other_system_has_a_job(self, holder: int, stale: bool) -> None:  # noqa: FBT001 - drawn
+        for job in self._moving(holder)[:1]:
+            assert self.apply(op.Moved([(job.n, job.token - stale)])) == [[job.n] if stale else []]
+            if not stale:
+                del self.jobs[job.n]
+
+    @rule(holder=holders)
+    def the_other_system_does_not_take_a_job(self, holder: int) -> None:
+        for job in self._moving(holder)[:1]:
+            assert self.apply(op.PutBack([(job.n, job.token)])) == [[]]
+            self.change(job.n, state=State.WAITING, holder=None)
+
+    def _moving(self, holder: int) -> list[Modelled]:
+        return [job for job in self.jobs.values() if job.holder == holder and job.state == State.MOVING]
+
+    def _return(self, holder: int) -> None:
+        """What a dead holder was moving waits again, and nobody is to blame."""
+        for job in self._moving(holder):
+            self.change(job.n, state=State.WAITING, holder=None)
 
     @rule(holder=holders)
     def a_living_holder_is_not_reaped(self, holder: int) -> None:
@@ -440,6 +482,47 @@ class StoreMachine(RuleBasedStateMachine):
         self.apply(op.WriteTick(name, self.now))
         self.ticks[name] = self.now
         assert [self.apply(op.ReadTick(each)) for each in "ab"] == [[self.ticks.get(each)] for each in "ab"]
+
+    @rule(
+        key=st.sampled_from(["a", "a:1", "a:\U0010fffe", "b"]),
+        body=st.binary(max_size=3),
+        lives=st.sampled_from([None, 1, 50_000]),
+        only_new=st.booleans(),
+    )
+    def a_result_is_written(self, key: str, body: bytes, lives: int | None, only_new: bool) -> None:  # noqa: FBT001 - drawn
+        expires = None if lives is None else self.now + lives
+        is_there = self._live(key) is not None
+        written = self.apply(op.WriteResult(key, op.Result(None, body), expires, self.now, only_new))
+        assert written == [not (only_new and is_there)]
+        if written == [True]:
+            self.results[key] = body, expires
+
+    @rule(key=st.sampled_from(["a", "b"]))
+    def results_are_read(self, key: str) -> None:
+        body = self._live(key)
+        assert self.apply(op.ReadResult(key, self.now)) == [None if body is None else op.Result(None, body)]
+        under = [(each, op.Result(None, found)) for each in sorted(self.results)
+                 if each.startswith(key) and (found := self._live(each)) is not None]  # fmt: skip
+        assert self.apply(op.CountResults(key, self.now), op.ResultsUnder(key, self.now)) == [
+            len(under),
+            under,
+        ]
+
+    @rule(keys=st.lists(st.sampled_from(["a", "a:1", "b"]), unique=True))
+    def results_are_deleted(self, keys: list[str]) -> None:
+        there = [key for key in keys if self.results.pop(key, None) is not None]
+        assert self.apply(op.DeleteResults(keys)) == [len(there)]
+
+    @rule()
+    def results_that_have_expired_are_pruned(self) -> None:
+        old = [key for key, (_, at) in self.results.items() if at is not None and at <= self.now]
+        assert self.apply(op.PruneResults(self.now, 100)) == [len(old)]
+        for key in old:
+            del self.results[key]
+
+    def _live(self, key: str) -> bytes | None:
+        body, expires = self.results.get(key, (None, None))
+        return body if expires is None or expires > self.now else None
 
     def is_in(self, job: Modelled, name: op.SetName) -> bool:
         of = op.SETS[name]

@@ -58,6 +58,10 @@ create table {s}.journal_holder (
     started bigint not null, until bigint not null, server text
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 create table {s}.journal_tick (name text primary key, last bigint not null);
+create table {s}.journal_result (
+    key text collate "C" primary key, codec text, body bytea not null, expires bigint
+);
+create index journal_result_expires on {s}.journal_result (expires) where expires is not null;
 """
 #: Claims for a holder. A last row without n: `due` is when the next job is, `created` the clock, and `state`
 #: 0 if the holder is gone. The holder's row stays locked, so that nobody reaps it before the commit.

@@ -101,6 +101,34 @@ with changed as (
         and position(' ' || g.fingerprint || ' ' in ' ' || coalesce(j.parked_by, '') || ' ') = 0 returning 1
 ) select count(*) from changed
 """
+TAKEN: Final = f"""
+with living as materialized (select n from {{s}}.journal_holder where n = ? for key share), chosen as (
+    select n from {{s}}.journal_job where state = 1 and fn = any(?::text[]) order by n limit ?
+    for update skip locked
+), changed as (
+    update {{s}}.journal_job j set state = 6, holder = living.n, token = j.token + 1
+    from chosen, living where j.n = chosen.n returning j.*
+)
+select {COLUMNS} from changed order by n
+"""
+#: Return the rows that another hand-over has.
+MOVED: Final = """
+with given as (select * from unnest(?::bigint[], ?::bigint[]) as g (n, token)), changed as (
+    delete from {s}.journal_job j using given g where j.n = g.n and j.token = g.token and j.state = 6
+    returning j.n
+)
+select g.n from given g where not exists (select 1 from changed c where c.n = g.n)
+"""
+PUT_BACK: Final = """
+with given as (select * from unnest(?::bigint[], ?::bigint[]) as g (n, token)), changed as (
+    update {s}.journal_job j set state = 1, holder = null from given g
+    where j.n = g.n and j.token = g.token and j.state = 6 returning j.n
+)
+select g.n from given g where not exists (select 1 from changed c where c.n = g.n)
+"""
+RETURNED: Final = """
+update {s}.journal_job set state = 1, holder = null where holder = ? and state = 6 returning n
+"""
 #: A death counts as an attempt; an end that is nobody's fault does not.
 REAPED: Final = f"""
 update {{s}}.journal_job set
@@ -109,7 +137,7 @@ update {{s}}.journal_job set
     error = case when ? = 1 then 'its process ended while it ran: death ' || (kills + 1) || ', attempt '
         || attempt || ' of ' || max_attempts else error end,
     kills = kills + ?, attempt = attempt + ? - 1, due = least(due, NOW), holder = null
-where holder = ? and state in (2, 6) returning {COLUMNS}
+where holder = ? and state = 2 returning {COLUMNS}
 """
 RECOVERED: Final = """
 with changed as (
@@ -170,6 +198,31 @@ READ_TICK: Final = "select last from {s}.journal_tick where name = ?"
 TICKED: Final = """
 insert into {s}.journal_tick (name, last) values (?, ?)
 on conflict (name) do update set last = excluded.last returning last
+"""
+
+# Results. An expired value counts as none until it is pruned.
+
+RESULT: Final = "select codec, body from {s}.journal_result where key = ? and coalesce(expires > NOW, true)"
+WRITTEN: Final = """
+with changed as (
+    insert into {s}.journal_result as r (key, codec, body, expires) values (?, ?, ?, NOW + ?::bigint)
+    on conflict (key) do update set codec = excluded.codec, body = excluded.body, expires = excluded.expires
+    where not ? or r.expires <= NOW returning 1
+) select count(*) = 1 from changed
+"""
+#: Of keys that begin with a prefix: from it to the first text that sorts behind all of them.
+UNDER: Final = "key >= ? and key < ? and coalesce(expires > NOW, true)"
+COUNTED: Final = f"select count(*) from {{s}}.journal_result where {UNDER}"
+RESULTS: Final = f"select key, codec, body from {{s}}.journal_result where {UNDER} order by key"
+RESULTS_DELETED: Final = """
+with changed as (delete from {s}.journal_result where key = any(?::text[]) returning 1)
+select count(*) from changed
+"""
+RESULTS_PRUNED: Final = """
+with old as (
+    select key from {s}.journal_result where expires <= NOW order by expires limit ? for update skip locked
+), changed as (delete from {s}.journal_result where key in (select key from old) returning 1)
+select count(*) from changed
 """
 
 # For people.

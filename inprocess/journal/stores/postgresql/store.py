@@ -114,7 +114,10 @@ class PostgreSQLStore:
             op.ParkUnknown: self._park_unknown, op.Unpark: self._unpark, op.PutRight: self._put_right,
             op.Prune: self._prune, op.ReadTick: self._read_tick, op.WriteTick: self._write_tick,
             op.Count: self._count, op.Page: self._page, op.Find: self._find, op.Oldest: self._oldest,
-            op.Act: self._act, op.Leave: self._leave,
+            op.Act: self._act, op.Leave: self._leave, op.Take: self._take, op.Moved: self._moved,
+            op.PutBack: self._put_back, op.ReadResult: self._read_result, op.WriteResult: self._write_result,
+            op.CountResults: self._count_results, op.ResultsUnder: self._results_under,
+            op.DeleteResults: self._delete_results, op.PruneResults: self._prune_results,
         }  # fmt: skip
         #: What others do, statement by statement.
         self._several: dict[type[op.AnyOperation], Callable[[Any], Any]] = {
@@ -451,6 +454,17 @@ class PostgreSQLStore:
         whose = (operation.n, operation.token)
         return Statement(sql.PARKED, (_text(operation.reason), operation.by, *whose, *whose), _first)
 
+    # Hand-over.
+
+    def _take(self, operation: op.Take) -> Statement:
+        return Statement(sql.TAKEN, (operation.holder, list(operation.functions), operation.limit), _jobs)
+
+    def _moved(self, operation: op.Moved) -> Statement:
+        return Statement(sql.MOVED, _columns(operation.jobs), _all)
+
+    def _put_back(self, operation: op.PutBack) -> Statement:
+        return Statement(sql.PUT_BACK, _columns(operation.jobs), _all)
+
     # Holders.
 
     def _begin_session(self) -> None:
@@ -511,6 +525,7 @@ class PostgreSQLStore:
         blame = int(holder.is_to_blame(socket.gethostname(), _boot()))
         parameters = (blame, blame, blame, blame, blame, holder.n)
         rows = [Row._make(row) for row in self._rows(sql.REAPED, parameters)]
+        self._rows(sql.RETURNED, (holder.n,))
         self._rows(sql.LEFT, (holder.n,))
         dead = [row for row in rows if row.state == State.DEAD]
         return op.Reaped(len(rows) - len(dead), dead)
@@ -547,6 +562,30 @@ class PostgreSQLStore:
 
     def _write_tick(self, operation: op.WriteTick) -> Statement:
         return Statement(sql.TICKED, (operation.name, operation.last), _none)
+
+    # Results.
+
+    def _read_result(self, operation: op.ReadResult) -> Statement:
+        return Statement(sql.RESULT, (operation.key,), lambda found: op.Result(*found[0]) if found else None)
+
+    def _write_result(self, operation: op.WriteResult) -> Statement:
+        lives = None if operation.expires is None else operation.expires - operation.now
+        return Statement(sql.WRITTEN, (operation.key, *operation.result, lives, operation.only_new), _first)
+
+    def _count_results(self, operation: op.CountResults) -> Statement:
+        return Statement(sql.COUNTED, _under(operation.prefix), _first)
+
+    def _results_under(self, operation: op.ResultsUnder) -> Statement:
+        def results(found: list[tuple[Any, ...]]) -> list[tuple[str, op.Result]]:
+            return [(key, op.Result(codec, body)) for key, codec, body in found]
+
+        return Statement(sql.RESULTS, _under(operation.prefix), results)
+
+    def _delete_results(self, operation: op.DeleteResults) -> Statement:
+        return Statement(sql.RESULTS_DELETED, (operation.keys,), _first)
+
+    def _prune_results(self, operation: op.PruneResults) -> Statement:
+        return Statement(sql.RESULTS_PRUNED, (operation.limit,), _first)
 
     # For people.
 
@@ -603,6 +642,11 @@ def _jobs(found: list[tuple[Any, ...]]) -> list[Row]:
 
 def _columns(jobs: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return [n for n, _ in jobs], [token for _, token in jobs]
+
+
+def _under(prefix: str) -> tuple[str, str]:
+    """The bounds of the keys that begin with a prefix. No text sorts behind U+10FFFF."""
+    return prefix, f"{prefix}\U0010ffff"
 
 
 def _is_text(value: str) -> bool:
