@@ -52,7 +52,7 @@ def _progress(console: Console, kind: str, kills: int) -> Callable[[int], Any]:
 @click.option("--kills", default=KILLS, show_default=True, help="Kills of each kind.")
 @click.option("--seed", default=1, show_default=True, help="Chooses the moments and the victims.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only these kills.")
-@click.option("--pool", default="prefork", show_default=True, help="The workers' pool.")
+@click.option("--pool", default="prefork", show_default=True, help="The workers' pool; aio runs coroutines.")
 def main(kills: int, seed: int, kinds: tuple[str, ...], pool: str) -> None:
     """Kill workers and broker under load and print whether a job was lost."""
     console = Console(highlight=False)
