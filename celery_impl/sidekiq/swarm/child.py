@@ -220,9 +220,7 @@ class Child:
                 break
             except AWAY:
                 if time.monotonic() > until:
-                    logger.warning(
-                        "no answer of the broker: what was fetched ahead goes back with the lease"
-                    )
+                    logger.warning("no answer of the broker: what was fetched ahead goes back with the lease")
                     break
                 time.sleep(0.1)
         self._flush_events()
