@@ -6,6 +6,7 @@ import signal
 
 from bench.faults.spec import Expected, Fault, wait_for_running_job
 from bench.faults.target import Target
+from bench.process.process_table import Process
 
 #: Seconds that a platform gives a process to end before it kills it.
 PLATFORM_GRACE_S = 20.0
@@ -17,12 +18,26 @@ DRAIN_S = 40.0
 async def strike(target: Target) -> None:
     """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
     await wait_for_running_job(target)
-    name = "worker" if target.queued else "app"
-    old = target.processes.parts[name]
     await target.stamp_kill()
-    old.signal(signal.SIGTERM)
-    await old.ended(within_s=PLATFORM_GRACE_S)
-    old.kill()
+    await terminate(workplace(target))
+    await start_next(target)
+
+
+def workplace(target: Target) -> Process:
+    """The process that runs the jobs: the worker, or without one the app."""
+    return target.processes.parts["worker" if target.queued else "app"]
+
+
+async def terminate(process: Process, *, whole_group: bool = False) -> bool:
+    """End a process as a platform does: SIGTERM, a grace, SIGKILL; return whether it ended in time."""
+    (process.signal_group if whole_group else process.signal)(signal.SIGTERM)
+    in_time = await process.ended(within_s=PLATFORM_GRACE_S)
+    process.kill()
+    return in_time
+
+
+async def start_next(target: Target) -> None:
+    """Start the process that runs the jobs again."""
     if target.queued:
         target.processes.start_worker()
     else:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.faults.processes.deploy import PLATFORM_GRACE_S
+from bench.faults.processes.deploy import terminate
 from bench.faults.spec import Expected, Fault, wait_for_running_job
 from bench.faults.target import Target
 
@@ -21,9 +20,7 @@ async def strike(target: Target) -> None:
     await wait_for_running_job(target)
     old = target.processes.parts["app"]
     await target.stamp_kill()
-    old.signal(signal.SIGTERM)
-    in_time = await old.ended(within_s=PLATFORM_GRACE_S)
-    old.kill()
+    in_time = await terminate(old)
     lines = old.log.read_text(errors="replace").splitlines()
     target.facts["ended_in_time"] = "yes" if in_time else "no"
     target.facts["cut_off"] = sum("cut off and lost" in line for line in lines)

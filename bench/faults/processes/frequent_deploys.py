@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.faults.processes.deploy import PLATFORM_GRACE_S
+from bench.faults.processes.deploy import terminate
 from bench.faults.spec import CheckInput, Expected, Fault
 from bench.faults.target import Target
 from bench.measures.events.block import NS_PER_S
@@ -42,11 +41,8 @@ async def strike(target: Target) -> None:
     passed_by = 0
     for _ in range(DEPLOYS):
         await asyncio.sleep(LIVES_S)
-        old = target.processes.parts["app"]
         began = time.monotonic()
-        old.signal(signal.SIGTERM)
-        await old.ended(within_s=PLATFORM_GRACE_S)
-        old.kill()
+        await terminate(target.processes.parts["app"])
         await target.processes.restart_app()
         for owner in target.client.owners:
             (await target.client.call("PUT", f"/sync/{owner}")).raise_for_status()

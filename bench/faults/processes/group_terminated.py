@@ -5,19 +5,17 @@ systemd does that by default at each deploy (KillMode=control-group), and so doe
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from bench.faults.processes.deploy import start_next, terminate, workplace
 from bench.faults.spec import CheckInput, Events, Expected, Fault, Row, nothing_lost
 from bench.faults.target import Target
 from bench.ledger.job_names import MARK
 
 #: Deploys, and the seconds of the long job: below the hardened profile's time limit.
 DEPLOYS, LONG_S = 3, 6.0
-#: Seconds that a platform gives the processes to end before it kills them.
-PLATFORM_GRACE_S = 20.0
 #: Seconds that the new worker may take to begin the long job again.
 BEGINS_S = 20.0
 
@@ -25,19 +23,12 @@ BEGINS_S = 20.0
 async def strike(target: Target) -> None:
     """Hand the long job over; terminate all processes and start new ones, three times, while it runs."""
     await target.client.fault_job("plain", "long", seconds=LONG_S)
-    name = "worker" if target.queued else "app"
     for deploy in range(DEPLOYS):
         await target.until(partial(_began, deploy + 1), within_s=BEGINS_S)
         if deploy == 0:
             await target.stamp_kill()
-        old = target.processes.parts[name]
-        old.signal_group(signal.SIGTERM)
-        await old.ended(within_s=PLATFORM_GRACE_S)
-        old.kill()
-        if target.queued:
-            target.processes.start_worker()
-        else:
-            await target.processes.restart_app()
+        await terminate(workplace(target), whole_group=True)
+        await start_next(target)
 
 
 def _began(times: int, events: Events) -> bool:

@@ -94,6 +94,10 @@ class LeaseStore:
         waiting, holders = self.commands.call(("EXISTS", *keys), ("ZCARD", self.prefix + LEASES))
         return bool(waiting == 0 and holders > 1)
 
+    def return_unstarted(self, holder: str, numbers: Iterable[int]) -> None:
+        """Put these jobs, which never began to run, in front of their queues, without a mark of that."""
+        self.commands.run(scripts.RETURN, [self.held_key(holder)], tuple(numbers))
+
     def recover(self, holder: str, keep: Iterable[int] = ()) -> bool:
         """Give back all but `keep`; return whether the holder still holds any, else its lease has ended."""
         keys = [self.held_key(holder), self.prefix + LEASES]

@@ -10,8 +10,8 @@ sets its queue's signal.
 A broker that is full (noeviction) refuses a command that may need memory, unless the script has written
 before: so each begins with one that needs none, or leases would end because somebody queues too much.
 
-A message that is given back is marked at its beginning, unless nobody can have begun it; nothing else of it
-is read or changed here.
+A message that is given back is marked at its beginning, unless it is known that nobody began to run it;
+nothing else of it is read or changed here.
 """
 
 from __future__ import annotations
@@ -88,7 +88,6 @@ return taken
 """
 
 _GIVE_BACK: Final = "return back(KEYS[1], ARGV)"
-
 _RETURN: Final = "return back(KEYS[1], ARGV, true)"
 
 _RECOVER: Final = """
@@ -155,7 +154,7 @@ class Script(NamedTuple):
 FETCH: Final = Script.of(CLOCK_MS, SIGNAL, _RENEWED, _FETCH)
 #: Keys: held. Arguments: numbers. Gives these back to the front, in their order.
 GIVE_BACK: Final = Script.of(SIGNAL, _BACK, _GIVE_BACK)
-#: As GIVE_BACK, but what nobody has begun goes back as it came.
+#: The same, and leaves no mark on them: they were fetched and never began.
 RETURN: Final = Script.of(SIGNAL, _BACK, _RETURN)
 #: Keys: held, leases. Arguments: holder, numbers to keep. Gives back the rest; returns 1 where some are kept.
 RECOVER: Final = Script.of(SIGNAL, _BACK, _RECOVER)

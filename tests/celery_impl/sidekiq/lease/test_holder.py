@@ -28,10 +28,10 @@ class Meeting(LeaseStore):
         if self.meeting is not None:
             self.meeting.wait(PATIENCE_S)
 
-    def give_back(self, holder: str, numbers: Iterable[int], *, begun: bool = True) -> None:
+    def give_back(self, holder: str, numbers: Iterable[int]) -> None:
         if self.is_away:
             raise redis.ConnectionError("away")
-        super().give_back(holder, numbers, begun=begun)
+        super().give_back(holder, numbers)
         if self.meeting is not None:
             self.meeting.wait(PATIENCE_S)
 
