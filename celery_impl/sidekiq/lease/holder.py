@@ -135,14 +135,19 @@ class Holder:
         """Forget acknowledgements that the broker has answered."""
         self._unconfirmed.difference_update(numbers)
 
-    def give_back(self, *tags: str, begun: bool = True) -> None:
-        """Put these jobs in front of their queues, now or as soon as the broker answers.
+    def give_back(self, tag: str) -> None:
+        """Put the job in front of its queue, now or as soon as the broker answers."""
+        number = _number(tag)
+        try:
+            self.leases.give_back(self.id, [number])
+        except AWAY:
+            self._to_give_back[number] = None
 
-        Unless they have `begun`, they go back as they came; where that must wait, as redelivered.
-        """
+    def return_unstarted(self, tags: Iterable[str]) -> None:
+        """As `give_back`, jobs that never began: they go back as they came, unless the broker is away."""
         numbers = [_number(tag) for tag in tags]
         try:
-            self.leases.give_back(self.id, numbers, begun=begun)
+            self.leases.return_unstarted(self.id, numbers)
         except (redis.RedisError, OSError):
             self._to_give_back.update(dict.fromkeys(numbers))
 

@@ -88,7 +88,7 @@ class Inbox:
                 break
             waiting.append(job.message["properties"]["delivery_tag"])
         if waiting:
-            self._holder.give_back(*waiting, begun=False)
+            self._holder.return_unstarted(waiting)
 
     def close(self) -> None:
         """End the thread. What waits stays held, and goes back with all that does not run."""

@@ -80,13 +80,9 @@ class LeaseStore:
         if fields := tuple(numbers):
             self.commands.call(("HDEL", self.held_key(holder), *fields))
 
-    def give_back(self, holder: str, numbers: Iterable[int], *, begun: bool = True) -> None:
-        """Put these jobs in front of their queues, in the order in which they were taken.
-
-        They are marked as redelivered, unless they cannot have `begun`.
-        """
-        script = scripts.GIVE_BACK if begun else scripts.RETURN
-        self.commands.run(script, [self.held_key(holder)], tuple(numbers))
+    def give_back(self, holder: str, numbers: Iterable[int]) -> None:
+        """Put these jobs in front of their queues, in the order in which they were taken."""
+        self.commands.run(scripts.GIVE_BACK, [self.held_key(holder)], tuple(numbers))
 
     def others_lack_work(self, queues: Iterable[str]) -> bool:
         """Return whether there are other holders and these queues are empty; keys without prefix."""

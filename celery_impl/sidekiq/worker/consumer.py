@@ -38,7 +38,7 @@ class SidekiqConsumer(Consumer):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """As Celery's; the window of the pool solo is the multiplier."""
-        if isinstance(options.get("pool"), solo.TaskPool):
+        if _runs_jobs_in_turn(options.get("pool")):
             options["initial_prefetch_count"] = options.get("prefetch_multiplier", 1)
         super().__init__(*args, **options)
 
@@ -46,8 +46,9 @@ class SidekiqConsumer(Consumer):
         """As Celery's; a job of the pool solo is acknowledged without a turn of the event loop."""
         celerys: Any = super().create_task_handler(*args, **options)
         channel = getattr(self.task_consumer, "channel", None)  # in-process there is none
-        if not (isinstance(channel, Channel) and channel.runs_jobs_in_turn):
+        if not (isinstance(channel, Channel) and _runs_jobs_in_turn(self.pool)):
             return celerys
+        channel.runs_jobs_in_turn = True
         strategies, callbacks = self.strategies, self.on_task_message
 
         def on_task_received(message: Any) -> Any:
@@ -95,6 +96,11 @@ class SidekiqConsumer(Consumer):
         """Bury a job whose body cannot be decoded."""
         _bury(self.app, message, (type(exc).__name__, f"its body cannot be decoded: {exc}"))
         super().on_decode_error(message, exc)
+
+
+def _runs_jobs_in_turn(pool: Any) -> bool:
+    """Return whether handing a job to the pool runs it; one of another class may say so by an attribute."""
+    return isinstance(pool, solo.TaskPool) or getattr(pool, "runs_jobs_in_turn", False)
 
 
 def _arguments(message: Any) -> Arguments:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from celery import bootsteps
-from celery.concurrency import solo
 
 from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue import lost_chords
@@ -59,7 +58,6 @@ class MaintenanceStep(bootsteps.StartStopStep):
             self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
         else:
             channel.runs_jobs_here = True
-            channel.runs_jobs_in_turn = isinstance(consumer.pool, solo.TaskPool)
         own = consumer.app.connection_for_write()
         # Connected here and not in the thread: kombu does it under a lock, and a job's process that is
         # forked meanwhile would find that lock held for ever.
