@@ -1,0 +1,76 @@
+"""Fault 48: memory runs out inside a job: first a MemoryError, then a kill as in fault 14."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bench.faults.jobs.always_raises import ATTEMPTS, RETRY_LIMIT
+from bench.faults.processes import memory_limit
+from bench.faults.spec import CheckInput, Events, Expected, Row, nothing_lost
+from bench.faults.target import Target
+
+#: The job that has a MemoryError, and the megabytes that its process may still take.
+NAME, SPARE_MB = "exhaust", 100
+#: Seconds that it has to fail for the first time.
+FAILS_S = 10.0
+
+
+async def strike(target: Target) -> None:
+    """Hand over a job that has a MemoryError; when it has failed, one that is killed for its memory."""
+    await target.client.fault_job("exhaust", NAME, mb=SPARE_MB)
+    await target.until(_has_failed, within_s=FAILS_S)
+    await memory_limit.strike(target)
+
+
+def _has_failed(events: Events) -> bool:
+    return any(event["event"] == "raised" and NAME in str(event["job"]) for event in events)
+
+
+def check(block: CheckInput) -> Mapping[str, Any]:
+    """How many processes were killed, and whether a job was given up with a MemoryError."""
+    errors = [str(event.get("error", "")) for event in block.events if event["event"] == "failed"]
+    given_up = any("MemoryError" in error for error in errors)
+    return {**block.facts, "memory_error": "given up" if given_up else "not given up"}
+
+
+def _fails_alone(row: Row) -> bool:
+    return nothing_lost(row) and row["failed_visibly"] > 0 and not row["app_died"]
+
+
+FAULT = replace(
+    memory_limit.FAULT,
+    number=48,
+    slug="memory-runs-out",
+    title="memory runs out inside a job",
+    strike=strike,
+    check=check,
+    expected={
+        "inprocess": Expected(
+            text="the MemoryError fails that job alone; the kill ends the app and its jobs",
+            holds=lambda row: (
+                row["app_died"] and row["failed_visibly"] > 0 and row["lost"] + row["unknown"] > 0
+            ),
+            drain_s=10.0,
+        ),
+        "inprocess-journal": Expected(
+            text="the MemoryError fails that job alone; the app dies, and its jobs run in the next process",
+            holds=lambda row: nothing_lost(row) and row["app_died"] and row["failed_visibly"] > 0,
+            drain_s=40.0,
+            note=f"{ATTEMPTS} attempts instead of 25",
+            env={"QUEUE_OR_TASK_JOURNAL_ATTEMPTS": ATTEMPTS},
+        ),
+        "celery-stock": Expected(
+            text="each fails alone, with a line in the log; no slot is lost",
+            holds=_fails_alone,
+        ),
+        "celery-hardened": Expected(
+            text="each is tried again, and ends in the dead set; no slot is lost",
+            holds=_fails_alone,
+            drain_s=75.0,
+            note=f"{RETRY_LIMIT} retries instead of 25",
+            env={"SIDEKIQ_RETRY_LIMIT": RETRY_LIMIT},
+        ),
+    },
+)
