@@ -34,9 +34,8 @@ def _is_given_up(events: Events) -> bool:
 
 
 def check(block: CheckInput) -> Mapping[str, Any]:
-    """How many processes were killed, and whether a job was given up with a MemoryError."""
-    errors = [str(event.get("error", "")) for event in block.events if event["event"] == "failed"]
-    given_up = any("MemoryError" in error for error in errors)
+    """How many processes were killed, and whether the job with the MemoryError was given up."""
+    given_up = _is_given_up(block.events)
     return {**block.facts, "memory_error": "given up" if given_up else "not given up"}
 
 
