@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import click
 
+from bench.process.parent_watch import end_with_parent
 from inprocess import Backoff
 from inprocess.journal import Journal, current_job, durable
 from inprocess.journal.model import operations as op
@@ -177,6 +178,7 @@ async def run(url: str, port: int, planted: Planted, *, enqueues: bool) -> None:
 @click.option("--enqueues/--runs-only", default=True)
 def main(url: str, port: int, point: str | None, nth: int, enqueues: bool) -> None:  # noqa: FBT001 - click's way
     """Enqueue and run jobs until killed."""
+    end_with_parent()
     asyncio.run(run(url, port, Planted(point, nth), enqueues=enqueues))
 
 

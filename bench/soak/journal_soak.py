@@ -13,7 +13,7 @@ jobs call a real service, which counts. Afterwards:
 3. a job is buried if three processes in a row were killed while it ran, which is the rule; another dead
    job is lost, for nothing is wrong with any of them.
 
-Exit with 1 if a job is lost, or a repeat is unexplained.
+Exit with 1 if a job is lost, or a repeat is unexplained; 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from typing import Final
 import click
 from rich.console import Console
 
+from bench.errors import EXIT_INTERRUPTED
+from bench.process.signals import interrupted_by_signals
 from bench.soak.journal_app import POINTS
 from bench.soak.journal_service import Call, Service
 from inprocess.journal import Journal
@@ -208,11 +210,19 @@ def _most(point: str) -> int:
 def main(kills: int, seed: int, url: str | None) -> None:
     """Kill processes that share a journal, and print whether a job was lost."""
     console = Console(highlight=False)
-    with tempfile.TemporaryDirectory(prefix="journal-soak-") as folder:
-        began = time.monotonic()
+    began, result = time.monotonic(), None
+    with (
+        interrupted_by_signals() as received,
+        tempfile.TemporaryDirectory(prefix="journal-soak-") as folder,
+        suppress(KeyboardInterrupt),
+    ):
         storm = Storm(Path(folder), url or f"sqlite:///{folder}/soak.db", seed)
         result = storm.run(kills, console)
-        console.print(f"{result}; {time.monotonic() - began:.0f} s")
+    if result is None:
+        kept = f"the journal stays at {url}" if url else "its journal is deleted"
+        console.print(f"interrupted: no job was counted; {kept}")
+        sys.exit(128 + received[0] if received else EXIT_INTERRUPTED)
+    console.print(f"{result}; {time.monotonic() - began:.0f} s")
     sys.exit(not result.is_clean)
 
 

@@ -93,6 +93,11 @@ def side(name: str) -> str:
     return SIDE_LABELS.get(name, name)
 
 
+def narrow_side(name: str) -> str:
+    """The label of a side in as few letters as tell it from the others."""
+    return side(name).removeprefix("in-process, ")
+
+
 def queue(name: str) -> str:
     """A side that is a queue, with its article: "a hardened queue"."""
     return _QUEUES.get(name, f"a queue ({side(name)})")

@@ -13,9 +13,11 @@ The kind `kill-scheduler` is no job: it kills the process that schedules the own
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert
@@ -31,6 +33,8 @@ from bench.ledger.job_names import CHANGED
 from scenarios import database, jobs, ledger
 
 SCENARIO = jobs.ACCOUNT_SETUP
+#: Names a file: with it, a journalled app that starts is the next version, see `renamed_task`.
+RENAMED_VARIABLE = "QUEUE_OR_TASK_RENAMED_FILE"
 
 
 class RolledBackError(RuntimeError):
@@ -41,6 +45,8 @@ def routes(side: str) -> list[Route]:
     """The endpoint, for a side with fault jobs."""
     if side == "inprocess-journal":
         _submit(side)  # its tasks must be known before their jobs of an earlier process can run
+        if (switch := os.environ.get(RENAMED_VARIABLE)) and Path(switch).exists():
+            from bench.app.fault_jobs import renamed_task  # noqa: F401 - late: it renames at its import
 
     async def fault_job(request: Request) -> Response:
         body = await request.json()
