@@ -79,6 +79,15 @@ class Stage:
             serve(one)
 
 
+def broker_of(scheduler: LeasedScheduler) -> BeatBroker:
+    assert scheduler._post is not None
+    return scheduler._post
+
+
+def is_holder(scheduler: LeasedScheduler) -> bool:
+    return broker_of(scheduler).lease_client.is_holder
+
+
 def serve(scheduler: LeasedScheduler) -> float:
     while not (wait := scheduler.tick()):
         pass
@@ -129,10 +138,10 @@ def test_a_step_of_the_brokers_clock_takes_no_living_beats_lease_and_keeps_no_de
     stage.step = step
     for seconds in range(1, 20):
         stage.at(1_000_000.5 + seconds, first, second)
-    assert tuple(one._post.lease_client.is_holder for one in (first, second)) == (True, False)
+    assert (is_holder(first), is_holder(second)) == (True, False)
     for seconds in range(20, 28):
         stage.at(1_000_000.5 + seconds, second)
-    assert second._post.lease_client.is_holder
+    assert is_holder(second)
 
 
 def test_entries_go_on_at_the_brokers_time_after_its_clock_has_stepped_back(stage: Stage) -> None:
@@ -140,7 +149,9 @@ def test_entries_go_on_at_the_brokers_time_after_its_clock_has_stepped_back(stag
     one = stage.beat()
     stage.at(1_000_010.0, one)
     run = stage.queued()[0]["id"]
-    begin(one._post.store.sets, "sidekiq:beat:runs:e", run, now=1_000_012.0)  # its process is killed then
+    begin(
+        broker_of(one).store.sets, "sidekiq:beat:runs:e", run, now=1_000_012.0
+    )  # its process is killed then
 
     stage.step = -3600.0
     for seconds in (12.5, 20.0, 30.0):
@@ -157,7 +168,11 @@ def test_a_tick_in_the_hand_of_a_beat_that_stood_still_is_sent_by_the_other_alon
     stage.at(1_000_001.0)
 
     # 1. The first finds the tick of 10 and stands still. 2. The second takes the lease and sends it.
-    on_publish(lambda: [stage.at(now, second) for now in (1_000_011.0, 1_000_017.5)])
+    def second_sends() -> None:
+        for now in (1_000_011.0, 1_000_017.5):  # it sees the first's renewal, and then none
+            stage.at(now, second)
+
+    on_publish(second_sends)
     stage.at(1_000_010.0, first)  # 3. The first goes on.
 
     assert stage.dues() == [1_000_010.0]
