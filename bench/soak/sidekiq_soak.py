@@ -34,6 +34,8 @@ from bench.soak.sidekiq_victims import KILL, soak
 #: Kills of each kind.
 KILLS: Final = 50
 KINDS: Final = tuple(KILL)
+#: Pools whose jobs run in processes of their own.
+WITH_CHILDREN: Final = ("prefork", "swarm")
 
 
 def _progress(console: Console, kind: str, kills: int) -> Callable[[int], Any]:
@@ -58,7 +60,7 @@ def main(kills: int, seed: int, kinds: tuple[str, ...], pool: str) -> None:
     console = Console(highlight=False)
     results = []
     for kind in kinds or KINDS:
-        if kind == "child" and pool != "prefork":
+        if kind == "child" and pool not in WITH_CHILDREN:
             console.print(f"child: the pool {pool} has no processes of its own: left out")
             continue
         with tempfile.TemporaryDirectory(prefix="sidekiq-soak-") as folder:

@@ -56,6 +56,8 @@ LEASE_SCHEMES: Final = ("lease+redis", "lease+rediss", "lease+socket")
 #: task can run.
 CELERYS_CONSUMER: Final = "celery.worker.consumer:Consumer"
 CONSUMER: Final = "celery_impl.sidekiq.worker.consumer:SidekiqConsumer"
+#: By name: an app that only sends jobs loads no worker.
+SWARM_STEP: Final = "celery_impl.sidekiq.swarm.steps:SwarmStep"
 #: What `task_cls` names where the app has no task class of its own.
 CELERYS_TASK: Final = "celery.app.task:Task"
 
@@ -206,7 +208,7 @@ def _on_redis() -> _Parts:
         first=(),
         client=(Deadline(), unique_jobs, LocalBuffer()),
         server=(RateLimit(), unique_jobs),
-        worker_steps=(EarlyCheck,),
+        worker_steps=(EarlyCheck, SWARM_STEP),
         consumer_steps=(ServerCheck, MaintenanceStep),
         asks_first=True,
     )

@@ -8,6 +8,9 @@ processes of a service.
 Celery 5.7 acknowledges a job whose process was lost after it had stored its result. The part of a chord is
 counted only then, and the last one sends the callback: such a part runs again where a lost job does.
 
+Celery ends the whole worker where a job fails with a MemoryError, and does not acknowledge the job. Here it
+fails as any other.
+
 Celery acknowledges a job by its event loop, which stands still while the worker connects again. A job that
 ends meanwhile in a thread of the worker is told to its lease at once, or it would be given back as one that
 nobody runs.
@@ -15,6 +18,7 @@ nobody runs.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -36,6 +40,10 @@ from celery_impl.sidekiq.worker import heartbeat
 POISON_DEATHS: Final = 3
 
 logger = logging.getLogger(__name__)
+
+
+class OutOfMemoryError(RuntimeError):
+    """A job had a MemoryError: it fails, and its worker goes on."""
 
 
 class SidekiqRequest(Request):
@@ -86,6 +94,9 @@ class SidekiqRequest(Request):
             self.acknowledge()
         elif goes_back:  # Celery before 5.6 drops it
             self.reject(requeue=True)
+        elif isinstance(error, MemoryError):
+            exc_info = copy.copy(exc_info)
+            exc_info.exception = OutOfMemoryError(f"MemoryError: {error}")
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _success_was_stored(self) -> Any:
