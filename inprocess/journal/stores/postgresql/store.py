@@ -97,8 +97,8 @@ class PostgreSQLStore:
         self._durability = durability
         self._overrides_commit = False
         self._connection: Connection | None = None
-        #: Behind a pooler a prepared statement may be another client's under the same name: nothing is prepared
-        #: before the session has found that the connection is the server's own.
+        #: Behind a pooler a prepared statement may be another client's under the same name: nothing is
+        #: prepared before the session has found that the connection is the server's own.
         self._prepares = False
         self._is_open = False
         self._session: HolderSession | None = None
