@@ -89,7 +89,7 @@ class Planted:
             ]
             for what in there:
                 self.passes(f"before {what}")
-            results = apply(operations)
+            results: list[Any] = apply(operations)
             for what in there:
                 self.passes(f"after {what}")
             return results

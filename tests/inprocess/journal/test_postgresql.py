@@ -229,7 +229,8 @@ def test_a_commit_elsewhere_wakes_a_process_that_would_not_look(
 def test_a_process_that_is_alone_enqueues_without_a_notification(journal: Journal) -> None:
     async def main() -> None:
         async with journal:
-            await until(lambda: journal.writer().store._is_alone)
+            store: Any = journal.writer().store
+            await until(lambda: store._is_alone)
             for number in range(8):
                 await nothing.enqueue(number, journal=journal)
             await until(lambda: journal.done.size() == 8)
@@ -332,9 +333,11 @@ def test_a_server_that_does_not_let_us_in_is_told_in_one_line() -> None:
         assert "\n" not in str(raised.value)
     away = f"postgresql://me:secret@127.0.0.1:{unused}/db"
     with closing(Journal(away)) as journal:
-        with pytest.raises(JournalUnavailableError, match=r"does not answer: .*Connection refused") as raised:
+        with pytest.raises(
+            JournalUnavailableError, match=r"does not answer: .*Connection refused"
+        ) as away_from:
             journal.open()
-        assert "secret" not in str(raised.value)
+        assert "secret" not in str(away_from.value)
 
         async def main() -> None:
             with pytest.raises(StartError, match="Connection refused"):
