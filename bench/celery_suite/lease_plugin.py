@@ -28,6 +28,8 @@ POOL: Final = "CELERY_SUITE_POOL"
 #: Seconds that the worker may take to run its first job, and to end.
 START_S: Final = 120.0
 STOP_S: Final = 30.0
+#: Seconds that `delay` may take: the sides of the suite fill the machine.
+ENQUEUE_S: Final = 30.0
 
 _fork = multiprocessing.get_context("fork")
 _fixtures: Any = celery.contrib.pytest
@@ -51,7 +53,7 @@ class _ToSuite(logging.Handler):
 @contextmanager
 def _create_sidekiq_app(**options: Any) -> Iterator[Any]:
     with _create_app(**options, task_annotations={"*": {"sidekiq_retry": False}}) as app:
-        Sidekiq(app)
+        Sidekiq(app, enqueue_within_s=ENQUEUE_S)
         yield app
 
 

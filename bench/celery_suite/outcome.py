@@ -11,6 +11,8 @@ _PUBSUB = "it needs the subscription of the Redis backend; results in memory hav
 
 _PARTS = "it reads a chord's parts from their key in Redis; results in memory have none"
 
+_OWN_PROCESS = "it reads the state of a worker in the suite's own process; this one's is another"
+
 #: Cases that in-process cannot pass, each with its reason.
 IN_PROCESS_CANNOT: Final = {
     "test_canvas.py::test_chord::test_chord_on_error": _PARTS,
@@ -18,7 +20,10 @@ IN_PROCESS_CANNOT: Final = {
     "test_tasks.py::test_task_redis_result_backend::test_asyncresult_get_cancels_subscription": _PUBSUB,
 }
 #: The same of `Sidekiq(app)`, whatever the pool.
-LEASE_CANNOT: Final[dict[str, str]] = {}
+LEASE_CANNOT: Final = {
+    f"test_tasks.py::test_tasks::test_send_task_without_ignore_result_{what}": _OWN_PROCESS
+    for what in ("uses_task_ignore_result", "stores_result")
+}
 #: The same of a pool.
 POOL_CANNOT: Final[dict[str, dict[str, str]]] = {}
 

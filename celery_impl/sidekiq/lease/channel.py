@@ -132,6 +132,11 @@ class Channel(transport.Channel):
         yield "to fetch by a script", partial(leases.fetch, "nobody", 0, 0, keys)
         yield "to acknowledge (HDEL)", partial(leases.acknowledge, "nobody", [0])
 
+    @property
+    def traces_here(self) -> bool:
+        """Whether Celery's tracer runs in this process."""
+        return self.runs_jobs_in_turn or self.runs_jobs_here
+
     def connection_options(self) -> set[str]:
         """Return the names of the options that this channel's connections are made with."""
         return set(self._connparams()) & set(self.pool.connection_kwargs)
