@@ -303,10 +303,10 @@ class Channel(transport.Channel):
         self._bury_item(key, item, reason)
 
     def _room(self) -> int:
+        room = min(self.qos.can_consume_max_estimate() or BATCH, BATCH)
         if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: one job a fetch
-            return 1
-        waiting = 0 if self._inbox is None else len(self._inbox)
-        return max(0, min(self.qos.can_consume_max_estimate() or BATCH, BATCH) - waiting)
+            room = 1
+        return room if self._inbox is None else max(0, room - len(self._inbox))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's
         address = self.connection.address
