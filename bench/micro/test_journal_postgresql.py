@@ -262,7 +262,7 @@ async def drain_procrastinate(server: PostgresServer, concurrency: int) -> float
     app = App(connector=PsycopgConnector(conninfo=server.url(name)))
     done: list[int] = []
 
-    @app.task
+    @app.task  # type: ignore[untyped-decorator]  # of what may not be there
     async def job(number: int) -> None:
         done.append(number)
 
