@@ -230,25 +230,39 @@ async def drain_journal(server: PostgresServer) -> float:
         gc.unfreeze()
 
 
+#: In a process of its own: it leaves its connections to the garbage collector.
+HUEY = """
+import logging, sys, time
+sys.path.append(sys.argv[4])
+from huey import PostgresHuey
+
+logging.getLogger("huey").setLevel(logging.WARNING)
+huey = PostgresHuey(sys.argv[1], dsn=sys.argv[5])
+done = []
+
+@huey.task()
+def job(number):
+    done.append(number)
+
+jobs = int(sys.argv[2])
+for number in range(jobs):
+    job(number)
+consumer = huey.create_consumer(workers=int(sys.argv[3]), periodic=False, initial_delay=0.01)
+begin = time.perf_counter()
+consumer.start()
+while len(done) < jobs:
+    time.sleep(0.001)
+print(time.perf_counter() - begin, flush=True)
+consumer.stop(graceful=True)
+"""
+
+
 def drain_huey(server: PostgresServer, workers: int) -> float:
     """Seconds for DRAINED_BY_HUEY jobs on PostgresHuey, in proportion for DRAINED."""
-    from huey import PostgresHuey  # type: ignore[import-not-found]  # late: may not be installed
-
-    logging.getLogger("huey").setLevel(logging.WARNING)
-    huey = PostgresHuey(f"huey{next(_numbers)}", dsn=server.url())
-    done: list[int] = []
-    task = huey.task()(lambda number: done.append(number))  # noqa: PLW0108 - a method has no module
-    for number in range(DRAINED_BY_HUEY):
-        task(number)
-    consumer = huey.create_consumer(workers=workers, periodic=False, initial_delay=0.01)
-    begin = time.perf_counter()
-    consumer.start()
-    while len(done) < DRAINED_BY_HUEY:
-        time.sleep(0.001)
-    seconds = time.perf_counter() - begin
-    consumer.stop(graceful=True)
-    huey.storage.close()
-    return seconds * DRAINED / DRAINED_BY_HUEY
+    about = (f"huey{next(_numbers)}", str(DRAINED_BY_HUEY), str(workers), str(PEERS), server.url())
+    command = [sys.executable, "-c", HUEY, *about]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1]) * DRAINED / DRAINED_BY_HUEY
 
 
 async def drain_procrastinate(server: PostgresServer, concurrency: int) -> float:
