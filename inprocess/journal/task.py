@@ -85,7 +85,9 @@ class DurableTask(Generic[P, T]):
         isolation: Isolation | None = None,
         shutdown: ShutdownLimit = SHUTDOWN_S,
         journal: Destination | None = None,
+        listed: bool = True,
     ) -> None:
+        """As `durable` says. One that is not `listed` is run by a process that was started for it alone."""
         check_function(function)
         check_limit(shutdown)
         if max_attempts < 1:
@@ -114,7 +116,8 @@ class DurableTask(Generic[P, T]):
             raise ValueError(
                 f"{self.name}: its parameter {taken[0]!r} has the name of an option of enqueue(): rename it"
             )
-        register(self)
+        if listed:
+            register(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the function now, in the caller: no row, no retry."""

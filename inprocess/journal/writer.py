@@ -93,8 +93,8 @@ class Writer:
         #: Held while the thread is in the store: a fork waits for it, since a lock of the database library
         #: that a thread holds at a fork is held for ever there.
         self.in_store = threading.Lock()
-        #: The process that runs jobs; None if none runs.
-        self.listener: Listener | None = None
+        #: The processes here that run jobs. Replaced as a whole, so that any thread may read it.
+        self.listeners: tuple[Listener, ...] = ()
         #: Why it has ended; None while it works.
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -163,8 +163,7 @@ class Writer:
             if request is not None:
                 left.append(request)
         _answer_all([(request, None, error) for request in left])
-        listener = self.listener
-        if listener is not None:
+        for listener in self.listeners:
             listener.failed(error)
 
     def _next_group(self) -> list[Request]:
@@ -172,7 +171,7 @@ class Writer:
         requests, group = self._requests, self._kept
         self._kept = []
         timeout = self._again_s
-        if timeout is None and self.listener is not None:
+        if timeout is None and self.listeners:
             timeout = self.store.look_s
         try:
             first = requests.get(timeout=0.0 if self._is_stopping and timeout is None else timeout)
@@ -188,8 +187,8 @@ class Writer:
         return group
 
     def _look(self) -> None:
-        listener, look_s = self.listener, self.store.look_s
-        if listener is None or look_s is None or self._again_s is not None:
+        listeners, look_s = self.listeners, self.store.look_s
+        if not listeners or look_s is None or self._again_s is not None:
             return
         now = time.monotonic()
         if now - self._looked_at >= look_s * 0.9:
@@ -197,11 +196,10 @@ class Writer:
             with self.in_store:
                 is_changed = self.store.changed()
             if is_changed:
-                listener.changed()
+                self._woken()
 
     def _woken(self) -> None:
-        listener = self.listener
-        if listener is not None:
+        for listener in self.listeners:
             listener.changed()
 
     def _apply(self, group: Sequence[Request]) -> None:
@@ -223,8 +221,8 @@ class Writer:
             self._again_s = None
             if self._is_in_doubt:
                 self._is_in_doubt = False
-                if self.listener is not None:
-                    self.listener.in_doubt()
+                for listener in self.listeners:
+                    listener.in_doubt()
             _answer_all([(request, result, None) for request, result in zip(group, results, strict=True)])
 
     def _keep(self, group: Sequence[Request], error: JournalError) -> None:
