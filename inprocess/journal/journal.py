@@ -298,6 +298,13 @@ class Journal:
                 self._for_looks = store
             return apply_patiently(self._for_looks, operation)
 
+    def submit(self, operation: op.Operation[T]) -> concurrent.futures.Future[T]:
+        """Apply an operation in the writer's next commit; those of one thread in their order. Any thread."""
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        while not self.writer().submit(operation, None, partial(_settle_future, done)):
+            pass
+        return done
+
     def known_tasks(self) -> dict[str, DurableTask[Any, Any]]:
         """The tasks that it runs, by name."""
         return registry.known_tasks(self)
@@ -448,9 +455,7 @@ def _settle(
             written.set_exception(error)
 
 
-def _settle_future(
-    written: concurrent.futures.Future[op.Inserted], result: Any, error: BaseException | None
-) -> None:
+def _settle_future(written: concurrent.futures.Future[Any], result: Any, error: BaseException | None) -> None:
     if error is None:
         written.set_result(result)
     else:

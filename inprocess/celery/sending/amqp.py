@@ -102,6 +102,9 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
             raise refused(self._broker.refusal)
         for ignored in _OF_THE_WIRE:
             rest.pop(ignored, None)
+        within = rest.pop("within", None)
+        if within is not None and not self._broker.survives:
+            raise TypeError("within= needs a journal to write in: run_in_process(app, journal=Journal(...))")
         properties = {**rest, "priority": priority or 0, "delivery_mode": delivery_mode}
         if expiration is not None:
             properties["expiration"] = str(int(expiration * 1000))
@@ -111,7 +114,9 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
             body, content_type, encoding = self.serialised(task, body, serializer, compression, headers)
         queue = routing_key or ""
         self._broker.put(
-            Envelope(queue, body, content_type, encoding, headers, properties, "", queue, call=call)
+            Envelope(
+                queue, body, content_type, encoding, headers, properties, "", queue, call=call, within=within
+            )
         )
 
     def serialised(
