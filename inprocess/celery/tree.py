@@ -13,7 +13,7 @@ from typing import Any
 
 from inprocess.celery.beat import Beat, BeatScheduler
 from inprocess.celery.broker.broker import LANES, Broker, Lane
-from inprocess.celery.durable.broker import JournalBroker
+from inprocess.celery.durable.broker import JournalBroker, once
 from inprocess.celery.durable.tasks import CeleryTasks
 from inprocess.celery.own_scheduler import OwnBeat, own_scheduler
 from inprocess.celery.worker.pool import MAX_COROUTINES, Tasks
@@ -105,7 +105,9 @@ class Tree:
         if own is not None:
             return OwnBeat.start(self.app, own)
         if self._scheduler is None:
-            self._scheduler = BeatScheduler(self.app, store=self._beat_state)
+            self._scheduler = BeatScheduler(
+                self.app, store=self._beat_state, once=once if self.broker.survives else None
+            )
         return Beat.start(self._scheduler)
 
     def _lane_of(self, name: str | None) -> Lane:

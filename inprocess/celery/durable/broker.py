@@ -173,6 +173,8 @@ class JournalBroker(Broker):
         except (ValueError, KeyError, TypeError) as error:
             raise MisfitError(f"the row's message cannot be read: {error!r}") from error
         envelope.redelivered = job.row.attempt > 1
+        if due_of(envelope, 0) > job.row.due:  # a person has made it due
+            envelope.headers["eta"] = None
         envelope.held = held = Held(job)
         job_id = str(envelope.about.get("id"))
         with self._guard:

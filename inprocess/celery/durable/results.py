@@ -143,7 +143,7 @@ class JournalChords(Chords):
 
     def _shaped(self, result: Any, parts: Any) -> Any:
         if isinstance(result, GroupResult):
-            return [self._shaped(each, parts) for each in result.results]  # type: ignore[attr-defined]
+            return [self._shaped(each, parts) for each in result.results or ()]
         return self._unpacked(parts[result.id][1])
 
     def _size(self, group_id: str) -> int | None:

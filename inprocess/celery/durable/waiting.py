@@ -18,7 +18,7 @@ def waited(future: concurrent.futures.Future[T]) -> T:
     """
     if not future.done():
         greenlet: Any = sys.modules.get("greenlet")
-        here = None if greenlet is None else greenlet.getcurrent()
+        here: Any = None if greenlet is None else greenlet.getcurrent()
         if getattr(here, "awaits_coroutine", None) is False:
             result: T = here.parent.switch(_awaited(future))
             return result
