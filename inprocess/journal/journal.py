@@ -517,6 +517,11 @@ class _Part:
         self.journal.ended(runner)
 
 
+def made_at(url: str) -> Journal | None:
+    """Return a journal of this process at this URL, if one was made and has codecs."""
+    return next((made for made in list(_made) if made.url == url and made.codecs.name is not None), None)
+
+
 _made: weakref.WeakSet[Journal] = weakref.WeakSet()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
@@ -29,6 +30,16 @@ DONE: Final = "done"
 def current_job() -> CurrentJob | None:
     """Return the job that the caller runs for, or None. Also works in a task's threads."""
     return _current.get(None)
+
+
+@contextmanager
+def running_as(job: CurrentJob) -> Iterator[None]:
+    """Make this the current job within the block, for a function that another system runs."""
+    before = _current.set(job)
+    try:
+        yield
+    finally:
+        _current.reset(before)
 
 
 def running_job() -> RunningJob:

@@ -308,6 +308,12 @@ def known_tasks(journal: Destination) -> dict[str, DurableTask[Any, Any]]:
         }
 
 
+def all_tasks() -> list[DurableTask[Any, Any]]:
+    """Return every task of this process that is listed."""
+    with _changing:
+        return list(_tasks.values())
+
+
 def task_named(name: str) -> DurableTask[Any, Any] | None:
     """Return the task with this name."""
     return _tasks.get(name)
