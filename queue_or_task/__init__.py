@@ -70,10 +70,8 @@ def main() -> None:
     is_journal = sys.argv[1:2] == ["journal"]
     try:
         if is_journal:  # of an app that runs in production, where nothing else is installed
-            from inprocess.journal.cli import journal  # late: needs the finder, and click
-            from queue_or_task.move_command import move  # late, as above
+            from queue_or_task.move_command import journal  # late: needs the finder, and click
 
-            journal.add_command(move)
             journal(sys.argv[2:], prog_name="queue-or-task journal")
         else:
             from bench.cli import commands  # late: needs the finder, and the dependencies of `bench`

@@ -1,4 +1,4 @@
-"""`queue-or-task journal move --to celery --app shop.celery:app`: hand over what waits in a journal."""
+"""`queue-or-task journal`, with `move --to celery --app shop.celery:app`: hand over what waits in a journal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from inprocess.journal.cli import journal
 from inprocess.journal.cli.commands import opened
 from inprocess.journal.cli.output import as_json, jobs, one_line_errors, show, stop
 
@@ -65,3 +66,6 @@ def _with_codecs(url: str) -> Any:
     from inprocess.journal.journal import made_at
 
     return made_at(url)
+
+
+journal.add_command(move)

@@ -51,6 +51,8 @@ class BeatScheduler(Scheduler):
     ) -> None:
         self._store = store
         self._once = once
+        #: The last run of each entry before the one that was reserved, which tells its ticks apart.
+        self._ticks: dict[str, datetime] = {}
         super().__init__(app)  # which calls `setup_schedule`
 
     def setup_schedule(self) -> None:
@@ -69,10 +71,8 @@ class BeatScheduler(Scheduler):
 
     def reserve(self, entry: Any) -> Any:  # the stubs take the heap's event for the entry
         """Count a run of the entry, which is about to be sent; return the entry for the next."""
-        before = entry.last_run_at
-        reserved: Any = super().reserve(entry)
-        reserved.tick = before
-        return reserved
+        self._ticks[str(entry.name)] = entry.last_run_at
+        return super().reserve(entry)
 
     def apply_entry(self, entry: Any, producer: Any = None) -> None:
         """Send an entry that was reserved, and then note that it was.
@@ -81,7 +81,7 @@ class BeatScheduler(Scheduler):
         id of its own: a process that is killed in between does not send it twice.
         """
         reserved: Any = self.schedule.get(entry.name)
-        tick = getattr(reserved, "tick", None)
+        tick = self._ticks.get(str(entry.name))
         if tick is not None and self._once is not None and "task_id" not in entry.options:
             name = f"{self.app.main}:{entry.name}:{round(tick.timestamp() * 1e6)}"
             entry = copy(entry)
