@@ -1,4 +1,4 @@
-"""`queue-or-task journal`, with `move --to celery --app shop.celery:app`: hand over what waits in a journal."""
+"""`queue-or-task journal`, with `move --to celery --app shop.celery:app`: hand over what waits there."""
 
 from __future__ import annotations
 
