@@ -19,7 +19,6 @@ Exit with 1 if a job is lost, an innocent is buried, or a repeat is unexplained.
 
 from __future__ import annotations
 
-import json
 import random
 import sqlite3
 import subprocess
@@ -37,6 +36,7 @@ import click
 from rich.console import Console
 
 from bench.soak.journal_app import POINTS
+from bench.soak.journal_canvas import name_of
 from bench.soak.journal_service import Call, Service
 from inprocess.journal import Journal
 from inprocess.journal.model.job import MAX_KILLS
@@ -174,7 +174,7 @@ class Storm:
 
     def _counted(self, journal: Journal) -> SoakResult:
         accepted, effects = self._service.names("accepted"), self._service.of("effect")
-        buried = {json.loads(job.row.args)[0][0] for job in journal.dead if job.kills >= MAX_KILLS}
+        buried = {name_of(job.row) for job in journal.dead if job.kills >= MAX_KILLS}
         by_name: dict[str, list[Call]] = defaultdict(list)
         for call in effects:
             by_name[call.name].append(call)
@@ -200,11 +200,11 @@ class Storm:
         for call in calls:
             died = self._killed.get(call.pid)
             told = "" if died is None else f", killed {died - call.at:.3f} s later"
-            print(f"{name}: {call.event} in {call.pid}, attempt {call.attempt}{told}")
+            click.echo(f"{name}: {call.event} in {call.pid}, attempt {call.attempt}{told}")
         for of in (journal.dead, journal.done, journal.parked, journal.waiting, journal.running):
             for job in of:
-                if json.loads(job.row.args)[0][0] == name:
-                    print(f"{name}: {of.name}, attempt {job.attempt}, kills {job.kills}: {job.error}")
+                if name_of(job.row) == name:
+                    click.echo(f"{name}: {of.name}, attempt {job.attempt}, kills {job.kills}: {job.error}")
 
     def _is_explained(self, effect: Call) -> bool:
         return self._killed.get(effect.pid, float("inf")) - effect.at < DOUBT_S

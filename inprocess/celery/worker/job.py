@@ -157,6 +157,7 @@ class Job:
 
         begin_coroutine_task()
         begin_task()
+        self.pool.app.set_current()
         self._accept()
         written = self.pool.written(self.tag)
         if written is not None and not self._may_begin(await asyncio.wrap_future(written)):
