@@ -73,7 +73,7 @@ FLOORS = {
         ("enqueue", "beat"),
         ("middleware",),
         ("worker",),
-        ("api",),
+        ("api", "swarm"),
         ("rabbitmq", "cli", "testing"),
         (".",),
     ),

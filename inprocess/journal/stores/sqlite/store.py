@@ -105,7 +105,6 @@ class SQLiteStore:
         if self._opened is not None:
             return
         check_place(self.path)
-        warn_of_version()
         with translated(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False
@@ -318,6 +317,7 @@ class SQLiteStore:
             sql.REGISTERED,
             (os.getpid(), socket.gethostname(), _boot(), json.dumps(operation.functions), operation.now),
         ).fetchone()
+        warn_of_version()  # here, where a process begins to run jobs, and not for each look at the file
         self._holder_locks.take(n)  # before the commit: nobody sees the row without the lock
         self._registering.append(n)
         return int(n)
