@@ -13,6 +13,8 @@ from inprocess.journal.cli import journal
 from inprocess.journal.cli.commands import opened
 from inprocess.journal.cli.output import as_json, jobs, one_line_errors, show, stop
 
+__all__ = ["journal", "move"]
+
 
 @click.command()
 @click.option("--to", type=click.Choice(["celery"]), required=True, help="The system that has them then.")

@@ -32,7 +32,8 @@ class Canvas:
             await call(names[-1], 1 + bool(info.get("redelivered")))
             return str(names[-1])
 
-        self._part = self.app.task(part, name="soak.part", bind=True, acks_late=True, shared=False)
+        make: Any = self.app.task
+        self._part = make(part, name="soak.part", bind=True, acks_late=True, shared=False)
 
     async def send(self, name: str) -> list[str]:
         """Send a chord and what follows it; return the names of its jobs."""
