@@ -71,7 +71,7 @@ FLOORS = {
         ("enqueue", "beat"),
         ("middleware",),
         ("worker",),
-        ("api",),
+        ("api", "swarm"),
         ("rabbitmq", "cli", "testing"),
         (".",),
     ),

@@ -18,8 +18,8 @@ RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
 LEASED_QUEUE = "celery-hardened"
 #: What the queue did where a journalled task kept every job.
 _AND_THE_QUEUE: dict[State | None, str] = {
-    "held": "; the queue kept them too",
-    "broken": "; the queue lost some",
+    "held": "; the queue kept each job too",
+    "broken": "; the queue lost some jobs",
 }
 
 
@@ -158,8 +158,8 @@ def retries(run: Run) -> Question:
     points = weigh(_state(task, KILLED), kept, _state(journal, KILLED))
     because = {
         "journal": "A retry that waits in the app's memory ends with the app, and within hours apps are "
-        "deployed; a journalled task's retry is a row with its time, and "
-        f"kept{_AND_THE_QUEUE.get(kept, '')}.",
+        "deployed; a journalled task's retry is a row of the app's database, and outlives it"
+        f"{_AND_THE_QUEUE.get(kept, '')}.",
         "queue": "A retry that waits in the app's memory ends with the app, and within hours apps are "
         "deployed; the queue kept what waited.",
         "task": "What waited in the app was kept here, what waited in the queue was not.",

@@ -4,7 +4,7 @@
 `options`: those of `bench.app.fault_jobs.work`, and
 
 - times: how often the same job is submitted; the status is that of the last;
-- as: "unique" or "stored", for a queue;
+- as: "unique" or "stored", or "chain", "link" or "chord" for a job that another one follows, for a queue;
 - isolation: where it runs, in-process;
 - rollback: submit within a transaction that inserts the user, then roll that back: 409.
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,9 @@ def _submit_job(side: str, key: str, kind: str, options: dict[str, Any]) -> None
     submit = _submit(side)
     for _ in range(int(options.get("times", 1))):
         payload = work.payload(kind, key, options)
-        with submissions.fault_job(key):
+        with ExitStack() as handed_over:
+            for name in work.keys(key, options):
+                handed_over.enter_context(submissions.fault_job(name))
             submit(key, kind, options, payload)
         if kind == "mutable":
             payload["key"] = f"{key}{CHANGED}"

@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.faults.processes.deploy import PLATFORM_GRACE_S
 from bench.faults.processes.deploy import strike as deploy
 from bench.faults.spec import Expected, Fault, nothing_lost
 from bench.faults.target import Target
-from bench.process.process_table import STOP_GRACE_S
 
 #: The Celery app of the new version.
 RENAMED = "bench.app.fault_jobs.renamed"
@@ -40,9 +38,7 @@ async def strike(target: Target) -> None:
     if not target.queued:
         await deploy(target)
         return
-    old = target.processes.parts["worker"]
-    await old.stop(grace_s=max(PLATFORM_GRACE_S, STOP_GRACE_S))
-    target.processes.start_worker(app=RENAMED)
+    await target.processes.deploy("worker", celery_app=RENAMED)
 
 
 async def _deploy_while_jobs_wait(target: Target) -> None:

@@ -27,7 +27,7 @@ VARIABLE: Final = "QUEUE_OR_TASK_JOURNAL"
 #: Jobs that a list shows where nobody asks for more.
 SHOWN: Final = 25
 #: The sets, and which of them each action is for.
-SETS: Final = ("waiting", "scheduled", "retries", "running", "dead", "parked", "done")
+SETS: Final = ("waiting", "scheduled", "retries", "running", "moving", "dead", "parked", "done")
 ACTIONS: Final[dict[str, tuple[str, ...]]] = {
     "retry": ("dead", "parked", "retries", "scheduled"),
     "kill": ("waiting", "scheduled", "retries", "parked"),

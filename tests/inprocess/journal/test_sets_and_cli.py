@@ -114,7 +114,7 @@ def test_jobs_are_killed_deleted_and_cleared(filled: Journal) -> None:
 
 def test_running_jobs_cannot_be_changed(filled: Journal) -> None:
     for act in (filled.running.clear, filled.running.retry_all, filled.running.kill_all):
-        with pytest.raises(JournalError, match="a running job cannot be changed"):
+        with pytest.raises(JournalError, match="a job that is running cannot be changed"):
             act()
     with pytest.raises(JournalError, match="a job that is done cannot be changed so"):
         filled.done.retry_all()
@@ -238,6 +238,7 @@ def test_ctrl_c_at_a_question_changes_nothing_and_ends_with_130(filled: Journal)
     assert filled.waiting.size() == 1
 
 
+@pytest.mark.parametrize("store", ["sqlite"])
 def test_only_a_process_that_runs_jobs_warns_of_an_old_sqlite_and_once(
     make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
