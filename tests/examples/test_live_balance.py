@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from bench.world.broker import Broker, BrokerError
 from bench.world.server import free_ports
@@ -68,8 +68,9 @@ class Example:
         while True:
             try:
                 page.goto(self.url)
-            except Exception as error:  # the server starts
-                assert time.monotonic() < end, f"{error}\n{(self._folder / 'web.txt').read_text()}"
+            except Error:  # the server starts
+                if time.monotonic() > end:
+                    pytest.fail(f"no page:\n{(self._folder / 'web.txt').read_text()}")
                 time.sleep(0.1)
             else:
                 return
