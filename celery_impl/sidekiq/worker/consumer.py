@@ -1,8 +1,8 @@
 """Celery's consumer, but it puts a message that no task can run into the dead set instead of dropping it.
 
 The pool solo has one place, whatever the concurrency: its window is the prefetch multiplier, where Celery's
-is that times the machine's cores. What ends in the worker's own thread (solo, aio) over the lease transport is
-acknowledged there at once, where Celery's does it in a later turn of its event loop.
+is that times the machine's cores. What ends in the worker's own thread (solo, aio) over the lease transport
+is acknowledged there at once, where Celery's does it in a later turn of its event loop.
 
 Celery logs an unknown task name, a message that it cannot decode or one that is none of a task, and
 acknowledges it: it is lost. Here it is buried with the reason before. A kill between the two buries it
