@@ -1,8 +1,8 @@
 """Celery's consumer, but it puts a message that no task can run into the dead set instead of dropping it.
 
 The pool solo has one place, whatever the concurrency: its window is the prefetch multiplier, where Celery's
-is that times the machine's cores. What ends in the worker's own thread (solo, aio) over the lease transport
-is acknowledged there at once, where Celery's does it in a later turn of its event loop.
+is that times the machine's cores. What such a worker of the lease transport has run, it acknowledges at once,
+in the same thread, where Celery's does it in a later turn of its event loop.
 
 Celery logs an unknown task name, a message that it cannot decode or one that is none of a task, and
 acknowledges it: it is lost. Here it is buried with the reason before. A kill between the two buries it
@@ -43,12 +43,12 @@ class SidekiqConsumer(Consumer):
         super().__init__(*args, **options)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
-        """As Celery's; what ends in this thread is acknowledged without a turn of the event loop."""
+        """As Celery's; a job of the pool solo is acknowledged without a turn of the event loop."""
         celerys: Any = super().create_task_handler(*args, **options)
         channel = getattr(self.task_consumer, "channel", None)  # in-process there is none
-        if not (isinstance(channel, Channel) and _reports_in_this_thread(self.pool)):
+        if not (isinstance(channel, Channel) and _runs_jobs_in_turn(self.pool)):
             return celerys
-        channel.runs_jobs_in_turn = _runs_jobs_in_turn(self.pool)
+        channel.runs_jobs_in_turn = True
         strategies, callbacks = self.strategies, self.on_task_message
 
         def on_task_received(message: Any) -> Any:
@@ -103,11 +103,6 @@ def _runs_jobs_in_turn(pool: Any) -> bool:
     return isinstance(pool, solo.TaskPool) or getattr(pool, "runs_jobs_in_turn", False)
 
 
-def _reports_in_this_thread(pool: Any) -> bool:
-    """Return whether the pool reports the end of a job in the worker's thread, as `-P aio` says of itself."""
-    return _runs_jobs_in_turn(pool) or getattr(pool, "reports_in_workers_thread", False)
-
-
 def _arguments(message: Any) -> Arguments:
     """Return what the task would have been called with, for the dead set; nothing where it cannot be read."""
     try:
@@ -130,5 +125,5 @@ def _bury(app: Any, message: Any, error: tuple[str, str], arguments: Arguments =
         )
         return
     channel, raw = message.channel, message._raw  # noqa: SLF001 - pinned by a test
-    key = channel._key(queue, raw)  # noqa: SLF001 - our own transport's
+    key = channel.key(queue, raw)
     channel.sets.bury(malformed.unknown(dumps(raw), key, error, headers=message.headers, arguments=arguments))

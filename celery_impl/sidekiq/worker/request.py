@@ -77,8 +77,8 @@ class SidekiqRequest(Request):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
         channel = getattr(message, "channel", None)
-        if getattr(channel, "traces_here", False) and not self._decoded:
-            # The tracer is called in this process and would decode the body once more.
+        if getattr(channel, "runs_jobs_in_turn", False) and not self._decoded:
+            # The tracer is called in this thread and would decode the body once more.
             self._body, self._content_type, self._content_encoding = self._payload, None, None
         if self._eta is None:  # it has waited in the sets; the job sees it all the same
             self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)

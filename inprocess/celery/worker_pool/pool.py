@@ -44,8 +44,6 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
 
     body_can_be_buffer = True
     signal_safe = False
-    #: Celery's consumer need not leave an acknowledgement to a later turn of its event loop.
-    reports_in_workers_thread = True
 
     def __init__(
         self, *args: Any, threads: bool = False, initargs: Any = (None, None), **options: Any
