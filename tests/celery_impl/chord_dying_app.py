@@ -10,6 +10,7 @@ from typing import Any
 from bench.soak.sidekiq_app import LOG, Unwatched, build
 
 app = build(os.environ).app
+app.conf.worker_deduplicate_successful_tasks = bool(os.environ.get("CHORD_DEDUPLICATES"))
 _method: Any = getattr(Unwatched, os.environ["CHORD_DIES_IN"])
 
 

@@ -34,16 +34,20 @@ def test_a_claim_that_a_dead_process_left_does_not_keep_the_callback_back(lab: A
 
 @pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's
 @pytest.mark.parametrize(
-    "method",
+    ("method", "deduplicates"),
     [
-        pytest.param("on_chord_part_return", id="before the count"),
-        pytest.param("_chord_publish_claim_expires", id="with the claim"),
+        pytest.param("on_chord_part_return", "", id="before the count"),
+        pytest.param("on_chord_part_return", "yes", id="before the count, with successful tasks left out"),
+        pytest.param("_chord_publish_claim_expires", "", id="with the claim"),
     ],
 )
-def test_the_callback_comes_though_a_part_died_when_its_result_was_stored(lab: Any, method: str) -> None:
+def test_the_callback_comes_though_a_part_died_when_its_result_was_stored(
+    lab: Any, method: str, deduplicates: str
+) -> None:
     env = {"REDIS_URL": f"lease+{lab.broker.url}", "QUEUE_OR_TASK_PROFILE": "hardened"}
     lab.app = "chord_dying_app"
     lab.env |= {**env, LOG: str(lab.folder / "runs"), "CHORD_DIES_IN": method}
+    lab.env["CHORD_DEDUPLICATES"] = deduplicates
     soaked = build(env)
     chord([soaked.part.si(name, 0.0) for name in ("left", "right")])(soaked.job.si("after", 0.0))
 
