@@ -1,4 +1,4 @@
-"""A part of a chord that is delivered again: it runs, and the claim of the process that died with it goes away.
+"""A part of a chord that is delivered again: it runs, and the claim of the process that died goes away.
 
 With `worker_deduplicate_successful_tasks` Celery leaves out a job that comes again and has a stored result. A
 part whose process died between its result and its count would never be counted: parts run again all the same.
