@@ -57,3 +57,21 @@ def test_the_callback_comes_though_a_part_died_when_its_result_was_stored(
     assert (lab.folder / "died").exists()
     assert sorted(len(lab.runs("done", name)) for name in ("left", "right", "after")) == [1, 1, 2]
     soaked.app.close()
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's
+@pytest.mark.parametrize("lost", ["question", "answer"])
+def test_a_part_that_could_not_be_counted_runs_again_and_is_no_failed_one(lab: Any, lost: str) -> None:
+    env = {"REDIS_URL": f"lease+{lab.broker.url}", "QUEUE_OR_TASK_PROFILE": "hardened"}
+    lab.app = "chord_dying_app"
+    lab.env |= {**env, LOG: str(lab.folder / "runs"), "CHORD_DIES_IN": "on_chord_part_return"}
+    lab.env["CHORD_LOSES"] = lost
+    soaked = build(env)
+    chord([soaked.part.si(name, 0.0) for name in ("left", "right")])(soaked.job.si("after", 0.0))
+
+    lab.worker("--concurrency", "1", "--pool", "threads")
+
+    lab.eventually(lambda: lab.runs("done", "after"))
+    assert lab.sets.dead_jobs() == []
+    assert sorted(len(lab.runs("done", name)) for name in ("left", "right")) == [1, 2]
+    soaked.app.close()
