@@ -3,8 +3,8 @@
     python -m bench.soak.journal_app --url sqlite:///soak.db --port 4711 --point "after claim" --nth 3
 
 A job calls the service at its begin and at its end. Of ten jobs, one fails in its first attempt, one is
-delayed, and one is enqueued in a transaction of the app's own. What `accepted` says is reported when
-`enqueue` has returned, or the transaction was committed.
+delayed, one is enqueued in a transaction of the app's own, and one is a canvas of Celery's with four jobs.
+What `accepted` says is reported when `enqueue` has returned, or the transaction was committed.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import psycopg
 
 from bench.process.parent_watch import end_with_parent
+from bench.soak.journal_canvas import Canvas
 from inprocess import Backoff
+from inprocess.celery import run_in_process
 from inprocess.journal import Journal, current_job, durable
 from inprocess.journal.model import operations as op
 from inprocess.journal.model.store import Store
@@ -35,6 +38,8 @@ JOB_S: Final = 0.02
 #: Every how many jobs one fails first, one is delayed, and one is part of a transaction.
 EVERY: Final = 10
 DELAY_S: Final = 0.2
+#: Which one of them is a canvas.
+CANVAS: Final = 3
 #: What may be planted: before, within and after the transaction of such an operation; around a run.
 OPERATIONS: Final[dict[str, type[op.AnyOperation]]] = {
     "enqueue": op.Enqueue, "claim": op.Claim, "finish": op.Finish, "fail": op.Fail, "register": op.Register,
@@ -61,27 +66,41 @@ class Planted:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def into(self, make_store: Callable[[], Store]) -> Store:
-        """Return a store that passes points: around its transactions, and in them where it is SQLite's."""
-        store = make_store()
-        apply = store.apply
-        handlers: dict[type[op.AnyOperation], Callable[[Any], Any]] = getattr(store, "_do", {})
-        for what, kind in OPERATIONS.items():
-            if kind in handlers:
+        """Return a store that passes points: around its transactions, and in them.
+
+        In PostgreSQL, where an operation alone is one statement, "within" is right before the commit of
+        several.
+        """
+        store: Any = make_store()
+        apply, there = store.apply, [""]
+        if hasattr(store, "_commit"):
+            commit = store._commit  # noqa: SLF001 - a soak plants points in it
+
+            def committed() -> None:
+                for what in there:
+                    self.passes(f"within {what}")
+                commit()
+
+            store._commit = committed  # noqa: SLF001 - as above
+        else:
+            handlers = store._do  # noqa: SLF001 - as above
+            for what, kind in OPERATIONS.items():
                 handlers[kind] = partial(self._handled, what, handlers[kind])
 
         def applied(operations: Sequence[op.AnyOperation]) -> list[Any]:
-            there = [
+            there[:] = [
                 what for what, kind in OPERATIONS.items() if any(type(one) is kind for one in operations)
             ]
             for what in there:
                 self.passes(f"before {what}")
-            results = apply(operations)
+            results: list[Any] = apply(operations)
             for what in there:
                 self.passes(f"after {what}")
             return results
 
-        store.apply = applied  # type: ignore[method-assign]  # of this object alone
-        return store
+        store.apply = applied
+        planted: Store = store
+        return planted
 
     def _handled(self, what: str, handler: Callable[[Any], Any], operation: Any) -> Any:
         result = handler(operation)
@@ -114,6 +133,7 @@ class Soaked:
         self._client = client
         self._planted = planted
         self._journal = journal
+        self.canvas = Canvas(self._step)
         self._task = durable(name="soak.call", retry=Backoff(initial_s=0.05, max_s=0.2))(self._call)
 
     async def _call(self, name: str, number: int) -> None:
@@ -127,11 +147,22 @@ class Soaked:
         await self._client.say("effect", name, job.attempt)
         self._planted.passes("after effect")
 
+    async def _step(self, name: str, attempt: int) -> None:
+        await self._client.say("run", name, attempt)
+        self._planted.passes("before run")
+        await asyncio.sleep(JOB_S)
+        await self._client.say("effect", name, attempt)
+        self._planted.passes("after effect")
+
     async def enqueue_for_ever(self, numbers: count[int]) -> None:
         """Enqueue job after job."""
         while True:
             number = next(numbers)
             name = f"{os.getpid()}-{number}"
+            if number % EVERY == CANVAS:
+                for part in await self.canvas.send(name):
+                    await self._client.say("accepted", part)
+                continue
             if number % EVERY == 0:
                 await asyncio.to_thread(self._within, name, number)
             else:
@@ -141,9 +172,13 @@ class Soaked:
 
     def _within(self, name: str, number: int) -> None:
         """Insert a user and enqueue the job in one transaction of the app's own."""
-        connection = sqlite3.connect(
-            self._journal.url.removeprefix("sqlite:///"), isolation_level=None, timeout=30
-        )
+        url = self._journal.url
+        if not url.startswith("sqlite:"):
+            with psycopg.connect(url) as transaction:
+                transaction.execute("insert into soak_user (name) values (%s)", (name,))
+                self._task.enqueue(name, number, within=transaction)
+            return
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
         try:
             connection.execute("begin immediate")
             connection.execute("insert into soak_user (name) values (?)", (name,))
@@ -153,18 +188,27 @@ class Soaked:
             connection.close()
 
 
+def make_users(url: str) -> None:
+    """Make the table of the app's own."""
+    if not url.startswith("sqlite:"):
+        with psycopg.connect(url) as connection:  # under a lock: two processes come at once
+            connection.execute("select pg_advisory_xact_lock(1)")
+            connection.execute("create table if not exists soak_user (name text primary key)")
+        return
+    with sqlite3.connect(Path(url.removeprefix("sqlite:///")), timeout=30) as users:
+        users.execute("create table if not exists soak_user (name text primary key)")
+    users.close()
+
+
 async def run(url: str, port: int, planted: Planted, *, enqueues: bool) -> None:
     """Run jobs, and enqueue them, until the process is killed."""
     journal = Journal(url, app="soak")
     make_store = journal._make_store  # noqa: SLF001 - a soak plants points in it
     journal._make_store = partial(planted.into, make_store)  # noqa: SLF001 - as above
-    if url.startswith("sqlite:"):
-        journal.open()
-        with sqlite3.connect(Path(url.removeprefix("sqlite:///")), timeout=30) as connection:
-            connection.execute("create table if not exists soak_user (name text primary key)")
-        connection.close()
+    journal.open()
+    make_users(url)
     app = Soaked(journal, Client(port), planted)
-    async with journal:
+    async with journal, run_in_process(app.canvas.app, journal=journal, concurrency=1):
         numbers = count()
         enqueuers = [app.enqueue_for_ever(numbers) for _ in range(ENQUEUERS)] if enqueues else []
         await asyncio.gather(*enqueuers, asyncio.Event().wait())

@@ -292,6 +292,10 @@ def consumer_class(kind: Any) -> Any:
     class ChildConsumer(base):  # type: ignore[misc,valid-type] # the app's own
         swarm_child: Child | None = None
 
+        def loop_args(self) -> Any:
+            self.task_consumer.channel.runs_jobs_in_turn = True
+            return super().loop_args()
+
         def on_ready(self) -> None:
             super().on_ready()
             if self.swarm_child is not None:

@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from celery.concurrency import base
+from celery.concurrency import solo
 from celery.exceptions import SoftTimeLimitExceeded
 from kombu.utils.json import dumps
 
 from celery_impl.sidekiq.swarm.slots import Slot
 from celery_impl.sidekiq.worker import heartbeat
 
-_BasePool: Final[Any] = base.BasePool
+_Solo: Final[Any] = solo.TaskPool
 
 logger = logging.getLogger("celery.pool")
 
@@ -30,7 +30,7 @@ logger = logging.getLogger("celery.pool")
 KIB: Final = 1024
 
 
-class ChildPool(_BasePool):  # type: ignore[misc] # as little as the stubs say of it
+class ChildPool(_Solo):  # type: ignore[misc] # as little as the stubs say of it
     """See the module. `die(code)` ends the process, `retire(why)` has it stop in good order."""
 
     body_can_be_buffer = True
@@ -44,7 +44,7 @@ class ChildPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         flush_events: Callable[[], object],
         **options: Any,
     ) -> None:
-        super().__init__(1, **options)
+        super(_Solo, self).__init__(1, **options)  # not solo's own, which sends worker_process_init
         self._slot = slot
         self._die = die
         self._retire = retire
@@ -108,7 +108,7 @@ class ChildPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
             limit, self._interrupted = self._interrupted, None
             timeout_callback(soft=True, timeout=limit)
         callback(outcome)
-        self._slot.end()
+        self._slot.end(number)
         self._slot.failures = heartbeat.failures()
         self._look_at_limits()
 

@@ -7,7 +7,8 @@ What a death means for the jobs of the child:
 3. that job, if its end was asked for (`revoke(terminate=True)`): whoever asked has reported it;
 4. that job otherwise: the process was lost. Celery's rules for that hold, and ours: a job that has killed
    three goes to the dead set;
-5. all others never began, and go back to the front of their queue as if they had never been fetched.
+5. those before it, if the broker has them: they have run, and what said so did not get there. They go back;
+6. those after it never began, and go back to the front of their queue as if they had never been fetched.
 """
 
 from __future__ import annotations
@@ -174,12 +175,13 @@ class Children:
     def _settle(self, child: ChildProcess) -> None:
         holder, run = child.slot.holder, child.run
         held = self.held.all_of(holder)
-        if run is not None:
-            entry = held.pop(run.number, None)
-            if entry is not None or run.copy:
-                self._settle_run(child, run, entry)
-        if held:
-            self.held.give_back(holder, held, began=False)
+        entry = held.pop(run.number, None) if run is not None else None
+        begun = child.slot.begun
+        for began in (False, True):  # in this order: those that began end up in front
+            if numbers := [number for number in held if (number <= begun) is began]:
+                self.held.give_back(holder, numbers, began=began)
+        if run is not None and (entry is not None or run.copy):
+            self._settle_run(child, run, entry)
         if holder:
             self.held.forget(holder)
 

@@ -51,6 +51,8 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         _check(self.app, threads=threads, forks=self.forking_enable)
         self._children: Children | None = None
         self._entries: list[Any] = []
+        self._worker: Any = None
+        self._demand = self._begun = 0
 
     @property
     def children(self) -> list[ChildProcess]:
@@ -61,7 +63,8 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         """Fork, the first time that the parent's consumer is ready. Called at each connection."""
         if self._children is not None:
             return
-        self._children = Children(consumer.controller, self)
+        self._worker = consumer.controller
+        self._children = Children(self._worker, self)
         self.node = Node(consumer, self._children, self)
         gc.collect()
         gc.freeze()  # what the children share with the parent stays shared
@@ -87,12 +90,26 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         self._look()
 
     def shrink(self, n: int = 1) -> None:
-        """Have `n` children stop after their jobs, those first that run none. One stays."""
-        n = min(n, self.limit - 1)
+        """Have `n` children stop after their jobs, those first that run none.
+
+        One stays, unless an autoscaler looks after the queues.
+        """
+        n = min(n, self.limit if self._worker.autoscaler else self.limit - 1)
         self.limit -= n
         staying = [child for child in self.children if not child.stopping]
         for child in sorted(staying, key=lambda child: child.run is not None)[:n]:
             child.stop()
+
+    def demand(self) -> int:
+        """Return how many children have a job, and how many jobs wait for one. For the autoscaler."""
+        if self._children is not None:
+            running = sum(child.run is not None for child in self.children)
+            queues = [queue.name for queue in self._worker.consumer.task_consumer.queues]
+            try:
+                self._demand = running + self._children.held.waiting(queues)
+            except AWAY:
+                logger.debug("the broker does not answer: the pool stays as it is")
+        return self._demand
 
     def restart(self) -> None:
         """Replace all children, each as soon as its job has ended."""
@@ -176,6 +193,12 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
             self.node.refresh(reserved=False)
         except AWAY:
             logger.debug("the broker does not answer: heartbeats show an older state")
+        autoscaler, begun = self._worker.autoscaler, worker_state.all_total_count[0]
+        if autoscaler:
+            if begun != self._begun:
+                autoscaler.on_task_received(None)
+            self._begun = begun
+            autoscaler.maybe_scale()
 
     def _get_info(self) -> dict[str, Any]:
         return {

@@ -58,7 +58,7 @@ class Slot:
         self._index = {name: _COUNTS_AT + _COUNT.size * at for at, name in enumerate(names)}
         self._memory = mmap.mmap(-1, _COUNTS_AT + _COUNT.size * len(names))
         self._version = 0
-        self._clear()
+        self.end(NONE)
 
     def begin(self, number: int, started: float, *, soft: float, hard: float, copy: bytes = b"") -> None:
         """Note a job that begins. Child only."""
@@ -68,17 +68,28 @@ class Slot:
         version = self._version = self._version + 1
         _RUN.pack_into(self._memory, 0, version, number, started, soft, hard, len(copy), version)
 
-    def end(self) -> None:
-        """Note that it has ended. Child only."""
-        self._clear()
+    def end(self, number: int) -> None:
+        """Note that the job of this number has ended. Child only."""
+        version = self._version = self._version + 1
+        _RUN.pack_into(self._memory, 0, version, number, 0.0, 0.0, 0.0, 0, version)
 
     def run(self) -> Run | None:
         """Return the job that runs, or that ran when the child was killed."""
+        last = self._last()
+        return last if last is not None and last.started else None
+
+    @property
+    def begun(self) -> int:
+        """The number of the job that began last, whether it runs or not; NONE before the first."""
+        last = self._last()
+        return NONE if last is None else last.number
+
+    def _last(self) -> Run | None:
         for _ in range(READS):
             first, number, started, soft, hard, length, last = _RUN.unpack_from(self._memory)
             copy = self._memory[_COPY_AT : _COPY_AT + length] if length else b""
             if first == last and first == _COUNT.unpack_from(self._memory)[0]:
-                return None if number == NONE else Run(number, started, soft, hard, copy)
+                return Run(number, started, soft, hard, copy)
         return None
 
     def terminate(self, number: int) -> None:
@@ -103,7 +114,8 @@ class Slot:
         return self._memory[start : start + length].decode()
 
     def fetches(self, holder: str) -> None:
-        """Note that the child fetches for this holder from now on. Child only."""
+        """Note that the child fetches for this holder from now on. Child only; no job runs meanwhile."""
+        self.end(NONE)
         name = holder.encode()
         start = _HOLDER_AT + _NAME.size
         self._memory[start : start + len(name)] = name
@@ -129,7 +141,3 @@ class Slot:
     @failures.setter
     def failures(self, number: int) -> None:
         _COUNT.pack_into(self._memory, _FAILED_AT, number)
-
-    def _clear(self) -> None:
-        version = self._version = self._version + 1
-        _RUN.pack_into(self._memory, 0, version, NONE, 0.0, 0.0, 0.0, 0, version)

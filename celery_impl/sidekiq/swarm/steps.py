@@ -9,18 +9,17 @@ from celery import bootsteps
 from celery.worker.consumer.control import Control
 from kombu.utils.imports import symbol_by_name
 
-from celery_impl.sidekiq.swarm.pool import SwarmError, SwarmPool
+from celery_impl.sidekiq.swarm.pool import SwarmPool
 
 
 class SwarmStep(bootsteps.Step):
     """Fits a worker with the pool `swarm` before its parts are made. Each app with `Sidekiq(app)` has it."""
 
-    def __init__(self, worker: Any, autoscale: Any = None, **options: Any) -> None:
+    def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         if not _is_swarm(worker):
             return
-        if autoscale:
-            raise SwarmError("-P swarm has no --autoscale yet: use -c, and pool_grow and pool_shrink.")
+        worker.autoscaler_cls = autoscaler_class(worker.autoscaler_cls)
         worker.consumer_cls = consumer_class(worker.consumer_cls)
         sleep = getattr(worker, "wait_for_soft_shutdown", None)  # Celery 5.5's
         if sleep is not None:
@@ -64,6 +63,18 @@ def consumer_class(kind: Any) -> Any:
             super().on_connection_error_after_connected(exc)
 
     return SwarmConsumer
+
+
+def autoscaler_class(kind: Any) -> Any:
+    """Return the app's autoscaler, but what it counts is what runs and what waits in the queues."""
+    base: Any = symbol_by_name(kind)
+
+    class SwarmAutoscaler(base):  # type: ignore[misc] # the app's own
+        @property
+        def qty(self) -> int:
+            return int(self.pool.demand())
+
+    return SwarmAutoscaler
 
 
 def _is_swarm(worker: Any) -> bool:

@@ -198,6 +198,21 @@ def test_the_pool_grows_shrinks_and_restarts(swarm_lab: SwarmLab) -> None:
     assert got(swarm.add.delay(3, 4)) == 7
 
 
+def test_the_autoscaler_forks_for_what_waits_within_its_bounds(swarm_lab: SwarmLab) -> None:
+    swarm = swarm_lab.on()
+    worker = swarm_lab.swarm("--autoscale", "3,1")
+    assert len(worker.children) == 1
+    for job in ("a", "b"):
+        swarm.wait.delay(job)
+    swarm_lab.began("a")
+    swarm_lab.began("b")
+    swarm_lab.open("a")
+    swarm_lab.open("b")
+    swarm_lab.ask("autoscale", swarm.app, 1, 1)
+    swarm_lab.eventually(lambda: len(worker.children) == 1)
+    assert got(swarm.add.delay(1, 2)) == 3
+
+
 def test_a_child_ends_after_its_last_job_and_another_takes_its_place(swarm_lab: SwarmLab) -> None:
     swarm = swarm_lab.on(SWARM_MULTIPLIER="3")
     swarm_lab.swarm("-c", "1", "--max-tasks-per-child", "2")
