@@ -3,8 +3,8 @@
     make bench-micro ARGS="-k swarm_pool -s"
 
 Late acknowledgement, no results, no log line a job. All workers are up in one test, on queues of their own,
-and drain JOBS trivial jobs in turns. The bars are ratios within the run: with a prefetch multiplier of 10 swarm
-does 4.5 times what prefork does, with 2 it does 3 times, and its processes have no more memory (PSS).
+and drain JOBS trivial jobs in turns. The bars are ratios within the run: with a multiplier of 10 swarm
+does 4.5 times what prefork does, with 2 three times, and its processes have no more memory (PSS).
 """
 
 from __future__ import annotations
