@@ -14,7 +14,6 @@ from celery import Celery, signals
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.url import maybe_sanitize_url
 
-from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.death import DeathHandler
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
@@ -141,7 +140,6 @@ class Sidekiq:
         }
         self._enter(app, own, parts, fit)
         signals.task_revoked.connect(unique.on_revoked, weak=False, dispatch_uid="sidekiq unique revoked")
-        runs.watch()
         pool_names.register()
         app.steps["worker"].update(parts.worker_steps)
         app.steps["consumer"].update(parts.consumer_steps)

@@ -66,7 +66,7 @@ while entry do
     entry = redis.call('HGET', KEYS[1], number)
 end
 if #taken > 0 then return taken end
-local paused = {}
+local paused, rung = {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do paused[name] = true end
 for i = 4, #KEYS do
     if not paused[ARGV[i + 2]] then
@@ -78,7 +78,10 @@ for i = 4, #KEYS do
                 number, room = number + 1, room - 1
             end
         end
-        if room == 0 and redis.call('EXISTS', KEYS[i]) == 1 then signal(KEYS[i]) end
+        if room == 0 and not rung[ARGV[i + 2]] and redis.call('EXISTS', KEYS[i]) == 1 then
+            rung[ARGV[i + 2]] = true
+            signal(KEYS[i])
+        end
     end
 end
 return taken

@@ -27,6 +27,8 @@ from inprocess.journal.model.errors import (
 OLDEST: Final = 130000
 #: What the URL may say beside libpq's own options: the schema of the tables.
 SCHEMA: Final = "schema"
+#: Times that a statement is executed before it is prepared.
+PREPARED_AFTER: Final = 5
 #: What libpq is told unless the URL says otherwise: seconds to connect; milliseconds after which a server
 #: that acknowledges nothing is given up, so that a cut network is noticed.
 DEFAULTS: Final[dict[str, str]] = {
@@ -34,9 +36,7 @@ DEFAULTS: Final[dict[str, str]] = {
     "fallback_application_name": "queue-or-task journal",
 }  # fmt: skip
 
-_BUSY: Final = frozenset({"40001", "40P01", "57014", "23505", "26000", "42P05"})
-#: A prepared statement that is not there, or is there already: a pooler gives each transaction any session.
-UNPREPARED: Final = frozenset({"26000", "42P05"})
+_BUSY: Final = frozenset({"40001", "40P01", "57014", "23505"})
 _DAMAGED: Final = frozenset({"XX001", "XX002"})
 _NO_TABLES: Final = frozenset({"42P01", "42883", "3F000"})
 #: What a server says to a connection that the URL must be mended for; libpq tells no code there.
@@ -90,7 +90,7 @@ def connect(address: Address, *, prepares: bool) -> psycopg.Connection[TupleRow]
     """Connect, each statement its own transaction unless one is begun. Raise JournalError."""
     try:
         connection = psycopg.connect(
-            address.conninfo, autocommit=True, prepare_threshold=5 if prepares else None
+            address.conninfo, autocommit=True, prepare_threshold=PREPARED_AFTER if prepares else None
         )
     except psycopg.Error as error:
         text = one_line(error)

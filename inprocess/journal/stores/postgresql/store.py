@@ -30,6 +30,7 @@ from inprocess.journal.model.errors import (
     ArgumentsError,
     HolderLostError,
     JournalError,
+    JournalReadOnlyError,
     JournalRefusedError,
     JournalUnavailableError,
     TransactionError,
@@ -42,7 +43,7 @@ from inprocess.journal.stores.postgresql.holder_session import HolderSession
 from inprocess.journal.stores.postgresql.liveness import Holder, Liveness
 from inprocess.journal.stores.postgresql.schema import Connection, placed
 from inprocess.journal.stores.postgresql.server import (
-    UNPREPARED,
+    PREPARED_AFTER,
     Address,
     address_of,
     connect,
@@ -96,7 +97,9 @@ class PostgreSQLStore:
         self._durability = durability
         self._overrides_commit = False
         self._connection: Connection | None = None
-        self._prepares = True
+        #: Behind a pooler a prepared statement may be another client's under the same name: nothing is
+        #: prepared before the session has found that the connection is the server's own.
+        self._prepares = False
         self._is_open = False
         self._session: HolderSession | None = None
         self._wake: Callable[[], object] = _nothing
@@ -286,12 +289,9 @@ class PostgreSQLStore:
             with translated(self.url):
                 yield
         except JournalError as error:
-            cause = error.__cause__
-            state = cause.sqlstate if isinstance(cause, psycopg.Error) else None
-            if state in UNPREPARED:
-                self._prepares = False
             connection = self._connection
-            is_useless = isinstance(error, JournalUnavailableError) or state in {*UNPREPARED, "25006"}
+            # A server that is read-only may be one that another has taken the place of.
+            is_useless = isinstance(error, JournalUnavailableError | JournalReadOnlyError)
             if connection is not None and (is_useless or connection.closed):
                 self._connection = None
                 connection.close()
@@ -474,6 +474,9 @@ class PostgreSQLStore:
         )
         session.start(lambda *about: self._open_connection.execute(b"select pg_notify(%s, %s)", about))
         self._session = session
+        if session.server is not None:
+            self._prepares = True
+            self._open_connection.prepare_threshold = PREPARED_AFTER
 
     def _free(self, holder: int) -> None:
         self._living.discard(holder)
