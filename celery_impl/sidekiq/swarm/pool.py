@@ -70,8 +70,8 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         self.node = Node(consumer, children, self)
         gc.collect()
         gc.freeze()  # what the children share with the parent stays shared
-        self._fork_missing()
         children.start()
+        self._fork_missing()
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Look at the children regularly. Called at each connection to the broker."""
