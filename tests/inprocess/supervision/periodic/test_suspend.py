@@ -165,7 +165,7 @@ def test_in_a_real_process_it_is_noticed(tmp_path: Path) -> None:
 
         async def main():
             hourly = Periodic.start(lambda: None, interval_s=3600.0, misfire="skip")
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(0.8)
             with open(sys.argv[1], "r+b") as file:
                 file.write(struct.pack("=q", 3 * 3600))
             end = time.monotonic() + 30
