@@ -68,6 +68,7 @@ FLOORS = {
         ("redis",),
         ("memory",),
         ("lease", "limits"),
+        ("sending",),
         ("enqueue", "beat"),
         ("middleware",),
         ("worker",),
