@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FunctionType
@@ -118,6 +119,10 @@ class Way(NamedTuple):
 
 class FastEnqueue:
     """The short way of one app in one process; any thread may use it."""
+
+    _channel: Any = None
+    _kept: KeptConnections
+    _at_the_end: weakref.finalize[Any, Any]
 
     def __init__(self, app: Any) -> None:
         conf = app.conf
@@ -336,17 +341,19 @@ class FastEnqueue:
         self._begin()
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the kept connections; in a forked child, its copies of them."""
         if self._channel is not None:
             self._kept.close()
-        self._connection.release()
 
     def _begin(self) -> None:
         """Begin anew with all that a broker may have forgotten; what other threads do goes on."""
+        if self._channel is not None:
+            self._at_the_end.detach()
+            self._kept.close()
         options = {**(self._app.conf.broker_transport_options or {}), "max_connections": UNBOUNDED}
         self._connection = self._app.connection_for_write(transport_options=options)
         self._declared: set[str] = set()
-        self._channel: Any = None
+        self._channel = None
         self._ways: dict[Any, Way | None] = {}
 
     def _connected(self, queue: Queue) -> Any:
@@ -364,6 +371,9 @@ class FastEnqueue:
                 if channel is None:
                     channel = self._connection.default_channel
                     self._kept, self._channel = KeptConnections(channel.pool), channel
+                    # An app that is not used any more is found by the garbage collector, with its sockets.
+                    self._at_the_end = weakref.finalize(self._app, _close, self._kept, channel.pool)
+                    self._at_the_end.atexit = False
         return channel
 
     def _enter(self, within_s: float | None = None) -> None:
@@ -396,6 +406,12 @@ def delay(app: Any, task: Any, args: Any, kwargs: Any) -> Any:
     return None if fast is None else fast.delay(task, args, kwargs)
 
 
+def _close(kept: KeptConnections, pool: Any) -> None:
+    """Close what an app has left open."""
+    kept.close()
+    pool.disconnect()
+
+
 def is_simple(task: Any) -> bool:
     """Whether jobs of the task are sent as Celery has it: its arguments as they are, under its own name."""
     limits = (task.soft_time_limit, task.time_limit)
@@ -413,7 +429,10 @@ def of(app: Any) -> FastEnqueue | None:
     """Return the short way of this process for the app, or None where its jobs go the long way."""
     kept = vars(_cached(app, "amqp"))
     fast: FastEnqueue | None = kept.get(_FAST, _UNKNOWN)
-    if fast is _UNKNOWN or (fast is not None and fast.pid != os.getpid()):
+    if fast is not None and fast is not _UNKNOWN and fast.pid != os.getpid():
+        fast.close()
+        fast = _UNKNOWN
+    if fast is _UNKNOWN:
         fast = kept[_FAST] = FastEnqueue(app) if FastEnqueue.fits(app) else None
     return fast
 

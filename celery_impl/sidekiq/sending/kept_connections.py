@@ -35,6 +35,7 @@ class KeptConnections:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._idle: list[_Line] = []
+        self._is_closed = False
 
     def call(self, packet: bytes, answers: int, within_s: float) -> None:
         """Send a packet of commands and read so many answers.
@@ -49,13 +50,17 @@ class KeptConnections:
             line.close()  # an answer that nobody reads would be taken for the next one's
             raise
         self._idle.append(line)
+        if self._is_closed:
+            self.close()
         if said[:1] == b"-" or b"\n-" in said:
             raise _error(said)
 
     def close(self) -> None:
-        """Close those that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close those that nobody uses now, and others when they are not used any more."""
+        self._is_closed = True
+        with suppress(IndexError):  # another thread takes the last one
+            while self._idle:
+                self._idle.pop().close()
 
     def _open_line(self, within_s: float) -> _Line:
         while self._idle:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
 import threading
+import weakref
 from datetime import UTC, datetime
 from typing import Any
 
@@ -339,6 +341,23 @@ def test_a_forked_child_has_a_line_of_its_own(lab: Any, line: list[bool]) -> Non
     os.waitpid(child, 0)
     assert lab.redis.llen("celery") == 23
     assert line == [True] * 21
+
+
+def test_an_app_that_nobody_uses_any_more_leaves_no_connection_open(lab: Any, line: list[bool]) -> None:
+    app = make(lab)
+    app.tasks["add"].delay(1)
+    assert clients(lab)
+    gone = weakref.ref(app)
+    del app
+    gc.collect()
+    assert gone() is None
+    assert line == [True]
+    lab.eventually(lambda: not clients(lab))
+
+
+def clients(lab: Any) -> list[str]:
+    """The connections of senders at the broker."""
+    return [client["id"] for client in lab.redis.client_list() if client["cmd"] in ("zadd", "ping", "lpush")]
 
 
 def test_the_parts_of_celery_that_the_short_way_leaves_out_are_as_we_know_them() -> None:
