@@ -44,6 +44,8 @@ class KeptConnections:
         """
         until = monotonic() + within_s
         line = self._open_line(within_s)
+        if line.socket_timeout is not None:
+            until = min(until, monotonic() + line.socket_timeout)
         try:
             said = line.call(packet, answers, until)
         except BaseException:
@@ -78,7 +80,7 @@ class KeptConnections:
 class _Line:
     """One connection."""
 
-    __slots__ = ("_connection", "_pool", "_readable", "_socket", "_writable")
+    __slots__ = ("_connection", "_pool", "_readable", "_socket", "_writable", "socket_timeout")
 
     def __init__(self, pool: Any) -> None:
         connection = take_connection(pool)
@@ -93,6 +95,8 @@ class _Line:
             pool.release(connection)
             raise
         self._pool, self._connection, self._socket = pool, connection, found
+        #: Seconds that the app's own options let a caller wait for an answer; None for no bound.
+        self.socket_timeout: float | None = connection.socket_timeout
 
     def is_open(self) -> bool:
         """Whether the broker has neither closed it nor sent anything unasked."""
