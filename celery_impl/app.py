@@ -14,9 +14,6 @@ from celery import Celery
 from celery_impl import failures, profiles
 from celery_impl.sidekiq import Sidekiq
 
-#: Seconds between two syncs of an owner.
-SYNC_INTERVAL_S: Final = 1.0
-
 profile: Final = profiles.select_profile(os.environ)
 
 
@@ -30,7 +27,7 @@ def make(profile: profiles.Profile, env: os._Environ[str] | dict[str, str]) -> C
 
 
 def _beat_schedule(expires_s: float | None) -> dict[str, dict[str, Any]]:
-    entry = {"task": "account_sync.sync_all", "schedule": SYNC_INTERVAL_S}
+    entry = {"task": "account_sync.sync_all", "schedule": profiles.sync_interval_s(os.environ)}
     return {"sync every owner": {**entry, "options": {"expires": expires_s}} if expires_s else entry}
 
 

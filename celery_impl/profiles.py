@@ -10,6 +10,7 @@
 | QUEUE_OR_TASK_FETCH                | how hardened takes jobs: lease or timeout  | lease                    |
 | QUEUE_OR_TASK_BUFFER               | jobs that hardened keeps in its caller     | none: the caller gets an |
 |                                    | while the broker is away                   | error                    |
+| QUEUE_OR_TASK_SYNC_INTERVAL_S      | seconds between two syncs of an owner      | 1                        |
 
 The visibility timeout is for the harness, which cannot wait an hour; a run that sets it says so. It shortens
 stock's sweep for what has timed out too, from every 100 s to hardened's every second: a timeout of
@@ -46,6 +47,8 @@ CONNECT_TIMEOUT_S: Final = 0.3
 SOCKET_TIMEOUT_S: Final = 0.5
 #: Seconds that a caller waits for one of the broker connections of its process.
 POOL_TIMEOUT_S: Final = 0.2
+#: Seconds between two syncs of an owner.
+SYNC_INTERVAL_S: Final = 1.0
 #: Seconds between two checks of the worker's long-lived connections (kombu's default is 25).
 HEALTH_CHECK_S: Final = 2
 
@@ -184,6 +187,12 @@ def buffer_size(env: Mapping[str, str]) -> int | None:
         message = f"QUEUE_OR_TASK_BUFFER is {text!r}: expected a whole number of jobs from 1"
         raise ProfileError(message)
     return int(text)
+
+
+def sync_interval_s(env: Mapping[str, str]) -> float:
+    """Return the seconds between two syncs of an owner; raise ProfileError for a bad value."""
+    text = env.get("QUEUE_OR_TASK_SYNC_INTERVAL_S")
+    return _seconds("QUEUE_OR_TASK_SYNC_INTERVAL_S", text) if text else SYNC_INTERVAL_S
 
 
 def _seconds(name: str, text: str) -> float:

@@ -45,6 +45,7 @@ SUITE: Final = (
     "tests/celery_impl/sidekiq/limits/test_unique.py",
     "tests/celery_impl/sidekiq/beat/test_beat.py",
     "tests/celery_impl/sidekiq/worker/test_jobs_survive.py",
+    "tests/celery_impl/sidekiq/swarm/test_swarm.py",
     "tests/inprocess/celery/worker_pool/test_pool.py",
     "tests/inprocess/celery/test_run.py",
     "tests/inprocess/celery/test_schedule.py",

@@ -72,7 +72,7 @@ FLOORS = {
         ("enqueue", "beat"),
         ("middleware",),
         ("worker",),
-        ("api",),
+        ("api", "swarm"),
         ("rabbitmq", "cli", "testing"),
         (".",),
     ),

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from bench.app import inline, planted
+from bench.app.other_hosts import PRELOAD
 from bench.app.planted.truths import TRUTHS
 from scenarios.contract import AccountSetup, AccountSync, WelcomeEmail
 
-#: The variable that names another host of the in-process build than a lifespan, see `other_hosts`.
+#: The variable that names another host of the build than a lifespan, see `other_hosts`.
 HOST_VARIABLE = "QUEUE_OR_TASK_HOST"
 #: The place of an in-process job that has not ended.
 IN_MEMORY = "memory"
@@ -87,6 +88,9 @@ def _celery() -> _Host:
     from celery_impl.app import app  # late: as above
     from celery_impl.pending_jobs import pending_jobs
 
+    if os.environ.get(HOST_VARIABLE) == PRELOAD:  # connections that a fork then finds
+        pending_jobs(app)
+        app.pool.acquire().release()
     return _nothing, lambda: pending_jobs(app)
 
 

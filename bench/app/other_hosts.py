@@ -1,4 +1,4 @@
-"""Hosts of the in-process build that faults aim at: apps without a lifespan, with a tree from import on.
+"""Hosts of a build that faults aim at: apps without a lifespan, with a tree or connections from import on.
 
 QUEUE_OR_TASK_HOST names one.
 

@@ -89,6 +89,7 @@ async def _strike_once(
         retry_scale=context.profile.retry_scale,
         world_latency_ms=fault.latency_ms,
         proxied=fault.proxied if spec.side.queued else "",
+        results_in_broker=fault.results_in_broker,
         fault_jobs=fault.fault_jobs,
         beat=fault.owners > 0,  # without an owner there is nothing to schedule
         rabbitmq=fault.rabbitmq,

@@ -1,10 +1,12 @@
-"""Run Celery's integration suite on both sides and print pytest's own closing lines.
+"""Run Celery's integration suite on each side and print pytest's own closing lines.
 
-    .venv/bin/python -m bench.celery_suite [what pytest takes, such as -k chord]
+    .venv/bin/python -m bench.celery_suite [--pool prefork] [--pool aio] [what pytest takes, such as -k chord]
 
-Both sides run at the same time, each with its own Redis, in about twenty minutes. Exit code 0 if
-in-process passes every case that Redis with a worker passes, except those of CANNOT_APPLY; else 1;
-2 if the suite is not available.
+The sides are `redis`, which is stock Celery over `redis://` with a worker whose pool is prefork;
+`in-process`; and for each `--pool` one over `lease+redis://` with `Sidekiq(app)` and a worker with that pool.
+All run at the same time, each with its own Redis, in about twenty minutes. Exit code 0 if each side passes
+every case that `redis` passes, except those that cannot apply (`outcome`); else 1; 2 if the suite is not
+available.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Final
 
 import celery
 import click
 
-from bench.celery_suite.outcome import CANNOT_APPLY, Outcome, beyond, is_enough, read
+from bench.celery_suite.outcome import Outcome, beyond, cannot_apply, is_enough, read
+from bench.celery_suite.releases import SuiteError, pip, unpacked
 from bench.world.broker import Broker, BrokerError
 
 ROOT: Final = Path(__file__).parent.parent.parent
@@ -30,57 +32,57 @@ FILES: Final = ("t/integration/test_tasks.py", "t/integration/test_canvas.py")
 NEEDS: Final = ("pydantic",)
 #: Seconds that one test may take: the longest waits for two minutes by itself.
 TEST_TIMEOUT_S: Final = 900
-SIDES: Final = ("redis", "in-process")
+REDIS: Final = "redis"
+IN_PROCESS: Final = "in-process"
+#: What the name of a side over `lease+redis://` begins with; the pool follows.
+LEASE: Final = "lease "
 
 
-class SuiteError(Exception):
-    """The suite is not available; one line says why."""
-
-
-def main(arguments: list[str]) -> int:
-    """Run both sides; the exit code."""
+@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": ["--help"]})
+@click.option(
+    "--pool", "pools", multiple=True, default=("prefork",), show_default=True, help="A worker pool."
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def main(pools: tuple[str, ...], arguments: tuple[str, ...]) -> None:
+    """Run all sides, and compare them with `redis`. ARGUMENTS are pytest's."""
+    sides = (REDIS, IN_PROCESS, *(f"{LEASE}{pool}" for pool in dict.fromkeys(pools)))
     try:
         source = _source()
         _needs()
-        outcomes = _run(source, arguments)
+        outcomes = _run(sides, source, arguments)
     except (SuiteError, BrokerError) as error:
         click.echo(f"celery-suite: {error}", err=True)
-        return 2
+        sys.exit(2)
     for side, outcome in outcomes.items():
-        click.echo(f"{side:>10}: {outcome.closing}")
-    redis, ours = outcomes["redis"], outcomes["in-process"]
+        click.echo(f"{side:>14}: {outcome.closing}")
+    redis = outcomes.pop(REDIS)
+    for side, ours in outcomes.items():
+        _report(side, ours, redis)
+    sys.exit(not all(is_enough(side, ours, redis) for side, ours in outcomes.items()))
+
+
+def _report(side: str, ours: Outcome, redis: Outcome) -> None:
     for test in sorted(ours.failed):
-        click.echo(f"  in-process fails {test}: {_why(test, redis)}")
+        click.echo(f"  {side} fails {test}: {_why(side, test, redis)}")
     for test in sorted(redis.failed - ours.failed):
-        click.echo(f"  redis fails {test}, in-process does not")
-    told = f"of the {redis.passed} that Redis passes {len(beyond(ours, redis))} cannot apply in-process"
-    click.echo(f"in-process passes {ours.passed}; {told}")
-    return 0 if is_enough(ours, redis) else 1
+        click.echo(f"  redis fails {test}, {side} does not")
+    told = f"of the {redis.passed} that Redis passes {len(beyond(side, ours, redis))} cannot apply"
+    click.echo(f"{side} passes {ours.passed}; {told}")
 
 
-def _why(test: str, redis: Outcome) -> str:
+def _why(side: str, test: str, redis: Outcome) -> str:
     if test in redis.failed:
         return "as Redis with a worker does"
-    return CANNOT_APPLY.get(test, "UNEXPLAINED")
+    return cannot_apply(side).get(test, "UNEXPLAINED")
 
 
 def _source() -> Path:
     """The unpacked source release of the installed version."""
     given = os.environ.get("CELERY_SOURCE")
-    folder = Path(given) if given else CACHE / f"celery-{celery.__version__}"
-    if not given and not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        _pip(
-            "download",
-            "--no-binary",
-            "celery",
-            "--no-deps",
-            "--dest",
-            str(CACHE),
-            f"celery=={celery.__version__}",
-        )
-        with tarfile.open(f"{folder}.tar.gz") as archive:
-            archive.extractall(CACHE, filter="data")
+    try:
+        folder = Path(given) if given else unpacked("celery", celery.__version__, CACHE)
+    except SuiteError as error:
+        raise SuiteError(f"{error}; or set CELERY_SOURCE to an unpacked source release") from error
     if not (folder / FILES[0]).exists():
         raise SuiteError(f"{folder} holds no {FILES[0]}: set CELERY_SOURCE to an unpacked source release")
     return folder
@@ -88,44 +90,41 @@ def _source() -> Path:
 
 def _needs() -> None:
     if not (CACHE / "lib").exists():
-        _pip("install", "--target", str(CACHE / "lib"), *NEEDS)
+        pip("install", "--target", str(CACHE / "lib"), *NEEDS)
 
 
-def _pip(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments, "--quiet"], check=False)
-    if done.returncode:
-        raise SuiteError(f"pip {arguments[0]} failed: set CELERY_SOURCE to an unpacked source release")
-
-
-def _run(source: Path, arguments: list[str]) -> dict[str, Outcome]:
-    """Run both sides at the same time."""
+def _run(sides: tuple[str, ...], source: Path, arguments: tuple[str, ...]) -> dict[str, Outcome]:
+    """Run all sides at the same time."""
     env = {"PATH": os.environ.get("PATH", "")}  # not REDIS_URL: the suite deletes keys as it likes
-    brokers = [Broker.start(CACHE / f"redis-{side}", env=env) for side in SIDES]
+    brokers = [Broker.start(CACHE / f"redis-{side.replace(' ', '-')}", env=env) for side in sides]
     try:
         started = [
-            _start(side, broker, source, arguments) for side, broker in zip(SIDES, brokers, strict=True)
+            _start(side, broker, source, arguments) for side, broker in zip(sides, brokers, strict=True)
         ]
         for process in started:
             process.wait()
     finally:
         for broker in brokers:
             broker.stop()
-    return {side: read(_log(side)) for side in SIDES}
+    return {side: read(_log(side)) for side in sides}
 
 
-def _start(side: str, broker: Broker, source: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
+def _start(side: str, broker: Broker, source: Path, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
     host, _, port = broker.url.removeprefix("redis://").partition("/")[0].partition(":")
     env = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(CACHE / "lib")]),
         "REDIS_HOST": host,
         "REDIS_PORT": port,
-        # One set-up for both: in-process, an app's broker and backend are not called, whatever they are.
+        # In-process, an app's broker and backend are not called, whatever they are.
         "TEST_BROKER": broker.url,
         "TEST_BACKEND": broker.url,
         "WORKER_LOGLEVEL": "INFO",  # two cases read the log
     }
-    plugin = [] if side == "redis" else ["-p", "bench.celery_suite.plugin"]
+    plugin = [] if side == REDIS else ["-p", "bench.celery_suite.in_process_plugin"]
+    if side.startswith(LEASE):
+        plugin = ["-p", "bench.celery_suite.lease_plugin"]
+        env |= {"TEST_BROKER": f"lease+{broker.url}", "CELERY_SUITE_POOL": side.removeprefix(LEASE)}
     command = [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "celery.contrib.pytest", *plugin,
         f"--timeout={TEST_TIMEOUT_S}", "--timeout-method=signal", "-q", "-rfE", *FILES, *arguments,
@@ -135,8 +134,8 @@ def _start(side: str, broker: Broker, source: Path, arguments: list[str]) -> sub
 
 
 def _log(side: str) -> Path:
-    return CACHE / f"{side}.log"
+    return CACHE / f"{side.replace(' ', '-')}.log"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

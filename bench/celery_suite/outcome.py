@@ -12,11 +12,15 @@ _PUBSUB = "it needs the subscription of the Redis backend; results in memory hav
 _PARTS = "it reads a chord's parts from their key in Redis; results in memory have none"
 
 #: Cases that in-process cannot pass, each with its reason.
-CANNOT_APPLY: Final = {
+IN_PROCESS_CANNOT: Final = {
     "test_canvas.py::test_chord::test_chord_on_error": _PARTS,
     "test_tasks.py::test_task_redis_result_backend::test_asyncresult_forget_cancels_subscription": _PUBSUB,
     "test_tasks.py::test_task_redis_result_backend::test_asyncresult_get_cancels_subscription": _PUBSUB,
 }
+#: The same of `Sidekiq(app)`, whatever the pool.
+LEASE_CANNOT: Final[dict[str, str]] = {}
+#: The same of a pool.
+POOL_CANNOT: Final[dict[str, dict[str, str]]] = {}
 
 _FAILED = re.compile(r"^(?:FAILED|ERROR|SUBFAILED\S*) (?:\S*/)?(test_\w+\.py::\S+)", re.MULTILINE)
 _PASSED = re.compile(r"(\d+) (passed|xpassed)")
@@ -40,16 +44,23 @@ def read(log: Path) -> Outcome:
     return Outcome(closing, passed, frozenset(_FAILED.findall(text)))
 
 
-def beyond(ours: Outcome, redis: Outcome) -> frozenset[str]:
-    """The cases that cannot apply in-process, and that Redis passed in the same run."""
-    return frozenset(ours.failed & CANNOT_APPLY.keys() - redis.failed)
+def cannot_apply(side: str) -> dict[str, str]:
+    """The cases that a side cannot pass, each with its reason."""
+    name, _, pool = side.partition(" ")
+    return {**LEASE_CANNOT, **POOL_CANNOT.get(pool, {})} if name == "lease" else IN_PROCESS_CANNOT
 
 
-def unexplained(ours: Outcome, redis: Outcome) -> frozenset[str]:
-    """The cases that in-process failed, that can apply, and that Redis passed."""
-    return frozenset(ours.failed - redis.failed - CANNOT_APPLY.keys())
+def beyond(side: str, ours: Outcome, redis: Outcome) -> frozenset[str]:
+    """The cases that cannot apply to a side, and that Redis passed in the same run."""
+    return frozenset(ours.failed & cannot_apply(side).keys() - redis.failed)
 
 
-def is_enough(ours: Outcome, redis: Outcome) -> bool:
-    """Whether in-process passed no fewer than Redis of the cases that can apply, and failed none alone."""
-    return ours.passed >= redis.passed - len(beyond(ours, redis)) and not unexplained(ours, redis)
+def unexplained(side: str, ours: Outcome, redis: Outcome) -> frozenset[str]:
+    """The cases that the side failed, that can apply, and that Redis passed."""
+    return frozenset(ours.failed - redis.failed - cannot_apply(side).keys())
+
+
+def is_enough(side: str, ours: Outcome, redis: Outcome) -> bool:
+    """Whether the side passed no fewer than Redis of the cases that can apply, and failed none alone."""
+    enough = ours.passed >= redis.passed - len(beyond(side, ours, redis))
+    return enough and not unexplained(side, ours, redis)

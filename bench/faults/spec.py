@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.faults.target import Target
+from bench.ledger.job_names import MARK
 from bench.measures.events.periodic_runs import PERIODIC
 from scenarios import jobs
 
@@ -91,6 +92,18 @@ def _a_job_runs(events: Sequence[Mapping[str, Any]]) -> bool:
     return bool(started - {event["job"] for event in own if event["event"] in ENDS})
 
 
+def times_begun(events: Events, name: str) -> int:
+    """How often the fault job of this name has begun (`TargetClient.fault_job`)."""
+    job = jobs.crm(f"{MARK}{name}")
+    return sum(event["event"] == "start" and str(event["job"]).endswith(job) for event in events)
+
+
+def processes_with(target: Target, event: Literal["start", "accepted"]) -> int:
+    """How many processes of the side have run jobs ("start") or handed them over ("accepted")."""
+    files = target.ledger.glob("events-*.jsonl")
+    return sum(f'"event":"{event}"' in file.read_text(errors="replace").replace(" ", "") for file in files)
+
+
 async def do_nothing(_target: Target) -> None:
     """Do nothing: the fault has no such step."""
 
@@ -132,6 +145,8 @@ class Fault:
     hits: frozenset[Part] = frozenset()
     #: What stands behind the fault proxy (`bench.world.proxy`): the broker, or a result store.
     proxied: Literal["", "broker", "results"] = ""
+    #: Results are stored, in the broker.
+    results_in_broker: bool = False
     #: The broker is a RabbitMQ node.
     rabbitmq: bool = False
     #: The worker knows the fault jobs (`bench.app.fault_jobs`).

@@ -62,6 +62,14 @@ class TargetProcesses(Protocol):
     def start_beat(self, name: str = "beat") -> None:
         """Start what makes the periodic ticks of a queue."""
 
+    async def deploy(self, part: str, *, whole_group: bool = False, celery_app: str = "") -> bool:
+        """End app, worker or beat as a platform does, and start the next; return whether it ended in time.
+
+        It gets SIGTERM, with `whole_group` each of its processes too, has the platform's grace
+        (`bench.process.process_table.PLATFORM_GRACE_S`), and is killed. The next worker has another
+        `celery_app` where one is named.
+        """
+
 
 class TargetClient(Protocol):
     """Requests to the side and to what stands around it."""
@@ -89,6 +97,10 @@ class Target(Protocol):
     @property
     def queued(self) -> bool:
         """Whether a broker and workers do the work; without them the app does."""
+
+    @property
+    def runs_jobs(self) -> str:
+        """The part that runs the jobs: worker or app."""
 
     @property
     def processes(self) -> TargetProcesses:

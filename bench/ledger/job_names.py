@@ -11,3 +11,5 @@ PROBE = "-probe-"
 MARK = "-odd-"
 #: Behind the name of a job whose argument the caller changed after the hand-over.
 CHANGED = "-changed"
+#: Behind the name of what follows a job in a chain, by `link` or as a chord's callback.
+NEXT = "-next"

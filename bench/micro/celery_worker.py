@@ -19,8 +19,8 @@ QUIET: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat", "
 
 
 @contextmanager
-def worker(file: Path, *options: str, variables: Mapping[str, str], ready: Path) -> Iterator[None]:
-    """A worker of the app in `file`; its process group is killed at the end.
+def worker(file: Path, *options: str, variables: Mapping[str, str], ready: Path) -> Iterator[int]:
+    """A worker of the app in `file`, by its process id; its process group is killed at the end.
 
     The app touches `ready` when its worker takes jobs, and this returns then; raise AssertionError where that
     takes longer than PATIENCE_S. `variables` are added to the environment; the log is `ready` with .log.
@@ -37,7 +37,7 @@ def worker(file: Path, *options: str, variables: Mapping[str, str], ready: Path)
         )
     try:
         wait(ready.exists)
-        yield
+        yield process.pid
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -78,7 +78,7 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
         yield started
 
 
-def started(name: str, url: str, folder: Path, number: int) -> AbstractContextManager[None]:
+def started(name: str, url: str, folder: Path, number: int) -> AbstractContextManager[int]:
     """A worker of two processes."""
     ready = folder / f"ready{number}"
     variables = {URL: url, NAME: name, READY: str(ready)}

@@ -7,7 +7,7 @@ paired. Drift blocks of one repetition run side by side: the machine's noise hit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from bench.faults.spec import Fault
@@ -19,8 +19,12 @@ MEASURES = ("latency", "load", "cold", "owners", "hogs", "drift", "fault", "micr
 
 #: Faults whose losses the verdicts rest on: killed processes and brokers, deploys, replicas.
 VERDICT_FAULTS = frozenset({6, 10, 12, 13, 14, 20, 28, 29})
+#: Further faults at which a side promises that nothing is lost: they are struck as often.
+PROMISES = {"inprocess-journal": frozenset({43, 44, 45, 46})}
 #: The side that no verdict compares with the others.
 CONTROL_SIDE = "inline"
+#: A side that no verdict compares where the other is there too: it stands beside it.
+STANDS_BESIDE = {"celery-stock": "celery-hardened"}
 #: End of the name of a block that measures a second time.
 RETRY_SUFFIX = "-again"
 #: Start of the reason if a second try could not count either.
@@ -109,6 +113,7 @@ def fault_blocks(
     The faults that verdicts rest on come first, so that a run which is cut off has them. Of these and the
     others the strikes that run alone come first, then the longest.
     """
+    judged = judged_sides(sides)
     specs = [
         BlockSpec(
             name=f"f{fault.number:02}-{strike}-{side.name}",
@@ -122,13 +127,19 @@ def fault_blocks(
         for fault in faults
         for side in sides
         if side.name in fault.expected
-        for strike in range(_strikes(fault, side, profile))
+        for strike in range(_strikes(fault, side, profile, judged))
     ]
     if controls:
         specs += [_control(spec) for spec in specs if spec.repetition == 0]
     return sorted(
-        specs, key=lambda spec: (not _decides(spec.fault, spec.side), not spec.alone, -spec.guess_s)
+        specs, key=lambda spec: (not _decides(spec.fault, spec.side, judged), not spec.alone, -spec.guess_s)
     )
+
+
+def judged_sides(sides: Iterable[Side]) -> frozenset[str]:
+    """The names of those that a verdict compares."""
+    names = {side.name for side in sides}
+    return frozenset(name for name in names if name != CONTROL_SIDE and STANDS_BESIDE.get(name) not in names)
 
 
 def _is_timed(fault: Fault, side: Side, profile: Profile) -> bool:
@@ -136,13 +147,15 @@ def _is_timed(fault: Fault, side: Side, profile: Profile) -> bool:
     return profile.time_every_fault or (fault.timed and side.name != CONTROL_SIDE)
 
 
-def _strikes(fault: Fault, side: Side, profile: Profile) -> int:
-    return max(profile.strikes, profile.verdict_strikes if _decides(fault, side) else 0)
+def _strikes(fault: Fault, side: Side, profile: Profile, judged: Collection[str]) -> int:
+    return max(profile.strikes, profile.verdict_strikes if _decides(fault, side, judged) else 0)
 
 
-def _decides(fault: Fault | None, side: Side) -> bool:
-    """Whether a verdict rests on the losses of the fault at this side."""
-    return fault is not None and fault.number in VERDICT_FAULTS and side.name != CONTROL_SIDE
+def _decides(fault: Fault | None, side: Side, judged: Collection[str]) -> bool:
+    """Whether a verdict, or a promise of the side, rests on the losses of the fault at this side."""
+    if fault is None or side.name not in judged:
+        return False
+    return fault.number in VERDICT_FAULTS | PROMISES.get(side.name, frozenset())
 
 
 def _control(spec: BlockSpec) -> BlockSpec:

@@ -118,7 +118,7 @@ PROFILES = {
         ),
         Profile(
             name="full",
-            latency_s=14.0,
+            latency_s=12.0,
             repetitions=10,
             least_pairs=10,
             spares=10,
@@ -129,7 +129,7 @@ PROFILES = {
             verdict_strikes=20,
             strikes_alone=1,
             controls=True,
-            lanes=6,
+            lanes=8,
             retry_scale=1.0,
             ramp_step_s=3.0,
             ramps=3,

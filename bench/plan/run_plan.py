@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError
@@ -11,8 +12,11 @@ from bench.plan.run_request import RunRequest
 
 #: Seconds that timing the call costs takes, as a guess.
 MICRO_S = 6.0
-#: Seconds that a strike takes at least, however many run side by side: eight of processor time, on two cores.
-STRIKE_S = 4.0
+#: Seconds by which each strike beside it delays the start and end of one, as seen with six at a time.
+CROWDED_S = 1.3
+#: Seconds that a strike takes at least, however many run side by side, on two cores: with a queue it uses
+#: five seconds of processor time, without one three (as seen, over faults 6, 10, 13 and 29).
+QUEUE_STRIKE_S, STRIKE_S = 2.5, 1.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +41,7 @@ class RunPlan:
         guesses["drift"] = sum(max(spec.guess_s for spec in specs) for specs in self.drift)
         beside = [spec for spec in self.faults if not spec.alone]
         alone_s = sum(spec.guess_s for spec in self.faults if spec.alone)
-        beside_s = max(sum(spec.guess_s for spec in beside) / lanes, STRIKE_S * len(beside))
-        guesses["fault"] = alone_s + beside_s
+        guesses["fault"] = alone_s + beside_s(beside, lanes)
         guesses["micro"] = MICRO_S * self.micro
         return {measure: guess for measure, guess in guesses.items() if guess}
 
@@ -53,6 +56,13 @@ class RunPlan:
         whole = round(minutes)
         hours = f"{whole // 60} h {whole % 60} min" if whole >= 60 else f"{minutes:.1f} min"  # noqa: PLR2004 - of an hour
         return f"takes about {hours} (in minutes: {parts})"
+
+
+def beside_s(strikes: Sequence[BlockSpec], lanes: int) -> float:
+    """Seconds that these take, so many side by side."""
+    processor_s = sum(QUEUE_STRIKE_S if spec.side.queued else STRIKE_S for spec in strikes)
+    crowded_s = CROWDED_S * (lanes - 1)
+    return max(sum(spec.guess_s + crowded_s for spec in strikes) / lanes, processor_s)
 
 
 def make_run_plan(request: RunRequest) -> RunPlan:

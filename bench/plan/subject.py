@@ -72,6 +72,8 @@ class SideOptions:
     world_latency_ms: float | None = None
     #: What stands behind the fault proxy.
     proxied: Literal["", "broker", "results"] = ""
+    #: Results are stored, in the broker.
+    results_in_broker: bool = False
     #: The worker knows the jobs that faults need.
     fault_jobs: bool = False
     #: The Celery app of worker and beat.

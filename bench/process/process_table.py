@@ -21,6 +21,8 @@ from queue_or_task import module_command
 
 #: Seconds that a process may take to end after SIGTERM before its group is killed.
 STOP_GRACE_S = 10.0
+#: Seconds that a platform gives a process to end at a deploy before it kills it.
+PLATFORM_GRACE_S = 20.0
 #: Seconds between two polls of a process or a file.
 POLL_S = 0.02
 
@@ -80,12 +82,16 @@ class Process:
             await asyncio.sleep(POLL_S)
         return True
 
-    async def stop(self, *, grace_s: float = STOP_GRACE_S) -> None:
-        """Send SIGTERM, wait for the grace, then kill the rest of its group."""
+    async def stop(self, *, grace_s: float = STOP_GRACE_S, whole_group: bool = False) -> bool:
+        """Send SIGTERM, wait for the grace, then kill the rest of its group; return whether it ended in time.
+
+        With `whole_group` all that it started gets the signal too.
+        """
         self.signal(signal.SIGCONT)
-        self.signal(signal.SIGTERM)
-        await self.ended(within_s=grace_s)
+        (self.signal_group if whole_group else self.signal)(signal.SIGTERM)
+        in_time = await self.ended(within_s=grace_s)
         self.kill()
+        return in_time
 
     def tail(self, lines: int = 5) -> str:
         """The last lines of its log, for an error message."""

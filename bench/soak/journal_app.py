@@ -20,7 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import psycopg
 
+from bench.process.parent_watch import end_with_parent
 from inprocess import Backoff
 from inprocess.journal import Journal, current_job, durable
 from inprocess.journal.model import operations as op
@@ -60,27 +62,41 @@ class Planted:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def into(self, make_store: Callable[[], Store]) -> Store:
-        """Return a store that passes points: around its transactions, and in them where it is SQLite's."""
-        store = make_store()
-        apply = store.apply
-        handlers: dict[type[op.AnyOperation], Callable[[Any], Any]] = getattr(store, "_do", {})
-        for what, kind in OPERATIONS.items():
-            if kind in handlers:
+        """Return a store that passes points: around its transactions, and in them.
+
+        In PostgreSQL, where an operation alone is one statement, "within" is right before the commit of
+        several.
+        """
+        store: Any = make_store()
+        apply, there = store.apply, [""]
+        if hasattr(store, "_commit"):
+            commit = store._commit  # noqa: SLF001 - a soak plants points in it
+
+            def committed() -> None:
+                for what in there:
+                    self.passes(f"within {what}")
+                commit()
+
+            store._commit = committed  # noqa: SLF001 - as above
+        else:
+            handlers = store._do  # noqa: SLF001 - as above
+            for what, kind in OPERATIONS.items():
                 handlers[kind] = partial(self._handled, what, handlers[kind])
 
         def applied(operations: Sequence[op.AnyOperation]) -> list[Any]:
-            there = [
+            there[:] = [
                 what for what, kind in OPERATIONS.items() if any(type(one) is kind for one in operations)
             ]
             for what in there:
                 self.passes(f"before {what}")
-            results = apply(operations)
+            results: list[Any] = apply(operations)
             for what in there:
                 self.passes(f"after {what}")
             return results
 
-        store.apply = applied  # type: ignore[method-assign]  # of this object alone
-        return store
+        store.apply = applied
+        planted: Store = store
+        return planted
 
     def _handled(self, what: str, handler: Callable[[Any], Any], operation: Any) -> Any:
         result = handler(operation)
@@ -140,9 +156,13 @@ class Soaked:
 
     def _within(self, name: str, number: int) -> None:
         """Insert a user and enqueue the job in one transaction of the app's own."""
-        connection = sqlite3.connect(
-            self._journal.url.removeprefix("sqlite:///"), isolation_level=None, timeout=30
-        )
+        url = self._journal.url
+        if not url.startswith("sqlite:"):
+            with psycopg.connect(url) as transaction:
+                transaction.execute("insert into soak_user (name) values (%s)", (name,))
+                self._task.enqueue(name, number, within=transaction)
+            return
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
         try:
             connection.execute("begin immediate")
             connection.execute("insert into soak_user (name) values (?)", (name,))
@@ -152,16 +172,25 @@ class Soaked:
             connection.close()
 
 
+def make_users(url: str) -> None:
+    """Make the table of the app's own."""
+    if not url.startswith("sqlite:"):
+        with psycopg.connect(url) as connection:  # under a lock: two processes come at once
+            connection.execute("select pg_advisory_xact_lock(1)")
+            connection.execute("create table if not exists soak_user (name text primary key)")
+        return
+    with sqlite3.connect(Path(url.removeprefix("sqlite:///")), timeout=30) as users:
+        users.execute("create table if not exists soak_user (name text primary key)")
+    users.close()
+
+
 async def run(url: str, port: int, planted: Planted, *, enqueues: bool) -> None:
     """Run jobs, and enqueue them, until the process is killed."""
     journal = Journal(url, app="soak")
     make_store = journal._make_store  # noqa: SLF001 - a soak plants points in it
     journal._make_store = partial(planted.into, make_store)  # noqa: SLF001 - as above
-    if url.startswith("sqlite:"):
-        journal.open()
-        with sqlite3.connect(Path(url.removeprefix("sqlite:///")), timeout=30) as connection:
-            connection.execute("create table if not exists soak_user (name text primary key)")
-        connection.close()
+    journal.open()
+    make_users(url)
     app = Soaked(journal, Client(port), planted)
     async with journal:
         numbers = count()
@@ -177,6 +206,7 @@ async def run(url: str, port: int, planted: Planted, *, enqueues: bool) -> None:
 @click.option("--enqueues/--runs-only", default=True)
 def main(url: str, port: int, point: str | None, nth: int, enqueues: bool) -> None:  # noqa: FBT001 - click's way
     """Enqueue and run jobs until killed."""
+    end_with_parent()
     asyncio.run(run(url, port, Planted(point, nth), enqueues=enqueues))
 
 

@@ -1,6 +1,7 @@
 """Soak of `inprocess.journal`: kill -9 one of two processes that share a journal, again and again, and count.
 
     python -m bench.soak.journal_soak --kills 200
+    python -m bench.soak.journal_soak --kills 200 --store postgresql
 
 Every other kill is at a random moment; the others are at a planted point, where the process kills itself:
 before, within and after the transaction of an enqueue, claim, completion, failure, registration and
@@ -13,7 +14,7 @@ jobs call a real service, which counts. Afterwards:
 3. a job is buried if three processes in a row were killed while it ran, which is the rule; another dead
    job is lost, for nothing is wrong with any of them.
 
-Exit with 1 if a job is lost, or a repeat is unexplained.
+Exit with 1 if a job is lost, or a repeat is unexplained; 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 from __future__ import annotations
@@ -27,16 +28,20 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import click
+import psycopg
 from rich.console import Console
 
+from bench.errors import EXIT_INTERRUPTED
+from bench.process.signals import interrupted_by_signals
 from bench.soak.journal_app import POINTS
 from bench.soak.journal_service import Call, Service
+from bench.world.postgres import PostgresServer
 from inprocess.journal import Journal
 from inprocess.journal.model.job import MAX_KILLS
 
@@ -187,9 +192,10 @@ class Storm:
         return self._killed.get(effect.pid, float("inf")) - effect.at < DOUBT_S
 
     def _users_without_job(self, effected: AbstractSet[str]) -> int:
-        """The users of the app's own transactions whose job had no effect; their table is in SQLite alone."""
+        """The users of the app's own transactions whose job had no effect."""
         if not self._url.startswith("sqlite:"):
-            return 0
+            with psycopg.connect(self._url) as users:
+                return len({name for (name,) in users.execute("select name from soak_user")} - effected)
         with sqlite3.connect(self._url.removeprefix("sqlite:///")) as connection:
             names = {name for (name,) in connection.execute("select name from soak_user")}
         connection.close()
@@ -204,15 +210,34 @@ def _most(point: str) -> int:
 @click.command()
 @click.option("--kills", default=KILLS, show_default=True)
 @click.option("--seed", default=1, show_default=True, help="Chooses the moments and the victims.")
-@click.option("--url", help="The journal; by default an SQLite file that is deleted afterwards.")
-def main(kills: int, seed: int, url: str | None) -> None:
+@click.option(
+    "--store",
+    type=click.Choice(["sqlite", "postgresql"]),
+    default="sqlite",
+    show_default=True,
+    help="The database, which is made for the soak and deleted afterwards.",
+)
+@click.option("--url", help="A database that is there already, in place of that.")
+def main(kills: int, seed: int, store: str, url: str | None) -> None:
     """Kill processes that share a journal, and print whether a job was lost."""
     console = Console(highlight=False)
-    with tempfile.TemporaryDirectory(prefix="journal-soak-") as folder:
-        began = time.monotonic()
-        storm = Storm(Path(folder), url or f"sqlite:///{folder}/soak.db", seed)
+    began, result = time.monotonic(), None
+    with (
+        interrupted_by_signals() as received,
+        tempfile.TemporaryDirectory(prefix="journal-soak-") as folder,
+        suppress(KeyboardInterrupt),
+        ExitStack() as stack,
+    ):
+        place = url or f"sqlite:///{folder}/soak.db"
+        if url is None and store == "postgresql":
+            place = stack.enter_context(PostgresServer(syncs=True)).url()
+        storm = Storm(Path(folder), place, seed)
         result = storm.run(kills, console)
-        console.print(f"{result}; {time.monotonic() - began:.0f} s")
+    if result is None:
+        kept = f"the journal stays at {url}" if url else "its journal is deleted"
+        console.print(f"interrupted: no job was counted; {kept}")
+        sys.exit(128 + received[0] if received else EXIT_INTERRUPTED)
+    console.print(f"{result}; {time.monotonic() - began:.0f} s")
     sys.exit(not result.is_clean)
 
 

@@ -5,6 +5,7 @@ Parts of a chord have results, which are kept in the broker; the others have non
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from celery_impl.app import make
 
 #: The environment variable with the path of the jobs' log; without it this module makes no app.
 LOG: Final = "SIDEKIQ_SOAK_LOG"
+#: The one that makes the job a coroutine, for a pool that runs them.
+COROUTINES: Final = "SIDEKIQ_SOAK_COROUTINES"
 
 
 class Unwatched(RedisBackend):
@@ -43,14 +46,22 @@ def build(env: Mapping[str, str]) -> Soaked:
     """Return the hardened app with the broker of `env`, and its tasks."""
     made = make(profiles.HARDENED, dict(env))
     made.conf.update(result_backend=f"{__name__}:Unwatched+{made.conf.broker_url}")
-    plain = made.task(name="soak.job", ignore_result=True)(job)
-    return Soaked(made, plain, made.task(name="soak.part", ignore_result=False)(job))
+    function: Any = coroutine_job if env.get(COROUTINES) else job
+    alone = made.task(name="soak.job", ignore_result=True)(function)
+    return Soaked(made, alone, made.task(name="soak.part", ignore_result=False)(function))
 
 
 def job(name: str, seconds: float) -> None:
     """Run for so many seconds."""
     _write("start", name)
     time.sleep(seconds)
+    _write("done", name)
+
+
+async def coroutine_job(name: str, seconds: float) -> None:
+    """As `job`."""
+    _write("start", name)
+    await asyncio.sleep(seconds)
     _write("done", name)
 
 

@@ -34,6 +34,8 @@ from bench.soak.sidekiq_victims import KILL, soak
 #: Kills of each kind.
 KILLS: Final = 50
 KINDS: Final = tuple(KILL)
+#: Pools whose jobs run in processes of their own.
+WITH_CHILDREN: Final = ("prefork", "swarm")
 
 
 def _progress(console: Console, kind: str, kills: int) -> Callable[[int], Any]:
@@ -52,13 +54,13 @@ def _progress(console: Console, kind: str, kills: int) -> Callable[[int], Any]:
 @click.option("--kills", default=KILLS, show_default=True, help="Kills of each kind.")
 @click.option("--seed", default=1, show_default=True, help="Chooses the moments and the victims.")
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Only these kills.")
-@click.option("--pool", default="prefork", show_default=True, help="The workers' pool.")
+@click.option("--pool", default="prefork", show_default=True, help="The workers' pool; aio runs coroutines.")
 def main(kills: int, seed: int, kinds: tuple[str, ...], pool: str) -> None:
     """Kill workers and broker under load and print whether a job was lost."""
     console = Console(highlight=False)
     results = []
     for kind in kinds or KINDS:
-        if kind == "child" and pool != "prefork":
+        if kind == "child" and pool not in WITH_CHILDREN:
             console.print(f"child: the pool {pool} has no processes of its own: left out")
             continue
         with tempfile.TemporaryDirectory(prefix="sidekiq-soak-") as folder:

@@ -18,7 +18,7 @@ import redis
 from celery import chord
 from kombu.exceptions import OperationalError
 
-from bench.soak.sidekiq_app import LOG, build
+from bench.soak.sidekiq_app import COROUTINES, LOG, build
 from bench.soak.sidekiq_count import Result, runs_of
 from bench.world.broker import Broker
 from celery_impl.sidekiq import Sets
@@ -36,7 +36,9 @@ QUIET_S: Final = 30.0
 #: The longest start of a worker, seconds.
 START_S: Final = 60.0
 WORKERS: Final = 2
+#: Jobs that a worker runs at once, and what it fetches ahead for each.
 OPTIONS: Final = ("--concurrency", "2", "--prefetch-multiplier", "4")
+AIO_OPTIONS: Final = ("--concurrency", "20", "--prefetch-multiplier", "1")
 QUIET: Final = ("--without-gossip", "--without-mingle", "--without-heartbeat", "-l", "INFO")
 ROOT: Final = Path(__file__).parent.parent.parent
 
@@ -59,6 +61,8 @@ class Soak:
         own = {"PATH": os.environ["PATH"]}
         self.broker = Broker.start(folder / "broker", persistence=True, env=own)
         self._env = {"REDIS_URL": f"lease+{self.broker.url}", "QUEUE_OR_TASK_PROFILE": "hardened"}
+        if pool == "aio":
+            self._env[COROUTINES] = "1"
         self._app, self._job, self._part = build(self._env)
         self._started: list[subprocess.Popen[bytes]] = []
         self.workers = [self.start_worker() for _ in range(WORKERS)]
@@ -73,7 +77,8 @@ class Soak:
     def start_worker(self) -> subprocess.Popen[bytes]:
         """Start a worker; it dies with this process."""
         number = len(self._started)
-        options = [*OPTIONS, "--pool", self._pool, "-n", f"soak{number}@%h", *QUIET]
+        own = AIO_OPTIONS if self._pool == "aio" else OPTIONS
+        options = [*own, "--pool", self._pool, "-n", f"soak{number}@%h", *QUIET]
         command = ["-m", "celery", "-A", "bench.soak.sidekiq_app", "worker", *options]
         env = {**os.environ, **self._env, LOG: str(self._log), "PYTHONPATH": str(ROOT)}
         with self._worker_log(number).open("wb") as out:

@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.measures.latency.cold_start import APP, BROKER
 from bench.plan.sides import Side
 from bench.plan.subject import SideOptions, Workspace
-from bench.process.process_table import Process, wait_for_file
+from bench.process.process_table import PLATFORM_GRACE_S, Process, wait_for_file
 from bench.world.broker import URL_VARIABLE, Broker
 from bench.world.rabbitmq import Node
 from queue_or_task import module_command
@@ -117,6 +117,17 @@ class SideProcesses:
         """Start Celery beat."""
         schedule = str(self.folder / f"{name}-schedule")
         self.spawn(name, "celery", "-A", self._celery_app, "beat", "--loglevel", "WARNING", "-s", schedule)
+
+    async def deploy(self, part: str, *, whole_group: bool = False, celery_app: str = "") -> bool:
+        """End app, worker or beat as a platform does, and start the next; return whether it ended in time."""
+        in_time = await self.parts[part].stop(grace_s=PLATFORM_GRACE_S, whole_group=whole_group)
+        if part == "worker":
+            self.start_worker(app=celery_app)
+        elif part == "beat":
+            self.start_beat()
+        else:
+            await self.restart_app()
+        return in_time
 
     async def start_replica(self) -> str:
         """Start the app once more, on a port of its own, with the same database; return its URL."""

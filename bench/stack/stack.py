@@ -70,6 +70,7 @@ class Stack:
         self._limit_s = START_LIMIT_S + (START_WITHIN_S if options.rabbitmq else 0.0)
         self._latency = options.world_latency_ms
         self._proxied = options.proxied
+        self._results_in_broker = options.results_in_broker
         #: Observations of a fault during its strike, for its checker.
         self.facts: dict[str, Any] = {}
         #: The fault that strikes, and the moment of its kill (monotonic ns) once there is one.
@@ -122,6 +123,11 @@ class Stack:
         return self.side.queued
 
     @property
+    def runs_jobs(self) -> str:
+        """The part that runs the jobs."""
+        return "worker" if self.queued else "app"
+
+    @property
     def own_services(self) -> bool:
         """Whether the block started the services itself."""
         return self._deployment.world is None
@@ -166,6 +172,8 @@ class Stack:
         if self.side.queued:
             broker = await processes.start_broker()
             processes.env |= broker.environment
+            if self._results_in_broker:
+                processes.env[RESULTS_VARIABLE] = broker.url
             if self._proxied:
                 name = URL_VARIABLE if self._proxied == "broker" else RESULTS_VARIABLE
                 processes.env[name] = await processes.start_proxy(broker)

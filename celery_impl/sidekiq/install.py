@@ -14,7 +14,6 @@ from celery import Celery, signals
 from kombu.utils.imports import symbol_by_name
 from kombu.utils.url import maybe_sanitize_url
 
-from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.death import DeathHandler
 from celery_impl.sidekiq.enqueue.task import SidekiqTask, bulk_of
@@ -57,6 +56,8 @@ LEASE_SCHEMES: Final = ("lease+redis", "lease+rediss", "lease+socket")
 #: task can run.
 CELERYS_CONSUMER: Final = "celery.worker.consumer:Consumer"
 CONSUMER: Final = "celery_impl.sidekiq.worker.consumer:SidekiqConsumer"
+#: By name: an app that only sends jobs loads no worker.
+SWARM_STEP: Final = "celery_impl.sidekiq.swarm.steps:SwarmStep"
 #: What `task_cls` names where the app has no task class of its own.
 CELERYS_TASK: Final = "celery.app.task:Task"
 
@@ -141,7 +142,6 @@ class Sidekiq:
         }
         self._enter(app, own, parts, fit)
         signals.task_revoked.connect(unique.on_revoked, weak=False, dispatch_uid="sidekiq unique revoked")
-        runs.watch()
         pool_names.register()
         app.steps["worker"].update(parts.worker_steps)
         app.steps["consumer"].update(parts.consumer_steps)
@@ -216,7 +216,7 @@ def _on_redis() -> _Parts:
         first=(),
         client=(Deadline(), unique_jobs, LocalBuffer()),
         server=(RateLimit(), unique_jobs),
-        worker_steps=(EarlyCheck,),
+        worker_steps=(EarlyCheck, SWARM_STEP),
         consumer_steps=(ServerCheck, MaintenanceStep),
         asks_first=True,
     )

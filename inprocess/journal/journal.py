@@ -200,6 +200,11 @@ class Journal:
         return JobSet(self, "running")
 
     @property
+    def moving(self) -> JobSet:
+        """Jobs that are being handed over to another system."""
+        return JobSet(self, "moving")
+
+    @property
     def dead(self) -> JobSet:
         """Jobs that were given up."""
         return JobSet(self, "dead")

@@ -110,11 +110,11 @@ class JobSet:
         return self._act("retry", jobs)
 
     def kill(self, *jobs: Job) -> int:
-        """Make these jobs dead; return how many were in the set. Raise JournalError for running ones."""
+        """Make these jobs dead; return how many were in the set. Not for the running set."""
         return self._act("kill", jobs)
 
     def delete(self, *jobs: Job) -> int:
-        """Delete these for good; return how many were in the set. Raise JournalError for running ones."""
+        """Delete these for good; return how many were in the set. Not for the running set."""
         return self._act("delete", jobs)
 
     def retry_all(self) -> int:
@@ -144,8 +144,10 @@ class JobSet:
         return count
 
     def _check(self, action: op.Action) -> None:
-        if self.name == "running":
-            raise JournalError(f"a running job cannot be changed: {action} it when its run has ended")
+        if self.name in {"running", "moving"}:
+            raise JournalError(
+                f"a job that is {self.name} cannot be changed: {action} it when that has ended"
+            )
         if (self.name, action) in {("dead", "kill"), ("done", "kill"), ("done", "retry")}:
             raise JournalError(
                 f"a job that is {self.name} cannot be changed so: {action} is for those that wait"
@@ -170,6 +172,7 @@ class Stats:
     scheduled: int
     retries: int
     running: int
+    moving: int
     dead: int
     parked: int
     done: int
@@ -183,7 +186,7 @@ class Stats:
 
 
 _NAMES: Final[tuple[op.SetName, ...]] = (
-    "waiting", "scheduled", "retries", "running", "dead", "parked", "done",
+    "waiting", "scheduled", "retries", "running", "moving", "dead", "parked", "done",
 )  # fmt: skip
 
 

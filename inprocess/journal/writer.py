@@ -6,7 +6,8 @@
 3. A database that another process holds is tried again every BUSY_S, one that is full, cannot be written or
    does not answer every AGAIN_S. What must not be lost waits (`Operation.waits`); an enqueue fails: after
    WAIT_S, or at once where waiting is of no use.
-4. If one request of a group fails by itself, each is applied alone: the others do not fail with it.
+4. If one request of a group fails by itself, each is applied alone: the others do not fail with it. One that
+   waits for somebody's open transaction is tried again after the others.
 5. After an error that leaves the file's state unknown, the writer ends, and says so to all that wait.
 """
 
@@ -25,6 +26,7 @@ from inprocess.journal.model.errors import (
     JournalDamagedError,
     JournalError,
     JournalFullError,
+    JournalKeyHeldError,
     JournalReadOnlyError,
     JournalRefusedError,
     JournalUnavailableError,
@@ -85,6 +87,8 @@ class Writer:
         self.store = store
         self._requests: SimpleQueue[Request | None] = SimpleQueue()
         self._kept: list[Request] = []
+        self._aside: list[Request] = []
+        self._aside_at = 0.0
         self._again_s: float | None = None
         self._looked_at = 0.0
         self._trouble_at = -TROUBLE_S
@@ -137,7 +141,8 @@ class Writer:
                 group = self._next_group()
                 if group:
                     self._apply(group)
-                elif self._is_stopping and self._ends_now(error):
+                self._apply_aside()
+                if not group and self._is_stopping and self._ends_now(error):
                     break
         except BaseException as failure:  # noqa: BLE001 - it is told to all that wait
             error = failure
@@ -151,13 +156,13 @@ class Writer:
     def _ends_now(self, error: BaseException) -> bool:
         """End, unless something was submitted meanwhile."""
         with self._ending:
-            if self._kept or not self._requests.empty():
+            if self._kept or self._aside or not self._requests.empty():
                 return False
             self.error = error
             return True
 
     def _tell_end(self, error: BaseException) -> None:
-        left, self._kept = self._kept, []
+        left, self._kept, self._aside = [*self._kept, *self._aside], [], []
         while not self._requests.empty():
             request = self._requests.get()
             if request is not None:
@@ -174,6 +179,8 @@ class Writer:
         timeout = self._again_s
         if timeout is None and self.listener is not None:
             timeout = self.store.look_s
+        if self._aside:
+            timeout = AGAIN_S if timeout is None else min(timeout, AGAIN_S)
         try:
             first = requests.get(timeout=0.0 if self._is_stopping and timeout is None else timeout)
             if first is not None:
@@ -208,15 +215,17 @@ class Writer:
         try:
             with self.in_store:
                 results = self.store.apply([request.operation for request in group])
-        except _TROUBLES as error:
-            self._keep(group, error)
         except _ENDS as error:
             _answer_all([(request, None, error) for request in group])
             raise
         except Exception as error:  # noqa: BLE001 - belongs to the request
-            if len(group) > 1:
+            if isinstance(error, _TROUBLES) and not isinstance(error, JournalKeyHeldError):
+                self._keep(group, error)
+            elif len(group) > 1:
                 for request in group:
                     self._apply([request])
+            elif isinstance(error, JournalKeyHeldError):
+                self._put_aside(group[0], error)
             else:
                 _answer_all([(group[0], None, error)])
         else:
@@ -226,6 +235,21 @@ class Writer:
                 if self.listener is not None:
                     self.listener.in_doubt()
             _answer_all([(request, result, None) for request, result in zip(group, results, strict=True)])
+
+    def _put_aside(self, request: Request, error: JournalError) -> None:
+        """Try again later, alone, what waits for a transaction of somebody's: nobody waits behind it."""
+        now = time.monotonic()
+        if request.operation.waits or now - request.since < WAIT_S:
+            self._aside.append(request)
+            self._aside_at = now + AGAIN_S
+        else:
+            _answer_all([(request, None, error)])
+
+    def _apply_aside(self) -> None:
+        if self._aside and time.monotonic() >= self._aside_at:
+            aside, self._aside = self._aside, []
+            for request in aside:
+                self._apply([request])
 
     def _keep(self, group: Sequence[Request], error: JournalError) -> None:
         """Keep what can wait for another try; fail the rest."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from reports.cases.kinds import Choice, Evidence, Question
 from reports.cases.pace import heavy, on_time, rate
+from reports.cases.placement import database, machines
 from reports.cases.survival import replicas, restart, retries
 from reports.data.run import Run
 
@@ -16,4 +17,5 @@ __all__ = ["Choice", "Evidence", "Question", "cases"]
 
 def cases(run: Run) -> tuple[Question, ...]:
     """Every question; those that decide most often come first."""
-    return tuple(question(run) for question in (restart, retries, replicas, heavy, rate, on_time))
+    decide_most = (question(run) for question in (restart, retries, replicas))
+    return (*decide_most, *machines(run), *database(run), heavy(run), rate(run), on_time(run))

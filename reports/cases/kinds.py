@@ -11,8 +11,9 @@ from reports.data.run import Run
 from reports.verdicts import own_app
 from reports.verdicts.kinds import Gap
 
-#: What the figures of this run say for a choice; `open` if they do not decide.
-Points = Literal["queue", "task", "either", "lease", "neither", "open"]
+#: What the figures of this run say for a choice; `open` if they do not decide. `journal`: a journalled task
+#: is enough, and one in memory is not. `no-journal`: that it is not a journalled task.
+Points = Literal["queue", "journal", "task", "either", "lease", "neither", "no-journal", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Choice:
     evidence: tuple[Evidence, ...] = ()
     gaps: tuple[Gap, ...] = ()
     scenario: str = ""  # the verdict that it highlights
+    queue_too: bool = False  # whether a queue does it as well as the journalled task that it points to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from reports.cases.kinds import Choice, Evidence, Points, Question, queues
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import TASK, Freshness
+from reports.data.evidence import JOURNALLED, TASK, Freshness
 from reports.data.run import Run
 from reports.verdicts.account_sync import choose, freshest
 from reports.verdicts.kinds import Gap
@@ -126,7 +126,7 @@ def _rate(run: Run, requests: int, most: Mapping[str, float]) -> Choice:
         label=f"{requests}",
         short=formatting.plural(requests, "request") + " a second",
         points=points,
-        implies=because[points],
+        implies=because[points] + _of_journal(requests, most.get(JOURNALLED, math.nan)),
         evidence=tuple(
             Evidence(
                 text=f"{formatting.side(side)} got at most {formatting.number(most[side], 2)} "
@@ -134,11 +134,19 @@ def _rate(run: Run, requests: int, most: Mapping[str, float]) -> Choice:
                 f"up to {ROOM:.0%}".replace("%", " %"),
                 at="load",
             )
-            for side in (TASK, queue)
+            for side in (TASK, JOURNALLED, queue)
             if math.isfinite(most.get(side, math.nan))
         ),
         gaps=_gaps(run, points, "the most that each side gets done", "load"),
     )
+
+
+def _of_journal(requests: int, most: float) -> str:
+    """Whether journalled tasks have room, as a sentence; empty where that was not measured."""
+    if not math.isfinite(most):
+        return ""
+    room = "room" if requests <= ROOM * most else "no room"
+    return f" Journalled tasks, whose jobs share the app's database, have {room} for it."
 
 
 def on_time(run: Run) -> Question:

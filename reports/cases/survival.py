@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.schema import State
 from reports.cases.kinds import Choice, Evidence, Points, Question, cell_of, describe_losses, queues
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import TASK, Losses
+from reports.data.evidence import JOURNALLED, TASK, Losses
 from reports.data.run import Run
 from reports.verdicts.kinds import Gap, queue_in
 
@@ -16,14 +16,22 @@ SETUP, SYNC, MAIL = "account_setup", "account_sync", "welcome_email"
 RETRIED, KILLED, STOPPED, REPLICAS = 1, 10, 13, 29
 #: The queue whose scheduler holds a lease.
 LEASED_QUEUE = "celery-hardened"
+#: What the queue did where a journalled task kept every job.
+_AND_THE_QUEUE: dict[State | None, str] = {
+    "held": "; the queue kept each job too",
+    "broken": "; the queue lost some jobs",
+}
 
 
 def restart(run: Run) -> Question:
     """Whether an accepted job must survive the end of the app."""
-    task, queue = _losses(run, KILLED, STOPPED)
-    points = weigh(_state(task, KILLED), _state(queue, KILLED))
+    task, journal, queue = _losses(run, KILLED, STOPPED)
+    kept = _state(queue, KILLED)
+    points = weigh(_state(task, KILLED), kept, _state(journal, KILLED))
     because = {
         "queue": "What waits in the app's memory ended with the app here; the queue kept every accepted job.",
+        "journal": "What waits in the app's memory ended with the app here; a journalled task kept every "
+        f"accepted job, since each is a row of the app's database{_AND_THE_QUEUE.get(kept, '')}.",
         "task": "The app's side lost nothing here, the queue did.",
         "either": "Neither side lost an accepted job here.",
         "neither": "Both sides lost accepted jobs when the app ended.",
@@ -39,25 +47,29 @@ def restart(run: Run) -> Question:
                 short="it must survive the end of the app",
                 points=points,
                 implies=because[points],
-                evidence=_found(task, queue),
+                evidence=_found(task, journal, queue),
                 gaps=_unmeasured(run, KILLED, task, queue),
                 scenario=SETUP,
+                queue_too=kept == "held",
             ),
             Choice(
                 key="no",
                 label="no, losing one is acceptable",
                 short="losing one is acceptable",
                 points="either",
-                implies="The strongest reason for a queue falls away: what decides is cost and response.",
+                implies="The strongest reason for a queue or a journal falls away: what decides is cost and "
+                "response.",
                 scenario=MAIL,
             ),
         ),
     )
 
 
-def weigh(task: State | None, queue: State | None) -> Points:
-    """The choice, from whether each side kept a promise; open if one is not known."""
-    if task is None or queue is None or "unknown" in (task, queue):
+def weigh(task: State | None, queue: State | None, journal: State | None = None) -> Points:
+    """The choice, from whether each side kept a promise: the lightest that did; open if that is not known."""
+    if task == "broken" and journal == "held":
+        return "journal"
+    if task is None or queue is None or "unknown" in {task, queue}:
         return "open"
     if task == queue:
         return "either" if task == "held" else "neither"
@@ -103,7 +115,7 @@ def replicas(run: Run) -> Question:
 
 def of_replicas(bursts: Mapping[str, Sequence[int]]) -> Points:
     """A lease, if a side without one ran a tick twice and no queue with one did; open without a queue."""
-    queues_seen = bursts.keys() - {TASK}
+    queues_seen = bursts.keys() - {TASK, JOURNALLED}
     if TASK not in bursts or not queues_seen:
         return "open"
     if any(bursts.get(LEASED_QUEUE, ())):
@@ -140,10 +152,14 @@ def _because(points: Points, bursts: Mapping[str, Sequence[int]]) -> str:
 
 def retries(run: Run) -> Question:
     """Whether a job must be retried for hours."""
-    short_task, short_queue = _losses(run, RETRIED)
-    task, queue = _losses(run, KILLED)
-    points = weigh(_state(task, KILLED), _state(queue, KILLED))
+    short_task, short_journal, short_queue = _losses(run, RETRIED)
+    task, journal, queue = _losses(run, KILLED)
+    kept = _state(queue, KILLED)
+    points = weigh(_state(task, KILLED), kept, _state(journal, KILLED))
     because = {
+        "journal": "A retry that waits in the app's memory ends with the app, and within hours apps are "
+        "deployed; a journalled task's retry is a row of the app's database, and outlives it"
+        f"{_AND_THE_QUEUE.get(kept, '')}.",
         "queue": "A retry that waits in the app's memory ends with the app, and within hours apps are "
         "deployed; the queue kept what waited.",
         "task": "What waited in the app was kept here, what waited in the queue was not.",
@@ -162,37 +178,39 @@ def retries(run: Run) -> Question:
                 short="it must be retried for hours",
                 points=points,
                 implies=because[points] + inferred,
-                evidence=(*_found(task, queue), *_found(short_task, short_queue)),
+                evidence=(*_found(task, journal, queue), *_found(short_task, short_journal, short_queue)),
                 gaps=_unmeasured(run, KILLED, task, queue),
                 scenario=SETUP,
+                queue_too=kept == "held",
             ),
             Choice(
                 key="no",
                 label="no, a few tries in seconds",
                 short="a few tries in seconds will do",
-                points=weigh(_state(short_task, RETRIED), _state(short_queue, RETRIED)),
-                implies="Both builds retry within seconds, here after a dependency had failed twice.",
-                evidence=_found(short_task, short_queue),
+                points=weigh(*(_state(found, RETRIED) for found in (short_task, short_queue, short_journal))),
+                implies="Each build retries within seconds, here after a dependency had failed twice.",
+                evidence=_found(short_task, short_journal, short_queue),
                 gaps=_unmeasured(run, RETRIED, short_task, short_queue),
             ),
         ),
     )
 
 
-def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses]]:
-    """The losses of account set-ups (or of your own tasks) at these faults: in-process, queue."""
+def _losses(run: Run, *faults: int) -> tuple[list[Losses], list[Losses], list[Losses]]:
+    """The losses of account set-ups (or of your own tasks) at these faults: in-process, journalled, queue."""
     own = bool(run.mapping("own_app"))
     scenarios = run.texts("scenarios") if own else [SETUP]
     queue = queues(run)[0] if own else queue_in(run.table("failures"), SETUP)
-    task, other = (
+    task, journal, other = (
         [
-            evidence.losses(run, scenario=scenario, fault=fault, side=side)
+            found
             for scenario in scenarios
             for fault in faults
+            if (found := evidence.losses(run, scenario=scenario, fault=fault, side=side))
         ]
-        for side in (TASK, queue)
+        for side in (TASK, JOURNALLED, queue)
     )
-    return [item for item in task if item], [item for item in other if item]
+    return task, journal, other
 
 
 def _state(found: Sequence[Losses], needed: int) -> State | None:

@@ -69,6 +69,7 @@ FAULT_NAMES = {
     36: "transaction rolls back after submit",
     37: "RabbitMQ node restarted",
     38: "schedules of many users at once",
+    39: "broker blinks while follow-ups are sent",
     40: "broker's clock steps back 1 h",
     41: "job holds the interpreter's lock for 10 s",
     42: "SIGTERM to every process",
@@ -77,6 +78,7 @@ FAULT_NAMES = {
     45: "one job always fails, and an outage of 4 s",
     46: "deploys more often than the interval",
     47: "broker read-only for 5 s",
+    48: "memory runs out inside a job",
 }
 
 _QUEUES = {
@@ -89,6 +91,11 @@ _QUEUES = {
 def side(name: str) -> str:
     """The label of a side."""
     return SIDE_LABELS.get(name, name)
+
+
+def narrow_side(name: str) -> str:
+    """The label of a side in as few letters as tell it from the others."""
+    return side(name).removeprefix("in-process, ")
 
 
 def queue(name: str) -> str:

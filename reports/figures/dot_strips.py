@@ -23,8 +23,10 @@ from reports.figures.rows import log_ticks, span
 #: Inches: a heading, a line, the scale under a plot; the columns of names and numbers.
 HEADING, LINE, SCALE = 0.3, 0.26, 0.34
 NAMES, NUMBERS = 1.3, 0.85
-#: Points of a plain scale, at most.
-MOST_TICKS = 5
+#: Inches of a letter of a name, and between names and plot; the most letters of a name.
+LETTER, GAP, LETTERS = 0.069, 0.1, 42
+#: Points of a plain scale, at most; and inches that one needs.
+MOST_TICKS, TICK = 5, 0.42
 #: Dots that an axis has room for, side by side; those that would lie on each other are drawn once.
 DOTS_ACROSS = 120
 
@@ -103,8 +105,11 @@ def panel_by_side(
     return panel(heading, lines)
 
 
-def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMBERS) -> Sheet:
-    """Draw the plots top down, with so many inches for names and numbers."""
+def draw(panels: Sequence[Panel], *, numbers: float = NUMBERS) -> Sheet:
+    """Draw the plots top down, with as much room as the names need, and so many inches for the numbers."""
+    longest = max((min(LETTERS, len(line.name)) for item in panels for line in item.lines), default=0)
+    names = max(NAMES, LETTER * longest + GAP)
+    width = canvas.WIDTH - names - numbers
     height = sum(HEADING + LINE * len(item.lines) + SCALE for item in panels)
     figure, top = Sheet(figsize=(canvas.WIDTH, height)), height
     for item in panels:
@@ -114,14 +119,14 @@ def draw(panels: Sequence[Panel], *, names: float = NAMES, numbers: float = NUMB
             (
                 names / canvas.WIDTH,
                 foot / height,
-                1 - (names + numbers) / canvas.WIDTH,
+                width / canvas.WIDTH,
                 tall / height,
             )
         )
         figure.text(
             0, (top - HEADING + 0.07) / height, canvas.plain(item.heading, 62), fontweight="bold", fontsize=10
         )
-        _plot(axes, item)
+        _plot(axes, item, width)
         top = foot - SCALE
     return figure
 
@@ -131,7 +136,7 @@ def describe(panels: Sequence[Panel]) -> list[str]:
     return [f"{item.heading}, {line.name}: {line.text}" for item in panels for line in item.lines]
 
 
-def _plot(axes: Axes, item: Panel) -> None:
+def _plot(axes: Axes, item: Panel, width: float) -> None:
     values = [value for line in item.lines for value in line.drawn if item.shows(value)]
     if item.log:
         axes.set_xscale("log")
@@ -141,7 +146,7 @@ def _plot(axes: Axes, item: Panel) -> None:
         low, high = min(0.0, *values), max(0.0, *values)
         room = 0.05 * (high - low) or 1.0
         axes.set_xlim(low - (room if low < 0 else 0), high + room)
-        axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(min(MOST_TICKS, int(width / TICK)), steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     axes.set_ylim(len(item.lines) - 0.4, -0.6)
     axes.set_yticks([])
@@ -152,8 +157,10 @@ def _plot(axes: Axes, item: Panel) -> None:
         _line(axes, line, place, item.shows)
         beside: dict[str, Any] = {"va": "center", "fontsize": 9.5, "clip_on": False}
         across = axes.get_yaxis_transform()
-        axes.text(-0.03, place, canvas.plain(line.name, 40), ha="right", transform=across, **beside)
-        axes.text(1.03, place, canvas.plain(line.text, 20), ha="left", transform=across, **beside)
+        axes.text(
+            -0.05 / width, place, canvas.plain(line.name, LETTERS), ha="right", transform=across, **beside
+        )
+        axes.text(1 + 0.08 / width, place, canvas.plain(line.text, 20), ha="left", transform=across, **beside)
 
 
 def apart(dots: Sequence[float], low: float, high: float, *, log: bool) -> list[float]:

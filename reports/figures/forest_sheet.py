@@ -107,7 +107,7 @@ def _line(axes: Axes, line: Line, place: float, across: Transform) -> None:
     canvas.marks(axes, [middle], [place], mark, color=colour, markersize=7, clip_on=False)
     ratio_end = 1 - (WORDS + 0.04) / canvas.WIDTH
     beside: dict[str, Any] = {"transform": across, "va": "center", "fontsize": 9.5}
-    axes.text(0, place, canvas.plain(words.side(line.side), 17), ha="left", **beside)
+    axes.text(0, place, canvas.plain(words.narrow_side(line.side), 17), ha="left", **beside)
     axes.text(ratio_end, place, words.fold(line.middle), ha="right", **beside)
     is_few = line.words.startswith(words.TOO_FEW)
     short_words = words.TOO_FEW if is_few else SHORT.get(line.words, line.words)

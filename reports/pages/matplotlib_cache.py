@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +22,11 @@ def cache_in(directory: Path) -> Iterator[None]:
     if os.environ.get(VARIABLE):
         yield
         return
-    with tempfile.TemporaryDirectory(prefix=".matplotlib-", dir=directory) as folder:
-        os.environ[VARIABLE] = folder
-        try:
-            yield
-        finally:
-            os.environ.pop(VARIABLE)
+    folder = directory / f".matplotlib-{os.getpid()}"
+    try:  # before the folder is made: Ctrl-C may come right after that
+        folder.mkdir(exist_ok=True)
+        os.environ[VARIABLE] = str(folder)
+        yield
+    finally:
+        os.environ.pop(VARIABLE, None)
+        shutil.rmtree(folder, ignore_errors=True)

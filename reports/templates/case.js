@@ -20,14 +20,26 @@
 
   const sentence = picked => {
     if (!picked.length) return "";
-    const [queue, task, lease, neither, open] = ["queue", "task", "lease", "neither", "open"].map(points => because(picked, points));
+    const [task, lease, neither, open] = ["task", "lease", "neither", "open"].map(points => because(picked, points));
+    const short = rows => joined(rows.map(row => row.dataset.short));
+    const asking = points => picked.filter(row => row.dataset.points === points);
+    const refused = asking("no-journal"), durable = asking("journal");
+    // Without a journal, or where a queue is needed anyway, what it would do falls to the queue.
+    const instead = row => refused.length || (asking("queue").length && "queueToo" in row.dataset);
+    const fallen = durable.filter(instead);
+    const queue = short([...asking("queue"), ...fallen, ...(fallen.length ? refused : [])]);
+    const journal = short(durable.filter(row => !instead(row)));
     const parts = [];
-    if (queue && task) parts.push(`Your answers pull apart. For a queue: ${queue}. For the app alone: ${task}.`);
-    else if (queue) parts.push(`A queue is called for: ${queue}.`);
+    if (queue && (task || journal)) {
+      parts.push(`Your answers pull apart. For a queue: ${queue}.`);
+      if (journal) parts.push(`For a journalled task: ${journal}.`);
+      if (task) parts.push(`For the app alone: ${task}.`);
+    } else if (queue) parts.push(`A queue is called for: ${queue}.`);
+    else if (journal) parts.push(`A journalled task is called for: ${journal}.${task ? ` The app alone will do for: ${task}.` : ""}`);
     else if (task && !neither) parts.push(`The app alone will do, and more: ${task}.`);
     else if (task) parts.push(`For the app alone: ${task}.`);
     if (lease) parts.push(`A lease is called for, on either side: ${lease}.`);
-    if (neither) parts.push(`More than either side gave here: ${neither}.`);
+    if (neither) parts.push(`More than any side gave here: ${neither}.`);
     if (open) parts.push(`Not told by this run: ${open}.`);
     if (!parts.length) parts.push("Nothing in your answers asks for a queue: a supervised task in the app is enough.");
     const left = bodies.length - picked.length;

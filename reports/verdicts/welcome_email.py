@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from bench.schema import State
 from reports.data import evidence, formatting, rerun_commands
-from reports.data.evidence import QUEUES, TASK, Comparison
+from reports.data.evidence import JOURNALLED, QUEUES, TASK, Comparison
 from reports.data.frames import groups
 from reports.data.run import Run
 from reports.verdicts.account_setup import describe_losses
 from reports.verdicts.kinds import (
+    JOURNAL_NOTE,
     QUEUE_NOTES,
     Choice,
     Gap,
@@ -27,6 +28,8 @@ from reports.verdicts.kinds import (
 )
 
 SCENARIO = "welcome_email"
+#: The sides that are compared with in-process.
+OTHERS = (JOURNALLED, *QUEUES)
 #: Whether a queue is good enough whose caller cost compares so with that of in-process.
 _STATES: dict[str, State] = {"higher": "broken", "lower": "held", "no clear difference": "held"}
 
@@ -37,7 +40,7 @@ def judge(run: Run) -> Verdict:
     caller, response = (median_of(run, SCENARIO, metric, queue) for metric in ("caller", "response"))
     choice = choose(caller, response)
     condition = condition_of(choice)
-    others = [side for side in QUEUES if side != queue]
+    others = [side for side in OTHERS if side != queue]
     marked = marks(run, SCENARIO)
     return Verdict(
         scenario=SCENARIO,
@@ -49,10 +52,11 @@ def judge(run: Run) -> Verdict:
         numbers=measured(comparison_number(caller), comparison_number(response)),
         beside=measured(
             *(comparison_number(median_of(run, SCENARIO, "caller", side)) for side in others),
+            comparison_number(median_of(run, SCENARIO, "response", JOURNALLED)),
             comparison_number(median_of(run, SCENARIO, "request", "inline")),
             cost_number(run, queue),
         ),
-        queue_note=QUEUE_NOTES.get(queue, "") if choice == "queue" else "",
+        queue_note=_notes(choice, queue, marked),
         marks=marked,
         reason=_reason(run, marked),
         flips=_flips(run, choice, queue),
@@ -84,7 +88,7 @@ def marks(run: Run, scenario: str) -> tuple[SideMark, ...]:
     """Whether each side costs its caller no more than the cheapest, by the words; else by the response."""
     for metric, text in (("caller", "caller pays"), ("response", "median response")):
         against = {
-            side: found for side in QUEUES if (found := median_of(run, scenario, metric, side)) is not None
+            side: found for side in OTHERS if (found := median_of(run, scenario, metric, side)) is not None
         }
         words = {side: found.words for side, found in against.items()}
         if words:
@@ -104,6 +108,15 @@ def marks(run: Run, scenario: str) -> tuple[SideMark, ...]:
     return ()
 
 
+def _notes(choice: Choice, queue: str, marked: Sequence[SideMark]) -> str:
+    """What the sides are that the card speaks of and that need a word."""
+    notes = [
+        JOURNAL_NOTE if any(mark.side == JOURNALLED for mark in marked) else "",
+        QUEUE_NOTES.get(queue, "") if choice == "queue" else "",
+    ]
+    return " ".join(filter(None, notes))
+
+
 def _than_task(found: Comparison | None) -> tuple[str, ...]:
     """By how much a queue differs from in-process, as in "11.5 ms more than in-process"."""
     if found is None or not found.differs:
@@ -117,7 +130,7 @@ def _reason(run: Run, marked: Sequence[SideMark]) -> str:
     """What a cross means: more than the cheapest by more than the margin."""
     crossed = [mark.side for mark in marked if mark.state == "broken"]
     metric = "caller" if any(mark.text.startswith("caller") for mark in marked) else "response"
-    sides = [side for side in QUEUES if not crossed or side in crossed or TASK in crossed]
+    sides = [side for side in OTHERS if not crossed or side in crossed or TASK in crossed]
     found = [one for side in sides if (one := median_of(run, SCENARIO, metric, side)) is not None]
     margins = sorted({formatting.ms(one.margin_ms) for one in found if math.isfinite(one.margin_ms)})
     if not crossed or not margins:
@@ -163,12 +176,27 @@ def _sentence(
 def _flips(run: Run, choice: Choice, queue: str) -> tuple[str, ...]:
     if choice in {"unsettled", "not measured"}:
         return ()
-    kills = [evidence.losses(run, scenario=SCENARIO, fault=10, side=side) for side in (TASK, queue)]
-    seen = describe_losses([losses for losses in kills if losses is not None])
+    kills = {
+        side: found
+        for side in (TASK, JOURNALLED, queue)
+        if (found := evidence.losses(run, scenario=SCENARIO, fault=10, side=side)) is not None
+    }
+    seen = describe_losses(list(kills.values()))
     stakes = f"A mail that must go out: {seen or 'what a crash loses was not measured in this run'}."
+    if (journal := kills.get(JOURNALLED)) is not None and journal.state == "held":
+        stakes += f" A journalled task is the lightest that kept each{_price(run)}."
     if choice == "queue":
         return ("A request that does not feel the difference.", stakes)
     return (stakes, "A mail that must be retried for hours: a fire-and-forget task is never retried.")
+
+
+def _price(run: Run) -> str:
+    """What a journalled task costs the caller more than one in memory, as a clause."""
+    caller = median_of(run, SCENARIO, "caller", JOURNALLED)
+    if caller is None or not caller.differs or not math.isfinite(caller.difference_ms):
+        return ""
+    than = "more" if caller.difference_ms > 0 else "less"
+    return f", and costs the caller {formatting.ms(abs(caller.difference_ms))} {than} than one in memory"
 
 
 def _gaps(run: Run, caller: Comparison | None, response: Comparison | None) -> tuple[Gap, ...]:

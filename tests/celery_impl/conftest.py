@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 import redis
+from celery._state import _get_active_apps  # type: ignore[attr-defined]  # private
+from celery.backends.redis import RedisBackend
 from kombu import pools
 
 from bench.world.broker import Broker, BrokerError, server_binary
 from celery_impl.sidekiq import Sets
+from celery_impl.sidekiq.redis import store
 from scenarios.ledger import whole_lines
 from tests.celery_impl.rabbit import _node, _rabbitmq_at_hand, rabbit_lab, rabbitmq  # noqa: F401 - fixtures
 from tests.fork_server import CELERY, ForkServer, Program
@@ -24,6 +27,27 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 #: Seconds that anything awaited by a test may take: a worker takes 25 to start on a machine that is full.
 PATIENCE_S = 60.0
+
+
+def close_connections(app: Any) -> None:
+    """Close what the app has opened in this process; it opens it again where it is used again.
+
+    The garbage collector closes what is left in no certain order: a socket that goes before its connection
+    warns that it was open, and fails the test of that moment. So does one that it opens: a result that is
+    collected with its app unsubscribes, over a connection whose finalizer has run.
+    """
+    fast = vars(vars(app).get("amqp", app)).get("sidekiq_fast_enqueue")
+    if fast is not None:
+        fast._connection.release()
+        fast._begin()
+    if app in store._stores:
+        store._stores.pop(app).close()
+    backend: Any = getattr(app, "_backend_cache", None) or getattr(app._local, "backend", None)
+    if isinstance(backend, RedisBackend) and "client" in vars(backend):
+        results: Any = vars(backend)["result_consumer"]
+        results.stop()
+        results._pubsub = None
+        backend.client.connection_pool.disconnect()
 
 
 class Worker:
@@ -124,6 +148,7 @@ class Lab:
         }
         self._monkeypatch = monkeypatch
         self._workers: list[Worker] = []
+        self._samples: list[Any] = []  # held, so that none is collected within a test
 
     def sample(self, profile: str = "hardened", **env: str) -> Any:
         """The sample app's module, made anew for the profile; workers started later use it too."""
@@ -135,6 +160,7 @@ class Lab:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
+        self._samples.append(module)
         return module
 
     def worker(self, *arguments: str) -> Worker:
@@ -218,7 +244,7 @@ def _server(tmp_path_factory: pytest.TempPathFactory, _broker_at_hand: None) -> 
 
 
 @pytest.fixture
-def broker(_server: Broker) -> Broker:
+def broker(_server: Broker) -> Iterator[Broker]:
     """The session's broker, running and empty whatever the test before did to it."""
     try:
         _server.resume()
@@ -227,8 +253,10 @@ def broker(_server: Broker) -> Broker:
     with redis.Redis.from_url(_server.url) as client:
         client.flushall()
         client.script_flush()
-    pools.reset()  # they are the process's: connections that the broker may have closed in the test before
-    return _server
+    yield _server
+    pools.reset()  # they are the process's: connections that the broker may have closed in this test
+    for app in tuple(_get_active_apps()):
+        close_connections(app)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ class RabbitLab(Lab):
         }
         self._monkeypatch = monkeypatch
         self._workers: list[Worker] = []
+        self._samples: list[Any] = []
 
     def close(self) -> None:
         """End the workers; the node stays."""

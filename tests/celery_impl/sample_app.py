@@ -61,6 +61,12 @@ def fail_once_and_for_all(job: str) -> None:
     raise ValueError(job)
 
 
+@app.task(shared=False, sidekiq_retry=0)
+def run_out_of_memory(job: str) -> None:
+    write("start", job)
+    raise MemoryError(job)
+
+
 @app.task(shared=False)
 def kill_own_process(job: str) -> None:
     write("start", job)

@@ -33,7 +33,7 @@ def submit(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
         restart="transient",
         name=jobs.crm(key),
         intensity=account_setup.INTENSITY,
-        backoff=None if kind == "crash" else account_setup.BACKOFF,
+        backoff=None if kind in {"crash", "exhaust"} else account_setup.BACKOFF,
         on_give_up=account_setup._given_up,  # noqa: SLF001 - the record is the build's own
         isolation=place,
     )

@@ -4,7 +4,7 @@
 `options`: those of `bench.app.fault_jobs.work`, and
 
 - times: how often the same job is submitted; the status is that of the last;
-- as: "unique" or "stored", for a queue;
+- as: "unique" or "stored", or "chain", "link" or "chord" for a job that another one follows, for a queue;
 - isolation: where it runs, in-process;
 - rollback: submit within a transaction that inserts the user, then roll that back: 409.
 
@@ -13,8 +13,11 @@ The kind `kill-scheduler` is no job: it kills the process that schedules the own
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import insert
@@ -30,6 +33,8 @@ from bench.ledger.job_names import CHANGED
 from scenarios import database, jobs, ledger
 
 SCENARIO = jobs.ACCOUNT_SETUP
+#: Names a file: with it, a journalled app that starts is the next version, see `renamed_task`.
+RENAMED_VARIABLE = "QUEUE_OR_TASK_RENAMED_FILE"
 
 
 class RolledBackError(RuntimeError):
@@ -40,6 +45,8 @@ def routes(side: str) -> list[Route]:
     """The endpoint, for a side with fault jobs."""
     if side == "inprocess-journal":
         _submit(side)  # its tasks must be known before their jobs of an earlier process can run
+        if (switch := os.environ.get(RENAMED_VARIABLE)) and Path(switch).exists():
+            from bench.app.fault_jobs import renamed_task  # noqa: F401 - late: it renames at its import
 
     async def fault_job(request: Request) -> Response:
         body = await request.json()
@@ -66,7 +73,9 @@ def _submit_job(side: str, key: str, kind: str, options: dict[str, Any]) -> None
     submit = _submit(side)
     for _ in range(int(options.get("times", 1))):
         payload = work.payload(kind, key, options)
-        with submissions.fault_job(key):
+        with ExitStack() as handed_over:
+            for name in work.keys(key, options):
+                handed_over.enter_context(submissions.fault_job(name))
             submit(key, kind, options, payload)
         if kind == "mutable":
             payload["key"] = f"{key}{CHANGED}"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery import Task
+from celery import Task, chain, chord
 from sqlalchemy.orm import Session
 
 from bench.app.fault_jobs import work
+from bench.ledger.job_names import NEXT
 from celery_impl import names
 from celery_impl.app import app, profile
 from celery_impl.sidekiq.enqueue.on_commit import delay_on_commit
@@ -46,9 +47,28 @@ TASKS: dict[str, Any] = {"": fault_job, "stored": stored_job, "unique": unique_j
 
 def submit(key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
     """Queue the job as `options["as"]` says; raise RefusedError where it is refused."""
-    sent = TASKS[options.get("as", "")].delay(key, kind, options, payload)
+    shape = options.get("as", "")
+    if shape in work.CANVASES:
+        _submit_canvas(shape, key, kind, options, payload)
+        return
+    sent = TASKS[shape].delay(key, kind, options, payload)
     if type(sent).__name__ == "Duplicate":
         raise RefusedError(f"{key}: a job with these arguments is waiting or running, {sent.id}")
+
+
+def _submit_canvas(shape: str, key: str, kind: str, options: dict[str, Any], payload: Any) -> None:
+    """Queue the job with what follows it, which only sends its key, as does a chord's other part."""
+    arguments = (key, kind, options, payload)
+    task = stored_job if shape == "chord" else fault_job
+    part, following = (
+        task.si(f"{key}{suffix}", "plain", {}, {"key": f"{key}{suffix}"}) for suffix in (work.PART, NEXT)
+    )
+    if shape == "chord":
+        chord([part, task.si(*arguments)], following).delay()
+    elif shape == "chain":
+        chain(task.si(*arguments), following).delay()
+    else:
+        task.apply_async(arguments, link=following)
 
 
 def submit_within(session: Session, key: str, kind: str, options: dict[str, Any], payload: Any) -> None:

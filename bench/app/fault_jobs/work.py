@@ -8,6 +8,7 @@
 | hog     | seconds       | uses one core                                                     |
 | gil     | seconds       | holds the interpreter's lock, as an extension may that never lets go |
 | hungry  | mb, seconds   | allocates this much memory and holds it                           |
+| exhaust | mb            | takes memory up to a limit of so much more, where there is none   |
 | big     | mb            | has an argument of this size                                      |
 | mutable |               | sends the key that its argument holds when the job runs           |
 | handle  |               | has an argument that cannot be serialised                         |
@@ -17,16 +18,23 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
 import time
 from collections.abc import Mapping
 from datetime import date
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
+from bench.ledger.job_names import NEXT
 from scenarios import crm
 from scenarios.users import User
 
-KINDS = ("plain", "poison", "crash", "hog", "gil", "hungry", "big", "mutable", "handle")
+KINDS = ("plain", "poison", "crash", "hog", "gil", "hungry", "exhaust", "big", "mutable", "handle")
+#: Behind the key of a chord's other part.
+PART = "-part"
+#: What a canvas of a queue has beside the job itself, by its name in the option `as`.
+CANVASES = {"chain": (NEXT,), "link": (NEXT,), "chord": (PART, NEXT)}
 #: Bytes of a megabyte, and of a page of memory.
 MB = 1_000_000
 PAGE = 4096
@@ -51,8 +59,26 @@ def act(kind: str, options: Mapping[str, Any]) -> None:
         memory = bytearray(int(options["mb"]) * MB)
         memory[::PAGE] = b"x" * len(range(0, len(memory), PAGE))  # touched, or the kernel gives no page
         time.sleep(seconds)
+    elif kind == "exhaust":
+        exhaust(int(options["mb"]))
     elif kind == "plain":
         time.sleep(seconds)
+
+
+def exhaust(spare_mb: int) -> NoReturn:
+    """Take memory until there is none; raise MemoryError.
+
+    The process may have so much more than now, as with `ulimit -v`; the limit is taken back at the end.
+    """
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + spare_mb * MB, before[1]))
+    try:
+        taken: list[bytearray] = []
+        while True:
+            taken.append(bytearray(MB))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def burn(seconds: float) -> None:
@@ -76,6 +102,11 @@ def customer(key: str) -> User:
         birthday=date(1990, 5, 17),
         address="1 Fault Street",
     )
+
+
+def keys(key: str, options: Mapping[str, Any]) -> list[str]:
+    """The key of the job and those of the jobs that are handed over with it."""
+    return [key, *(f"{key}{suffix}" for suffix in CANVASES.get(options.get("as", ""), ()))]
 
 
 def payload(kind: str, key: str, options: Mapping[str, Any]) -> Any:

@@ -3,15 +3,15 @@
     .venv/bin/python -m bench.celery_suite.plugins [names of plug-ins]
 
 Exit code 0 if neither in-process nor `Sidekiq(app)` fails a case that stock Celery passes, but for the
-exceptions in `suites`; else 1; 2 for an unknown name or where a suite is not available.
+exceptions in `suites`; else 1; 2 for an unknown name or where a suite is not available; 130 after Ctrl-C, 143
+after SIGTERM. No process outlives it.
 """
 
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
-import tarfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ import click
 
 from bench.celery_suite.outcome import Outcome, read
 from bench.celery_suite.plugins.suites import NEEDS, SUITES, Suite
+from bench.celery_suite.releases import SuiteError, pip, unpacked
+from bench.errors import EXIT_INTERRUPTED
+from bench.process.process_table import ProcessTable
+from bench.process.signals import interrupted_by_signals
 from bench.world.broker import Broker, BrokerError
 
 ROOT: Final = Path(__file__).parents[3]
@@ -28,10 +32,8 @@ SIDES: Final = ("stock", "in-process", "sidekiq")
 #: Seconds that one test may take, and one suite at one side.
 TEST_TIMEOUT_S: Final = 60
 SUITE_TIMEOUT_S: Final = 600
-
-
-class SuiteError(Exception):
-    """A suite is not available; one line says why."""
+#: Seconds between two looks at whether a suite has ended.
+LOOK_S: Final = 0.2
 
 
 def main(names: list[str]) -> int:
@@ -41,14 +43,18 @@ def main(names: list[str]) -> int:
         click.echo(f"celery-plugins: {unknown[0]} is none of {', '.join(known)}", err=True)
         return 2
     failed = False
-    try:
-        _install()
-        for suite in SUITES:
-            if not names or suite.name in names:
-                failed |= not _compare(suite)
-    except (SuiteError, BrokerError) as error:
-        click.echo(f"celery-plugins: {error}", err=True)
-        return 2
+    with interrupted_by_signals() as received:
+        try:
+            _install()
+            for suite in SUITES:
+                if not names or suite.name in names:
+                    failed |= not _compare(suite)
+        except (SuiteError, BrokerError) as error:
+            click.echo(f"celery-plugins: {error}", err=True)
+            return 2
+        except KeyboardInterrupt:
+            click.echo(f"celery-plugins: interrupted; what the suites printed is in {CACHE}", err=True)
+            return 128 + received[0] if received else EXIT_INTERRUPTED
     return 1 if failed else 0
 
 
@@ -60,8 +66,10 @@ def _compare(suite: Suite) -> bool:
             f"{suite.name}: its release has no tests; set CELERY_PLUGINS_SOURCE to a folder with its checkout"
         )
         return True
-    with ThreadPoolExecutor(len(SIDES)) as pool:
-        outcomes = dict(zip(SIDES, pool.map(lambda side: _run(suite, side, source), SIDES), strict=True))
+    # in this order: the table kills the processes, and then no thread waits for one
+    with ThreadPoolExecutor(len(SIDES)) as pool, ProcessTable() as table:
+        found = pool.map(lambda side: _run(suite, side, source, table), SIDES)
+        outcomes = dict(zip(SIDES, found, strict=True))
     click.echo(suite.name)
     for side, outcome in outcomes.items():
         click.echo(f"  {side:>10}: {outcome.closing}")
@@ -84,7 +92,7 @@ def _install() -> None:
     if done.exists() and done.read_text() == "\n".join(needs):
         return
     pins = str(ROOT / "constraints.txt")  # what we have too is of our version: it comes first on the path
-    _pip("install", "--upgrade", "--constraint", pins, "--target", str(CACHE / "lib"), *needs)
+    pip("install", "--upgrade", "--constraint", pins, "--target", str(CACHE / "lib"), *needs)
     done.write_text("\n".join(needs))
 
 
@@ -95,26 +103,16 @@ def _source(suite: Suite) -> Path | None:
         return Path(given) / suite.name
     if not suite.in_release:
         return None
-    stem = f"{suite.name.replace('-', '_')}-{suite.version}"
-    folder = CACHE / stem
-    if not folder.exists():
-        wanted = f"{suite.name}=={suite.version}"
-        _pip("download", "--no-binary", suite.name, "--no-deps", "--dest", str(CACHE), wanted)
-        with tarfile.open(CACHE / f"{stem}.tar.gz") as archive:
-            archive.extractall(CACHE, filter="data")
-    return folder
+    return unpacked(suite.name, suite.version, CACHE)
 
 
-def _pip(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "pip", *arguments, "--quiet"], check=False)
-    if done.returncode:
-        raise SuiteError(f"pip {arguments[0]} failed: {' '.join(arguments)}")
-
-
-def _run(suite: Suite, side: str, source: Path) -> Outcome:
-    log = CACHE / f"{suite.name}-{side}.log"
+def _run(suite: Suite, side: str, source: Path, table: ProcessTable) -> Outcome:
+    name = f"{suite.name}-{side}"
+    log = CACHE / f"{name}.log"
+    log.unlink(missing_ok=True)
     env = {"PATH": os.environ.get("PATH", "")}  # not REDIS_URL: a suite deletes keys as it likes
-    with Broker.start(CACHE / f"redis-{side}", env=env) as broker, log.open("wb") as out:
+    with Broker.start(CACHE / f"redis-{side}", env=env) as broker:
+        table.adopt(broker.pid)
         known = {name: value.format(redis=broker.url) for name, value in suite.env.items()}
         if side == "in-process" and not suite.has_workers:
             known["CELERY_BROKER_URL"] = "inprocess://"
@@ -127,18 +125,15 @@ def _run(suite: Suite, side: str, source: Path) -> Outcome:
             "-rfE", "--continue-on-collection-errors", "-p", "no:xdist",
             *_own_configuration(source), *suite.tests,
         ]  # fmt: skip
-        try:
-            subprocess.run(
-                command,
-                cwd=source,
-                env={**os.environ, **known, "PYTHONPATH": path, "QUEUE_OR_TASK_SIDE": side},
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                check=False,
-                timeout=SUITE_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired:
+        env = {**os.environ, **known, "PYTHONPATH": path, "QUEUE_OR_TASK_SIDE": side}
+        tests = table.start(name, command, env=env, folder=CACHE, cwd=source)
+        deadline = time.monotonic() + SUITE_TIMEOUT_S
+        while tests.exit_code() is None and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+        if tests.exit_code() is None:
             click.echo(f"{suite.name} did not end in {SUITE_TIMEOUT_S} s at {side}", err=True)
+        table.kill(tests)
+    table.forget(broker.pid)
     return read(log)
 
 

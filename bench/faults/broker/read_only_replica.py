@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
 
 from redis import Redis
 
-from bench.faults.spec import CheckInput, Expected, Fault, wait_for_running_job
+from bench.faults.spec import Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds as a replica.
@@ -31,11 +29,6 @@ async def strike(target: Target) -> None:
     target.facts["worker"] = "lives" if target.processes.parts["worker"].exit_code() is None else "ended"
 
 
-def check(block: CheckInput) -> Mapping[str, Any]:
-    """Whether the worker was still there."""
-    return {"worker": block.facts.get("worker", "unknown")}
-
-
 FAULT = Fault(
     number=47,
     slug="read-only-replica",
@@ -43,7 +36,6 @@ FAULT = Fault(
     strike=strike,
     hits=frozenset({"broker"}),
     outlasts_strike=True,
-    check=check,
     rate=2.0,
     load_s=8.0,
     expected={
@@ -54,7 +46,7 @@ FAULT = Fault(
         ),
         "celery-hardened": Expected(
             text="callers are refused meanwhile; the worker waits and goes on, and no accepted job is lost",
-            holds=lambda row: row["worker"] == "lives" and row["lost"] == row["stuck"] == 0,
+            holds=lambda row: nothing_lost(row) and row["worker"] == "lives",
             drain_s=25.0,
         ),
     },

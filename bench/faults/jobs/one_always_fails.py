@@ -38,5 +38,14 @@ FAULT = Fault(
             holds=lambda row: row["lost"] == 0 and row["stuck"] == 1 and not row["app_died"],
             drain_s=30.0,
         ),
+        "celery-stock": Expected(
+            text="that job fails with a line in the log, and so do those that meet the outage",
+            holds=lambda row: nothing_lost(row) and row["failed_visibly"] > 1,
+        ),
+        "celery-hardened": Expected(
+            text="that job alone fails and waits for days; its siblings are retried and done",
+            holds=lambda row: row["lost"] == row["failed_visibly"] == 0 and row["stuck"] == 1,
+            drain_s=60.0,
+        ),
     },
 )

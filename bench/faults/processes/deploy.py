@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-
-from bench.faults.spec import Expected, Fault, wait_for_running_job
+from bench.faults.spec import Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
 
-#: Seconds that a platform gives a process to end before it kills it.
-PLATFORM_GRACE_S = 20.0
 #: Seconds that the jobs of the load may take after it: two at a time, 0.6 s each, by a worker that starts
 #: in ten seconds where the machine is busy. After 15 s some were still in the queue, one in five times.
 DRAIN_S = 40.0
@@ -17,21 +13,13 @@ DRAIN_S = 40.0
 async def strike(target: Target) -> None:
     """SIGTERM the worker, or the app where the work lives in it; start the next when it has ended."""
     await wait_for_running_job(target)
-    name = "worker" if target.queued else "app"
-    old = target.processes.parts[name]
     await target.stamp_kill()
-    old.signal(signal.SIGTERM)
-    await old.ended(within_s=PLATFORM_GRACE_S)
-    old.kill()
-    if target.queued:
-        target.processes.start_worker()
-    else:
-        await target.processes.restart_app()
+    await target.processes.deploy(target.runs_jobs)
 
 
 QUEUE = Expected(
     text="running jobs end, prefetched ones are requeued, none is lost",
-    holds=lambda row: row["lost"] == row["stuck"] == 0,
+    holds=nothing_lost,
     drain_s=DRAIN_S,
 )
 
@@ -52,7 +40,7 @@ FAULT = Fault(
         ),
         "inprocess-journal": Expected(
             text="what is cut off runs in the next process; none is lost",
-            holds=lambda row: row["lost"] == row["stuck"] == 0,
+            holds=nothing_lost,
             drain_s=DRAIN_S,
         ),
         "celery-stock": QUEUE,

@@ -5,57 +5,45 @@ systemd does that by default at each deploy (KillMode=control-group), and so doe
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
-from bench.faults.spec import CheckInput, Events, Expected, Fault, Row, nothing_lost
+from bench.faults.spec import CheckInput, Events, Expected, Fault, Row, nothing_lost, times_begun
 from bench.faults.target import Target
-from bench.ledger.job_names import MARK
 
-#: Deploys, and the seconds of the long job: below the hardened profile's time limit.
-DEPLOYS, LONG_S = 3, 6.0
-#: Seconds that a platform gives the processes to end before it kills them.
-PLATFORM_GRACE_S = 20.0
+#: The long job, and its seconds: below the hardened profile's time limit.
+LONG, LONG_S = "long", 6.0
+DEPLOYS = 3
 #: Seconds that the new worker may take to begin the long job again.
 BEGINS_S = 20.0
 
 
 async def strike(target: Target) -> None:
     """Hand the long job over; terminate all processes and start new ones, three times, while it runs."""
-    await target.client.fault_job("plain", "long", seconds=LONG_S)
-    name = "worker" if target.queued else "app"
-    for deploy in range(DEPLOYS):
-        await target.until(partial(_began, deploy + 1), within_s=BEGINS_S)
-        if deploy == 0:
-            await target.stamp_kill()
-        old = target.processes.parts[name]
-        old.signal_group(signal.SIGTERM)
-        await old.ended(within_s=PLATFORM_GRACE_S)
-        old.kill()
-        if target.queued:
-            target.processes.start_worker()
-        else:
-            await target.processes.restart_app()
+    await target.client.fault_job("plain", LONG, seconds=LONG_S)
+    for deploys in range(DEPLOYS):
 
+        def begun_again(events: Events, deploys: int = deploys) -> bool:
+            return times_begun(events, LONG) > deploys
 
-def _began(times: int, events: Events) -> bool:
-    return _starts(events) >= times
-
-
-def _starts(events: Events) -> int:
-    """How often the long job has begun."""
-    return sum(event["event"] == "start" and MARK in str(event.get("job", "")) for event in events)
+        await target.until(begun_again, within_s=BEGINS_S)
+        await target.stamp_kill()
+        await target.processes.deploy(target.runs_jobs, whole_group=True)
 
 
 def check(block: CheckInput) -> Mapping[str, Any]:
     """How often the long job began."""
-    return {"long_starts": _starts(block.events)}
+    return {"long_starts": times_begun(block.events, LONG)}
 
 
 def _starts_again(row: Row) -> bool:
     return bool(nothing_lost(row) and row["failed_visibly"] == 0 and row["long_starts"] > 1)
+
+
+QUEUE = Expected(
+    text="the long job starts again after each, and is done at last", holds=_starts_again, drain_s=30.0
+)
 
 
 FAULT = Fault(
@@ -74,19 +62,7 @@ FAULT = Fault(
             holds=lambda row: row["lost"] == 0,
             drain_s=30.0,
         ),
-        "celery-stock": Expected(
-            text="the long job starts again after each, and is done at last",
-            holds=lambda row: (
-                row["lost"] == row["stuck"] == row["failed_visibly"] == 0 and row["long_starts"] > 1
-            ),
-            drain_s=30.0,
-        ),
-        "celery-hardened": Expected(
-            text="the long job starts again after each, and is done at last: no poison",
-            holds=lambda row: (
-                row["lost"] == row["stuck"] == row["failed_visibly"] == 0 and row["long_starts"] > 1
-            ),
-            drain_s=30.0,
-        ),
+        "celery-stock": QUEUE,
+        "celery-hardened": replace(QUEUE, text=f"{QUEUE.text}: no poison"),
     },
 )

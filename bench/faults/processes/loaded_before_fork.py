@@ -1,4 +1,7 @@
-"""Fault 44: app and supervision tree are loaded before the fork: `gunicorn --preload`, two workers."""
+"""Fault 44: the app is loaded before the fork: `gunicorn --preload`, two workers.
+
+In-process it has its supervision tree by then, and with a queue its connections to the broker.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,8 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.faults.spec import Expected, Fault, nothing_lost
+from bench.faults.spec import Expected, Fault, Row, nothing_lost, processes_with
 from bench.faults.target import Target
-
-#: What a file of events has where a job was run by its process.
-STARTED = '"event":"start"'
 
 
 def unavailable() -> str:
@@ -24,11 +24,15 @@ def environment(_folder: Path) -> Mapping[str, str]:
 
 
 async def strike(target: Target) -> None:
-    """Note how many processes ran jobs: the fork itself has struck before the load."""
-    files = target.ledger.glob("events-*.jsonl")
-    texts = [file.read_text(errors="replace").replace(" ", "") for file in files]
-    target.facts["workers"] = sum(STARTED in text for text in texts)
+    """Note how many processes ran jobs, or handed them over: the fork itself has struck before the load."""
+    target.facts["workers"] = processes_with(target, "accepted" if target.queued else "start")
 
+
+def _each_works(row: Row) -> bool:
+    return nothing_lost(row) and row["accepted"] > 0 and row["workers"] > 1
+
+
+QUEUE = Expected(text="each worker has connections of its own, and none is lost", holds=_each_works)
 
 FAULT = Fault(
     number=44,
@@ -42,11 +46,13 @@ FAULT = Fault(
     expected={
         "inprocess": Expected(
             text="each worker has a runtime of its own, and none is lost",
-            holds=lambda row: nothing_lost(row) and row["accepted"] > 0 and row["workers"] > 1,
+            holds=_each_works,
         ),
         "inprocess-journal": Expected(
             text="each worker has a runtime and a journal of its own, and none is lost",
-            holds=lambda row: nothing_lost(row) and row["accepted"] > 0 and row["workers"] > 1,
+            holds=_each_works,
         ),
+        "celery-stock": QUEUE,
+        "celery-hardened": QUEUE,
     },
 )

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import asyncio
 
-from bench.faults.spec import Expected, Fault, wait_for_running_job
+from bench.faults.spec import Expected, Fault, nothing_lost, wait_for_running_job
 from bench.faults.target import Target
 
 #: Seconds until the platform starts the worker again.
 DOWN_S = 1.0
 
 
-async def strike(target: Target) -> None:
-    """Kill the worker and its children, wait as a platform would, start a new one."""
+async def kill(target: Target) -> None:
+    """Kill the worker and its children while a job runs."""
     await wait_for_running_job(target)
     await target.stamp_kill()
     target.processes.parts["worker"].kill()
+
+
+async def start_again(target: Target) -> None:
+    """Wait as a platform would, and start a new worker."""
     await asyncio.sleep(DOWN_S)
     target.processes.start_worker()
+
+
+async def strike(target: Target) -> None:
+    """Kill the worker and its children, and start a new one."""
+    await kill(target)
+    await start_again(target)
 
 
 FAULT = Fault(
@@ -39,7 +49,7 @@ FAULT = Fault(
         ),
         "celery-hardened": Expected(
             text="all done in seconds; one whose effect came just before the kill may double",
-            holds=lambda row: row["lost"] == row["stuck"] == 0,
+            holds=nothing_lost,
             drain_s=20.0,
         ),
     },

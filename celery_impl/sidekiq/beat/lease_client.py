@@ -3,7 +3,8 @@
 1. Every beat starts one of these. Each requests the lease, and one gets it.
 2. The holder renews every third of `ttl_s`, between two ticks: nothing but this loop sends, so nothing has
    to be stopped when the lease is lost.
-3. The others request it again when the holder's time would be over, and after RETRY_S at the latest.
+3. The others request it again when the holder's time would be over, and after RETRY_S at the latest, and see
+   whether it has renewed meanwhile.
 4. At its end a beat gives the lease back, so that another goes on at once. After a kill another goes on when
    the lease has run out.
 

@@ -16,10 +16,8 @@ runs count as under way until they expire.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
-
-from celery.signals import task_postrun, task_prerun
 
 from celery_impl.sidekiq.memory.store import memory_store
 from celery_impl.sidekiq.redis.deadline import within
@@ -41,10 +39,20 @@ _RENEW: Final = f"{CLOCK_S} return redis.call('ZADD', KEYS[1], 'XX', clock() + A
 logger = logging.getLogger(__name__)
 
 
-def watch() -> None:
-    """Mark the runs of this process from now on. A second call has no effect."""
-    task_prerun.connect(_begun, weak=False, dispatch_uid=f"{__name__}.begun")
-    task_postrun.connect(_ended, weak=False, dispatch_uid=f"{__name__}.ended")
+def marked(task: Any, trace: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Celery's tracer of a task, but a periodic run is marked for as long as it runs."""
+
+    def trace_task(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+        headers = request and (request.get("headers") or request)
+        if not headers or HEADER not in headers or memory_store(task.app) is not None:
+            return trace(uuid, args, kwargs, request)
+        _tell(task, headers, lambda sets, key: begin(sets, key, uuid))
+        try:
+            return trace(uuid, args, kwargs, request)
+        finally:
+            _tell(task, headers, lambda sets, key: sets.client.zrem(key, uuid))
+
+    return trace_task
 
 
 def renew(sets: Sets, requests: Iterable[Any]) -> None:
@@ -59,18 +67,7 @@ def begin(sets: Sets, key: str, run: str, *, now: float | None = None) -> None:
     sets.client.eval(_BEGIN, 1, key, time_argument(now), run, RUN_S)
 
 
-def _begun(task: Any, task_id: str, **_: Any) -> None:
-    _tell(task, lambda sets, key: begin(sets, key, task_id))
-
-
-def _ended(task: Any, task_id: str, **_: Any) -> None:
-    _tell(task, lambda sets, key: sets.client.zrem(key, task_id))
-
-
-def _tell(task: Any, tell: Any) -> None:
-    headers = task.request.headers
-    if not headers or HEADER not in headers or memory_store(task.app) is not None:
-        return
+def _tell(task: Any, headers: Mapping[str, Any], tell: Callable[[Sets, str], object]) -> None:
     try:
         with within(WITHIN_S), task.app.producer_or_acquire() as producer:
             sets = producer.channel.sets

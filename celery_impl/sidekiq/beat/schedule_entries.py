@@ -16,6 +16,7 @@ from celery.schedules import crontab
 from celery_impl.sidekiq.beat.policies import OPTIONS, Policy, PolicyError, Tick, due_tick
 from celery_impl.sidekiq.beat.sent_ticks import Row
 from celery_impl.sidekiq.beat.timetable import Grid, Timetable, TimetableError, timetable
+from celery_impl.sidekiq.redis.server_clock import STEP_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +60,14 @@ def item_of(entry: Any, *, cron_deadline_s: float | None = None) -> Item:
 class Plan:
     """The entries in the order in which they are due.
 
-    `since` is the last tick of each known entry; a new entry begins with its first tick after `now`.
+    `since` is the last tick of each known entry; a new entry begins with its first tick after `now`. So does
+    one whose last tick is ahead of `now` by more than STEP_S: the broker's clock has stepped back since.
     """
 
     def __init__(self, items: Iterable[Item], since: Mapping[str, float], *, now: float) -> None:
         self._items = {item.name: item for item in items}
-        self._since = {name: since.get(name, now) for name in self._items}
+        known = {name: tick for name, tick in since.items() if tick <= now + STEP_S}
+        self._since = {name: known.get(name, now) for name in self._items}
         self._heap = [(item.timetable.after(self._since[name]), name) for name, item in self._items.items()]
         heapq.heapify(self._heap)
 

@@ -55,10 +55,14 @@ class BeatBroker:
         self, app: Celery, *, lease_s: float, clock: ServerClock, now: Callable[[], float] | None = None
     ) -> None:
         def observe(state: LeaseState, sent: float) -> None:
-            clock.observe(state.now, sent=sent)
+            self.stepped_back |= clock.observe(state.now, sent=sent)
 
+        #: Whether the broker's clock has stepped back since this was set to False.
+        self.stepped_back = False
         self.store = Store(app)
-        self.lease = RedisLease(self.store.client, prefix=self.store.prefix, ttl_s=lease_s, now=now)
+        self.lease = RedisLease(
+            self.store.client, prefix=self.store.prefix, ttl_s=lease_s, monotonic=clock.monotonic, now=now
+        )
         self.ledger = TickLedger(self.store.sets, lease_key=self.lease.key, token=self.lease.token, now=now)
         self.lease_client = LeaseClient(self.lease, observe=observe, monotonic=clock.monotonic)
         self.producer: Any = app.amqp.Producer(self.store.channel, auto_declare=False)
@@ -134,8 +138,11 @@ class LeasedScheduler(Scheduler):
         self._stands_by = False
         if anew:
             logger.info("beat: sends, holding the lease as %s", post.lease.token)
-        if anew or self._plan is None:
+        if post.stepped_back:
+            logger.warning("beat: the broker's clock has stepped back: the entries go on from its time now")
+        if anew or self._plan is None or post.stepped_back:
             self._plan = self._planned(post)
+            post.stepped_back = False
         if self._plan is None or self._served(post, self._plan):
             return 0.0
         return self._idle_s(post, self._plan)

@@ -3,7 +3,7 @@
 | key, after the prefix        | type | meaning                                                           |
 |------------------------------|------|-------------------------------------------------------------------|
 | `sidekiq:beat:entries`       | set  | names of the entries of the beat that holds the lease              |
-| `sidekiq:beat:entry:<name>`  | hash | `v`, what the entry is, `due` (its last tick)         , `next`,  |
+| `sidekiq:beat:entry:<name>`  | hash | `v`, what the entry is, `due` (its last tick), `next`,           |
 |                              |      | `last_run_at`, `job`, and counts: `runs` and why ticks were dropped|
 | `sidekiq:beat:runs:<name>`   | zset | ids of runs that are queued or running, by when that is no longer  |
 |                              |      | counted (`runs`); only of entries whose overlap is `skip`          |
@@ -42,12 +42,21 @@ SLACK_S: Final = 0.05
 RUN, MISFIRE, OVERLAP, REFUSAL = "runs", "misfires", "overlaps", "refusals"
 COUNTS: Final = (RUN, MISFIRE, OVERLAP, REFUSAL)
 
-# What the holder's schedule has no longer is forgotten: should it come back, it begins anew.
+# What the holder's schedule has no longer is forgotten: should it come back, it begins anew. A last tick that
+# is written back was made before the broker's clock stepped back, and the marks of runs that were set by then
+# end as much earlier; those that were renewed since have an earlier end already.
 _REGISTER: Final = """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
 local kept = {}
 for i = 3, #ARGV, 7 do
-    local key = ARGV[2] .. 'sidekiq:beat:entry:' .. ARGV[i]
+    local key, runs = ARGV[2] .. 'sidekiq:beat:entry:' .. ARGV[i], ARGV[2] .. 'sidekiq:beat:runs:' .. ARGV[i]
+    local before = tonumber(redis.call('HGET', key, 'due') or 0)
+    local back = before - ARGV[i + 2]
+    if back > 0 then
+        for _, run in ipairs(redis.call('ZRANGEBYSCORE', runs, text(before), '+inf')) do
+            redis.call('ZINCRBY', runs, text(-back), run)
+        end
+    end
     kept[ARGV[i]] = true
     redis.call('SADD', KEYS[2], ARGV[i])
     redis.call('HSET', key, 'v', 1, 'schedule', ARGV[i + 1], 'due', ARGV[i + 2], 'next', ARGV[i + 3],
@@ -130,7 +139,7 @@ class TickLedger:
     ) -> None:
         self._sets = sets
         self._lease_key, self._token, self._now = lease_key, token, now
-        self._register = sets.client.register_script(_REGISTER)
+        self._register = sets.client.register_script(TEXT + _REGISTER)
         self._claim = sets.client.register_script(CLOCK_S + TEXT + SIGNAL + _CLAIM)
 
     def last_ticks(self, schedules: Mapping[str, str]) -> dict[str, float]:

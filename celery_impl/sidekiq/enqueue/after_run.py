@@ -123,10 +123,12 @@ def guarded(task: Any, trace: Tracer) -> Tracer:
         callback = lost_chords.callback_id(request or {})
         run = _Run(callback)
         token = _run.set(run)
+        steps = list((request or {}).get("chain") or ())  # Celery takes the next one off, and then sends it
         try:
             outcome = trace(uuid, args, kwargs, request)
             if run.succeeded and _state(outcome) == states.FAILURE:
-                context = Context(request or {}, args=args, kwargs=kwargs, called_directly=False)
+                before = {**(request or {}), "chain": steps or None}
+                context = Context(before, args=args, kwargs=kwargs, called_directly=False)
                 error = outcome.info.retval
                 patiently(lambda: death.end(task, context, error), f"the burial of job {uuid}")
             if callback is not None and _state(outcome) in (states.SUCCESS, states.FAILURE):

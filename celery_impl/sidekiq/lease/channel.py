@@ -2,26 +2,30 @@
 
 What waits for its time goes into the sorted sets, as in `sidekiq.transport`. Queues whose consumer does not
 acknowledge (replies of remote control) are consumed as kombu does, unless the channel holds jobs as well.
+With `runs_jobs_in_turn` a read delivers more than one answer brought (`inbox`).
 """
 
 from __future__ import annotations
 
-from collections import deque
+import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from queue import Empty
 from time import monotonic
 from typing import Any, Final
 
 import redis
+from kombu.serialization import registry  # type: ignore[attr-defined] # not in the stubs
 from kombu.transport import virtual
 from kombu.transport.redis import DEFAULT_PORT
 from kombu.utils.json import JSONEncoder, dumps
+from kombu.utils.json import loads as loads_typed
 
 from celery_impl.sidekiq.jobs import malformed
-from celery_impl.sidekiq.lease.fetch import BATCH, Fetch, Job
+from celery_impl.sidekiq.lease.fetch import BATCH, TYPED, Fetch, Job
 from celery_impl.sidekiq.lease.holder import AWAY, Holder, stopping
+from celery_impl.sidekiq.lease.inbox import ACK_BATCH, TURN_S, Inbox
 from celery_impl.sidekiq.lease.lease_store import LEASE_S, LeaseStore
 from celery_impl.sidekiq.lease.pipelined_commands import PipelinedCommands
 from celery_impl.sidekiq.lease.renewal import hold, retire
@@ -59,16 +63,38 @@ class QoS(virtual.QoS):
         """Nothing: `renewal` does it."""
 
 
+class Message(virtual.Message):
+    """A message; plain JSON in its body is decoded without kombu's way through its registry."""
+
+    accept: Any
+    body: Any
+
+    def _decode(self) -> Any:
+        if (
+            self.content_type in (self.accept or ())
+            and registry._decoders.get(self.content_type) is loads_typed  # noqa: SLF001 - pinned by a test
+            and self.content_encoding == "utf-8"
+            and TYPED not in self.body
+        ):
+            with suppress(ValueError):  # kombu's own error says more
+                return json.loads(self.body.decode())
+        return super()._decode()
+
+
 class Channel(transport.Channel):
     """Takes jobs under a lease, once it has a consumer that acknowledges."""
 
     QoS: Any = QoS
+    Message: Any = Message
     connection: Any
     lease_s = LEASE_S
-    from_transport_options = (*transport.Channel.from_transport_options, "lease_s")
+    ack_batch = ACK_BATCH
+    from_transport_options = (*transport.Channel.from_transport_options, "lease_s", "ack_batch")
     holder: Holder | None = None
     #: Whether its jobs run in this process, which each of them may hold up as a whole.
     runs_jobs_here = False
+    #: Whether delivering a job runs it, so that each waits for the one before.
+    runs_jobs_in_turn = False
     #: Whether the command that waits for its answer is kombu's own.
     _asked_as_kombu = False
     _fetch: Fetch
@@ -80,7 +106,7 @@ class Channel(transport.Channel):
     _fanout_queues: dict[str, Any]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self._inbox: deque[Job] = deque()
+        self._inbox: Inbox | None = None
         self._no_ack: set[str] = set()
         self._commands = PipelinedCommands(lambda: self.pool)
         self._cached: Any = None
@@ -117,10 +143,13 @@ class Channel(transport.Channel):
         prefix = self.global_keyprefix
         return prefix + self.key(queue, message), prefix + signal_key(queue)
 
-    def acknowledge(self, tag: str) -> None:
-        """Forget a job that is done; what has another tag is none of the holder's."""
+    def acknowledge(self, tag: str, *, may_wait: bool = False) -> None:
+        """Forget a job that is done; what has another tag is none of the holder's.
+
+        Where it `may_wait` for the next fetch, and that comes soon, it does.
+        """
         if self.holder is not None and self.holder.holds(tag):
-            self.holder.acknowledge(tag)
+            (self.holder.note if may_wait and self._inbox is not None else self.holder.acknowledge)(tag)
 
     def give_back(self, tag: str) -> None:
         """Put a job in front of its queue."""
@@ -139,6 +168,8 @@ class Channel(transport.Channel):
         elif queue not in self._fanout_queues and self.holder is None:
             self.holder = hold(self, lease_s=self.lease_s, apart=self.runs_jobs_here)
             self._fetch = Fetch(self.holder, bury=self._bury)
+            if self.runs_jobs_in_turn:
+                self._inbox = Inbox(self.holder, ack_batch=self.ack_batch, keys=self._keys)
         return super().basic_consume(queue, no_ack, *args, **options)
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
@@ -149,6 +180,8 @@ class Channel(transport.Channel):
 
     def close(self) -> None:
         """Close, and give back all that does not run."""
+        if self._inbox is not None:
+            self._inbox.close()
         super().close()
         if self.holder is not None and not self.holder.retired:
             retire(self.holder)
@@ -178,28 +211,40 @@ class Channel(transport.Channel):
         if self.holder is None:
             super()._brpop_start(wait)
             self._asked_as_kombu = bool(self._in_poll)
-            return
-        self._deliver_inbox()
-        queues = self._queue_cycle.consume(len(self.active_queues))
-        if self._inbox or not queues or not self.qos.can_consume():
-            return
-        keys = [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
-        self._in_poll = self.client.connection
-        self._brpop_sent_at = monotonic()
-        self.client.connection.send_command(*self._fetch.command(queues, keys, self._room(), wait))
+        elif self.qos.can_consume():
+            self._ask(wait)
 
     def _brpop_read(self, **options: Any) -> Any:
         if self._asked_as_kombu:  # perhaps before the holder came: mingle asks first
             self._asked_as_kombu = False
             return super()._brpop_read(**options)
+        jobs = self._read()
+        if self._inbox is not None:
+            self._inbox.add(jobs)
+            return self._run_in_turn(self._inbox)
+        for job in jobs:
+            self._hand_over(job)
+        if not jobs:
+            raise Empty
+        return True
+
+    def _ask(self, wait: float) -> bool:
+        """Send the next command, which nobody waits for yet; return whether there was one to send."""
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return False
+        self._in_poll = connection = self.client.connection
+        self._brpop_sent_at = monotonic()
+        self._fetch.send(connection, queues, self._in_order, room=self._room(), wait_s=wait)
+        return True
+
+    def _read(self) -> list[Job]:
+        """Return what the answer to the last command brings."""
         connection = self.client.connection
         try:
             if not self._closing:
-                self._inbox.extend(self._fetch.read(connection))
-            elif self._fetch.may_bring_jobs:
-                connection.read_response()  # what it brings is held, and given back next
-            else:
-                connection.disconnect()
+                return self._fetch.read(connection)
+            self._fetch.read_unused(connection)  # what it brings is held, and given back next
         except (*AWAY, redis.ResponseError) as error:
             self._fetch.lost()
             connection.disconnect()
@@ -209,28 +254,55 @@ class Channel(transport.Channel):
         finally:
             self._in_poll = None
             self._flush_brpop_reauth()
-        if not self._inbox:
+        return []
+
+    def _run_in_turn(self, inbox: Inbox) -> bool:
+        """Run jobs, and fetch more, for TURN_S; then have the event loop come back, at once if some are left.
+
+        An answer that does not come in that time is left to the event loop as well.
+        """
+        until, ran = monotonic() + TURN_S, False
+        while not (self._closing or stopping()):
+            job = inbox.next()
+            if job is not None:
+                ran = True
+                self._hand_over(job)
+                if monotonic() < until:
+                    continue
+            waits = self._fetch.listens
+            if not (self.qos.can_consume() and self._ask(self.brpop_timeout)) or waits or job is not None:
+                break
+            if not self.client.connection.can_read(max(0.0, until - monotonic())):
+                break
+            inbox.add(self._read())
+        if not ran:
             raise Empty
-        self._deliver_inbox()
         return True
 
-    def _deliver_inbox(self) -> None:
-        """Deliver the fetched jobs. A worker that stops delivers none; it gives them back when it closes."""
-        while self._inbox and not stopping():
-            job = self._inbox.popleft()
-            tag = job.message["properties"]["delivery_tag"]
-            if job.queue not in self._active_queues:
-                self.give_back(tag)
-                continue
-            self._queue_cycle.rotate(job.queue)
-            if job.queue in self._no_ack:
-                self.acknowledge(tag)
-            try:
-                self.connection._deliver(job.message, job.queue)  # noqa: SLF001 - pinned by a test
-            except Exception:
-                if not self._buried(*_split(job.entry)):
-                    raise
-                self.acknowledge(tag)
+    def _hand_over(self, job: Job) -> None:
+        """Deliver a job. A worker that stops takes none; it is given back when the channel closes."""
+        if stopping():
+            return
+        tag = job.message["properties"]["delivery_tag"]
+        if job.queue not in self._active_queues:
+            self.give_back(tag)
+            return
+        self._queue_cycle.rotate(job.queue)
+        if job.queue in self._no_ack:
+            self.acknowledge(tag)
+        try:
+            self.connection._deliver(job.message, job.queue)  # noqa: SLF001 - pinned by a test
+        except Exception:
+            if not self._buried(*_split(job.entry)):
+                raise
+            self.acknowledge(tag)
+
+    def _in_order(self, queues: Sequence[str]) -> list[tuple[str, str]]:
+        """The keys of these queues with their names, in the order to look: by priority, then as they come."""
+        return [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
+
+    def _keys(self) -> list[str]:
+        return [key for key, _ in self._in_order(self._active_queues)]
 
     def _bury(self, entry: bytes, error: Exception) -> None:
         key, item = _split(entry)
@@ -240,7 +312,8 @@ class Channel(transport.Channel):
     def _room(self) -> int:
         if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: one job a fetch
             return 1
-        return min(self.qos.can_consume_max_estimate() or BATCH, BATCH)
+        waiting = 0 if self._inbox is None else len(self._inbox)
+        return max(0, min(self.qos.can_consume_max_estimate() or BATCH, BATCH) - waiting)
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's
         address = self.connection.address

@@ -40,9 +40,9 @@ class FireAndForgetAcks:
                 raise
             self._connection = connection
 
-    def send(self, key: str, number: int) -> None:
-        """Remove the field from the hash; an error is left to `Holder.confirm`."""
-        command = [packed([("HDEL", key, number)])]
+    def send(self, key: str, *numbers: int) -> None:
+        """Remove these fields from the hash; an error is left to `Holder.confirm`."""
+        command = [packed([("HDEL", key, *numbers)])]
         with self._lock:
             connection = self._connection
             if connection is None:

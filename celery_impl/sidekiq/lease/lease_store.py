@@ -84,6 +84,16 @@ class LeaseStore:
         """Put these jobs in front of their queues, in the order in which they were taken."""
         self.commands.run(scripts.GIVE_BACK, [self.held_key(holder)], tuple(numbers))
 
+    def others_lack_work(self, queues: Iterable[str]) -> bool:
+        """Return whether there are other holders and these queues are empty; keys without prefix."""
+        keys = (self.prefix + queue for queue in queues)
+        waiting, holders = self.commands.call(("EXISTS", *keys), ("ZCARD", self.prefix + LEASES))
+        return bool(waiting == 0 and holders > 1)
+
+    def return_unstarted(self, holder: str, numbers: Iterable[int]) -> None:
+        """Put these jobs, which never began to run, in front of their queues, without a mark of that."""
+        self.commands.run(scripts.RETURN, [self.held_key(holder)], tuple(numbers))
+
     def recover(self, holder: str, keep: Iterable[int] = ()) -> bool:
         """Give back all but `keep`; return whether the holder still holds any, else its lease has ended."""
         keys = [self.held_key(holder), self.prefix + LEASES]

@@ -58,13 +58,13 @@ class PipelinedCommands:
 
 def packed(commands: Iterable[Command]) -> bytes:
     """Return the commands in one packet; redis-py's own packing takes six times as long."""
-    parts = []
-    for command in commands:
-        parts.append(b"*%d\r\n" % len(command))
-        for part in command:
-            data = part if isinstance(part, bytes) else str(part).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
-    return b"".join(parts)
+    return b"".join([b"*%d\r\n%b" % (len(command), packed_parts(command)) for command in commands])
+
+
+def packed_parts(parts: Iterable[object]) -> bytes:
+    """Return parts of a command as they stand in a packet."""
+    data = [part if isinstance(part, bytes) else str(part).encode() for part in parts]
+    return b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in data])
 
 
 def _answer(connection: Any) -> Any:

@@ -10,7 +10,8 @@ sets its queue's signal.
 A broker that is full (noeviction) refuses a command that may need memory, unless the script has written
 before: so each begins with one that needs none, or leases would end because somebody queues too much.
 
-A message that is given back is marked at its beginning; nothing else of it is read or changed here.
+A message that is given back is marked at its beginning, unless it is known that nobody began to run it;
+nothing else of it is read or changed here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ MARK: Final = '{"redelivered":true,'
 # Last first, so that the first ends up in front.
 _BACK: Final = f"""
 local mark = '{MARK}'
-local function back(held, numbers)
+local function back(held, numbers, unmarked)
     redis.call('HDEL', held, '')
     table.sort(numbers, function(a, b) return tonumber(a) < tonumber(b) end)
     for i = #numbers, 1, -1 do
@@ -35,7 +36,8 @@ local function back(held, numbers)
         if entry then
             local cut = string.find(entry, '\\n', 1, true)
             local key, message = string.sub(entry, 1, cut - 1), string.sub(entry, cut + 1)
-            if string.sub(message, 1, 2) == '{{"' and string.sub(message, 1, #mark) ~= mark then
+            local marked = unmarked or string.sub(message, 1, #mark) == mark
+            if not marked and string.sub(message, 1, 2) == '{{"' then
                 message = mark .. string.sub(message, 2)
             end
             redis.call('RPUSH', key, message)
@@ -64,7 +66,7 @@ while entry do
     entry = redis.call('HGET', KEYS[1], number)
 end
 if #taken > 0 then return taken end
-local paused = {}
+local paused, rung = {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do paused[name] = true end
 for i = 4, #KEYS do
     if not paused[ARGV[i + 2]] then
@@ -76,13 +78,17 @@ for i = 4, #KEYS do
                 number, room = number + 1, room - 1
             end
         end
-        if room == 0 and redis.call('EXISTS', KEYS[i]) == 1 then signal(KEYS[i]) end
+        if room == 0 and not rung[ARGV[i + 2]] and redis.call('EXISTS', KEYS[i]) == 1 then
+            rung[ARGV[i + 2]] = true
+            signal(KEYS[i])
+        end
     end
 end
 return taken
 """
 
 _GIVE_BACK: Final = "return back(KEYS[1], ARGV)"
+_RETURN: Final = "return back(KEYS[1], ARGV, true)"
 
 _RECOVER: Final = """
 local kept, numbers = {}, {}
@@ -148,6 +154,8 @@ class Script(NamedTuple):
 FETCH: Final = Script.of(CLOCK_MS, SIGNAL, _RENEWED, _FETCH)
 #: Keys: held. Arguments: numbers. Gives these back to the front, in their order.
 GIVE_BACK: Final = Script.of(SIGNAL, _BACK, _GIVE_BACK)
+#: The same, and leaves no mark on them: they were fetched and never began.
+RETURN: Final = Script.of(SIGNAL, _BACK, _RETURN)
 #: Keys: held, leases. Arguments: holder, numbers to keep. Gives back the rest; returns 1 where some are kept.
 RECOVER: Final = Script.of(SIGNAL, _BACK, _RECOVER)
 #: Keys: leases. Arguments: time or '', lease in ms, how many to show of either end, holders. Returns holders

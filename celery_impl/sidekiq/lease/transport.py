@@ -8,6 +8,7 @@ and messages are the same. Consumers must not: their fetch does not know a pause
 | transport option       | meaning                                                       | default     |
 |------------------------|---------------------------------------------------------------|-------------|
 | `lease_s`              | seconds without a sign of life until a worker's jobs go back  | 3.0         |
+| `ack_batch`            | finished jobs that a kill may repeat (pool solo, see `inbox`) | 10          |
 | `queue_order_strategy` | `weighted({"high": 5, "low": 1})`, or kombu's                 | round_robin |
 | `polling_interval`     | seconds until a job is found that nobody signalled           | 1           |
 """
@@ -22,6 +23,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.url import parse_url
 
 from celery_impl.sidekiq.lease.channel import Channel
+from celery_impl.sidekiq.lease.inbox import ACK_BATCH
 from celery_impl.sidekiq.redis.queue_signal import SEPARATOR
 
 #: What kombu knows the transport by: what stands before the plus, or, of an alternate, before the colon.
@@ -42,6 +44,11 @@ class Transport(redis.Transport):
         chosen = client.transport_options
         if not chosen.get("ack_emulation", True) or chosen.get("sep", SEPARATOR) != SEPARATOR:
             raise ValueError("lease+redis:// needs kombu's own ack_emulation and sep: remove these options")
+        batch = chosen.get("ack_batch", ACK_BATCH)
+        if not isinstance(batch, int) or batch < 1:
+            raise ValueError(
+                f"the transport option ack_batch is {batch!r}: expected a whole number from 1 on"
+            )
         super().__init__(client, **options)
 
 

@@ -35,6 +35,7 @@ from celery.utils import uuid
 from kombu.exceptions import EncodeError, OperationalError
 from kombu.utils.imports import symbol_by_name
 
+from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue import after_run
 from celery_impl.sidekiq.enqueue.death import BURYING
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
@@ -272,7 +273,7 @@ class TaskEntry(BaseTask):
 
     @__trace__.setter
     def __trace__(self, trace: Any) -> None:
-        vars(self)[TRACER] = None if trace is None else after_run.guarded(self, trace)
+        vars(self)[TRACER] = None if trace is None else after_run.guarded(self, runs.marked(self, trace))
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """As that of the task's own class; Celery's where a job goes once more."""

@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import redis
 
+#: Seconds by which the broker's clock must be behind what it said before to count as stepped back.
+STEP_S: Final = 1.0
 #: Seconds for which an answer of the broker is carried on.
 ASK_AGAIN_S: Final = 5.0
 
@@ -49,10 +51,15 @@ class ServerClock:
         self.monotonic = monotonic
         self._ahead: float | None = None
 
-    def observe(self, server: float, *, sent: float) -> None:
-        """Note that the broker answered with the time `server` just now, to a request sent at `sent`."""
+    def observe(self, server: float, *, sent: float) -> bool:
+        """Note that the broker answered with the time `server` just now, to a request sent at `sent`.
+
+        Return whether its clock has stepped back by more than STEP_S since the last answer.
+        """
         low, high = server - self.monotonic(), server - sent
-        self._ahead = (low + high) / 2 if self._ahead is None else min(max(self._ahead, low), high)
+        before = self._ahead
+        self._ahead = (low + high) / 2 if before is None else min(max(before, low), high)
+        return before is not None and self._ahead < before - STEP_S
 
     def now(self) -> float:
         """Return the broker's time; raise RuntimeError before the first answer."""

@@ -38,6 +38,17 @@ def count_failure() -> None:
     _failures += 1
 
 
+def failures() -> int:
+    """Return how many runs ended in an error here."""
+    return _failures
+
+
+def add_failures(number: int) -> None:
+    """Count the runs of a child of this worker that ended in an error."""
+    global _failures  # noqa: PLW0603 - as above
+    _failures += number
+
+
 class Heartbeat:
     """The signs of life of the worker with this consumer; it outlives its connections."""
 

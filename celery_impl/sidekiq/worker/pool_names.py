@@ -13,7 +13,10 @@ from typing import Any, Final
 from celery import concurrency
 
 #: Each name, and the pool that it means.
-POOLS: Final = {"aio": "inprocess.celery.worker_pool.pool:TaskPool"}
+POOLS: Final = {
+    "aio": "inprocess.celery.worker_pool.pool:TaskPool",
+    "swarm": "celery_impl.sidekiq.swarm.pool:SwarmPool",
+}
 
 
 def register() -> None:

@@ -8,6 +8,9 @@ processes of a service.
 Celery 5.7 acknowledges a job whose process was lost after it had stored its result. The part of a chord is
 counted only then, and the last one sends the callback: such a part runs again where a lost job does.
 
+Celery ends the whole worker where a job fails with a MemoryError, and does not acknowledge the job. Here it
+fails as any other.
+
 Celery acknowledges a job by its event loop, which stands still while the worker connects again. A job that
 ends meanwhile in a thread of the worker is told to its lease at once, or it would be given back as one that
 nobody runs.
@@ -15,6 +18,7 @@ nobody runs.
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -38,6 +42,10 @@ POISON_DEATHS: Final = 3
 logger = logging.getLogger(__name__)
 
 
+class OutOfMemoryError(RuntimeError):
+    """A job had a MemoryError: it fails, and its worker goes on."""
+
+
 class SidekiqRequest(Request):
     """A job in the worker's main process."""
 
@@ -45,6 +53,11 @@ class SidekiqRequest(Request):
     # Private to Celery, pinned by a test.
     _context: Any
     _eta: Any
+    _decoded: bool
+    _payload: Any
+    _body: Any
+    _content_type: str | None
+    _content_encoding: str | None
     _request_dict: dict[str, Any]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -61,6 +74,10 @@ class SidekiqRequest(Request):
                 raise InvalidTaskError("its arguments are no list and mapping")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
+        channel = getattr(message, "channel", None)
+        if isinstance(channel, Channel) and channel.runs_jobs_in_turn and not self._decoded:
+            # The tracer is called in this thread and would decode the body once more.
+            self._body, self._content_type, self._content_encoding = self._payload, None, None
         if self._eta is None:  # it has waited in the sets; the job sees it all the same
             self._request_dict["eta"] = (self._request_dict.get("properties") or {}).get(ETA_PROPERTY)
 
@@ -86,6 +103,9 @@ class SidekiqRequest(Request):
             self.acknowledge()
         elif goes_back:  # Celery before 5.6 drops it
             self.reject(requeue=True)
+        elif isinstance(error, MemoryError):
+            exc_info = copy.copy(exc_info)
+            exc_info.exception = OutOfMemoryError(f"MemoryError: {error}")
         return super().on_failure(exc_info, *args, **kwargs)
 
     def _success_was_stored(self) -> Any:
@@ -100,12 +120,12 @@ class SidekiqRequest(Request):
         return task.acks_late and not getattr(task, "acks_on_timeout", task.acks_on_failure_or_timeout)
 
     def acknowledge(self) -> None:
-        """As Celery's, and to the lease at once."""
+        """As Celery's, and to the lease: at once, or with the next fetch where that comes soon."""
         self._tell_lease()
         super().acknowledge()
 
     def reject(self, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Celery's
-        """As Celery's; what is dropped is told to the lease at once."""
+        """As Celery's; what is dropped is told to the lease as what is acknowledged."""
         if not requeue:
             self._tell_lease()
         super().reject(requeue=requeue)
@@ -113,7 +133,8 @@ class SidekiqRequest(Request):
     def _tell_lease(self) -> None:
         channel = self.message.channel
         if not self.acknowledged and isinstance(channel, Channel):
-            channel.acknowledge(self.message.delivery_tag)
+            # Before the run it must not wait: a job that is acknowledged early never runs twice.
+            channel.acknowledge(self.message.delivery_tag, may_wait=bool(self.task.acks_late))
 
     def _deaths(self) -> int:
         kept = memory_store(self.task.app)

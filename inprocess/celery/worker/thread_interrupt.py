@@ -5,8 +5,9 @@ or hard time limit can do no more to a thread.
 
 It must come neither before the task's function nor after it: it would hit what Celery does there, such as to
 store the result, and could leave a lock held for ever (that of a log handler, say), or report a task as lost
-that is done. So the function opens and closes the work, see `mark_function`. What was asked for earlier is
-raised when the function begins; what has not arrived when it ends is withdrawn.
+that is done. So the function opens and closes the work, or the `__call__` of a class that has one of its own,
+which Celery calls in its place: see `mark_function`. What was asked for earlier is raised when it begins;
+what has not arrived when it ends is withdrawn.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
+from types import new_class
 from typing import Any, Final
 
 from celery import Task
@@ -24,6 +26,8 @@ _here = threading.local()
 
 #: The attributes that may hold a task's function: the first is the one that autoretry keeps.
 _FUNCTIONS: Final = ("_orig_run", "run")
+#: In the class of a task with a `__call__` of its own, once that is marked: the class without the mark.
+_UNMARKED: Final = "_unmarked_class"
 
 
 class Stopped(BaseException):
@@ -82,7 +86,7 @@ class Interruptible:
             return
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call the task's function, which may call itself: the outermost call is the work."""
+        """Call the task's function or `__call__`, which may call itself: the outermost call is the work."""
         self._depth += 1
         try:
             if self._thread is None and not self._has_ended:
@@ -102,7 +106,10 @@ class Interruptible:
 
 
 def mark_function(task: Any) -> None:
-    """Make the task's function open and close its work. May be called repeatedly."""
+    """Make the task's function, or its class's own `__call__`, open and close its work; once is enough."""
+    if type(task).__call__ is not Task.__call__:
+        _mark_call(task)
+        return
     name = next(name for name in _FUNCTIONS if hasattr(task, name))
     original = getattr(task, name)
     if hasattr(original, "unmarked"):
@@ -110,17 +117,35 @@ def mark_function(task: Any) -> None:
 
     @wraps(original)
     def run(*args: Any, **kwargs: Any) -> Any:
-        work: Interruptible | None = getattr(_here, "work", None)
-        if work is None or not work.is_of(task):  # called by other code
-            return original(*args, **kwargs)
-        return work.call(original, args, kwargs)
+        return _call_as_work(task, original, args, kwargs)
 
     run.unmarked = name, original  # type: ignore[attr-defined]
     setattr(task, name, run)
 
 
+def _mark_call(task: Any) -> None:
+    own = type(task)
+    if hasattr(own, _UNMARKED):
+        return
+
+    def call(task: Any, *args: Any, **kwargs: Any) -> Any:
+        return _call_as_work(task, partial(own.__call__, task), args, kwargs)
+
+    made = {"__module__": own.__module__, "__doc__": own.__doc__, "__call__": call, _UNMARKED: own}
+    task.__class__ = new_class(own.__name__, (own,), exec_body=lambda body: body.update(made))
+
+
+def _call_as_work(task: Any, original: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    work: Interruptible | None = getattr(_here, "work", None)
+    if work is None or not work.is_of(task):  # called by other code
+        return original(*args, **kwargs)
+    return work.call(original, args, kwargs)
+
+
 def unmark_function(task: Any) -> None:
     """Undo `mark_function`."""
+    if hasattr(type(task), _UNMARKED):
+        task.__class__ = getattr(type(task), _UNMARKED)
     for name in _FUNCTIONS:
         found = getattr(getattr(task, name, None), "unmarked", None)
         if found is not None:
@@ -128,7 +153,9 @@ def unmark_function(task: Any) -> None:
 
 
 def _opens_its_work(task: Any) -> bool:
-    """Whether the task's function is marked, and certain to be called."""
-    if task is None or type(task).__call__ is not Task.__call__:  # which may do all by itself
+    """Whether what Celery calls of the task is marked."""
+    if hasattr(type(task), _UNMARKED):
+        return True
+    if task is None or type(task).__call__ is not Task.__call__:
         return False
     return any(hasattr(getattr(task, name, None), "unmarked") for name in _FUNCTIONS)

@@ -8,7 +8,17 @@ from typing import Final
 
 import click
 
-from inprocess.journal.cli.output import as_json, distance, jobs, one_line_errors, row_of, show, stop, table
+from inprocess.journal.cli.output import (
+    Interruptible,
+    as_json,
+    distance,
+    jobs,
+    one_line_errors,
+    row_of,
+    show,
+    stop,
+    table,
+)
 from inprocess.journal.journal import Journal
 from inprocess.journal.sets import Job, JobSet
 
@@ -17,7 +27,7 @@ VARIABLE: Final = "QUEUE_OR_TASK_JOURNAL"
 #: Jobs that a list shows where nobody asks for more.
 SHOWN: Final = 25
 #: The sets, and which of them each action is for.
-SETS: Final = ("waiting", "scheduled", "retries", "running", "dead", "parked", "done")
+SETS: Final = ("waiting", "scheduled", "retries", "running", "moving", "dead", "parked", "done")
 ACTIONS: Final[dict[str, tuple[str, ...]]] = {
     "retry": ("dead", "parked", "retries", "scheduled"),
     "kill": ("waiting", "scheduled", "retries", "parked"),
@@ -38,14 +48,14 @@ of_queue = click.option("--queue", help="Only jobs of this queue.")
 yes = click.option("--yes", is_flag=True, help="Do not ask before something is deleted or killed.")
 
 
-@click.group()
+@click.group(cls=Interruptible)
 @click.option("--url", envvar=VARIABLE, show_envvar=True, help="The journal, as in sqlite:///app.db.")
 @click.pass_context
 def journal(context: click.Context, url: str | None) -> None:
     """Jobs of a journal in a database: look, retry, kill, delete, clear.
 
     Each command prints a table, or one JSON document with --json. Exit codes: 0 done, 1 the journal could not
-    be read or changed, 2 a mistake of the caller's.
+    be read or changed, 2 a mistake of the caller's, 130 Ctrl-C.
     """
     context.obj = url
 

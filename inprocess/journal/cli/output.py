@@ -21,8 +21,26 @@ UNITS: Final = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 #: Exit codes: the journal could not be read or changed; the caller's mistake.
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+#: Exit code after Ctrl-C, as a shell's.
+EXIT_INTERRUPTED: Final = 130
 
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document, for scripts.")
+
+
+class Interruptible(click.Group):
+    """Ends with one line and exit code 130 at Ctrl-C, at a question too; click makes 1 of that."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            stop("interrupted: what was changed until then stays so", EXIT_INTERRUPTED)
+        except click.Abort as error:
+            if isinstance(error.__context__, KeyboardInterrupt):
+                click.echo(err=True)
+                stop("interrupted: nothing was changed", EXIT_INTERRUPTED)
+            raise
 
 
 def one_line_errors(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,6 +15,10 @@ class JournalBusyError(JournalError):
     """Another process held the database for too long. Nothing was written."""
 
 
+class JournalKeyHeldError(JournalBusyError):
+    """A transaction that is open has written a job with the same key. Nothing was written."""
+
+
 class JournalUnavailableError(JournalError):
     """The database does not answer. What was being written may be there or not."""
 

@@ -113,6 +113,32 @@ class Park(Operation[bool]):
     by: str
 
 
+# Jobs are handed over to another system.
+
+
+@dataclass(slots=True)
+class Take(Operation[list[Row]]):
+    """Waiting to moving: up to `limit` jobs of these functions, due or not, by number; raise the token."""
+
+    holder: int
+    functions: tuple[str, ...]
+    limit: int
+
+
+@dataclass(slots=True)
+class Moved(Operation[list[int]]):
+    """Delete moving jobs, which the other system has now. `jobs`: (n, token). Return the n of fenced rows."""
+
+    jobs: list[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class PutBack(Operation[list[int]]):
+    """Moving to waiting: the other system has not taken them. `jobs`: (n, token). Return fenced rows' n."""
+
+    jobs: list[tuple[int, int]]
+
+
 # Holders: the processes that run jobs.
 
 
@@ -156,7 +182,10 @@ class Reaped(NamedTuple):
 
 @dataclass(slots=True)
 class Reap(Operation[Reaped]):
-    """Take the rows of a holder and delete it, unless it lives. Its death counts, but not after a drain."""
+    """Take the rows of a holder and delete it, unless it lives.
+
+    Its death counts against what it ran, but not after a drain; never against what it was moving.
+    """
 
     holder: int
     now: int
@@ -233,9 +262,75 @@ class WriteTick(Operation[None]):
     waits: ClassVar[bool] = False
 
 
+# Results: values under keys, beside the jobs.
+
+
+class Result(NamedTuple):
+    """A value and the codec that encoded it."""
+
+    codec: str | None
+    body: bytes
+
+
+@dataclass(slots=True)
+class ReadResult(Operation[Result | None]):
+    """Return the value under a key; None if there is none or it has expired."""
+
+    key: str
+    now: int
+    writes: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
+
+
+@dataclass(slots=True)
+class WriteResult(Operation[bool]):
+    """Write a value, which expires at `expires`, with `only_new` unless one is there; return whether."""
+
+    key: str
+    result: Result
+    expires: int | None
+    now: int
+    only_new: bool = False
+
+
+@dataclass(slots=True)
+class CountResults(Operation[int]):
+    """Return how many keys begin with this prefix."""
+
+    prefix: str
+    now: int
+    writes: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
+
+
+@dataclass(slots=True)
+class ResultsUnder(Operation[list[tuple[str, Result]]]):
+    """Return the keys that begin with this prefix, in order, and their values."""
+
+    prefix: str
+    now: int
+    writes: ClassVar[bool] = False
+    waits: ClassVar[bool] = False
+
+
+@dataclass(slots=True)
+class DeleteResults(Operation[int]):
+    """Delete these keys; return how many there were."""
+
+    keys: list[str]
+
+
+@dataclass(slots=True)
+class PruneResults(Operation[int]):
+    """Delete up to `limit` values that have expired; return how many."""
+
+    now: int
+    limit: int
+
+
 # Looking and acting, for people.
 
-SetName = Literal["waiting", "scheduled", "retries", "running", "dead", "parked", "done"]
+SetName = Literal["waiting", "scheduled", "retries", "running", "moving", "dead", "parked", "done"]
 
 
 class Filter(NamedTuple):
@@ -263,6 +358,7 @@ SETS: dict[str, SetStates] = {
     "scheduled": SetStates(State.WAITING, is_due=False, has_run=False),
     "retries": SetStates(State.WAITING, is_due=False, has_run=True),
     "running": SetStates(State.RUNNING),
+    "moving": SetStates(State.MOVING),
     "dead": SetStates(State.DEAD),
     "parked": SetStates(State.PARKED),
     "done": SetStates(State.DONE),

@@ -18,7 +18,19 @@ def make_store(url: str, *, app: str | None, durability: str) -> Store:
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme == "sqlite":
         return SQLiteStore(url, app=app, durability=durability)
+    if scheme in {"postgresql", "postgres"}:
+        return _postgresql(url, app=app, durability=durability)
     raise JournalRefusedError(
-        f"the journal's URL begins with {scheme!r}: expected sqlite:///app.db, or sqlite:////var/lib/app.db "
-        "for an absolute path"
+        f"the journal's URL begins with {scheme!r}: expected sqlite:///app.db, sqlite:////var/lib/app.db for "
+        "an absolute path, or postgresql://user@host/name"
     )
+
+
+def _postgresql(url: str, *, app: str | None, durability: str) -> Store:
+    try:
+        from inprocess.journal.stores.postgresql.store import PostgreSQLStore  # late: psycopg is an extra
+    except ImportError as error:  # psycopg itself, or the client library that it wraps
+        raise JournalRefusedError(
+            f"a journal in PostgreSQL needs psycopg 3 ({error}): pip install 'queue-or-task[postgres]'"
+        ) from None
+    return PostgreSQLStore(url, app=app, durability=durability)

@@ -11,12 +11,14 @@ from typing import Any, Final
 from inprocess.journal.model.errors import TransactionError
 from inprocess.journal.model.store import Transaction
 from inprocess.journal.transactions.django import DjangoTransaction
+from inprocess.journal.transactions.psycopg import PsycopgTransaction
 from inprocess.journal.transactions.sqlalchemy import SQLAlchemyTransaction
 from inprocess.journal.transactions.sqlite import SQLiteTransaction
 
 #: The adapters, by the top-level package that an object's class, or one of its bases, comes from.
 ADAPTERS: Final[dict[str, Callable[[Any], Transaction]]] = {
     "sqlite3": SQLiteTransaction,
+    "psycopg": PsycopgTransaction,
     "sqlalchemy": SQLAlchemyTransaction,
     "django": DjangoTransaction,
 }
@@ -30,5 +32,5 @@ def transaction_of(within: object) -> Transaction:
             return adapter(within)
     raise TransactionError(
         f"within= is of type {type(within).__module__}.{type(within).__qualname__}: expected a connection of "
-        "sqlite3, a connection or session of SQLAlchemy 2, or a connection of Django"
+        "sqlite3 or psycopg 3, a connection or session of SQLAlchemy 2, or a connection of Django"
     )

@@ -31,7 +31,7 @@ from contextvars import ContextVar
 from functools import cache, partial
 from pathlib import Path
 from types import BuiltinMethodType
-from typing import Any, Final, Literal, TypeVar, cast
+from typing import Any, Final, Literal, Protocol, TypeVar, cast
 
 from inprocess.supervision.core.clock import settle
 from inprocess.supervision.core.errors import WorkerDiedError
@@ -276,6 +276,17 @@ def _check_result(function: Callable[..., object], result: object) -> None:
     raise TypeError(f"{function_name(function)} is no async function but returned {what}")
 
 
+class Owner(Protocol):
+    """What calls `asyncio.to_thread`: a child."""
+
+    @property
+    def name(self) -> str:
+        """The name that reports show."""
+
+    def waits_for(self, job: Job) -> None:
+        """Note that it waits for a thread until the job has begun."""
+
+
 class LoopExecutor(ThreadPoolExecutor):
     """The default executor of a runtime's loop, which serves `asyncio.to_thread`.
 
@@ -283,9 +294,14 @@ class LoopExecutor(ThreadPoolExecutor):
     limit. Those that still run EXIT_WAIT_S after the exit began are named in the log.
     """
 
+    #: Returns the child that calls, if one does.
+    owner: Callable[[], Owner | None] | None = None
+
     def submit(self, function: Callable[..., T], /, *args: Any, **options: Any) -> Future[T]:
         """See `concurrent.futures.Executor.submit`."""
-        return call_on_thread(_name_of(function), partial(function, *args, **options))[1]
+        call = partial(function, *args, **options)
+        owner = None if self.owner is None else self.owner()
+        return call_on_thread(_name_of(function), call)[1] if owner is None else call_for(owner, call)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         """Return at once; what runs goes on."""
@@ -304,6 +320,13 @@ def call_on_thread(name: str, call: Callable[[], T]) -> tuple[Job, Future[T]]:
     job = Job(name, partial(_fulfil, future, call))
     _of_loops.submit(job)
     return job, future
+
+
+def call_for(owner: Owner, call: Callable[[], T]) -> Future[T]:
+    """Run a call of a child, and tell it that it waits for a thread. Loop's thread only."""
+    job, answer = call_on_thread(owner.name, call)
+    owner.waits_for(job)
+    return answer
 
 
 def _fulfil(future: Future[T], call: Callable[[], T]) -> None:

@@ -14,23 +14,11 @@ import gc
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from inprocess.supervision.isolation.isolation import LoopExecutor, call_on_thread
-from inprocess.supervision.isolation.worker_threads import Job
+from inprocess.supervision.isolation.isolation import LoopExecutor, Owner, call_for
 
 T = TypeVar("T")
-
-
-class Owner(Protocol):
-    """What calls `asyncio.to_thread`: a child."""
-
-    @property
-    def name(self) -> str:
-        """The name that reports show."""
-
-    def waits_for(self, job: Job) -> None:
-        """Note that it waits for a thread until the job has begun."""
 
 
 class LoopThreads(ThreadPoolExecutor):
@@ -47,9 +35,7 @@ class LoopThreads(ThreadPoolExecutor):
         owner = None if self._has_ended else self._owner()
         if owner is None:
             return self._others.submit(function, *args, **options)
-        job, answer = call_on_thread(owner.name, partial(function, *args, **options))
-        owner.waits_for(job)
-        return answer
+        return call_for(owner, partial(function, *args, **options))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's signature
         """Shut down the executor of the others; the calls of children go on."""
@@ -59,10 +45,15 @@ class LoopThreads(ThreadPoolExecutor):
 
 
 def serve_children(loop: asyncio.AbstractEventLoop, owner: Callable[[], Owner | None]) -> None:
-    """Make it the loop's default executor, unless it is, or a runtime's is there. Loop's thread only."""
+    """Make it the loop's default executor, unless it is, or a runtime's is there, which is told of `owner`.
+
+    Loop's thread only.
+    """
     known = getattr(loop, "_default_executor", None)
     if known is None:  # uvloop has it too, without an attribute that tells
         known = next((held for held in gc.get_referents(loop) if isinstance(held, ThreadPoolExecutor)), None)
-    if not isinstance(known, LoopThreads | LoopExecutor):
+    if isinstance(known, LoopExecutor):
+        known.owner = owner
+    elif not isinstance(known, LoopThreads):
         others = known or ThreadPoolExecutor(thread_name_prefix="asyncio")
         loop.set_default_executor(LoopThreads(owner, others))

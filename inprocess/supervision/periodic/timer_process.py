@@ -78,6 +78,11 @@ class TimerProcess(BaseProcess):
         return None if self._when == NEVER else self._when
 
     @property
+    def waits_since(self) -> float:
+        """The moment by its clock from which the time until its next tick is measured."""
+        return self.started_at
+
+    @property
     def run(self) -> Child | None:
         """The running run; None if there is none, or if several may run."""
         return self._current
@@ -158,10 +163,10 @@ class TimerProcess(BaseProcess):
 def clocks_moved(scheduler: Scheduler, suspended_s: float, since: float = math.inf) -> None:
     """Tell the periodic servers that the machine was suspended for so long, or 0.0: the wall clock was set.
 
-    Those that were started after `since`, by its clock, are not told: they know no other time.
+    Those whose wait began after `since`, by its clock, are not told: they know no other time.
     """
     for entry in scheduler.waiting():
-        if isinstance(entry, TimerProcess) and entry.started_at <= since:
+        if isinstance(entry, TimerProcess) and entry.waits_since <= since:
             entry.clock_moved(suspended_s)
 
 

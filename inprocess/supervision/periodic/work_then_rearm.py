@@ -1,7 +1,8 @@
 """FixedDelay: the article's naive periodic server, for comparison.
 
 It runs its work, waits for the interval, and starts again. Every later run is late by the duration of the
-work, and a stall of the loop delays all later runs. Use Periodic.
+work, and a stall of the loop delays all later runs. Time in which the machine was suspended counts as a part
+of the interval. Use Periodic.
 """
 
 from __future__ import annotations
@@ -12,7 +13,13 @@ from typing import Self
 from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.exits import Exit
 from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
-from inprocess.supervision.periodic.timer_process import Spawn, TimerProcess, elsewhere, scheduler_here
+from inprocess.supervision.periodic.timer_process import (
+    NEVER,
+    Spawn,
+    TimerProcess,
+    elsewhere,
+    scheduler_here,
+)
 
 
 class FixedDelay(TimerProcess):
@@ -45,6 +52,17 @@ class FixedDelay(TimerProcess):
         """See `TimerProcess.quiet`."""
         self._is_quiet = True
         super().quiet()
+
+    @property
+    def waits_since(self) -> float:
+        """See `TimerProcess.waits_since`: the end of the last run."""
+        return self._when - self.interval_s
+
+    def clock_moved(self, suspended_s: float) -> None:
+        """See `TimerProcess.clock_moved`: a suspend is a part of the interval."""
+        if self._when != NEVER and suspended_s:
+            self._arm(self._when - suspended_s)
+            self.scheduler.forget()  # the moment that it waited for
 
     def _tick(self, when: float) -> None:
         """Start a run, and re-arm when it has ended."""

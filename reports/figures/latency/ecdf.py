@@ -178,7 +178,7 @@ def _names(found: list[Curve]) -> list[labels.Label]:
             labels.Label(
                 across=float(curve.finished_ms[at]),
                 height=share,
-                name=formatting.side(curve.side),
+                name=formatting.narrow_side(curve.side),
                 side=curve.side,
             )
         )

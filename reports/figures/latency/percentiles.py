@@ -120,7 +120,7 @@ def _plot(run: Run, shown: Shown, scenario: str) -> Plot | None:
     blocks = _by_block(run, shown.metric, scenario)
     trends = [
         Trend(
-            name=formatting.side(side),
+            name=formatting.narrow_side(side),
             side=side,
             points=line(rows[rows["side"] == side][shown.column].dropna().to_numpy(dtype=float)),
             dots=tuple(

@@ -112,7 +112,7 @@ def _trend(rows: pd.DataFrame, side: str) -> line_chart.Trend:
     beyond = first[~first["held"].fillna(value=True).astype(bool)]["due"]
     others = rows.drop(first.index)
     return line_chart.Trend(
-        name=formatting.side(side),
+        name=formatting.narrow_side(side),
         side=side,
         points=points,
         dots=tuple(zip(others["due"], others["done"], strict=True)),

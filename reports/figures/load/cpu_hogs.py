@@ -12,8 +12,6 @@ from reports.data.tables import Table, table
 from reports.figures import canvas
 from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 
-#: Inches for the names of side and place.
-NAMES = 2.05
 #: The metrics that are shown, each with the words before its quantile.
 SHOWN = {metric: METRIC_LABELS[metric] for metric in ("request", "lag", "response")}
 
@@ -27,7 +25,7 @@ def hogs(run: Run) -> canvas.Figure | None:
         return None
     blocks = run.table("hogs")
     return canvas.figure(
-        draw(plots, names=NAMES),
+        draw(plots),
         slug="hogs",
         title="Responsiveness beside CPU-heavy jobs",
         description=describe(plots),

@@ -85,7 +85,7 @@ def _plot(run: Run, rows: pd.DataFrame, heading: str, shares: list[float]) -> Pl
         middles = own.groupby("share")["value_ms"].median()
         found.append(
             Trend(
-                name=formatting.side(side),
+                name=formatting.narrow_side(side),
                 side=side,
                 points=tuple(
                     (shares.index(share) + aside, ms)

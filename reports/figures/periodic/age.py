@@ -11,8 +11,6 @@ from reports.data.tables import Table, table
 from reports.figures import canvas
 from reports.figures.dot_strips import Line, Panel, describe, draw, line, panel
 
-#: Inches for the names of side and policy.
-NAMES = 2.55
 #: The plots: heading and column.
 SHOWN = {
     "age that 99 % of the time is not exceeded: median, ms": "age_p99_ms",
@@ -32,7 +30,7 @@ def age(run: Run) -> canvas.Figure | None:
         return None
     owners = sum(len(rows) for _, _, rows in found)
     return canvas.figure(
-        draw(plots, names=NAMES),
+        draw(plots),
         slug="age",
         title="How old the balance gets",
         description=describe(plots),

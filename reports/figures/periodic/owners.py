@@ -89,7 +89,7 @@ def _short(count: float) -> str:
 
 
 def _name(side: str, policy: str) -> str:
-    return "stock, entries" if policy == SECOND else formatting.side(side)
+    return "stock, entries" if policy == SECOND else formatting.narrow_side(side)
 
 
 def _describe(found: pd.DataFrame) -> list[str]:

@@ -1,4 +1,4 @@
-"""What `make celery-suite` reads from pytest, and when in-process is enough."""
+"""What `make celery-suite` reads from pytest, and when a side is enough."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.celery_suite.outcome import CANNOT_APPLY, Outcome, is_enough, read
+from bench.celery_suite.outcome import IN_PROCESS_CANNOT, Outcome, is_enough, read
 
-CANNOT = next(iter(CANNOT_APPLY))
+CANNOT = next(iter(IN_PROCESS_CANNOT))
 CAN = "test_canvas.py::test_chord::test_simple"
 
 
@@ -31,7 +31,7 @@ def outcome(passed: int, *failed: str) -> Outcome:
 def test_in_process_passes_no_fewer_than_redis_of_what_can_apply(
     ours: Outcome, redis: Outcome, *, enough: bool
 ) -> None:
-    assert is_enough(ours, redis) is enough
+    assert is_enough("in-process", ours, redis) is enough
 
 
 def test_the_closing_line_counts_unexpected_passes_and_no_subtests(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,9 @@ import pytest
 from bench.celery_suite.outcome import Outcome
 from bench.celery_suite.plugins import __main__ as plugins
 from bench.celery_suite.plugins.suites import SUITES, Suite
+from tests.signals import ended_by
+
+ROOT = Path(__file__).parents[3]
 
 SIX = {
     "celery-batches",
@@ -47,7 +53,7 @@ def test_a_case_that_stock_passes_must_pass_or_be_listed(
 ) -> None:
     by_side = {"stock": outcome(3, "t.py::stock_too"), "in-process": outcome(3), "sidekiq": sidekiq}
     monkeypatch.setattr(plugins, "_source", lambda _suite: Path())
-    monkeypatch.setattr(plugins, "_run", lambda _suite, side, _source: by_side[side])
+    monkeypatch.setattr(plugins, "_run", lambda _suite, side, *_: by_side[side])
     suite = Suite(name="x", version="1", tests=("t",), exceptions={"sidekiq": {"::one": "as listed"}})
 
     verdict, _, line = told.partition(": ")
@@ -70,6 +76,47 @@ def test_a_suite_that_is_not_in_the_release_is_taken_from_a_checkout_or_named(
 def test_an_unknown_name_is_told_with_those_that_there_are(capsys: Any) -> None:
     assert plugins.main(["celery-twice"]) == 2
     assert "celery-twice is none of django-celery-results" in capsys.readouterr().err
+
+
+#: The program with one suite, whose only test waits, and nothing to install.
+WAITS = """
+import sys
+from pathlib import Path
+from bench.celery_suite.plugins import __main__ as plugins
+from bench.celery_suite.plugins.suites import Suite
+plugins.CACHE = Path(sys.argv[1])
+plugins.SUITES = (Suite(name="waits", version="1", tests=("test_waits.py",)),)
+plugins._install = lambda: None
+sys.exit(plugins.main([]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)]
+)
+def test_a_signal_ends_the_suites_and_their_brokers(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    cache, source, begun = tmp_path / "cache", tmp_path / "waits", tmp_path / "begun"
+    for folder in (cache, source, begun):
+        folder.mkdir()
+    (source / "test_waits.py").write_text(
+        "import os, pathlib, time\n"
+        "def test_waits():\n"
+        f"    pathlib.Path({str(begun)!r}, str(os.getpid())).touch()\n"
+        "    time.sleep(600)\n"
+    )
+    ended, said = ended_by(
+        number,
+        [sys.executable, "-c", WAITS, str(cache)],
+        begun=lambda _family: len(list(begun.iterdir())) == len(plugins.SIDES),
+        env={**os.environ, "CELERY_PLUGINS_SOURCE": str(tmp_path)},
+        cwd=ROOT,
+    )
+    assert ended == code, said
+    if number != signal.SIGKILL:
+        assert said == f"celery-plugins: interrupted; what the suites printed is in {cache}\n"
 
 
 def test_a_suite_without_a_configuration_does_not_take_ours(tmp_path: Path, monkeypatch: Any) -> None:

@@ -209,6 +209,7 @@ def test_an_interrupted_run_is_gone_on_with_on_the_same_hosts(measured: Path, ot
     assert [redone["block"] for redone in resumed[0]["redone"]][-1] == "r00-inprocess"
 
 
+@pytest.mark.slow  # `test_host_discovery` has the same refusal within a second
 def test_a_side_without_a_worker_is_refused_with_the_command_that_starts_one(
     measured: Path, other_host: OtherHost
 ) -> None:

@@ -40,6 +40,7 @@ def table(out: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(out / "latest" / f"{name}.csv")
 
 
+@pytest.mark.slow  # `test_other_names` has the same way on both sides
 @pytest.mark.timeout(PATIENCE_S + 10)
 def test_the_shop_is_measured_on_both_sides(tmp_path: Path) -> None:
     task = "shop.tasks.send_receipt"

@@ -8,7 +8,7 @@ import pytest
 
 from bench.faults import FAULTS
 from bench.plan.profiles import PROFILES
-from bench.plan.run_plan import STRIKE_S, RunPlan, make_run_plan
+from bench.plan.run_plan import CROWDED_S, QUEUE_STRIKE_S, STRIKE_S, RunPlan, beside_s, make_run_plan
 from bench.plan.run_request import make_run_request
 from bench.stack.scenario_subject import ScenarioSubject
 
@@ -45,8 +45,15 @@ def test_strikes_that_run_alone_take_their_whole_time_and_the_others_share_it() 
     alone_s = sum(spec.guess_s for spec in made.faults if spec.alone)
     beside = [spec for spec in made.faults if not spec.alone]
     assert alone_s > 0
-    least_s = alone_s + max(STRIKE_S * len(beside), sum(spec.guess_s for spec in beside) / lanes)
-    assert made.guesses_s(lanes) == {"fault": least_s}
+    shared_s = sum(spec.guess_s + CROWDED_S * (lanes - 1) for spec in beside) / lanes
+    assert made.guesses_s(lanes) == {"fault": pytest.approx(alone_s + shared_s)}
+
+
+def test_no_number_of_lanes_makes_more_of_the_processor() -> None:
+    beside = [spec for spec in plan("full", 12, 36).faults if not spec.alone]
+    queued = sum(spec.side.queued for spec in beside)
+    least_s = QUEUE_STRIKE_S * queued + STRIKE_S * (len(beside) - queued)
+    assert beside_s(beside, 1_000_000) == pytest.approx(least_s)
 
 
 @pytest.mark.parametrize("number", [2, 29])

@@ -20,6 +20,7 @@ from bench.measures.latency import latency
 from bench.measures.periodic import drift
 from bench.measures.statistics.comparison import comparisons
 from bench.recompute import jobs, periodic
+from bench.recompute.__main__ import main
 from bench.recompute.quantiles import holm, quantile, ratio
 from bench.recompute.recomputation import Recomputation
 from bench.schema import SIDES, TABLES
@@ -215,6 +216,24 @@ def test_a_number_of_the_first_screen_that_no_event_bears_out_is_found(run: Path
     ]
 
 
+def test_a_side_without_a_counted_block_has_no_cost_on_the_first_screen(run: Path) -> None:
+    medians = [
+        {"key": f"{metric}_p50", "scenario": SCENARIO, "side": side, "policy": "", "value": None, "n": 0}
+        for metric in ("caller", "response")
+        for side in ("celery-hardened", "inline")
+    ]
+    sentence = "in-process lost 2 of 2 exposed jobs"
+    told: dict[str, Any] = {"scenario": SCENARIO, "sentence": sentence, "marks": []}
+    summary: dict[str, Any] = {"figures": medians, "faults": [], "verdicts": [told]}
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert recomputed(run).disagreements == []
+    told["marks"] = [{"text": "median response 4321 ms"}]
+    (run / "summary.json").write_text(json.dumps(summary))
+    assert recomputed(run).disagreements == [
+        "first screen, account_setup: 'response 4321 ms' is no figure recomputed"
+    ]
+
+
 def test_a_run_without_its_events_says_what_is_not_computed(run: Path) -> None:
     for path in run.glob("events-*.jsonl"):
         path.unlink()
@@ -224,16 +243,13 @@ def test_a_run_without_its_events_says_what_is_not_computed(run: Path) -> None:
 
 
 def test_the_program_exits_1_where_a_figure_differs_and_2_without_a_run(run: Path, tmp_path: Path) -> None:
-    def program(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bench.recompute", *arguments]
-        return subprocess.run(command, check=False, capture_output=True, text=True)
-
-    assert program(str(run)).returncode == 0
+    assert main([str(run)]) == 0
+    assert main([str(tmp_path / "nowhere")]) == 2
     changed(run, "failures", "lost", "7")
-    done = program(str(run))
+    command = [sys.executable, "-m", "bench.recompute", str(run)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
     assert done.returncode == 1
     assert "lost: the run has 7, recomputed 2" in done.stdout
-    assert program(str(tmp_path / "nowhere")).returncode == 2
 
 
 def test_the_recomputation_imports_nothing_of_ours() -> None:

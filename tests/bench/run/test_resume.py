@@ -366,7 +366,7 @@ def wait_for(run: subprocess.Popen[str], look: Callable[[], Any]) -> None:
 @pytest.mark.parametrize(
     ("number", "beside"),
     [
-        pytest.param(signal.SIGINT, "cold", id="ctrl-c"),
+        pytest.param(signal.SIGINT, "latency", id="ctrl-c"),
         pytest.param(signal.SIGKILL, "fault", id="kill -9", marks=pytest.mark.slow),
     ],
 )

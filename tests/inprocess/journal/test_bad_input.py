@@ -41,7 +41,7 @@ from inprocess.journal.runner import Runner
 from inprocess.journal.sets import job_of
 from inprocess.journal.stores.sqlite import database_file, schema
 from inprocess.journal.stores.sqlite.holder_locks import holder_locks
-from tests.inprocess.journal.conftest import PATIENCE_S, run, until
+from tests.inprocess.journal.conftest import PATIENCE_S, execute, run, run_one, until
 from tests.inprocess.programs import run_program
 
 MakeJournal = Callable[..., Journal]
@@ -51,9 +51,8 @@ MOUNT, UMOUNT = "/bin/mount", "/bin/umount"
 async def nothing() -> None: ...
 
 
-def execute(url: str, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
-        return connection.execute(statement).fetchall()
+# The file, its disk and its locks are of SQLite.
+SQLITE = pytest.mark.parametrize("store", ["sqlite"])
 
 
 # The URL and the place.
@@ -105,6 +104,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path) -> None:
     assert database_file.file_system_of(tmp_path / "app.db", tmp_path / "none") is None
 
 
+@SQLITE
 def test_a_journal_on_a_network_file_system_does_not_open(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inprocess.journal.stores.sqlite.database_file.file_system_of", lambda _path: "nfs4")
     with pytest.raises(JournalRefusedError, match=r"network file system \(nfs4\)"):
@@ -154,12 +154,7 @@ def test_a_newer_schema_that_this_code_may_write_is_used(make_journal: MakeJourn
     execute(url, "update journal_meta set version = 99")
     empty = durable(nothing)
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await empty.enqueue(journal=journal)
-            await until(journal.done.size)
-
-    run(main())
+    run_one(make_journal, empty)
     assert execute(url, "select version from journal_meta") == [(99,)]
 
 
@@ -179,7 +174,7 @@ def test_code_that_the_journal_is_closed_to_goes_quiet(
     assert caplog.text.count("newer code has closed") == 1
 
 
-def test_many_processes_that_open_a_new_file_at_once_make_its_tables_once(url: str) -> None:
+def test_many_that_open_a_new_database_at_once_make_its_tables_once(url: str) -> None:
     errors: list[BaseException] = []
     begin = threading.Barrier(8)
 
@@ -205,6 +200,7 @@ def test_many_processes_that_open_a_new_file_at_once_make_its_tables_once(url: s
 # The file and its disk.
 
 
+@SQLITE
 def test_a_file_that_is_no_database_is_called_damaged(make_journal: MakeJournal, tmp_path: Path) -> None:
     (tmp_path / "app.db").write_bytes(b"this is a text, and a long one " * 100)
 
@@ -215,6 +211,7 @@ def test_a_file_that_is_no_database_is_called_damaged(make_journal: MakeJournal,
     run(main())
 
 
+@SQLITE
 def test_a_file_that_is_damaged_while_it_runs_ends_the_process_with_that_error(
     make_journal: MakeJournal, tmp_path: Path
 ) -> None:
@@ -323,6 +320,7 @@ def locked(url: str) -> Iterator[None]:
         connection.execute("rollback")
 
 
+@SQLITE
 def test_what_is_locked_for_a_while_is_written_afterwards(make_journal: MakeJournal, url: str) -> None:
     seen = []
 
@@ -346,6 +344,7 @@ def test_what_is_locked_for_a_while_is_written_afterwards(make_journal: MakeJour
     assert sorted(seen) == [0, 1, 2, 3]
 
 
+@SQLITE
 def test_what_is_locked_for_too_long_fails_an_enqueue_before_it_is_written(
     make_journal: MakeJournal, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,6 +364,7 @@ def test_what_is_locked_for_too_long_fails_an_enqueue_before_it_is_written(
     run(main())
 
 
+@SQLITE
 def test_a_database_that_stays_locked_does_not_keep_the_app_from_ending(
     make_journal: MakeJournal, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -557,12 +557,7 @@ def test_a_type_error_of_the_function_itself_is_a_failure(make_journal: MakeJour
     async def broken() -> None:
         raise TypeError("inside")
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await broken.enqueue()
-            await until(journal.dead.size)
-
-    run(main())
+    run_one(make_journal, broken, into="dead")
 
 
 def test_a_function_that_nobody_knows_is_parked_after_a_while(

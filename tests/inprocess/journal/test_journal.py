@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -24,7 +22,7 @@ from inprocess.journal import (
     durable,
 )
 from inprocess.journal.model.job import CurrentJob
-from tests.inprocess.journal.conftest import run, until
+from tests.inprocess.journal.conftest import execute, run, run_one, until
 from tests.inprocess.programs import run_program
 
 AT_ONCE = Backoff(initial_s=0.0, max_s=0.0)
@@ -58,25 +56,18 @@ def test_a_plain_function_runs_in_a_thread(make_journal: MakeJournal) -> None:
         assert job is not None
         seen.append((what, threading.current_thread() is threading.main_thread(), job.attempt))
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await note.enqueue("here")
-            await until(journal.done.size)
-
-    run(main())
+    run_one(make_journal, note, "here")
     assert seen == [("here", False, 1)]
 
 
-def test_a_job_is_on_disk_when_enqueue_returns(make_journal: MakeJournal, tmp_path: Path) -> None:
+def test_a_job_is_on_disk_when_enqueue_returns(make_journal: MakeJournal, url: str) -> None:
     @durable
     async def nothing() -> None: ...
 
     async def main() -> None:
         journal = make_journal()
         answer = await nothing.enqueue(journal=journal)
-        with sqlite3.connect(tmp_path / "app.db") as other:
-            assert other.execute("select id, state from journal_job").fetchall() == [(answer.id, 1)]
-        other.close()
+        assert execute(url, "select id, state from journal_job") == [(answer.id, 1)]
 
     run(main())
 
@@ -133,12 +124,7 @@ def test_a_failed_job_runs_again_with_the_next_attempt(make_journal: MakeJournal
         if len(seen) < 3:
             raise ValueError("not yet")
 
-    async def main() -> None:
-        async with make_journal() as journal:
-            await flaky.enqueue()
-            await until(journal.done.size)
-
-    run(main())
+    run_one(make_journal, flaky)
     assert [job.attempt for job in seen if job] == [1, 2, 3]
     assert [job.token for job in seen if job] == [1, 2, 3]
     assert len({job.id for job in seen if job}) == 1
@@ -536,7 +522,7 @@ def test_threads_enqueue_while_it_runs(make_journal: MakeJournal) -> None:
     assert sorted(seen) == list(range(75))
 
 
-def test_what_ended_the_loop_is_a_failure_and_a_new_loop_goes_on(tmp_path: Path) -> None:
+def test_what_ended_the_loop_is_a_failure_and_a_new_loop_goes_on(url: str) -> None:
     done = run_program(
         """
         import asyncio, sys
@@ -567,14 +553,12 @@ def test_what_ended_the_loop_is_a_failure_and_a_new_loop_goes_on(tmp_path: Path)
             print("left", left.code)
         asyncio.run(again())
         """,
-        f"sqlite:///{tmp_path / 'app.db'}",
+        url,
     )
     assert done.stdout.split("\n")[:3] == ["attempt 1", "left 3", "attempt 2"], done.stderr
 
 
-def test_an_old_run_is_fenced(
-    make_journal: MakeJournal, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_old_run_is_fenced(make_journal: MakeJournal, url: str, caplog: pytest.LogCaptureFixture) -> None:
     go = asyncio.Event()
     begun = []
 
@@ -587,9 +571,7 @@ def test_an_old_run_is_fenced(
         async with make_journal() as journal:
             await wait.enqueue()
             await until(lambda: begun)
-            with sqlite3.connect(tmp_path / "app.db") as other:
-                other.execute("update journal_job set token = token + 1")
-            other.close()
+            execute(url, "update journal_job set token = token + 1")
             go.set()
             await until(lambda: "was taken over meanwhile" in caplog.text)
             assert journal.done.size() == 0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ import pytest
 from bench.soak.journal_service import Service
 from bench.soak.journal_soak import Storm
 from inprocess.journal import Journal
-from tests.inprocess.journal.conftest import PATIENCE_S
+from tests.inprocess.journal.conftest import PATIENCE_S, execute
 from tests.inprocess.programs import run_program
 
 ROOT = Path(__file__).parents[3]
@@ -177,14 +175,14 @@ def test_a_job_that_kills_its_process_three_times_is_dead_and_its_neighbours_are
 
 def test_suspects_run_one_at_a_time(journal: Journal, service: Service, start: Start) -> None:
     enqueue(journal, "short", *(str(number) for number in range(6)), seconds=0.1)
-    with closing(sqlite3.connect(journal.url.removeprefix("sqlite:///"), isolation_level=None)) as other:
-        other.execute("update journal_job set kills = 2")
+    execute(journal.url, "update journal_job set kills = 2")
     start()
     wait(lambda: journal.done.size() == 6)
     calls = [call.event for call in service.calls]
     assert calls == ["run", "effect"] * 6
 
 
+@pytest.mark.parametrize("store", ["sqlite"])
 def test_a_frozen_process_keeps_its_jobs(journal: Journal, service: Service, start: Start) -> None:
     first = start()
     enqueue(journal, "short", "slow", seconds=1.0)
@@ -200,17 +198,25 @@ def test_a_frozen_process_keeps_its_jobs(journal: Journal, service: Service, sta
     assert len(service.of("run")) == 1
 
 
-def test_an_orderly_end_gives_back_at_once_and_without_blame(
-    journal: Journal, service: Service, start: Start
-) -> None:
+def ended_while_another_runs(
+    kind: str, journal: Journal, service: Service, start: Start
+) -> tuple[subprocess.Popen[str], subprocess.Popen[str]]:
+    """End a process in good order during its job, and wait until a second one runs that job."""
     first = start()
-    enqueue(journal, "long", "a")
+    enqueue(journal, kind, "a")
     wait(lambda: service.of("run"))
     second = start()
     assert first.stdin is not None
     first.stdin.close()
     first.wait(PATIENCE_S)
     wait(lambda: len(service.of("run")) == 2)
+    return first, second
+
+
+def test_an_orderly_end_gives_back_at_once_and_without_blame(
+    journal: Journal, service: Service, start: Start
+) -> None:
+    first, second = ended_while_another_runs("long", journal, service, start)
     assert [(call.pid, call.attempt) for call in service.of("run")] == [(first.pid, 1), (second.pid, 1)]
     assert [job.kills for job in journal.running] == [0]
 
@@ -219,14 +225,8 @@ def test_an_orderly_end_gives_back_at_once_and_without_blame(
 def test_a_thread_that_cannot_be_stopped_keeps_its_row_until_the_process_has_ended(
     journal: Journal, service: Service, start: Start
 ) -> None:
-    first = start()
-    enqueue(journal, "stubborn", "a")
-    wait(lambda: service.of("run"))
-    second = start()
-    assert first.stdin is not None
-    first.stdin.close()
-    first.wait(PATIENCE_S)  # the interpreter waits for the thread, for a time
-    wait(lambda: len(service.of("run")) == 2)
+    # the interpreter of the first waits for the thread, for a time
+    _, second = ended_while_another_runs("stubborn", journal, service, start)
     assert service.of("run")[1].pid == second.pid
     assert [job.kills for job in journal.running] == [0]
 

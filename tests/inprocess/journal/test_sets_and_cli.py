@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from click.testing import CliRunner, Result
 from inprocess import Backoff
 from inprocess.journal import Journal, JournalError, durable
 from inprocess.journal.cli import journal as command
-from tests.inprocess.journal.conftest import run, until
+from inprocess.journal.stores.sqlite import database_file
+from tests.inprocess.journal.conftest import PATIENCE_S, run, until
 
 MakeJournal = Callable[..., Journal]
 ROOT = Path(__file__).parents[3]
@@ -112,7 +114,7 @@ def test_jobs_are_killed_deleted_and_cleared(filled: Journal) -> None:
 
 def test_running_jobs_cannot_be_changed(filled: Journal) -> None:
     for act in (filled.running.clear, filled.running.retry_all, filled.running.kill_all):
-        with pytest.raises(JournalError, match="a running job cannot be changed"):
+        with pytest.raises(JournalError, match="a job that is running cannot be changed"):
             act()
     with pytest.raises(JournalError, match="a job that is done cannot be changed so"):
         filled.done.retry_all()
@@ -219,3 +221,38 @@ def test_the_program_finds_the_command_and_the_variable(filled: Journal) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "The oldest due job has waited" in done.stdout
+
+
+def test_ctrl_c_at_a_question_changes_nothing_and_ends_with_130(filled: Journal) -> None:
+    command = [sys.executable, "-c", "import queue_or_task; queue_or_task.main()"]
+    command += ["journal", "--url", filled.url, "kill", "--all", "waiting"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asking:
+        assert asking.stderr is not None
+        asked = asking.stderr.read(len("Really kill 1 job of waiting for good?"))
+        asking.send_signal(signal.SIGINT)
+        _, said = asking.communicate(timeout=PATIENCE_S)
+    assert asked.startswith("Really kill 1 job")  # and no warning before it
+    assert (asking.returncode, said.splitlines()[-1]) == (130, "journal: interrupted: nothing was changed")
+    assert filled.waiting.size() == 1
+
+
+@pytest.mark.parametrize("store", ["sqlite"])
+def test_only_a_process_that_runs_jobs_warns_of_an_old_sqlite_and_once(
+    make_journal: MakeJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database_file, "may_damage", lambda _version: True)
+    database_file.warn_of_version.cache_clear()
+    journal = make_journal()
+    journal.open()
+    journal.stats()
+    assert "in which several writers" not in caplog.text
+
+    async def main() -> None:
+        for one in (journal, make_journal(name="second")):
+            async with one:
+                pass
+
+    run(main())
+    assert caplog.text.count("in which several writers") == 1

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Protocol
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from inprocess.journal.model import operations as op
 from inprocess.journal.model.job import MAX_KILLS, NewJob, Row, State
-from inprocess.journal.stores.sqlite.store import SQLiteStore
+from inprocess.journal.model.store import Store
+from inprocess.journal.stores import make_store
+from tests.inprocess.journal.conftest import STORES, execute, new_url, the_server
 
-FUNCTIONS = ("known", "other")
 #: What the holders know: `other` is known to nobody.
 KNOWN = {"known": "f1"}
 LIVE_KEY = (State.WAITING, State.RUNNING, State.PARKED, State.MOVING)
@@ -39,32 +51,157 @@ class Modelled:
     ended: int | None = None
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """Holders come, die and leave; jobs are enqueued, claimed, finished and acted on, at times that go on."""
+class Drawn(NamedTuple):
+    """What is drawn for a new job."""
 
-    holders = Bundle("holders")
+    fn: str
+    priority: int
+    key: str | None
+    delay: int
+    max_attempts: int
+
+
+JOBS = st.builds(
+    Drawn, st.sampled_from(["known", "known", "other"]), st.sampled_from([0, 5]),
+    st.sampled_from([None, None, None, "a", "b"]), st.sampled_from([0, 0, 0, 50_000]),
+    st.sampled_from([25, 3, 1]),
+)  # fmt: skip
+
+
+class Database(Protocol):
+    """A database with a journal, and what its server and the kernel do."""
+
+    store: Store
+
+    def tell_time(self, now: int, /) -> None:
+        """Let the clock of the database show a time, if it has one."""
+
+    def renew(self) -> None:
+        """Renew the leases of this process, as its session does by itself, if it has one."""
+
+    def free(self, holder: int, /) -> None:
+        """Do what happens when the process of a holder has ended."""
+
+    def forsake(self, holder: int, /) -> None:
+        """Let a holder be dead though its process lives, and wait until that is done."""
+
+    def close(self) -> None:
+        """Delete it."""
+
+
+class SQLite:
+    """A file, whose locks the kernel frees at once."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._folder = tempfile.TemporaryDirectory(prefix="journal-")
-        url = f"sqlite:///{self._folder.name}/app.db"
-        self.store = SQLiteStore(url, app=None, durability="normal")
+        self._forsaken: list[int] = []
+        self.store: Any = make_store(f"sqlite:///{self._folder.name}/app.db", app=None, durability="normal")
         self.store.open(lambda: None)
-        self.now = 1_000_000
-        self.jobs: dict[int, Modelled] = {}
-        self.alive: set[int] = set()
-        self.ids = 0
-        self.ticks: dict[str, int] = {}
 
-    def teardown(self) -> None:
-        for holder in self.alive:
+    def tell_time(self, now: int) -> None:
+        """It has none."""
+
+    def renew(self) -> None:
+        """There are none."""
+
+    def free(self, holder: int) -> None:
+        self.store._holder_locks.release(holder)
+
+    def forsake(self, holder: int) -> None:
+        self.store.forsake(holder)
+        self._forsaken.append(holder)
+
+    def close(self) -> None:
+        for holder in self._forsaken:
             self.store._holder_locks.release(holder)
         self.store.close()
         self._folder.cleanup()
 
+
+class PostgreSQL:
+    """A schema, with a clock in it that stands before that of the server."""
+
+    def __init__(self) -> None:
+        url = new_url("postgresql", None)
+        self._schema = url.partition("?schema=")[2]
+        self._server = the_server().url()
+        execute(self._server + "?schema=public", f"create schema {self._schema}")
+        execute(url, "create table moment (us bigint not null); insert into moment values (0)")
+        time = f"select timestamptz ''epoch'' + us * interval ''1 microsecond'' from {self._schema}.moment"  # noqa: S608 - our own
+        execute(url, f"create function clock_timestamp() returns timestamptz language sql as '{time}'")
+        path = f"options=-csearch_path%3D{self._schema}%2Cpg_catalog"
+        self.store: Any = make_store(f"{url}&{path}", app=None, durability="normal")
+        self.store.open(lambda: None)
+
+    def tell_time(self, now: int) -> None:
+        self.store._rows("update {s}.moment set us = ? returning us", (now,))
+
+    def renew(self) -> None:
+        self.store._session.renew()
+
+    def free(self, holder: int) -> None:
+        session = self.store._session
+        session._ask(lambda connection: session._free(connection, holder))
+
+    def forsake(self, holder: int) -> None:
+        self.store._session.forsake(holder).result(30)
+
+    def close(self) -> None:
+        self.store._living.clear()
+        self.store.close()
+        execute(self._server + "?schema=public", f"drop schema {self._schema} cascade")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_a_store_knows_every_operation(store: str) -> None:
+    url = "sqlite:///never-opened.db" if store == "sqlite" else "postgresql://nobody@127.0.0.1:1/none"
+    made: Any = make_store(url, app=None, durability="normal")
+    known = made._do.keys() if store == "sqlite" else made._one.keys() | made._several.keys() | {op.Enqueue}
+    assert known == set(op.Operation.__subclasses__())
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Holders come, die and leave; jobs are enqueued, claimed, finished and acted on, at times that go on."""
+
+    database_of: ClassVar[Callable[[], Database]]
+    holders = Bundle("holders")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.database = type(self).database_of()
+        self.now = 1_000_000
+        self.told = 0
+        self.jobs: dict[int, Modelled] = {}
+        self.alive: set[int] = set()
+        self.ids = 0
+        self.ticks: dict[str, int] = {}
+        self.results: dict[str, tuple[bytes, int | None]] = {}
+        #: A holder that looks for dead ones, and claims nothing.
+        self.watcher: Any = self.apply(op.Register(KNOWN, self.now))[0]
+
+    def teardown(self) -> None:
+        for holder in (self.watcher, *self.alive):
+            self.database.free(holder)
+        self.database.close()
+
     def apply(self, *operations: op.AnyOperation) -> list[object]:
         """Apply operations; half of the machines' steps have their own group anyhow."""
-        return self.store.apply(operations)
+        self.tell_time()
+        return self.database.store.apply(operations)
+
+    def tell_time(self) -> None:
+        """Let the database's clock show the time of the model."""
+        if self.told != self.now:
+            self.told = self.now
+            self.database.tell_time(self.now)
+
+    def watch(self) -> None:
+        """Look twice for dead holders, with a second between."""
+        for _ in range(2):
+            self.now += 500_000
+            self.tell_time()
+            self.database.renew()
+            self.apply(op.Beats(self.watcher))
 
     def change(self, n: int, **changes: object) -> None:
         self.jobs[n] = replace(self.jobs[n], **changes)  # type: ignore[arg-type]
@@ -83,42 +220,50 @@ class StoreMachine(RuleBasedStateMachine):
         self.alive.add(holder)
         return holder
 
-    @rule(
-        fn=st.sampled_from(FUNCTIONS),
-        priority=st.sampled_from([0, 5]),
-        key=st.sampled_from([None, None, "a", "b"]),
-        delay=st.sampled_from([0, 0, 50_000]),
-        max_attempts=st.sampled_from([1, 3, 25]),
-    )
-    def a_job_is_enqueued(
-        self, fn: str, priority: int, key: str | None, delay: int, max_attempts: int
-    ) -> None:
-        self._enqueue(fn, priority, key, delay, max_attempts, None)
+    @initialize(target=holders, jobs=st.lists(JOBS, min_size=4, max_size=8))
+    def jobs_are_there_when_a_holder_comes(self, jobs: list[Drawn]) -> int:
+        self.jobs_are_enqueued(jobs)
+        (holder,) = self.apply(op.Register(KNOWN, self.now))
+        assert isinstance(holder, int)
+        self.alive.add(holder)
+        return holder
 
-    @rule(holder=holders, key=st.sampled_from([None, "a"]))
-    def a_job_is_claimed_as_it_is_enqueued(self, holder: int, key: str | None) -> None:
-        self._enqueue("known", 0, key, 0, 3, holder)
+    @rule(jobs=st.lists(JOBS, min_size=1, max_size=4))
+    def jobs_are_enqueued(self, jobs: list[Drawn]) -> None:
+        self._enqueue(jobs, None)
 
-    def _enqueue(  # noqa: PLR0917 - as drawn
-        self, fn: str, priority: int, key: str | None, delay: int, max_attempts: int, holder: int | None
-    ) -> None:
-        self.ids += 1
-        due = self.now + delay
-        job = NewJob(str(self.ids), fn, "default", priority, None, b"[[]]", key, max_attempts, due, self.now)
-        (inserted,) = self.apply(op.Enqueue(job, holder))
-        assert isinstance(inserted, op.Inserted)
-        same = [each for each in self.jobs.values() if key and each.key == key and each.state in LIVE_KEY]
-        if same:
+    @rule(holder=holders, keys=st.lists(st.sampled_from([None, "a"]), min_size=1, max_size=2))
+    def jobs_are_claimed_as_they_are_enqueued(self, holder: int, keys: list[str | None]) -> None:
+        self._enqueue([Drawn("known", 0, key, 0, 3) for key in keys], holder)
+
+    def _enqueue(self, drawn: list[Drawn], holder: int | None) -> None:
+        jobs = []
+        for each in drawn:
+            self.ids += 1
+            due = self.now + each.delay
+            jobs.append(NewJob(
+                str(self.ids), each.fn, "default", each.priority, None, b"[[]]", each.key, each.max_attempts,
+                due, self.now,
+            ))  # fmt: skip
+        for job, inserted in zip(jobs, self.apply(*(op.Enqueue(job, holder) for job in jobs)), strict=True):
+            assert isinstance(inserted, op.Inserted)
+            self._was_enqueued(job, inserted, holder)
+
+    def _was_enqueued(self, job: NewJob, inserted: op.Inserted, holder: int | None) -> None:
+        same = [each for each in self.jobs.values() if job.key == each.key and each.state in LIVE_KEY]
+        if job.key and same:
             assert (inserted.n, inserted.is_new, inserted.row) == (same[0].n, False, None)
             return
         assert inserted.is_new
-        made = Modelled(inserted.n, job.id, fn, priority, key, max_attempts, due, self.now)
+        made = Modelled(
+            inserted.n, job.id, job.fn, job.priority, job.key, job.max_attempts, job.due, self.now
+        )
         if holder in self.alive:
             made = replace(made, state=State.RUNNING, attempt=1, token=1, holder=holder)
         assert (inserted.row is not None) == (holder in self.alive)
         self.jobs[inserted.n] = made
 
-    @rule(holder=holders, room=st.integers(1, 4), suspects=st.integers(0, 1))
+    @rule(holder=holders, room=st.sampled_from([4, 2, 1]), suspects=st.integers(0, 1))
     def a_holder_claims(self, holder: int, room: int, suspects: int) -> None:
         if holder not in self.alive:
             return
@@ -227,9 +372,10 @@ class StoreMachine(RuleBasedStateMachine):
         if how == "drained":
             self.apply(op.Leave(holder, runs=True))
         if how == "forsaken":
-            self.store._holder_locks.forsake(holder)
-        else:  # as the kernel does for a process that has ended
-            self.store._holder_locks.release(holder)
+            self.database.forsake(holder)
+        else:
+            self.database.free(holder)
+        self.watch()
         (reaped,) = self.apply(op.Reap(holder, self.now))
         assert isinstance(reaped, op.Reaped)
         blame = how == "killed"
@@ -244,8 +390,39 @@ class StoreMachine(RuleBasedStateMachine):
         died = [self.jobs[job.n] for job in held if self.jobs[job.n].state == State.DEAD]
         assert sorted(row.n for row in reaped.dead) == sorted(job.n for job in died)
         assert reaped.waiting == len(held) - len(died)
-        if how == "forsaken":
-            self.store._holder_locks.release(holder)
+        self._return(holder)
+
+    @rule(holder=holders, limit=st.integers(1, 3))
+    def a_holder_takes_jobs_to_move_them(self, holder: int, limit: int) -> None:
+        if holder not in self.alive:
+            return
+        (rows,) = self.apply(op.Take(holder, ("known",), limit))
+        waiting = [job for job in self.jobs.values() if job.state == State.WAITING and job.fn == "known"]
+        expected = sorted(job.n for job in waiting)[:limit]
+        assert [row.n for row in rows] == expected  # type: ignore[attr-defined]
+        for n in expected:
+            self.change(n, state=State.MOVING, holder=holder, token=self.jobs[n].token + 1)
+
+    @rule(holder=holders, stale=st.booleans())
+    def the_other_system_has_a_job(self, holder: int, stale: bool) -> None:  # noqa: FBT001 - drawn
+        for job in self._moving(holder)[:1]:
+            assert self.apply(op.Moved([(job.n, job.token - stale)])) == [[job.n] if stale else []]
+            if not stale:
+                del self.jobs[job.n]
+
+    @rule(holder=holders)
+    def the_other_system_does_not_take_a_job(self, holder: int) -> None:
+        for job in self._moving(holder)[:1]:
+            assert self.apply(op.PutBack([(job.n, job.token)])) == [[]]
+            self.change(job.n, state=State.WAITING, holder=None)
+
+    def _moving(self, holder: int) -> list[Modelled]:
+        return [job for job in self.jobs.values() if job.holder == holder and job.state == State.MOVING]
+
+    def _return(self, holder: int) -> None:
+        """What a dead holder was moving waits again, and nobody is to blame."""
+        for job in self._moving(holder):
+            self.change(job.n, state=State.WAITING, holder=None)
 
     @rule(holder=holders)
     def a_living_holder_is_not_reaped(self, holder: int) -> None:
@@ -306,6 +483,47 @@ class StoreMachine(RuleBasedStateMachine):
         self.ticks[name] = self.now
         assert [self.apply(op.ReadTick(each)) for each in "ab"] == [[self.ticks.get(each)] for each in "ab"]
 
+    @rule(
+        key=st.sampled_from(["a", "a:1", "a:\U0010fffe", "b"]),
+        body=st.binary(max_size=3),
+        lives=st.sampled_from([None, 1, 50_000]),
+        only_new=st.booleans(),
+    )
+    def a_result_is_written(self, key: str, body: bytes, lives: int | None, only_new: bool) -> None:  # noqa: FBT001 - drawn
+        expires = None if lives is None else self.now + lives
+        is_there = self._live(key) is not None
+        written = self.apply(op.WriteResult(key, op.Result(None, body), expires, self.now, only_new))
+        assert written == [not (only_new and is_there)]
+        if written == [True]:
+            self.results[key] = body, expires
+
+    @rule(key=st.sampled_from(["a", "b"]))
+    def results_are_read(self, key: str) -> None:
+        body = self._live(key)
+        assert self.apply(op.ReadResult(key, self.now)) == [None if body is None else op.Result(None, body)]
+        under = [(each, op.Result(None, found)) for each in sorted(self.results)
+                 if each.startswith(key) and (found := self._live(each)) is not None]  # fmt: skip
+        assert self.apply(op.CountResults(key, self.now), op.ResultsUnder(key, self.now)) == [
+            len(under),
+            under,
+        ]
+
+    @rule(keys=st.lists(st.sampled_from(["a", "a:1", "b"]), unique=True))
+    def results_are_deleted(self, keys: list[str]) -> None:
+        there = [key for key in keys if self.results.pop(key, None) is not None]
+        assert self.apply(op.DeleteResults(keys)) == [len(there)]
+
+    @rule()
+    def results_that_have_expired_are_pruned(self) -> None:
+        old = [key for key, (_, at) in self.results.items() if at is not None and at <= self.now]
+        assert self.apply(op.PruneResults(self.now, 100)) == [len(old)]
+        for key in old:
+            del self.results[key]
+
+    def _live(self, key: str) -> bytes | None:
+        body, expires = self.results.get(key, (None, None))
+        return body if expires is None or expires > self.now else None
+
     def is_in(self, job: Modelled, name: op.SetName) -> bool:
         of = op.SETS[name]
         return (
@@ -320,7 +538,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_rows_are_those_of_the_model(self) -> None:
-        rows = [row for name in op.SETS for row in self.rows(name)]  # type: ignore[arg-type]  # its keys
+        names: list[Any] = [*op.SETS]
+        looks = [op.Page(name, self.now, None, 1000) for name in names]
+        counts = [op.Count(name, self.now) for name in names]
+        found_in: list[Any] = self.apply(*looks, *counts)
+        rows = [row for page in found_in[: len(names)] for row in page]
         found = {
             row.n: Modelled(
                 row.n, row.id, row.fn, row.priority, row.key, row.max_attempts, row.due, row.created,
@@ -330,12 +552,22 @@ class StoreMachine(RuleBasedStateMachine):
         }  # fmt: skip
         assert found == self.jobs
         assert len(found) == len(rows)
-        for name in op.SETS:
-            there = [job for job in self.jobs.values() if self.is_in(job, name)]  # type: ignore[arg-type]
-            assert self.apply(op.Count(name, self.now)) == [len(there)]  # type: ignore[arg-type]
+        for name, count in zip(names, found_in[len(names) :], strict=True):
+            assert count == sum(self.is_in(job, name) for job in self.jobs.values())
 
 
-StoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+class SQLiteStoreMachine(StoreMachine):
+    database_of = SQLite
 
 
-TestStore = StoreMachine.TestCase
+class PostgreSQLStoreMachine(StoreMachine):
+    database_of = PostgreSQL
+
+
+SQLiteStoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+PostgreSQLStoreMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+
+TestSQLiteStore = SQLiteStoreMachine.TestCase
+TestPostgreSQLStore = pytest.mark.skipif("postgresql" not in STORES, reason="psycopg is not installed")(
+    PostgreSQLStoreMachine.TestCase
+)

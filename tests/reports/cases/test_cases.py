@@ -13,6 +13,12 @@ from reports.data.run import read
 from tests.reports.synthetic_run import manifest, plant, strike
 
 QUEUE = "celery-hardened"
+SIDES = ("inprocess", "inprocess-journal", QUEUE)
+JOURNALS_CALLER = {
+    "scenario": "account_setup", "metric": "caller", "quantile": 0.5, "baseline": "inprocess",
+    "side": "inprocess-journal", "pairs": 10, "ratio": 4.0, "low": 3.9, "high": 4.1, "difference_ms": 0.9,
+    "words": "higher", "margin_ms": 0.1,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -43,6 +49,53 @@ def test_what_must_survive_goes_where_nothing_was_lost(run: Path, task: int, que
     found = answer(run, "restart")
     assert found.points == points
     assert f"in-process lost {5 * task} of 50" in found.evidence[0].text
+
+
+@pytest.mark.parametrize(
+    ("task", "journal", "queue", "points", "queue_too"),
+    [
+        (3, 0, 0, "journal", True),
+        (3, 0, 3, "journal", False),
+        (3, 3, 0, "queue", True),
+        (3, 3, 3, "neither", False),
+        (0, 0, 0, "either", True),
+    ],
+)
+def test_of_three_answers_the_lightest_that_lost_nothing_is_enough(
+    run: Path, task: int, journal: int, queue: int, points: str, *, queue_too: bool
+) -> None:
+    rows = strikes(10, {"inprocess": task, "inprocess-journal": journal, QUEUE: queue})
+    plant(run, "failures", rows)
+    for question in ("restart", "retries"):
+        found = answer(run, question)
+        assert (found.points, found.queue_too) == (points, queue_too)
+        assert any(item.text.startswith("in-process, journalled lost") for item in found.evidence)
+
+
+def test_machines_and_the_database_separate_a_journal_from_a_queue(run: Path) -> None:
+    keys = {question.key for question in cases(read(run))}
+    assert not keys & {"machines", "database"}
+    plant(run, "failures", strikes(34, {"inprocess": 0, "inprocess-journal": 0, QUEUE: 0}))
+    plant(
+        run,
+        "capacity",
+        [{"block": s, "side": s, "capacity_per_s": 50, "held_per_s": 50, "broke_per_s": 60} for s in SIDES],
+    )
+    plant(run, "comparisons", [JOURNALS_CALLER])
+    assert answer(run, "machines").points == "queue"
+    assert answer(run, "machines", "no").points == "either"
+    assert answer(run, "database", "no").points == "no-journal"
+    price = [item.text for item in answer(run, "database").evidence]
+    assert "in-process, journalled over in-process: 4.00 " in price[0]
+    assert price[1].startswith("requests that each got done at most: in-process, journalled 50 to 60/s and")
+    assert "in-process, journalled lost 0 of 50" in price[2]
+
+
+def test_a_rate_says_whether_the_journal_has_room(run: Path) -> None:
+    most = {"inprocess": 100, "inprocess-journal": 40, QUEUE: 90}
+    plant(run, "capacity", [{"block": s, "side": s, "capacity_per_s": n} for s, n in most.items()])
+    assert answer(run, "rate", "50").implies.endswith("have no room for it.")
+    assert answer(run, "rate", "10").implies.endswith("have room for it.")
 
 
 def test_no_loss_seen_tells_what_that_still_allows(run: Path) -> None:
@@ -79,12 +132,18 @@ def test_an_unknown_side_leaves_a_promise_open(task: State | None, queue: State 
         (9, None, None, "open"),
     ],
 )
+@pytest.mark.parametrize("journal", [0, None])
 def test_what_helps_two_schedules_is_a_lease_and_not_a_queue(
-    run: Path, task: int | None, stock: int | None, hardened: int | None, points: str
+    run: Path, task: int | None, stock: int | None, hardened: int | None, points: str, *, journal: int | None
 ) -> None:
     rows = [
         strike(fault=29, side=side, scenario="account_sync", accepted=0, bursts=bursts)
-        for side, bursts in (("inprocess", task), ("celery-stock", stock), (QUEUE, hardened))
+        for side, bursts in (
+            ("inprocess", task),
+            ("inprocess-journal", journal),
+            ("celery-stock", stock),
+            (QUEUE, hardened),
+        )
         if bursts is not None
     ]
     plant(run, "failures", rows)

@@ -436,6 +436,31 @@ def test_what_a_crash_does_to_a_mail_flips_the_verdict_in_numbers(bare: Path) ->
     assert "in-process lost 30 of 50" in judged(bare, "welcome_email").flips[0]
 
 
+def test_the_mails_card_has_the_journalled_task_with_its_price_and_what_it_kept(bare: Path) -> None:
+    journal = "inprocess-journal"
+    rows = [compared("caller", "higher"), compared("caller", "higher", ratio=4.0) | {"side": journal}]
+    plant(bare, "comparisons", rows)
+    medians = {TASK: 1.0, journal: 4.0, QUEUE: 2.0}
+    common = {"scenario": "welcome_email", "metric": "caller", "quantile": 0.5}
+    plant(bare, "latency", [common | {"side": s, "value_ms": ms} for s, ms in medians.items()])
+    losses = {(TASK, 10): 6, (journal, 10): 0, (QUEUE, 10): 0}
+    plant(bare, "failures", list(strikes(losses, scenario="welcome_email")))
+    verdict = judged(bare, "welcome_email")
+    assert verdict.choice == "no queue"
+    assert [(mark.side, mark.state) for mark in verdict.marks] == [
+        (TASK, "held"),
+        (journal, "broken"),
+        (QUEUE, "broken"),
+    ]
+    assert "A journalled task is a supervised task in the app" in verdict.queue_note
+    assert any("in-process, journalled over in-process" in number.label for number in verdict.beside)
+    assert "in-process, journalled lost 0 of 50" in verdict.flips[0]
+    assert verdict.flips[0].endswith(
+        "A journalled task is the lightest that kept each, and costs the caller 3.00 ms more than one in "
+        "memory."
+    )
+
+
 def test_nothing_measured_says_so_for_every_scenario(bare: Path) -> None:
     assert [verdict.choice for verdict in verdicts(read(bare))] == ["not measured"] * 3
     assert all(verdict.sentence.startswith("Not measured") for verdict in verdicts(read(bare)))

@@ -13,7 +13,7 @@ from typing import Final
 from inprocess.journal.model.errors import JournalRefusedError
 
 #: The version of the schema that this code makes.
-VERSION: Final = 1
+VERSION: Final = 2
 #: The oldest version of this code that may write a journal of VERSION.
 OLDEST_WRITER: Final = 1
 
@@ -44,6 +44,12 @@ create table journal_holder (
     drained integer not null default 0, functions text not null, started integer not null
 );
 create table journal_tick (name text primary key, last integer not null);
+""",
+    2: """
+create table journal_result (
+    key text primary key, codec text, body blob not null, expires integer
+) without rowid;
+create index journal_result_expires on journal_result (expires) where expires is not null;
 """,
 }
 

@@ -62,6 +62,16 @@ UNPARKED: Final = """
 update journal_job set state = 1 where state = 5 and fn = ?
     and instr(' ' || coalesce(parked_by, '') || ' ', ' ' || ? || ' ') = 0
 """
+TAKEN: Final = f"""
+update journal_job set state = 6, holder = ?, token = token + 1 where n in (
+    select n from journal_job where state = 1 and fn in (select value from json_each(?)) order by n limit ?)
+returning {COLUMNS}
+"""
+MOVED: Final = "delete from journal_job where n = ? and token = ? and state = 6"
+PUT_BACK: Final = """
+update journal_job set state = 1, holder = null where n = ? and token = ? and state = 6
+"""
+RETURNED: Final = "update journal_job set state = 1, holder = null where holder = ? and state = 6"
 #: A death counts as an attempt; an end that is nobody's fault does not.
 REAPED: Final = f"""
 update journal_job set state = case when :blame and (kills >= {MAX_KILLS - 1} or attempt >= max_attempts)
@@ -70,7 +80,7 @@ update journal_job set state = case when :blame and (kills >= {MAX_KILLS - 1} or
     error = case when :blame then 'its process ended while it ran: death ' || (kills + 1) || ', attempt '
         || attempt || ' of ' || max_attempts else error end,
     kills = kills + :blame, attempt = attempt + :blame - 1, due = min(due, :now), holder = null
-where holder = :holder and state in (2, 6) returning {COLUMNS}
+where holder = :holder and state = 2 returning {COLUMNS}
 """
 RECOVERED: Final = """
 update journal_job set state = 1, due = min(due, ?), holder = null, attempt = attempt - 1
@@ -88,6 +98,22 @@ insert into journal_holder (pid, host, boot, functions, started) values (?, ?, ?
 """
 TICKED: Final = """
 insert into journal_tick (name, last) values (?, ?) on conflict (name) do update set last = excluded.last
+"""
+#: An expired value counts as none until it is pruned.
+RESULT: Final = "select codec, body from journal_result where key = ? and coalesce(expires > ?, true)"
+WRITTEN: Final = """
+insert into journal_result (key, codec, body, expires) values (:key, :codec, :body, :expires)
+on conflict (key) do update set codec = excluded.codec, body = excluded.body, expires = excluded.expires
+where not :only_new or expires <= :now
+"""
+#: Of keys that begin with a prefix: from it to the first text that sorts behind all of them.
+UNDER: Final = "key >= :prefix and key < :behind and coalesce(expires > :now, true)"
+COUNTED: Final = f"select count(*) from journal_result where {UNDER}"
+RESULTS: Final = f"select key, codec, body from journal_result where {UNDER} order by key"
+RESULTS_DELETED: Final = "delete from journal_result where key in (select value from json_each(?))"
+RESULTS_PRUNED: Final = """
+delete from journal_result where key in (
+    select key from journal_result where expires <= ? order by expires limit ?)
 """
 ACTIONS: Final[dict[Action, str]] = {
     "retry": """

@@ -73,6 +73,10 @@ class SQLiteStore:
             op.Unpark: self._unpark, op.PutRight: self._put_right, op.Prune: self._prune,
             op.ReadTick: self._read_tick, op.WriteTick: self._write_tick, op.Count: self._count,
             op.Page: self._page, op.Find: self._find, op.Oldest: self._oldest, op.Act: self._act,
+            op.Take: self._take, op.Moved: self._moved, op.PutBack: self._put_back,
+            op.ReadResult: self._read_result, op.WriteResult: self._write_result,
+            op.CountResults: self._count_results, op.ResultsUnder: self._results_under,
+            op.DeleteResults: self._delete_results, op.PruneResults: self._prune_results,
         }  # fmt: skip
 
     @property
@@ -101,7 +105,6 @@ class SQLiteStore:
         if self._opened is not None:
             return
         check_place(self.path)
-        warn_of_version()
         with translated(self.path):
             connection = sqlite3.connect(
                 self.path, timeout=OPEN_WAIT_S, isolation_level=None, check_same_thread=False
@@ -288,6 +291,21 @@ class SQLiteStore:
         parameters = (operation.reason, operation.by, operation.n, operation.token)
         return not self._connection.execute(sql.PARKED, parameters).rowcount
 
+    # Hand-over.
+
+    def _take(self, operation: op.Take) -> list[Row]:
+        parameters = (operation.holder, json.dumps(operation.functions), operation.limit)
+        rows = [Row._make(row) for row in self._connection.execute(sql.TAKEN, parameters)]
+        return sorted(rows)  # by their number
+
+    def _moved(self, operation: op.Moved) -> list[int]:
+        execute = self._connection.execute
+        return [job[0] for job in operation.jobs if not execute(sql.MOVED, job).rowcount]
+
+    def _put_back(self, operation: op.PutBack) -> list[int]:
+        execute = self._connection.execute
+        return [job[0] for job in operation.jobs if not execute(sql.PUT_BACK, job).rowcount]
+
     # Holders.
 
     def _is_holder(self, holder: int) -> bool:
@@ -299,6 +317,7 @@ class SQLiteStore:
             sql.REGISTERED,
             (os.getpid(), socket.gethostname(), _boot(), json.dumps(operation.functions), operation.now),
         ).fetchone()
+        warn_of_version()  # here, where a process begins to run jobs, and not for each look at the file
         self._holder_locks.take(n)  # before the commit: nobody sees the row without the lock
         self._registering.append(n)
         return int(n)
@@ -326,6 +345,7 @@ class SQLiteStore:
         blame = int(not drained and boot == _boot() and not self._holder_locks.process_lives(holder))
         named = {"blame": blame, "now": operation.now, "holder": holder}
         rows = [Row._make(row) for row in execute(sql.REAPED, named).fetchall()]
+        execute(sql.RETURNED, (holder,))
         execute("delete from journal_holder where n = ?", (holder,))
         dead = [row for row in rows if row.state == State.DEAD]
         return op.Reaped(len(rows) - len(dead), dead)
@@ -374,6 +394,34 @@ class SQLiteStore:
     def _write_tick(self, operation: op.WriteTick) -> None:
         self._connection.execute(sql.TICKED, (operation.name, operation.last))
 
+    # Results.
+
+    def _read_result(self, operation: op.ReadResult) -> op.Result | None:
+        found = self._connection.execute(sql.RESULT, (operation.key, operation.now)).fetchone()
+        return None if found is None else op.Result._make(found)
+
+    def _write_result(self, operation: op.WriteResult) -> bool:
+        codec, body = operation.result
+        named = {
+            "key": operation.key, "codec": codec, "body": body, "expires": operation.expires,
+            "now": operation.now, "only_new": operation.only_new,
+        }  # fmt: skip
+        return bool(self._connection.execute(sql.WRITTEN, named).rowcount)
+
+    def _count_results(self, operation: op.CountResults) -> int:
+        (count,) = self._connection.execute(sql.COUNTED, _under(operation)).fetchone()
+        return int(count)
+
+    def _results_under(self, operation: op.ResultsUnder) -> list[tuple[str, op.Result]]:
+        found = self._connection.execute(sql.RESULTS, _under(operation)).fetchall()
+        return [(key, op.Result(codec, body)) for key, codec, body in found]
+
+    def _delete_results(self, operation: op.DeleteResults) -> int:
+        return self._connection.execute(sql.RESULTS_DELETED, (json.dumps(operation.keys),)).rowcount
+
+    def _prune_results(self, operation: op.PruneResults) -> int:
+        return self._connection.execute(sql.RESULTS_PRUNED, (operation.now, operation.limit)).rowcount
+
     # For people.
 
     def _count(self, operation: op.Count) -> int:
@@ -421,6 +469,12 @@ def _immediate(connection: sqlite3.Connection) -> Iterator[None]:
         if connection.in_transaction:
             connection.execute("rollback")
         raise
+
+
+def _under(operation: op.CountResults | op.ResultsUnder) -> dict[str, object]:
+    """The parameters of `sql.UNDER`. No text sorts behind U+10FFFF."""
+    prefix = operation.prefix
+    return {"prefix": prefix, "behind": f"{prefix}\U0010ffff", "now": operation.now}
 
 
 def _by_due(row: tuple[Any, ...]) -> tuple[int, int]:

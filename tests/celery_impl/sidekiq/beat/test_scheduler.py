@@ -36,6 +36,8 @@ class Stage:
         lab.app = "beat_app"
         self.lab = lab
         self.now = 1_000_000.5
+        #: Seconds by which the broker's clock has stepped.
+        self.step = 0.0
         self.app: Celery = lab.sample().app
         self.beats: list[LeasedScheduler] = []
 
@@ -48,7 +50,9 @@ class Stage:
         """A beat that has come to know its entries."""
         made = LeasedScheduler(self.app)
         made._clock = ServerClock(lambda: self.now)
-        made._post = BeatBroker(self.app, lease_s=LEASE_S, clock=made._clock, now=lambda: self.now)
+        made._post = BeatBroker(
+            self.app, lease_s=LEASE_S, clock=made._clock, now=lambda: self.now + self.step
+        )
         self.beats.append(made)
         serve(made)
         return made
@@ -73,6 +77,15 @@ class Stage:
         self.now = now
         for one in beats or self.beats:
             serve(one)
+
+
+def broker_of(scheduler: LeasedScheduler) -> BeatBroker:
+    assert scheduler._post is not None
+    return scheduler._post
+
+
+def is_holder(scheduler: LeasedScheduler) -> bool:
+    return broker_of(scheduler).lease_client.is_holder
 
 
 def serve(scheduler: LeasedScheduler) -> float:
@@ -116,6 +129,37 @@ def test_a_beat_sleeps_until_its_next_tick_or_renewal_and_no_longer(stage: Stage
     assert serve(other) == pytest.approx(LEASE_S / 3)
 
 
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_a_step_of_the_brokers_clock_takes_no_living_beats_lease_and_keeps_no_dead_ones(
+    stage: Stage, step: float
+) -> None:
+    stage.schedule(e={"schedule": 10.0, "options": {"overlap": "allow"}})
+    first, second = stage.beat(), stage.beat()
+    stage.step = step
+    for seconds in range(1, 20):
+        stage.at(1_000_000.5 + seconds, first, second)
+    assert (is_holder(first), is_holder(second)) == (True, False)
+    for seconds in range(20, 28):
+        stage.at(1_000_000.5 + seconds, second)
+    assert is_holder(second)
+
+
+def test_entries_go_on_at_the_brokers_time_after_its_clock_has_stepped_back(stage: Stage) -> None:
+    stage.schedule(e={"schedule": 10.0})
+    one = stage.beat()
+    stage.at(1_000_010.0, one)
+    run = stage.queued()[0]["id"]
+    begin(
+        broker_of(one).store.sets, "sidekiq:beat:runs:e", run, now=1_000_012.0
+    )  # its process is killed then
+
+    stage.step = -3600.0
+    for seconds in (12.5, 20.0, 30.0):
+        stage.at(1_000_000.0 + seconds, one)
+    assert stage.dues() == [1_000_010.0, 996_420.0, 996_430.0]
+    assert stage.entry().overlaps == 0
+
+
 def test_a_tick_in_the_hand_of_a_beat_that_stood_still_is_sent_by_the_other_alone(
     stage: Stage, on_publish: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,7 +168,11 @@ def test_a_tick_in_the_hand_of_a_beat_that_stood_still_is_sent_by_the_other_alon
     stage.at(1_000_001.0)
 
     # 1. The first finds the tick of 10 and stands still. 2. The second takes the lease and sends it.
-    on_publish(lambda: stage.at(1_000_017.5, second))
+    def second_sends() -> None:
+        for now in (1_000_011.0, 1_000_017.5):  # it sees the first's renewal, and then none
+            stage.at(now, second)
+
+    on_publish(second_sends)
     stage.at(1_000_010.0, first)  # 3. The first goes on.
 
     assert stage.dues() == [1_000_010.0]

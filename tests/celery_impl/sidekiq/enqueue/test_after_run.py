@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import celery
 import pytest
@@ -99,20 +100,22 @@ def test_a_step_whose_result_the_next_one_refuses_is_in_the_dead_set(
     follows: Any, lab: Any, results: Broker
 ) -> None:
     lab.worker()
-    chain(follows.gives_tuple.s("a").set(task_id="gives"), follows.then.s("second")).apply_async()
+    gives = uuid4().hex  # of the test alone: a stored success is never written over
+    chain(follows.gives_tuple.s("a").set(task_id=gives), follows.then.s("second")).apply_async()
 
     [dead] = lab.eventually(lambda: list(DeadSet(follows.app)))
 
     assert (dead.task, dead.args, dead.error_class) == ("gives_tuple", ["a"], "ArgumentsError")
     assert "then: args[0]['pair'] is of type tuple" in str(dead.error_message)
     with redis.Redis.from_url(results.url) as client:
-        stored = lab.eventually(lambda: client.get("celery-task-meta-gives"))
+        stored = lab.eventually(lambda: client.get(f"celery-task-meta-{gives}"))
     assert json.loads(stored)["status"] == "FAILURE"
     assert len(list(RetrySet(follows.app))) == 0
     assert not lab.runs("start", "second")
     assert len(lab.runs("start", "a")) == 1
     assert DeadSet(follows.app).retry(dead) == 1, "a person can run it again, with what follows it"
     lab.eventually(lambda: len(lab.runs("start", "a")) == 2)
+    lab.eventually(lambda: list(DeadSet(follows.app)))
 
 
 def test_a_chord_whose_results_are_lost_has_its_callback_in_the_dead_set(

@@ -198,8 +198,6 @@ def test_a_silent_broker_that_keeps_the_results_too_does_not_hold_the_caller(lab
         with pytest.raises(OperationalError):
             task.delay()
     lab.broker.resume()
-    backend: Any = app.backend
-    backend.result_consumer.stop()
 
 
 @TRANSPORTS

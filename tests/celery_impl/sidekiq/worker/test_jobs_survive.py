@@ -142,3 +142,18 @@ def test_a_long_job_outlives_deploys_that_send_term_to_every_process(lab: Any) -
 
     lab.eventually(lambda: lab.runs("done", "a") or lab.sets.dead_jobs())
     assert lab.sets.dead_jobs() == []
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_memory_error_ends_no_worker_and_its_job_is_dead_once(lab: Any, pool: str) -> None:
+    sample = lab.sample()
+    worker = lab.worker("--pool", pool, "--concurrency", "1")
+    sample.run_out_of_memory.delay("a")
+    sample.note.delay("b")
+
+    lab.eventually(lambda: lab.runs("done", "b"))
+    assert [job.error_class for job in lab.sets.dead_jobs()] == ["MemoryError"]
+    assert not worker.ended
+    worker.terminate()
+    assert worker.exit_code == 0
+    assert len(lab.runs("start", "a")) == 1

@@ -26,13 +26,23 @@ def spin(seconds: float) -> None:
         pass
 
 
+class Calling(Task[Any, Any]):
+    """A class with a `__call__` of its own, as celery-once's and many a project's."""
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.run(*args, **kwargs)
+
+
 @pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("base", [Task, Calling])
 def test_a_limit_that_is_over_when_the_function_has_ended_changes_nothing(
-    app: Any, got: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
+    base: Any, app: Any, got: Callable[[Any], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     arrived: list[BaseException] = []
 
-    class Slow(Task[Any, Any]):
+    class Slow(base):  # type: ignore[misc] # either
         def on_success(self, *_: Any) -> None:
             try:
                 spin(3 * LIMIT_S)
@@ -57,11 +67,7 @@ def test_a_limit_that_is_over_when_the_function_has_ended_changes_nothing(
 def test_a_limit_is_raised_in_the_function_of_any_kind_of_task(
     task_class: str, app: Any, got: Callable[[Any], Any]
 ) -> None:
-    class Own(Task[Any, Any]):
-        def __call__(self, *args: Any, **kwargs: Any) -> Any:
-            return self.run(*args, **kwargs)
-
-    options: dict[str, Any] = {"base": Own} if task_class.endswith("own") else {}
+    options: dict[str, Any] = {"base": Calling} if task_class.endswith("own") else {}
     if task_class.endswith("autoretry"):
         options = {"autoretry_for": (KeyError,), "max_retries": 0}
 
@@ -88,12 +94,13 @@ def test_a_limit_is_raised_in_the_function_of_any_kind_of_task(
 
 
 @pytest.mark.usefixtures("run")
+@pytest.mark.parametrize("base", [Task, Calling])
 def test_whatever_the_moment_no_task_is_lost_and_no_later_one_is_hit(
-    app: Any, caplog: pytest.LogCaptureFixture
+    base: Any, app: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Functions that end just when their limit is over, many times."""
 
-    @app.task(soft_time_limit=0.02)
+    @app.task(soft_time_limit=0.02, base=base)
     def close(seconds: float) -> str:
         spin(seconds)
         return "done"
@@ -177,8 +184,10 @@ def test_a_task_has_its_own_function_again_after_the_run(app: Any, run: InProces
 
 def test_the_mark_is_set_once(app: Any) -> None:
     @app.task
-    def one() -> int:
+    def made() -> int:
         return 1
+
+    one = app.tasks[made.name]
 
     plain = one.run
     mark_function(one)
@@ -188,3 +197,19 @@ def test_the_mark_is_set_once(app: Any) -> None:
     assert (one.run(), one()) == (1, 1)
     unmark_function(one)
     assert one.run == plain
+
+
+def test_a_class_with_a_call_of_its_own_is_back_after_the_mark(app: Any) -> None:
+    @app.task(base=Calling)
+    def made() -> int:
+        return 1
+
+    one = app.tasks[made.name]
+
+    plain = type(one)
+    for _ in range(2):
+        mark_function(one)
+    assert type(one).__mro__[1] is plain
+    assert (one.run(), one()) == (1, 1)
+    unmark_function(one)
+    assert type(one) is plain

@@ -6,11 +6,12 @@ import asyncio
 import contextvars
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from inprocess import Child, TaskSupervisor
+from inprocess import Child, Runtime, TaskSupervisor
 from inprocess.supervision.isolation import isolation
 from inprocess.supervision.isolation.loop_threads import LoopThreads
 from tests.inprocess.programs import run_program
@@ -113,7 +114,15 @@ def test_results_errors_arguments_and_the_context_pass_through_as_ever() -> None
     asyncio.run(main())
 
 
-def test_a_child_whose_call_waits_for_a_thread_says_so_and_a_cancelled_call_never_runs() -> None:
+def run_on_a_runtime(main: Coroutine[object, object, None]) -> None:
+    with Runtime(name="runtime-to-thread") as runtime:
+        runtime.run(main, timeout_s=60.0)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, run_on_a_runtime])
+def test_a_child_whose_call_waits_for_a_thread_says_so_and_a_cancelled_call_never_runs(
+    run: Callable[[Coroutine[object, object, None]], object],
+) -> None:
     async def main() -> None:
         free, ran = threading.Event(), []
 
@@ -141,4 +150,4 @@ def test_a_child_whose_call_waits_for_a_thread_says_so_and_a_cancelled_call_neve
             await tasks.idle()
             assert sorted(ran) == list(range(isolation.THREADS))
 
-    asyncio.run(main())
+    run(main())

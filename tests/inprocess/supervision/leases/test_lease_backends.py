@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -20,6 +16,7 @@ from psycopg import AsyncConnection
 from redis.asyncio import Redis
 
 from bench.world.broker import Broker
+from bench.world.postgres import INSTALL, PostgresServer, initdb
 from inprocess.supervision.leases.file import FileLease
 from inprocess.supervision.leases.lease import Lease
 from inprocess.supervision.leases.leased import Leased
@@ -37,13 +34,11 @@ PATIENCE_S = 30.0
 @pytest.fixture(scope="module", autouse=True)
 def servers() -> Iterator[dict[str, str]]:
     """Where each server is; started before the first test, so that none seems to be left over by it."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = shutil.which("initdb") or (str(found[-1]) if found else None)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         started = {"redis": stack.enter_context(Broker.start(Path(folder))).url}
-        if initdb is not None:
-            started["postgres"] = stack.enter_context(running_postgres(Path(initdb)))
+        if initdb() is not None:
+            started["postgres"] = stack.enter_context(PostgresServer()).url()
         yield started
 
 
@@ -55,51 +50,10 @@ def broker(servers: dict[str, str]) -> str:
 @pytest.fixture
 def postgres(servers: dict[str, str]) -> str:
     if "postgres" not in servers:
-        missing = "no PostgreSQL server: apt-get install postgresql"
         if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+            pytest.fail(INSTALL)
+        pytest.skip(INSTALL)
     return servers["postgres"]
-
-
-@contextmanager
-def running_postgres(initdb: Path) -> Iterator[str]:
-    """A server of our own on a free port; it refuses to run as root."""
-    user = "nobody" if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="lease-postgres-"))
-    if user:
-        shutil.chown(folder, user)
-    options = ["-A", "trust", "-U", "lease", "--no-sync", "--no-instructions", "-E", "UTF8"]
-    command: list[str] = [str(initdb), "-D", str(folder / "data"), *options]
-    subprocess.run(command, check=True, user=user, cwd=folder, capture_output=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    settings = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
-    command = [str(initdb.with_name("postgres")), "-D", str(folder / "data")]
-    for setting in settings:
-        command += ["-c", setting]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, user=user, cwd=folder, stdout=log, stderr=log)
-    address = f"host=127.0.0.1 port={port} user=lease dbname=postgres"
-    try:
-        until_it_answers(address, folder / "log")
-        yield address
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(PATIENCE_S)
-        shutil.rmtree(folder)
-
-
-def until_it_answers(address: str, log: Path) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while True:
-        with suppress(psycopg.OperationalError):
-            psycopg.connect(address).close()
-            return
-        if time.monotonic() > deadline:
-            pytest.fail(log.read_text())
-        time.sleep(0.02)
 
 
 @pytest.fixture(params=["file", "redis", "postgres"])

@@ -16,7 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inprocess import Misfire, Periodic, TickCounts
+from inprocess import FixedDelay, Misfire, Periodic, TickCounts
+from inprocess.supervision.core.scheduler import schedulers_of
+from inprocess.supervision.periodic.timer_process import clocks_moved
 from inprocess.testing import FakeClock, settle
 
 
@@ -40,6 +42,46 @@ def test_what_came_due_meanwhile_is_counted_and_served_by_the_policy(
         assert seen[1 + runs :] == [50.0, 60.0]  # its grid by the wall clock
         await server.stop()
         assert clock.pending == 0
+
+    asyncio.run(main())
+
+
+def test_a_suspend_is_a_part_of_a_fixed_delay() -> None:
+    async def main() -> None:
+        clock, seen = FakeClock(0.0), []
+        server = FixedDelay.start(lambda: seen.append(clock.wall()), interval_s=10.0, clock=clock)
+        quiet = FixedDelay.start(lambda: None, interval_s=10.0, clock=clock)
+        quiet.quiet()
+        await clock.advance(4.0)
+        clock.suspend(3.0)  # from 4 to 7
+        await clock.advance(3.0)
+        assert seen == [10.0]
+        clock.suspend(33.0)  # from 10 to 43: the wait of 10 s that began at 10 is over
+        await clock.advance(0.0)
+        assert seen == [10.0, 43.0]
+        clock.set_wall(1_000.0)
+        await clock.advance(10.0)
+        assert seen == [10.0, 43.0, 1_010.0]
+        assert quiet.next_at is None
+        await server.stop()
+        await quiet.stop()
+        assert clock.pending == 0
+
+    asyncio.run(main())
+
+
+def test_a_fixed_delay_that_began_after_the_suspend_is_as_long_as_ever() -> None:
+    async def main() -> None:
+        clock, seen = FakeClock(0.0), []
+        server = FixedDelay.start(lambda: seen.append(clock.wall()), interval_s=10.0, clock=clock)
+        await clock.advance(12.0)
+        for scheduler in schedulers_of(asyncio.get_running_loop()):
+            clocks_moved(scheduler, 5.0, since=9.0)  # noticed at 12, and its wait began at 10
+        await clock.advance(7.0)
+        assert seen == [10.0]
+        await clock.advance(1.0)
+        assert seen == [10.0, 20.0]
+        await server.stop()
 
     asyncio.run(main())
 
@@ -123,7 +165,7 @@ def test_in_a_real_process_it_is_noticed(tmp_path: Path) -> None:
 
         async def main():
             hourly = Periodic.start(lambda: None, interval_s=3600.0, misfire="skip")
-            await asyncio.sleep(2.0)
+            await asyncio.sleep(0.8)
             with open(sys.argv[1], "r+b") as file:
                 file.write(struct.pack("=q", 3 * 3600))
             end = time.monotonic() + 30

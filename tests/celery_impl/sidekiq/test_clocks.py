@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from bench.faults.clock_shift import SHIFT, preloaded, shift_clock, unavailable
 from bench.world.broker import Broker
 from celery_impl.sidekiq.lease.lease_store import LEASES
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE
+from tests.celery_impl.sidekiq.beat.test_beat import EVERY_S, Field
 
 JOBS = [f"job{number}" for number in range(4)]
 HOUR_S = 3600
@@ -87,6 +89,29 @@ def test_a_step_of_the_brokers_clock_back_by_less_than_a_lease_is_no_sign_of_lif
         (lab.folder / f"go-{job}").touch()
     lab.eventually(lambda: lab.runs("done", "a") and lab.runs("done", "b"))
     assert [len(lab.runs("start", job)) for job in ("a", "b")] == [1, 1]
+
+
+@pytest.mark.parametrize("step_s", [-HOUR_S, HOUR_S])
+def test_a_step_of_the_brokers_clock_keeps_the_beats_lease_for_no_dead_one_and_its_ticks_go_on(
+    lab: Any, shift: Callable[[int], None], step_s: int
+) -> None:
+    field = Field(lab)
+    app = field.app(e=(EVERY_S, {"overlap": "allow"}))
+    try:
+        first, second = field.two(app)
+        field.more(1)
+        first.end(signal.SIGKILL)
+        before = brokers_time(lab)
+        shift(step_s)
+        field.until(lambda: abs(brokers_time(lab) - before - step_s) < 60)
+        field.until(
+            lambda: field.lab.redis.hget("sidekiq:beat:lease", "holder").split(":")[-2] == str(second.pid)
+        )
+        field.more(3)
+        assert all(abs(due - before - step_s) < 60 for due in field.dues()[-3:])
+    finally:
+        for beat in field.beats:
+            beat.end(signal.SIGKILL)
 
 
 @pytest.fixture
