@@ -168,7 +168,7 @@ def take(
 
 def lock_ms(task: Any, options: Mapping[str, Any]) -> int:
     """Return for how many ms a job that is sent with these options holds its lock at first."""
-    return round(1000 * (task.sidekiq_unique_for + _until_due_s(options)))
+    return round(1000 * (float(task.sidekiq_unique_for) + _until_due_s(options)))
 
 
 def begun(task: Any, request: Any) -> None:
