@@ -539,6 +539,7 @@ class MessageLoop(BaseProcess):
         Return what is to be awaited, and the exit if that is `terminate`.
         """
         server = self.server
+        message: Any
         try:
             for _ in range(MESSAGES_PER_TURN):
                 if self._wanted is not None:
