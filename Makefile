@@ -44,7 +44,7 @@ done; exit $$ended
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-journal soak-sidekiq celery-suite celery-plugins report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
+.PHONY: help install axe bench bench-full resume smoke bench-micro verify-instrument soak soak-properties soak-inprocess soak-journal soak-journal-http soak-sidekiq celery-suite celery-plugins report recompute compare test test-all coverage coverage-all test-pythons test-celeries lint types format clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,7 +88,7 @@ verify-instrument: $(STAMP) ## Put known errors through the harness, and see tha
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task verify $(ARGS)
 
-soak: soak-properties soak-inprocess soak-journal soak-sidekiq ## Run for an hour with crashes: nothing grows, nothing is lost
+soak: soak-properties soak-inprocess soak-journal soak-journal-http soak-sidekiq ## Run for an hour with crashes: nothing grows, nothing is lost
 
 soak-properties: $(STAMP) ## Every property test with new random examples, ROUNDS times; a failure is kept in .hypothesis
 	@mkdir -p $(TMPDIR)
@@ -103,6 +103,10 @@ soak-inprocess: $(STAMP) ## Run the in-process runtime with crashes (a quarter o
 soak-journal: $(STAMP) ## Kill one of two processes that share a journal 200 times, at random and at planted points
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.journal_soak $(ARGS)
+
+soak-journal-http: $(STAMP) ## Kill a FastAPI app on a journal under load fifty times, the server or a worker
+	@mkdir -p $(TMPDIR)
+	$(BIN)/python -m bench.soak.http_soak $(ARGS)
 
 soak-sidekiq: $(STAMP) ## Kill a child, the worker or the broker 150 times under load
 	@mkdir -p $(TMPDIR)

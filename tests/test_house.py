@@ -46,6 +46,7 @@ FLOORS = {
         ("celery_internals",),
         ("broker", "results"),
         ("sending",),
+        ("durable",),
         ("attach",),
         ("worker",),
         ("worker_pool",),
@@ -53,8 +54,9 @@ FLOORS = {
     ),
     "inprocess": (
         ("supervision",),
-        ("celery", "journal", "testing", "integrations", "."),
-        ("journalled",),
+        ("journal", "testing", "."),
+        ("celery",),
+        ("integrations", "journalled"),
     ),
     "inprocess/journal": (
         ("model",),

@@ -21,7 +21,7 @@ from bench.cli.own_app_options import own_options
 from bench.errors import BenchError
 from bench.plan.profiles import PROFILES
 from bench.process.signals import interrupted_by_signals
-from inprocess.journal.cli import journal
+from queue_or_task.move_command import journal
 
 #: Exit codes for scripts; those of errors are in `bench.cli.error_lines`.
 EXIT_CROSSED = 99

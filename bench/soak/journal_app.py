@@ -3,8 +3,8 @@
     python -m bench.soak.journal_app --url sqlite:///soak.db --port 4711 --point "after claim" --nth 3
 
 A job calls the service at its begin and at its end. Of ten jobs, one fails in its first attempt, one is
-delayed, and one is enqueued in a transaction of the app's own. What `accepted` says is reported when
-`enqueue` has returned, or the transaction was committed.
+delayed, one is enqueued in a transaction of the app's own, and one is a canvas of Celery's with four jobs.
+What `accepted` says is reported when `enqueue` has returned, or the transaction was committed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ import click
 import psycopg
 
 from bench.process.parent_watch import end_with_parent
+from bench.soak.journal_canvas import Canvas
 from inprocess import Backoff
+from inprocess.celery import run_in_process
 from inprocess.journal import Journal, current_job, durable
 from inprocess.journal.model import operations as op
 from inprocess.journal.model.store import Store
@@ -36,6 +38,8 @@ JOB_S: Final = 0.02
 #: Every how many jobs one fails first, one is delayed, and one is part of a transaction.
 EVERY: Final = 10
 DELAY_S: Final = 0.2
+#: Which one of them is a canvas.
+CANVAS: Final = 3
 #: What may be planted: before, within and after the transaction of such an operation; around a run.
 OPERATIONS: Final[dict[str, type[op.AnyOperation]]] = {
     "enqueue": op.Enqueue, "claim": op.Claim, "finish": op.Finish, "fail": op.Fail, "register": op.Register,
@@ -129,6 +133,7 @@ class Soaked:
         self._client = client
         self._planted = planted
         self._journal = journal
+        self.canvas = Canvas(self._step)
         self._task = durable(name="soak.call", retry=Backoff(initial_s=0.05, max_s=0.2))(self._call)
 
     async def _call(self, name: str, number: int) -> None:
@@ -142,11 +147,22 @@ class Soaked:
         await self._client.say("effect", name, job.attempt)
         self._planted.passes("after effect")
 
+    async def _step(self, name: str, attempt: int) -> None:
+        await self._client.say("run", name, attempt)
+        self._planted.passes("before run")
+        await asyncio.sleep(JOB_S)
+        await self._client.say("effect", name, attempt)
+        self._planted.passes("after effect")
+
     async def enqueue_for_ever(self, numbers: count[int]) -> None:
         """Enqueue job after job."""
         while True:
             number = next(numbers)
             name = f"{os.getpid()}-{number}"
+            if number % EVERY == CANVAS:
+                for part in await self.canvas.send(name):
+                    await self._client.say("accepted", part)
+                continue
             if number % EVERY == 0:
                 await asyncio.to_thread(self._within, name, number)
             else:
@@ -192,7 +208,7 @@ async def run(url: str, port: int, planted: Planted, *, enqueues: bool) -> None:
     journal.open()
     make_users(url)
     app = Soaked(journal, Client(port), planted)
-    async with journal:
+    async with journal, run_in_process(app.canvas.app, journal=journal, concurrency=1):
         numbers = count()
         enqueuers = [app.enqueue_for_ever(numbers) for _ in range(ENQUEUERS)] if enqueues else []
         await asyncio.gather(*enqueuers, asyncio.Event().wait())

@@ -13,8 +13,12 @@ A failed tick is logged by Celery, and the entry goes on.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
 
 from celery.beat import ScheduleEntry, Scheduler
 from celery.schedules import crontab
@@ -38,8 +42,17 @@ SAVED_S: Final = 0.01
 class BeatScheduler(Scheduler):
     """Celery's scheduler, without its early wake-ups: timers are exact here. The last runs are in `store`."""
 
-    def __init__(self, app: Any, *, store: TickStore | None = None) -> None:
+    def __init__(
+        self,
+        app: Any,
+        *,
+        store: TickStore | None = None,
+        once: Callable[[], AbstractContextManager[None]] | None = None,
+    ) -> None:
         self._store = store
+        self._once = once
+        #: The last run of each entry before the one that was reserved, which tells its ticks apart.
+        self._ticks: dict[str, datetime] = {}
         super().__init__(app)  # which calls `setup_schedule`
 
     def setup_schedule(self) -> None:
@@ -58,10 +71,25 @@ class BeatScheduler(Scheduler):
 
     def reserve(self, entry: Any) -> Any:  # the stubs take the heap's event for the entry
         """Count a run of the entry, which is about to be sent; return the entry for the next."""
-        reserved: Any = super().reserve(entry)
-        if self._store is not None:
+        self._ticks[str(entry.name)] = entry.last_run_at
+        return super().reserve(entry)
+
+    def apply_entry(self, entry: Any, producer: Any = None) -> None:
+        """Send an entry that was reserved, and then note that it was.
+
+        With `once`, the block in which a message that is there already is not sent again, each tick has an
+        id of its own: a process that is killed in between does not send it twice.
+        """
+        reserved: Any = self.schedule.get(entry.name)
+        tick = self._ticks.get(str(entry.name))
+        if tick is not None and self._once is not None and "task_id" not in entry.options:
+            name = f"{self.app.main}:{entry.name}:{round(tick.timestamp() * 1e6)}"
+            entry = copy(entry)
+            entry.options = {**entry.options, "task_id": str(uuid5(NAMESPACE_URL, name))}
+        with nullcontext() if self._once is None else self._once():
+            super().apply_entry(entry, producer)
+        if self._store is not None and reserved is not None:
             save_soon(self._store, reserved.name, reserved.last_run_at.timestamp())
-        return reserved
 
     def _go_on(self, entry: ScheduleEntry, store: TickStore) -> None:
         name, now = str(entry.name), entry.default_now()

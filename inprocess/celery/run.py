@@ -36,9 +36,11 @@ from inprocess.celery.celery_internals import worker_process
 from inprocess.celery.celery_internals.green_threads import refuse_green_threads
 from inprocess.celery.celery_internals.join_flag import join_patch
 from inprocess.celery.celery_internals.request_identity import task_stack_patch
+from inprocess.celery.durable.results import JournalStore
 from inprocess.celery.results.backend import Store
 from inprocess.celery.tree import Tree
 from inprocess.celery.worker.task_preparation import restore_all
+from inprocess.journal import Journal
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.lifecycle.drain import GRACE_S, DrainReport, drain
 from inprocess.supervision.lifecycle.runtime import Runtime, attach
@@ -62,6 +64,8 @@ def run_in_process(
     beat_state: TickStore | None = None,
     hostname: str | None = None,
     name: str | None = None,
+    journal: Journal | None = None,
+    journal_results: bool = False,
 ) -> InProcess:
     """Create a run of the app; start it with `with`, `async with`, `await`, `start` or `lifespan`.
 
@@ -78,6 +82,10 @@ def run_in_process(
     - `name`: name of the tree, for the observer; `celery:` and the app's name by default, with a number where
       another run has that name.
 
+    - `journal`: keep messages, retries and ETAs in this journal, so that a kill loses none; several processes
+    may share it. Beat keeps its last runs there too, unless `beat_state` says otherwise. See docs/journal.md.
+    - `journal_results`: keep results there as well, where every process of the journal reads them.
+
     `app` may be a proxy, such as `celery.current_app`. Raise ValueError for options out of range, and
     TypeError for what is no Celery app.
     """
@@ -86,6 +94,12 @@ def run_in_process(
         raise ValueError(
             f"concurrency is {concurrency} and grace_s {grace_s:g}: they must be at least 1 and 0"
         )
+    if journal is not None and not strict:
+        raise ValueError("journal= needs strict=True: what a row keeps has passed through the serialiser")
+    if journal_results and (journal is None or not memory_results):
+        raise ValueError("journal_results=True needs journal=, and memory_results=True")
+    if journal is not None and beat_state is None:
+        beat_state = journal.ticks
     tree = Tree(
         app,
         concurrency=concurrency,
@@ -93,8 +107,11 @@ def run_in_process(
         beat=beat,
         beat_state=beat_state,
         hostname=hostname,
+        journal=journal,
     )
-    store = Store() if memory_results else None
+    store = None
+    if memory_results:
+        store = Store() if journal is None else JournalStore(journal, keeps_results=journal_results)
     return InProcess(app, tree, strict=strict, store=store, name=name)
 
 

@@ -12,11 +12,14 @@ from functools import partial
 from typing import Any
 
 from inprocess.celery.beat import Beat, BeatScheduler
-from inprocess.celery.broker.broker import Broker, Lane
+from inprocess.celery.broker.broker import LANES, Broker, Lane
+from inprocess.celery.durable.broker import JournalBroker, once
+from inprocess.celery.durable.tasks import CeleryTasks
 from inprocess.celery.own_scheduler import OwnBeat, own_scheduler
-from inprocess.celery.worker.pool import Tasks
+from inprocess.celery.worker.pool import MAX_COROUTINES, Tasks
 from inprocess.celery.worker.task_preparation import lane_of
 from inprocess.celery.worker.worker import Worker
+from inprocess.journal import Journal
 from inprocess.supervision.core.process import Process
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.periodic.tick_store import TickStore
@@ -38,10 +41,19 @@ class Tree:
         beat: bool,
         beat_state: TickStore | None,
         hostname: str | None,
+        journal: Journal | None,
     ) -> None:
         self.app = app
         self.grace_s = grace_s
-        self.broker = Broker(self._lane_of)
+        self._kept: dict[Lane, CeleryTasks] = {}
+        self.broker: Broker
+        if journal is None:
+            self.broker = Broker(self._lane_of)
+        else:
+            durable = JournalBroker(journal, self._lane_of)
+            self.broker = durable
+            self._kept = {lane: CeleryTasks(app, durable, lane) for lane in LANES}
+        self._journal = journal
         self._concurrency = concurrency
         self._hostname = hostname
         self._beat = beat
@@ -52,6 +64,7 @@ class Tree:
     def children(self) -> list[ChildSpec]:
         """Return the child specs, in the order of their start."""
         specs = [
+            *(ChildSpec(f"celery.journal.{lane}", partial(self._start_journal, lane)) for lane in self._kept),
             ChildSpec("celery.tasks", self._start_tasks, type="supervisor"),
             ChildSpec("celery.worker", self._start_worker, shutdown="infinity"),
         ]
@@ -71,6 +84,12 @@ class Tree:
         except RuntimeError:  # the loop is closed
             return None
 
+    def _start_journal(self, lane: Lane) -> Process:
+        assert self._journal is not None  # noqa: S101 - it has kept tasks
+        slots = {"thread": self._concurrency, "loop": MAX_COROUTINES}[lane]
+        name = f"{self._journal.name}.celery.{lane}"
+        return self._journal.start_for(self._kept[lane], concurrency=slots, name=name)
+
     def _start_tasks(self) -> Process:
         self.tasks = Tasks.start()
         return self.tasks
@@ -86,7 +105,9 @@ class Tree:
         if own is not None:
             return OwnBeat.start(self.app, own)
         if self._scheduler is None:
-            self._scheduler = BeatScheduler(self.app, store=self._beat_state)
+            self._scheduler = BeatScheduler(
+                self.app, store=self._beat_state, once=once if self.broker.survives else None
+            )
         return Beat.start(self._scheduler)
 
     def _lane_of(self, name: str | None) -> Lane:

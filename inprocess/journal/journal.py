@@ -21,11 +21,12 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypeVar, cast
+from typing import Any, Final, Literal, Protocol, Self, TypeVar, cast
 
 from inprocess.journal import task as registry
 from inprocess.journal.model import operations as op
@@ -59,12 +60,26 @@ CLOSE_S: Final = 5.0
 T = TypeVar("T")
 
 
+class KnownTasks(Protocol):
+    """Which tasks a process of `start_for` runs."""
+
+    @property
+    def queues(self) -> tuple[str, ...] | None:
+        """The queues whose jobs it runs now; None for all."""
+
+    def known(self) -> dict[str, DurableTask[Any, Any]]:
+        """The tasks, by name."""
+
+    def changes(self) -> int:
+        """A number that changes whenever `known` does."""
+
+
 class Journal:
     """Durable jobs in one database; see the module. Making one touches no file: `start` and `enqueue` do.
 
-    - `url`: `sqlite:///app.db`, `sqlite:////abs/app.db`. A file for the journal alone, or the app's own, so
-      that `within=` can write in its transactions.
-    - `app`: a name; a file that belongs to another app is refused.
+    - `url`: `sqlite:///app.db`, `sqlite:////abs/app.db`, or `postgresql://user@host/name?schema=shop`. A
+      database for the journal alone, or the app's own, so that `within=` can write in its transactions.
+    - `app`: a name; a journal that belongs to another app is refused.
     - `concurrency`: jobs that a process runs at once.
     - `queues`: the queues whose jobs this process runs; all by default.
     - `codecs`: what turns arguments into the bytes of a row, see `Codec`: the first writes, all read.
@@ -113,6 +128,8 @@ class Journal:
         self._for_looks: Store | None = None
         self._writer: Writer | None = None
         self._runner: Runner | None = None
+        #: All that use the writer: that one, and those of `start_for`.
+        self._runners: list[Runner] = []
 
     def __repr__(self) -> str:
         return f"<journal {self.url}>"
@@ -133,6 +150,18 @@ class Journal:
         return self._for_callers.is_there()
 
     # As a child of a supervision tree.
+
+    def start_for(
+        self, tasks: KnownTasks, *, concurrency: int, name: str, clock: Clock | None = None
+    ) -> Runner:
+        """Start a process on the running loop that runs the jobs of these tasks alone, beside any other.
+
+        The tasks are not `listed`: no other process of this journal runs them.
+        """
+        part = _Part(self, tasks)
+        runner = Runner.start(part, concurrency=concurrency, name=name, clock=clock)
+        self._runners.append(runner)
+        return runner
 
     def start(self, *, name: str | None = None, clock: Clock | None = None) -> Runner:
         """Start its process, which runs jobs, and return it: `ChildSpec("journal", journal.start)`.
@@ -239,17 +268,24 @@ class Journal:
 
     def write_from_thread(self, job: NewJob, *, repeats: bool) -> Enqueued:
         """Like `write`, for a thread, which waits."""
+        return _enqueued(job, self.begin_to_write(job).result(), repeats=repeats)
+
+    def begin_to_write(self, job: NewJob) -> concurrent.futures.Future[op.Inserted]:
+        """Write a job in a transaction of its own; the future is done when it is on disk. Any thread.
+
+        A loop's thread may wait for it, and is held meanwhile: the writer's own thread answers.
+        """
         written: concurrent.futures.Future[op.Inserted] = concurrent.futures.Future()
-        self._enqueue(job, None, partial(_settle_future, written))
-        return _enqueued(job, written.result(), repeats=repeats)
+        self._enqueue(job, None, partial(_settle_future, written), is_direct=True)
+        return written
 
     def write_within(self, within: object, job: NewJob, *, repeats: bool) -> Enqueued:
         """Write a job in the caller's transaction."""
         transaction = transaction_of(within)
         inserted = self._for_callers.insert_within(transaction, job)
         self._warn(transaction.cure())
-        runner = self._runner
-        if runner is not None and not transaction.after_commit(partial(_look, runner)):
+        runners = tuple(self._runners)
+        if runners and not transaction.after_commit(partial(_look, runners)):
             self.writer().expect_soon()
         return _enqueued(job, inserted, repeats=repeats)
 
@@ -262,9 +298,20 @@ class Journal:
                 self._for_looks = store
             return apply_patiently(self._for_looks, operation)
 
+    def submit(self, operation: op.Operation[T]) -> concurrent.futures.Future[T]:
+        """Apply an operation in the writer's next commit; those of one thread in their order. Any thread."""
+        done: concurrent.futures.Future[T] = concurrent.futures.Future()
+        while not self.writer().submit(operation, None, partial(_settle_future, done)):
+            pass
+        return done
+
     def known_tasks(self) -> dict[str, DurableTask[Any, Any]]:
         """The tasks that it runs, by name."""
         return registry.known_tasks(self)
+
+    def changes(self) -> int:
+        """See `runner.Home`."""
+        return registry.changes()
 
     def writer(self) -> Writer:
         """Its writer, started; another one if that has ended."""
@@ -277,8 +324,11 @@ class Journal:
 
     def ended(self, runner: Runner) -> None:
         """Forget its process, which has ended, and end the writer; the next enqueue makes another."""
+        if runner in self._runners:
+            self._runners.remove(runner)
         if self._runner is runner:
             self._runner = None
+        if not self._runners:
             self._stop_writer()
 
     def _warn(self, cure: str | None) -> None:
@@ -305,22 +355,36 @@ class Journal:
             if before.loop.is_running():
                 raise AlreadyStartedError(f"the journal {self.url} runs in this process already")
             before.forsake()
-            self._stop_writer()
+            self._runners.remove(before)
+            if not self._runners:
+                self._stop_writer()
         if self.url.startswith("sqlite:"):
             self._warn(cure_at_start(Path(self.url.removeprefix("sqlite:///"))))
         self._runner = Runner.start(self, concurrency=self._concurrency, name=name or self.name, clock=clock)
+        self._runners.append(self._runner)
         return self._runner
 
     def _enqueue(
-        self, job: NewJob, loop: asyncio.AbstractEventLoop | None, settle: Callable[..., object]
+        self,
+        job: NewJob,
+        loop: asyncio.AbstractEventLoop | None,
+        settle: Callable[..., object],
+        *,
+        is_direct: bool = False,
     ) -> None:
-        runner = self._runner
-        if runner is not None and not runner.loop.is_running():  # it ended without a stop
-            runner = None
+        running = [
+            runner for runner in self._runners if runner.loop.is_running()
+        ]  # others ended without a stop
+        knows = [runner for runner in running if runner.knows(job)]
+        runner = next(iter(knows or running), None)
         holder = runner.holder if runner is not None and runner.takes(job) else None
         operation = op.Enqueue(job, holder)
-        answer = partial(_inserted, operation, runner, settle)
-        to = loop if runner is None else runner.loop
+        answer: Callable[..., object]
+        if is_direct:
+            to, answer = None, partial(_inserted_directly, operation, runner, settle)
+        else:
+            to = loop if runner is None else runner.loop
+            answer = partial(_inserted, operation, runner, settle)
         while not self.writer().submit(operation, to, answer):
             pass
 
@@ -355,6 +419,20 @@ def _inserted(
     settle(inserted, error)
 
 
+def _inserted_directly(
+    operation: op.Enqueue,
+    runner: Runner | None,
+    settle: Callable[..., object],
+    inserted: op.Inserted | None,
+    error: BaseException | None,
+) -> None:
+    """As `_inserted`, on the writer's thread."""
+    settle(inserted, error)
+    if runner is not None:
+        with suppress(RuntimeError):  # its loop is closed
+            runner.loop.call_soon_threadsafe(_inserted, operation, runner, _ignored, inserted, error)
+
+
 def _enqueued(job: NewJob, inserted: op.Inserted, *, repeats: bool) -> Enqueued:
     # A row with the id of a job that was not repeated is its own, of a commit that was in doubt.
     return Enqueued(inserted.id, inserted.is_new or (inserted.id == job.id and not repeats))
@@ -377,23 +455,71 @@ def _settle(
             written.set_exception(error)
 
 
-def _settle_future(
-    written: concurrent.futures.Future[op.Inserted], result: Any, error: BaseException | None
-) -> None:
+def _settle_future(written: concurrent.futures.Future[Any], result: Any, error: BaseException | None) -> None:
     if error is None:
         written.set_result(result)
     else:
         written.set_exception(error)
 
 
-def _look(runner: Runner) -> None:
-    """Let a runner look for work, from any thread."""
-    with suppress(RuntimeError):  # its loop is closed
-        runner.loop.call_soon_threadsafe(runner.look)
+def _look(runners: Sequence[Runner]) -> None:
+    """Let runners look for work, from any thread."""
+    for runner in runners:
+        with suppress(RuntimeError):  # its loop is closed
+            runner.loop.call_soon_threadsafe(runner.look)
+
+
+def _ignored(*_: object) -> None:
+    """For an answer that was given before."""
 
 
 def _nothing() -> None:
     """For a store of which nobody wants to know changes."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A journal as the home of a process that runs some tasks alone, see `runner.Home`."""
+
+    journal: Journal
+    tasks: KnownTasks
+
+    @property
+    def name(self) -> str:
+        return self.journal.name
+
+    @property
+    def codecs(self) -> Codecs:
+        return self.journal.codecs
+
+    @property
+    def queues(self) -> tuple[str, ...] | None:
+        return self.tasks.queues
+
+    @property
+    def history_s(self) -> float:
+        return self.journal.history_s
+
+    @property
+    def dead_s(self) -> float:
+        return self.journal.dead_s
+
+    def known_tasks(self) -> dict[str, DurableTask[Any, Any]]:
+        return self.tasks.known()
+
+    def changes(self) -> int:
+        return self.tasks.changes()
+
+    def writer(self) -> Writer:
+        return self.journal.writer()
+
+    def ended(self, runner: Runner, /) -> None:
+        self.journal.ended(runner)
+
+
+def made_at(url: str) -> Journal | None:
+    """Return a journal of this process at this URL, if one was made and has codecs."""
+    return next((made for made in list(_made) if made.url == url and made.codecs.name is not None), None)
 
 
 _made: weakref.WeakSet[Journal] = weakref.WeakSet()

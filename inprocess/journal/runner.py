@@ -17,13 +17,13 @@ Loop's thread only, unless a method says otherwise.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final, Protocol, Self, TypeVar
 
-from inprocess.journal import task as registry
 from inprocess.journal.model import operations as op
 from inprocess.journal.model.codec import Codecs
 from inprocess.journal.model.errors import JournalError
@@ -87,6 +87,9 @@ class Home(Protocol):
     def known_tasks(self) -> dict[str, DurableTask[Any, Any]]:
         """The tasks that it can run, by name."""
 
+    def changes(self) -> int:
+        """A number that changes whenever `known_tasks` does."""
+
     def writer(self) -> Writer:
         """Its writer, started."""
 
@@ -144,11 +147,13 @@ class Runner(BaseProcess):
         self.is_clear = False
         self._running: dict[int, RunningJob] = {}
         self._finished: list[RunningJob] = []
+        #: Those of them that run on, until the commit.
+        self._finishing: set[RunningJob] = set()
         self._written: list[tuple[op.AnyOperation, Callable[[Any], object]]] = []
         self._in_flight = self._suspects = self._left = 0
         self._is_quiet = self._is_stopping = self._is_closed = self._is_in_doubt = False
         self._claiming = self._again = self._is_awake = self._runs_on = False
-        self._registry_changes = -1
+        self._known_changes = -1
         self._functions: tuple[str, ...] = ()
         self._known: dict[str, DurableTask[Any, Any]] = {}
         self._timers: dict[str, Timer] = {}
@@ -162,7 +167,8 @@ class Runner(BaseProcess):
         self.tasks.parent = self
         self.scheduler.supervisors.add(self)
         self._writer = home.writer()
-        self._writer.listener = _FromThread(self)
+        self._listener = _FromThread(self)
+        self._writer.listeners += (self._listener,)
         known = self._learn()
         self._submit(op.Register(known, now_us()), self._registered)
 
@@ -217,6 +223,10 @@ class Runner(BaseProcess):
 
     # For its journal.
 
+    def knows(self, job: NewJob) -> bool:
+        """Whether it runs this kind of job. Any thread."""
+        return job.fn in self._known
+
     def takes(self, job: NewJob) -> bool:
         """Whether to claim a new job as it is written; then a slot is taken for it. Any thread."""
         if not self.is_clear or job.due > job.created or job.fn not in self._known:
@@ -237,6 +247,18 @@ class Runner(BaseProcess):
         self.is_clear = False
         self._again = True
         self._wake()
+
+    def finish(self, job: RunningJob) -> concurrent.futures.Future[bool]:
+        """Write that a job is done, though its run goes on: from the commit on it never runs again.
+
+        The future has whether its row was this process's still. It fails with what ends the runner.
+        """
+        job.outcome = DONE
+        job.written = concurrent.futures.Future()
+        self._finished.append(job)
+        self._finishing.add(job)
+        self._wake()
+        return job.written
 
     def in_doubt(self) -> None:
         """Compare with the store what this process runs, after a commit whose rows may be there."""
@@ -286,7 +308,7 @@ class Runner(BaseProcess):
             if not self._in_flight and self.slots.free + len(self._running) == self._concurrency:
                 self._submit(op.Recover(self._holder, list(self._running), now), self._recovered)
             return
-        if self._registry_changes != registry.changes():
+        if self._known_changes != self._home.changes():
             self._learn_and_tell()
         if self._claiming or not self._again or not self._functions:
             return
@@ -317,7 +339,7 @@ class Runner(BaseProcess):
             self._write(op.GiveBack([(row.n, row.token)], now_us()), self._were_given_back)
             return
         is_suspect = row.kills >= MAX_KILLS - 1
-        job = RunningJob(row, task, self._home.codecs, is_suspect=is_suspect)
+        job = RunningJob(row, task, self._home.codecs, is_suspect=is_suspect, finish=self.finish)
         self._suspects += is_suspect
         self._running[row.n] = job
         child = self.tasks.take(job.run, (), task.child_options, Child)
@@ -358,7 +380,8 @@ class Runner(BaseProcess):
             self._write(op.GiveBack([(row.n, row.token)], now_us()), self._were_given_back)
             job.settled()
         elif outcome == DONE:
-            self._finished.append(job)
+            if job.written is None:
+                self._finished.append(job)
             if attached:
                 _tell("stop", job)
         elif isinstance(outcome, op.Fail):
@@ -392,6 +415,9 @@ class Runner(BaseProcess):
     def _were_finished(self, jobs: Sequence[RunningJob], fenced: list[int]) -> None:
         for job in jobs:
             job.settled()
+            if job.written is not None:
+                self._finishing.discard(job)
+                job.written.set_result(job.row.n not in fenced)
         for n in fenced:
             self._note_fenced(next(job for job in jobs if job.row.n == n).name)
 
@@ -489,6 +515,7 @@ class Runner(BaseProcess):
         now = now_us()
         done, dead = (now - round(seconds * SECOND) for seconds in (self._home.history_s, self._home.dead_s))
         self._submit(op.Prune(done, dead, PRUNED), self._have_pruned)
+        self._submit(op.PruneResults(now, PRUNED), self._have_pruned)
 
     def _have_pruned(self, count: int) -> None:
         if count >= PRUNED:
@@ -503,7 +530,7 @@ class Runner(BaseProcess):
         self._wall_ahead = ahead
 
     def _learn(self) -> dict[str, str]:
-        self._registry_changes = registry.changes()
+        self._known_changes = self._home.changes()
         self._known = self._home.known_tasks()
         self._functions = tuple(sorted(self._known))
         return self._fingerprints()
@@ -604,8 +631,11 @@ class Runner(BaseProcess):
             return
         for timer in self._timers.values():
             timer.cancel()
-        self._writer.listener = None
+        self._writer.listeners = tuple(each for each in self._writer.listeners if each is not self._listener)
         self._home.ended(self)
+        for job in self._finishing:
+            if job.written is not None:
+                job.written.set_exception(ended.error or JournalError(f"{self.name} has ended"))
         settle(self._ready)
         self._end(ended)
         for waiting in self._idle:

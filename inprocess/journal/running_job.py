@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import Any, Final
@@ -17,6 +20,7 @@ from inprocess.supervision.core.redact import redact_call, scrub, text_of
 from inprocess.supervision.isolation import isolation
 from inprocess.supervision.tasks.child import Child
 
+_running: ContextVar[RunningJob] = ContextVar("inprocess.journal.running_job")
 _current: ContextVar[CurrentJob] = ContextVar("inprocess.journal.current_job")
 
 #: The outcome of a job that is done.
@@ -28,17 +32,54 @@ def current_job() -> CurrentJob | None:
     return _current.get(None)
 
 
+@contextmanager
+def running_as(job: CurrentJob) -> Iterator[None]:
+    """Make this the current job within the block, for a function that another system runs."""
+    before = _current.set(job)
+    try:
+        yield
+    finally:
+        _current.reset(before)
+
+
+def running_job() -> RunningJob:
+    """Return the run that the caller is part of; raise LookupError outside of one."""
+    return _running.get()
+
+
 class RunningJob:
     """A claimed row and the child that runs it. `outcome` is None until the run has one."""
 
-    __slots__ = ("_codecs", "child", "error", "exit", "is_suspect", "outcome", "row", "task")
+    __slots__ = (
+        "_codecs",
+        "_finish",
+        "child",
+        "error",
+        "exit",
+        "is_suspect",
+        "outcome",
+        "row",
+        "task",
+        "written",
+    )
 
-    def __init__(self, row: Row, task: DurableTask[Any, Any], codecs: Codecs, *, is_suspect: bool) -> None:
+    def __init__(
+        self,
+        row: Row,
+        task: DurableTask[Any, Any],
+        codecs: Codecs,
+        *,
+        is_suspect: bool,
+        finish: Callable[[RunningJob], concurrent.futures.Future[bool]],
+    ) -> None:
         self.row = row
         self.task = task
         self._codecs = codecs
         #: Whether its process has died so often that it runs alone among its kind.
         self.is_suspect = is_suspect
+        self._finish = finish
+        #: Whether the row was still its own, for a job that was finished before the end of its run.
+        self.written: concurrent.futures.Future[bool] | None = None
         self.child: Child | None = None
         #: DONE, or the operation that writes what became of it; None if it must be given back.
         self.outcome: str | AnyOperation | None = None
@@ -74,9 +115,18 @@ class RunningJob:
         """Note that its row is written, or was given back: nothing is lost with this process."""
         self.exit = NORMAL
 
+    def finish(self) -> concurrent.futures.Future[bool]:
+        """Mark it as done before the end of its run, see `Runner.finish`. Loop's thread only."""
+        return self._finish(self) if self.written is None else self.written
+
+    def runs_on(self) -> None:
+        """Note that something runs on which cannot be stopped: its row is held until the process ends."""
+        self._lose()
+
     async def run(self) -> None:
         """Run the task once and set `outcome`. Raise nothing but a cancellation, and what ends the loop."""
         row, task = self.row, self.task
+        _running.set(self)
         _current.set(CurrentJob(row.id, row.fn, row.key, row.attempt, row.max_attempts, row.token))
         try:
             args, kwargs = self._codecs.loads(row.codec, row.args)
@@ -88,8 +138,10 @@ class RunningJob:
                 await self._on_loop(args, kwargs)
             else:
                 await self._elsewhere(args, kwargs)
-        except _MisfitError as misfit:
+        except MisfitError as misfit:
             self.outcome = self._park(str(misfit))
+        except NotBegunError:
+            self.outcome = None  # to be given back
         except asyncio.CancelledError:
             raise  # asked to end, or cancelled by a stranger: the runner knows
         except (Stop, Shutdown):
@@ -122,7 +174,7 @@ class RunningJob:
             coroutine = self.task.function(*args, **kwargs)
         except TypeError as error:
             if error.__traceback__ is not None and error.__traceback__.tb_next is None:  # of the call itself
-                raise _MisfitError(f"{self.row.fn} has changed: {error}") from error
+                raise MisfitError(f"{self.row.fn} has changed: {error}") from error
             raise
         await coroutine
 
@@ -131,7 +183,7 @@ class RunningJob:
         try:
             task.signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise _MisfitError(f"{self.row.fn}{task.signature} has changed: {error}") from error
+            raise MisfitError(f"{self.row.fn}{task.signature} has changed: {error}") from error
         # Between processes the task goes by its name: that of its function names the task, not the function.
         function = task if task.isolation == "process" else task.function
         await isolation.run(
@@ -147,5 +199,9 @@ class RunningJob:
         return Park(self.row.n, self.row.token, scrub(reason)[:ERROR_CHARACTERS], self.task.fingerprint)
 
 
-class _MisfitError(Exception):
-    """The function does not take the arguments of the row."""
+class MisfitError(Exception):
+    """The code here cannot run the row: its function does not take the arguments. The text says why."""
+
+
+class NotBegunError(Exception):
+    """The run has not begun its work: the job waits again, without having used an attempt."""

@@ -145,9 +145,7 @@ class JobSet:
 
     def _check(self, action: op.Action) -> None:
         if self.name in {"running", "moving"}:
-            raise JournalError(
-                f"a job that is {self.name} cannot be changed: {action} it when that has ended"
-            )
+            raise JournalError(f"a {self.name} job cannot be changed: {action} it when that has ended")
         if (self.name, action) in {("dead", "kill"), ("done", "kill"), ("done", "retry")}:
             raise JournalError(
                 f"a job that is {self.name} cannot be changed so: {action} is for those that wait"

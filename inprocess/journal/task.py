@@ -85,7 +85,9 @@ class DurableTask(Generic[P, T]):
         isolation: Isolation | None = None,
         shutdown: ShutdownLimit = SHUTDOWN_S,
         journal: Destination | None = None,
+        listed: bool = True,
     ) -> None:
+        """As `durable` says. One that is not `listed` is run by a process that was started for it alone."""
         check_function(function)
         check_limit(shutdown)
         if max_attempts < 1:
@@ -114,7 +116,8 @@ class DurableTask(Generic[P, T]):
             raise ValueError(
                 f"{self.name}: its parameter {taken[0]!r} has the name of an option of enqueue(): rename it"
             )
-        register(self)
+        if listed:
+            register(self)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the function now, in the caller: no row, no retry."""
@@ -303,6 +306,12 @@ def known_tasks(journal: Destination) -> dict[str, DurableTask[Any, Any]]:
         return {
             name: task for name, task in _tasks.items() if task.journal is None or task.journal is journal
         }
+
+
+def all_tasks() -> list[DurableTask[Any, Any]]:
+    """Return every task of this process that is listed."""
+    with _changing:
+        return list(_tasks.values())
 
 
 def task_named(name: str) -> DurableTask[Any, Any] | None:

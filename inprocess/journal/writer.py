@@ -97,8 +97,8 @@ class Writer:
         #: Held while the thread is in the store: a fork waits for it, since a lock of the database library
         #: that a thread holds at a fork is held for ever there.
         self.in_store = threading.Lock()
-        #: The process that runs jobs; None if none runs.
-        self.listener: Listener | None = None
+        #: The processes here that run jobs. Replaced as a whole, so that any thread may read it.
+        self.listeners: tuple[Listener, ...] = ()
         #: Why it has ended; None while it works.
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
@@ -168,8 +168,7 @@ class Writer:
             if request is not None:
                 left.append(request)
         _answer_all([(request, None, error) for request in left])
-        listener = self.listener
-        if listener is not None:
+        for listener in self.listeners:
             listener.failed(error)
 
     def _next_group(self) -> list[Request]:
@@ -177,7 +176,7 @@ class Writer:
         requests, group = self._requests, self._kept
         self._kept = []
         timeout = self._again_s
-        if timeout is None and self.listener is not None:
+        if timeout is None and self.listeners:
             timeout = self.store.look_s
         if self._aside:
             timeout = AGAIN_S if timeout is None else min(timeout, AGAIN_S)
@@ -195,8 +194,8 @@ class Writer:
         return group
 
     def _look(self) -> None:
-        listener, look_s = self.listener, self.store.look_s
-        if listener is None or look_s is None or self._again_s is not None:
+        listeners, look_s = self.listeners, self.store.look_s
+        if not listeners or look_s is None or self._again_s is not None:
             return
         now = time.monotonic()
         if now - self._looked_at >= look_s * 0.9:
@@ -204,11 +203,10 @@ class Writer:
             with self.in_store:
                 is_changed = self.store.changed()
             if is_changed:
-                listener.changed()
+                self._woken()
 
     def _woken(self) -> None:
-        listener = self.listener
-        if listener is not None:
+        for listener in self.listeners:
             listener.changed()
 
     def _apply(self, group: Sequence[Request]) -> None:
@@ -232,8 +230,8 @@ class Writer:
             self._again_s = None
             if self._is_in_doubt:
                 self._is_in_doubt = False
-                if self.listener is not None:
-                    self.listener.in_doubt()
+                for listener in self.listeners:
+                    listener.in_doubt()
             _answer_all([(request, result, None) for request, result in zip(group, results, strict=True)])
 
     def _put_aside(self, request: Request, error: JournalError) -> None:

@@ -172,6 +172,14 @@ class Channel(transport.Channel):
                 self._inbox = Inbox(self.holder, ack_batch=self.ack_batch, keys=self._keys)
         return super().basic_consume(queue, no_ack, *args, **options)
 
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Stop a consumer; a fetch that is to follow a wait must not take jobs for it."""
+        if self._inbox is not None and self._in_poll and self._fetch.listens:
+            self._fetch.lost()
+            self._in_poll.disconnect()
+            self._in_poll = None
+        super().basic_cancel(consumer_tag)
+
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
         """Refuse to take a message without a consumer: no lease would protect it. `no_ack` is allowed."""
         if no_ack:
@@ -235,7 +243,8 @@ class Channel(transport.Channel):
             return False
         self._in_poll = connection = self.client.connection
         self._brpop_sent_at = monotonic()
-        self._fetch.send(connection, queues, self._in_order, room=self._room(), wait_s=wait)
+        at_once = self._inbox is not None
+        self._fetch.send(connection, queues, self._in_order, room=self._room(), wait_s=wait, at_once=at_once)
         return True
 
     def _read(self) -> list[Job]:
@@ -310,10 +319,10 @@ class Channel(transport.Channel):
         self._bury_item(key, item, reason)
 
     def _room(self) -> int:
+        room = min(self.qos.can_consume_max_estimate() or BATCH, BATCH)
         if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: one job a fetch
-            return 1
-        waiting = 0 if self._inbox is None else len(self._inbox)
-        return max(0, min(self.qos.can_consume_max_estimate() or BATCH, BATCH) - waiting)
+            room = 1
+        return room if self._inbox is None else max(0, room - len(self._inbox))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's
         address = self.connection.address

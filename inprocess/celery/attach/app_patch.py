@@ -16,6 +16,7 @@ from inprocess.celery.attach.control import InProcessControl
 from inprocess.celery.attach.settings_cache import cached_settings
 from inprocess.celery.broker.broker import Broker
 from inprocess.celery.broker.kombu_transport import SCHEME, url_of
+from inprocess.celery.durable.django import written_in_transaction
 from inprocess.celery.results.backend import InProcessBackend, Store
 from inprocess.celery.sending.amqp import InProcessAMQP
 from inprocess.celery.sending.errors import refused
@@ -47,7 +48,10 @@ def patched(
     url = url_of(broker)
     with ExitStack() as stack:
         stack.enter_context(cached_settings(_settings(app)))
+        keeps_jobs &= not broker.survives  # a journal keeps what waits for its time
         amqp = InProcessAMQP(app, broker, strict=strict, keeps_jobs=keeps_jobs)
+        if broker.survives:
+            stack.enter_context(written_in_transaction(app))
         if "amqp" in app.__dict__:
             amqp.queues = app.amqp.queues  # keep selected and added queues
         exchanged = {

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import chain, count
@@ -42,6 +43,8 @@ class Envelope:
     number: int = 0  # its place in order of arrival
     tag: int = 0  # of its delivery
     call: Mapping[str, Any] | None = None  # the task's call, in protocol 1
+    within: object = None  # the caller's transaction to write it in, where a journal keeps messages
+    held: Any = None  # the run of its row, as above
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -78,6 +81,9 @@ class _Queue:
 
 class Broker:
     """See the module. `lane_of` returns the lane of a task by its name; `wake` is called after each put."""
+
+    #: Whether what waits survives the process.
+    survives = False
 
     def __init__(self, lane_of: Callable[[str | None], Lane] = lambda _task: "thread") -> None:
         self.lane_of = lane_of
@@ -124,6 +130,19 @@ class Broker:
             waiting = self._queues.get(queue)
             heaps = [heap for heap in (waiting.thread, waiting.loop) if heap] if waiting else []
             return heappop(min(heaps, key=lambda heap: heap[0][:2]))[2] if heaps else None
+
+    def begins(self, tag: int, runs_on: Callable[[], bool]) -> None:
+        """Note that a job begins with a message; `runs_on` tells whether it cannot be stopped."""
+
+    def written(self, tag: int) -> Future[bool] | None:  # noqa: ARG002 - for those that keep messages
+        """Return what has, once it is on disk, whether a begun job's acknowledgement counts; None at once."""
+        return None
+
+    def over(self, tag: int) -> None:
+        """Note that the job of this tag has ended."""
+
+    def withdraw(self) -> None:
+        """Take back what the worker has not taken, if that survives the process."""
 
     def ack(self, tag: int) -> None:
         """Release a taken message."""

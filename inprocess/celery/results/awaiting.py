@@ -25,7 +25,16 @@ async def result(async_result: Any, *, timeout_s: float | None = None, propagate
     async_result.then(lambda *_: loop.call_soon_threadsafe(settle, ready))
     try:
         async with asyncio.timeout(timeout_s):
-            await ready
+            await _told(ready, async_result.backend)
     except TimeoutError:
         raise ResultTimeoutError("The operation timed out.") from None
     return async_result.get(propagate=propagate, disable_sync_subtasks=False)
+
+
+async def _told(ready: asyncio.Future[None], backend: InProcessBackend) -> None:
+    """Wait until the result is there; look for it where another process may write it."""
+    look_s = backend.store.look_s
+    while look_s is not None and not ready.done():
+        await asyncio.wait([ready], timeout=look_s)
+        backend.result_consumer.look()
+    await ready

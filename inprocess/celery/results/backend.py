@@ -39,9 +39,15 @@ class Store:
         self.waiters: Any = None
         #: The loop that the run lives on; None before it begins.
         self.loop: asyncio.AbstractEventLoop | None = None
+        #: Seconds between two looks for results that nobody here tells of; None where all are told.
+        self.look_s: float | None = None
         self._max = max_results
         self._now = now
         self._values: dict[str, tuple[float, Any]] = {}  # in the order of their first writing
+
+    def chords(self, backend: Any) -> Chords:
+        """Return the chords of a backend with this store."""
+        return Chords(backend)
 
     def get(self, key: str) -> Any:
         """Return the value of a key; None if there is none or it has expired."""
@@ -103,10 +109,20 @@ class Waiters(BaseResultConsumer):  # type: ignore[misc]  # see internals
                     left = None if deadline is None else deadline - time.monotonic()
                     if left is not None and left <= 0:
                         raise ResultTimeoutError("The operation timed out.")
-                    changed.wait(left)
+                    look_s = self.backend.store.look_s
+                    changed.wait(left if look_s is None else min(look_s, left or look_s))
+            if self.backend.store.look_s is not None:
+                self.look()
             if on_interval:
                 on_interval()
             yield
+
+    def look(self) -> None:
+        """Notify those who wait for a result that another process has written."""
+        for task_id in {key for pending in self._pending_results for key in pending}:
+            meta = self.backend._get_task_meta_for(task_id)  # noqa: SLF001 - of this module
+            if meta["status"] in states.READY_STATES:
+                self.on_state_change(meta, None)
 
 
 class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ignore[misc]  # see internals
@@ -120,7 +136,7 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
     def __init__(self, app: Any, *, store: Store, strict: bool, url: str | None = None) -> None:
         self.store = store
         self.strict = strict
-        self._chords = Chords(self)
+        self._chords = store.chords(self)
         super().__init__(app, url=url)
         self.thread_safe = True  # one for all threads of the app
         if store.waiters is None:
@@ -179,9 +195,9 @@ class InProcessBackend(AsyncBackendMixin, BaseKeyValueStoreBackend):  # type: ig
         """Expect so many parts, in addition to those that were added."""
         self._chords.grow(group_id, chord_size)
 
-    def add_to_chord(self, chord_id: str, result: Any) -> None:  # noqa: ARG002 - Celery's signature
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Expect one part more."""
-        self._chords.grow(chord_id, 1)
+        self._chords.grow(chord_id, 1, part=result.id)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **_: Any) -> None:
         """Note a part that has returned, or failed."""

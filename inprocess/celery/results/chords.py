@@ -13,6 +13,7 @@ chord that never completes is forgotten with its results.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,13 +51,17 @@ class Chords:
     def apply(self, header_result_args: Any) -> None:
         """Prepare a chord, which may have been applied before."""
         self._keep(header_result_args[0], _Chord())
+        self._save_nested(header_result_args)
+
+    def _save_nested(self, header_result_args: Any) -> None:
+        """Keep the header's structure, if it has any."""
         if not isinstance(header_result_args[1], LazyHeader):  # a lazy header must stay so
             header = self._backend.app.GroupResult(*header_result_args)
             if any(isinstance(nested, GroupResult) for nested in header.results):
                 header.save(backend=self._backend)
 
-    def grow(self, group_id: str, parts: int) -> None:
-        """Expect so many more parts."""
+    def grow(self, group_id: str, parts: int, *, part: str | None = None) -> None:  # noqa: ARG002 - of those that must know it again
+        """Expect so many more parts; `part` is the id of one that was added to a running chord."""
         with self._backend.store.changed:
             chord = self._chord(group_id)
             chord.size = (chord.size or 0) + parts
@@ -67,21 +72,25 @@ class Chords:
         if not group_id or not task_id:
             return
         backend = self._backend
-        encoded = backend.encode(
-            {"state": state, "id": task_id, "result": backend.encode_result(result, state)}
-        )
+        encoded = self._encoded(task_id, state, result)
         with backend.store.changed:
             chord = self._chord(group_id)
             chord.parts.setdefault((task_id, index), (float("inf") if index is None else index, encoded))
             if not chord.is_complete:
                 return
             chord.is_sent = True
-        self._complete(group_id, maybe_signature(request.chord, app=backend.app), chord)
+        self._complete(group_id, maybe_signature(request.chord, app=backend.app), chord.parts)
+        chord.parts.clear()
 
-    def _complete(self, group_id: str, body: Any, chord: _Chord) -> None:
+    def _encoded(self, task_id: str, state: str, result: Any) -> Any:
+        backend = self._backend
+        return backend.encode({"state": state, "id": task_id, "result": backend.encode_result(result, state)})
+
+    def _complete(self, group_id: str, body: Any, parts: Mapping[Any, Any]) -> None:
+        """Send the body with the results of the parts, or fail it."""
         backend = self._backend
         try:
-            results = self._joined(group_id, chord)
+            results = self._joined(group_id, parts)
         except ChordError as error:
             logger.exception("Chord %r raised", group_id)
             backend.chord_error_from_stack(body, error)
@@ -94,13 +103,12 @@ class Chords:
             except Exception as error:
                 logger.exception("Chord callback for %r raised", group_id)
                 backend.chord_error_from_stack(body, ChordError(f"Callback error: {error!r}"))
-        chord.parts.clear()
 
-    def _joined(self, group_id: str, chord: _Chord) -> Any:
+    def _joined(self, group_id: str, parts: Mapping[Any, Any]) -> Any:
         """Return the results in the header's shape and order; raise ChordError for a failed part."""
         header = GroupResult.restore(group_id, app=self._backend.app)
         if header is None:
-            ordered = sorted(chord.parts.values(), key=lambda part: part[0])
+            ordered = sorted(parts.values(), key=lambda part: part[0])
             return [self._unpacked(encoded) for _, encoded in ordered]
         timeout_s = self._backend.app.conf.result_chord_join_timeout
         header.on_ready()  # type: ignore[attr-defined]  # its parts have returned, or it would not be asked
@@ -124,11 +132,11 @@ class Chords:
 
     def _keep(self, group_id: str, chord: _Chord) -> _Chord:
         backend = self._backend
-        backend.store.set(backend.get_key_for_chord(group_id), chord, _expires(backend))
+        backend.store.set(backend.get_key_for_chord(group_id), chord, expires_s(backend))
         return chord
 
 
-def _expires(backend: Any) -> float | None:
+def expires_s(backend: Any) -> float | None:
     """Return the seconds for which a chord is kept; Celery has a setting for it from 5.5 on."""
     seconds: float | None = getattr(backend, "chord_expires", backend.expires)
     return seconds

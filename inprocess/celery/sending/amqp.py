@@ -10,11 +10,14 @@ A message to an exchange of another type than direct goes through `kombu_transpo
 
 from __future__ import annotations
 
+from inspect import signature
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import kombu
+from celery.canvas import maybe_signature
 from kombu.exceptions import EncodeError
+from kombu.utils.uuid import uuid
 
 from inprocess.celery.broker.broker import Broker, Envelope
 from inprocess.celery.broker.kept_jobs import KeptJobs
@@ -54,6 +57,9 @@ class InProcessAMQP(AMQP):  # type: ignore[misc]  # see internals
             options["argsrepr"] = quick_repr(args, self.argsrepr_maxsize)
         if options.get("kwargsrepr") is None and not kwargs:
             options["kwargsrepr"] = "{}"
+        if self.broker.survives and len(rest) > _CALLBACKS and rest[_CALLBACKS]:
+            callbacks = [_with_id(each, self.app) for each in rest[_CALLBACKS]]
+            rest = (*rest[:_CALLBACKS], callbacks, *rest[_CALLBACKS + 1 :])
         return super().as_task_v2(task_id, name, args, kwargs, *rest, **options)
 
 
@@ -102,6 +108,9 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
             raise refused(self._broker.refusal)
         for ignored in _OF_THE_WIRE:
             rest.pop(ignored, None)
+        within = rest.pop("within", None)
+        if within is not None and not self._broker.survives:
+            raise TypeError("within= needs a journal to write in: run_in_process(app, journal=Journal(...))")
         properties = {**rest, "priority": priority or 0, "delivery_mode": delivery_mode}
         if expiration is not None:
             properties["expiration"] = str(int(expiration * 1000))
@@ -111,7 +120,9 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
             body, content_type, encoding = self.serialised(task, body, serializer, compression, headers)
         queue = routing_key or ""
         self._broker.put(
-            Envelope(queue, body, content_type, encoding, headers, properties, "", queue, call=call)
+            Envelope(
+                queue, body, content_type, encoding, headers, properties, "", queue, call=call, within=within
+            )
         )
 
     def serialised(
@@ -127,6 +138,18 @@ class Producer(KombuProducer):  # type: ignore[misc]  # see internals
     def _is_task(self, headers: dict[str, Any], body: Any) -> bool:
         """Whether it is a task in protocol 2; the transport wraps other messages as they need."""
         return "task" in headers and type(body) is tuple
+
+
+def _with_id(callback: Any, app: Any) -> Any:
+    """Return a `link` with an id of its own, so that a job that runs again does not send it twice."""
+    link: Any = maybe_signature(callback, app=app)
+    if link.subtask_type is not None or "task_id" in link.options:
+        return callback
+    return link.clone(task_id=uuid())
+
+
+#: The place of `callbacks` among the arguments of `as_task_v2` behind `kwargs`.
+_CALLBACKS: Final = list(signature(AMQP.as_task_v2).parameters).index("callbacks") - 5
 
 
 def _is_call(body: Any) -> bool:

@@ -15,9 +15,11 @@ How it ends:
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -81,6 +83,9 @@ class JobHost(Protocol):
     def aftermath(self, report: Callable[[], object], /) -> None:
         """Run a report to Celery in a thread."""
 
+    def written(self, tag: int, /) -> Future[bool] | None:
+        """Return what has whether the job may begin, None where it may at once."""
+
     def on_loop(self, function: Callable[[], object], /) -> None:
         """Call a function on the loop's thread, soon."""
 
@@ -106,6 +111,7 @@ class Job:
         "over",
         "pool",
         "request",
+        "tag",
         "task",
     )
 
@@ -117,6 +123,8 @@ class Job:
         self.request: dict[str, Any] = args[2]
         self.on = on
         self.over = False
+        #: The delivery that it runs for; 0 for what is no message.
+        self.tag = 0
         self.child: JobChild | None = None
         self._accepted = False
         self._interruptible = Interruptible(pool.app.tasks.get(self.task))
@@ -132,6 +140,9 @@ class Job:
         try:
             with self._interruptible:
                 self._accept()
+                written = self.pool.written(self.tag)
+                if written is not None and not self._may_begin(written.result()):
+                    return
                 outcome = self.call()
         except (Stopped, SoftTimeLimitExceeded) as error:
             if outcome is _NONE and isinstance(error, Stopped):
@@ -146,7 +157,11 @@ class Job:
 
         begin_coroutine_task()
         begin_task()
+        self.pool.app.set_current()
         self._accept()
+        written = self.pool.written(self.tag)
+        if written is not None and not self._may_begin(await asyncio.wrap_future(written)):
+            return
         self._tracer_run = TracerRun()
         self._succeed(await self._tracer_run.run(self.call))
 
@@ -164,6 +179,11 @@ class Job:
         if ended.kind == "crash" and not self.over:
             self.over = True
             self.pool.aftermath(partial(self._tell, "error_callback", lost(ended.error)))
+
+    def _may_begin(self, is_ours: bool) -> bool:  # noqa: FBT001 - an answer
+        """Whether it may begin, its acknowledgement being on disk: not where another process runs it."""
+        self.over |= not is_ours
+        return is_ours
 
     def _accept(self) -> None:
         if self._accepted:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
 from typing import Any, Final
 
 from kombu.utils.uuid import uuid
 
-from inprocess.celery.broker.broker import LANES, Lane
+from inprocess.celery.broker.broker import LANES, Broker, Lane
 from inprocess.celery.celery_internals.internals import BasePool, trace_task, trace_task_ret
 from inprocess.celery.sending.plain_values import quick_repr
 from inprocess.celery.worker.job import END_S, SHOWN, Job, JobChild
@@ -52,7 +53,7 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         limit: int | None = None,
         *,
         supervisor: Tasks,
-        lane_of: Callable[[str | None], Lane],
+        broker: Broker,
         freed: Callable[[], object],
         hostname: str,
         **options: Any,
@@ -60,7 +61,10 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         super().__init__(limit, **options)
         self._hostname = hostname
         self.supervisor = supervisor
-        self._lane_of = lane_of
+        self._broker = broker
+        self._lane_of = broker.lane_of
+        #: The delivery whose request is being executed now.
+        self._tag = 0
         self._freed = freed
         self._limits: dict[Lane, int] = {"thread": limit or 1, "loop": MAX_COROUTINES}
         self._running: dict[Lane, int] = dict.fromkeys(LANES, 0)
@@ -76,9 +80,16 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         """Execute a request now, or when a slot is free."""
         lane = self._lane_of(request.task.name)
         if self._running[lane] < self._limits[lane]:
-            execute(request)
+            self._execute(request, execute)
         else:
             self._line[lane].append((request, execute))
+
+    def _execute(self, request: Any, execute: Callable[[Any], object]) -> None:
+        self._tag = request.message.delivery_tag
+        try:
+            execute(request)
+        finally:
+            self._tag = 0
 
     def waiting(self) -> list[Any]:
         """Return the requests that wait for a slot."""
@@ -97,9 +108,12 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
             job = Job(self, call, (name, uuid(), {"task": name, "argsrepr": quick_repr(args, SHOWN)}), on)
             lane = "thread"
         function = job.run_on_loop if lane == "loop" else job.run_in_thread
+        job.tag = self._tag
+        self._broker.begins(job.tag, partial(_runs_on, job))
         child = self.supervisor.take(function, (), self._options_of(job.task), JobChild)
         if isinstance(child, Refused):
             log.error("%s was not started: %s", job.task, child)
+            self._broker.over(job.tag)
             return
         child.job, job.child = job, child
         self._running[lane] += 1
@@ -139,6 +153,10 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         """Run a report to Celery in a thread: errbacks are code of the app."""
         self.supervisor.start_child(report)
 
+    def written(self, tag: int) -> Future[bool] | None:
+        """See `Broker.written`."""
+        return self._broker.written(tag)
+
     def on_loop(self, function: Callable[[], object]) -> None:
         """Call a function on the loop's thread, soon."""
         self.supervisor.loop.call_soon_threadsafe(function)
@@ -146,10 +164,10 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
     def _ended(self, job: Job, lane: Lane, ended: Any) -> None:
         self._running[lane] -= 1
         job.ended(ended)
+        self._broker.over(job.tag)
         line = self._line[lane]
         while line and self._running[lane] < self._limits[lane]:
-            request, execute = line.popleft()
-            execute(request)
+            self._execute(*line.popleft())
         self._freed()
 
     def _options_of(self, name: str) -> Options:
@@ -161,3 +179,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
 
     def _get_info(self) -> dict[str, Any]:
         return {**super()._get_info(), "running": dict(self._running), "supervisor": self.supervisor.name}
+
+
+def _runs_on(job: Job) -> bool:
+    """Whether a job that was told to end does not."""
+    return job.child is not None and job.child.state == "abandoned"

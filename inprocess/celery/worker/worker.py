@@ -56,9 +56,7 @@ class Controller(WorkController):  # type: ignore[misc]  # see internals
             app=app,
             hostname=name,
             concurrency=concurrency,
-            pool=partial(
-                TaskPool, supervisor=supervisor, lane_of=broker.lane_of, freed=server.freed, hostname=name
-            ),
+            pool=partial(TaskPool, supervisor=supervisor, broker=broker, freed=server.freed, hostname=name),
             consumer_cls=partial(consumer_class(app), broker=broker),
             timer_cls=partial(_timer, server.scheduler),
             use_eventloop=False,
@@ -170,13 +168,18 @@ class Worker(GenServer):
             worker_state.requests.pop(envelope.about.get("id"), None)
 
     def quiet(self) -> None:
-        """Accept tasks from running tasks only."""
+        """Accept tasks from running tasks only; from all where they survive, and give back what waits."""
+        if self.broker.survives:
+            self.broker.withdraw()
+            return
         self.broker.refusal = (
             f"{self.app.main or 'the app'} is draining: it is shutting down and takes no new task"
         )
 
     def held(self) -> Sequence[Held]:
-        """Return what waits: for a slot, for its ETA or for its turn."""
+        """Return what waits: for a slot, for its ETA or for its turn. Nothing of it where it survives."""
+        if self.broker.survives:
+            return []
         running = {child.job.id for child in self.supervisor.children() if isinstance(child, JobChild)}
         taken = [envelope for envelope in self.broker.taken() if envelope.about.get("id") not in running]
         kept = self.app.amqp.kept_jobs
@@ -194,7 +197,13 @@ class Worker(GenServer):
         return min((at for at in due if at < end), default=None)
 
     async def idle(self) -> None:
-        """Wait until nothing runs and nothing waits, except ETAs that come too late for the grace."""
+        """Wait until nothing runs and nothing waits, except ETAs that come too late for the grace.
+
+        Where what waits survives the process, wait for what runs.
+        """
+        if self.broker.survives:
+            await self.supervisor.idle()
+            return
         end = self.scheduler.monotonic() + self.grace_s
         while True:
             await self.supervisor.idle()

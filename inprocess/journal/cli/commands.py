@@ -60,13 +60,14 @@ def journal(context: click.Context, url: str | None) -> None:
     context.obj = url
 
 
-def _opened(context: click.Context) -> Journal:
+def opened(context: click.Context) -> Journal:
+    """Return the journal that the command is about; end the command if there is none."""
     if context.obj is None:
         stop(f"which journal? queue-or-task journal --url sqlite:///app.db …, or set {VARIABLE}", 2)
     opened = Journal(context.obj)
     context.call_on_close(opened.close)
     if not opened.is_there:
-        stop(f"there is no journal at {opened.url}: is the path right?", 2)
+        stop(f"there is no journal at {opened.url}: is the URL right?", 2)
     return opened
 
 
@@ -81,7 +82,7 @@ def _set(of: Journal, name: str, task: str | None = None, queue: str | None = No
 @one_line_errors
 def stats(context: click.Context, *, as_json: bool) -> None:
     """Sizes of all sets, and how long the oldest due job has waited."""
-    known = asdict(_opened(context).stats())
+    known = asdict(opened(context).stats())
     if as_json:
         show(known)
         return
@@ -100,7 +101,7 @@ def _list_command(name: str) -> click.Command:
     def show_set(
         context: click.Context, *, limit: int, task: str | None, queue: str | None, as_json: bool
     ) -> None:
-        wanted = _set(_opened(context), name, task, queue)
+        wanted = _set(opened(context), name, task, queue)
         total, found = wanted.size(), list(islice(wanted, limit))
         if as_json:
             show({"size": total, "jobs": [job.summary() for job in found]})
@@ -125,7 +126,7 @@ def _list_command(name: str) -> click.Command:
 @one_line_errors
 def show_job(context: click.Context, job_id: str, *, as_json: bool) -> None:
     """All that is known of one job."""
-    of = _opened(context)
+    of = opened(context)
     _, job = _found(of, job_id, SETS)
     if as_json:
         show(job.summary())
@@ -155,7 +156,7 @@ def _action_command(action: str) -> click.Command:
             raise click.UsageError(
                 f"name the jobs ({action} ID …), or a set ({action} --all {ACTIONS[action][0]})"
             )
-        of = _opened(context)
+        of = opened(context)
         if every:
             wanted = _set(of, every, task, queue)
             size = wanted.size()
@@ -181,7 +182,7 @@ def _action_command(action: str) -> click.Command:
 @one_line_errors
 def clear(context: click.Context, name: str, *, yes: bool, as_json: bool) -> None:
     """Delete all jobs of a set for good."""
-    wanted = _set(_opened(context), name)
+    wanted = _set(opened(context), name)
     size = wanted.size()
     _ask(f"delete {jobs(size)} of {name}", yes=yes or not size)
     _done("delete", wanted.clear(), as_json=as_json)

@@ -4,9 +4,10 @@ The packages of this project have plain names, such as `bench` and `reports`. Th
 packages with the same names, in the working directory or on PYTHONPATH. A process that starts here imports
 ours from the folder of this file, whatever else is on its path:
 
-    python -P /…/queue_or_task.py bench.load.generator --plan plan.json     # as `python -m`
+    python -P /…/queue_or_task/__init__.py bench.load.generator --plan plan.json     # as `python -m`
 
-This file imports the standard library alone: it also runs where an extra is not installed.
+This file imports the standard library alone: it also runs where an extra is not installed. Beside it lies
+what joins the rooms in an app of yours: `handover`, from a journal to Celery.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "queue_or_task"
 PACKAGES: tuple[str, ...] = ("scenarios", "inprocess", "celery_impl", "bench", "reports")
 #: Exit code for an error that the caller can fix.
 EXIT_USAGE = 2
 INSTALL = "pip install 'queue-or-task[bench]'"
 INSTALL_JOURNAL = "pip install 'queue-or-task[journal]'"
+INSTALL_CELERY = "pip install 'queue-or-task[journal,celery]'"
 
 
 class OwnPackages:
@@ -34,7 +37,7 @@ class OwnPackages:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """The spec of a top-level package of ours; None for anything else."""
-        if path is not None or name not in {Path(__file__).stem, *PACKAGES}:
+        if path is not None or name not in {NAME, *PACKAGES}:
             return None
         return PathFinder.find_spec(name, [str(ROOT)], target)
 
@@ -67,7 +70,7 @@ def main() -> None:
     is_journal = sys.argv[1:2] == ["journal"]
     try:
         if is_journal:  # of an app that runs in production, where nothing else is installed
-            from inprocess.journal.cli import journal  # late: needs the finder, and click
+            from queue_or_task.move_command import journal  # late: needs the finder, and click
 
             journal(sys.argv[2:], prog_name="queue-or-task journal")
         else:
@@ -77,7 +80,12 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in PACKAGES:
             raise
-        install = INSTALL_JOURNAL if is_journal else INSTALL
+        if is_journal:
+            install = (
+                INSTALL_CELERY if error.name.partition(".")[0] in {"celery", "kombu"} else INSTALL_JOURNAL
+            )
+        else:
+            install = INSTALL
         sys.stderr.write(f"queue-or-task: {error.name} is not installed: {install}\n")
         sys.exit(EXIT_USAGE)
 
