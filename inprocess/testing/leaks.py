@@ -113,7 +113,7 @@ def _checked_close(close: Callable[[asyncio.Runner], None], leaks: Leaks) -> Cal
 
 def _timers(loop: asyncio.AbstractEventLoop) -> list[str]:
     """Return the armed timers: number of the schedulers', callback of the loop's own."""
-    shared = list(scheduler.schedulers.get(loop, {}).values())
+    shared = list(scheduler._schedulers.get(loop, {}).values())  # noqa: SLF001 - of the same package
     armed = [f"{known.armed} of the scheduler of {known.clock!r}" for known in shared if known.armed]
     own = getattr(loop, "_scheduled", ())  # asyncio's loops tell; uvloop does not
     return armed + [

@@ -322,19 +322,18 @@ def schedulers_of(loop: asyncio.AbstractEventLoop) -> Iterable[Scheduler]:
     return schedulers.get(loop, {}).values()
 
 
-#: The schedulers by loop and clock; hot paths look here before they call `scheduler_of`.
-schedulers: Final[dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]]] = {}
+_schedulers: dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]] = {}
 #: Called with each loop that something begins to live on, on its thread.
 on_new_loop: Final[list[Callable[[asyncio.AbstractEventLoop], object]]] = []
 
 
 def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) -> Scheduler:
     """Return the scheduler of this loop and clock; the loop must be the running one."""
-    of_loop = schedulers.get(loop)
+    of_loop = _schedulers.get(loop)
     if of_loop is None:
-        for closed in [known for known in list(schedulers) if known.is_closed()]:
-            schedulers.pop(closed, None)
-        of_loop = schedulers[loop] = {}
+        for closed in [known for known in list(_schedulers) if known.is_closed()]:
+            _schedulers.pop(closed, None)
+        of_loop = _schedulers[loop] = {}
         for hook in on_new_loop:
             hook(loop)
     found = of_loop.get(clock)
@@ -345,11 +344,11 @@ def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) ->
 
 def _after_fork() -> None:
     """Mark the schedulers of the original as running nowhere in this process."""
-    made_before_fork(schedulers)
+    made_before_fork(_schedulers)
     for of_loop in schedulers.values():
         for scheduler in of_loop.values():
             scheduler.runs_on = NOWHERE
-    schedulers.clear()
+    _schedulers.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

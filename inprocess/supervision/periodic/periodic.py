@@ -49,7 +49,7 @@ from inprocess.supervision.core.clock import Clock
 from inprocess.supervision.core.contexts import EMPTY
 from inprocess.supervision.core.exits import ENDS_LOOP, Exit
 from inprocess.supervision.core.log import log
-from inprocess.supervision.core.scheduler import Scheduler, scheduler_of, schedulers
+from inprocess.supervision.core.scheduler import Scheduler, scheduler_of
 from inprocess.supervision.periodic.grid import Grid, last_tick
 from inprocess.supervision.periodic.policies import (
     CATCH_UP_MAX,
@@ -151,9 +151,7 @@ class Periodic(TimerProcess):
         loop = _get_running_loop()
         if loop is None:
             return elsewhere(partial(_made, cls, clock, spawn, options, t0, name, extras))
-        of_loop = schedulers.get(loop)  # as `scheduler_of`, without its call
-        scheduler = None if of_loop is None else of_loop.get(clock)
-        return cls(spawn, options, t0, name, scheduler or scheduler_of(loop, clock), extras)
+        return cls(spawn, options, t0, name, scheduler_of(loop, clock), extras)
 
     def __init__(  # noqa: PLR0917 - positional, since a start is on a hot path
         self,
