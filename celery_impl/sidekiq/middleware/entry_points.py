@@ -273,7 +273,8 @@ class TaskEntry(BaseTask):
 
     @__trace__.setter
     def __trace__(self, trace: Any) -> None:
-        vars(self)[TRACER] = None if trace is None else after_run.guarded(self, runs.marked(self, trace))
+        again = trace and chord_claim.run_again(self, runs.marked(self, trace))
+        vars(self)[TRACER] = again and after_run.guarded(self, again)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """As that of the task's own class; Celery's where a job goes once more."""
