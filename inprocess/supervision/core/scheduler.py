@@ -319,7 +319,7 @@ def _once_each(entries: Iterable[Entry]) -> Iterable[Entry]:
 
 def schedulers_of(loop: asyncio.AbstractEventLoop) -> Iterable[Scheduler]:
     """Return the schedulers of this loop, one for each clock."""
-    return schedulers.get(loop, {}).values()
+    return _schedulers.get(loop, {}).values()
 
 
 _schedulers: dict[asyncio.AbstractEventLoop, dict[Clock | None, Scheduler]] = {}
@@ -345,7 +345,7 @@ def scheduler_of(loop: asyncio.AbstractEventLoop, clock: Clock | None = None) ->
 def _after_fork() -> None:
     """Mark the schedulers of the original as running nowhere in this process."""
     made_before_fork(_schedulers)
-    for of_loop in schedulers.values():
+    for of_loop in _schedulers.values():
         for scheduler in of_loop.values():
             scheduler.runs_on = NOWHERE
     _schedulers.clear()
