@@ -25,8 +25,7 @@ class Suite:
     tests: tuple[str, ...]
     #: Packages that the plug-in and its tests need.
     needs: tuple[str, ...] = ()
-    #: Whether the source release has its tests. Of celery-batches (0.7 to 0.11) and celery-once (2.1 to 3.0) none
-    #: that we looked at has.
+    #: Whether the source release has its tests; of celery-batches and celery-once no older one has.
     in_release: bool = True
     #: Whether the suite starts workers: then in-process stands in their place, else each app stands by.
     has_workers: bool = False
