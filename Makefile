@@ -70,7 +70,7 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (it says first how long: about two and a quarter hours; `make resume` continues it)
+bench-full: ## Measure what may be quoted (it says first how long: some 2 h 20 min; `make resume` continues it)
 	@$(MAKE) bench PROFILE=full
 
 resume: $(STAMP) ## Continue a run that was interrupted (RUN=results/latest)

@@ -31,6 +31,7 @@ LEFT_OUT: Final = (
     "tests/inprocess/celery",
     "tests/inprocess/test_cron.py",
     "tests/inprocess/test_application.py",
+    "tests/inprocess/journal/test_postgresql.py",
     "tests/inprocess/journal/test_processes.py",
     "tests/inprocess/journal/test_sets_and_cli.py",
     "tests/inprocess/journal/test_transactions.py",

@@ -8,8 +8,8 @@ committed. `docs/journal.md` adds it to an app in five lines and says what each 
 
 Here are the writer's thread, the process that runs jobs, and the sets for people. The values and the Protocol
 of a store lie in `model`, databases in `stores`, callers' transactions in `transactions`, the command line in
-`cli`. Standard library alone; nothing of `inprocess` but `supervision` may be used, and `supervision` must
-not know this.
+`cli`. Standard library alone, but for a journal in PostgreSQL; nothing of `inprocess` but `supervision` may
+be used, and `supervision` must not know this.
 """
 
 from inprocess.journal.journal import Journal

@@ -77,9 +77,9 @@ class KnownTasks(Protocol):
 class Journal:
     """Durable jobs in one database; see the module. Making one touches no file: `start` and `enqueue` do.
 
-    - `url`: `sqlite:///app.db`, `sqlite:////abs/app.db`. A file for the journal alone, or the app's own, so
-      that `within=` can write in its transactions.
-    - `app`: a name; a file that belongs to another app is refused.
+    - `url`: `sqlite:///app.db`, `sqlite:////abs/app.db`, or `postgresql://user@host/name?schema=shop`. A
+      database for the journal alone, or the app's own, so that `within=` can write in its transactions.
+    - `app`: a name; a journal that belongs to another app is refused.
     - `concurrency`: jobs that a process runs at once.
     - `queues`: the queues whose jobs this process runs; all by default.
     - `codecs`: what turns arguments into the bytes of a row, see `Codec`: the first writes, all read.

@@ -14,7 +14,7 @@ from reports.figures import canvas, labels
 from reports.figures.rows import log_ticks, plain_log
 
 #: Inches: a plot, the heading above it, the scale and its name below the last, the scale on the left.
-PLOT, HEADING, SCALE, LEFT = 1.55, 0.34, 0.55, 0.62
+PLOT, HEADING, SCALE, LEFT = 1.55, 0.34, 0.55, 0.72
 #: Points of a scale, at most.
 MOST_TICKS = 5
 

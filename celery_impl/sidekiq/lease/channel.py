@@ -136,6 +136,13 @@ class Channel(transport.Channel):
         """Return the names of the options that this channel's connections are made with."""
         return set(self._connparams()) & set(self.pool.connection_kwargs)
 
+    def keys(self, queue: str, message: dict[str, Any]) -> tuple[str, str] | None:
+        """Return the keys of the message's queue and of its signal; None for a queue that comes and goes."""
+        if queue in self._expires:
+            return None
+        prefix = self.global_keyprefix
+        return prefix + self.key(queue, message), prefix + signal_key(queue)
+
     def acknowledge(self, tag: str, *, may_wait: bool = False) -> None:
         """Forget a job that is done; what has another tag is none of the holder's.
 
@@ -164,6 +171,14 @@ class Channel(transport.Channel):
             if self.runs_jobs_in_turn:
                 self._inbox = Inbox(self.holder, ack_batch=self.ack_batch, keys=self._keys)
         return super().basic_consume(queue, no_ack, *args, **options)
+
+    def basic_cancel(self, consumer_tag: str) -> None:
+        """Stop a consumer; a fetch that is to follow a wait must not take jobs for it."""
+        if self._inbox is not None and self._in_poll and self._fetch.listens:
+            self._fetch.lost()
+            self._in_poll.disconnect()
+            self._in_poll = None
+        super().basic_cancel(consumer_tag)
 
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
         """Refuse to take a message without a consumer: no lease would protect it. `no_ack` is allowed."""
@@ -228,7 +243,8 @@ class Channel(transport.Channel):
             return False
         self._in_poll = connection = self.client.connection
         self._brpop_sent_at = monotonic()
-        self._fetch.send(connection, queues, self._in_order, room=self._room(), wait_s=wait)
+        at_once = self._inbox is not None
+        self._fetch.send(connection, queues, self._in_order, room=self._room(), wait_s=wait, at_once=at_once)
         return True
 
     def _read(self) -> list[Job]:
@@ -303,10 +319,10 @@ class Channel(transport.Channel):
         self._bury_item(key, item, reason)
 
     def _room(self) -> int:
+        room = min(self.qos.can_consume_max_estimate() or BATCH, BATCH)
         if "can_consume" in vars(self.qos):  # Celery's worker_disable_prefetch: one job a fetch
-            return 1
-        waiting = 0 if self._inbox is None else len(self._inbox)
-        return max(0, min(self.qos.can_consume_max_estimate() or BATCH, BATCH) - waiting)
+            room = 1
+        return room if self._inbox is None else max(0, room - len(self._inbox))
 
     def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002 - kombu's
         address = self.connection.address

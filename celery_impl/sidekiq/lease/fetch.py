@@ -7,7 +7,8 @@
 3. One worker gets the signal and may die then, and not every sender sets it (stock Celery does not): so no
    worker waits for longer than the transport's `polling_interval`, by default 1 s.
 
-Acknowledgements that are noted go before FETCH, in the same packet, and are answered with it.
+Acknowledgements that are noted go before FETCH, in the same packet, and are answered with it. Who runs no job
+while it waits sends the next FETCH behind the wait (`at_once`): the broker runs it when the wait ends.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Fetch:
         self._bury = bury
         #: Whether the next command waits, or the last one has while its answer is not read.
         self.listens = False
+        self._behind = False
         self._known = False
         self._halves: dict[tuple[str, ...], tuple[bytes, bytes]] = {}
         self._riding: tuple[int, ...] = ()
@@ -60,6 +62,7 @@ class Fetch:
         *,
         room: int,
         wait_s: float,
+        at_once: bool = False,
     ) -> None:
         """Send the next command; `keys` returns pairs of key and queue's name in the order to look."""
         holder = self._holder
@@ -67,6 +70,9 @@ class Fetch:
             prefix = holder.leases.prefix
             packet = packed([("BZPOPMIN", *(signal_key(prefix + queue) for queue in queues), wait_s)])
             holder.send_noted()  # an answer to it would be read, and the wait's with it
+            self._behind = at_once
+            if at_once:
+                packet += self._packet(tuple(queues), keys, room)
         else:
             packet = self._packet(tuple(queues), keys, room)
             self._riding = holder.take_noted()
@@ -104,11 +110,13 @@ class Fetch:
             self._riding = ()
         try:
             answer = connection.read_response()
+            if self.listens and self._behind:
+                answer = connection.read_response()
+            elif self.listens:
+                self.listens = False
+                return []
         except redis.exceptions.NoScriptError:  # a broker that has started again
-            self._known = False
-            return []
-        if self.listens:
-            self.listens = False
+            self._known = self.listens = False
             return []
         self._known = True
         self.listens = not answer

@@ -93,3 +93,4 @@ class Inbox:
     def close(self) -> None:
         """End the thread. What waits stays held, and goes back with all that does not run."""
         self._thread.stop()
+        self._holder.send_noted()

@@ -38,6 +38,8 @@ from celery_impl.sidekiq.worker import heartbeat
 
 #: Processes that one job may kill before it goes to the dead set.
 POISON_DEATHS: Final = 3
+#: What the positional arguments of a job are: a tuple of classes, which is twice as quick to ask as a union.
+ARGUMENTS: Final = (list, tuple)
 
 logger = logging.getLogger(__name__)
 
@@ -70,12 +72,12 @@ class SidekiqRequest(Request):
         """Read a message; raise InvalidTaskError where a part is missing or of the wrong kind."""
         try:
             super().__init__(message, **options)
-            if not (isinstance(self.args, list | tuple) and isinstance(self.kwargs, dict)):
+            if not (isinstance(self.args, ARGUMENTS) and isinstance(self.kwargs, dict)):
                 raise InvalidTaskError("its arguments are no list and mapping")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InvalidTaskError(f"no job of Celery: {type(error).__name__}: {error}") from error
         channel = getattr(message, "channel", None)
-        if isinstance(channel, Channel) and channel.runs_jobs_in_turn and not self._decoded:
+        if getattr(channel, "runs_jobs_in_turn", False) and not self._decoded:
             # The tracer is called in this thread and would decode the body once more.
             self._body, self._content_type, self._content_encoding = self._payload, None, None
         if self._eta is None:  # it has waited in the sets; the job sees it all the same

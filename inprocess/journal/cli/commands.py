@@ -67,7 +67,7 @@ def opened(context: click.Context) -> Journal:
     opened = Journal(context.obj)
     context.call_on_close(opened.close)
     if not opened.is_there:
-        stop(f"there is no journal at {opened.url}: is the path right?", 2)
+        stop(f"there is no journal at {opened.url}: is the URL right?", 2)
     return opened
 
 

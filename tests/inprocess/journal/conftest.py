@@ -31,7 +31,8 @@ _servers: list[PostgresServer] = []
 @pytest.fixture(scope="session", autouse=True)
 def _postgres(request: pytest.FixtureRequest) -> Iterator[None]:
     """A server, started before the first test, so that none seems to be left over by it."""
-    if not any("postgresql" in item.nodeid.lower() for item in request.session.items):
+    is_needed = any("postgresql" in item.nodeid.lower() for item in request.session.items)
+    if not is_needed or "postgresql" not in STORES:
         yield
         return
     from bench.world.postgres import PostgresServer, initdb

@@ -15,8 +15,9 @@ import pytest
 
 from bench.soak.journal_service import Service
 from bench.soak.journal_soak import Storm
+from bench.world.postgres import PostgresServer
 from inprocess.journal import Journal
-from tests.inprocess.journal.conftest import PATIENCE_S, execute
+from tests.inprocess.journal.conftest import PATIENCE_S, execute, the_server
 from tests.inprocess.programs import run_program
 
 ROOT = Path(__file__).parents[3]
@@ -182,6 +183,27 @@ def test_suspects_run_one_at_a_time(journal: Journal, service: Service, start: S
     assert calls == ["run", "effect"] * 6
 
 
+@pytest.mark.parametrize("store", ["postgresql"])
+def test_the_jobs_of_a_process_that_is_frozen_for_long_run_elsewhere_and_its_own_run_is_fenced(
+    journal: Journal, service: Service, start: Start
+) -> None:
+    processes = [start(), start()]
+    enqueue(journal, "short", "slow", seconds=2.0)
+    wait(lambda: service.of("run"))
+    first, second = sorted(processes, key=lambda process: process.pid != service.of("run")[0].pid)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        wait(lambda: len(service.of("effect")) == 1)  # nobody can tell whether the first one lives
+        wait(lambda: journal.done.size() == 1)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    assert [call.pid for call in service.of("effect")] == [second.pid]
+    (job,) = journal.done
+    assert (job.attempt, job.kills) == (1, 0)  # nobody is to blame
+    wait(lambda: len(service.of("effect")) == 2)
+    assert journal.done.size() == 1
+
+
 @pytest.mark.parametrize("store", ["sqlite"])
 def test_a_frozen_process_keeps_its_jobs(journal: Journal, service: Service, start: Start) -> None:
     first = start()
@@ -261,14 +283,26 @@ def test_a_fork_is_no_holder_and_opens_a_connection_of_its_own(url: str) -> None
     assert done.returncode == 0, done.stderr
 
 
-def test_a_few_kills_lose_nothing(tmp_path: Path) -> None:
-    result = Storm(tmp_path, f"sqlite:///{tmp_path}/soak.db", seed=os.getpid() % 1000).run(4)
+@pytest.fixture
+def soak_url(store: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of its own."""
+    if store == "sqlite":
+        yield f"sqlite:///{tmp_path}/soak.db"
+        return
+    the_server()  # or skip
+    with PostgresServer() as server:
+        yield server.url()
+
+
+def test_a_few_kills_lose_nothing(tmp_path: Path, soak_url: str) -> None:
+    result = Storm(tmp_path, soak_url, seed=os.getpid() % 1000).run(4)
     assert result.is_clean, result
     assert result.kills == 4
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_many_kills_lose_nothing(tmp_path: Path) -> None:
-    result = Storm(tmp_path, f"sqlite:///{tmp_path}/soak.db", seed=7).run(40)
+@pytest.mark.parametrize("store", ["sqlite"])
+def test_many_kills_lose_nothing(tmp_path: Path, soak_url: str) -> None:
+    result = Storm(tmp_path, soak_url, seed=7).run(40)
     assert result.is_clean, result

@@ -41,7 +41,7 @@ RENEW_S: Final = 1.0
 #: Seconds between two tries to connect, or to take back a lock.
 AGAIN_S: Final = 0.25
 #: Seconds in which a notification must come back, or the connection is not the server's own.
-PROBE_S: Final = 2.0
+PROBE_S: Final = 4.0
 #: Seconds that a caller waits for the thread.
 PATIENCE_S: Final = 15.0
 

@@ -67,7 +67,7 @@ def test_jobs_behind_a_long_one_go_to_an_idle_worker_as_they_came(lab: Any) -> N
     for job in (*SHORT, "long"):
         (lab.folder / f"go-{job}").touch()
 
-    lab.eventually(lambda: all(lab.runs("done", job) for job in (*SHORT, "long")))
+    lab.eventually(lambda: all(lab.runs("done", job) for job in (*SHORT, "long", "more")))
     assert [len(lab.runs("start", job)) for job in (*SHORT, "long", "more")] == [1] * (len(SHORT) + 2)
     lab.eventually(
         lambda: not any(lab.redis.hlen(key) for key in lab.redis.scan_iter("sidekiq:lease:held:*"))
@@ -77,14 +77,28 @@ def test_jobs_behind_a_long_one_go_to_an_idle_worker_as_they_came(lab: Any) -> N
 
 def test_remote_control_has_its_turn_while_jobs_come_without_end(lab: Any) -> None:
     sample = lab.sample(REDIS_URL=f"lease+{lab.broker.url}")
+    sample.note.delay("job", 0.02)
+    lab.redis.lpush("celery", *lab.redis.lrange("celery", 0, 0) * 1000)
     lab.worker("--pool", "solo", "--prefetch-multiplier", "10")
-    for number in range(600):
-        sample.note.delay(f"job{number}", 0.01)
 
-    lab.eventually(lambda: lab.runs("start", "job0"))
+    lab.eventually(lambda: lab.runs("done", "job"))
     assert lab.eventually(lambda: sample.app.control.ping(timeout=1.0, limit=1))
-    assert not lab.runs("start", "job599")
     assert sample.app.control.purge() > 0
+
+
+def test_an_idle_worker_takes_nothing_from_a_queue_that_it_was_told_to_leave(lab: Any) -> None:
+    """Its next fetch stands at the broker already, behind its wait."""
+    sample = lab.sample(REDIS_URL=f"lease+{lab.broker.url}")
+    worker = lab.worker("--pool", "solo", "--queues", "celery,other")
+    lab.eventually(lambda: sample.app.control.cancel_consumer("celery", reply=True, timeout=1.0))
+
+    sample.note.delay("left")
+    sample.note.apply_async(("taken",), queue="other")
+
+    lab.eventually(lambda: lab.runs("done", "taken"))
+    assert lab.redis.llen("celery") == 1
+    assert not lab.runs("start", "left")
+    assert not worker.ended
 
 
 def held_jobs(leases: LeaseStore, acks: FireAndForgetAcks, count: int) -> tuple[Holder, list[Job]]:
