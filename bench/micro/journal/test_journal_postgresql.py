@@ -1,6 +1,6 @@
 """The journal in PostgreSQL beside a bare commit, and beside huey and Procrastinate there: ratios count.
 
-    .venv/bin/python -m pytest bench/micro/test_journal_postgresql.py --benchmark-enable
+    .venv/bin/python -m pytest bench/micro/journal/test_journal_postgresql.py --benchmark-enable
 
 One run, in turns, on one server of our own that syncs at each commit. huey and Procrastinate are measured
 where they are installed (`pip install --target .cache/peers huey==3.5.4 procrastinate==3.10.0`), on jobs that
@@ -27,7 +27,7 @@ import psycopg
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.micro.test_journal import (
+from bench.micro.journal.test_journal import (
     BURST,
     BURSTS,
     OTHER,
