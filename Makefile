@@ -112,7 +112,7 @@ soak-sidekiq: $(STAMP) ## Kill a child, the worker or the broker 150 times under
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
 
-celery-suite: $(STAMP) ## Run Celery's integration suite in-process, and with Redis and a worker (twenty minutes)
+celery-suite: $(STAMP) ## Run Celery's integration suite with Redis and a worker, in-process and on Sidekiq(app) (ARGS="--pool aio"; half an hour)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.celery_suite $(ARGS)
 
