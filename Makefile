@@ -70,7 +70,7 @@ bench: $(STAMP) ## Measure and write the report (PROFILE=quick: under 5 minutes)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/queue-or-task run --profile $(PROFILE) --seed $(SEED) $(ARGS)
 
-bench-full: ## Measure what may be quoted (it says first how long: about two and a quarter hours; `make resume` continues it)
+bench-full: ## Measure what may be quoted (it says first how long: some 2 h 20 min; `make resume` continues it)
 	@$(MAKE) bench PROFILE=full
 
 resume: $(STAMP) ## Continue a run that was interrupted (RUN=results/latest)
@@ -112,7 +112,7 @@ soak-sidekiq: $(STAMP) ## Kill a child, the worker or the broker 150 times under
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.soak.sidekiq_soak $(ARGS)
 
-celery-suite: $(STAMP) ## Run Celery's integration suite in-process, and with Redis and a worker (twenty minutes)
+celery-suite: $(STAMP) ## Run Celery's integration suite with Redis and a worker, in-process and on Sidekiq(app) (ARGS="--pool aio"; half an hour)
 	@mkdir -p $(TMPDIR)
 	$(BIN)/python -m bench.celery_suite $(ARGS)
 

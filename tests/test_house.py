@@ -70,6 +70,7 @@ FLOORS = {
         ("redis",),
         ("memory",),
         ("lease", "limits"),
+        ("sending",),
         ("enqueue", "beat"),
         ("middleware",),
         ("worker",),

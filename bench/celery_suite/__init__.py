@@ -1,4 +1,4 @@
-"""Celery's own integration suite, run on Celery with Redis and a worker, and on the same app in-process.
+"""Celery's own integration suite, on Celery with Redis and a worker, in-process, and on `Sidekiq(app)`.
 
     make celery-suite
 

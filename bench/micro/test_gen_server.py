@@ -7,6 +7,11 @@
 - "cast": a burst of BURST messages, posted and handled; divide by BURST for one.
 - "idle server": started and left alone; the bare one is a task that waits for a future.
 
+A call is at 1.46 to 1.49 of the bare futures on asyncio and at 2.0 on uvloop (8 turns, processor time, load
+20); the bar is 1.5 for both. What the runtime does in Python for a call, about 2.5 µs (the caller, its
+deadline, a step of the scheduler, the handler's context), is the same on both, and uvloop's own round trip
+takes half the time.
+
 The garbage collector rests meanwhile, as pytest-benchmark has it for all.
 """
 

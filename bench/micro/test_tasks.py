@@ -7,6 +7,10 @@ all of it until the last one has ended. The bare way is the one of asyncio's man
 holds each task until it is done. Divide by BURST for one task. CPU time of this process, so that
 a busy machine does no more than blur it; the garbage collector works, since 100,000 objects that
 live at once are part of the price.
+
+`Task.start` is at 1.36 to 1.48 of `start_child` for the hand-over, and at 1.00 to 1.14 to the end (8
+turns, load 25); the bar is 1.15. What is left of the hand-over is the look at the calling line
+(`sys._getframe`, two attributes of the frame), 0.1 µs, which a log needs of a task that has no supervisor.
 """
 
 from __future__ import annotations

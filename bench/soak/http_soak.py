@@ -59,16 +59,18 @@ class Server:
 
     def __init__(self, folder: Path, url: str, service: Service) -> None:
         self._folder = folder
-        (self._port,) = free_ports(1)
         self._env = {**os.environ, "SOAK_URL": url, "SOAK_PORT": str(service.port)}
         self._service = service
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"http://127.0.0.1:{self._port}"
+        #: Where it listens now: a port that was free a moment ago may be another's after a kill.
+        self.url = ""
 
     def start(self) -> None:
         """Start it."""
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "uvicorn", "bench.soak.http_app:app", "--workers", str(WORKERS)]
-        command += ["--port", str(self._port), "--log-level", "warning"]
+        command += ["--port", str(port), "--log-level", "warning"]
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=self._env, stdout=log, stderr=log, start_new_session=True
@@ -91,16 +93,19 @@ class Server:
         before, deadline = len(self._service.of("run")), time.monotonic() + BEGIN_S
         while len(self._service.of("run")) == before:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"no job ran within {BEGIN_S:g} s: see {self._folder}/server.log")
+                log = (self._folder / "server.log").read_text(errors="replace")
+                raise TimeoutError(
+                    f"no job ran within {BEGIN_S:g} s; the end of the server's log:\n{log[-2000:]}"
+                )
             time.sleep(LOOK_S)
 
 
 class Load:
     """Threads that post jobs until `stop`, and remember which were accepted."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, server: Server) -> None:
         self.accepted: set[str] = set()
-        self._url = url
+        self._server = server
         self._numbers = count()
         self._ends = threading.Event()
         self._threads = [threading.Thread(target=self._post) for _ in range(POSTERS)]
@@ -121,7 +126,7 @@ class Load:
             while not self._ends.wait(PAUSE_S):
                 name = f"job-{next(self._numbers)}"
                 with suppress(httpx.HTTPError):  # it was killed: nothing was promised
-                    if client.post(f"{self._url}/jobs/{name}").status_code == httpx.codes.ACCEPTED:
+                    if client.post(f"{self._server.url}/jobs/{name}").status_code == httpx.codes.ACCEPTED:
                         self.accepted.add(name)
 
 
@@ -130,7 +135,7 @@ def soak(folder: Path, kills: int, seed: int) -> tuple[Counter[str], int]:
     url, moments = f"sqlite:///{folder}/app.db", random.Random(seed)  # noqa: S311 - it draws moments
     with Service() as service:
         server = Server(folder, url, service)
-        load = Load(server.url)
+        load = Load(server)
         try:
             server.start()
             load.start()

@@ -30,6 +30,7 @@ from celery_impl.sidekiq.limits.rate_limit import Limiter, OverLimitError
 from celery_impl.sidekiq.limits.unique import Duplicate, NotUnique
 from celery_impl.sidekiq.middleware.entry_points import TaskClassError
 from celery_impl.sidekiq.redis.sets import Sets
+from celery_impl.sidekiq.sending.bulk import BulkError, BulkJob
 
 #: The name of DeadJob until 0.1; `from celery_impl.sidekiq import Grave` keeps working.
 Grave = DeadJob
@@ -39,6 +40,8 @@ __all__ = [
     "KILL",
     "ArgumentsError",
     "BufferFullError",
+    "BulkError",
+    "BulkJob",
     "DeadJob",
     "Duplicate",
     "Grave",

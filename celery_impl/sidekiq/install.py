@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from kombu.utils.url import maybe_sanitize_url
 
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.death import DeathHandler
-from celery_impl.sidekiq.enqueue.task import SidekiqTask
+from celery_impl.sidekiq.enqueue.task import SidekiqTask, bulk_of
 from celery_impl.sidekiq.jobs.broker_support import IN_MEMORY, RabbitMQError, is_in_memory
 from celery_impl.sidekiq.jobs.broker_support import serves as serves_rabbitmq
 from celery_impl.sidekiq.jobs.error_rules import Rule, check_rule
@@ -42,6 +42,7 @@ from celery_impl.sidekiq.middleware.failures import ErrorHandler, Report
 from celery_impl.sidekiq.redis import transport
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
 from celery_impl.sidekiq.redis.server_check import EarlyCheck, ServerCheck
+from celery_impl.sidekiq.sending import bulk
 from celery_impl.sidekiq.worker import pool_names
 from celery_impl.sidekiq.worker.maintenance import MaintenanceStep
 
@@ -113,6 +114,7 @@ class Sidekiq:
                 "Sidekiq(app) was called for this app before: keep what it returned, and see that the module "
                 "that makes the app is imported under one name"
             )
+        self._app = app
         check_rule(errors, "errors")
         sides = [(entry, sides_of(entry)) for entry in middleware]
         self.schedule = schedule or Schedule.from_env(os.environ)
@@ -144,6 +146,14 @@ class Sidekiq:
         app.steps["worker"].update(parts.worker_steps)
         app.steps["consumer"].update(parts.consumer_steps)
         _installed.add(app)
+
+    def bulk(self, signatures: Iterable[Any]) -> Sequence[Any]:
+        """Send a job for each signature, many in one packet, and return their results in the same order.
+
+        Each is one of a single task of the app, with options of its own if it likes. No order holds between
+        jobs of different tasks or options. Raise as `task.bulk`.
+        """
+        return bulk.send_signatures(self._app, signatures, bulk_of)
 
     def check(self, task: Any) -> None:
         """Have all middleware look at a task; raise what they raise for options that cannot be used."""

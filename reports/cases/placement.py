@@ -29,9 +29,10 @@ def machines(run: Run) -> tuple[Question, ...]:
                     label="yes",
                     short="jobs must run on other machines",
                     points="queue",
-                    implies="A task runs in the app's own process, journalled or not. A journal in SQLite is "
-                    "a file, which the processes of one machine share; a queue's workers may run anywhere. "
-                    "By how they are built, not by a figure: each side of this run had one machine.",
+                    implies="A task runs in the app's own process, journalled or not; a queue's workers may "
+                    "run anywhere. A journal in SQLite, which was measured, is a file that the processes of "
+                    "one machine share; replicas of the app on several machines share one in PostgreSQL. By "
+                    "how they are built, not by a figure: each side of this run had one machine.",
                 ),
                 Choice(
                     key="no",

@@ -160,7 +160,7 @@ def _mark(kept: bool, text: str) -> Mark:  # noqa: FBT001 - the one thing that a
 
 
 def _absent(what: str) -> Mark:
-    return Mark(state="unknown", text=f"not measured: {what}")
+    return Mark(state="unknown", text=what)
 
 
 def _check(text: object, subject: object, value: object, met: object) -> Check:

@@ -112,7 +112,8 @@ def _run(suite: Suite, side: str, source: Path, table: ProcessTable) -> Outcome:
     log.unlink(missing_ok=True)
     env = {"PATH": os.environ.get("PATH", "")}  # not REDIS_URL: a suite deletes keys as it likes
     with Broker.start(CACHE / f"redis-{side}", env=env) as broker:
-        table.adopt(broker.pid)
+        server = broker.pid
+        table.adopt(server)
         known = {name: value.format(redis=broker.url) for name, value in suite.env.items()}
         if side == "in-process" and not suite.has_workers:
             known["CELERY_BROKER_URL"] = "inprocess://"
@@ -133,7 +134,7 @@ def _run(suite: Suite, side: str, source: Path, table: ProcessTable) -> Outcome:
         if tests.exit_code() is None:
             click.echo(f"{suite.name} did not end in {SUITE_TIMEOUT_S} s at {side}", err=True)
         table.kill(tests)
-    table.forget(broker.pid)
+    table.forget(server)
     return read(log)
 
 

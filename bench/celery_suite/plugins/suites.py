@@ -25,7 +25,7 @@ class Suite:
     tests: tuple[str, ...]
     #: Packages that the plug-in and its tests need.
     needs: tuple[str, ...] = ()
-    #: Whether the source release has its tests.
+    #: Whether the source release has its tests; of celery-batches and celery-once no older one has.
     in_release: bool = True
     #: Whether the suite starts workers: then in-process stands in their place, else each app stands by.
     has_workers: bool = False

@@ -10,7 +10,8 @@ caller who could try again, and Celery makes a failed job of one whose next step
    to the dead set, where it can be run again from.
 
 A chord counts its parts in the result backend and takes its counter away once it has tried to send the
-callback. So a part asks the broker first whether it is there (`wait_for_broker`).
+callback. So a part asks the broker first whether it is there (`wait_for_broker`). A part that cannot be
+counted runs again: Celery would count it as failed, and the callback would never come.
 """
 
 from __future__ import annotations
@@ -123,6 +124,8 @@ def guarded(task: Any, trace: Tracer) -> Tracer:
         callback = lost_chords.callback_id(request or {})
         run = _Run(callback)
         token = _run.set(run)
+        if callback is not None:
+            _count_or_run_again(task.backend)
         steps = list((request or {}).get("chain") or ())  # Celery takes the next one off, and then sends it
         try:
             outcome = trace(uuid, args, kwargs, request)
@@ -142,6 +145,26 @@ def guarded(task: Any, trace: Tracer) -> Tracer:
             _run.reset(token)
 
     return trace_task
+
+
+def _count_or_run_again(backend: Any) -> None:
+    """Let a backend that does not answer raise FollowUpError for a part of a chord. Once is enough."""
+    if "mark_as_done" in vars(backend):
+        return
+    count = backend.mark_as_done
+
+    def mark_as_done(task_id: str, result: Any, request: Any = None, *args: Any, **options: Any) -> Any:
+        try:
+            return count(task_id, result, request, *args, **options)
+        except REFUSALS as error:
+            if request is None or not request.chord or not is_follow_up():
+                raise
+            client = getattr(backend, "client", None)
+            if isinstance(client, redis.Redis):  # else it would run again at once, and again
+                patiently(client.ping, f"the count of job {task_id}")
+            raise FollowUpError(f"job {task_id} could not be counted: {error}") from error
+
+    backend.mark_as_done = mark_as_done
 
 
 def _state(outcome: Any) -> str:

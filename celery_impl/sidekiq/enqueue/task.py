@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -13,7 +13,7 @@ from celery import Task
 from celery.exceptions import Reject, TaskPredicate
 from kombu.exceptions import EncodeError
 
-from celery_impl.sidekiq.enqueue import death
+from celery_impl.sidekiq.enqueue import after_run, death
 from celery_impl.sidekiq.enqueue.buffer import Buffer
 from celery_impl.sidekiq.enqueue.given_back import given_back
 from celery_impl.sidekiq.jobs import strict_arguments
@@ -24,6 +24,7 @@ from celery_impl.sidekiq.jobs.retry_schedule import Schedule
 from celery_impl.sidekiq.limits import unique
 from celery_impl.sidekiq.limits.rate_limit import Limiter
 from celery_impl.sidekiq.redis.deadline import WITHIN_S
+from celery_impl.sidekiq.sending.bulk import Call, calls_of, send
 
 if TYPE_CHECKING:
     BaseTask = Task[Any, Any]
@@ -81,6 +82,20 @@ class SidekiqTask(BaseTask):
                 f"{self.name}.delay_on_commit needs session=…, the session of SQLAlchemy to wait for"
             )
         return delay_on_commit(session, self, *args, **kwargs)
+
+    def bulk(self, items: Iterable[Any], **options: Any) -> Sequence[Any]:
+        """Send a job for each item, many in one packet, and return their results in the same order.
+
+        An item is a tuple (or list) of positional arguments, a dictionary of keyword arguments, or a
+        signature of this task with both. `options` are those of `apply_async`, for all jobs. Raise TypeError
+        or ArgumentsError, with the item's number, before anything is sent; BulkError where the broker did not
+        take all jobs. See `sending.bulk`.
+        """
+        return bulk_of(self, calls_of(self, items, serializer=options.get("serializer")), options)
+
+    def _sidekiq_is_direct(self) -> bool:
+        """Whether jobs go from `apply_async` to the broker unseen; see `middleware.entry_points`."""
+        return False
 
     def apply(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Any:
         """As Celery's; raise ArgumentsError for arguments that are not strict."""
@@ -158,3 +173,8 @@ class SidekiqTask(BaseTask):
         if strict_arguments.is_strict(self):
             serializer = self.serializer or strict_arguments.JSON
             strict_arguments.check(self.name or "", args, kwargs, serializer=serializer)
+
+
+def bulk_of(task: Any, calls: Sequence[Call], options: dict[str, Any]) -> Sequence[Any]:
+    """As `task.bulk`, of calls that were checked."""
+    return send(task, calls, options, short=task._sidekiq_is_direct() and not after_run.is_follow_up())  # noqa: SLF001 - ours

@@ -136,6 +136,13 @@ class Channel(transport.Channel):
         """Return the names of the options that this channel's connections are made with."""
         return set(self._connparams()) & set(self.pool.connection_kwargs)
 
+    def keys(self, queue: str, message: dict[str, Any]) -> tuple[str, str] | None:
+        """Return the keys of the message's queue and of its signal; None for a queue that comes and goes."""
+        if queue in self._expires:
+            return None
+        prefix = self.global_keyprefix
+        return prefix + self.key(queue, message), prefix + signal_key(queue)
+
     def acknowledge(self, tag: str, *, may_wait: bool = False) -> None:
         """Forget a job that is done; what has another tag is none of the holder's.
 

@@ -26,6 +26,8 @@ def client(app: Celery) -> redis.Redis:
         pool: Any = Store.of(app, "a limit or a unique job").channel.pool
         own = redis.ConnectionPool(connection_class=pool.connection_class, **pool.connection_kwargs)
         found = _clients[app] = redis.Redis(connection_pool=own)
+        # The garbage collector may find the sockets of an unused app before what would close them.
+        weakref.finalize(app, own.disconnect).atexit = False
     return found
 
 

@@ -160,11 +160,15 @@ def take(
 ) -> tuple[str, str | None]:
     """Take the place for a job that is about to be sent; return its digest and the other job that has it."""
     mark = digest(task.name, args, kwargs)
-    for_ms = round(1000 * (task.sidekiq_unique_for + _until_due_s(options)))
     try:
-        return mark, _locks(task).take(mark, job_id, for_ms)
+        return mark, _locks(task).take(mark, job_id, lock_ms(task, options))
     except (redis.RedisError, OSError) as error:
         raise OperationalError(str(error)) from error
+
+
+def lock_ms(task: Any, options: Mapping[str, Any]) -> int:
+    """Return for how many ms a job that is sent with these options holds its lock at first."""
+    return round(1000 * (float(task.sidekiq_unique_for) + _until_due_s(options)))
 
 
 def begun(task: Any, request: Any) -> None:

@@ -91,6 +91,8 @@ class Chain:
         raise MiddlewareError(f"no {wanted} in the {self.side} chain: it has {known}")
 
     def _changed(self) -> None:
+        #: Whether it has what `Sidekiq(app)` brings, and nothing else.
+        self.is_usual = self._entries == list(self._own)
         call = self.last
         for entry in reversed(self._entries):
             step: Callable[..., Any] = getattr(entry, self.side)

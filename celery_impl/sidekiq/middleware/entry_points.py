@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import FunctionType, new_class
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import redis
 from celery import Celery, Task
@@ -39,12 +39,12 @@ from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue import after_run
 from celery_impl.sidekiq.enqueue.death import BURYING
 from celery_impl.sidekiq.enqueue.task import SidekiqTask
-from celery_impl.sidekiq.lease import fast_enqueue
 from celery_impl.sidekiq.limits import client
 from celery_impl.sidekiq.memory.store import MemoryStore, memory_store
 from celery_impl.sidekiq.middleware import chord_claim
 from celery_impl.sidekiq.middleware.base import OutgoingJob, RunningJob
 from celery_impl.sidekiq.middleware.chain import Chain
+from celery_impl.sidekiq.sending import fast_enqueue
 
 if TYPE_CHECKING:
     BaseTask = Task[Any, Any]
@@ -61,6 +61,11 @@ WRAPPED: Final = "sidekiq_wrapped"
 TRACER: Final = "_sidekiq_trace"
 #: How a worker takes jobs of a task class without a way of its own.
 CELERYS_STRATEGY: Final = Task.Strategy
+#: How many arguments `delay` gives to `apply_async`.
+DELAYS: Final = 2
+#: What a task's own `apply_async` calls, where none stands before it, and the file that it goes on to.
+SIDEKIQS_OWN: Final = SidekiqTask.apply_async
+TASK_FILE: Final = Task.apply_async.__code__.co_filename
 #: Whether this thread sends a job once more that a task class has sent before.
 _AGAIN: Final = ContextVar("sidekiq_again", default=False)
 
@@ -136,8 +141,7 @@ class Sender:
     @property
     def _is_celerys(self) -> bool:
         """Whether `send_task` is Celery's own: what overrides or wraps it must see each job."""
-        send = self._own.send_task  # an object that stands for the function may have its code, too
-        return isinstance(send, FunctionType) and send.__code__.co_filename == base.__file__
+        return _is_of(base.__file__, self._own.send_task)
 
     def _by_the_brokers_clock(self, options: dict[str, Any]) -> None:
         """Say when instead of how long: the broker decides what is due, and clocks differ."""
@@ -185,9 +189,34 @@ def enter_client_chain(app: Celery[Any], chain: Chain, reconfigured: Callable[[]
             reconfigured()
             return found
 
+    entering: Any = Entering
+    entering.sidekiq_entry = _Entry(chain, own, Entering.send_task)
     Entering.__name__, Entering.__qualname__ = own.__name__, own.__qualname__
     Entering.__module__, Entering.__doc__ = own.__module__, own.__doc__
     app.__class__ = Entering
+
+
+class _Entry(NamedTuple):
+    """How jobs of an app come from `send_task` into the chain: what an app is asked that has a short way."""
+
+    chain: Chain
+    own: Any
+    send_task: Any
+
+    def is_open(self, app: Any) -> bool:
+        """Whether jobs that are sent without options meet nothing but what `Sidekiq(app)` brings."""
+        return (
+            self.chain.is_usual
+            and type(app).send_task is self.send_task
+            and "send_task" not in vars(app)
+            and _is_of(base.__file__, self.own.send_task)
+            and not app.conf.task_always_eager
+        )
+
+
+def _is_of(file: str, function: Any) -> bool:
+    """Whether this is a function of that file: one that stands for it may have its code, too."""
+    return isinstance(function, FunctionType) and function.__code__.co_filename == file
 
 
 class Wrappable(type):
@@ -244,12 +273,23 @@ class TaskEntry(BaseTask):
 
     @__trace__.setter
     def __trace__(self, trace: Any) -> None:
-        vars(self)[TRACER] = None if trace is None else after_run.guarded(self, runs.marked(self, trace))
+        again = trace and chord_claim.run_again(self, runs.marked(self, trace))
+        vars(self)[TRACER] = again and after_run.guarded(self, again)
 
     def apply_async(self, *args: Any, **options: Any) -> Any:
         """As that of the task's own class; Celery's where a job goes once more."""
         if _AGAIN.get() or BURYING.get():
             return BaseTask.apply_async(self, *args, **options)
+        if (
+            not options
+            and len(args) == DELAYS
+            and _ours(self).sidekiq_unique is None
+            and self._sidekiq_is_direct()
+        ):
+            app = self.app
+            sent = None if app.current_worker_task is not None else fast_enqueue.delay(app, self, *args)
+            if sent is not None:
+                return sent
         return super().apply_async(*args, **options)
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> Any:
@@ -259,9 +299,27 @@ class TaskEntry(BaseTask):
             return SidekiqTask.delay_on_commit(self, *args, **kwargs)  # type: ignore[arg-type] # it is behind
         return super().delay_on_commit(*args, **kwargs)  # type: ignore[misc] # SidekiqTask's at last
 
+    def _sidekiq_is_direct(self) -> bool:
+        """Whether nobody has overridden or wrapped what Celery does from `apply_async` to the broker."""
+        app, me = self.app, _ours(self)
+        entry = getattr(type(app), "sidekiq_entry", None)
+        return (
+            entry is not None
+            and getattr(super().apply_async, "__func__", None) is SIDEKIQS_OWN
+            and _is_of(TASK_FILE, getattr(super(SidekiqTask, me).apply_async, "__func__", None))
+            and me.sidekiq_buffer is None
+            and entry.is_open(app)
+        )
+
     def _sidekiq_run(self, job: RunningJob) -> Any:
         """Run the task itself: by the `__call__` of its own class, where it has one."""
         return super().__call__(*job.args, **job.kwargs)
+
+
+def _ours(task: Any) -> SidekiqTask:
+    """Return the task as what it is besides: SidekiqTask stands behind the class of each."""
+    found: SidekiqTask = task
+    return found
 
 
 class Adopter:

@@ -26,14 +26,22 @@ class Explained:
         try:
             return super().read_response(*args, **options)  # type: ignore[misc] # a mixin
         except redis.ResponseError as error:
-            text = str(error)
-            if any(word in text for word in FOR_A_WHILE):
-                raise redis.ConnectionError(f"the broker takes no writes now ({text})") from error
-            if is_refusal(error) and RIGHTS not in text:
-                raise redis.exceptions.NoPermissionError(
-                    f"NOPERM: the broker's user lacks a right ({text}): {RIGHTS}"
-                ) from error
+            found = explained(error)
+            if found is not None:
+                raise found from error
             raise
+
+
+def explained(error: redis.ResponseError) -> redis.RedisError | None:
+    """Return an error that people understand in place of the broker's; None where that one will do."""
+    text = str(error)
+    if any(word in text for word in FOR_A_WHILE):
+        return redis.ConnectionError(f"the broker takes no writes now ({text})")
+    if is_refusal(error) and RIGHTS not in text:
+        return redis.exceptions.NoPermissionError(
+            f"NOPERM: the broker's user lacks a right ({text}): {RIGHTS}"
+        )
+    return None
 
 
 def is_refusal(error: BaseException) -> bool:

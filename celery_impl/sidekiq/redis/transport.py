@@ -137,18 +137,13 @@ class Channel(Capturing, redis.Channel, OlderKombu):
         if "task" in headers:
             message["properties"]["enqueued_at"] = max(now, due or now)
         if self._caught is not None:
-            self._caught.append((self._key(queue, message), dumps(message)))
+            self._caught.append((self.key(queue, message), dumps(message)))
             return
         if due is None or due <= now or queue in self._expires:
             self._put_now(queue, message, **options)
             return
-        # A copy: another queue of the exchange gets the message as well.
-        properties = {**message["properties"], ETA_PROPERTY: headers["eta"]}
-        message = {**message, "headers": {**headers, "eta": None}, "properties": properties}
-        key = self._key(queue, message)
-        self._zadd(
-            RETRY if headers.get("retries") else SCHEDULE, {entry(key, dumps(message)): due}, **options
-        )
+        key, name = self.key(queue, message), RETRY if headers.get("retries") else SCHEDULE
+        self._zadd(name, {entry(key, dumps(put_off(message))): due}, **options)
 
     def _purge(self, queue: str) -> int:
         """Delete what is in the queue, and what waits in the sets for it."""
@@ -165,7 +160,8 @@ class Channel(Capturing, redis.Channel, OlderKombu):
         if self._caught is None:
             super()._put_fanout(*args, **options)  # type: ignore[misc] # private, pinned by a test
 
-    def _key(self, queue: str, message: dict[str, Any]) -> str:
+    def key(self, queue: str, message: dict[str, Any]) -> str:
+        """Return the key, without prefix, of the list that the message goes to: by queue and priority."""
         return str(self._q_for_pri(queue, self._get_message_priority(message, reverse=False)))
 
     def _create_client(self, asynchronous: bool = False) -> Any:  # noqa: FBT001, FBT002 - kombu's
@@ -231,6 +227,14 @@ def due_at(message: dict[str, Any]) -> float | None:
         return None
     when = datetime.fromisoformat(eta)
     return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def put_off(message: dict[str, Any]) -> dict[str, Any]:
+    """Return the message as it waits in a set: its ETA is a property, so that a worker runs it at once."""
+    # A copy: another queue of the exchange gets the message as well.
+    headers = message["headers"]
+    properties = {**message["properties"], ETA_PROPERTY: headers["eta"]}
+    return {**message, "headers": {**headers, "eta": None}, "properties": properties}
 
 
 def register() -> None:

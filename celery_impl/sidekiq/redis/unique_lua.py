@@ -15,7 +15,8 @@ UNIQUE: Final = "sidekiq:unique:"
 #: The message's header that names its lock: `<digest>:<job id>`.
 HEADER: Final = "sidekiq_unique"
 
-_READ: Final = """
+#: A function for other scripts: `read(value)` returns when a lock ends, and the job that holds it.
+READ: Final = """
 local function read(value)
     local cut = string.find(value, '\\n', 1, true)
     return tonumber(string.sub(value, 1, cut - 1)), string.sub(value, cut + 1)
@@ -23,7 +24,7 @@ end
 """
 
 #: Key: lock. Arguments: time or '', job id, ms. Returns the other job that holds it, or nothing: it is taken.
-TAKE: Final = f"""{CLOCK_MS}{_READ}
+TAKE: Final = f"""{CLOCK_MS}{READ}
 local now, ends = clock(), 0
 local value = redis.call('GET', KEYS[1])
 if value then
@@ -37,7 +38,7 @@ return false
 """
 
 #: Key: lock. Arguments: '', job id. Returns whether the job held it.
-FREE: Final = f"""{_READ}
+FREE: Final = f"""{READ}
 local value = redis.call('GET', KEYS[1])
 if not value then return 0 end
 local _, holder = read(value)
@@ -46,7 +47,7 @@ return redis.call('DEL', KEYS[1])
 """
 
 #: Key: lock. Argument: time or ''. Returns the job that holds it.
-HOLDER: Final = f"""{CLOCK_MS}{_READ}
+HOLDER: Final = f"""{CLOCK_MS}{READ}
 local value = redis.call('GET', KEYS[1])
 if not value then return false end
 local ends, holder = read(value)

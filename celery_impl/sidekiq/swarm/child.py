@@ -17,6 +17,7 @@ scheduler, the state file) is the parent's alone.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -46,6 +47,8 @@ from celery_impl.sidekiq.swarm.slots import Slot
 
 #: Seconds that a child's job has to end once its parent is gone.
 ORPHAN_S: Final = 25.0
+#: Seconds between two looks whether the parent is there, once the line has ended.
+LOOK_S: Final = 0.25
 #: Seconds for which a child that ends tries to tell the broker what has ended.
 FAREWELL_S: Final = 5.0
 #: Signals that the parent deals with, for its children too.
@@ -239,13 +242,18 @@ class Child:
 
     def _serve(self, end: socket.socket) -> None:
         messages.serve(end, self._take)
-        if os.getppid() != self._parent:
-            logger.warning("the worker's main process is gone: process %d stops", os.getpid())
         _stop()
         self.interrupt_loop()
-        if not self._has_ended.wait(ORPHAN_S):
-            logger.error("process %d ends with its job unfinished: it goes back with its lease", os.getpid())
-            os._exit(os.EX_SOFTWARE)
+        until = math.inf
+        while not self._has_ended.wait(LOOK_S):
+            if until == math.inf and os.getppid() != self._parent:
+                logger.warning("the worker's main process is gone: process %d stops", os.getpid())
+                until = time.monotonic() + ORPHAN_S
+            if time.monotonic() > until:
+                logger.error(
+                    "process %d ends with its job unfinished: it goes back with the lease", os.getpid()
+                )
+                os._exit(os.EX_SOFTWARE)
 
     def _take(self, name: str, arguments: dict[str, Any]) -> None:
         """Take a command: what is about revoked jobs by hand, the rest as Celery's own worker."""

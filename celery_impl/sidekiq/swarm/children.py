@@ -43,6 +43,9 @@ LOOK_S: Final = 0.05
 #: Children that may end before they fetch, and the seconds in which, until the worker gives up.
 BUDGET: Final = 5
 BUDGET_S: Final = 60.0
+#: Deaths, and the seconds in which, after which the next child has to wait.
+DEATHS: Final = 20
+DEATHS_S: Final = 10.0
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +102,7 @@ class Children:
         #: The jobs of each task that children which have ended had begun.
         self.past: Counter[str] = Counter()
         self._early_ends: deque[float] = deque(maxlen=BUDGET)
+        self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._watch = threading.Thread(target=self._watch_limits, name="swarm-limits", daemon=True)
         self._has_stopped = threading.Event()
 
@@ -154,6 +158,10 @@ class Children:
         now = time.monotonic()
         return len(self._early_ends) < BUDGET or now - self._early_ends[0] > BUDGET_S
 
+    def may_fork(self) -> bool:
+        """Return whether another child may be forked now: not where they die one after the other."""
+        return len(self._deaths) < DEATHS or time.monotonic() - self._deaths[0] > DEATHS_S
+
     def counts(self) -> Counter[str]:
         """Return how many jobs of each task have begun."""
         found = Counter(self.past)
@@ -163,6 +171,8 @@ class Children:
 
     def _tell_of_end(self, child: ChildProcess) -> None:
         code = child.process.exitcode
+        if code and not child.stopping:
+            self._deaths.append(time.monotonic())
         if not child.slot.ready and code and not child.stopping:
             self._early_ends.append(time.monotonic())
             logger.error("process %d ended with code %s before it fetched a job", child.pid, code)

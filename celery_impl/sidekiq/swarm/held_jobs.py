@@ -46,8 +46,12 @@ class HeldJobs:
         self._holders = holders
         self._thread: PeriodicThread | None = None
 
+    def connect(self) -> None:
+        """Connect; raise redis-py's or kombu's errors."""
+        self.leases.commands.call(("PING",))
+
     def start(self) -> None:
-        """Connect, and renew from now on; raise redis-py's errors."""
+        """Renew from now on."""
         if self._thread is None:
             every_s = self.leases.lease_ms / 1000 / TURNS
             self._thread = PeriodicThread({self._renew: every_s}, close=self._close, name="swarm-leases")
@@ -62,7 +66,9 @@ class HeldJobs:
     @cached_property
     def channel(self) -> Any:
         """A channel that never fetches, for what kombu makes of a message."""
-        return self._app.connection_for_write().default_channel
+        connection = self._app.connection_for_write()
+        connection.connect()  # whose errors the worker knows
+        return connection.default_channel
 
     @cached_property
     def leases(self) -> LeaseStore:

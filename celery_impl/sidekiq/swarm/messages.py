@@ -40,6 +40,11 @@ class Line:
             return False
         return True
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the child can still be told."""
+        return self.socket.fileno() >= 0
+
     def close(self) -> None:
         """Close; the child finishes its job and ends."""
         self.socket.close()
@@ -48,7 +53,7 @@ class Line:
 def tell_all(lines: Iterable[Line], name: str, arguments: dict[str, Any]) -> None:
     """Send a command to many, and return when all have taken it, within ANSWER_S."""
     until = time.monotonic() + ANSWER_S
-    waiting = {line.socket: line for line in lines}
+    waiting = {line.socket: line for line in lines if line.is_open}
     for end in waiting:  # answers to earlier commands that came too late
         with suppress(OSError):
             while select.select([end], [], [], 0)[0] and end.recv(4096):

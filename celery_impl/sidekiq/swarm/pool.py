@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -63,13 +64,14 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         """Fork, the first time that the parent's consumer is ready. Called at each connection."""
         if self._children is not None:
             return
-        self._worker = consumer.controller
-        self._children = Children(self._worker, self)
-        self.node = Node(consumer, self._children, self)
+        children = Children(consumer.controller, self)
+        children.held.connect()  # or its error has the worker connect again, and begin then
+        self._worker, self._children = consumer.controller, children
+        self.node = Node(consumer, children, self)
         gc.collect()
         gc.freeze()  # what the children share with the parent stays shared
+        children.start()
         self._fork_missing()
-        self._children.start()
 
     def register_with_event_loop(self, hub: Any) -> None:
         """Look at the children regularly. Called at each connection to the broker."""
@@ -125,6 +127,17 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
             return  # it has ended meanwhile
         pid.child.slot.terminate(pid.number)
         pid.child.send(signum or signal.SIGTERM)
+
+    def refresh(self) -> None:
+        """Show what the children run to what looks at Celery's state next."""
+        if self._children is not None:
+            with suppress(*AWAY):
+                self.node.refresh(reserved=False)
+
+    def forget(self) -> None:
+        """Show nothing any more, until the next refresh."""
+        if self._children is not None:
+            self.node.forget()
 
     def quiet(self) -> None:
         """Have all children stop after their jobs, and fork no others."""
@@ -184,15 +197,12 @@ class SwarmPool(_BasePool):  # type: ignore[misc] # as little as the stubs say o
         # A TERM to the whole group ends the children too: no other ones, or they would end as well, for ever.
         while self._children is not None and not stopping():
             staying = [child for child in self._children.alive if not child.stopping]
-            if len(staying) >= self.limit:
+            if len(staying) >= self.limit or not self._children.may_fork():
                 return
             self._children.fork()
 
     def _refresh(self) -> None:
-        try:
-            self.node.refresh(reserved=False)
-        except AWAY:
-            logger.debug("the broker does not answer: heartbeats show an older state")
+        self.refresh()
         autoscaler, begun = self._worker.autoscaler, worker_state.all_total_count[0]
         if autoscaler:
             if begun != self._begun:

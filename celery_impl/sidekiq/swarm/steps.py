@@ -54,12 +54,12 @@ def consumer_class(kind: Any) -> Any:
 
         def cancel_active_requests(self) -> None:
             """End what the children run. Celery 5.5's cold shutdown."""
-            self.pool.node.refresh(reserved=False)
+            self.pool.refresh()
             super().cancel_active_requests()
 
         def on_connection_error_after_connected(self, exc: Exception) -> None:
             """The children have connections of their own: what they run is none of this one's."""
-            self.pool.node.forget()
+            self.pool.forget()
             super().on_connection_error_after_connected(exc)
 
     return SwarmConsumer
@@ -87,6 +87,6 @@ def _consume_nothing(*_: object, **__: object) -> None:
 
 def _soften(worker: Any, sleep: Any) -> None:
     """Celery sleeps here while jobs run: the children must begin no others, and what they run be known."""
-    worker.pool.node.refresh(reserved=False)
+    worker.pool.refresh()
     worker.pool.quiet()
     sleep()

@@ -125,5 +125,5 @@ def _bury(app: Any, message: Any, error: tuple[str, str], arguments: Arguments =
         )
         return
     channel, raw = message.channel, message._raw  # noqa: SLF001 - pinned by a test
-    key = channel._key(queue, raw)  # noqa: SLF001 - our own transport's
+    key = channel.key(queue, raw)
     channel.sets.bury(malformed.unknown(dumps(raw), key, error, headers=message.headers, arguments=arguments))

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from queue import Empty
 from typing import Any, Final
 
 from celery import bootsteps
+from celery.concurrency.thread import TaskPool as ThreadPool
 
 from celery_impl.sidekiq.beat import runs
 from celery_impl.sidekiq.enqueue import lost_chords
@@ -58,6 +61,9 @@ class MaintenanceStep(bootsteps.StartStopStep):
             self._reaper = consumer.timer.call_repeatedly(REAP_S, processes.maintain_pool)
         else:
             channel.runs_jobs_here = True
+            pool: Any = consumer.pool
+            if issubclass(type(pool), ThreadPool):
+                pool.flush = partial(_cancel_waiting, pool.executor)
         own = consumer.app.connection_for_write()
         # Connected here and not in the thread: kombu does it under a lock, and a job's process that is
         # forked meanwhile would find that lock held for ever.
@@ -103,6 +109,18 @@ class MaintenanceStep(bootsteps.StartStopStep):
         if self._thread is not None:
             self._thread.stop()
             self._thread = None
+
+
+def _cancel_waiting(executor: Any) -> None:
+    """Cancel what waits in a pool of threads when the connection is lost: it goes back, and comes again."""
+    waiting = executor._work_queue  # noqa: SLF001 - as the executor's own shutdown does; pinned by a test
+    while True:
+        try:
+            item = waiting.get_nowait()
+        except Empty:
+            return
+        if item is not None:
+            item.future.cancel()
 
 
 def _watch_again(processes: Any) -> None:

@@ -65,9 +65,9 @@ class PoolJob:
         #: Its slot has been given back.
         self._has_left = False
         self._has_limits = False
-        self._soft = SoftLimit()
+        self._soft: SoftLimit | None = None
         self._task: asyncio.Task[Any] | None = None
-        self._interruptible = Interruptible()
+        self._interruptible: Interruptible | None = None
         self._timers: list[asyncio.TimerHandle] = []
 
     def run_coroutine(self) -> None:
@@ -83,9 +83,10 @@ class PoolJob:
 
     def run_in_thread(self, submit: Callable[[Callable[[], None]], object]) -> None:
         """Accept the job and hand it to a thread. Worker's thread."""
+        self._interruptible = Interruptible()
         self._accept()
         if not self._is_over:
-            submit(self._in_thread)
+            submit(partial(self._in_thread, self._interruptible))
 
     def end(self) -> None:
         """End it: cancel it, and abandon it if that does not help. Worker's thread."""
@@ -100,6 +101,8 @@ class PoolJob:
             accepted(pid, time.monotonic())
         soft, hard = self._on.get("soft_timeout"), self._on.get("timeout")
         self._has_limits = bool(soft or hard)
+        if soft:
+            self._soft = SoftLimit()
         if self._has_limits and not self._is_over:
             self._pool.threads.on_loop(partial(self._arm, soft, hard))
 
@@ -170,9 +173,9 @@ class PoolJob:
 
     # In a thread of plain tasks.
 
-    def _in_thread(self) -> None:
+    def _in_thread(self, interruptible: Interruptible) -> None:
         try:
-            with self._interruptible:
+            with interruptible:
                 outcome = self._call()
         except Stopped:
             self._pool.threads.on_worker(self._drop)
@@ -194,7 +197,10 @@ class PoolJob:
 
     async def _drive(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         try:
-            value = await CoroutineDriver(coroutine, self._soft.replace_error)
+            if self._soft is None:
+                value = await coroutine
+            else:
+                value = await CoroutineDriver(coroutine, self._soft.replace_error)
         except BaseException as error:  # noqa: BLE001 - the tracer's to deal with, whatever it is
             step = partial(self._resume, error, failed=True)
         else:
@@ -216,9 +222,9 @@ class PoolJob:
         if self._is_over:
             return
         self._pool.threads.on_worker(partial(self._report_soft_limit, seconds))
-        if self._task is not None:
+        if self._task is not None and self._soft is not None:
             self._soft.reach(self._task)
-        else:
+        elif self._interruptible is not None:
             self._interruptible.interrupt(SoftTimeLimitExceeded)
 
     def _hard_limit(self, seconds: float) -> None:
@@ -231,9 +237,10 @@ class PoolJob:
         """Cancel the run, and abandon it in END_S."""
         self._disarm()
         if self._task is not None:
-            self._soft.forget()
+            if self._soft is not None:
+                self._soft.forget()
             self._task.cancel()
-        else:
+        elif self._interruptible is not None:
             self._interruptible.interrupt(Stopped)
         abandon = partial(self._pool.threads.on_worker, self._drop)
         self._timers = [self._pool.threads.loop.call_later(END_S, abandon)]

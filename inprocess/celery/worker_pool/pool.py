@@ -109,6 +109,11 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         """Run `n` fewer tasks at once; running ones are finished. At least one stays."""
         self.limit = max(1, self.limit - n)
 
+    def flush(self) -> None:
+        """Start what has begun: the connection is lost, and the worker's event loop waits for another."""
+        if not self._has_ended:
+            self.threads.wake_loop()
+
     def on_close(self) -> None:
         """Begin no more: what waits goes back to the broker with the connection."""
         self._line.clear()

@@ -73,6 +73,10 @@ class Expiring(Protocol):
 class Deadline(Entry, Protocol):
     """One timer for all waits of the same length, see `servers.deadlines`."""
 
+    @property
+    def due(self) -> dict[Expiring, float]:
+        """Those that wait, and when each expires; hot paths remove them here, as `discard` does."""
+
     def add(self, waiting: Expiring, /) -> None:
         """Make it expire after the time limit, unless it is discarded before."""
 

@@ -92,16 +92,25 @@ Extras = tuple[Schedule | None, TickStore | None]
 _usual: dict[float, PeriodicOptions] = {}
 
 
+class Extra:
+    """What few servers have: the due times of a schedule, and where the last tick is kept."""
+
+    __slots__ = ("store", "times")
+
+    def __init__(self) -> None:
+        self.times: DueTimes | None = None  # None on a grid
+        self.store: TickStore | None = None
+
+
 class Periodic(TimerProcess):
     """Runs on the grid t0 + k * interval, or by a schedule; see the module. Created by `start`."""
 
-    __slots__ = ("_options", "_owed", "_store", "_t0", "_times")
+    __slots__ = ("_extra", "_options", "_owed", "_t0")
 
     _t0: float
     _options: PeriodicOptions
     _owed: int  # runs that wait for the current one to end
-    _store: TickStore | None  # where it keeps its last tick
-    _times: DueTimes | None  # the due times of its schedule; None on a grid
+    _extra: Extra | None
 
     @classmethod
     def start(
@@ -155,7 +164,7 @@ class Periodic(TimerProcess):
     ) -> None:
         # What the base classes do, without their calls, which would cost as much as everything else.
         self.exit = self._monitors = self.parent = self._counts = self._current = self.last_run_at = None
-        self._times = self._store = None
+        self._extra = None
         self.scheduler = scheduler
         self._context = copy_context() or EMPTY
         self.spawn = spawn
@@ -193,22 +202,23 @@ class Periodic(TimerProcess):
     @property
     def schedule(self) -> Schedule | None:
         """Its schedule; None for an interval."""
-        return None if self._times is None else self._times.schedule
+        return None if self._extra is None or self._extra.times is None else self._extra.times.schedule
 
     async def idle(self) -> None:
         """Wait until its last tick is saved, with `state`."""
-        while self._store is not None and not is_saved(self._store, self.name):  # noqa: ASYNC110 - by a thread
+        store = None if self._extra is None else self._extra.store
+        while store is not None and not is_saved(store, self.name):  # noqa: ASYNC110 - by a thread
             await asyncio.sleep(LOOK_S)
 
     def clock_moved(self, suspended_s: float) -> None:
         """See `TimerProcess.clock_moved`."""
         if self._when == NEVER:
             return
-        times = self._times
-        if times is not None:
+        extra = self._extra
+        if extra is not None and (times := extra.times) is not None:
             wall = self.scheduler.clock.wall()
             if wall < times.last - REPEAT_S:
-                times = self._times = DueTimes(times.schedule, wall)
+                times = extra.times = DueTimes(times.schedule, wall)
             self._arm_by_wall(times)
         elif suspended_s:
             interval_s = self._options.interval_s
@@ -229,7 +239,8 @@ class Periodic(TimerProcess):
     def _go_on(self, schedule: Schedule | None, store: TickStore | None, t0: float | None) -> None:
         """Begin where the last tick was, if one was kept; else now."""
         now, wall = self.started_at, self.scheduler.clock.wall()
-        self._store, name = store, self.name
+        extra, name = Extra(), self.name
+        self._extra, extra.store = extra, store
         last = None if store is None else load(store, name)
         if last is not None and last > wall + TOLERANCE_S:
             log.warning(
@@ -242,8 +253,8 @@ class Periodic(TimerProcess):
         last = wall if last is None else min(last, wall)
         if schedule is not None:
             self._t0 = now
-            self._times = DueTimes(schedule, last)
-            self._arm_by_wall(self._times)
+            extra.times = DueTimes(schedule, last)
+            self._arm_by_wall(extra.times)
         else:
             began = now - (wall - last)
             self._t0 = t0 = began if t0 is None else t0
@@ -256,8 +267,9 @@ class Periodic(TimerProcess):
 
     def _tick(self, when: float) -> None:
         """Arm for the next tick, then start the runs that are due."""
-        if self._times is not None:
-            self._tick_by_wall(self._times)
+        extra = self._extra
+        if extra is not None and extra.times is not None:
+            self._tick_by_wall(extra.times, extra.store)
             return
         options, t0 = self._options, self._t0
         interval_s = options.interval_s
@@ -270,14 +282,15 @@ class Periodic(TimerProcess):
         else:
             self._arm_for(due + 1)
         late_s = now - (when if due == armed else t0 + due * interval_s)
-        if self._store is not None:
-            self._keep(self.scheduler.clock.wall() - (now - t0 - due * interval_s))
+        if extra is not None and extra.store is not None:
+            # before the run begins, in seconds since 1970
+            save_soon(extra.store, self.name, self.scheduler.clock.wall() - (now - t0 - due * interval_s))
         if due == armed and late_s <= options.grace_s:
             self._serve(1, late_s, 0)
         else:
             self._serve_late(due - armed, late_s)
 
-    def _tick_by_wall(self, times: DueTimes) -> None:
+    def _tick_by_wall(self, times: DueTimes, store: TickStore | None) -> None:
         """Like `_tick`, by the wall clock."""
         now = self.scheduler.clock.wall()
         if now < times.next:  # the clock was set back
@@ -286,8 +299,8 @@ class Periodic(TimerProcess):
         missed = times.pass_by(now)
         self._arm_by_wall(times)
         late_s = now - times.last
-        if self._store is not None:
-            self._keep(times.last)
+        if store is not None:
+            save_soon(store, self.name, times.last)
         if not missed and late_s <= self._options.grace_s:
             self._serve(1, late_s, 0)
         else:
@@ -299,11 +312,6 @@ class Periodic(TimerProcess):
             return
         clock = self.scheduler.clock
         self._arm(clock.monotonic() + (times.next - clock.wall()) + self._options.delay())
-
-    def _keep(self, moment: float) -> None:
-        """Save the tick that was due then, seconds since 1970, before its run begins."""
-        assert self._store is not None  # noqa: S101 - checked by the caller
-        save_soon(self._store, self.name, moment)
 
     def _is_due(self, k: int, now: float) -> bool:
         """Whether tick `k` is due now, jitter included; if not, wait for it."""
@@ -381,8 +389,8 @@ class Periodic(TimerProcess):
 
     def _lateness(self) -> float:
         """Return the seconds since the last due moment, for a run that had to wait."""
-        if self._times is not None:
-            return self.scheduler.clock.wall() - self._times.last
+        if self._extra is not None and self._extra.times is not None:
+            return self.scheduler.clock.wall() - self._extra.times.last
         now = self.scheduler.monotonic()
         return now - self.grid.at(self.grid.last(now))
 

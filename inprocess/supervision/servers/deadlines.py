@@ -15,28 +15,29 @@ from inprocess.supervision.core.scheduler import Deadline, Expiring, Scheduler
 class Deadlines:
     """The calls with one timeout, in seconds, on one scheduler. See the module."""
 
-    __slots__ = ("_due", "_scheduler", "_seconds", "_when")
+    __slots__ = ("_scheduler", "_seconds", "_when", "due")
 
     def __init__(self, scheduler: Scheduler, seconds: float) -> None:
         self._scheduler = scheduler
         self._seconds = seconds
-        self._due: dict[Expiring, float] = {}
+        #: Those that wait, and when each expires.
+        self.due: dict[Expiring, float] = {}
         self._when = inf
 
     def add(self, caller: Expiring, /) -> None:
         """See `scheduler.Deadline.add`."""
-        when = self._due[caller] = self._scheduler.monotonic() + self._seconds
+        when = self.due[caller] = self._scheduler.monotonic() + self._seconds
         if when < self._when:
             self._when = when
             self._scheduler.at(when, self)
 
     def discard(self, caller: Expiring, /) -> None:
         """See `scheduler.Deadline.discard`."""
-        self._due.pop(caller, None)
+        self.due.pop(caller, None)
 
     def release(self) -> None:
         """Release the timer if no call waits. Not done at each reply, because most callers call again."""
-        due = self._due
+        due = self.due
         while due:
             first = next(iter(due))
             if not first.future.done():
@@ -54,16 +55,16 @@ class Deadlines:
         now = max(fired, self._scheduler.monotonic())
         self._when = inf
         expired = []
-        for caller, when in self._due.items():
+        for caller, when in self.due.items():
             if when > now:
                 self._when = when
                 self._scheduler.at(when, self)
                 break
             expired.append(caller)
         for caller in expired:
-            del self._due[caller]
+            del self.due[caller]
             caller.expire(self._seconds)
-        if not self._due:
+        if not self.due:
             self._forget()
         return True
 

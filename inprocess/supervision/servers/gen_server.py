@@ -49,7 +49,7 @@ from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.servers.call import Caller
 from inprocess.supervision.servers.deadlines import deadlines
 from inprocess.supervision.servers.down import Down, Monitor
-from inprocess.supervision.servers.message_loop import CAST, INFO, NO_REPLY, MessageLoop
+from inprocess.supervision.servers.message_loop import CAST, IDLE, INFO, NO_REPLY, MessageLoop
 from inprocess.supervision.servers.server_report import redacted_message
 from inprocess.supervision.servers.timers import TIMEOUT, MessageTimer
 
@@ -141,12 +141,16 @@ class GenServer(Process):
         waiting = scheduler.deadlines.get(timeout) or deadlines(scheduler, timeout)  # type: ignore[arg-type]  # no key is None
         if waiting is not None:
             waiting.add(caller)
-        process.post(caller)
+        if process.state == IDLE and process.mailbox is None:  # as `post`, without the call
+            process.mailbox = caller
+            process.wake()
+        else:
+            process.post(caller)
         try:
             return await caller.future
         finally:
             if waiting is not None:
-                waiting.discard(caller)
+                waiting.due.pop(caller, None)  # as `discard`, without the call
             if process.extra is not None:
                 process.extra.deferred.discard(caller)
 

@@ -269,7 +269,7 @@ class MessageLoop(BaseProcess):
             self.state = STARTING
             self._give_task(self._initialise(pending), pending, eagerly=False)
         elif self.extra is not None:
-            self._wake()  # init may have called continue_with
+            self.wake()  # init may have called continue_with
 
     async def ready(self) -> None:
         """See `Process.ready`. Raise Ignore if `init` did."""
@@ -343,7 +343,7 @@ class MessageLoop(BaseProcess):
         else:
             self.mailbox = deque((cast("Message", there), message))
         if state == IDLE:
-            self._wake()
+            self.wake()
 
     def post_from_thread(self, message: Message) -> None:
         """Like `post`, from another thread, or another loop on this one."""
@@ -401,7 +401,7 @@ class MessageLoop(BaseProcess):
     def continue_with(self, argument: Any) -> None:
         """Run `handle_continue(argument)` before the next message."""
         self.ensure_extra().continues.append(argument)
-        self._wake()
+        self.wake()
 
     def refuse(self, caller: Caller) -> None:
         """Raise RuntimeError for a call by the server itself, ServerDiedError after the end."""
@@ -421,14 +421,15 @@ class MessageLoop(BaseProcess):
             waiting.add(question)
         self.post((SYSTEM, question))
         if self.state == SUSPENDED:
-            self._wake()
+            self.wake()
         try:
             return cast("T", await question.future)
         finally:
             if waiting is not None:
                 waiting.discard(question)
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Queue a step if none is."""
         if self.state == IDLE or self.state == SUSPENDED:  # noqa: PLR1714 - quicker than a set
             self.state = QUEUED
             try:
@@ -532,22 +533,35 @@ class MessageLoop(BaseProcess):
         finally:
             scheduler.serving = None
 
-    def _handle_some(self) -> tuple[Awaitable[Any], Exit | None] | None:
+    def _handle_some(self) -> tuple[Awaitable[Any], Exit | None] | None:  # noqa: C901, PLR0912 - a hot path, without calls
         """Handle messages until none is left, one awaits, or this turn's share is used.
 
         Return what is to be awaited, and the exit if that is `terminate`.
         """
         server = self.server
+        message: Any
         try:
             for _ in range(MESSAGES_PER_TURN):
                 if self._wanted is not None:
                     return self._leave(self._wanted)
-                message = self._current = self._next()
+                if self.extra is None and type(self.mailbox) is not deque:  # as `_next`, without the call
+                    message = self._current = self.mailbox  # type: ignore[assignment]  # what is no deque
+                    self.mailbox = None
+                else:
+                    message = self._current = self._next()
                 if message is None:
                     self._rest()
                     return None
                 if attached or self.extra is not None:
                     pending = self._handle(message)
+                elif type(message) is Caller:  # as `_dispatch`, without the call
+                    pending = server.handle_call(message.request, message)
+                    if pending is None or not hasattr(type(pending), "__await__"):
+                        if pending is NO_REPLY or self.extra is not None:
+                            self._complete(pending)
+                        elif not message.future.done():
+                            message.future.set_result(pending)
+                        continue
                 elif type(message) is tuple and message[0] is CAST:  # fast path for a burst
                     pending = server.handle_cast(message[1])
                     if pending is None or not is_awaitable(pending):
@@ -659,7 +673,7 @@ class MessageLoop(BaseProcess):
             self._wanted = ended
             if self.state == STARTING and self.task is not None:
                 self.task.cancel()
-            self._wake()
+            self.wake()
 
     def link_ended(self, ended: Exit) -> None:
         """End with the exit of a task that is linked to it: at the next await, or in the loop's next turn."""
@@ -669,7 +683,7 @@ class MessageLoop(BaseProcess):
                 self.ensure_extra().link_failed = True
                 self.task.cancel()
             else:
-                self._wake()
+                self.wake()
 
     def kill(self) -> None:
         """End at the next await, without `terminate`; now, if nothing is awaited. The exit is killed."""

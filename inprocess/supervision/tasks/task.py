@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from threading import get_ident
 from types import CodeType
@@ -19,6 +20,7 @@ from typing import Final, TypeVarTuple
 
 from inprocess.supervision.core.errors import LoopGoneError, Refused
 from inprocess.supervision.core.redact import function_name
+from inprocess.supervision.core.serving import served_by
 from inprocess.supervision.core.thread_bridge import hop
 from inprocess.supervision.lifecycle.runtime import home_loop
 from inprocess.supervision.tasks.child import Child
@@ -33,7 +35,8 @@ MAX_ASKERS: Final = 1000
 _running_loop = asyncio._get_running_loop  # noqa: SLF001 - documented under this name
 _unlinked: dict[asyncio.AbstractEventLoop | None, TaskSupervisor] = {}
 _asked_there: dict[tuple[int, int], Options] = {}
-_asked_last: tuple[CodeType | None, int, Options] = (None, 0, PLAIN["temporary"])
+#: The last place that called, its options, and the supervisor of its loop: most calls in a burst are alike.
+_asked_last: tuple[CodeType | None, int, Options, TaskSupervisor | None] = (None, 0, PLAIN["temporary"], None)
 
 
 class Task:
@@ -52,10 +55,30 @@ class Task:
         else the runtime's (see `home_loop`). Return Refused while the app is draining, and when the
         interpreter has begun to end. Any thread.
         """
+        global _asked_last  # noqa: PLW0603 - see there
         frame = sys._getframe(1)  # noqa: SLF001 - CPython's only way to find the calling line
-        code, offset, options = _asked_last
+        code, offset, options, last = _asked_last
         if name is not None or code is not frame.f_code or offset != frame.f_lasti:
             options = _options_of(frame.f_code, frame.f_lasti, name)
+        elif last is not None and loop is None:
+            scheduler = last.scheduler
+            if (
+                get_ident() == scheduler.runs_on._thread_id  # noqa: SLF001 - see `Scheduler.is_here`
+                and last._is_open  # noqa: SLF001 - of the same floor, as the rest of what is copied here
+                and scheduler.serving is None
+                and not served_by
+            ):
+                child = Child()  # as `TaskSupervisor.take` does; its call would cost as much as half of this
+                child.exit = child._monitors = child.task = child.history = None  # noqa: SLF001 - as there
+                child.supervisor = last
+                child.function = function
+                child.args = args
+                child.options = options
+                child.context = copy_context()
+                last._line.append(child)  # noqa: SLF001 - as above
+                if not last._is_awake:  # noqa: SLF001 - as above
+                    last._wake()  # noqa: SLF001 - as above
+                return child
         supervisor = _unlinked.get(loop or _running_loop())
         if supervisor is None or supervisor.exit is not None:
             try:
@@ -64,12 +87,13 @@ class Task:
                 return Refused("not_running", f"{function_name(function)}: {gone}")
         if get_ident() != supervisor.scheduler.runs_on._thread_id:  # noqa: SLF001 - see `Scheduler.is_here`
             return supervisor.atomically(partial(supervisor.take, function, args, options, Child))
+        if name is None:
+            _asked_last = (frame.f_code, frame.f_lasti, options, supervisor)
         return supervisor.take(function, args, options, Child)
 
 
 def _options_of(code: CodeType, offset: int, name: str | None) -> Options:
     """Return the options of a task started at this place; one record for all nameless tasks of the place."""
-    global _asked_last  # noqa: PLW0603 - most calls in a burst come from one place
     if name is not None:
         return Options("temporary", "brutal_kill", name, asker=(code, offset))
     options = _asked_there.get((id(code), offset))
@@ -78,7 +102,6 @@ def _options_of(code: CodeType, offset: int, name: str | None) -> Options:
             _asked_there.clear()
         options = Options("temporary", "brutal_kill", asker=(code, offset))
         _asked_there[id(code), offset] = options  # it references the code object, so the id stays unique
-    _asked_last = (code, offset, options)
     return options
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import celery
+import kombu
 import pytest
 from celery import chain
 from celery.exceptions import TaskRevokedError, TimeLimitExceeded
@@ -45,6 +48,7 @@ def test_inspect_shows_what_all_children_run_hold_and_have_done(swarm_lab: Swarm
     waiting = [swarm.note.delay("c")]
     running.append(swarm.wait_acknowledged.delay("b"))
     waiting.append(swarm.note.delay("d"))
+    waiting.append(swarm.note.delay("in the queue"))  # or what is held would go back to who is idle
     swarm_lab.swarm()
     pids = {swarm_lab.began("a"), swarm_lab.began("b")}
     swarm_lab.eventually(lambda: swarm_lab.held() == 3)
@@ -60,7 +64,7 @@ def test_inspect_shows_what_all_children_run_hold_and_have_done(swarm_lab: Swarm
 
     swarm_lab.open("a")
     swarm_lab.open("b")
-    assert [got(job) for job in waiting] == [None, None]
+    assert [got(job) for job in waiting] == [None] * 3
 
 
 def test_a_killed_child_is_replaced_its_job_runs_again_and_the_rest_goes_back_unmarked(
@@ -251,3 +255,64 @@ def test_children_find_a_broker_again_that_was_away(swarm_lab: SwarmLab) -> None
     swarm.note.apply_async(("b",), ignore_result=True)
     swarm_lab.done("b")
     assert len(swarm_lab.runs("start", "a")) == 1
+
+
+def test_commands_that_change_something_reach_the_children(swarm_lab: SwarmLab) -> None:
+    swarm = swarm_lab.on()
+    swarm_lab.swarm()
+    swarm_lab.ask("time_limit", swarm.app, "swarm_app.wait", soft=None, hard=1)
+    hard = swarm.wait.delay("limited")
+    swarm_lab.ask("add_consumer", swarm.app, "other")
+    assert got(swarm.add.apply_async((1, 2), queue="other")) == 3
+    assert {queue["name"] for queue in swarm_lab.ask("active_queues", swarm.app)} == {"celery", "other"}
+    with pytest.raises(TimeLimitExceeded):
+        got(hard)
+
+
+def test_task_events_come_from_one_node_while_the_job_still_runs(swarm_lab: SwarmLab) -> None:
+    swarm = swarm_lab.on()
+    seen: list[dict[str, Any]] = []
+    with swarm.app.connection_for_read() as connection, connection.channel() as channel:
+        receiver = swarm.app.events.Receiver(channel, handlers={"*": seen.append})
+        [consumer] = receiver.get_consumers(partial(kombu.Consumer, channel), channel)
+        with consumer:
+            swarm_lab.swarm("-c", "2", "-E")
+            swarm.wait.delay("a")
+            while "task-started" not in {event["type"] for event in seen}:
+                connection.drain_events(timeout=PATIENCE_S)
+    assert {event["hostname"].partition("@")[0] for event in seen if "worker" not in event["type"]} == {
+        "worker0"
+    }
+    assert not swarm_lab.runs("done", "a")
+    swarm_lab.open("a")
+    swarm_lab.done("a")
+
+
+@pytest.mark.skipif(celery.VERSION < (5, 5), reason="Celery before 5.5 has no soft shutdown")
+def test_a_soft_shutdown_lets_a_short_job_end_and_no_other_begin(swarm_lab: SwarmLab) -> None:
+    swarm = swarm_lab.on(SWARM_SOFT_S="1")
+    for job in ("a", "b", "c"):
+        swarm.wait.delay(job)
+    worker = swarm_lab.swarm()
+    swarm_lab.began("a")
+    swarm_lab.began("b")
+    worker.quit()
+    swarm_lab.eventually(lambda: "Initiating Soft Shutdown" in worker.output)
+    swarm_lab.open("a")
+    swarm_lab.ended(worker)
+    assert swarm_lab.runs("done", "a")
+    assert not swarm_lab.runs("done", "b")
+    assert not swarm_lab.runs("start", "c")
+    assert swarm_lab.redis.llen("celery") == 2
+
+
+def test_what_was_revoked_outlives_the_worker_in_its_state_file(swarm_lab: SwarmLab) -> None:
+    swarm = swarm_lab.on()
+    options = ("-c", "1", "--statedb", str(swarm_lab.folder / "state"))
+    first = swarm_lab.swarm(*options)
+    swarm_lab.ask("revoke", swarm.app, ["0000"])
+    first.terminate()
+    swarm_lab.swarm(*options)
+    swarm.note.apply_async(("a",), task_id="0000")
+    assert got(swarm.add.delay(1, 2)) == 3
+    assert not swarm_lab.runs("start", "a")

@@ -157,3 +157,23 @@ def test_a_memory_error_ends_no_worker_and_its_job_is_dead_once(lab: Any, pool: 
     worker.terminate()
     assert worker.exit_code == 0
     assert len(lab.runs("start", "a")) == 1
+
+
+def test_a_job_that_waits_in_a_pool_of_threads_runs_once_though_the_connection_was_lost(lab: Any) -> None:
+    """It goes back to its queue then, and comes again: the thread must not take it too."""
+    sample = lab.sample()
+    worker = lab.worker("--pool", "threads", "--concurrency", "1", "--prefetch-multiplier", "4")
+    sample.wait.delay("a")
+    lab.eventually(lambda: lab.runs("start", "a"))
+    for job in ("b", "c"):
+        sample.note.delay(job)
+    lab.eventually(lambda: lab.redis.llen("celery") == 0)
+
+    lab.broker.kill()
+    lab.broker.restart()
+    lab.eventually(lambda: worker.output.count("Connected to") == 2)
+    (lab.folder / "go-a").touch()
+    sample.note.delay("last")
+
+    lab.eventually(lambda: all(lab.runs("done", job) for job in ("a", "b", "c", "last")))
+    assert [len(lab.runs("start", job)) for job in ("a", "b", "c", "last")] == [1, 1, 1, 1]

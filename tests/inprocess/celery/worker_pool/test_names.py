@@ -25,7 +25,7 @@ def celery(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_help_lists_the_name_and_a_wrong_one_is_refused_with_all_names() -> None:
-    assert "|aio]" in celery("worker", "--help").stdout
+    assert "|aio|swarm]" in celery("worker", "--help").stdout
     wrong = celery("-b", "redis://127.0.0.1:1", "worker", "-P", "aoi")
     assert wrong.returncode == 2
     assert "aio" in wrong.stderr

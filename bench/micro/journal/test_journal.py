@@ -1,6 +1,6 @@
 """The journal beside a bare commit, and beside huey and DBOS on SQLite: the ratios are what counts.
 
-    .venv/bin/python -m pytest bench/micro/test_journal.py --benchmark-enable
+    .venv/bin/python -m pytest bench/micro/journal/test_journal.py --benchmark-enable
 
 One run, in turns, in one folder, with a sync at each commit. A turn is one of each way; medians are over the
 turns. huey and DBOS are measured where they are installed, in `.cache/peers` or beside us (`pip install
@@ -41,7 +41,7 @@ BURST = 32
 DRAINED, DRAINS, DRAINED_SLOWLY = 10_000, 3, 200
 #: Seconds that another process may take.
 PATIENCE_S = 60.0
-PEERS = Path(__file__).parents[2] / ".cache" / "peers"
+PEERS = Path(__file__).parents[3] / ".cache" / "peers"
 
 pytestmark = pytest.mark.timeout(900)
 Samples = Mapping[str, Sequence[float]]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
 import threading
+import weakref
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,8 +21,8 @@ from kombu.exceptions import OperationalError
 
 from celery_impl.sidekiq import Sidekiq
 from celery_impl.sidekiq.jobs.entry_format import split
-from celery_impl.sidekiq.lease import fast_enqueue
 from celery_impl.sidekiq.redis.sets import RETRY, SCHEDULE
+from celery_impl.sidekiq.sending import fast_enqueue
 from celery_impl.sidekiq.testing import fake
 
 ETA = datetime(2100, 1, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -47,16 +49,23 @@ def make(lab: Any, **conf: Any) -> Any:
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each job went the short way."""
+    """Whether each job went a short way."""
     taken: list[bool] = []
-    send = fast_enqueue.FastEnqueue.send
+    send, delay = fast_enqueue.FastEnqueue.send, fast_enqueue.FastEnqueue.delay
 
     def noted(*args: Any) -> Any:
         sent = send(*args)
         taken.append(sent is not None)
         return sent
 
+    def shortest(*args: Any) -> Any:
+        sent = delay(*args)
+        if sent is not None:  # else it goes the other
+            taken.append(True)
+        return sent
+
     monkeypatch.setattr(fast_enqueue.FastEnqueue, "send", noted)
+    monkeypatch.setattr(fast_enqueue.FastEnqueue, "delay", shortest)
     return taken
 
 
@@ -128,6 +137,47 @@ def test_the_short_ways_message_is_the_long_ones(
     assert short == everything(lab)
     assert results[0] == results[1]
     assert line == [True]
+
+
+def anonymous(found: dict[str, list[dict[str, Any]]]) -> Any:
+    """What was sent, with the same id for all jobs."""
+    text = json.dumps(found)
+    for job_id in {
+        message["headers"]["id"]
+        for messages in found.values()
+        for message in messages
+        if "headers" in message
+    }:
+        text = text.replace(job_id, JOB)
+    return json.loads(text)
+
+
+@pytest.mark.parametrize("conf", CONF)
+@pytest.mark.parametrize(
+    ("args", "kwargs"),
+    [
+        ((), {}),
+        ((1,), {}),
+        ((True, None), {}),
+        ((-1.5,), {"two": 'it\'s "quoted" ä \\ \x00 % %(job_id)s'}),
+        (([1, "x", [2, [3, [4]]]],), {"two": {"a": {"b": {"c": {}}}}}),
+        (("x" * 5000,), {}),
+        ((ETA,), {}),
+    ],
+)
+def test_the_shortest_ways_message_is_the_long_ones(  # noqa: PLR0917 - a call, and what it is made with
+    lab: Any, line: list[bool], monkeypatch: pytest.MonkeyPatch, args: Any, kwargs: Any, conf: str
+) -> None:
+    app = make(lab, **CONF[conf])
+    job = app.tasks["add" if args else "bare"]
+    job.delay(*args, **kwargs)
+    assert line == [True]
+    short = everything(lab)
+    monkeypatch.setattr(fast_enqueue, "delay", lambda *_: None)
+    monkeypatch.setattr(fast_enqueue, "send", lambda *_: None)
+    result = job.delay(*args, **kwargs)
+    assert anonymous(short) == anonymous(everything(lab))
+    assert (result.ignored, type(result)) == (True, type(job.AsyncResult("x")))
 
 
 def test_a_countdown_waits_in_its_set(lab: Any, line: list[bool]) -> None:
@@ -293,8 +343,25 @@ def test_a_forked_child_has_a_line_of_its_own(lab: Any, line: list[bool]) -> Non
     assert line == [True] * 21
 
 
+def test_an_app_that_nobody_uses_any_more_leaves_no_connection_open(lab: Any, line: list[bool]) -> None:
+    app = make(lab)
+    app.tasks["add"].delay(1)
+    assert clients(lab)
+    gone = weakref.ref(app)
+    del app
+    gc.collect()
+    assert gone() is None
+    assert line == [True]
+    lab.eventually(lambda: not clients(lab))
+
+
+def clients(lab: Any) -> list[str]:
+    """The connections of senders at the broker."""
+    return [client["id"] for client in lab.redis.client_list() if client["cmd"] in ("zadd", "ping", "lpush")]
+
+
 def test_the_parts_of_celery_that_the_short_way_leaves_out_are_as_we_know_them() -> None:
-    """A failure means: read the new Celery, then mend `celery_impl.sidekiq.lease.fast_enqueue`."""
+    """A failure means: read the new Celery, then mend `celery_impl.sidekiq.sending.fast_enqueue`."""
     sending, sender = (
         inspect.getsource(Celery.send_task),
         inspect.getsource(vars(AMQP)["_create_task_sender"]),

@@ -1,6 +1,6 @@
 """The journal in PostgreSQL beside a bare commit, and beside huey and Procrastinate there: ratios count.
 
-    .venv/bin/python -m pytest bench/micro/test_journal_postgresql.py --benchmark-enable
+    .venv/bin/python -m pytest bench/micro/journal/test_journal_postgresql.py --benchmark-enable
 
 One run, in turns, on one server of our own that syncs at each commit. huey and Procrastinate are measured
 where they are installed (`pip install --target .cache/peers huey==3.5.4 procrastinate==3.10.0`), on jobs that
@@ -27,7 +27,7 @@ import psycopg
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.micro.test_journal import (
+from bench.micro.journal.test_journal import (
     BURST,
     BURSTS,
     OTHER,
@@ -81,7 +81,10 @@ def enqueues(server: PostgresServer) -> Samples:
     async def main() -> None:
         with psycopg.connect(server.url(), autocommit=True) as bare:
             bare.execute("create table bare (n bigint generated always as identity primary key, args bytea)")
-            async with Journal(fresh(server)) as journal:
+            commits: list[int] = []
+            journal = Journal(fresh(server))
+            _watch(journal, lambda operations: commits.append(any(each.writes for each in operations)))
+            async with journal:
                 await asyncio.sleep(1.5)  # it has looked for others
                 for number in range(TURNS):
                     samples["bare commit"].append(bare_commit(bare))
@@ -90,27 +93,41 @@ def enqueues(server: PostgresServer) -> Samples:
                     samples["enqueue"].append(time.perf_counter() - begin)
                     await asyncio.sleep(0.003)  # the job is done, and written
                 for _ in range(BURSTS):
-                    commits = _commits(bare)
+                    commits.clear()
                     begin = time.perf_counter()
                     for number in range(BURST):
                         await nothing.enqueue(number, journal=journal)
                     samples["one by one"].append((time.perf_counter() - begin) / BURST)
-                    begin, between = time.perf_counter(), _commits(bare)
+                    samples["commits one by one"].append(sum(commits))
+                    commits.clear()
+                    begin = time.perf_counter()
                     await asyncio.gather(
                         *(nothing.enqueue(number, journal=journal) for number in range(BURST))
                     )
                     samples["at once"].append((time.perf_counter() - begin) / BURST)
-                    samples["commits one by one"].append(between - commits)
-                    samples["commits at once"].append(_commits(bare) - between)
+                    samples["commits at once"].append(sum(commits))
 
     asyncio.run(main())
     return samples
 
 
-def _commits(connection: psycopg.Connection[Any]) -> float:
-    """Commits of the server's databases so far; sessions report theirs after a while."""
-    found = connection.execute("select sum(xact_commit) from pg_stat_database").fetchall()
-    return float(found[0][0])
+def _watch(journal: Journal, applied: Callable[[Sequence[op.AnyOperation]], object]) -> None:
+    """Call a function with the operations of each transaction, once it is committed."""
+    make_store = journal._make_store  # noqa: SLF001 - to see the commits
+
+    def watched() -> Any:
+        store = make_store()
+        apply = store.apply
+
+        def apply_and_tell(operations: Sequence[op.AnyOperation]) -> list[Any]:
+            results = apply(operations)
+            applied(operations)
+            return results
+
+        store.apply = apply_and_tell  # type: ignore[method-assign]  # of this object
+        return store
+
+    journal._make_store = watched  # noqa: SLF001 - as above
 
 
 @pytest.mark.benchmark(group="PostgreSQL: enqueue one job, until it is on disk")
@@ -137,23 +154,13 @@ def starts(server: PostgresServer) -> Samples:
     async def main() -> None:
         committed = 0.0
         journal = Journal(url)
-        make_store = journal._make_store  # noqa: SLF001 - to see the commit
 
-        def watched() -> Any:
-            store = make_store()
-            apply = store.apply
+        def applied(operations: Sequence[op.AnyOperation]) -> None:
+            nonlocal committed
+            if any(isinstance(one, op.Enqueue) for one in operations):
+                committed = time.monotonic()
 
-            def applied(operations: Sequence[op.AnyOperation]) -> list[Any]:
-                nonlocal committed
-                results = apply(operations)
-                if any(isinstance(one, op.Enqueue) for one in operations):
-                    committed = time.monotonic()
-                return results
-
-            store.apply = applied  # type: ignore[method-assign]  # of this object
-            return store
-
-        journal._make_store = watched  # noqa: SLF001 - as above
+        _watch(journal, applied)
         async with journal:
             with psycopg.connect(server.url()) as connection:
                 for number in range(TURNS):
