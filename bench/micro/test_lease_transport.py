@@ -92,7 +92,7 @@ def test_delay(benchmark: BenchmarkFixture, broker: Broker, name: str) -> None:
 def test_bulk(benchmark: BenchmarkFixture, broker: Broker) -> None:
     made, _ = make(url_of("lease", broker))
     items = [(number,) for number in range(JOBS)]
-    counted = made.task(name="counted", shared=False)(nothing_with)
+    counted: Any = made.task(name="counted", shared=False)(nothing_with)
     benchmark.pedantic(counted.bulk, args=(items,), rounds=15, warmup_rounds=2)  # type: ignore[no-untyped-call]
     made.close()
 

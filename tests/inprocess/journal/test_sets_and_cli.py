@@ -114,7 +114,7 @@ def test_jobs_are_killed_deleted_and_cleared(filled: Journal) -> None:
 
 def test_running_jobs_cannot_be_changed(filled: Journal) -> None:
     for act in (filled.running.clear, filled.running.retry_all, filled.running.kill_all):
-        with pytest.raises(JournalError, match="a job that is running cannot be changed"):
+        with pytest.raises(JournalError, match="a running job cannot be changed"):
             act()
     with pytest.raises(JournalError, match="a job that is done cannot be changed so"):
         filled.done.retry_all()
