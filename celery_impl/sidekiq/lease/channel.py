@@ -172,14 +172,6 @@ class Channel(transport.Channel):
                 self._inbox = Inbox(self.holder, ack_batch=self.ack_batch, keys=self._keys)
         return super().basic_consume(queue, no_ack, *args, **options)
 
-    def basic_cancel(self, consumer_tag: str) -> None:
-        """Stop a consumer; a fetch that is to follow a wait must not take jobs for it."""
-        if self._inbox is not None and self._in_poll and self._fetch.listens:
-            self._fetch.lost()
-            self._in_poll.disconnect()
-            self._in_poll = None
-        super().basic_cancel(consumer_tag)
-
     def basic_get(self, queue: str, no_ack: bool = False, **options: Any) -> Any:  # noqa: FBT001, FBT002 - kombu's
         """Refuse to take a message without a consumer: no lease would protect it. `no_ack` is allowed."""
         if no_ack:
@@ -293,8 +285,9 @@ class Channel(transport.Channel):
         if stopping():
             return
         tag = job.message["properties"]["delivery_tag"]
-        if job.queue not in self._active_queues:
-            self.give_back(tag)
+        if job.queue not in self._active_queues:  # it was asked for before its queue was left
+            if self.holder is not None:
+                self.holder.return_unstarted([tag])
             return
         self._queue_cycle.rotate(job.queue)
         if job.queue in self._no_ack:

@@ -110,7 +110,8 @@ class TaskPool(BasePool):  # type: ignore[misc]  # see internals
         self.limit = max(1, self.limit - n)
 
     def flush(self) -> None:
-        """Start what has begun: the connection is lost, and the worker's event loop waits for another."""
+        """Start what has begun, and no more: with the connection, what waits goes back to the broker."""
+        self._line.clear()
         if not self._has_ended:
             self.threads.wake_loop()
 
