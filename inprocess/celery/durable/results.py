@@ -122,11 +122,10 @@ class JournalChords(Chords):
         if not group_id or not task_id:
             return
         part = [UNPLACED if index is None else index, self._encoded(task_id, state, result)]
-        written = self._write(group_id, f"part:{task_id}:{index}", part)
-        count = self._submit(op.CountResults(self._prefix(group_id, "part:"), now_us()))
-        waited(written)
-        size = self._size(group_id)
-        if size is None or waited(count) != size:
+        waited(self._write(group_id, f"part:{task_id}:{index}", part))
+        # After the commit: within it, two parts that return at once would not see each other.
+        count = waited(self._submit(op.CountResults(self._prefix(group_id, "part:"), now_us())))
+        if count != self._size(group_id):
             return
         found = self._under(group_id, "")
         parts = {key.split(":")[1]: value for key, value in found.items() if key.startswith("part:")}
