@@ -98,7 +98,8 @@ class Channel(Capturing, pyamqp.Channel):
             _forget(connection)
             raise RecoverableConnectionError(str(error) or "the broker did not confirm in time") from error
 
-    def _key(self, queue: str, _raw: Any) -> str:
+    def key(self, queue: str, _message: Any) -> str:
+        """Return the queue's name, under which a message that is no job is buried."""
         return queue
 
 

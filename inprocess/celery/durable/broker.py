@@ -127,8 +127,7 @@ class JournalBroker(Broker):
 
     def _row_of(self, envelope: Envelope, name: str) -> NewJob:
         about, codecs, now = envelope.about, self.journal.codecs, now_us()
-        job_id, retries = str(about.get("id")), about.get("retries") or 0
-        row_id = f"{job_id}/retry-{retries}" if retries else job_id
+        row_id = _row_id(about.get("id"), about.get("retries"))
         priority = min(max(envelope.priority, PRIORITIES[0]), PRIORITIES[-1])
         body = codecs.dumps(name, [text_of(envelope)], {})
         return NewJob(
@@ -156,7 +155,7 @@ class JournalBroker(Broker):
         if request.id == job.id:
             return False
         with self._guard:
-            since = self._created.get(request.id)
+            since = self._created.get(_row_id(request.id, request.retries))
         there = self.journal.ask(op.Find(job.id))
         return since is not None and there is not None and there.created >= since
 
@@ -176,15 +175,15 @@ class JournalBroker(Broker):
         if due_of(envelope, 0) > job.row.due:  # a person has made it due
             envelope.headers["eta"] = None
         envelope.held = held = Held(job)
-        job_id = str(envelope.about.get("id"))
+        row_id = _row_id(envelope.about.get("id"), envelope.about.get("retries"))
         with self._guard:
-            self._created[job_id] = job.row.created
+            self._created[row_id] = job.row.created
         super().put(envelope)
         try:
             await held.over
         finally:
             with self._guard:
-                self._created.pop(job_id, None)
+                self._created.pop(row_id, None)
             if held.runs_on():
                 job.runs_on()
             self._forget(envelope)
@@ -271,6 +270,11 @@ class JournalBroker(Broker):
             jobs = [job for job in rows.only(queue=queue) if job.task.startswith(PREFIX)]
             count += rows.delete(*jobs)
         return count
+
+
+def _row_id(job_id: object, retries: int | None) -> str:
+    """The id of the row of a job, or of one of its retries, which have its id in Celery."""
+    return f"{job_id}/retry-{retries}" if retries else str(job_id)
 
 
 def _pass_on(done: concurrent.futures.Future[bool], to: concurrent.futures.Future[bool]) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from celery.local import maybe_evaluate
+
 from inprocess.celery.broker.broker import Lane
 from inprocess.celery.celery_internals.internals import get_ident
 from inprocess.celery.celery_internals.request_identity import follow
@@ -37,6 +39,7 @@ def prepare(task: Any, *, isolate: Callable[[Any], Callable[..., Coroutine[Any, 
 
     `isolate` returns the replacement for the function of a task that asks for a process.
     """
+    task = maybe_evaluate(task)  # what a person has put into the registry may stand for a task
     follow(task.request_stack)
     if lane_of(task) == "thread":
         mark_function(task)
@@ -59,6 +62,7 @@ def restore_all(app: Any) -> None:
 
 def restore(task: Any) -> None:
     """Restore the task."""
+    task = maybe_evaluate(task)
     if task.request_stack is not None:
         task.request_stack.__ident_func__ = get_ident
     if lane_of(task) == "loop":

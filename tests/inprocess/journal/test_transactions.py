@@ -1,4 +1,7 @@
-"""`within=`: a job in the caller's transaction, on sqlite3, SQLAlchemy and Django."""
+"""`within=`: a job in the caller's transaction, on sqlite3, SQLAlchemy and Django with SQLite.
+
+Those of PostgreSQL are in `test_postgresql`.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,12 @@ MakeJournal = Callable[..., Journal]
 
 @durable(name="tests.within")
 async def nothing(number: int) -> None: ...
+
+
+@pytest.fixture
+def store() -> str:
+    """SQLite alone."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -101,7 +110,9 @@ def test_a_journal_without_tables_says_what_to_do(make_journal: MakeJournal, url
 
 @pytest.mark.parametrize("within", [1, "begin", object()])
 def test_what_is_no_transaction_is_refused(journal: Journal, within: object) -> None:
-    with pytest.raises(TransactionError, match="expected a connection of sqlite3, a connection or session"):
+    with pytest.raises(
+        TransactionError, match="expected a connection of sqlite3 or psycopg 3, a connection or session"
+    ):
         nothing.enqueue(1, within=within, journal=journal)
 
 

@@ -242,7 +242,7 @@ def test_a_thread_of_to_thread_on_a_runtime_holds_the_exit_no_longer_than_the_li
     """)
     assert time.monotonic() - begun < 30
     assert "1 cut off and lost:\n  wait: wait()" in ended.stderr
-    told = f"1 threads go on, which no one can stop and {EXIT_WAIT_S:g} s did not end: sleep"
+    told = f"1 threads go on, which no one can stop and {EXIT_WAIT_S:g} s did not end: wait"
     assert told in ended.stderr
 
 
