@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
+import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 MISSING = "no chromium on PATH: apt-get install chromium"
@@ -30,3 +32,16 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def needed() -> Iterator[Browser]:
+    """The browser, for a fixture: without one the test is skipped, and fails in CI."""
+    with ExitStack() as closed:
+        try:
+            opened = closed.enter_context(chromium())
+        except FileNotFoundError as error:
+            if os.environ.get("CI"):
+                pytest.fail(str(error))
+            pytest.skip(str(error))
+        yield opened

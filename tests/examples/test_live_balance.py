@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from playwright.sync_api import Browser, Error, Page
 
 from bench.world.broker import Broker, BrokerError
 from bench.world.server import free_ports
-from tests.chromium import chromium
+from tests.chromium import needed
 
 pytest.importorskip("fastapi")
 
@@ -78,13 +77,7 @@ class Example:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with ExitStack() as closed:
-        try:
-            opened = closed.enter_context(chromium())
-        except FileNotFoundError as error:
-            if os.environ.get("CI"):
-                pytest.fail(str(error))
-            pytest.skip(str(error))
+    with needed() as opened:
         yield opened
 
 

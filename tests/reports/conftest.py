@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from reports.pages import figure_list
 from reports.pages import report as page
 from reports.pages.section import Drawn
 from reports.pages.sections import sections, with_figures
-from tests.chromium import chromium
+from tests.chromium import needed
 from tests.reports.synthetic_run import synthetic_run
 
 
@@ -62,11 +60,5 @@ def whole_report(whole_run: Path, whole_drawn: Drawn) -> Path:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium. No wider than a module: while it is open no test of its process can run a loop of its own."""
-    with ExitStack() as closed:
-        try:
-            opened = closed.enter_context(chromium())
-        except FileNotFoundError as error:
-            if os.environ.get("CI"):
-                pytest.fail(str(error))
-            pytest.skip(str(error))
+    with needed() as opened:
         yield opened
