@@ -11,7 +11,6 @@ nothing; the journal has a codec and telemetry on.
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.util
 import logging
 import sqlite3
@@ -19,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -29,47 +28,31 @@ from typing import Any
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from inprocess import telemetry
-from inprocess.journal import Journal, durable
+from bench.micro.journal.measuring import (
+    BURST,
+    BURSTS,
+    PEERS,
+    Reversed,
+    Samples,
+    note,
+    nothing,
+    ran,
+    replay,
+    seconds_to_drain,
+    starts_elsewhere,
+    until,
+    watch,
+)
+from inprocess.journal import Journal
 from inprocess.journal.model import operations as op
 
-#: Turns of single commits, and of bursts.
-TURNS, BURSTS = 300, 15
-#: Enqueues at once in a burst.
-BURST = 32
+#: Turns of single commits.
+TURNS = 300
 #: Jobs that are drained in a turn, turns, and jobs for DBOS, which takes long.
 DRAINED, DRAINS, DRAINED_SLOWLY = 10_000, 3, 200
-#: Seconds that another process may take.
-PATIENCE_S = 60.0
-PEERS = Path(__file__).parents[3] / ".cache" / "peers"
 
 pytestmark = pytest.mark.timeout(900)
-Samples = Mapping[str, Sequence[float]]
 _numbers = count()
-
-
-class Reversed:
-    """A codec that costs little, as an encryption would stand in its place."""
-
-    name = "reversed"
-
-    def encode(self, body: bytes) -> bytes:
-        return body[::-1]
-
-    def decode(self, body: bytes) -> bytes:
-        return body[::-1]
-
-
-ran: list[float] = []
-
-
-@durable(name="micro note")
-async def note(_number: int) -> None:
-    ran.append(time.monotonic())
-
-
-@durable(name="micro nothing")
-async def nothing(_number: int) -> None: ...
 
 
 def fresh(folder: Path) -> str:
@@ -90,22 +73,6 @@ def bare_commit(connection: sqlite3.Connection) -> float:
     connection.execute("insert into job (args) values (?)", (b"[[1]]",))
     connection.execute("commit")
     return time.perf_counter() - begin
-
-
-def replay(benchmark: BenchmarkFixture, samples: Sequence[float]) -> None:
-    """Report what was measured in turns as rounds of pytest-benchmark."""
-    spent = 0.0
-    left = iter(samples)
-
-    def clock() -> float:
-        return spent
-
-    def once() -> None:
-        nonlocal spent
-        spent += next(left)
-
-    benchmark._timer = clock  # noqa: SLF001 - the rounds are over
-    benchmark.pedantic(once, rounds=len(samples))  # type: ignore[no-untyped-call] # no types
 
 
 # Enqueue beside one bare commit.
@@ -163,29 +130,19 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Samples:
         url = fresh(folder)
         committed = 0.0
         journal = Journal(url)
-        make_store = journal._make_store  # noqa: SLF001 - to see the commit
 
-        def watched() -> Any:
-            store = make_store()
-            apply = store.apply
+        def applied(operations: Sequence[op.AnyOperation]) -> None:
+            nonlocal committed
+            if any(isinstance(one, op.Enqueue) for one in operations):
+                committed = time.monotonic()
 
-            def applied(operations: Sequence[op.AnyOperation]) -> list[Any]:
-                nonlocal committed
-                results = apply(operations)
-                if any(isinstance(one, op.Enqueue) for one in operations):
-                    committed = time.monotonic()
-                return results
-
-            store.apply = applied  # type: ignore[method-assign]  # of this object
-            return store
-
-        journal._make_store = watched  # noqa: SLF001 - as above
+        watch(journal, applied)
         async with journal:
             connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
             for number in range(TURNS):
                 ran.clear()
                 await note.enqueue(number, journal=journal)
-                await _until(lambda: bool(ran))
+                await until(lambda: bool(ran))
                 samples["enqueue here"].append(ran[0] - committed)
                 await asyncio.sleep(0.005)
                 ran.clear()
@@ -193,55 +150,14 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> Samples:
                 note.enqueue(number, within=connection, journal=journal)
                 connection.execute("commit")
                 committed = time.monotonic()
-                await _until(lambda: bool(ran))
+                await until(lambda: bool(ran))
                 samples["within= here"].append(ran[0] - committed)
                 await asyncio.sleep(0.005)
             connection.close()
 
     asyncio.run(main())
-    samples["another process"] = _starts_elsewhere(fresh(folder))
-    return samples
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - an event would be one more wake-up
-        await asyncio.sleep(0.0005)
-
-
-OTHER = """
-import asyncio, sys, time
-from inprocess.journal import Journal, durable
-
-@durable(name="micro note")
-async def note(number):
-    print(time.monotonic(), flush=True)
-
-async def main():
-    async with Journal(sys.argv[1]):
-        print("ready", flush=True)
-        await asyncio.to_thread(sys.stdin.read)
-
-asyncio.run(main())
-"""
-
-
-def _starts_elsewhere(url: str) -> list[float]:
-    """Seconds from the commit of an enqueue in this process to the start in another one."""
-    journal = Journal(url)
-    command = [sys.executable, "-c", OTHER, url]
-    samples = []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        for number in range(TURNS):
-            note.enqueue_from_thread(number, journal=journal)
-            committed = time.monotonic()
-            samples.append(float(process.stdout.readline()) - committed)
-            time.sleep(0.003 + 0.0001 * (number % 200))  # at any moment between two looks
-        process.stdin.close()
-        process.wait(PATIENCE_S)
-    journal.close()
+    pauses_s = [0.003 + 0.0001 * (number % 200) for number in range(TURNS)]  # at any moment between two looks
+    samples["another process"] = starts_elsewhere(fresh(folder), pauses_s)
     return samples
 
 
@@ -265,19 +181,8 @@ async def drain_journal(folder: Path, held: list[float]) -> float:
             note.enqueue(number, within=connection, journal=journal)
         connection.execute("commit")
     connection.close()
-    ran.clear()
-    gc.collect()
-    gc.freeze()  # a full collection of all that this program has is not the journal's
-    telemetry.attach("bench", [("journal", "start"), ("journal", "stop")], lambda *_: None)
-    try:
-        with _holding(held):
-            begin = time.perf_counter()
-            async with journal:
-                await _until(lambda: len(ran) >= DRAINED)
-                return time.perf_counter() - begin
-    finally:
-        telemetry.detach("bench")
-        gc.unfreeze()
+    with _holding(held):
+        return await seconds_to_drain(journal, DRAINED)
 
 
 @contextmanager

@@ -11,7 +11,6 @@ once and with a hundred. The journal has a codec and telemetry on.
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib.util
 import logging
 import subprocess
@@ -27,11 +26,9 @@ import psycopg
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.micro.journal.test_journal import (
+from bench.micro.journal.measuring import (
     BURST,
     BURSTS,
-    OTHER,
-    PATIENCE_S,
     PEERS,
     Reversed,
     Samples,
@@ -39,9 +36,12 @@ from bench.micro.journal.test_journal import (
     nothing,
     ran,
     replay,
+    seconds_to_drain,
+    starts_elsewhere,
+    until,
+    watch,
 )
 from bench.world.postgres import INSTALL, PostgresServer, initdb
-from inprocess import telemetry
 from inprocess.journal import Journal
 from inprocess.journal.model import operations as op
 
@@ -83,7 +83,7 @@ def enqueues(server: PostgresServer) -> Samples:
             bare.execute("create table bare (n bigint generated always as identity primary key, args bytea)")
             commits: list[int] = []
             journal = Journal(fresh(server))
-            _watch(journal, lambda operations: commits.append(any(each.writes for each in operations)))
+            watch(journal, lambda operations: commits.append(any(each.writes for each in operations)))
             async with journal:
                 await asyncio.sleep(1.5)  # it has looked for others
                 for number in range(TURNS):
@@ -109,25 +109,6 @@ def enqueues(server: PostgresServer) -> Samples:
 
     asyncio.run(main())
     return samples
-
-
-def _watch(journal: Journal, applied: Callable[[Sequence[op.AnyOperation]], object]) -> None:
-    """Call a function with the operations of each transaction, once it is committed."""
-    make_store = journal._make_store  # noqa: SLF001 - to see the commits
-
-    def watched() -> Any:
-        store = make_store()
-        apply = store.apply
-
-        def apply_and_tell(operations: Sequence[op.AnyOperation]) -> list[Any]:
-            results = apply(operations)
-            applied(operations)
-            return results
-
-        store.apply = apply_and_tell  # type: ignore[method-assign]  # of this object
-        return store
-
-    journal._make_store = watched  # noqa: SLF001 - as above
 
 
 @pytest.mark.benchmark(group="PostgreSQL: enqueue one job, until it is on disk")
@@ -160,50 +141,25 @@ def starts(server: PostgresServer) -> Samples:
             if any(isinstance(one, op.Enqueue) for one in operations):
                 committed = time.monotonic()
 
-        _watch(journal, applied)
+        watch(journal, applied)
         async with journal:
             with psycopg.connect(server.url()) as connection:
                 for number in range(TURNS):
                     ran.clear()
                     await note.enqueue(number, journal=journal)
-                    await _until(lambda: bool(ran))
+                    await until(lambda: bool(ran))
                     samples["enqueue here"].append(ran[0] - committed)
                     await asyncio.sleep(0.005)
                     ran.clear()
                     note.enqueue(number, within=connection, journal=journal)
                     connection.commit()
                     committed = time.monotonic()
-                    await _until(lambda: bool(ran))
+                    await until(lambda: bool(ran))
                     samples["within= here"].append(ran[0] - committed)
                     await asyncio.sleep(0.005)
 
     asyncio.run(main())
-    samples["another process"] = _starts_elsewhere(fresh(server))
-    return samples
-
-
-async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - an event would be one more wake-up
-        await asyncio.sleep(0.0005)
-
-
-def _starts_elsewhere(url: str) -> list[float]:
-    """Seconds from the commit of an enqueue in this process to the start in another one."""
-    journal = Journal(url)
-    samples = []
-    command = [sys.executable, "-c", OTHER, url]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        for number in range(TURNS):
-            note.enqueue_from_thread(number, journal=journal)
-            committed = time.monotonic()
-            samples.append(float(process.stdout.readline()) - committed)
-            time.sleep(0.005)
-        process.stdin.close()
-        process.wait(PATIENCE_S)
-    journal.close()
+    samples["another process"] = starts_elsewhere(fresh(server), [0.005] * TURNS)
     return samples
 
 
@@ -223,18 +179,7 @@ async def drain_journal(server: PostgresServer) -> float:
     with psycopg.connect(server.url()) as connection:
         for number in range(DRAINED):
             note.enqueue(number, within=connection, journal=journal)
-    ran.clear()
-    gc.collect()
-    gc.freeze()  # a full collection of all that this program has is not the journal's
-    telemetry.attach("bench", [("journal", "start"), ("journal", "stop")], lambda *_: None)
-    try:
-        begin = time.perf_counter()
-        async with journal:
-            await _until(lambda: len(ran) >= DRAINED)
-            return time.perf_counter() - begin
-    finally:
-        telemetry.detach("bench")
-        gc.unfreeze()
+    return await seconds_to_drain(journal, DRAINED)
 
 
 #: In a process of its own: it leaves its connections to the garbage collector.
